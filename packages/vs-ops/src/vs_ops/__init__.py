@@ -1,0 +1,3 @@
+"""Fused operators for video synthesis networks, each with a readable reference."""
+
+__version__ = "0.1.0"
