@@ -1,3 +1,61 @@
-"""Fused operators for video synthesis networks, each with a readable reference."""
+"""Fused operators for video synthesis networks, each with a readable reference.
+
+Every operator is a function with an argument `impl` ("auto" by default); `python -m vs_ops.info` shows what "auto"
+chooses and why.
+"""
+
+from vs_ops.dispatch import DescribedCall, Implementation, Operator, Verdict, choose, explain
+from vs_ops.errors import ClassIdError, DtypeError, ImplementationError, ShapeError, VsOpsError
+from vs_ops.feature_matching import FEATURE_MATCHING, feature_matching
+from vs_ops.hinge import HINGE_D_FAKE, HINGE_D_REAL, HINGE_G, hinge_d_fake, hinge_d_real, hinge_g
+from vs_ops.instance_norm import INSTANCE_NORM, instance_norm
+from vs_ops.masked_l1 import MASKED_L1, masked_l1
+from vs_ops.one_hot import ONE_HOT, one_hot
+from vs_ops.spade import SPADE, spade
+from vs_ops.spectral_norm import POWER_ITERATION, SPECTRAL_NORMALIZE, power_iteration, spectral_normalize
+from vs_ops.warp import WARP, WARP_AND_BLEND, warp, warp_and_blend
 
 __version__ = "0.1.0"
+
+OPERATORS = (
+    HINGE_D_REAL,
+    HINGE_D_FAKE,
+    HINGE_G,
+    POWER_ITERATION,
+    SPECTRAL_NORMALIZE,
+    INSTANCE_NORM,
+    SPADE,
+    WARP,
+    WARP_AND_BLEND,
+    MASKED_L1,
+    FEATURE_MATCHING,
+    ONE_HOT,
+)
+
+__all__ = [
+    "OPERATORS",
+    "ClassIdError",
+    "DescribedCall",
+    "DtypeError",
+    "Implementation",
+    "ImplementationError",
+    "Operator",
+    "ShapeError",
+    "Verdict",
+    "VsOpsError",
+    "__version__",
+    "choose",
+    "explain",
+    "feature_matching",
+    "hinge_d_fake",
+    "hinge_d_real",
+    "hinge_g",
+    "instance_norm",
+    "masked_l1",
+    "one_hot",
+    "power_iteration",
+    "spade",
+    "spectral_normalize",
+    "warp",
+    "warp_and_blend",
+]

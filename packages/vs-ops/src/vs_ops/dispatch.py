@@ -1,0 +1,149 @@
+"""Choosing an implementation: a pure function of what is called, that can explain itself.
+
+Every operator owns an `Operator` record with its implementations in order of preference. An implementation answers a
+described call with the reason why it refuses it, or with None; the first without a reason wins. Adding an
+implementation means adding one record to the tuple of its operator.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from attrs import field, frozen
+
+from vs_ops.errors import ImplementationError
+
+__all__ = [
+    "ENVIRONMENT_VARIABLE",
+    "IMPLEMENTATION_NAMES",
+    "DescribedCall",
+    "Implementation",
+    "Operator",
+    "Verdict",
+    "choose",
+    "explain",
+    "never_refuses",
+    "select",
+]
+
+ENVIRONMENT_VARIABLE = "VS_OPS_IMPL"
+IMPLEMENTATION_NAMES = ("reference", "native", "torchscript", "inductor", "triton")
+
+
+@frozen(kw_only=True)
+class DescribedCall:
+    """All that a choice depends on: where, in which dtype, on which shape the operator's first tensor lives."""
+
+    device_type: str = "cpu"
+    dtype: torch.dtype = torch.float32
+    shape: tuple[int, ...] = ()
+    compiling: bool = False
+
+
+Refusal = Callable[[DescribedCall], str | None]
+
+
+def never_refuses(call: DescribedCall) -> str | None:  # noqa: ARG001
+    """Accept every call."""
+    return None
+
+
+@frozen(kw_only=True)
+class Implementation:
+    """One way to compute an operator; `refuse` answers a call with the reason not to use it, or None."""
+
+    name: str
+    function: Callable[..., Any]
+    refuse: Refusal = never_refuses
+
+
+@frozen(kw_only=True, eq=False)
+class Operator:
+    """An operator and its implementations in order of preference; the one named `reference` never refuses."""
+
+    name: str
+    implementations: tuple[Implementation, ...]
+    reference: Callable[..., Any] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        functions = {each.name: each.function for each in self.implementations}
+        object.__setattr__(self, "reference", functions["reference"])
+
+
+@frozen(kw_only=True)
+class Verdict:
+    """What one implementation says to a call: `reason` is why it refuses, None when it accepts."""
+
+    implementation: Implementation
+    reason: str | None
+
+
+def explain(operator: Operator, call: DescribedCall) -> tuple[Verdict, ...]:
+    """Every implementation's verdict on a call, in order of preference."""
+    return tuple(Verdict(implementation=each, reason=_reason(each, call)) for each in operator.implementations)
+
+
+def choose(operator: Operator, call: DescribedCall, *, impl: str = "auto") -> Implementation:
+    """The implementation for a call: the named one, or with "auto" the first that does not refuse.
+
+    Raises:
+        ImplementationError: `impl` names none of this operator's implementations, or the named one refuses the call.
+    """
+    verdicts = explain(operator, call)
+    if impl == "auto":
+        return next(verdict.implementation for verdict in verdicts if verdict.reason is None)
+    for verdict in verdicts:
+        if verdict.implementation.name == impl:
+            if verdict.reason is not None:
+                raise ImplementationError(operator.name, impl, verdict.reason)
+            return verdict.implementation
+    known = ", ".join(("auto", *(each.name for each in operator.implementations)))
+    raise ImplementationError(operator.name, impl, f"this operator has only {known}")
+
+
+def select(operator: Operator, tensor: torch.Tensor, impl: str) -> Callable[..., Any]:
+    """The function to call for `tensor`, the first argument of the operator; choices are remembered.
+
+    Under `torch.compile` "auto" is the reference, which Inductor fuses. Otherwise the environment variable
+    `VS_OPS_IMPL` replaces "auto" wherever the implementation that it names exists and accepts the call.
+    """
+    if torch.compiler.is_compiling():
+        if impl == "auto":
+            return operator.reference
+        return _select(operator, tensor.device.type, tensor.dtype, tuple(tensor.shape), impl, None, True)
+    override = os.environ.get(ENVIRONMENT_VARIABLE)
+    return _remembered(operator, tensor.device.type, tensor.dtype, tensor.shape, impl, override, False)
+
+
+def _reason(implementation: Implementation, call: DescribedCall) -> str | None:
+    if call.compiling and implementation.name != "reference":
+        return "under torch.compile the reference is what the compiler can fuse"
+    return implementation.refuse(call)
+
+
+def _select(
+    operator: Operator,
+    device_type: str,
+    dtype: torch.dtype,
+    shape: tuple[int, ...],
+    impl: str,
+    override: str | None,
+    compiling: bool,
+) -> Callable[..., Any]:
+    call = DescribedCall(device_type=device_type, dtype=dtype, shape=tuple(shape), compiling=compiling)
+    if impl == "auto" and override:
+        if override not in ("auto", *IMPLEMENTATION_NAMES):
+            allowed = ", ".join(("auto", *IMPLEMENTATION_NAMES))
+            raise ImplementationError(
+                operator.name, override, f"{ENVIRONMENT_VARIABLE} must be unset or one of {allowed}"
+            )
+        accepting = {each.implementation.name for each in explain(operator, call) if each.reason is None}
+        impl = override if override in accepting else "auto"
+    return choose(operator, call, impl=impl).function
+
+
+_remembered = functools.lru_cache(maxsize=4096)(_select)

@@ -1,0 +1,51 @@
+"""Hinge losses of a GAN (Lim and Ye, "Geometric GAN", 2017; Miyato et al., ICLR 2018)."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from vs_ops._precision import compute_dtype
+from vs_ops.dispatch import Implementation, Operator, select
+
+__all__ = ["HINGE_D_FAKE", "HINGE_D_REAL", "HINGE_G", "hinge_d_fake", "hinge_d_real", "hinge_g"]
+
+
+def hinge_d_real(logits: Float[Tensor, "*shape"], *, impl: str = "auto") -> Float[Tensor, ""]:
+    """Mean of max(0, 1 - logits): the discriminator's loss on real images.
+
+    Computed and returned in float32 (float64 for float64 logits), whatever the dtype of `logits`. No logits give zero.
+    """
+    return select(HINGE_D_REAL, logits, impl)(logits)  # type: ignore[no-any-return]
+
+
+def hinge_d_fake(logits: Float[Tensor, "*shape"], *, impl: str = "auto") -> Float[Tensor, ""]:
+    """Mean of max(0, 1 + logits): the discriminator's loss on generated images; dtypes as in `hinge_d_real`."""
+    return select(HINGE_D_FAKE, logits, impl)(logits)  # type: ignore[no-any-return]
+
+
+def hinge_g(logits: Float[Tensor, "*shape"], *, impl: str = "auto") -> Float[Tensor, ""]:
+    """Minus the mean of the logits: the generator's loss; dtypes as in `hinge_d_real`."""
+    return select(HINGE_G, logits, impl)(logits)  # type: ignore[no-any-return]
+
+
+def hinge_d_real_reference(logits: Tensor) -> Tensor:
+    """`hinge_d_real`, readable."""
+    return (1.0 - logits.to(compute_dtype(logits))).relu().sum() / max(logits.numel(), 1)
+
+
+def hinge_d_fake_reference(logits: Tensor) -> Tensor:
+    """`hinge_d_fake`, readable."""
+    return (1.0 + logits.to(compute_dtype(logits))).relu().sum() / max(logits.numel(), 1)
+
+
+def hinge_g_reference(logits: Tensor) -> Tensor:
+    """`hinge_g`, readable."""
+    return -logits.to(compute_dtype(logits)).sum() / max(logits.numel(), 1)
+
+
+HINGE_D_REAL = Operator(
+    name="hinge_d_real", implementations=(Implementation(name="reference", function=hinge_d_real_reference),)
+)
+HINGE_D_FAKE = Operator(
+    name="hinge_d_fake", implementations=(Implementation(name="reference", function=hinge_d_fake_reference),)
+)
+HINGE_G = Operator(name="hinge_g", implementations=(Implementation(name="reference", function=hinge_g_reference),))

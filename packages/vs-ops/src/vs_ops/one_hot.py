@@ -1,0 +1,62 @@
+"""One channel per class, made on the device from class ids, with out-of-range ids named instead of hidden."""
+
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor
+
+from vs_ops.dispatch import Implementation, Operator, select
+from vs_ops.errors import ClassIdError, DtypeError, ShapeError, VsOpsError
+
+__all__ = ["ONE_HOT", "one_hot"]
+
+
+def one_hot(
+    ids: Integer[Tensor, "n h w"],
+    num_classes: int,
+    *,
+    dont_care: bool = False,
+    ignore_id: int = 255,
+    dtype: torch.dtype = torch.float32,
+    impl: str = "auto",
+) -> Float[Tensor, "n k h w"]:
+    """Class ids (N, H, W) of any integer dtype to (N, num_classes, H, W) of zeros and ones.
+
+    Pixels of `ignore_id` are zero in all of these channels; with `dont_care` one more channel at the end is one there.
+
+    Raises:
+        ClassIdError: an id is neither in [0, num_classes) nor `ignore_id`; names the first one and its position. On
+            devices other than the CPU, and under `torch.compile`, an assertion on the device fails instead, so that
+            nothing waits for it.
+        DtypeError: `ids` are not integers.
+        ShapeError: `ids` are not (N, H, W).
+        VsOpsError: num_classes is less than one.
+    """
+    if ids.dim() != 3:
+        raise ShapeError("one_hot", "ids must be (N, H, W)", ids=ids)
+    if ids.is_floating_point() or ids.is_complex() or ids.dtype is torch.bool:
+        raise DtypeError("one_hot", "ids", ids.dtype, "an integer dtype")
+    if num_classes < 1:
+        raise VsOpsError("one_hot", f"num_classes must be at least 1, got {num_classes}")
+    return select(ONE_HOT, ids, impl)(ids, num_classes, dont_care, ignore_id, dtype)  # type: ignore[no-any-return]
+
+
+def one_hot_reference(ids: Tensor, num_classes: int, dont_care: bool, ignore_id: int, dtype: torch.dtype) -> Tensor:
+    """`one_hot`, readable."""
+    channel = ids.to(torch.int64)
+    ignored = channel == ignore_id
+    known = ignored | ((channel >= 0) & (channel < num_classes))
+    _require(known, ids, num_classes, ignore_id)
+    channel = torch.where(ignored, num_classes, channel)
+    channels = torch.arange(num_classes + dont_care, device=ids.device)
+    return (channel[:, None] == channels[:, None, None]).to(dtype)
+
+
+def _require(known: Tensor, ids: Tensor, num_classes: int, ignore_id: int) -> None:
+    if ids.device.type != "cpu" or torch.compiler.is_compiling():
+        torch._assert_async(known.all(), f"one_hot: a class id is neither in [0, {num_classes}) nor {ignore_id}")
+    elif not bool(known.all()):
+        batch, row, column = (int(index) for index in (~known).nonzero()[0])
+        raise ClassIdError("one_hot", int(ids[batch, row, column]), (batch, row, column), num_classes, ignore_id)
+
+
+ONE_HOT = Operator(name="one_hot", implementations=(Implementation(name="reference", function=one_hot_reference),))

@@ -1,0 +1,65 @@
+"""SPADE: spatially adaptive (de)normalisation by conditioning maps (Park et al., CVPR 2019)."""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from vs_ops.dispatch import Implementation, Operator, select
+from vs_ops.errors import ShapeError, VsOpsError
+from vs_ops.instance_norm import normalized
+
+__all__ = ["SPADE", "spade"]
+
+
+def spade(
+    x: Float[Tensor, "n c h w"],
+    gamma_betas: Sequence[Float[Tensor, "n c2 h w"]],
+    *,
+    eps: float = 1e-5,
+    negative_slope: float | None = None,
+    impl: str = "auto",
+) -> Float[Tensor, "n c h w"]:
+    """Instance-normalise `x`, then for every map in order x <- x * (1 + gamma) + beta, then optionally leaky ReLU.
+
+    Args:
+        x: features (N, C, H, W).
+        gamma_betas: maps (N, 2C, H, W); gamma is the first half of the channels, beta the second. They may have
+            another dtype than `x`.
+        eps: added to the variance.
+        negative_slope: slope of the leaky ReLU at the end; None leaves it out.
+        impl: which implementation to use.
+
+    Statistics and arithmetic are float32 (float64 for float64 input); the result has the dtype and the memory format
+    of `x`.
+
+    Raises:
+        ShapeError: shapes do not fit.
+        VsOpsError: eps is not positive or negative_slope is negative.
+    """
+    if x.dim() != 4:
+        raise ShapeError("spade", "x must be (N, C, H, W)", x=x)
+    n, c, h, w = x.shape
+    for index, gamma_beta in enumerate(gamma_betas):
+        if gamma_beta.shape != (n, 2 * c, h, w):
+            raise ShapeError("spade", f"gamma_betas[{index}] must be (N, 2C, H, W)", x=x, gamma_beta=gamma_beta)
+    if not eps > 0:
+        raise VsOpsError("spade", f"eps must be positive, got {eps}")
+    if negative_slope is not None and not negative_slope >= 0:
+        raise VsOpsError("spade", f"negative_slope must not be negative, got {negative_slope}")
+    return select(SPADE, x, impl)(x, gamma_betas, eps, negative_slope)  # type: ignore[no-any-return]
+
+
+def spade_reference(x: Tensor, gamma_betas: Sequence[Tensor], eps: float, negative_slope: float | None) -> Tensor:
+    """`spade`, readable."""
+    result = normalized(x, eps)
+    for gamma_beta in gamma_betas:
+        gamma, beta = gamma_beta.to(result.dtype).chunk(2, dim=1)
+        result = result * (1 + gamma) + beta
+    if negative_slope is not None:
+        result = F.leaky_relu(result, negative_slope)
+    return result.to(x.dtype)
+
+
+SPADE = Operator(name="spade", implementations=(Implementation(name="reference", function=spade_reference),))

@@ -1,0 +1,88 @@
+"""Backward warping of images by optical flow, and blending with a hallucinated image (Wang et al., NeurIPS 2018)."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from vs_ops._precision import compute_dtype, without_autocast
+from vs_ops.dispatch import Implementation, Operator, select
+from vs_ops.errors import ShapeError
+
+__all__ = ["WARP", "WARP_AND_BLEND", "warp", "warp_and_blend"]
+
+
+def warp(
+    image: Float[Tensor, "n c h w"], flow: Float[Tensor, "n 2 h w"], *, impl: str = "auto"
+) -> Float[Tensor, "n c h w"]:
+    """Fetch every pixel of the result from `image` at (its own index + flow).
+
+    Bilinear; positions outside are clamped to the border; corners are aligned, so zero flow is the identity. `flow` is
+    in pixels, horizontal then vertical. Coordinates and interpolation are float32 (float64 for float64), whatever
+    autocast says; the result has the dtype and the memory format of `image`. Differentiable in both arguments; the
+    gradient in flow is zero where the position was clamped.
+
+    Raises:
+        ShapeError: `image` is not (N, C, H, W) or `flow` not (N, 2, H, W).
+    """
+    _check("warp", image, flow)
+    return select(WARP, image, impl)(image, flow)  # type: ignore[no-any-return]
+
+
+def warp_and_blend(
+    image: Float[Tensor, "n c h w"],
+    flow: Float[Tensor, "n 2 h w"],
+    mask: Float[Tensor, "n 1 h w"],
+    hallucinated: Float[Tensor, "n c h w"],
+    *,
+    impl: str = "auto",
+) -> tuple[Float[Tensor, "n c h w"], Float[Tensor, "n c h w"]]:
+    """(mask * hallucinated + (1 - mask) * warped, warped) with warped = `warp(image, flow)`.
+
+    mask 1 takes the hallucinated pixel, 0 the warped one. Both results have the dtype of `image`.
+
+    Raises:
+        ShapeError: shapes do not fit.
+    """
+    _check("warp_and_blend", image, flow)
+    if mask.shape != (image.shape[0], 1, *image.shape[2:]):
+        raise ShapeError("warp_and_blend", "mask must be (N, 1, H, W)", image=image, mask=mask)
+    if hallucinated.shape != image.shape:
+        raise ShapeError("warp_and_blend", "expected shapes to be equal", image=image, hallucinated=hallucinated)
+    return select(WARP_AND_BLEND, image, impl)(image, flow, mask, hallucinated)  # type: ignore[no-any-return]
+
+
+def warp_reference(image: Tensor, flow: Tensor) -> Tensor:
+    """`warp`, readable."""
+    with without_autocast(image):
+        dtype = compute_dtype(image, flow)
+        height, width = image.shape[2:]
+        wide_flow = flow.to(dtype)
+        x = torch.arange(width, device=image.device, dtype=dtype) + wide_flow[:, 0]  # (N, H, W)
+        y = torch.arange(height, device=image.device, dtype=dtype)[:, None] + wide_flow[:, 1]
+        # grid_sample counts from -1 to 1; an axis of one pixel has nowhere to go.
+        grid = torch.stack((x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1), dim=-1)
+        sampled = F.grid_sample(image.to(dtype), grid, mode="bilinear", padding_mode="border", align_corners=True)
+        return sampled.to(image.dtype)
+
+
+def warp_and_blend_reference(image: Tensor, flow: Tensor, mask: Tensor, hallucinated: Tensor) -> tuple[Tensor, Tensor]:
+    """`warp_and_blend`, readable."""
+    warped = warp_reference(image, flow)
+    dtype = compute_dtype(image)
+    wide_mask = mask.to(dtype)
+    blended = wide_mask * hallucinated.to(dtype) + (1 - wide_mask) * warped.to(dtype)
+    return blended.to(image.dtype), warped
+
+
+def _check(operator: str, image: Tensor, flow: Tensor) -> None:
+    if image.dim() != 4:
+        raise ShapeError(operator, "image must be (N, C, H, W)", image=image)
+    if flow.shape != (image.shape[0], 2, *image.shape[2:]):
+        raise ShapeError(operator, "flow must be (N, 2, H, W)", image=image, flow=flow)
+
+
+WARP = Operator(name="warp", implementations=(Implementation(name="reference", function=warp_reference),))
+WARP_AND_BLEND = Operator(
+    name="warp_and_blend", implementations=(Implementation(name="reference", function=warp_and_blend_reference),)
+)
