@@ -1,0 +1,47 @@
+"""What a caller can do wrong, as exceptions with the facts in attributes."""
+
+
+class VsMetricsError(ValueError):
+    """Root of everything that this package raises on purpose."""
+
+
+class ShapeError(VsMetricsError):
+    """A tensor or an array has a shape that the function cannot take.
+
+    Attributes:
+        argument: name of the argument.
+        shape: the shape that was given.
+        wanted: the shape that is wanted, in words.
+    """
+
+    def __init__(self, argument: str, shape: tuple[int, ...], wanted: str) -> None:
+        super().__init__(f"{argument} has shape {tuple(shape)}, expected {wanted}")
+        self.argument = argument
+        self.shape = tuple(shape)
+        self.wanted = wanted
+
+
+class ClassIdError(VsMetricsError):
+    """A class id lies outside the number of classes.
+
+    Attributes:
+        value: the id.
+        num_classes: how many classes there are.
+    """
+
+    def __init__(self, value: int, num_classes: int) -> None:
+        super().__init__(f"class id {value} is outside 0..{num_classes - 1}: raise num_classes or repair the label map")
+        self.value = value
+        self.num_classes = num_classes
+
+
+class VideoError(VsMetricsError):
+    """A video cannot be written as asked for.
+
+    Attributes:
+        path: the file that was asked for.
+    """
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path = path

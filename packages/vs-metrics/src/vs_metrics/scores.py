@@ -1,0 +1,202 @@
+"""Numbers that say how close frames and flows are to what they should be.
+
+Frames are float tensors in [-1, 1], so that the full range of a channel is 2; flow is in pixels, x then y, backward.
+"""
+
+from typing import cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+from vs_ops import warp
+
+from vs_metrics.averages import average_of, mean_of
+from vs_metrics.errors import ShapeError
+
+DATA_RANGE = 2.0
+"""Distance between the darkest and the brightest value of a frame in [-1, 1]."""
+
+SSIM_WINDOW = 11
+"""Side of the Gaussian window of SSIM in pixels (sigma 1.5, Wang et al. 2004); smaller frames have no SSIM."""
+
+
+def psnr(a: Float[Tensor, "*batch c h w"], b: Float[Tensor, "*batch c h w"]) -> Float[Tensor, "*batch"]:
+    """Peak signal-to-noise ratio of every frame in dB, with a data range of 2; infinite for equal frames.
+
+    Args:
+        a: frames (..., C, H, W) in [-1, 1].
+        b: the same shape.
+
+    Returns:
+        (...) float32: one number per frame.
+
+    Raises:
+        ShapeError: the shapes differ, or there are fewer than three axes.
+    """
+    batch = _check_frames(a, b)
+    if a.numel() == 0:
+        return torch.empty(batch, device=a.device)
+    values = peak_signal_noise_ratio(
+        a.detach().float().flatten(0, -4) if batch else a.detach().float()[None],
+        b.detach().float().flatten(0, -4) if batch else b.detach().float()[None],
+        data_range=DATA_RANGE,
+        reduction="none",
+        dim=(1, 2, 3),
+    )
+    return values.reshape(batch)
+
+
+def ssim(a: Float[Tensor, "*batch c h w"], b: Float[Tensor, "*batch c h w"]) -> Float[Tensor, "*batch"]:
+    """Structural similarity of every frame (Wang et al. 2004): Gaussian window 11, sigma 1.5, data range 2; 1 is equal.
+
+    Args:
+        a: frames (..., C, H, W) in [-1, 1], at least 11 pixels high and wide.
+        b: the same shape.
+
+    Returns:
+        (...) float32: one number per frame.
+
+    Raises:
+        ShapeError: the shapes differ, there are fewer than three axes, or a side is shorter than 11 pixels.
+    """
+    batch = _check_frames(a, b)
+    if min(a.shape[-2:]) < SSIM_WINDOW:
+        raise ShapeError("a", tuple(a.shape), f"frames of at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels (SSIM's window)")
+    if a.numel() == 0:
+        return torch.empty(batch, device=a.device)
+    values = cast(
+        Tensor,
+        structural_similarity_index_measure(
+            a.detach().float().flatten(0, -4) if batch else a.detach().float()[None],
+            b.detach().float().flatten(0, -4) if batch else b.detach().float()[None],
+            data_range=DATA_RANGE,
+            reduction="none",
+        ),
+    )
+    return values.reshape(batch)
+
+
+def warping_errors(
+    frames: Float[Tensor, "*batch t c h w"],
+    flow: Float[Tensor, "*batch t 2 h w"],
+    confidence: Float[Tensor, "*batch t 1 h w"],
+) -> tuple[Float[Tensor, "*batch t"], Float[Tensor, "*batch t"]]:
+    """Per frame: how far it is from the frame before, warped onto it by the given flow (Lai et al. 2018).
+
+    Returns:
+        errors (..., T): mean over the confident pixels and the channels of |frame[t] - warp(frame[t-1], flow[t])|, in
+            the frames' units (times 127.5: levels of 255); weighted by the confidence; 0 where nothing is confident.
+        weights (..., T): the sum of the confidence in pixels; 0 for the first frame, which has no frame before.
+
+    Raises:
+        ShapeError: an axis does not fit the others.
+    """
+    _check_clip(frames, flow, confidence)
+    errors = torch.zeros(frames.shape[:-3], device=frames.device)
+    weights = torch.zeros_like(errors)
+    if frames.shape[-4] < 2 or frames.numel() == 0:
+        return errors, weights
+    now = frames[..., 1:, :, :, :].detach().float()
+    before = frames[..., :-1, :, :, :].detach().float()
+    moved = warp(before.flatten(0, -4), flow[..., 1:, :, :, :].detach().float().flatten(0, -4)).reshape(now.shape)
+    difference = (now - moved).abs().mean(dim=-3, keepdim=True)  # (..., T-1, 1, H, W)
+    errors[..., 1:], weights[..., 1:] = _confident_mean(difference, confidence[..., 1:, :, :, :])
+    return errors, weights
+
+
+def temporal_warping_error(
+    frames: Float[Tensor, "*batch t c h w"],
+    flow: Float[Tensor, "*batch t 2 h w"],
+    confidence: Float[Tensor, "*batch t 1 h w"],
+) -> float:
+    """Mean of |frame[t] - warp(frame[t-1], flow[t])| over all confident pixels of all frames but the first.
+
+    In the frames' units (times 127.5: levels of 255); nan when no pixel is confident. Low for a video that flickers
+    little, and lowest for one that does not change at all: read it beside the value of the real video.
+
+    Raises:
+        ShapeError: an axis does not fit the others.
+    """
+    return mean_of(average_of(*warping_errors(frames, flow, confidence)))
+
+
+def end_point_errors(
+    flow: Float[Tensor, "*batch 2 h w"],
+    target: Float[Tensor, "*batch 2 h w"],
+    confidence: Float[Tensor, "*batch 1 h w"] | None = None,
+) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
+    """Per frame: mean length of `flow - target` in pixels over the confident pixels, and the sum of the confidence.
+
+    Without confidence every pixel counts. A frame in which nothing is confident has error 0 and weight 0.
+
+    Raises:
+        ShapeError: an axis does not fit the others.
+    """
+    if flow.ndim < 3 or flow.shape[-3] != 2:
+        raise ShapeError("flow", tuple(flow.shape), "(..., 2, H, W)")
+    if target.shape != flow.shape:
+        raise ShapeError("target", tuple(target.shape), f"that of flow, {tuple(flow.shape)}")
+    valid = torch.ones_like(flow[..., :1, :, :]) if confidence is None else confidence
+    if valid.shape != flow[..., :1, :, :].shape:
+        raise ShapeError("confidence", tuple(valid.shape), f"{tuple(flow[..., :1, :, :].shape)}")
+    distance = (flow.detach().float() - target.detach().float()).square().sum(dim=-3, keepdim=True).sqrt()
+    return _confident_mean(distance, valid)
+
+
+def end_point_error(
+    flow: Float[Tensor, "*batch 2 h w"],
+    target: Float[Tensor, "*batch 2 h w"],
+    confidence: Float[Tensor, "*batch 1 h w"] | None = None,
+) -> float:
+    """Mean length of `flow - target` in pixels over all confident pixels; nan when no pixel is confident.
+
+    Raises:
+        ShapeError: an axis does not fit the others.
+    """
+    return mean_of(average_of(*end_point_errors(flow, target, confidence)))
+
+
+def absolute_errors(
+    a: Float[Tensor, "*batch c h w"],
+    b: Float[Tensor, "*batch c h w"],
+    confidence: Float[Tensor, "*batch 1 h w"] | None = None,
+) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
+    """Per frame: mean |a - b| over the channels and the confident pixels, and the sum of the confidence in pixels.
+
+    Without confidence every pixel counts. In the frames' units (times 127.5: levels of 255).
+
+    Raises:
+        ShapeError: an axis does not fit the others.
+    """
+    _check_frames(a, b)
+    valid = torch.ones_like(a[..., :1, :, :]) if confidence is None else confidence
+    if valid.shape != a[..., :1, :, :].shape:
+        raise ShapeError("confidence", tuple(valid.shape), f"{tuple(a[..., :1, :, :].shape)}")
+    return _confident_mean((a.detach().float() - b.detach().float()).abs().mean(dim=-3, keepdim=True), valid)
+
+
+def _confident_mean(values: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean of (..., 1, H, W) weighted by the confidence of the same shape, and the sum of the weights: both (...)."""
+    mass = confidence.detach().float()
+    weights = mass.sum(dim=(-3, -2, -1))
+    totals = (values * mass).sum(dim=(-3, -2, -1))
+    return torch.where(weights > 0, totals / weights.clamp_min(torch.finfo(torch.float32).tiny), 0.0), weights
+
+
+def _check_frames(a: Tensor, b: Tensor) -> torch.Size:
+    if a.ndim < 3:
+        raise ShapeError("a", tuple(a.shape), "(..., C, H, W)")
+    if b.shape != a.shape:
+        raise ShapeError("b", tuple(b.shape), f"that of a, {tuple(a.shape)}")
+    return a.shape[:-3]
+
+
+def _check_clip(frames: Tensor, flow: Tensor, confidence: Tensor) -> None:
+    if frames.ndim < 4:
+        raise ShapeError("frames", tuple(frames.shape), "(..., T, C, H, W)")
+    lead, size = tuple(frames.shape[:-3]), tuple(frames.shape[-2:])
+    for name, tensor, channels in (("flow", flow, 2), ("confidence", confidence, 1)):
+        wanted = (*lead, channels, *size)
+        if tuple(tensor.shape) != wanted:
+            raise ShapeError(name, tuple(tensor.shape), f"{wanted}")
