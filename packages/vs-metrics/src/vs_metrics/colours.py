@@ -99,7 +99,7 @@ def frame_to_uint8(frames: Float[Tensor, "*batch 3 h w"]) -> Image:
     return np.ascontiguousarray(levels.to(torch.uint8).movedim(-3, -1).numpy())
 
 
-def flow_to_rgb(flow: Float[Tensor, "*batch 2 h w"], max_magnitude: float | None = None) -> Image:
+def flow_to_rgb(flow: Float[Tensor, "*batch 2 h w"], max_magnitude: float | int | None = None) -> Image:
     """Flow (..., 2, H, W) in pixels as pictures (..., H, W, 3): hue is the direction, white is no motion.
 
     Red points right (+x), going round over yellow-green (down, +y), cyan (left) and violet (up). The colour is full at

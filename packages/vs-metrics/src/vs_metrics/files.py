@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import cast
 
 import attrs
 import av
@@ -62,7 +62,7 @@ def write_png(path: str | os.PathLike[str], image: Image) -> Path:
     return Path(path)
 
 
-def write_mp4(path: str | os.PathLike[str], frames: Iterable[Image], *, fps: float = 25.0) -> VideoFile:
+def write_mp4(path: str | os.PathLike[str], frames: Iterable[Image], *, fps: float | int = 25) -> VideoFile:
     """Write (H, W, 3) uint8 RGB pictures, all of one size, as an H.264 video (yuv420p, CRF 18) that browsers play.
 
     Odd sizes are padded to even ones by repeating the last row or column. The same pictures give the same bytes. The
@@ -87,7 +87,7 @@ class VideoWriter:
     without an exception, and not at all otherwise.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, fps: float = 25.0) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, fps: float | int = 25) -> None:
         if not fps > 0:
             raise VideoError(str(path), f"fps must be positive, got {fps}")
         self._path = Path(path)
@@ -99,7 +99,7 @@ class VideoWriter:
         self._size = (0, 0)
         self._count = 0
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "VideoWriter":
         self._temporary = self._cleanup.enter_context(_replacing(self._path))
         return self
 
