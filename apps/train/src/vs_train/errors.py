@@ -1,0 +1,101 @@
+"""What can go wrong in training, as data. Every message is one line (`ConfigError`: one line per problem)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+
+class VsTrainError(Exception):
+    """Root of the errors of this app: the caller's mistake or a run that failed, never a defect of the program."""
+
+
+@attrs.frozen
+class Problem:
+    """One thing that is wrong with a configuration.
+
+    Attributes:
+        path: Where, from the root of the document: `$.optim.generator.lr`.
+        message: What is wrong, with the offending value and what is allowed.
+        source: The file, preset or command line that the value came from; empty when that is not known.
+    """
+
+    path: str
+    message: str
+    source: str = ""
+
+    def __str__(self) -> str:
+        """Return `source: path: message` in one line."""
+        return ": ".join(part for part in (self.source, self.path, self.message) if part)
+
+
+class ConfigError(VsTrainError):
+    """A configuration that cannot be used, with everything that is wrong with it.
+
+    Attributes:
+        problems: All problems found, in the order of the fields.
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class PresetError(VsTrainError):
+    """A preset that does not exist.
+
+    Attributes:
+        name: The name asked for.
+        known: The names there are.
+    """
+
+    def __init__(self, message: str, *, name: str, known: Sequence[str]) -> None:
+        self.name = name
+        self.known = tuple(known)
+        super().__init__(message)
+
+
+class RunDirectoryError(VsTrainError):
+    """A directory that cannot be trained in or resumed from.
+
+    Attributes:
+        path: The directory.
+    """
+
+    def __init__(self, message: str, *, path: object) -> None:
+        self.path = path
+        super().__init__(message)
+
+
+class NonFiniteError(VsTrainError):
+    """Training failed: a loss or a weight is not finite, and no smaller loss scale can cure it.
+
+    Attributes:
+        step: The training step.
+        what: The loss term or the weight, by name.
+        network: `generator` or `discriminator`, when known.
+        layer: The first layer whose values are not finite, when known.
+        frame: Index of the frame within its clip, when known.
+        clip: The name of the clip (sequence and first frame), when known.
+    """
+
+    def __init__(
+        self,
+        *,
+        step: int,
+        what: str,
+        network: str | None = None,
+        layer: str | None = None,
+        frame: int | None = None,
+        clip: str | None = None,
+    ) -> None:
+        self.step = step
+        self.what = what
+        self.network = network
+        self.layer = layer
+        self.frame = frame
+        self.clip = clip
+        places = [("network", network), ("layer", layer), ("frame", frame), ("clip", clip)]
+        where = ", ".join(f"{name} {value}" for name, value in places if value is not None)
+        super().__init__(f"step {step}: {what} is not finite" + (f" ({where})" if where else ""))
