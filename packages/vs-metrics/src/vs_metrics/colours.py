@@ -1,7 +1,7 @@
 """Tensors as pictures: frames, flows, label maps and masks as 8-bit RGB arrays."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -138,6 +138,12 @@ def mask_to_rgb(mask: Float[Tensor, "*batch 1 h w"], style: Literal["grey", "hea
         return np.repeat(grey[..., None], 3, axis=-1)
     ramp = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_INFERNO)[:, 0, ::-1]  # (256, 3) RGB
     return np.asarray(ramp[grey], dtype=np.uint8)
+
+
+def check_picture(image: npt.NDArray[Any]) -> None:
+    """Raise `ShapeError` unless `image` is an RGB picture: (H, W, 3) uint8 with at least one pixel."""
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+        raise ShapeError("image", image.shape, f"(H, W, 3) of uint8, at least one pixel; its type is {image.dtype}")
 
 
 def _dealt_bits(index: int) -> int:

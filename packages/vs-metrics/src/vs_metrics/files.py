@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from av.video.stream import VideoStream
 
-from vs_metrics.colours import Image
-from vs_metrics.errors import ShapeError, VideoError, VsMetricsError
+from vs_metrics.colours import Image, check_picture
+from vs_metrics.errors import VideoError, VsMetricsError
 
 CRF = 18
 """x264's constant rate factor: 18 is visually lossless for most eyes."""
@@ -53,7 +53,7 @@ def write_png(path: str | os.PathLike[str], image: Image) -> Path:
         ShapeError: it is not an RGB picture of 8 bits.
         OSError: the file cannot be written; nothing is left behind.
     """
-    _check_picture(image)
+    check_picture(image)
     done, data = cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_PNG_COMPRESSION, 6])
     if not done:
         raise VsMetricsError(f"{path}: OpenCV could not encode a picture of shape {image.shape} as PNG")
@@ -110,7 +110,7 @@ class VideoWriter:
             VideoError: its size is not that of the first one, or the `with` block has not been entered.
             ShapeError: it is not an RGB picture of 8 bits.
         """
-        _check_picture(frame)
+        check_picture(frame)
         if self._temporary == self._path:
             raise VideoError(str(self._path), "frames can be added inside the writer's with block only")
         if self._encoder is None:
@@ -205,10 +205,3 @@ def _padded_to_even(frame: Image) -> Image:
 
 def _words(shape: tuple[int, ...]) -> str:
     return f"{shape[0]}x{shape[1]}"
-
-
-def _check_picture(image: Image) -> None:
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
-        raise ShapeError(
-            "image", tuple(image.shape), f"(H, W, 3) of uint8, at least one pixel; its type is {image.dtype}"
-        )

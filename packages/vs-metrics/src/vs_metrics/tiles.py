@@ -6,8 +6,8 @@ import attrs
 import cv2
 import numpy as np
 
-from vs_metrics.colours import Image
-from vs_metrics.errors import ShapeError, VsMetricsError
+from vs_metrics.colours import Image, check_picture
+from vs_metrics.errors import VsMetricsError
 
 MIN_WIDTH = 240
 """Pictures narrower than this many pixels are enlarged by the smallest whole factor that reaches it."""
@@ -42,7 +42,7 @@ def enlarge(image: Image, factor: int, *, smooth: bool = False) -> Image:
         VsMetricsError: the factor is below 1.
         ShapeError: it is not an RGB picture.
     """
-    _check_picture(image)
+    check_picture(image)
     if factor < 1:
         raise VsMetricsError(f"factor must be at least 1, got {factor}")
     if factor == 1:
@@ -80,7 +80,7 @@ def grid(rows: Sequence[Sequence[Panel]], *, factor: int | None = None) -> Image
     if not panels:
         raise VsMetricsError("a grid needs at least one panel")
     for panel in panels:
-        _check_picture(panel.image)
+        check_picture(panel.image)
     by = enlarging_factor(max(panel.image.shape[1] for panel in panels)) if factor is None else factor
     filled = [[_captioned(panel, by, any(other.title for other in row)) for panel in row] for row in rows if row]
     widths = [
@@ -130,10 +130,3 @@ def _beside(cells: Sequence[Image], widths: Sequence[int]) -> Image:
 
 def _canvas(height: int, width: int) -> Image:
     return np.full((height, width, 3), BACKGROUND, dtype=np.uint8)
-
-
-def _check_picture(image: Image) -> None:
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
-        raise ShapeError(
-            "image", tuple(image.shape), f"(H, W, 3) of uint8, at least one pixel; its type is {image.dtype}"
-        )
