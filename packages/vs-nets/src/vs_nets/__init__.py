@@ -1,3 +1,112 @@
 """Generators, discriminators and losses of vid2vid."""
 
+from vs_nets.discriminator import (
+    Discriminator,
+    DiscriminatorConfig,
+    Judgement,
+    MultiScaleDiscriminator,
+    PatchConfig,
+    TemporalConfig,
+    Verdict,
+    build_discriminator,
+    judge_both,
+    judge_fake,
+    pyramid,
+    temporal_memory,
+    temporal_window,
+)
+from vs_nets.embedder import Embedder, EmbedderConfig
+from vs_nets.errors import ShapeError, VsNetsError, WeightsError
+from vs_nets.flow import FlowConfig, FlowNetwork
+from vs_nets.generator import (
+    ConstantStart,
+    Generator,
+    GeneratorConfig,
+    LabelStart,
+    LinearCombination,
+    SpadeCombination,
+    build_generator,
+)
+from vs_nets.labels import ClassMap, FloatMap, LabelSpec, encode_labels
+from vs_nets.layers import Rematerialisation, effective_weights
+from vs_nets.objective import (
+    Losses,
+    ObjectiveConfig,
+    Target,
+    Verdicts,
+    discriminator_losses,
+    flow_losses,
+    generator_losses,
+    total,
+    weight_of,
+)
+from vs_nets.perceptual import (
+    FilePerceptual,
+    NoPerceptual,
+    Perceptual,
+    PerceptualConfig,
+    RandomPerceptual,
+    Vgg19,
+    build_perceptual,
+    load_vgg19,
+)
+from vs_nets.synthesis import History, Synthesis, remember, rollout
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "ClassMap",
+    "ConstantStart",
+    "Discriminator",
+    "DiscriminatorConfig",
+    "Embedder",
+    "EmbedderConfig",
+    "FilePerceptual",
+    "FloatMap",
+    "FlowConfig",
+    "FlowNetwork",
+    "Generator",
+    "GeneratorConfig",
+    "History",
+    "Judgement",
+    "LabelSpec",
+    "LabelStart",
+    "LinearCombination",
+    "Losses",
+    "MultiScaleDiscriminator",
+    "NoPerceptual",
+    "ObjectiveConfig",
+    "PatchConfig",
+    "Perceptual",
+    "PerceptualConfig",
+    "RandomPerceptual",
+    "Rematerialisation",
+    "ShapeError",
+    "SpadeCombination",
+    "Synthesis",
+    "Target",
+    "TemporalConfig",
+    "Verdict",
+    "Verdicts",
+    "Vgg19",
+    "VsNetsError",
+    "WeightsError",
+    "build_discriminator",
+    "build_generator",
+    "build_perceptual",
+    "discriminator_losses",
+    "effective_weights",
+    "encode_labels",
+    "flow_losses",
+    "generator_losses",
+    "judge_both",
+    "judge_fake",
+    "load_vgg19",
+    "pyramid",
+    "remember",
+    "rollout",
+    "temporal_memory",
+    "temporal_window",
+    "total",
+    "weight_of",
+]

@@ -1,0 +1,197 @@
+"""Patch discriminators: of single frames beside their labels, and of frames over time."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from attrs import field, frozen
+from attrs.validators import ge
+from torch import Tensor, nn
+
+from vs_nets.layers import Conv2d, InstanceNorm2d, has_power_iteration, leaky_relu, width
+
+Pyramid = tuple[Tensor, ...]
+"""The same tensor at each scale of a discriminator, finest first."""
+
+
+@frozen(kw_only=True)
+class PatchConfig:
+    """Shape of a multi-scale patch discriminator; the defaults are the published ones for Cityscapes."""
+
+    filters: int = field(default=64, validator=ge(1), metadata={"help": "channels of the first layer"})
+    max_filters: int = field(default=512, validator=ge(1), metadata={"help": "cap of the channels"})
+    layers: int = field(default=3, validator=ge(1), metadata={"help": "4x4 convolutions after the first"})
+    scales: int = field(default=2, validator=ge(1), metadata={"help": "networks, each on half the resolution"})
+    spectral_norm: bool = field(default=False, metadata={"help": "spectral norm on everything, the head included"})
+
+
+@frozen(kw_only=True)
+class TemporalConfig:
+    """Temporal discriminators: one for each time scale s, on frames t - 2 * 3^s, t - 3^s, t (for 3 frames)."""
+
+    time_scales: int = field(default=1, validator=ge(1), metadata={"help": "number of temporal discriminators"})
+    frames: int = field(default=3, validator=ge(2), metadata={"help": "frames that each of them sees"})
+    patch: PatchConfig = field(factory=PatchConfig, metadata={"help": "shape of each of them"})
+
+
+@frozen(kw_only=True)
+class DiscriminatorConfig:
+    """The discriminators of a training run."""
+
+    image: PatchConfig = field(factory=PatchConfig, metadata={"help": "discriminator of single frames and labels"})
+    temporal: TemporalConfig | None = field(default=None, metadata={"help": "discriminators over time, or none"})
+
+
+@frozen(kw_only=True)
+class Judgement:
+    """What a multi-scale discriminator says of a batch: logits for each scale, features for each scale and layer."""
+
+    logits: tuple[Tensor, ...]
+    features: tuple[tuple[Tensor, ...], ...]
+
+
+@frozen(kw_only=True)
+class Verdict:
+    """Judgements of the same place in the real and in the generated video."""
+
+    real: Judgement
+    fake: Judgement
+
+
+class _PatchDiscriminator(nn.Module):
+    """One scale: 4x4 convolutions with instance norm and leaky ReLU, and a 3x3 head."""
+
+    def __init__(self, config: PatchConfig, channels: int) -> None:
+        super().__init__()
+        # The last convolution doubles too: layer i has `filters * 2^i` channels, capped.
+        widths = [width(config.filters, config.max_filters, i) for i in range(config.layers + 1)]
+        strides = [2] * config.layers + [1]
+        inputs = [channels, *widths[:-1]]
+        spectral = config.spectral_norm
+        self.convs = nn.ModuleList(
+            Conv2d(c_in, c_out, 4, stride=stride, spectral=spectral)
+            for c_in, c_out, stride in zip(inputs, widths, strides, strict=True)
+        )
+        self.norms = nn.ModuleList(InstanceNorm2d(c) for c in widths)
+        self.head = Conv2d(widths[-1], 1, 3, spectral=spectral)
+
+    def forward(self, condition: Tensor | None, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Logits and the features of each layer for images (B, C, H, W).
+
+        `condition` is (N, C', H, W), or None: what all B / N images of a sample have in common. The first convolution
+        is linear, so that the share of the condition is convolved once and added to each.
+        """
+        features = [self._activate(0, self._first(condition, images))]
+        for i in range(1, len(self.convs)):
+            features.append(self._activate(i, self.convs[i](features[-1])))
+        return self.head(features[-1]), tuple(features)
+
+    def _activate(self, i: int, x: Tensor) -> Tensor:
+        return leaky_relu(self.norms[i](x))
+
+    def _first(self, condition: Tensor | None, images: Tensor) -> Tensor:
+        conv = self.convs[0]
+        if not isinstance(conv, Conv2d):
+            raise TypeError("the first layer is a convolution")
+        if condition is None:
+            return conv(images)  # type: ignore[no-any-return]
+        weight = conv.next_weight()
+        split = condition.shape[1]
+        shared = F.conv2d(condition, weight[:, :split], conv.bias, conv.stride, conv.padding)
+        own = F.conv2d(images, weight[:, split:], None, conv.stride, conv.padding)
+        copies = images.shape[0] // condition.shape[0]
+        return own + (shared if copies == 1 else shared.repeat(copies, 1, 1, 1))
+
+
+class MultiScaleDiscriminator(nn.Module):
+    """The same kind of network on each scale of a pyramid."""
+
+    def __init__(self, config: PatchConfig, channels: int) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList(_PatchDiscriminator(config, channels) for _ in range(config.scales))
+
+    def forward(self, condition: Pyramid | None, images: Pyramid) -> Judgement:
+        """Judge images, given as a pyramid of (B, C, H, W), under a condition that B / N of them share."""
+        outputs = [net(None if condition is None else condition[i], images[i]) for i, net in enumerate(self.scales)]
+        return Judgement(logits=tuple(o[0] for o in outputs), features=tuple(o[1] for o in outputs))
+
+
+class Discriminator(nn.Module):
+    """All discriminators of a run: `image` on frames beside labels, `temporal[s]` on frames over time."""
+
+    def __init__(self, config: DiscriminatorConfig, label_channels: int, frame_channels: int = 3) -> None:
+        super().__init__()
+        self.config = config
+        self.image = MultiScaleDiscriminator(config.image, label_channels + frame_channels)
+        temporal = config.temporal
+        self.temporal = nn.ModuleList()
+        if temporal is not None:
+            channels = frame_channels * temporal.frames
+            self.temporal.extend(MultiScaleDiscriminator(temporal.patch, channels) for _ in range(temporal.time_scales))
+
+
+def build_discriminator(config: DiscriminatorConfig, *, label_channels: int) -> Discriminator:
+    """Freshly initialised discriminators for encoded labels of `label_channels` channels."""
+    return Discriminator(config, label_channels)
+
+
+def pyramid(x: Tensor, scales: int) -> Pyramid:
+    """(N, C, H, W) at `scales` scales, each half the one before (bilinear, corners aligned), in float32."""
+    levels = [x]
+    for _ in range(scales - 1):
+        size = [s // 2 for s in levels[-1].shape[-2:]]
+        levels.append(F.interpolate(levels[-1].float(), size=size, mode="bilinear", align_corners=True))
+    return tuple(levels)
+
+
+def judge_both(net: MultiScaleDiscriminator, condition: Pyramid | None, real: Pyramid, fake: Pyramid) -> Verdict:
+    """Judge real and generated images with gradients for both: the update of the discriminator.
+
+    One pass over both together, which convolves the condition once; two passes, real before fake, where each call
+    advances a power iteration, since the weights then differ between them.
+    """
+    if has_power_iteration(net):
+        return Verdict(real=net(condition, real), fake=net(condition, fake))
+    together = tuple(torch.cat(pair) for pair in zip(real, fake, strict=True))
+    return split(net(condition, together))
+
+
+def judge_fake(net: MultiScaleDiscriminator, condition: Pyramid | None, real: Pyramid, fake: Pyramid) -> Verdict:
+    """Judge generated images with gradients for them alone: the update of the generator.
+
+    The parameters of `net` must be frozen (`requires_grad` off). Features of the real images carry no gradient.
+    """
+    with torch.no_grad():
+        judged_real = net(condition, real)
+    return Verdict(real=judged_real, fake=net(condition, fake))
+
+
+def split(judgement: Judgement) -> Verdict:
+    """Take apart a judgement of [real; fake] stacked along the batch."""
+    logits = [x.chunk(2) for x in judgement.logits]
+    features = [[x.chunk(2) for x in scale] for scale in judgement.features]
+    real, fake = (
+        Judgement(
+            logits=tuple(pair[i] for pair in logits),
+            features=tuple(tuple(pair[i] for pair in scale) for scale in features),
+        )
+        for i in (0, 1)
+    )
+    return Verdict(real=real, fake=fake)
+
+
+def temporal_window(frames: Sequence[Tensor], config: TemporalConfig, scale: int) -> Tensor | None:
+    """Frames for the temporal discriminator of time scale `scale`, concatenated along channels, oldest first.
+
+    `frames` are (N, C, H, W), oldest first, the newest last; None while too few of them exist.
+    """
+    step = config.frames**scale
+    span = step * (config.frames - 1)
+    if len(frames) <= span:
+        return None
+    return torch.cat(list(frames[len(frames) - 1 - span :: step]), dim=1)
+
+
+def temporal_memory(config: TemporalConfig | None) -> int:
+    """How many past frames the temporal discriminators look at."""
+    return 0 if config is None else int(config.frames ** (config.time_scales - 1) * (config.frames - 1))

@@ -1,0 +1,63 @@
+"""The label embedder: conditioning maps at every resolution from a label map (or from a warped frame)."""
+
+from typing import Literal
+
+import torch
+from attrs import field, frozen
+from attrs.validators import ge, in_
+from torch import Tensor, nn
+
+from vs_nets.layers import Conv2d, leaky_relu, upsample, width
+
+
+@frozen(kw_only=True)
+class EmbedderConfig:
+    """Shape of an embedder."""
+
+    arch: Literal["encoder", "encoderdecoder", "unet"] = field(
+        default="encoderdecoder",
+        validator=in_(("encoder", "encoderdecoder", "unet")),
+        metadata={"help": "encoder only, encoder and decoder, or both with skip connections"},
+    )
+    filters: int = field(default=32, validator=ge(1), metadata={"help": "channels at full resolution"})
+    max_filters: int = field(default=1024, validator=ge(1), metadata={"help": "cap of the channels"})
+    downsamples: int = field(default=5, validator=ge(1), metadata={"help": "how often the resolution is halved"})
+    kernel: int = field(default=3, validator=in_((1, 3, 5, 7)), metadata={"help": "kernel size, odd"})
+
+    def width(self, level: int) -> int:
+        """Channels of the map at a level (0 is full resolution)."""
+        return width(self.filters, self.max_filters, min(level, self.downsamples))
+
+
+class Embedder(nn.Module):
+    """(N, C, H, W) -> `downsamples + 1` maps, finest first; map i has `config.width(i)` channels at 1 / 2^i."""
+
+    def __init__(self, config: EmbedderConfig, channels: int, *, spectral: bool) -> None:
+        super().__init__()
+        n, kernel = config.downsamples, config.kernel
+        widths = [config.width(i) for i in range(n + 1)]
+        self.arch = config.arch
+        self.first = Conv2d(channels, widths[0], kernel, spectral=spectral)
+        self.down = nn.ModuleList(
+            Conv2d(widths[i], widths[i + 1], kernel, stride=2, spectral=spectral) for i in range(n)
+        )
+        skips = [config.arch == "unet" and i != n - 1 for i in range(n)]
+        self.up = nn.ModuleList(
+            Conv2d(widths[i + 1] * (2 if skips[i] else 1), widths[i], kernel, spectral=spectral)
+            for i in range(n if config.arch != "encoder" else 0)
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Maps at resolutions H, H/2, ..., H / 2^downsamples."""
+        encoded = [leaky_relu(self.first(x))]
+        for down in self.down:
+            encoded.append(leaky_relu(down(encoded[-1])))
+        if self.arch == "encoder":
+            return tuple(encoded)
+        decoded = [encoded[-1]]
+        for i in reversed(range(len(self.up))):
+            y = decoded[-1]  # at resolution i + 1
+            if self.arch == "unet" and i != len(self.up) - 1:
+                y = torch.cat([y, encoded[i + 1]], dim=1)
+            decoded.append(leaky_relu(self.up[i](upsample(y))))
+        return tuple(reversed(decoded))

@@ -1,0 +1,307 @@
+"""The vid2vid generator (Wang et al., 2018): a SPADE image generator that continues from its own past frames."""
+
+import math
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+import vs_ops
+from attrs import field, frozen
+from attrs.validators import ge, in_
+from torch import Tensor, nn
+
+from vs_nets.embedder import Embedder, EmbedderConfig
+from vs_nets.errors import ShapeError
+from vs_nets.flow import FlowConfig, FlowNetwork
+from vs_nets.layers import (
+    Conv2d,
+    Rematerialisation,
+    SpadeResidualBlock,
+    leaky_relu,
+    resize_nearest,
+    upsample,
+    width,
+)
+from vs_nets.synthesis import History, Synthesis
+
+FRAME_CHANNELS = 3
+Maps = tuple[Tensor, ...]
+
+
+@frozen(kw_only=True)
+class SpadeCombination:
+    """Combine by giving the warped frame and the mask to the last levels as further SPADE conditioning."""
+
+    kind: ClassVar[str] = "spade"
+    levels: int = field(default=3, validator=ge(1), metadata={"help": "how many of the last levels see them"})
+    embedder: EmbedderConfig = field(
+        factory=lambda: EmbedderConfig(arch="unet"), metadata={"help": "embedder of the warped frame and the mask"}
+    )
+    raw_output: bool = field(
+        default=False, metadata={"help": "run the last levels a second time without them, for further losses"}
+    )
+
+
+@frozen(kw_only=True)
+class LinearCombination:
+    """Combine by mask * hallucinated + (1 - mask) * warped."""
+
+    kind: ClassVar[str] = "linear"
+
+
+Combination = SpadeCombination | LinearCombination
+
+
+@frozen(kw_only=True)
+class LabelStart:
+    """The first frame starts from a 3x3 convolution of the label map, resized to the bottleneck."""
+
+    kind: ClassVar[str] = "label"
+
+
+@frozen(kw_only=True)
+class ConstantStart:
+    """The first frame starts from a learned constant (a linear layer of a latent vector that is always zero)."""
+
+    kind: ClassVar[str] = "constant"
+    height: int = field(default=4, validator=ge(1), metadata={"help": "rows of the bottleneck: height / 2^levels"})
+    width: int = field(default=8, validator=ge(1), metadata={"help": "columns of the bottleneck"})
+
+
+Start = LabelStart | ConstantStart
+
+
+@frozen(kw_only=True)
+class GeneratorConfig:
+    """Shape of the vid2vid generator; the defaults are the published ones for Cityscapes at 512x1024."""
+
+    levels: int = field(default=7, validator=ge(1), metadata={"help": "how often the first frame is up-sampled"})
+    image_downsamples: int = field(
+        default=4, validator=ge(0), metadata={"help": "how often the previous frame is down-sampled"}
+    )
+    filters: int = field(default=32, validator=ge(1), metadata={"help": "channels at full resolution"})
+    max_filters: int = field(default=1024, validator=ge(1), metadata={"help": "cap of the channels"})
+    kernel: int = field(default=3, validator=in_((1, 3, 5, 7)), metadata={"help": "kernel of the residual blocks"})
+    spade_kernel: int = field(default=1, validator=in_((1, 3, 5)), metadata={"help": "kernel of SPADE's projections"})
+    frames: int = field(default=3, validator=ge(2), metadata={"help": "frames it sees: the current and past ones"})
+    spectral_norm: bool = field(default=True, metadata={"help": "spectral norm on all but heads and first layers"})
+    embedder: EmbedderConfig = field(factory=EmbedderConfig, metadata={"help": "embedder of the label map"})
+    flow: FlowConfig = field(factory=FlowConfig, metadata={"help": "flow network"})
+    combination: Combination = field(
+        factory=SpadeCombination, metadata={"help": "how warped and hallucinated content are combined"}
+    )
+    start: Start = field(factory=LabelStart, metadata={"help": "what the first frame starts from"})
+    published_layout: bool = field(
+        default=False,
+        metadata={"help": "also hold the parameters that the published layout has and never uses"},
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if self.image_downsamples > self.levels:
+            raise ValueError(f"image_downsamples is {self.image_downsamples}: at most levels, {self.levels}")
+        combination = self.combination
+        if isinstance(combination, SpadeCombination):
+            if combination.levels > self.image_downsamples + 1:
+                raise ValueError(
+                    f"combination.levels is {combination.levels}: at most image_downsamples + 1, "
+                    f"{self.image_downsamples + 1}"
+                )
+            if combination.levels - 1 > combination.embedder.downsamples:
+                raise ValueError(
+                    f"combination.embedder.downsamples is {combination.embedder.downsamples}: "
+                    f"at least combination.levels - 1, {combination.levels - 1}"
+                )
+
+    def width(self, level: int) -> int:
+        """Channels of the main branch at a level (0 is full resolution)."""
+        return width(self.filters, self.max_filters, level)
+
+    @property
+    def stride(self) -> int:
+        """Height and width of the frames must be divisible by this."""
+        embedders = [self.embedder.downsamples, self.flow.downsamples, self.levels]
+        if isinstance(self.combination, SpadeCombination):
+            embedders.append(self.combination.embedder.downsamples)
+        return int(2 ** max(embedders))
+
+    @property
+    def residual_blocks(self) -> int:
+        """Residual blocks between the encoder of the previous frame and the main branch."""
+        return 2 * math.ceil((self.levels - self.image_downsamples) / 2)
+
+    @property
+    def warped_levels(self) -> int:
+        """How many of the last levels are conditioned on the warped frame."""
+        return self.combination.levels if isinstance(self.combination, SpadeCombination) else 0
+
+
+class Generator(nn.Module):
+    """(label, history) -> `Synthesis`: the next frame of a clip.
+
+    Without past frames it is an image generator that starts from the label map; with past frames it starts from an
+    encoding of the newest one; with `config.frames - 1` of them it also warps the newest one and combines both.
+    """
+
+    def __init__(
+        self, config: GeneratorConfig, label_channels: int, rematerialisation: Rematerialisation | None = None
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.label_channels = label_channels
+        self.call = rematerialisation or Rematerialisation()
+        spectral = config.spectral_norm
+        self.embed_label = Embedder(config.embedder, label_channels, spectral=spectral)
+        self.start = _build_start(config, label_channels)
+        self.up = nn.ModuleList(self._block(i, i + 1, i) for i in range(config.levels + 1))
+        self.last = Conv2d(config.filters, FRAME_CHANNELS, config.kernel)
+        self.first_previous = Conv2d(FRAME_CHANNELS, config.filters, config.kernel)
+        self.down = nn.ModuleList(
+            self._block(i, i, i + 1, warped=config.published_layout) for i in range(config.image_downsamples + 1)
+        )
+        middle = config.image_downsamples + 1
+        self.middle = nn.ModuleList(self._block(middle, middle, middle) for _ in range(config.residual_blocks))
+        self.flow = FlowNetwork(
+            config.flow, label_channels * config.frames, FRAME_CHANNELS * (config.frames - 1), spectral=spectral
+        )
+        self.embed_warped = (
+            Embedder(config.combination.embedder, FRAME_CHANNELS + 1, spectral=spectral)
+            if isinstance(config.combination, SpadeCombination)
+            else None
+        )
+
+    def _block(self, level: int, level_in: int, level_out: int, *, warped: bool = True) -> SpadeResidualBlock:
+        config = self.config
+        map_channels = [config.embedder.width(level)]
+        if warped and level < config.warped_levels and isinstance(config.combination, SpadeCombination):
+            map_channels.append(config.combination.embedder.width(level))
+        return SpadeResidualBlock(
+            config.width(level_in),
+            config.width(level_out),
+            map_channels,
+            kernel=config.kernel,
+            spade_kernel=config.spade_kernel,
+            spectral=config.spectral_norm,
+        )
+
+    def forward(self, label: Tensor, history: History) -> Synthesis:
+        """Generate the frame of `label` (N, C, H, W), an encoded label map, after the frames in `history`.
+
+        Raises:
+            ShapeError: the label has other channels than the network, or its size is not divisible by the stride.
+        """
+        check_size(label, self.label_channels, self.config.stride)
+        maps: Maps = self.call.stages(self.embed_label, label)
+        x = self._continue(history, maps) if history.frames else self._begin(label, maps)
+        if len(history.frames) < self.config.frames - 1:
+            return self._main_branch(x, maps, None, None)
+        flow, mask = self.call.stages(
+            self.flow,
+            torch.cat([*history.labels, label], dim=1),
+            torch.cat(history.frames, dim=1),
+        )
+        warped = vs_ops.warp(history.frames[-1], flow)
+        return self._main_branch(x, maps, warped, (flow, mask))
+
+    def _map(self, maps: Maps, level: int) -> Tensor:
+        return maps[min(level, len(maps) - 1)]
+
+    def _begin(self, label: Tensor, maps: Maps) -> Tensor:
+        """Features at the resolution of the main branch from the label map alone."""
+        x: Tensor = self.start(label)
+        for i in range(self.config.levels, self.config.image_downsamples, -1):
+            x = upsample(self.call.blocks(self.up[i], x, (self._map(maps, i),)))
+        return x
+
+    def _continue(self, history: History, maps: Maps) -> Tensor:
+        """Features at the resolution of the main branch from the previous frame and its label map."""
+        config = self.config
+        before: Maps = self.call.stages(self.embed_label, history.labels[-1])
+        x = self.first_previous(history.frames[-1])
+        for i, block in enumerate(self.down):
+            x = self.call.blocks(block, x, (self._map(before, i),))
+            if i != config.image_downsamples:
+                x = F.avg_pool2d(x, kernel_size=3, stride=2, padding=1)
+        for i, block in enumerate(self.middle):
+            current = before if i < len(self.middle) // 2 else maps
+            x = self.call.blocks(block, x, (self._map(current, config.image_downsamples + 1),))
+        return x  # type: ignore[no-any-return]
+
+    def _main_branch(
+        self, x: Tensor, maps: Maps, warped: Tensor | None, flow_and_mask: tuple[Tensor, Tensor] | None
+    ) -> Synthesis:
+        """The last levels, the frame, and its combination with the warped one."""
+        flow, mask = flow_and_mask if flow_and_mask is not None else (None, None)
+        extra: Maps | None = None
+        if self.embed_warped is not None and warped is not None and mask is not None:
+            extra = self.call.stages(self.embed_warped, torch.cat([warped, mask], dim=1))
+        x, x_raw = self._last_levels(x, maps, extra)
+        frame = self._to_frame(x)
+        raw = self._to_frame(x_raw) if x_raw is not None else None
+        if self.embed_warped is None and warped is not None and mask is not None and flow is not None:
+            raw = frame
+            frame = mask * frame + (1 - mask) * warped
+        return Synthesis(frame=frame, raw=raw, flow=flow, mask=mask, warped=warped)
+
+    def _last_levels(self, x: Tensor, maps: Maps, extra: Maps | None) -> tuple[Tensor, Tensor | None]:
+        config = self.config
+        combination = config.combination
+        with_raw = isinstance(combination, SpadeCombination) and combination.raw_output
+        x_raw: Tensor | None = None
+        for i in range(config.image_downsamples, -1, -1):
+            plain = (self._map(maps, i),)
+            if with_raw and i < config.warped_levels:
+                # Before the final branch: each call of a spectrally normalised layer advances its buffers.
+                x_raw = self._up(i, x if x_raw is None else x_raw, plain)
+            conditioned = i < config.warped_levels and extra is not None
+            x = self._up(i, x, (*plain, self._map(extra, i)) if conditioned and extra is not None else plain)
+        return x, x_raw
+
+    def _up(self, level: int, x: Tensor, maps: Maps) -> Tensor:
+        y: Tensor = self.call.blocks(self.up[level], x, maps)
+        return upsample(y) if level else y
+
+    def _to_frame(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.last(leaky_relu(x)).float())
+
+
+class _LabelStart(nn.Module):
+    def __init__(self, config: GeneratorConfig, label_channels: int) -> None:
+        super().__init__()
+        self.levels = config.levels
+        self.conv = Conv2d(label_channels, config.width(config.levels + 1))
+
+    def forward(self, label: Tensor) -> Tensor:
+        size = [s // 2**self.levels for s in label.shape[-2:]]
+        return self.conv(resize_nearest(label, size))  # type: ignore[no-any-return]
+
+
+class _ConstantStart(nn.Module):
+    def __init__(self, config: GeneratorConfig, start: ConstantStart) -> None:
+        super().__init__()
+        self.constant = nn.Parameter(torch.zeros(config.width(config.levels + 1), start.height, start.width))
+
+    def forward(self, label: Tensor) -> Tensor:
+        return self.constant.expand(label.shape[0], -1, -1, -1)
+
+
+def _build_start(config: GeneratorConfig, label_channels: int) -> nn.Module:
+    if isinstance(config.start, LabelStart):
+        return _LabelStart(config, label_channels)
+    return _ConstantStart(config, config.start)
+
+
+def check_size(label: Tensor, channels: int, stride: int) -> None:
+    """Raise `ShapeError` unless `label` is (N, channels, H, W) with H and W divisible by `stride`."""
+    if label.dim() != 4 or label.shape[1] != channels:
+        raise ShapeError(f"label has shape {tuple(label.shape)}: expected (N, {channels}, H, W)")
+    if label.shape[2] % stride or label.shape[3] % stride:
+        raise ShapeError(
+            f"label has size {label.shape[2]}x{label.shape[3]}: height and width must be divisible by {stride}"
+        )
+
+
+def build_generator(
+    config: GeneratorConfig, *, label_channels: int, rematerialisation: Rematerialisation | None = None
+) -> Generator:
+    """A freshly initialised generator for encoded labels of `label_channels` channels (see `LabelSpec.channels`)."""
+    return Generator(config, label_channels, rematerialisation)

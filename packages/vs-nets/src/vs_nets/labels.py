@@ -1,0 +1,74 @@
+"""What conditions a network: kinds of label, their channels, and the encoding that is made on the device."""
+
+from collections.abc import Mapping
+
+import torch
+import vs_ops
+from attrs import field, frozen
+from attrs.validators import ge
+from torch import Tensor
+
+from vs_nets.errors import ShapeError
+
+
+@frozen(kw_only=True)
+class ClassMap:
+    """Integer class ids (N, H, W), encoded as one channel for each class."""
+
+    name: str
+    classes: int = field(validator=ge(1))
+    dont_care: bool = False
+    """Whether pixels with the ignored id get a channel of their own; otherwise all their channels are 0."""
+    ignore_id: int = 255
+
+    @property
+    def channels(self) -> int:
+        """Channels of the encoding."""
+        return self.classes + self.dont_care
+
+
+@frozen(kw_only=True)
+class FloatMap:
+    """Maps (N, C, H, W) that enter the network as they are (edges, landmarks, poses)."""
+
+    name: str
+    channels: int = field(validator=ge(1))
+
+
+LabelKind = ClassMap | FloatMap
+
+
+@frozen
+class LabelSpec:
+    """The kinds of label in the order in which they are concatenated."""
+
+    kinds: tuple[LabelKind, ...] = field(converter=tuple)
+
+    @property
+    def channels(self) -> int:
+        """Channels of the encoded label."""
+        return sum(kind.channels for kind in self.kinds)
+
+
+def encode_labels(spec: LabelSpec, labels: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> Tensor:
+    """Labels of one frame, by name, as the (N, C, H, W) tensor that the networks take; one-hot is made here.
+
+    Raises:
+        ShapeError: a kind of the specification is missing, or has another number of dimensions or channels.
+    """
+    encoded = [_encode(kind, labels, dtype) for kind in spec.kinds]
+    return encoded[0] if len(encoded) == 1 else torch.cat(encoded, dim=1)
+
+
+def _encode(kind: LabelKind, labels: Mapping[str, Tensor], dtype: torch.dtype) -> Tensor:
+    if kind.name not in labels:
+        raise ShapeError(f"label {kind.name!r} is missing: the clip has {', '.join(map(repr, labels)) or 'none'}")
+    values = labels[kind.name]
+    expected = 3 if isinstance(kind, ClassMap) else 4
+    if values.dim() != expected:
+        raise ShapeError(f"label {kind.name!r} has shape {tuple(values.shape)}: expected {expected} dimensions")
+    if isinstance(kind, ClassMap):
+        return vs_ops.one_hot(values, kind.classes, dont_care=kind.dont_care, ignore_id=kind.ignore_id, dtype=dtype)
+    if values.shape[1] != kind.channels:
+        raise ShapeError(f"label {kind.name!r} has {values.shape[1]} channels: expected {kind.channels}")
+    return values.to(dtype)

@@ -1,0 +1,140 @@
+"""The objective: losses of one frame as a function of what the networks return.
+
+Each loss is a named float32 scalar without its weight; `total` weighs and sums them. Names are `gan`,
+`feature_matching`, `perceptual` (with `_raw` for the raw output), `flow`, `flow_warp`, `flow_mask`, and
+`temporal_gan_S`, `temporal_feature_matching_S` for time scale S.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+import vs_ops
+from attrs import field, frozen
+from attrs.validators import ge
+from torch import Tensor
+
+from vs_nets.discriminator import Verdict
+from vs_nets.perceptual import NoPerceptual, Perceptual, PerceptualConfig
+from vs_nets.synthesis import Synthesis
+
+Losses = Mapping[str, Tensor]
+
+
+@frozen(kw_only=True)
+class ObjectiveConfig:
+    """Weights of the losses; the defaults are the published ones."""
+
+    gan: float = field(default=1.0, validator=ge(0), metadata={"help": "hinge loss on single frames"})
+    feature_matching: float = field(
+        default=10.0, validator=ge(0), metadata={"help": "distance in the discriminators' features"}
+    )
+    perceptual_weight: float = field(default=10.0, validator=ge(0), metadata={"help": "distance in VGG-19's features"})
+    flow: float = field(
+        default=10.0, validator=ge(0), metadata={"help": "flow, warped frame and mask, each with this weight"}
+    )
+    temporal_gan: float = field(default=1.0, validator=ge(0), metadata={"help": "hinge loss over time"})
+    perceptual: PerceptualConfig = field(factory=NoPerceptual, metadata={"help": "network of the perceptual loss"})
+
+
+@frozen(kw_only=True)
+class Target:
+    """What a generated frame is compared with: (N, 3, H, W) in [-1, 1], and the teacher's flow where there is one."""
+
+    frame: Tensor
+    flow: Tensor | None = None
+    flow_confidence: Tensor | None = None
+
+
+@frozen(kw_only=True)
+class Verdicts:
+    """All verdicts on one frame; `raw` and the entries of `temporal` are None where they do not apply."""
+
+    image: Verdict
+    raw: Verdict | None = None
+    temporal: tuple[Verdict | None, ...] = ()
+
+
+def discriminator_losses(verdicts: Verdicts) -> Losses:
+    """Hinge losses of the discriminators: real plus fake, mean over scales."""
+    losses = {"gan": _hinge_d(verdicts.image)}
+    if verdicts.raw is not None:
+        losses["gan_raw"] = _hinge_d(verdicts.raw)
+    for scale, verdict in enumerate(verdicts.temporal):
+        if verdict is not None:
+            losses[f"temporal_gan_{scale}"] = _hinge_d(verdict)
+    return losses
+
+
+def generator_losses(
+    synthesis: Synthesis, target: Target, verdicts: Verdicts, perceptual: Perceptual | None = None
+) -> Losses:
+    """All losses of the generator that apply to a frame."""
+    losses = {"gan": _hinge_g(verdicts.image), "feature_matching": _feature_matching(verdicts.image)}
+    if verdicts.raw is not None:
+        losses["gan_raw"] = _hinge_g(verdicts.raw)
+        losses["feature_matching_raw"] = _feature_matching(verdicts.raw)
+    for scale, verdict in enumerate(verdicts.temporal):
+        if verdict is not None:
+            losses[f"temporal_gan_{scale}"] = _hinge_g(verdict)
+            losses[f"temporal_feature_matching_{scale}"] = _feature_matching(verdict)
+    if perceptual is not None:
+        with torch.no_grad():
+            real = perceptual.features(target.frame)
+        losses["perceptual"] = perceptual(synthesis.frame, real)
+        if verdicts.raw is not None and synthesis.raw is not None:
+            losses["perceptual_raw"] = perceptual(synthesis.raw, real)
+    return {**losses, **flow_losses(synthesis, target)}
+
+
+def flow_losses(synthesis: Synthesis, target: Target) -> Losses:
+    """Losses of flow, warped frame and mask; none while the generator estimates no flow.
+
+    `flow` needs a teacher. The mask is pulled towards 0 (use the warped pixel) where the warped frame is right and
+    towards 1 where it is wrong; how right it is carries a gradient, as published.
+    """
+    if synthesis.flow is None or synthesis.mask is None or synthesis.warped is None:
+        return {}
+    losses = {}
+    if target.flow is not None and target.flow_confidence is not None:
+        losses["flow"] = vs_ops.masked_l1(synthesis.flow, target.flow, target.flow_confidence)
+    warped, mask = synthesis.warped.float(), synthesis.mask.float()
+    losses["flow_warp"] = F.l1_loss(warped, target.frame)
+    right = (1 - (warped - target.frame).abs().sum(dim=1, keepdim=True)).clamp(0, 1)
+    losses["flow_mask"] = vs_ops.masked_l1(mask, torch.zeros_like(mask), right) + vs_ops.masked_l1(
+        mask, torch.ones_like(mask), 1 - right
+    )
+    return losses
+
+
+def weight_of(name: str, config: ObjectiveConfig) -> float:
+    """Weight of a loss by its name."""
+    if "feature_matching" in name:
+        return config.feature_matching
+    if name.startswith("temporal_gan"):
+        return config.temporal_gan
+    if name.startswith("perceptual"):
+        return config.perceptual_weight
+    return config.flow if name.startswith("flow") else config.gan
+
+
+def total(losses: Losses, config: ObjectiveConfig) -> Tensor:
+    """Weighted sum of named losses, a float32 scalar."""
+    return torch.stack([weight_of(name, config) * loss for name, loss in losses.items()]).sum()
+
+
+def _mean(terms: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(terms)).mean()
+
+
+def _hinge_d(verdict: Verdict) -> Tensor:
+    real = _mean([vs_ops.hinge_d_real(x) for x in verdict.real.logits])
+    return real + _mean([vs_ops.hinge_d_fake(x) for x in verdict.fake.logits])
+
+
+def _hinge_g(verdict: Verdict) -> Tensor:
+    return _mean([vs_ops.hinge_g(x) for x in verdict.fake.logits])
+
+
+def _feature_matching(verdict: Verdict) -> Tensor:
+    return vs_ops.feature_matching(verdict.fake.features, verdict.real.features)

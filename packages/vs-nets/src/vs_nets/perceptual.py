@@ -1,0 +1,173 @@
+"""VGG-19 features for the perceptual loss (Simonyan and Zisserman, 2015; Johnson et al., 2016)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from attrs import field, frozen
+from attrs.validators import ge, in_
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from vs_nets.errors import WeightsError
+
+CONV_INDICES = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28)
+"""Positions in the published sequence of layers up to the convolution of relu_5_1; nothing after it is computed."""
+WIDTHS = (64, 64, 128, 128, 256, 256, 256, 256, 512, 512, 512, 512, 512)
+TAPS = (0, 2, 4, 8, 12)
+"""Convolutions whose activations are compared: relu_1_1, relu_2_1, relu_3_1, relu_4_1, relu_5_1."""
+POOLED = (2, 4, 8, 12)
+"""Convolutions with a 2x2 maximum pooling in front."""
+TAP_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@frozen(kw_only=True)
+class NoPerceptual:
+    """No perceptual loss."""
+
+    kind: ClassVar[str] = "none"
+
+
+@frozen(kw_only=True)
+class FilePerceptual:
+    """The published VGG-19 weights from a safetensors file with torchvision's names (`features.0.weight`, ...)."""
+
+    kind: ClassVar[str] = "file"
+    path: str = field(
+        metadata={"help": "safetensors file; tools/convert_vgg19.py makes it from torchvision's vgg19-dcbb9e9d.pth"}
+    )
+    scales: int = field(default=3, validator=ge(1), metadata={"help": "image scales, each half of the one before"})
+
+
+@frozen(kw_only=True)
+class RandomPerceptual:
+    """A VGG-19 with random weights: no download, weaker than the published one, but sees structure at all scales."""
+
+    kind: ClassVar[str] = "random"
+    seed: int = field(default=0, validator=ge(0), metadata={"help": "seed of the weights"})
+    width_divisor: int = field(
+        default=4, validator=in_((1, 2, 4, 8, 16)), metadata={"help": "channels are VGG-19's divided by this"}
+    )
+    scales: int = field(default=1, validator=ge(1), metadata={"help": "image scales, each half of the one before"})
+
+
+PerceptualConfig = NoPerceptual | FilePerceptual | RandomPerceptual
+
+
+class Vgg19(nn.Module):
+    """The convolutions of VGG-19 up to relu_5_1, frozen; parameters are named by their published positions."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, widths: Sequence[int] = WIDTHS) -> None:
+        super().__init__()
+        inputs = [3, *widths[:-1]]
+        self.convs = nn.ModuleDict(
+            {
+                str(index): nn.Conv2d(c_in, c_out, 3, padding=1)
+                for index, c_in, c_out in zip(CONV_INDICES, inputs, widths, strict=True)
+            }
+        )
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        self.requires_grad_(False)
+        self.eval()
+
+    def normalise(self, image: Tensor) -> Tensor:
+        """From [-1, 1] to the statistics of ImageNet, in float32: (N, 3, H, W) -> (N, 3, H, W)."""
+        return ((image.float() + 1) / 2 - self.mean) / self.std
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The five compared activations of a normalised image."""
+        taps = []
+        for i, conv in enumerate(self.convs.values()):
+            if i in POOLED:
+                x = F.max_pool2d(x, 2)
+            x = F.relu(conv(x))
+            if i in TAPS:
+                taps.append(x)
+        return tuple(taps)
+
+
+class Perceptual(nn.Module):
+    """Distance of two images in VGG-19's features, summed over layers (with the published weights) and scales."""
+
+    def __init__(self, network: Vgg19, scales: int) -> None:
+        super().__init__()
+        self.network = network
+        self.scales = scales
+
+    def features(self, image: Tensor) -> tuple[tuple[Tensor, ...], ...]:
+        """Activations for each scale and compared layer of (N, 3, H, W) in [-1, 1]; H, W >= 16 * 2^(scales - 1)."""
+        x = self.network.normalise(image)
+        found = []
+        for scale in range(self.scales):
+            if scale:
+                x = F.interpolate(x, scale_factor=0.5, mode="bilinear", align_corners=False)
+            found.append(self.network(x))
+        return tuple(found)
+
+    def forward(self, fake: Tensor, real_features: Sequence[Sequence[Tensor]]) -> Tensor:
+        """Perceptual loss, a float32 scalar, of a generated image against the `features` of the real one."""
+        terms = [
+            weight * F.l1_loss(a.float(), b.float())
+            for fakes, reals in zip(self.features(fake), real_features, strict=True)
+            for weight, a, b in zip(TAP_WEIGHTS, fakes, reals, strict=True)
+        ]
+        return torch.stack(terms).sum()
+
+
+def build_perceptual(config: PerceptualConfig) -> Perceptual | None:
+    """The perceptual network of a configuration, or None.
+
+    Raises:
+        WeightsError: the file of weights is missing, unreadable, or not a VGG-19.
+    """
+    if isinstance(config, NoPerceptual):
+        return None
+    if isinstance(config, FilePerceptual):
+        return Perceptual(load_vgg19(Path(config.path)), config.scales)
+    return Perceptual(_random_vgg19(config), config.scales)
+
+
+def _random_vgg19(config: RandomPerceptual) -> Vgg19:
+    network = Vgg19([w // config.width_divisor for w in WIDTHS])
+    generator = torch.Generator().manual_seed(config.seed)
+    for conv in network.convs.values():
+        if isinstance(conv, nn.Conv2d):
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu", generator=generator)
+            if conv.bias is not None:
+                nn.init.zeros_(conv.bias)
+    return network
+
+
+def load_vgg19(path: Path) -> Vgg19:
+    """VGG-19 from a safetensors file with torchvision's names; layers after relu_5_1 are passed over.
+
+    Raises:
+        WeightsError: the file is missing, is a pickle, or lacks a layer.
+    """
+    advice = "convert torchvision's vgg19-dcbb9e9d.pth with tools/convert_vgg19.py, or choose kind = 'random' or 'none'"
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such file of VGG-19 weights; {advice}")
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: not a safetensors file ({error}); {advice}") from error
+    names = [f"features.{i}.{part}" for i in CONV_INDICES for part in ("weight", "bias")]
+    missing = [name for name in names if name not in tensors]
+    if missing:
+        raise WeightsError(f"{path}: not a VGG-19: {missing[0]} and {len(missing) - 1} more are missing; {advice}")
+    network = Vgg19([tensors[f"features.{i}.weight"].shape[0] for i in CONV_INDICES])
+    state = {f"convs.{name.removeprefix('features.')}": tensors[name] for name in names}
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise WeightsError(f"{path}: the layers do not fit together as a VGG-19; {advice}") from error
+    return network

@@ -1,0 +1,61 @@
+"""What a generator returns for one frame, what it remembers, and how a whole clip is rolled out."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from attrs import field, frozen
+from torch import Tensor
+
+
+@frozen(kw_only=True)
+class Synthesis:
+    """One generated frame.
+
+    Attributes:
+        frame: (N, 3, H, W) in [-1, 1].
+        raw: the hallucinated frame without warped content, or None.
+        flow: (N, 2, H, W) float32 pixels, backward, or None while too few past frames exist.
+        mask: (N, 1, H, W) in [0, 1], 1 where the hallucinated pixel is used, or None.
+        warped: the previous frame fetched through `flow`, or None.
+    """
+
+    frame: Tensor
+    raw: Tensor | None = None
+    flow: Tensor | None = None
+    mask: Tensor | None = None
+    warped: Tensor | None = None
+
+
+@frozen(kw_only=True)
+class History:
+    """Encoded labels and generated frames of the past, oldest first; frames are detached."""
+
+    labels: tuple[Tensor, ...] = field(default=())
+    frames: tuple[Tensor, ...] = field(default=())
+
+
+def remember(history: History, label: Tensor, frame: Tensor, length: int) -> History:
+    """History with one more (label, frame), cut to the newest `length`."""
+    labels = (*history.labels, label)[-length:] if length else ()
+    frames = (*history.frames, frame.detach())[-length:] if length else ()
+    return History(labels=labels, frames=frames)
+
+
+GenerateFrame = Callable[[Tensor, History], Synthesis]
+
+
+def rollout(generate: GenerateFrame, labels: Iterable[Tensor], *, past: int) -> Iterator[Synthesis]:
+    """Generate a clip from its own frames.
+
+    Args:
+        generate: a generator, (label (N, C, H, W), history) -> Synthesis.
+        labels: the encoded label of each frame in order; only one at a time is taken.
+        past: how many past frames the generator looks at.
+
+    Yields:
+        One `Synthesis` a frame. Put the generator into evaluation mode and wrap in `torch.inference_mode()` yourself.
+    """
+    history = History()
+    for label in labels:
+        synthesis = generate(label, history)
+        history = remember(history, label, synthesis.frame, past)
+        yield synthesis

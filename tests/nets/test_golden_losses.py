@@ -1,0 +1,155 @@
+"""Losses and their gradients against reference tensors."""
+
+import pytest
+import torch
+import vs_nets as nets
+import vs_ops
+from golden import Case, load_case, load_tool
+from test_golden_networks import build_discriminator, build_generator, encoded_labels
+from torch import Tensor
+
+importer = load_tool("import_imaginaire")
+
+
+def close(actual: Tensor, expected: Tensor, rtol: float = 1e-5, atol: float = 1e-7) -> None:
+    torch.testing.assert_close(actual.squeeze(), expected.squeeze(), rtol=rtol, atol=atol)
+
+
+def close_in_norm(actual: Tensor, expected: Tensor, bound: float = 1e-4) -> None:
+    assert ((actual - expected).norm() / expected.norm()).item() <= bound
+
+
+def build_vgg(case: Case, scales: int) -> nets.Perceptual:
+    weights = importer.vgg19_weights(case.under("VGG."))
+    widths = [weights[f"convs.{i}.weight"].shape[0] for i in nets.perceptual.CONV_INDICES]
+    network = nets.Vgg19(widths)
+    network.load_state_dict(weights)
+    return nets.Perceptual(network, scales)
+
+
+def verdicts(case: Case, fake: Tensor) -> dict[str, nets.Verdict]:
+    discriminator = build_discriminator(case).eval()
+    config = discriminator.config
+    assert config.temporal is not None
+    label = nets.pyramid(encoded_labels(case)[2], config.image.scales)
+    real = nets.pyramid(case["in.real"][:, 2], config.image.scales)
+    windows = [
+        nets.temporal_window([*case[name][:, :2].unbind(1), last], config.temporal, 0)
+        for name, last in (("in.real", case["in.real"][:, 2]), ("in.fake", fake))
+    ]
+    pyramids = [nets.pyramid(w, config.temporal.patch.scales) for w in windows if w is not None]
+    return {
+        "indv": nets.judge_both(discriminator.image, label, real, nets.pyramid(fake, config.image.scales)),
+        "temporal_0": nets.judge_both(discriminator.temporal[0], None, *pyramids),
+    }
+
+
+@pytest.mark.parametrize("place", ["indv", "temporal_0"])
+def test_hinge_and_feature_matching(place: str) -> None:
+    case = load_case("c_losses")
+    fake = case["in.fake"][:, 2].clone().requires_grad_()
+    verdict = verdicts(case, fake)[place]
+    synthesis = nets.Synthesis(frame=fake)
+    both = nets.Verdicts(image=verdict)
+    d_loss = nets.discriminator_losses(both)["gan"]
+    close(d_loss, case[f"out.{place}.hinge_D_real"] + case[f"out.{place}.hinge_D_fake"])
+    losses = nets.generator_losses(synthesis, nets.Target(frame=case["in.real"][:, 2]), both)
+    for ours, theirs in (("gan", "hinge_G"), ("feature_matching", "feature_matching")):
+        close(losses[ours], case[f"out.{place}.{theirs}"])
+        (grad,) = torch.autograd.grad(losses[ours], fake, retain_graph=True)
+        close_in_norm(grad, case[f"grad.{place}.{theirs}.wrt.fake_image"])
+
+
+@pytest.mark.parametrize("scales", [1, 2])
+def test_perceptual(scales: int) -> None:
+    case = load_case("c_losses")
+    perceptual = build_vgg(case, scales)
+    fake = case["in.fake"][:, 2].clone().requires_grad_()
+    loss = perceptual(fake, perceptual.features(case["in.real"][:, 2]))
+    close(loss, case[f"out.perceptual_scales{scales}"])
+    (grad,) = torch.autograd.grad(loss, fake)
+    close_in_norm(grad, case[f"grad.perceptual_scales{scales}.wrt.fake_image"])
+
+
+def test_flow_losses() -> None:
+    case = load_case("c_losses")
+    flow = case["in.flow"].clone().requires_grad_()
+    mask = case["in.mask"].clone().requires_grad_()
+    warped = vs_ops.warp(case["in.real"][:, 1], flow)
+    close(warped, case["out.warped"], atol=2e-5)
+    warped = warped + (case["out.warped"] - warped).detach()  # the same side of the kink of |warped - real|
+    synthesis = nets.Synthesis(frame=case["in.fake"][:, 2], flow=flow, mask=mask, warped=warped)
+    target = nets.Target(frame=case["in.real"][:, 2], flow=case["in.flow_gt"], flow_confidence=case["in.conf_gt"])
+    losses = nets.flow_losses(synthesis, target)
+    for ours, theirs, inputs in (
+        ("flow", "flow_L1", {"flow": flow}),
+        ("flow_warp", "flow_warp", {"flow": flow, "warped": warped}),
+        ("flow_mask", "flow_mask", {"flow": flow, "warped": warped, "mask": mask}),
+    ):
+        close(losses[ours], case[f"out.{theirs}"])
+        for name, tensor in inputs.items():
+            (grad,) = torch.autograd.grad(losses[ours], tensor, retain_graph=True)
+            close_in_norm(grad, case[f"grad.{theirs}.wrt.{name}"])
+
+
+def test_gradient_of_every_generator_parameter() -> None:
+    case = load_case("e1_vid2vid_grads")
+    generator, discriminator = build_generator(case).eval(), build_discriminator(case).eval()
+    discriminator.requires_grad_(False)
+    labels = encoded_labels(case)
+    past = list(case["in.prev_images"].unbind(1))
+    real = list(case["in.real"].unbind(1))
+    synthesis = generator(labels[2], nets.History(labels=tuple(labels[:2]), frames=tuple(past)))
+    config = discriminator.config
+    assert config.temporal is not None
+    scales = config.image.scales
+    windows = [nets.temporal_window(f, config.temporal, 0) for f in (real, [*past, synthesis.frame])]
+    verdict = nets.Verdicts(
+        image=nets.judge_fake(
+            discriminator.image,
+            nets.pyramid(labels[2], scales),
+            nets.pyramid(real[2], scales),
+            nets.pyramid(synthesis.frame, scales),
+        ),
+        temporal=(
+            nets.judge_fake(
+                discriminator.temporal[0],
+                None,
+                *(nets.pyramid(w, config.temporal.patch.scales) for w in windows if w is not None),
+            ),
+        ),
+    )
+    target = nets.Target(frame=real[2], flow=case["in.flow_gt"], flow_confidence=case["in.conf_gt"])
+    losses = nets.generator_losses(synthesis, target, verdict, build_vgg(case, 1))
+    names = {
+        "gan": "GAN",
+        "feature_matching": "FeatureMatching",
+        "perceptual": "Perceptual",
+        "flow": "Flow_L1",
+        "flow_warp": "Flow_Warp",
+        "flow_mask": "Flow_Mask",
+        "temporal_gan_0": "GAN_T0",
+        "temporal_feature_matching_0": "FeatureMatching_T0",
+    }
+    assert set(losses) == set(names)
+    for ours, theirs in names.items():
+        close(losses[ours], case[f"loss.{theirs}"])
+    total = nets.total(losses, nets.ObjectiveConfig())
+    close(total, case["loss.total"])
+    total.backward()
+    compare_gradients(case, generator)
+
+
+def compare_gradients(case: Case, generator: nets.Generator) -> None:
+    floors = case.facts["grad_rel_l2_fp32_vs_fp64"]
+    zero = set(case.facts["grad_zero_by_construction"])
+    parameters = dict(generator.named_parameters())
+    compared = 0
+    for name, expected in case.under("grad.").items():
+        if name in zero:
+            continue
+        grad = parameters[importer.generator_weight_name(name)].grad
+        assert grad is not None
+        close_in_norm(grad, expected, max(1e-4, 3 * floors[name]))
+        compared += 1
+    assert compared > 100

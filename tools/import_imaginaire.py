@@ -1,0 +1,228 @@
+"""Read weights and configurations that carry imaginaire's names.
+
+    python tools/import_imaginaire.py CHECKPOINT.pt CONFIG.json --out FOLDER
+
+writes `generator.safetensors`, `discriminator.safetensors` and `configs.json` in this project's names. CONFIG.json is
+the published YAML configuration as JSON. The functions are also what the comparisons with reference tensors use.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+import vs_nets as nets
+from safetensors.torch import save_file
+from torch import Tensor
+
+Weights = dict[str, Tensor]
+
+_BLOCK = [
+    (r"conv_block_(\w)\.layers\.norm\.mlps\.(\d+)\.0\.layers\.conv\.", r"norm_\1.projections.\2."),
+    (r"conv_block_(\w)\.layers\.conv\.", r"conv_\1."),
+    (r"conv_block_(\w)\.layers\.norm\.", r"norm_\1."),
+]
+_EMBEDDER = [
+    (r"\.conv_first\.layers\.conv\.", ".first."),
+    (r"\.(down|up)_(\d+)\.layers\.conv\.", r".\1.\2."),
+]
+_GENERATOR = [
+    (r"^label_embedding\.", "embed_label."),
+    (r"^img_prev_embedding\.", "embed_warped."),
+    (r"^conv_img\.layers\.conv\.", "last."),
+    (r"^fc\.layers\.conv\.", "start.conv."),
+    (r"^down_first\.layers\.conv\.", "first_previous."),
+    (r"^(up|down)_(\d+)\.", r"\1.\2."),
+    (r"^res_(\d+)\.", r"middle.\1."),
+    (r"^flow_network_temp\.down_lbl\.(\d+)\.layers\.", r"flow.encode_labels.\1."),
+    (r"^flow_network_temp\.down_img\.(\d+)\.layers\.", r"flow.encode_frames.\1."),
+    (r"^flow_network_temp\.res_flow\.", "flow.blocks."),
+    (r"^flow_network_temp\.conv_(flow|mask)\.0\.layers\.conv\.", r"flow.\1_head."),
+    *_EMBEDDER,
+    *_BLOCK,
+]
+_SPECTRAL = [(r"\.weight_orig$", ".weight"), (r"\.weight_(u|v)$", r".\1")]
+_UNUSED = re.compile(r"^down\.\d+\.norm_\w\.projections\.1\.")
+
+
+def _rename(name: str, rules: list[tuple[str, str]]) -> str:
+    for pattern, replacement in rules:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def generator_weight_name(name: str) -> str:
+    """Our name for a parameter or buffer of the published generator."""
+    up = re.match(r"^flow_network_temp\.up_flow\.(\d+)\.layers\.(.*)$", name)
+    if up:  # odd positions: up-sampling stands between the convolutions
+        name = f"flow.up.{int(up[1]) // 2}.{up[2]}"
+    return _rename(_rename(name, _GENERATOR), _SPECTRAL)
+
+
+def generator_weights(published: Mapping[str, Tensor], *, layout: bool = False) -> Weights:
+    """Weights of the generator under our names; `layout` keeps the ones that the published layout never uses."""
+    renamed = {generator_weight_name(name): tensor for name, tensor in published.items()}
+    return {name: t for name, t in renamed.items() if layout or not _UNUSED.match(name)}
+
+
+def discriminator_weights(published: Mapping[str, Tensor]) -> Weights:
+    """Weights of the discriminators under our names."""
+    pattern = re.compile(r"^net_D(?:T(\d+))?\.discriminator_(\d+)\.layer(\d+)\.0\.layers\.(conv|norm)\.(.*)$")
+    found = {name: match for name in published if (match := pattern.match(name))}
+    last: dict[tuple[str | None, str], int] = {}
+    for match in found.values():
+        key = match[1], match[2]
+        last[key] = max(last.get(key, 0), int(match[3]))
+    weights = {}
+    for name, match in found.items():
+        net = "image" if match[1] is None else f"temporal.{match[1]}"
+        layer = int(match[3])
+        where = "head" if layer == last[match[1], match[2]] else f"{match[4]}s.{layer}"
+        weights[_rename(f"{net}.scales.{match[2]}.{where}.{match[5]}", _SPECTRAL)] = published[name]
+    return weights
+
+
+def vgg19_weights(published: Mapping[str, Tensor]) -> Weights:
+    """Weights of a VGG-19 with torchvision's positions as names, up to relu_5_1."""
+    known = {str(i) for i in nets.perceptual.CONV_INDICES}
+    return {f"convs.{name}": t for name, t in published.items() if name.split(".")[0] in known}
+
+
+def label_spec(data: Mapping[str, Any]) -> nets.LabelSpec:
+    """Kinds of label of a published `data` section, in the order in which its networks concatenate them."""
+    kinds: dict[str, Any] = {name: d for entry in data["input_types"] for name, d in entry.items()}
+    classes = data.get("one_hot_num_classes", {})
+    dont_care = bool(data.get("use_dont_care", False))
+
+    def kind(name: str) -> nets.ClassMap | nets.FloatMap:
+        if name in classes:
+            return nets.ClassMap(name=name, classes=classes[name], dont_care=dont_care)
+        return nets.FloatMap(name=name, channels=kinds[name]["num_channels"])
+
+    return nets.LabelSpec(tuple(kind(name) for name in data["input_labels"]))
+
+
+def _embedder_config(section: Mapping[str, Any]) -> nets.EmbedderConfig:
+    return nets.EmbedderConfig(
+        arch=section.get("arch", "encoderdecoder"),
+        filters=section.get("num_filters", 32),
+        max_filters=section.get("max_num_filters", 1024),
+        downsamples=section.get("num_downsamples", 5),
+        kernel=section.get("kernel_size", 3),
+    )
+
+
+def generator_config(gen: Mapping[str, Any], data: Mapping[str, Any]) -> nets.GeneratorConfig:
+    """Our configuration for a published `gen` section."""
+    flow = gen["flow"]
+    combine = flow.get("multi_spade_combine")
+    combination: nets.SpadeCombination | nets.LinearCombination = nets.LinearCombination()
+    if combine:
+        combination = nets.SpadeCombination(
+            levels=combine.get("num_layers", 3),
+            embedder=_embedder_config(combine["embed"]),
+            raw_output=bool(flow.get("generate_raw_output", False)),
+        )
+    return nets.GeneratorConfig(
+        levels=gen.get("num_layers", 7),
+        image_downsamples=gen.get("num_downsamples_img", 4),
+        filters=gen.get("num_filters", 32),
+        max_filters=gen.get("max_num_filters", 1024),
+        kernel=gen.get("kernel_size", 3),
+        spade_kernel=gen["activation_norm_params"].get("kernel_size", 3),
+        frames=data["num_frames_G"],
+        spectral_norm=gen.get("weight_norm_type", "spectral") == "spectral",
+        embedder=_embedder_config(gen["embed"]),
+        flow=nets.FlowConfig(
+            filters=flow.get("num_filters", 32),
+            max_filters=flow.get("max_num_filters", 1024),
+            downsamples=flow.get("num_downsamples", 5),
+            residual_blocks=flow.get("num_res_blocks", 6),
+            multiplier=float(flow.get("flow_output_multiplier", 20)),
+        ),
+        combination=combination,
+    )
+
+
+def discriminator_config(dis: Mapping[str, Any], data: Mapping[str, Any]) -> nets.DiscriminatorConfig:
+    """Our configuration for a published `dis` section."""
+
+    def patch(section: Mapping[str, Any]) -> nets.PatchConfig:
+        return nets.PatchConfig(
+            filters=section.get("num_filters", 64),
+            max_filters=section.get("max_num_filters", 512),
+            layers=section.get("num_layers", 3),
+            scales=section.get("num_discriminators", 3),
+            spectral_norm=section.get("weight_norm_type", "spectral") == "spectral",
+        )
+
+    temporal = dis.get("temporal")
+    return nets.DiscriminatorConfig(
+        image=patch(dis["image"]),
+        temporal=nets.TemporalConfig(
+            time_scales=temporal["num_scales"], frames=data["num_frames_D"], patch=patch(temporal)
+        )
+        if temporal and temporal.get("num_scales", 0)
+        else None,
+    )
+
+
+def _published_state(path: Path, key: str) -> Weights:
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(checkpoint, dict) or key not in checkpoint:
+        raise SystemExit(f"error: {path}: no {key!r} in it; expected a checkpoint that imaginaire has written")
+    return {re.sub(r"^(module\.)+", "", name): tensor for name, tensor in checkpoint[key].items()}
+
+
+def _check(path: Path, what: str, weights: Weights, network: torch.nn.Module) -> None:
+    result = network.load_state_dict(weights, strict=False)
+    if result.missing_keys or result.unexpected_keys:
+        raise SystemExit(
+            f"error: {path}: the {what} does not fit its configuration: {len(result.missing_keys)} weights are missing "
+            f"and {len(result.unexpected_keys)} unknown, first {(result.missing_keys + result.unexpected_keys)[0]}"
+        )
+
+
+def convert(checkpoint: Path, config: Mapping[str, Any], out: Path) -> None:
+    """Convert one published vid2vid checkpoint; everything is checked before the first file is written."""
+    spec = label_spec(config["data"])
+    sections: dict[str, tuple[Any, Callable[..., Weights], Callable[..., torch.nn.Module]]] = {
+        "generator": (generator_config(config["gen"], config["data"]), generator_weights, nets.build_generator),
+        "discriminator": (
+            discriminator_config(config["dis"], config["data"]),
+            discriminator_weights,
+            nets.build_discriminator,
+        ),
+    }
+    ready = {}
+    for (name, (cfg, rename, build)), key in zip(sections.items(), ("net_G", "net_D"), strict=True):
+        weights = rename(_published_state(checkpoint, key))
+        _check(checkpoint, name, weights, build(cfg, label_channels=spec.channels))
+        ready[name] = {k: v.contiguous() for k, v in weights.items()}
+    out.mkdir(parents=True, exist_ok=True)
+    for name, weights in ready.items():
+        save_file(weights, out / f"{name}.safetensors")
+    configs = {name: attrs.asdict(cfg) for name, (cfg, _, _) in sections.items()}
+    (out / "configs.json").write_text(json.dumps(configs, indent=1) + "\n")
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description="Convert a vid2vid checkpoint that imaginaire has written.")
+    parser.add_argument("checkpoint", type=Path, help="the .pt file; read with weights_only=True")
+    parser.add_argument("config", type=Path, help="its configuration, YAML written as JSON")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the converted weights")
+    arguments = parser.parse_args()
+    for path in (arguments.checkpoint, arguments.config):
+        if not path.is_file():
+            sys.exit(f"error: {path}: no such file")
+    convert(arguments.checkpoint, json.loads(arguments.config.read_text()), arguments.out)
+
+
+if __name__ == "__main__":
+    main()
