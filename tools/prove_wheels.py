@@ -110,7 +110,8 @@ def readme_example(text: str) -> str:
 
 def run(step: str, command: Sequence[str | Path], *, cwd: Path, seconds: float = 900) -> str:
     """Run a command and return what it printed; raises `ProofError` when it fails or takes too long."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    about_this_one = ("PYTHON", "VIRTUAL_ENV", "HATCH_ENV")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(about_this_one)}
     try:
         done = subprocess.run(
             [str(word) for word in command],
