@@ -1,0 +1,174 @@
+"""Teacher flow for clips from folders: none, OpenCV's DIS, or files computed before; and how far to trust it."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import attrs
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vs_data.errors import DataError
+from vs_data.fields import choice, folder_name, real
+from vs_data.geometry import inside
+from vs_data.pictures import read_bytes
+
+FLOW_EXTENSIONS = (".npz",)
+
+_PRESETS = {
+    "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
+    "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
+    "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
+}
+
+
+@attrs.frozen(kw_only=True)
+class PhotometricConfig:
+    """Confidence from how well the previous frame, warped by the flow, agrees with the current one."""
+
+    kind: ClassVar[str] = "photometric"
+
+    threshold: float = real(
+        0.05, "mean absolute RGB difference (0 to 1) up to which the flow is fully trusted", low=0.0, high=1.0
+    )
+    fade: float = real(0.05, "further difference over which the trust falls from 1 to 0", low=1e-6, high=1.0)
+
+
+@attrs.frozen(kw_only=True)
+class NoFlowConfig:
+    """No teacher: clips have no flow."""
+
+    kind: ClassVar[str] = "none"
+
+
+@attrs.frozen(kw_only=True)
+class DisFlowConfig:
+    """OpenCV's DIS (dense inverse search), computed on the augmented frames at their final size."""
+
+    kind: ClassVar[str] = "dis"
+
+    preset: Literal["ultrafast", "fast", "medium"] = choice("medium", "speed against quality of DIS", tuple(_PRESETS))
+    confidence: PhotometricConfig = attrs.field(
+        factory=PhotometricConfig,
+        validator=attrs.validators.instance_of(PhotometricConfig),
+        metadata={"help": "where the flow is trusted"},
+    )
+
+
+@attrs.frozen(kw_only=True)
+class FlowFilesConfig:
+    """Files `FOLDER/SEQ/FRAME.npz`, see `read_flow`; the first frame of a sequence needs none."""
+
+    kind: ClassVar[str] = "files"
+
+    folder: str = folder_name("flow", "folder of the flow files, beside the images")
+    confidence: PhotometricConfig = attrs.field(
+        factory=PhotometricConfig,
+        validator=attrs.validators.instance_of(PhotometricConfig),
+        metadata={"help": "where the flow is trusted, for files without 'confidence'"},
+    )
+
+
+FlowConfig: TypeAlias = NoFlowConfig | DisFlowConfig | FlowFilesConfig
+
+
+def dis_flow(frames: Sequence[NDArray[np.uint8]], config: DisFlowConfig) -> list[NDArray[np.float32]]:
+    """Backward flow (H,W,2) of each frame (H,W,3) RGB to the one before it; zeros for the first.
+
+    Source: Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016, as OpenCV implements it.
+    """
+    greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+    dis = cv2.DISOpticalFlow.create(_PRESETS[config.preset])
+    start: Any = None  # no initial flow; OpenCV's annotations forget that it may be left out
+    flows = [np.zeros((*frames[0].shape[:2], 2), np.float32)]
+    with _one_thread():
+        flows.extend(dis.calc(now, before, start) for before, now in pairwise(greys))
+    return flows
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """DIS cuts its work into one stripe per thread; a fixed number makes its result independent of the machine."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def photometric_confidence(
+    before: NDArray[np.uint8], now: NDArray[np.uint8], flow: NDArray[np.float32], config: PhotometricConfig
+) -> NDArray[np.float32]:
+    """Trust (H,W) in backward `flow` (H,W,2) from frame `now` to frame `before`, both (H,W,3) RGB.
+
+    With e the mean over RGB of |warp(before, flow) - now| / 255, it is clip(1 - (e - threshold) / fade, 0, 1), and 0
+    where the flow points outside of the picture. Warping is bilinear.
+    """
+    height, width = flow.shape[:2]
+    x = np.arange(width, dtype=np.float32) + flow[..., 0]
+    y = np.arange(height, dtype=np.float32)[:, None] + flow[..., 1]
+    warped = cv2.remap(before, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    error = cv2.absdiff(warped, now).mean(axis=2, dtype=np.float32) / 255.0
+    trust = np.clip(1.0 - (error - config.threshold) / config.fade, 0.0, 1.0) * inside(flow)
+    return np.asarray(trust, np.float32)
+
+
+def read_flow(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Flow (H,W,2) and confidence (H,W) or None from a file.
+
+    The file is a NumPy `.npz` (read without pickle) of the frame's own size: `flow` (2,H,W) float16 or float32, pixels,
+    x then y, backward (where in the frame before a pixel comes from), finite everywhere; optionally `confidence`
+    (H,W) float, in [0,1]. Where the flow is not known, write 0 with confidence 0.
+
+    Raises:
+        DataError: anything else.
+    """
+    arrays = _read_arrays(path)
+    if "flow" not in arrays:
+        raise DataError(f"no array 'flow', found {sorted(arrays)}", file=str(path), fix="see the layout of flow files")
+    flow, confidence = arrays["flow"], arrays.get("confidence")
+    if flow.ndim != 3 or flow.shape[0] != 2 or flow.dtype not in (np.float16, np.float32):
+        raise DataError(f"flow is {flow.dtype} {flow.shape}, expected float16 or float32 (2, H, W)", file=str(path))
+    unknown = ~(np.isfinite(flow[0]) & np.isfinite(flow[1]))
+    if unknown.any():
+        raise DataError(
+            f"flow is not finite at {_first(unknown)}",
+            file=str(path),
+            fix="write 0 there, with confidence 0",
+        )
+    vectors = np.ascontiguousarray(flow.transpose(1, 2, 0).astype(np.float32))  # (H,W,2)
+    return vectors, None if confidence is None else _check_confidence(path, confidence, flow.shape[1:])
+
+
+def _read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
+    data = read_bytes(path)
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            return {name: np.asarray(archive[name]) for name in ("flow", "confidence") if name in archive}
+    except (OSError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError("not a readable .npz file", file=str(path), fix="write the file again") from error
+
+
+def _check_confidence(path: Path, confidence: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
+    if confidence.shape != size or confidence.dtype not in (np.float16, np.float32):
+        raise DataError(
+            f"confidence is {confidence.dtype} {confidence.shape}, expected float16 or float32 {size}", file=str(path)
+        )
+    bad = ~((confidence >= 0) & (confidence <= 1))
+    if bad.any():
+        raise DataError(f"confidence is not in [0,1] at {_first(bad)}", file=str(path))
+    return confidence.astype(np.float32)
+
+
+def _first(bad: NDArray[np.bool_]) -> str:
+    y, x = np.unravel_index(int(bad.argmax()), bad.shape)
+    return f"x={x}, y={y} ({int(bad.sum())} pixels)"

@@ -1,0 +1,126 @@
+"""Resizing, cropping and mirroring: planned once per clip, applied alike to every frame and every kind of data."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import attrs
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vs_data.fields import real, truth, whole
+
+
+@attrs.frozen(kw_only=True)
+class AugmentConfig:
+    """How pictures of any size become clips of one size, and what varies at random in training.
+
+    Keeping the aspect, the smallest side is resized to `smallest_side` (enlarged further where the crop would not fit)
+    and a crop is taken; otherwise width and height are resized independently. In validation nothing is random: no
+    scale, no mirroring, the crop from the centre.
+    """
+
+    kind: ClassVar[str] = "augment"
+
+    smallest_side: int | None = whole(
+        None, "smallest side after resizing, pixels; none: the smallest that holds the crop", low=1, optional=True
+    )
+    keep_aspect: bool = truth(True, "resize width and height by one factor, then crop; false: stretch to the crop size")
+    scale: float = real(0.0, "random enlargement in training, up to this fraction (0.2: up to 20 %)", low=0.0, high=4.0)
+    flip: float = real(0.0, "probability of mirroring left and right in training", low=0.0, high=1.0)
+
+    def __attrs_post_init__(self) -> None:
+        if not self.keep_aspect and self.smallest_side is not None:
+            raise ValueError(
+                f"smallest_side is {self.smallest_side}, but keep_aspect is false: the picture is stretched to the "
+                "crop size; leave smallest_side out"
+            )
+
+
+@attrs.frozen(kw_only=True)
+class Geometry:
+    """What happens to every picture of a clip: resize, crop, mirror. Sizes are (height, width) in pixels."""
+
+    source: tuple[int, int]
+    resized: tuple[int, int]
+    top: int
+    left: int
+    size: tuple[int, int]
+    flip: bool
+
+
+def plan_geometry(
+    source: tuple[int, int], size: tuple[int, int], config: AugmentConfig, rng: np.random.Generator | None
+) -> Geometry:
+    """The geometry for pictures of size `source` that shall have `size`; deterministic when `rng` is None."""
+    enlargement, flip, vertical, horizontal = (0.0, 1.0, 0.5, 0.5) if rng is None else rng.random(4).tolist()
+    resized = _resized(source, size, config, 1.0 + config.scale * enlargement)
+    return Geometry(
+        source=source,
+        resized=resized,
+        top=round(vertical * (resized[0] - size[0])),
+        left=round(horizontal * (resized[1] - size[1])),
+        size=size,
+        flip=flip < config.flip,
+    )
+
+
+def _resized(
+    source: tuple[int, int], size: tuple[int, int], config: AugmentConfig, enlargement: float
+) -> tuple[int, int]:
+    if not config.keep_aspect:
+        return round(size[0] * enlargement), round(size[1] * enlargement)
+    fit = max(size[0] / source[0], size[1] / source[1])
+    factor = fit if config.smallest_side is None else max(fit, config.smallest_side / min(source))
+    height, width = (round(side * factor * enlargement) for side in source)
+    return max(size[0], height), max(size[1], width)
+
+
+def apply_to_image(geometry: Geometry, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H,W,3) -> (h,w,3): area averaging where it shrinks, bilinear where it grows."""
+    return _cut(geometry, _resize(geometry, image, cv2.INTER_AREA, cv2.INTER_LINEAR))
+
+
+def apply_to_ids(geometry: Geometry, ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H,W) -> (h,w): the nearest id, never a mixture."""
+    return _cut(geometry, _resize(geometry, ids, cv2.INTER_NEAREST_EXACT, cv2.INTER_NEAREST_EXACT))
+
+
+def apply_to_flow(
+    geometry: Geometry, flow: NDArray[np.float32], confidence: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Flow (H,W,2) and confidence (H,W) of the source -> those of the result, the flow in the result's pixels.
+
+    Shrinking takes the nearest vector, since a mean of two motions is neither. Where the flow points outside of the
+    crop the confidence becomes 0.
+    """
+    vectors = _cut(geometry, _resize(geometry, flow, cv2.INTER_NEAREST_EXACT, cv2.INTER_LINEAR))
+    trust = _cut(geometry, _resize(geometry, confidence, cv2.INTER_NEAREST_EXACT, cv2.INTER_LINEAR))
+    factor = (geometry.resized[1] / geometry.source[1], geometry.resized[0] / geometry.source[0])
+    sign = -1.0 if geometry.flip else 1.0
+    scaled = vectors * np.array((sign * factor[0], factor[1]), np.float32)
+    return scaled, trust * inside(scaled)
+
+
+def inside(flow: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Where flow (H,W,2) points into the picture (H,W)."""
+    height, width = flow.shape[:2]
+    x = np.arange(width, dtype=np.float32) + flow[..., 0]
+    y = np.arange(height, dtype=np.float32)[:, None] + flow[..., 1]
+    result: NDArray[np.bool_] = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
+    return result
+
+
+def _resize(geometry: Geometry, pixels: NDArray[Any], shrink: int, grow: int) -> NDArray[Any]:
+    if geometry.resized == geometry.source:
+        return pixels
+    height, width = geometry.resized
+    shrinks = height < geometry.source[0] or width < geometry.source[1]
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=shrink if shrinks else grow))
+
+
+def _cut(geometry: Geometry, pixels: NDArray[Any]) -> NDArray[Any]:
+    height, width = geometry.size
+    crop = pixels[geometry.top : geometry.top + height, geometry.left : geometry.left + width]
+    return np.ascontiguousarray(crop[:, ::-1] if geometry.flip else crop)

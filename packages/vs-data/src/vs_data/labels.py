@@ -1,0 +1,72 @@
+"""Kinds of labels that folders may hold. Each kind is a frozen config; its class decides here what is done with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, TypeAlias
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from vs_data.errors import DataError
+from vs_data.fields import folder_name, whole
+from vs_data.pictures import read_ids
+
+SEG_MAP_EXTENSIONS = (".png",)
+
+
+@attrs.frozen(kw_only=True)
+class SegMapsConfig:
+    """Maps of class ids, one 8-bit PNG per frame: `FOLDER/SEQ/FRAME.png`. The folder's name is the kind in a clip."""
+
+    kind: ClassVar[str] = "seg_maps"
+
+    folder: str = folder_name("seg_maps", "folder of the maps, beside the images")
+    num_classes: int = whole(35, "number of class ids: 0 to num_classes - 1", low=1, high=256)
+    ignore_id: int | None = whole(
+        255, "id of pixels without a class; none: there are none", low=0, high=255, optional=True
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if self.ignore_id is not None and self.ignore_id < self.num_classes:
+            raise ValueError(
+                f"ignore_id is {self.ignore_id}, allowed: none, or an id that is no class "
+                f"({self.num_classes} to 255 with num_classes = {self.num_classes})"
+            )
+
+
+LabelKind: TypeAlias = SegMapsConfig
+
+
+def read_label(path: Path, kind: LabelKind) -> NDArray[np.uint8]:
+    """The label of one frame at its own size: (H,W) uint8 class ids, all in range.
+
+    Raises:
+        DataError: the file is bad or holds an id that is neither a class nor `ignore_id`.
+    """
+    ids = read_ids(path)
+    problem = ids_out_of_range(ids, kind)
+    if problem is not None:
+        raise DataError(problem, file=str(path), fix=fix_for_ids(kind))
+    return ids
+
+
+def ids_out_of_range(ids: NDArray[np.uint8], kind: SegMapsConfig) -> str | None:
+    """Which ids (H,W) are out of range and where, or None."""
+    bad = ids >= kind.num_classes if kind.num_classes < 256 else np.zeros(ids.shape, np.bool_)
+    if bad.any() and kind.ignore_id is not None:
+        bad &= ids != kind.ignore_id
+    if not bad.any():
+        return None
+    y, x = np.unravel_index(int(bad.argmax()), bad.shape)
+    values = np.unique(ids[bad]).tolist()
+    listed = ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
+    several = "" if len(values) == 1 else f"; ids out of range: {listed}"
+    return f"class id {ids[y, x]} at x={x}, y={y} is out of range ({int(bad.sum())} such pixels{several})"
+
+
+def fix_for_ids(kind: SegMapsConfig) -> str:
+    """What to do about ids that are out of range."""
+    ignored = "" if kind.ignore_id is None else f", or {kind.ignore_id} for pixels without a class"
+    return f"allowed are 0 to {kind.num_classes - 1}{ignored}; correct the map or num_classes"
