@@ -1,0 +1,166 @@
+"""Adam with a fused step: NVIDIA apex, PyTorch's fused kernel, or PyTorch's foreach loops, and why which one."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Iterable
+from importlib.machinery import PathFinder
+from typing import Literal
+
+import attrs
+import torch
+from torch import Tensor
+
+from vs_optim._checks import number, one_of
+from vs_optim.errors import AdamError, ConfigError
+
+__all__ = ["AdamChoice", "AdamConfig", "ApexStatus", "build_adam", "choose_adam", "find_apex", "make_adam"]
+
+AdamImpl = Literal["apex", "fused", "foreach"]
+_ADVICE = "NVIDIA's is built from github.com/NVIDIA/apex; impl 'auto' and 'fused' do without it"
+
+
+@attrs.frozen(kw_only=True)
+class AdamConfig:
+    """Adam's numbers; weight decay is the L2 penalty of Adam, not AdamW's."""
+
+    lr: float = attrs.field(
+        default=2e-4, validator=number("a number > 0", lambda x: x > 0), metadata={"help": "learning rate"}
+    )
+    betas: tuple[float, float] = attrs.field(
+        default=(0.5, 0.999), metadata={"help": "decay of the averages of the gradient and of its square"}
+    )
+    eps: float = attrs.field(
+        default=1e-8,
+        validator=number("a number > 0", lambda x: x > 0),
+        metadata={"help": "added to the root of the second average"},
+    )
+    weight_decay: float = attrs.field(
+        default=0.0, validator=number("a number >= 0", lambda x: x >= 0), metadata={"help": "L2 penalty"}
+    )
+    impl: Literal["auto", "apex", "fused", "foreach"] = attrs.field(
+        default="auto",
+        validator=one_of("auto", "apex", "fused", "foreach"),
+        metadata={"help": "auto: NVIDIA apex on CUDA where it is installed, else PyTorch's fused Adam"},
+    )
+
+    @betas.validator
+    def _check_betas(self, _: object, value: object) -> None:
+        allowed = "two numbers in [0, 1)"
+        if not isinstance(value, tuple) or len(value) != 2:
+            raise ConfigError("betas", value, allowed)
+        for beta in value:
+            if isinstance(beta, bool) or not isinstance(beta, int | float) or not 0 <= beta < 1:
+                raise ConfigError("betas", value, allowed)
+
+
+@attrs.frozen
+class AdamChoice:
+    """Which implementation runs, and why, in words for a log."""
+
+    impl: AdamImpl
+    reason: str
+
+
+@attrs.frozen
+class ApexStatus:
+    """Whether NVIDIA's apex can be imported here, and if not, why; `reason` is empty if it can."""
+
+    usable: bool
+    reason: str
+
+
+def find_apex() -> ApexStatus:
+    """Look for NVIDIA's apex on `sys.path` without importing anything.
+
+    The package index has an unrelated program of the same name (a toolkit for the Pyramid web framework). The two are
+    told apart by `apex/optimizers`, which only NVIDIA's has, so the code of the other one is never run.
+    """
+    try:
+        spec = importlib.util.find_spec("apex")
+    except ValueError:  # a module made by hand, without a spec
+        spec = None
+    if spec is None:
+        return ApexStatus(usable=False, reason="NVIDIA apex is not installed")
+    locations = spec.submodule_search_locations
+    if locations is not None and PathFinder.find_spec("apex.optimizers", list(locations)) is not None:
+        return ApexStatus(usable=True, reason="")
+    found = f"the package 'apex' at {spec.origin or ', '.join(locations or ['?'])}{_summary()}"
+    return ApexStatus(
+        usable=False, reason=f"{found} is not NVIDIA's apex but another program of that name; uninstall it"
+    )
+
+
+def _summary() -> str:
+    """Version and one-line description of the distribution called apex, if the installer left any."""
+    try:
+        meta = importlib.metadata.metadata("apex").json
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+    return f" (version {meta.get('version', '?')}: {meta.get('summary', 'no description')})"
+
+
+def choose_adam(impl: Literal["auto", "apex", "fused", "foreach"], device_type: str, apex: ApexStatus) -> AdamChoice:
+    """Decide from what was asked for, the kind of device, and whether apex is there. Pure.
+
+    Raises:
+        AdamError: apex was asked for by name and cannot be used.
+    """
+    if impl in ("fused", "foreach"):
+        return AdamChoice(impl, "asked for by name")
+    if impl == "apex":
+        if device_type != "cuda":
+            raise AdamError("apex", f"it needs parameters on CUDA, and these are on {device_type!r}")
+        if not apex.usable:
+            raise AdamError("apex", f"{apex.reason}; {_ADVICE}")
+        return AdamChoice("apex", "asked for by name")
+    if device_type == "cuda":
+        if apex.usable:
+            return AdamChoice("apex", "NVIDIA apex is installed")
+        return AdamChoice("fused", f"PyTorch's fused Adam, since {apex.reason}")
+    if device_type == "cpu":
+        return AdamChoice("fused", "PyTorch's fused Adam is the fastest on the CPU")
+    return AdamChoice("foreach", f"neither apex nor PyTorch's fused Adam is tested on device {device_type!r}")
+
+
+def make_adam(impl: AdamImpl, params: Iterable[Tensor], config: AdamConfig) -> torch.optim.Optimizer:
+    """Construct that implementation; all three compute the same Adam, with the L2 penalty.
+
+    Raises:
+        AdamError: apex is there but does not work, for instance because it was built without its CUDA extensions.
+    """
+    numbers = {"lr": config.lr, "betas": config.betas, "eps": config.eps, "weight_decay": config.weight_decay}
+    if impl != "apex":
+        flags = {"fused": True} if impl == "fused" else {"foreach": True}
+        return torch.optim.Adam(params, **numbers, **flags)  # type: ignore[arg-type]
+    try:
+        fused_adam = importlib.import_module("apex.optimizers").FusedAdam
+        optimizer: torch.optim.Optimizer = fused_adam(
+            params, bias_correction=True, adam_w_mode=False, amsgrad=False, set_grad_none=True, **numbers
+        )
+    except (ImportError, AttributeError, RuntimeError) as error:
+        raise AdamError("apex", f"{type(error).__name__}: {error}; {_ADVICE}") from error
+    return optimizer
+
+
+def build_adam(params: Iterable[Tensor], config: AdamConfig) -> tuple[torch.optim.Optimizer, AdamChoice]:
+    """Adam over `params` and the choice that was made; log `choice.impl` and `choice.reason`.
+
+    Raises:
+        AdamError: there are no parameters, or the implementation asked for by name cannot be used.
+    """
+    tensors = list(params)
+    if not tensors:
+        raise AdamError(config.impl, "there are no parameters to optimize")
+    device_type = tensors[0].device.type
+    apex = find_apex() if device_type == "cuda" else ApexStatus(usable=False, reason="")
+    choice = choose_adam(config.impl, device_type, apex)
+    try:
+        return make_adam(choice.impl, tensors, config), choice
+    except AdamError as error:
+        if config.impl != "auto":
+            raise
+        choice = AdamChoice("fused", f"PyTorch's fused Adam, since apex is installed but fails: {error.reason}")
+        return make_adam("fused", tensors, config), choice

@@ -1,0 +1,103 @@
+"""O0 and O1: in which dtype the networks and the losses compute.
+
+`O0` is plain float32, without TF32 unless it is asked for by name. `O1` is autocast: matrix multiplications and
+convolutions in the compute dtype, parameters and optimizer state in float32. The levels carry the names of the talk
+"Mixed Precision Training for Video Synthesis"; its mode, float16 with loss scaling, is what `auto` means on CUDA.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Literal
+
+import attrs
+import torch
+
+from vs_optim._checks import boolean, one_of
+from vs_optim.errors import ConfigError, PrecisionError
+
+__all__ = ["Precision", "PrecisionConfig", "apply_math_mode", "autocast", "describe", "resolve_precision"]
+
+Level = Literal["O0", "O1"]
+
+
+@attrs.frozen(kw_only=True)
+class PrecisionConfig:
+    """What a user writes; `resolve_precision` turns it into what holds on one device."""
+
+    level: Level = attrs.field(
+        default="O1",
+        validator=one_of("O0", "O1"),
+        metadata={"help": "O0: plain float32; O1: mixed precision by autocast"},
+    )
+    dtype: Literal["auto", "float16", "bfloat16"] = attrs.field(
+        default="auto",
+        validator=one_of("auto", "float16", "bfloat16"),
+        metadata={"help": "compute dtype of O1; auto: float16 with loss scaling on CUDA, bfloat16 on the CPU"},
+    )
+    tf32: bool = attrs.field(
+        default=False,
+        validator=boolean,
+        metadata={"help": "let float32 matrix products and convolutions use TF32 on CUDA (10 instead of 23 bits)"},
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if self.level == "O0" and self.dtype != "auto":
+            raise ConfigError("dtype", self.dtype, "'auto' at level 'O0', which computes in float32")
+
+
+@attrs.frozen(kw_only=True)
+class Precision:
+    """What holds on one device: compute dtype of autocast (None: no autocast), loss scaling or not, TF32 or not."""
+
+    level: Level
+    dtype: torch.dtype | None
+    scaling: bool
+    tf32: bool = False
+
+
+def resolve_precision(config: PrecisionConfig, device: torch.device | str) -> Precision:
+    """Decide dtype and scaling for `device`.
+
+    Raises:
+        PrecisionError: O1 on a device that is neither CUDA nor CPU, or bfloat16 on a GPU that has none.
+    """
+    device = torch.device(device)
+    if config.level == "O0":
+        return Precision(level="O0", dtype=None, scaling=False, tf32=config.tf32)
+    if device.type not in ("cuda", "cpu"):
+        raise PrecisionError(str(device), "level O1 is known on 'cuda' and 'cpu' only; choose level O0")
+    name = config.dtype if config.dtype != "auto" else ("float16" if device.type == "cuda" else "bfloat16")
+    dtype = torch.float16 if name == "float16" else torch.bfloat16
+    if device.type == "cuda" and dtype is torch.bfloat16 and not torch.cuda.is_bf16_supported():
+        raise PrecisionError(str(device), "this GPU has no bfloat16; choose dtype 'float16'")
+    return Precision(level="O1", dtype=dtype, scaling=dtype is torch.float16, tf32=config.tf32)
+
+
+def autocast(precision: Precision, device: torch.device | str) -> AbstractContextManager[object]:
+    """The context in which networks and losses run; O0 switches an outer autocast off.
+
+    Autocast's cache of cast weights is off: it would hand a cast that was made before an optimizer step, or without
+    gradients, to the computation after it, in silence. Weights under spectral norm are never cached anyway, so the
+    cache has little to win here.
+    """
+    device_type = torch.device(device).type
+    if precision.dtype is None:
+        return torch.autocast(device_type, enabled=False)
+    return torch.autocast(device_type, dtype=precision.dtype, cache_enabled=False)
+
+
+def apply_math_mode(precision: Precision) -> None:
+    """Set PyTorch's process-wide TF32 switches as `precision` says; harmless where there is no CUDA.
+
+    Call it once, when a process starts: it is a side effect on the whole process.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = precision.tf32
+    torch.backends.cudnn.allow_tf32 = precision.tf32
+
+
+def describe(precision: Precision) -> str:
+    """One line for logs, such as `O1: autocast in float16, loss scaling on, TF32 off`."""
+    computes = "float32" if precision.dtype is None else f"autocast in {str(precision.dtype).removeprefix('torch.')}"
+    scaling = "on" if precision.scaling else "off"
+    return f"{precision.level}: {computes}, loss scaling {scaling}, TF32 {'on' if precision.tf32 else 'off'}"
