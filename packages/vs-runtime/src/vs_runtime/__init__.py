@@ -1,3 +1,42 @@
 """Thread affinity, activation checkpointing, run checkpoints and seeding."""
 
+from vs_runtime.activation_checkpoint import checkpointed
+from vs_runtime.environment import describe_environment
+from vs_runtime.errors import (
+    ActivationError,
+    AffinityError,
+    DamagedCheckpoint,
+    NoCheckpoint,
+    StateError,
+    VsRuntimeError,
+)
+from vs_runtime.run_checkpoint import (
+    LoadedCheckpoint,
+    list_checkpoints,
+    load_checkpoint,
+    load_latest,
+    save_checkpoint,
+)
+from vs_runtime.seeding import derive_seed, random_state, restore_random_state, seed_everything
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "ActivationError",
+    "AffinityError",
+    "DamagedCheckpoint",
+    "LoadedCheckpoint",
+    "NoCheckpoint",
+    "StateError",
+    "VsRuntimeError",
+    "checkpointed",
+    "derive_seed",
+    "describe_environment",
+    "list_checkpoints",
+    "load_checkpoint",
+    "load_latest",
+    "random_state",
+    "restore_random_state",
+    "save_checkpoint",
+    "seed_everything",
+]

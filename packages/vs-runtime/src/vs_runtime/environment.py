@@ -1,0 +1,105 @@
+"""What a run ran on: versions, revision, machine. Nothing of it is secret, and nothing of it can fail."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+__all__ = ["describe_environment"]
+
+_PACKAGES = (
+    "torch",
+    "numpy",
+    "safetensors",
+    "attrs",
+    "cattrs",
+    "av",
+    "opencv-python-headless",
+    "torchmetrics",
+    "vs-ops",
+    "vs-nets",
+    "vs-optim",
+    "vs-runtime",
+    "vs-data",
+    "vs-metrics",
+    "vs-train",
+    "vs-eval",
+)
+
+
+def describe_environment(repository: Path | None = None) -> dict[str, Any]:
+    """A dict of plain values, fit for JSON: `python`, `platform`, `packages`, `git`, `cpu`, `memory_bytes`, `gpus`, ...
+
+    What cannot be found out is None. No environment variable, user name, host name or path is in it.
+
+    Args:
+        repository: directory whose git revision to report; default: that of this package's own file.
+    """
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: version for name in _PACKAGES if (version := _version(name)) is not None},
+        "git": _git(repository or Path(__file__).parent),
+        "cpu": _try(_cpu_model),
+        "cpus_usable": _try(lambda: len(os.sched_getaffinity(0))) or os.cpu_count(),
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "memory_bytes": _try(lambda: os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")),
+        "cuda": torch.version.cuda,
+        "cudnn": _try(torch.backends.cudnn.version),
+        "gpus": _try(_gpus) or [],
+    }
+
+
+def _try(find: Callable[[], Any]) -> Any:
+    """The result, or None: a description of the machine must not stop a run."""
+    try:
+        return find()
+    except Exception:
+        return None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _git(directory: Path) -> dict[str, Any] | None:
+    """Revision, and whether tracked files differ from it; None outside a checkout or without git."""
+    revision = _run_git(directory, "rev-parse", "HEAD")
+    if revision is None:
+        return None
+    changes = _run_git(directory, "status", "--porcelain", "--untracked-files=no")
+    return {"revision": revision, "dirty": None if changes is None else bool(changes)}
+
+
+def _run_git(directory: Path, *arguments: str) -> str | None:
+    command = ["git", "-C", str(directory), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _cpu_model() -> str | None:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or None
+
+
+def _gpus() -> list[dict[str, Any]]:
+    if not torch.cuda.is_available():
+        return []
+    properties = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+    return [{"name": p.name, "memory_bytes": p.total_memory, "capability": f"{p.major}.{p.minor}"} for p in properties]

@@ -1,0 +1,249 @@
+"""Checkpoints of a run: a directory that is either complete and proved by checksums, or not there at all.
+
+    root/step-00000500/tensors.safetensors    every tensor, by its path in the state
+                       state.json             everything else: the nested structure, numbers, strings
+                       manifest.json          sha256 and size of the two files above
+
+A checkpoint is written under a temporary name in the same directory, flushed to the disk and renamed. Nothing is ever
+pickled. One process at a time may write below a root.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import attrs
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from vs_runtime._nested import flatten, unflatten
+from vs_runtime.errors import DamagedCheckpoint, NoCheckpoint, StateError
+
+__all__ = ["LoadedCheckpoint", "list_checkpoints", "load_checkpoint", "load_latest", "save_checkpoint"]
+
+_FORMAT = "vs-checkpoint-1"
+_TENSORS, _STATE, _MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
+_NAME = re.compile(r"step-(\d{8,})(\.replaced)?")
+_TEMPORARY = ".writing-"
+
+
+@attrs.frozen(kw_only=True)
+class LoadedCheckpoint:
+    """A checkpoint that was read.
+
+    Attributes:
+        step: the step that it was saved at.
+        state: what was saved; every tensor is on the CPU and has its own memory.
+        path: its directory.
+        skipped: newer checkpoints that could not be used, newest first, each with the reason in words.
+    """
+
+    step: int
+    state: Any
+    path: Path
+    skipped: tuple[tuple[Path, str], ...] = ()
+
+
+def save_checkpoint(root: Path, *, step: int, state: Any, keep: int) -> Path:
+    """Write `state` to `root/step-XXXXXXXX/` and then delete all but the `keep` newest.
+
+    A process that is killed at any moment leaves the earlier checkpoints as they were, and either a complete new one or
+    none; its temporary directory is removed by the next save. An existing checkpoint of the same step is replaced.
+    Checkpoints of later steps (of a run that went on from an earlier one because they were damaged) are deleted if they
+    are damaged and left alone if they are not.
+
+    Args:
+        root: directory of the checkpoints, made if need be.
+        step: what the checkpoint is named after, at least 0.
+        state: nested dicts, lists and tuples of tensors (any device, dtype and strides), numbers, strings, booleans
+            and None. Tensors that share memory are saved each for itself.
+        keep: how many to keep, the new one included, at least 1.
+
+    Returns:
+        The directory of the new checkpoint.
+
+    Raises:
+        StateError: the state holds something that cannot be saved; nothing was written.
+        OSError: the disk is full or not writable; the earlier checkpoints are as they were.
+    """
+    if step < 0 or keep < 1:
+        raise StateError("save_checkpoint", f"expected step >= 0 and keep >= 1, got step {step} and keep {keep}")
+    skeleton, tensors = flatten(state)
+    _check_dtypes(tensors)
+    root.mkdir(parents=True, exist_ok=True)
+    _remove_temporary(root)
+    temporary = root / f"{_TEMPORARY}step-{step:08d}-{os.getpid()}"
+    temporary.mkdir()
+    try:
+        _write_files(temporary, step, skeleton, tensors)
+    except OSError:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    path = root / f"step-{step:08d}"
+    _move_into_place(temporary, path)
+    _prune(root, step, keep)
+    return path
+
+
+def load_checkpoint(path: Path) -> LoadedCheckpoint:
+    """Read one checkpoint after its checksums have been found to hold.
+
+    Raises:
+        DamagedCheckpoint: a file is missing, altered or cut short, or the directory is none of ours.
+    """
+    manifest = _read_manifest(path)
+    contents = {name: _read_verified(path, name, manifest) for name in (_TENSORS, _STATE)}
+    try:
+        tensors = safetensors.torch.load(contents[_TENSORS])
+        skeleton = json.loads(contents[_STATE])
+        return LoadedCheckpoint(step=manifest["step"], state=unflatten(skeleton, tensors), path=path)
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise DamagedCheckpoint(path, f"checksums hold, and yet it cannot be read: {error}") from error
+
+
+def load_latest(root: Path) -> LoadedCheckpoint:
+    """Read the newest checkpoint below `root` that is intact; `skipped` names the newer ones that are not.
+
+    Raises:
+        NoCheckpoint: there is none, or none that is intact.
+    """
+    skipped: list[tuple[Path, str]] = []
+    for path in list_checkpoints(root):
+        try:
+            return attrs.evolve(load_checkpoint(path), skipped=tuple(skipped))
+        except DamagedCheckpoint as error:
+            skipped.append((path, error.reason))
+    raise NoCheckpoint(root, tuple(skipped))
+
+
+def list_checkpoints(root: Path) -> tuple[Path, ...]:
+    """The directories below `root` that are named like checkpoints, newest first; nothing is read."""
+    if not root.is_dir():
+        return ()
+    named = [(match, path) for path in root.iterdir() if (match := _NAME.fullmatch(path.name)) and path.is_dir()]
+    return tuple(path for _, path in sorted(named, key=lambda pair: (-int(pair[0][1]), pair[0][2] is not None)))
+
+
+def _check_dtypes(tensors: dict[str, Tensor]) -> None:
+    """Refuse what the file format has no name for, before anything is written."""
+    for name, tensor in tensors.items():
+        try:
+            safetensors.torch.save({"x": torch.empty(0, dtype=tensor.dtype)})
+        except (KeyError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
+            raise StateError(f"state.{name}", f"a checkpoint cannot hold a tensor of {tensor.dtype}") from error
+
+
+def _own_memory(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous CPU tensors none of which shares its memory with another; copies only what has to be copied."""
+    seen: set[int] = set()
+    own: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        plain = tensor.detach().to("cpu").contiguous().resolve_conj().resolve_neg()
+        storage = plain.untyped_storage()
+        if storage.data_ptr() in seen or storage.nbytes() != plain.nbytes:
+            plain = plain.clone()
+        seen.add(plain.untyped_storage().data_ptr())
+        own[name] = plain
+    return own
+
+
+def _write_files(directory: Path, step: int, skeleton: Any, tensors: dict[str, Tensor]) -> None:
+    safetensors.torch.save_file(_own_memory(tensors), directory / _TENSORS)
+    (directory / _STATE).write_text(json.dumps(skeleton, allow_nan=False), encoding="ascii")
+    files = {name: _fingerprint(directory / name) for name in (_TENSORS, _STATE)}
+    manifest = {"format": _FORMAT, "step": step, "files": files}
+    (directory / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="ascii")
+    for name in (_TENSORS, _STATE, _MANIFEST):
+        _flush(directory / name)
+    _flush(directory)
+
+
+def _fingerprint(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "bytes": path.stat().st_size}
+
+
+def _flush(path: Path) -> None:
+    """Have the disk hold what was written to a file or directory."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _move_into_place(temporary: Path, path: Path) -> None:
+    """Rename; a checkpoint of the same step stays readable under another name until the new one is there."""
+    replaced = path.with_name(f"{path.name}.replaced")
+    if path.exists():
+        if replaced.exists():
+            shutil.rmtree(replaced)
+        path.rename(replaced)
+    temporary.rename(path)
+    _flush(path.parent)
+
+
+def _remove_temporary(root: Path) -> None:
+    for path in root.glob(f"{_TEMPORARY}*"):
+        shutil.rmtree(path)
+
+
+def _prune(root: Path, step: int, keep: int) -> None:
+    def number(path: Path) -> int:
+        match = _NAME.fullmatch(path.name)
+        return int(match[1]) if match else -1
+
+    present = list_checkpoints(root)
+    intact = [path for path in present if number(path) <= step and not path.name.endswith(".replaced")]
+    replaced = [path for path in present if number(path) <= step and path.name.endswith(".replaced")]
+    damaged = [path for path in present if number(path) > step and _is_damaged(path)]
+    for path in intact[keep:] + replaced + damaged:
+        shutil.rmtree(path)
+
+
+def _is_damaged(path: Path) -> bool:
+    try:
+        load_checkpoint(path)
+    except DamagedCheckpoint:
+        return True
+    return False
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((path / _MANIFEST).read_bytes())
+    except FileNotFoundError as error:
+        raise DamagedCheckpoint(path, f"{_MANIFEST} is missing") from error
+    except (OSError, ValueError) as error:
+        raise DamagedCheckpoint(path, f"{_MANIFEST} cannot be read: {error}") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
+        raise DamagedCheckpoint(path, f"{_MANIFEST} is not of the format {_FORMAT!r}")
+    match = _NAME.fullmatch(path.name)
+    if match and manifest.get("step") != int(match[1]):
+        raise DamagedCheckpoint(path, f"{_MANIFEST} is of step {manifest.get('step')}")
+    return manifest
+
+
+def _read_verified(path: Path, name: str, manifest: dict[str, Any]) -> bytes:
+    """Contents of a file, which are the very bytes whose checksum was computed."""
+    try:
+        expected = manifest["files"][name]
+        size, digest = expected["bytes"], expected["sha256"]
+        contents = (path / name).read_bytes()
+    except (KeyError, TypeError) as error:
+        raise DamagedCheckpoint(path, f"{_MANIFEST} says nothing of {name}") from error
+    except OSError as error:
+        raise DamagedCheckpoint(path, f"{name} cannot be read: {error.strerror}") from error
+    if len(contents) != size:
+        raise DamagedCheckpoint(path, f"{name} has {len(contents)} bytes instead of {size}")
+    if hashlib.sha256(contents).hexdigest() != digest:
+        raise DamagedCheckpoint(path, f"{name} was altered: its checksum does not hold")
+    return contents
