@@ -1,6 +1,20 @@
 """Thread affinity, activation checkpointing, run checkpoints and seeding."""
 
 from vs_runtime.activation_checkpoint import checkpointed
+from vs_runtime.affinity import (
+    AffinityConfig,
+    AffinityPlan,
+    AffinityPolicy,
+    Core,
+    Gpu,
+    Topology,
+    allowed_cpus,
+    apply_affinity,
+    gpu_index_of,
+    plan_affinity,
+    read_topology,
+    worker_init,
+)
 from vs_runtime.environment import describe_environment
 from vs_runtime.errors import (
     ActivationError,
@@ -23,20 +37,32 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ActivationError",
+    "AffinityConfig",
     "AffinityError",
+    "AffinityPlan",
+    "AffinityPolicy",
+    "Core",
     "DamagedCheckpoint",
+    "Gpu",
     "LoadedCheckpoint",
     "NoCheckpoint",
     "StateError",
+    "Topology",
     "VsRuntimeError",
+    "allowed_cpus",
+    "apply_affinity",
     "checkpointed",
     "derive_seed",
     "describe_environment",
+    "gpu_index_of",
     "list_checkpoints",
     "load_checkpoint",
     "load_latest",
+    "plan_affinity",
     "random_state",
+    "read_topology",
     "restore_random_state",
     "save_checkpoint",
     "seed_everything",
+    "worker_init",
 ]

@@ -27,7 +27,7 @@ class AffinityError(VsRuntimeError):
     """A plan was asked for that cannot be; `argument` names what is wrong."""
 
     def __init__(self, argument: str, problem: str) -> None:
-        super().__init__(f"plan_affinity: {argument}: {problem}")
+        super().__init__(f"{argument}: {problem}")
         self.argument = argument
 
 

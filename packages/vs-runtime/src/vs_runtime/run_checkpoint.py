@@ -134,11 +134,11 @@ def list_checkpoints(root: Path) -> tuple[Path, ...]:
 
 def _check_dtypes(tensors: dict[str, Tensor]) -> None:
     """Refuse what the file format has no name for, before anything is written."""
-    for name, tensor in tensors.items():
+    for name, dtype in {tensor.dtype: (name, tensor.dtype) for name, tensor in tensors.items()}.values():
         try:
-            safetensors.torch.save({"x": torch.empty(0, dtype=tensor.dtype)})
+            safetensors.torch.save({"x": torch.zeros(1, dtype=dtype)})
         except (KeyError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
-            raise StateError(f"state.{name}", f"a checkpoint cannot hold a tensor of {tensor.dtype}") from error
+            raise StateError(f"state.{name}", f"a checkpoint cannot hold a tensor of {dtype}") from error
 
 
 def _own_memory(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
