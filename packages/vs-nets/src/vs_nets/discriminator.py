@@ -1,6 +1,6 @@
 """Patch discriminators: of single frames beside their labels, and of frames over time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -142,6 +142,10 @@ def pyramid(x: Tensor, scales: int) -> Pyramid:
         size = [s // 2 for s in levels[-1].shape[-2:]]
         levels.append(F.interpolate(levels[-1].float(), size=size, mode="bilinear", align_corners=True))
     return tuple(levels)
+
+
+Judge = Callable[[MultiScaleDiscriminator, Pyramid | None, Pyramid, Pyramid], Verdict]
+"""(discriminator, condition, real, fake) -> verdict: `judge_both` or `judge_fake`."""
 
 
 def judge_both(net: MultiScaleDiscriminator, condition: Pyramid | None, real: Pyramid, fake: Pyramid) -> Verdict:

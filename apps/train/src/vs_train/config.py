@@ -1,0 +1,182 @@
+"""The configuration of a training run, composed from those of the packages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import vs_nets as nets
+from attrs import field, frozen
+from attrs.validators import ge, in_
+from vs_data import FolderConfig, LoaderConfig, StreetConfig
+from vs_optim import (
+    AdamConfig,
+    ConstantSchedule,
+    EmaConfig,
+    LinearSchedule,
+    PrecisionConfig,
+    ScalerConfig,
+    StepSchedule,
+)
+
+
+@frozen(kw_only=True)
+class LabelConfig:
+    """How class ids become channels."""
+
+    dont_care: bool = field(
+        default=False, metadata={"help": "give pixels with the ignored id (255) a channel; else all theirs are 0"}
+    )
+
+
+@frozen(kw_only=True)
+class OptimConfig:
+    """Optimizers, learning rates and the average of the generator."""
+
+    generator: AdamConfig = field(factory=AdamConfig, metadata={"help": "Adam of the generator"})
+    discriminator: AdamConfig = field(factory=AdamConfig, metadata={"help": "Adam of the discriminators"})
+    schedule: ConstantSchedule | StepSchedule | LinearSchedule = field(
+        factory=ConstantSchedule, metadata={"help": "factor on both learning rates, by training step (clip)"}
+    )
+    ema: EmaConfig = field(factory=EmaConfig, metadata={"help": "average of the generator; one update a frame"})
+    scaler: ScalerConfig = field(factory=ScalerConfig, metadata={"help": "loss scaling, where float16 asks for it"})
+
+
+@frozen(kw_only=True)
+class MemoryConfig:
+    """What is traded for memory or speed without changing a result."""
+
+    checkpoint: Literal["none", "blocks", "all"] = field(
+        default="none",
+        validator=in_(("none", "blocks", "all")),
+        metadata={
+            "help": "recompute activations in the backward pass: of no part, residual blocks, or all encoders too"
+        },
+    )
+    channels_last: bool = field(default=True, metadata={"help": "memory layout; faster in low precision"})
+
+
+@frozen(kw_only=True)
+class CurriculumConfig:
+    """Length of the training clips by training step: one frame, then clips that double up to a longest one."""
+
+    single_frame_steps: int = field(default=0, validator=ge(0), metadata={"help": "steps on single frames first"})
+    initial_length: int = field(default=4, validator=ge(1), metadata={"help": "frames of a clip after that"})
+    double_every: int = field(default=1000, validator=ge(1), metadata={"help": "steps between doublings"})
+    max_length: int = field(default=16, validator=ge(1), metadata={"help": "frames of the longest clip"})
+
+    def __attrs_post_init__(self) -> None:
+        if self.initial_length > self.max_length:
+            raise ValueError(f"initial_length is {self.initial_length}: at most max_length, {self.max_length}")
+
+
+@frozen(kw_only=True)
+class RunConfig:
+    """How long, and what is written when; nothing here changes what is learned in a step."""
+
+    steps: int = field(
+        default=1000, validator=ge(1), metadata={"help": "training steps; one step is one batch of clips"}
+    )
+    sample_every: int = field(default=100, validator=ge(1), metadata={"help": "steps between pictures and videos"})
+    checkpoint_every: int = field(default=100, validator=ge(1), metadata={"help": "steps between checkpoints"})
+    keep_checkpoints: int = field(default=2, validator=ge(2), metadata={"help": "newest checkpoints that are kept"})
+    sample_frames: int = field(default=16, validator=ge(1), metadata={"help": "frames of the validation video"})
+    video_fps: int = field(default=10, validator=ge(1), metadata={"help": "frames per second of the validation video"})
+    threads: int = field(
+        default=0, validator=ge(0), metadata={"help": "CPU threads of the process; 0: as many as it may use"}
+    )
+    affinity: bool = field(
+        default=True, metadata={"help": "bind threads to the cores next to the device, within the cores given"}
+    )
+
+
+@frozen(kw_only=True)
+class TrainConfig:
+    """Everything that determines a training run."""
+
+    seed: int = field(default=0, validator=ge(0), metadata={"help": "seed of weights, data order and augmentation"})
+    device: Literal["auto", "cpu", "cuda"] = field(
+        default="auto", validator=in_(("auto", "cpu", "cuda")), metadata={"help": "auto: a GPU where there is one"}
+    )
+    data: StreetConfig | FolderConfig = field(factory=StreetConfig, metadata={"help": "where clips come from"})
+    loader: LoaderConfig = field(factory=LoaderConfig, metadata={"help": "batches and worker processes"})
+    labels: LabelConfig = field(factory=LabelConfig, metadata={"help": "how class ids become channels"})
+    generator: nets.GeneratorConfig = field(factory=nets.GeneratorConfig, metadata={"help": "shape of the generator"})
+    discriminator: nets.DiscriminatorConfig = field(
+        factory=nets.DiscriminatorConfig, metadata={"help": "shape of the discriminators"}
+    )
+    objective: nets.ObjectiveConfig = field(factory=nets.ObjectiveConfig, metadata={"help": "weights of the losses"})
+    optim: OptimConfig = field(factory=OptimConfig, metadata={"help": "optimizers, schedules, average"})
+    precision: PrecisionConfig = field(factory=PrecisionConfig, metadata={"help": "O0 or O1"})
+    memory: MemoryConfig = field(factory=MemoryConfig, metadata={"help": "memory against time"})
+    curriculum: CurriculumConfig = field(factory=CurriculumConfig, metadata={"help": "length of the clips"})
+    run: RunConfig = field(factory=RunConfig, metadata={"help": "how long, and what is written when"})
+
+    def __attrs_post_init__(self) -> None:
+        _check_size(self)
+        _check_lengths(self)
+
+
+def _check_size(config: TrainConfig) -> None:
+    height, width = config.data.height, config.data.width
+    stride = config.generator.stride
+    for name, size in (("height", height), ("width", width)):
+        if size % stride:
+            lower, upper = size - size % stride, size - size % stride + stride
+            raise ValueError(
+                f"data.{name} is {size}: the generator needs a multiple of {stride} "
+                f"(2^levels, or more down-samplings of an embedder); the nearest are {lower or upper} and {upper}"
+            )
+    smallest = min(height, width)
+    needed = _smallest_size(config)
+    if smallest < needed:
+        raise ValueError(
+            f"data.height and data.width are {height}x{width}: the discriminators and the perceptual network need "
+            f"at least {needed} pixels; use fewer scales or layers, or larger frames"
+        )
+    start = config.generator.start
+    if isinstance(start, nets.ConstantStart):
+        bottleneck = (height >> config.generator.levels, width >> config.generator.levels)
+        if (start.height, start.width) != bottleneck:
+            raise ValueError(
+                f"generator.start is {start.height}x{start.width}: frames of {height}x{width} "
+                f"need {bottleneck[0]}x{bottleneck[1]}"
+            )
+
+
+def _smallest_size(config: TrainConfig) -> int:
+    """Pixels that each side must have so that no discriminator or perceptual scale shrinks to nothing."""
+    patches = [config.discriminator.image]
+    if config.discriminator.temporal is not None:
+        patches.append(config.discriminator.temporal.patch)
+    # The last 4x4 convolution of stride 1 takes a pixel away and must leave two for an instance norm to mean anything.
+    needed = [3 * 2 ** (patch.layers + patch.scales - 1) for patch in patches]
+    perceptual = config.objective.perceptual
+    if not isinstance(perceptual, nets.NoPerceptual):
+        needed.append(16 * 2 ** (perceptual.scales - 1))
+    return max(needed)
+
+
+def _check_lengths(config: TrainConfig) -> None:
+    if isinstance(config.data, StreetConfig) and config.curriculum.max_length > config.data.sequence_length:
+        raise ValueError(
+            f"curriculum.max_length is {config.curriculum.max_length}: the sequences have "
+            f"data.sequence_length = {config.data.sequence_length} frames"
+        )
+
+
+def label_spec(config: LabelConfig, class_counts: Mapping[str, int]) -> nets.LabelSpec:
+    """How the label kinds of a data source enter the networks."""
+    return nets.LabelSpec(
+        tuple(
+            nets.ClassMap(name=name, classes=count, dont_care=config.dont_care) for name, count in class_counts.items()
+        )
+    )
+
+
+def clip_length(config: CurriculumConfig, step: int) -> int:
+    """Frames of the clips of training step `step` (counted from 0). Pure."""
+    if step < config.single_frame_steps:
+        return 1
+    doublings = (step - config.single_frame_steps) // config.double_every
+    return min(config.max_length, config.initial_length << min(doublings, 32))

@@ -1,0 +1,260 @@
+"""One training step: a clip, frame by frame; for each frame an update of D, then of G, then of the average of G."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import attrs
+import torch
+import vs_nets as nets
+import vs_optim as optim
+from torch import Tensor, nn
+from vs_data import Clip
+
+from vs_train.errors import NonFiniteError
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class TrainState:
+    """Everything that a step changes. Modules, optimizers and scalers are changed in place; the counters by evolving.
+
+    Attributes:
+        generator: in training mode.
+        discriminator: in training mode.
+        average: the generator of averaged, already normalised weights, in evaluation mode.
+        generator_optimizer: steps `generator`.
+        discriminator_optimizer: steps `discriminator`.
+        generator_scaler: loss scale of the generator.
+        discriminator_scaler: loss scale of the discriminator.
+        step: clips trained on so far.
+        updates: updates of the generator so far, one a frame, skipped ones included.
+    """
+
+    generator: nets.Generator
+    discriminator: nets.Discriminator
+    average: nets.Generator
+    generator_optimizer: torch.optim.Optimizer
+    discriminator_optimizer: torch.optim.Optimizer
+    generator_scaler: optim.LossScaler
+    discriminator_scaler: optim.LossScaler
+    step: int = 0
+    updates: int = 0
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Recipe:
+    """What a step needs and never changes."""
+
+    labels: nets.LabelSpec
+    objective: nets.ObjectiveConfig
+    perceptual: nets.Perceptual | None
+    precision: optim.Precision
+    ema: optim.EmaConfig
+    device: torch.device
+    channels_last: bool = True
+
+
+@attrs.frozen(kw_only=True)
+class StepReport:
+    """What a step did: means over the frames that had the loss, counts over all frames of the clip."""
+
+    losses: Mapping[str, float]
+    frames: int
+    generator_scale: float
+    discriminator_scale: float
+    generator_skipped: int
+    discriminator_skipped: int
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class FrameInputs:
+    """One frame of a batch on the device, and its past: real frames and generated ones, oldest first."""
+
+    label: Tensor
+    target: nets.Target
+    history: nets.History
+    real_past: tuple[Tensor, ...] = ()
+    fake_past: tuple[Tensor, ...] = ()
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class FrameReport:
+    """Losses of one frame as tensors (`d_`: of the discriminator, `g_`: of the generator) and what the scalers did."""
+
+    losses: Mapping[str, Tensor]
+    generator: optim.ScalerReport
+    discriminator: optim.ScalerReport
+
+
+def train_clip(state: TrainState, clip: Clip, recipe: Recipe) -> tuple[TrainState, StepReport]:
+    """Train on one batch of clips (N, T, ...), which must be on `recipe.device`.
+
+    Raises:
+        NonFiniteError: a loss is not finite; it names the loss, the frame and the clip.
+    """
+    reports: list[FrameReport] = []
+    history = nets.History()
+    real_past: tuple[Tensor, ...] = ()
+    fake_past: tuple[Tensor, ...] = ()
+    past = state.generator.config.frames - 1
+    memory = nets.temporal_memory(state.discriminator.config.temporal)
+    for t in range(clip.frames.shape[1]):
+        inputs = FrameInputs(
+            label=encode_frame(clip, t, recipe),
+            target=_target(clip, t, recipe),
+            history=history,
+            real_past=real_past,
+            fake_past=fake_past,
+        )
+        state, report, fake = train_frame(state, inputs, recipe)
+        reports.append(report)
+        history = nets.remember(history, inputs.label, fake, past)
+        if memory:
+            real_past = (*real_past, inputs.target.frame)[-memory:]
+            fake_past = (*fake_past, fake)[-memory:]
+    return attrs.evolve(state, step=state.step + 1), _report(state, reports, clip)
+
+
+def train_frame(state: TrainState, inputs: FrameInputs, recipe: Recipe) -> tuple[TrainState, FrameReport, Tensor]:
+    """Generate a frame, update D, update G, update the average; also returns the frame, detached."""
+    with optim.autocast(recipe.precision, recipe.device):
+        synthesis = state.generator(inputs.label, inputs.history)
+    real = judged(inputs.label, inputs.target.frame, inputs.real_past, state.discriminator.config)
+    d_losses, d_report = update_discriminator(state, real, _detached(synthesis), inputs, recipe)
+    g_losses, g_report = update_generator(state, real, synthesis, inputs, recipe)
+    update_average(state, recipe.ema)
+    losses = {f"d_{k}": v.detach() for k, v in d_losses.items()} | {f"g_{k}": v.detach() for k, v in g_losses.items()}
+    report = FrameReport(losses=losses, generator=g_report, discriminator=d_report)
+    return attrs.evolve(state, updates=state.updates + 1), report, synthesis.frame.detach()
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class JudgedReal:
+    """What both updates of a frame show the discriminators of the real side: labels, frame and windows over time."""
+
+    label: nets.Pyramid
+    frame: nets.Pyramid
+    windows: tuple[nets.Pyramid | None, ...]
+
+
+def judged(label: Tensor, frame: Tensor, past: tuple[Tensor, ...], config: nets.DiscriminatorConfig) -> JudgedReal:
+    """Pyramids of the label and the real frames, made once for a frame."""
+    return JudgedReal(
+        label=nets.pyramid(label, config.image.scales),
+        frame=nets.pyramid(frame, config.image.scales),
+        windows=_windows((*past, frame), config.temporal),
+    )
+
+
+def _windows(frames: tuple[Tensor, ...], config: nets.TemporalConfig | None) -> tuple[nets.Pyramid | None, ...]:
+    if config is None:
+        return ()
+    windows = [nets.temporal_window(frames, config, scale) for scale in range(config.time_scales)]
+    return tuple(None if w is None else nets.pyramid(w, config.patch.scales) for w in windows)
+
+
+def _judge(
+    net: nets.Discriminator, real: JudgedReal, synthesis: nets.Synthesis, inputs: FrameInputs, judge: nets.Judge
+) -> nets.Verdicts:
+    scales = net.config.image.scales
+    image = judge(net.image, real.label, real.frame, nets.pyramid(synthesis.frame, scales))
+    raw = None
+    if synthesis.raw is not None:
+        raw = judge(net.image, real.label, real.frame, nets.pyramid(synthesis.raw, scales))
+    fake_windows = _windows((*inputs.fake_past, synthesis.frame), net.config.temporal)
+    temporal = tuple(
+        None if r is None or f is None else judge(temporal_net, None, r, f)
+        for temporal_net, r, f in zip(net.temporal, real.windows, fake_windows, strict=True)
+        if isinstance(temporal_net, nets.MultiScaleDiscriminator)
+    )
+    return nets.Verdicts(image=image, raw=raw, temporal=temporal)
+
+
+def update_discriminator(
+    state: TrainState, real: JudgedReal, synthesis: nets.Synthesis, inputs: FrameInputs, recipe: Recipe
+) -> tuple[nets.Losses, optim.ScalerReport]:
+    """One update of D on the real frame and a generated one, which must be detached."""
+    with optim.autocast(recipe.precision, recipe.device):
+        verdicts = _judge(state.discriminator, real, synthesis, inputs, nets.judge_both)
+        losses = nets.discriminator_losses(verdicts)
+        loss = nets.total(losses, recipe.objective)
+    state.discriminator_optimizer.zero_grad(set_to_none=True)
+    state.discriminator_scaler.scale(loss).backward()
+    return losses, state.discriminator_scaler.update(state.discriminator_optimizer)
+
+
+def update_generator(
+    state: TrainState, real: JudgedReal, synthesis: nets.Synthesis, inputs: FrameInputs, recipe: Recipe
+) -> tuple[nets.Losses, optim.ScalerReport]:
+    """One update of G; no gradient of D's parameters is computed."""
+    with frozen_parameters(state.discriminator), optim.autocast(recipe.precision, recipe.device):
+        verdicts = _judge(state.discriminator, real, synthesis, inputs, nets.judge_fake)
+        losses = nets.generator_losses(synthesis, inputs.target, verdicts, recipe.perceptual)
+        loss = nets.total(losses, recipe.objective)
+    state.generator_optimizer.zero_grad(set_to_none=True)
+    state.generator_scaler.scale(loss).backward()
+    return losses, state.generator_scaler.update(state.generator_optimizer)
+
+
+def update_average(state: TrainState, config: optim.EmaConfig) -> None:
+    """Move the average towards the generator's weights as it uses them, that is, spectrally normalised."""
+    weights = nets.effective_weights(state.generator)
+    averages = dict(state.average.named_parameters())
+    pairs = [(average.detach(), weights[name]) for name, average in averages.items()]
+    optim.ema_update([a for a, _ in pairs], [w for _, w in pairs], config, step=state.updates)
+
+
+@contextmanager
+def frozen_parameters(module: nn.Module) -> Iterator[None]:
+    """Within, no gradient of the module's parameters is computed; gradients still flow through it to its inputs."""
+    trained = [p for p in module.parameters() if p.requires_grad]
+    for p in trained:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in trained:
+            p.requires_grad_(True)
+
+
+def encode_frame(clip: Clip, t: int, recipe: Recipe) -> Tensor:
+    """Encoded label (N, C, H, W) of frame t of a batch."""
+    label = nets.encode_labels(recipe.labels, {name: x[:, t] for name, x in clip.labels.items()})
+    return _laid_out(label, recipe)
+
+
+def _target(clip: Clip, t: int, recipe: Recipe) -> nets.Target:
+    taught = t > 0 and clip.flow is not None and clip.flow_confidence is not None
+    return nets.Target(
+        frame=_laid_out(clip.frames[:, t], recipe),
+        flow=clip.flow[:, t] if taught and clip.flow is not None else None,
+        flow_confidence=clip.flow_confidence[:, t] if taught and clip.flow_confidence is not None else None,
+    )
+
+
+def _laid_out(x: Tensor, recipe: Recipe) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last if recipe.channels_last else torch.contiguous_format)
+
+
+def _detached(synthesis: nets.Synthesis) -> nets.Synthesis:
+    raw = None if synthesis.raw is None else synthesis.raw.detach()
+    return nets.Synthesis(frame=synthesis.frame.detach(), raw=raw)
+
+
+def _report(state: TrainState, reports: list[FrameReport], clip: Clip) -> StepReport:
+    keys = [(t, name) for t, report in enumerate(reports) for name in report.losses]
+    values = torch.stack([reports[t].losses[name] for t, name in keys]).tolist()  # the one wait for the device
+    for (t, name), value in zip(keys, values, strict=True):
+        if value - value != 0:  # true for NaN and for both infinities
+            network = "discriminator" if name.startswith("d_") else "generator"
+            raise NonFiniteError(step=state.step, what=f"loss {name[2:]}", network=network, frame=t, clip=clip.name)
+    sums: dict[str, list[float]] = {}
+    for (_, name), value in zip(keys, values, strict=True):
+        sums.setdefault(name, []).append(value)
+    return StepReport(
+        losses={name: sum(xs) / len(xs) for name, xs in sorted(sums.items())},
+        frames=len(reports),
+        generator_scale=reports[-1].generator.scale,
+        discriminator_scale=reports[-1].discriminator.scale,
+        generator_skipped=reports[-1].generator.skipped_total,
+        discriminator_skipped=reports[-1].discriminator.skipped_total,
+    )
