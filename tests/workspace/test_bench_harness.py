@@ -1,32 +1,16 @@
 """The pure parts of the benchmark harness, with a clock that the tests move."""
 
-import importlib.util
 import io
 import itertools
 import json
-import sys
-from pathlib import Path
-from types import ModuleType
 
+import harness
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-
-def _load() -> ModuleType:
-    path = Path(__file__).resolve().parents[2] / "tools" / "bench" / "harness.py"
-    spec = importlib.util.spec_from_file_location("bench_harness", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["bench_harness"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-harness = _load()
 SECONDS = st.lists(st.floats(0.001, 10.0), min_size=3, max_size=20)
 
 
