@@ -1,6 +1,7 @@
 """Fused Adam, O0/O1 precision policy, loss scalers, EMA and schedules for GANs."""
 
 from vs_optim.adam import AdamChoice, AdamConfig, ApexStatus, build_adam, choose_adam, find_apex
+from vs_optim.adam_state import adam_state, load_adam_state
 from vs_optim.ema import EmaConfig, ema_update
 from vs_optim.errors import (
     AdamError,
@@ -48,6 +49,7 @@ __all__ = [
     "StateError",
     "StepSchedule",
     "VsOptimError",
+    "adam_state",
     "apply_math_mode",
     "autocast",
     "build_adam",
@@ -56,6 +58,7 @@ __all__ = [
     "describe",
     "ema_update",
     "find_apex",
+    "load_adam_state",
     "lr_factor",
     "resolve_overflow",
     "resolve_precision",

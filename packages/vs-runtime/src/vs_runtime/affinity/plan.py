@@ -148,9 +148,7 @@ def _unique_cores(
         reasons.append(f"{where} shared out among {len(members)} process(es)")
     else:
         mine, members = cores, list(range(len(homes)))
-        reasons.append(
-            f"all {len(cores)} cores, since those close to the GPUs do not suffice, shared out among {len(members)} process(es)"
-        )
+        reasons.append(f"too few cores close to the GPUs: all {len(cores)} shared out among {len(members)} process(es)")
     position, count = members.index(index), len(members)
     if len(mine) < count:
         reasons.append(f"more processes than cores ({count} and {len(mine)}): processes share cores")
