@@ -143,7 +143,7 @@ def test_the_file_holds_the_command_the_machine_and_every_measurement(tmp_path):
     content = json.loads(path.read_text())
     assert path == tmp_path / "new" / "step.json"
     assert content["command"] == "hatch run bench:step"
-    assert content["machine"]["torch"] == torch.__version__
+    assert content["machine"]["packages"]["torch"] == torch.__version__
     assert content["threads"] == 2
     assert content["unit"]["seconds"] == [0.5, 0.5]
     fast = content["cases"][1]

@@ -122,5 +122,5 @@ def test_a_benchmark_says_how_to_repeat_it_and_where_it_ran():
     for path in (ROOT / "docs" / "benchmarks").glob("*.json"):
         content = json.loads(path.read_text())
         assert content["command"].startswith("hatch run bench:"), path.name
-        assert content["machine"]["processor"], path.name
-        assert content["machine"]["torch"], path.name
+        assert content["machine"]["cpu"], path.name
+        assert content["machine"]["packages"]["torch"], path.name

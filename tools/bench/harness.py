@@ -14,12 +14,9 @@ A case's `run` does one whole measured piece of work; its `prepare` runs before 
 
 import contextlib
 import json
-import os
-import platform
 import random
 import shlex
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +29,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from torch import Tensor, nn
+from vs_runtime import describe_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs" / "benchmarks"
@@ -227,9 +225,11 @@ def _ratio_of_medians(pairs: Sequence[tuple[float, float]]) -> float:
 
 def table_of(result: Result, *, baseline: str, title: str = "") -> Table:
     """Return a table of every case: median and quartiles, units, and how many times as fast as `baseline` it is."""
-    table = Table(title=title or None, title_justify="left")
-    for heading in ("case", "median ms", "quartiles ms", "units", f"speed-up over {baseline}", "95 %", "note"):
-        table.add_column(heading, justify="left" if heading in ("case", "note") else "right")
+    table = Table(
+        title=title or None, caption=f"speed-up over {baseline}", title_justify="left", caption_justify="left"
+    )
+    for heading in ("case", "median ms", "quartiles", "units", "speed-up", "95 %", "note"):
+        table.add_column(heading, justify="left" if heading in ("case", "note") else "right", no_wrap=heading != "note")
     reference = result.case(baseline)
     for series in (result.unit, *result.cases):
         low, high = series.quartiles
@@ -238,10 +238,10 @@ def table_of(result: Result, *, baseline: str, title: str = "") -> Table:
         table.add_row(
             series.name,
             f"{1e3 * series.median:.2f}",
-            f"{1e3 * low:.2f} - {1e3 * high:.2f}",
+            f"{1e3 * low:.1f}-{1e3 * high:.1f}",
             f"{series.median / result.unit.median:.3f}",
             f"{speedup.value:.2f}" if compared else "",
-            f"{speedup.low:.2f} - {speedup.high:.2f}" if compared else "",
+            f"{speedup.low:.2f}-{speedup.high:.2f}" if compared else "",
             series.note,
         )
     return table
@@ -285,7 +285,7 @@ def save_records(records: dict[str, object], name: str, *, command: str, folder:
     content = {
         "command": command,
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": describe_machine(),
+        "machine": describe_environment(ROOT),
         **records,
     }
     path.write_text(json.dumps(content, indent=1) + "\n")
@@ -300,38 +300,3 @@ def save_result(result: Result, name: str, *, baseline: str, command: str, folde
 def command_of(script: str, arguments: Sequence[str] | None = None) -> str:
     """Return the command that repeats this measurement, for example `hatch run bench:ops --rounds 9`."""
     return shlex.join(["hatch", "run", script, *(sys.argv[1:] if arguments is None else arguments)])
-
-
-def describe_machine() -> dict[str, object]:
-    """Return what a reader needs to judge the figures: processor, cores, GPU, versions and the git revision."""
-    return {
-        "processor": _processor(),
-        "cores": len(_usable_cores()),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "system": platform.platform(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "cuda": torch.version.cuda,
-        "revision": _revision(),
-    }
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def _usable_cores() -> set[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return os.sched_getaffinity(0)
-    return set(range(os.cpu_count() or 1))
-
-
-def _revision() -> str | None:
-    command = ["git", "describe", "--always", "--dirty"]
-    try:
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None

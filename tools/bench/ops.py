@@ -1,0 +1,168 @@
+"""Measure every operator of vs-ops in every implementation that accepts the call, forward and backward.
+
+Usage: hatch run bench:ops [--only NAME] [--rounds N] [--device cuda] [--dtype bfloat16]
+
+Writes docs/benchmarks/ops-DEVICE-DTYPE.json, unless only some operators are measured.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import attrs
+import cyclopts
+import torch
+import vs_ops
+from harness import Case, Result, as_record, command_of, measure, print_result, save_records
+from rich.console import Console
+from torch import Tensor
+from vs_ops import DescribedCall, Operator
+
+Make = Callable[..., Tensor]
+HEIGHT, WIDTH, CHANNELS, CLASSES = 128, 256, 32, 35
+
+
+@attrs.frozen(kw_only=True)
+class Subject:
+    """An operator with typical arguments: `leaves` are the tensors of which gradients are wanted."""
+
+    operator: Operator
+    call: Callable[[str], object]
+    leaves: tuple[Tensor, ...]
+    first: Tensor
+
+
+def subjects(device: torch.device, dtype: torch.dtype) -> list[Subject]:
+    """Return every operator with arguments as in training at 128x256, made on `device` from a fixed seed."""
+    generator = torch.Generator().manual_seed(0)
+
+    def make(*shape: int, gradient: bool = True) -> Tensor:
+        return torch.randn(*shape, generator=generator).to(device, dtype).requires_grad_(gradient)
+
+    return [*_losses(make), *_normalisations(make), *_pictures(make), _labels(device, dtype)]
+
+
+def _losses(make: Make) -> list[Subject]:
+    logits = make(4, 1, 35, 67)
+    a, b, mask = make(1, 3, HEIGHT, WIDTH), make(1, 3, HEIGHT, WIDTH, gradient=False), make(1, 1, HEIGHT, WIDTH)
+    sizes = [(32, 65, 129), (64, 33, 65), (128, 34, 66), (1, 35, 67)]
+    fake = [[make(1, *size) for size in sizes] for _ in range(2)]
+    real = [[make(1, *size, gradient=False) for size in sizes] for _ in range(2)]
+    layers = tuple(layer for scale in fake for layer in scale)
+    return [
+        _subject("hinge_d_real", lambda impl: vs_ops.hinge_d_real(logits, impl=impl), logits),
+        _subject("hinge_d_fake", lambda impl: vs_ops.hinge_d_fake(logits, impl=impl), logits),
+        _subject("hinge_g", lambda impl: vs_ops.hinge_g(logits, impl=impl), logits),
+        _subject("masked_l1", lambda impl: vs_ops.masked_l1(a, b, mask, impl=impl), a, mask),
+        _subject("feature_matching", lambda impl: vs_ops.feature_matching(fake, real, impl=impl), *layers),
+    ]
+
+
+def _normalisations(make: Make) -> list[Subject]:
+    x = make(1, CHANNELS, HEIGHT, WIDTH)
+    scale, shift = make(CHANNELS), make(CHANNELS)
+    maps = [make(1, 2 * CHANNELS, HEIGHT, WIDTH) for _ in range(2)]
+    weight = make(512, 256, 3, 3)
+    matrix = weight.detach().flatten(1)
+    u = torch.nn.functional.normalize(make(512, gradient=False).float(), dim=0)
+    v = torch.nn.functional.normalize(make(256 * 9, gradient=False).float(), dim=0)
+    return [
+        _subject("instance_norm", lambda impl: vs_ops.instance_norm(x, scale, shift, impl=impl), x, scale, shift),
+        _subject("spade", lambda impl: vs_ops.spade(x, maps, negative_slope=0.2, impl=impl), x, *maps),
+        _subject("power_iteration", lambda impl: vs_ops.power_iteration(matrix, u, v, impl=impl), constant=[matrix]),
+        _subject("spectral_normalize", lambda impl: vs_ops.spectral_normalize(weight, u, v, impl=impl), weight),
+    ]
+
+
+def _pictures(make: Make) -> list[Subject]:
+    image, hallucinated = make(1, 3, HEIGHT, WIDTH), make(1, 3, HEIGHT, WIDTH)
+    flow, mask = make(1, 2, HEIGHT, WIDTH), make(1, 1, HEIGHT, WIDTH)
+    return [
+        _subject("warp", lambda impl: vs_ops.warp(image, flow, impl=impl), image, flow),
+        _subject(
+            "warp_and_blend",
+            lambda impl: vs_ops.warp_and_blend(image, flow, mask, hallucinated, impl=impl),
+            *(image, flow, mask, hallucinated),
+        ),
+    ]
+
+
+def _labels(device: torch.device, dtype: torch.dtype) -> Subject:
+    ids = torch.randint(CLASSES, (1, HEIGHT, WIDTH), generator=torch.Generator().manual_seed(0)).to(device)
+    return _subject("one_hot", lambda impl: vs_ops.one_hot(ids, CLASSES, dtype=dtype, impl=impl), constant=[ids])
+
+
+def _subject(name: str, call: Callable[[str], object], *leaves: Tensor, constant: Sequence[Tensor] = ()) -> Subject:
+    operator = next(one for one in vs_ops.OPERATORS if one.name == name)
+    return Subject(operator=operator, call=call, leaves=leaves, first=(*leaves, *constant)[0])
+
+
+def cases_of(subject: Subject, repeats: int) -> list[Case]:
+    """Return a case for each implementation that accepts the call: `repeats` times forward and, if asked, backward."""
+    first = subject.first
+    described = DescribedCall(device_type=first.device.type, dtype=first.dtype, shape=tuple(first.shape))
+    verdicts = vs_ops.explain(subject.operator, described)
+    chosen = vs_ops.choose(subject.operator, described).name
+    return [
+        Case(name=name, run=_work(subject, name, repeats), note="chosen by auto" if name == chosen else "")
+        for name in (verdict.implementation.name for verdict in verdicts if verdict.reason is None)
+    ]
+
+
+def _work(subject: Subject, impl: str, repeats: int) -> Callable[[], None]:
+    cotangents = [torch.ones_like(one) for one in _outputs(subject.call(impl))]
+
+    def run() -> None:
+        for _ in range(repeats):
+            results = _outputs(subject.call(impl))
+            if subject.leaves:
+                torch.autograd.grad(results, subject.leaves, cotangents)
+
+    return run
+
+
+def _outputs(result: object) -> Sequence[Tensor]:
+    return [result] if isinstance(result, Tensor) else [one for one in result if isinstance(one, Tensor)]  # type: ignore[attr-defined]
+
+
+def _measure_one(subject: Subject, device: torch.device, rounds: int, repeats: int) -> Result:
+    result = measure(cases_of(subject, repeats), rounds=rounds, device=device)
+    way = "forward and backward" if subject.leaves else "forward"
+    print_result(result, baseline="reference", title=f"{subject.operator.name}: {repeats} times {way}")
+    return result
+
+
+def main(
+    *,
+    only: tuple[str, ...] = (),
+    rounds: int = 15,
+    repeats: int = 10,
+    device: str = "cpu",
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32",
+) -> None:
+    """Measure the operators by implementation.
+
+    Args:
+        only: Names of the operators to measure; all by default.
+        rounds: Measured rounds; each runs every implementation once.
+        repeats: Calls in one measurement.
+        device: Where to compute.
+        dtype: Of the arguments.
+    """
+    where = torch.device(device)
+    everything = {subject.operator.name: subject for subject in subjects(where, getattr(torch, dtype))}
+    unknown = set(only) - everything.keys()
+    if unknown:
+        raise SystemExit(f"no such operator: {', '.join(sorted(unknown))}; there are {', '.join(everything)}")
+    records = {
+        name: as_record(_measure_one(subject, where, rounds, repeats), baseline="reference")
+        for name, subject in everything.items()
+        if not only or name in only
+    }
+    if not only:
+        content: dict[str, object] = {"dtype": dtype, "repeats": repeats, "operators": records}
+        path = save_records(content, f"ops-{where.type}-{dtype}", command=command_of("bench:ops"))
+        Console().print(f"written to {path}")
+
+
+if __name__ == "__main__":
+    cyclopts.run(main)
