@@ -4,7 +4,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from vs_optim import ConfigError, EmaConfig, EmaError, ema_update
 
 

@@ -3,7 +3,6 @@
 import pytest
 import torch
 from torch import nn
-
 from vs_optim import (
     ConfigError,
     Precision,

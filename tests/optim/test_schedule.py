@@ -7,7 +7,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
-
 from vs_optim import ConfigError, ConstantSchedule, LinearSchedule, Schedule, StepSchedule, lr_factor, set_lr
 
 WARMUP = st.integers(0, 50)
