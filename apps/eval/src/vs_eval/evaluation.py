@@ -1,0 +1,182 @@
+"""Evaluate a generator on clips of a source, writing what people look at: videos, strips, tables, a page."""
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen
+from vs_data import Clip, ClipRequest, ClipSource, iterate_sequence
+from vs_metrics import ClassColours, Panel, VideoWriter, class_mean_colours, grid, write_png
+from vs_nets import ClassMap
+from vs_nets.synthesis import GenerateFrame
+
+from vs_eval.output import MARKER
+from vs_eval.page import ClipFiles, render_page
+from vs_eval.pictures import strip_frames, strip_row, video_picture
+from vs_eval.report import Report, summarise, to_json
+from vs_eval.scoring import EvaluationSpec, FrameView, Watch, evaluate_pieces
+from vs_eval.terminal import Advance
+
+COLOUR_FRAMES = 64
+"""How many frames of the training split the mean colours of the classes are taken from."""
+
+
+@frozen(kw_only=True)
+class Facts:
+    """What a report was made from; goes into report.json as it is.
+
+    Attributes:
+        run: the run directory.
+        config: its configuration file.
+        checkpoint: the checkpoint's directory.
+        step: the checkpoint's training step.
+        device: what the generator ran on.
+        weights: which weights were evaluated.
+        data: the kind of the data source.
+        fps: frames a second of the videos.
+        environment: versions and machine.
+        notices: what went otherwise than asked for.
+    """
+
+    run: str
+    config: str
+    checkpoint: str
+    step: int
+    device: str
+    weights: str
+    data: str
+    fps: float = 10.0
+    environment: Mapping[str, Any] = field(factory=dict)
+    notices: tuple[str, ...] = ()
+
+
+def training_colours(source: ClipSource, kind: ClassMap, *, frames: int = COLOUR_FRAMES) -> ClassColours:
+    """Mean colour of each class over single frames that are spread evenly over all frames of a source."""
+    return class_mean_colours(
+        ((clip.frames, clip.labels[kind.name]) for clip in _spread_frames(source, frames)), num_classes=kind.classes
+    )
+
+
+@frozen(kw_only=True)
+class ClipPlan:
+    """A sequence to roll out from its first frame on: its index in the source, and how many frames of it."""
+
+    sequence: int
+    frames: int
+
+
+def plan_clips(source: ClipSource, *, clips: int | None, frames: int | None) -> list[ClipPlan]:
+    """Whole sequences: the first `clips` of them, cut to `frames` frames each."""
+    chosen = source.sequences if clips is None else source.sequences[:clips]
+    return [
+        ClipPlan(sequence=index, frames=info.frames if frames is None else min(frames, info.frames))
+        for index, info in enumerate(chosen)
+    ]
+
+
+def evaluate_source(
+    generator: GenerateFrame,
+    source: ClipSource,
+    plans: Sequence[ClipPlan],
+    spec: EvaluationSpec,
+    directory: Path,
+    advance: Advance,
+    *,
+    fps: float = 10.0,
+) -> tuple[Report, list[ClipFiles]]:
+    """Roll the generator over clips; write `clip-000-NAME.mp4` and `clip-000-NAME.png` of each into a directory.
+
+    Args:
+        generator: see `evaluate_clip`.
+        source: held-out clips.
+        plans: which of them.
+        spec: what else there is to know.
+        directory: where to; it exists.
+        advance: told of every frame that is done.
+        fps: frames a second of the videos.
+    """
+    scores, files = [], []
+    for index, plan in enumerate(plans):
+        name = source.sequences[plan.sequence].name
+        stem = f"clip-{index:03d}-{_file_name(name)}"
+        pieces = iterate_sequence(source, plan.sequence, max_frames=plan.frames)
+        with _drawing(directory / stem, spec, drawn=strip_frames(plan.frames), fps=fps) as draw:
+
+            def watch(view: FrameView, *, draw: Watch = draw, name: str = name, index: int = index) -> None:
+                draw(view)
+                advance(name, index)
+
+            scores.append(evaluate_pieces(generator, pieces, spec, name=name, watch=watch))
+        files.append(ClipFiles(name=name, video=f"{stem}.mp4", strip=f"{stem}.png"))
+    return summarise(scores), files
+
+
+@contextlib.contextmanager
+def _drawing(stem: Path, spec: EvaluationSpec, *, drawn: Sequence[int], fps: float) -> Iterator[Watch]:
+    """A function that puts every frame into `STEM.mp4`, and the `drawn` ones into `STEM.png` at the end."""
+    rows: list[list[Panel]] = []
+    with VideoWriter(stem.with_name(f"{stem.name}.mp4"), fps=fps) as video:
+
+        def draw(view: FrameView) -> None:
+            video.add(video_picture(spec.labels, view))
+            if view.index in drawn:
+                rows.append(strip_row(spec.labels, view))
+
+        yield draw
+    write_png(stem.with_name(f"{stem.name}.png"), grid(rows))
+
+
+def write_report(report: Report, files: Sequence[ClipFiles], facts: Facts, directory: Path) -> None:
+    """Write `report.html`, and last `report.json`, which marks the directory as a report."""
+    frames = sum(clip.frames for clip in report.clips)
+    shown = {
+        "run": facts.run,
+        "configuration": facts.config,
+        "checkpoint": facts.checkpoint,
+        "weights": facts.weights,
+        "data": facts.data,
+        "device": facts.device,
+        **{f"version of {name}": str(version) for name, version in facts.environment.get("packages", {}).items()},
+    }
+    page = render_page(
+        report,
+        title=f"{Path(facts.run).name}, step {facts.step}",
+        summary=f"{len(report.clips)} held-out clips, {frames} frames, each clip generated from its own past frames.",
+        clips=files,
+        facts=shown,
+        notices=facts.notices,
+    )
+    (directory / "report.html").write_text(page, "utf-8")
+    made = {
+        "run": facts.run,
+        "config": facts.config,
+        "checkpoint": {"path": facts.checkpoint, "step": facts.step},
+        "weights": facts.weights,
+        "data": facts.data,
+        "device": facts.device,
+        "notices": list(facts.notices),
+        "environment": dict(facts.environment),
+        "files": [{"clip": item.name, "video": item.video, "strip": item.strip} for item in files],
+    }
+    text = json.dumps(to_json(report, made), indent=1, allow_nan=False, default=str)
+    (directory / MARKER).write_text(text + "\n", "utf-8")
+
+
+def _spread_frames(source: ClipSource, count: int) -> Iterator[Clip]:
+    """Single frames, evenly spread over all frames of all sequences, in order."""
+    total = sum(info.frames for info in source.sequences)
+    wanted = sorted({index * total // count for index in range(min(count, total))} if total > count else range(total))
+    first = 0
+    for number, info in enumerate(source.sequences):
+        for index in wanted:
+            if first <= index < first + info.frames:
+                yield source.read(ClipRequest(sequence=number, start=index - first, length=1, seed=index))
+        first += info.frames
+
+
+def _file_name(name: str) -> str:
+    """A sequence's name as part of a file name."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("._") or "clip"

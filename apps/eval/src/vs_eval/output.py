@@ -1,0 +1,90 @@
+"""The directory of a report: it is either complete or as it was before."""
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from vs_eval.errors import OutputError
+
+MARKER = "report.json"
+"""The file that makes a directory a report, which a new one may replace."""
+
+
+def check_output(path: Path) -> None:
+    """See that a report may be put at `path`, without writing anything.
+
+    Raises:
+        OutputError: it is a file, or a directory that has something else in it than a report.
+    """
+    if path.exists() and not path.is_dir():
+        raise OutputError(path, "is a file; --out wants a directory")
+    if path.is_dir() and any(path.iterdir()) and not (path / MARKER).is_file():
+        raise OutputError(path, f"holds other files than a report (no {MARKER}); choose another --out")
+
+
+@contextlib.contextmanager
+def report_directory(path: Path) -> Iterator[Path]:
+    """A draft directory beside `path` that becomes `path` when the block succeeds, and is removed when it does not.
+
+    A report that was there is replaced. Drafts of processes that were killed are removed first.
+
+    Raises:
+        OutputError: the directory cannot be written.
+    """
+    check_output(path)
+    missing = [parent for parent in (path.parent, *path.parent.parents) if not parent.exists()]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale(path)
+        draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.{os.getpid()}.", suffix=".partial", dir=path.parent))
+    except OSError as error:
+        _remove_empty(missing)
+        raise OutputError(path, f"cannot be written: {error.strerror or error}") from None
+    try:
+        draft.chmod(0o755)
+        yield draft
+        _replace(draft, path)
+    except BaseException as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        _remove_empty(missing)
+        if isinstance(error, OSError):
+            raise OutputError(path, f"cannot be written: {error.strerror or error}") from error
+        raise
+
+
+def _replace(draft: Path, path: Path) -> None:
+    """Rename the draft; a report that was there is moved aside first and deleted afterwards."""
+    old = draft.with_name(draft.name.replace(".partial", ".replaced.partial"))
+    check_output(path)
+    if path.exists():
+        path.rename(old)
+    draft.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _remove_stale(path: Path) -> None:
+    drafts = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\..*\.partial")
+    for entry in path.parent.iterdir():
+        match = drafts.fullmatch(entry.name)
+        if match and not _alive(int(match[1])):
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _remove_empty(directories: list[Path]) -> None:
+    for directory in directories:
+        with contextlib.suppress(OSError):
+            directory.rmdir()

@@ -1,0 +1,291 @@
+"""From the scores of clips to the tables that people read and the JSON that programs read."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from attrs import frozen
+from vs_metrics import Average, combine, mean_of
+
+from vs_eval.scoring import PSNR_CAP, ClipScores
+
+
+@frozen(kw_only=True)
+class Measure:
+    """What a number means.
+
+    Attributes:
+        name: the part before the slash of a score's name.
+        title: heading in tables.
+        unit: what it is measured in.
+        better: which way is better.
+        digits: decimals in tables.
+        explanation: one sentence.
+    """
+
+    name: str
+    title: str
+    unit: str
+    better: Literal["higher", "lower"]
+    digits: int
+    explanation: str
+
+
+MEASURES: tuple[Measure, ...] = (
+    Measure(
+        name="psnr",
+        title="PSNR",
+        unit="dB",
+        better="higher",
+        digits=2,
+        explanation=f"Peak signal-to-noise ratio, mean over frames, each counted up to {PSNR_CAP:.0f} dB.",
+    ),
+    Measure(
+        name="ssim",
+        title="SSIM",
+        unit="",
+        better="higher",
+        digits=3,
+        explanation="Structural similarity (Gaussian window of 11 pixels), mean over frames.",
+    ),
+    Measure(
+        name="warping",
+        title="temporal warping error",
+        unit="levels of 255",
+        better="lower",
+        digits=2,
+        explanation=(
+            "Mean difference between a frame and the same video's frame before, moved by the teacher's flow, where "
+            "that flow is to be trusted. The value of the real video is the floor: no video can be expected to beat it."
+        ),
+    ),
+    Measure(
+        name="epe",
+        title="end-point error",
+        unit="pixels",
+        better="lower",
+        digits=3,
+        explanation="Mean length of the difference to the teacher's flow, where that flow is to be trusted.",
+    ),
+    Measure(
+        name="l1",
+        title="difference to the real frame",
+        unit="levels of 255",
+        better="lower",
+        digits=2,
+        explanation="Mean absolute difference over all pixels, on the frames for which the generator warps.",
+    ),
+    Measure(
+        name="first_psnr", title="PSNR", unit="dB", better="higher", digits=2, explanation="PSNR of the first frames."
+    ),
+    Measure(
+        name="first_ssim", title="SSIM", unit="", better="higher", digits=3, explanation="SSIM of the first frames."
+    ),
+)
+
+METHODS: Mapping[str, str] = {
+    "generated": "generated",
+    "class_mean": "mean colour of each class",
+    "previous": "previous real frame repeated",
+    "real": "real video",
+}
+
+MOTION: tuple[tuple[str, str], ...] = (
+    ("epe/generated", "generated flow"),
+    ("epe/zero", "zero flow"),
+    ("l1/warped_generated", "previous generated frame, warped by the generated flow"),
+    ("l1/repeated_generated", "previous generated frame, repeated"),
+    ("l1/warped_real", "previous real frame, warped by the generated flow"),
+    ("l1/warped_real_by_teacher", "previous real frame, warped by the teacher's flow"),
+    ("l1/repeated_real", "previous real frame, repeated"),
+)
+
+
+@frozen(kw_only=True)
+class Comparison:
+    """Whether a score beats the one that it has to beat.
+
+    Attributes:
+        claim: what is compared, in words.
+        value: the score.
+        baseline: what it has to beat.
+        holds: whether it does.
+    """
+
+    claim: str
+    value: float
+    baseline: float
+    holds: bool
+
+
+CLAIMS: tuple[tuple[str, str, str], ...] = (
+    ("PSNR above the mean colour of each class", "psnr/generated", "psnr/class_mean"),
+    ("SSIM above the mean colour of each class", "ssim/generated", "ssim/class_mean"),
+    ("flow closer to the teacher's than zero flow", "epe/generated", "epe/zero"),
+    (
+        "warped generated frame closer to the real one than the repeated one",
+        "l1/warped_generated",
+        "l1/repeated_generated",
+    ),
+    ("warped real frame closer to the real one than the repeated one", "l1/warped_real", "l1/repeated_real"),
+    (
+        "warped generated frame closer to the real one than the repeated real one",
+        "l1/warped_generated",
+        "l1/repeated_real",
+    ),
+)
+
+
+@frozen(kw_only=True)
+class Report:
+    """The scores of an evaluation.
+
+    Attributes:
+        clips: scores of each clip.
+        totals: score name -> average over all clips, each frame (or confident pixel) counting once.
+        comparisons: the claims for which both sides exist.
+    """
+
+    clips: tuple[ClipScores, ...]
+    totals: Mapping[str, Average]
+    comparisons: tuple[Comparison, ...]
+
+
+def summarise(scores: Sequence[ClipScores]) -> Report:
+    """The report on some clips. Nothing is rounded."""
+    names = dict.fromkeys(name for clip in scores for name in clip.totals)
+    totals = {name: combine(clip.totals[name] for clip in scores if name in clip.totals) for name in names}
+    return Report(clips=tuple(scores), totals=totals, comparisons=tuple(_comparisons(totals)))
+
+
+def measure_of(name: str) -> Measure:
+    """The measure of a score's name ("psnr/generated")."""
+    return next(measure for measure in MEASURES if measure.name == name.partition("/")[0])
+
+
+def shown(name: str, totals: Mapping[str, Average]) -> str:
+    """A score as text with its decimals, or a dash where it does not exist."""
+    value = mean_of(totals.get(name, Average()))
+    return "–" if math.isnan(value) else f"{value:.{measure_of(name).digits}f}"
+
+
+def headed(measure: Measure) -> str:
+    """A measure's heading: title, unit, and an arrow that points where better is."""
+    unit = f", {measure.unit}" if measure.unit else ""
+    return f"{measure.title}{unit} {'↑' if measure.better == 'higher' else '↓'}"
+
+
+@frozen(kw_only=True)
+class Table:
+    """A table as text: what the terminal and the page show."""
+
+    title: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+
+def tables(report: Report) -> tuple[Table, ...]:
+    """The tables of a report: frames, motion (when the generator warps), comparisons."""
+    made = [_frame_table(report.totals), _motion_table(report.totals), _comparison_table(report.comparisons)]
+    return tuple(table for table in made if table.rows)
+
+
+def clip_table(report: Report) -> Table:
+    """One row for each clip: what the generator scored on it."""
+    names = (
+        "psnr/generated",
+        "psnr/class_mean",
+        "ssim/generated",
+        "ssim/class_mean",
+        "warping/generated",
+        "epe/generated",
+    )
+    present = tuple(name for name in names if name in report.totals)
+    heads = tuple(f"{headed(measure_of(name))} ({METHODS[name.partition('/')[2]]})" for name in present)
+    rows = tuple(
+        (clip.name, str(clip.frames), *(shown(name, clip.totals) for name in present)) for clip in report.clips
+    )
+    return Table(title="Each clip", heads=("clip", "frames", *heads), rows=rows)
+
+
+def to_json(report: Report, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole report as JSON values: numbers with units, every clip, and the facts about the run.
+
+    A score that does not exist (no teacher flow, nothing confident) is left out; no value is nan or infinite.
+    """
+    return {
+        **facts,
+        "measures": {
+            measure.name: {"unit": measure.unit, "better": measure.better, "explanation": measure.explanation}
+            for measure in MEASURES
+        },
+        "scores": _scores_json(report.totals),
+        "comparisons": [
+            {"claim": item.claim, "value": item.value, "baseline": item.baseline, "holds": item.holds}
+            for item in report.comparisons
+        ],
+        "clips": [
+            {
+                "name": clip.name,
+                "frames": clip.frames,
+                "scores": _scores_json(clip.totals),
+                "curves": {name: list(values) for name, values in clip.curves.items()},
+            }
+            for clip in report.clips
+        ],
+    }
+
+
+def _scores_json(totals: Mapping[str, Average]) -> dict[str, dict[str, Any]]:
+    return {
+        name: {"value": mean_of(average), "unit": measure_of(name).unit, "weight": average.weight}
+        for name, average in totals.items()
+        if math.isfinite(mean_of(average))
+    }
+
+
+def _comparisons(totals: Mapping[str, Average]) -> list[Comparison]:
+    found = []
+    for claim, name, baseline in CLAIMS:
+        a, b = (mean_of(totals.get(key, Average())) for key in (name, baseline))
+        if not (math.isnan(a) or math.isnan(b)):
+            holds = a > b if measure_of(name).better == "higher" else a < b
+            found.append(Comparison(claim=claim, value=a, baseline=b, holds=holds))
+    return found
+
+
+def _frame_table(totals: Mapping[str, Average]) -> Table:
+    measures = [measure for measure in MEASURES if measure.name in ("psnr", "ssim", "warping")]
+    rows = _rows(METHODS, lambda method: [shown(f"{measure.name}/{method}", totals) for measure in measures])
+    first = ", ".join(
+        f"{METHODS[method]} {shown(f'first_psnr/{method}', totals)} dB, SSIM {shown(f'first_ssim/{method}', totals)}"
+        for method in ("generated", "class_mean")
+        if f"first_psnr/{method}" in totals
+    )
+    note = f"All frames but the first of each clip, which has no frame before. First frames: {first}." if first else ""
+    heads = ("video", *(headed(measure) for measure in measures))
+    return Table(title="Frames", heads=heads, rows=rows if totals else (), note=note)
+
+
+def _rows(names: Mapping[str, str], values: Callable[[str], list[str]]) -> tuple[tuple[str, ...], ...]:
+    filled = ((title, *values(name)) for name, title in names.items())
+    return tuple(row for row in filled if any(cell != "–" for cell in row[1:]))
+
+
+def _motion_table(totals: Mapping[str, Average]) -> Table:
+    rows = []
+    for name, title in MOTION:
+        if name in totals:
+            cells = ("–", shown(name, totals)) if name.startswith("l1/") else (shown(name, totals), "–")
+            rows.append((title, *cells))
+    heads = ("motion", *(headed(measure) for measure in MEASURES if measure.name in ("epe", "l1")))
+    note = "On the frames for which the generator warps the previous one."
+    return Table(title="Motion", heads=heads, rows=tuple(rows), note=note)
+
+
+def _comparison_table(comparisons: Sequence[Comparison]) -> Table:
+    rows = tuple(
+        (item.claim, f"{item.value:.3f}", f"{item.baseline:.3f}", "yes" if item.holds else "no") for item in comparisons
+    )
+    return Table(title="Comparisons", heads=("claim", "value", "to beat", "holds"), rows=rows)

@@ -1,0 +1,114 @@
+"""From a run directory to a generator that can be evaluated."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from torch import Tensor
+from vs_nets import Generator, LabelSpec, build_generator
+from vs_runtime import DamagedCheckpoint, LoadedCheckpoint, NoCheckpoint, list_checkpoints, load_checkpoint, load_latest
+from vs_train.config import TrainConfig
+from vs_train.run_directory import DEFAULT_ROOT, RunDirectory, is_run, open_run
+
+from vs_eval.errors import OptionError, RunError
+
+
+def find_run(path: Path | None, *, root: Path = DEFAULT_ROOT) -> RunDirectory:
+    """The run in a directory, or without one the run below `root` whose newest checkpoint is the newest of all.
+
+    Raises:
+        RunError: there is no run below `root`, or none of them has a checkpoint yet.
+        vs_train.errors.RunDirectoryError: the directory is not a run.
+    """
+    if path is not None:
+        return open_run(path)
+    runs = [RunDirectory(entry) for entry in sorted(root.iterdir()) if is_run(entry)] if root.is_dir() else []
+    if not runs:
+        raise RunError(root, "there is no run here yet; train one first, or name the run to evaluate")
+    written = [(time, run) for run in runs if (time := _last_written(run)) is not None]
+    if not written:
+        raise RunError(root, f"none of the {len(runs)} runs here has a checkpoint yet")
+    return max(written, key=lambda pair: (pair[0], pair[1].path.name))[1]
+
+
+def read_checkpoint(run: RunDirectory, step: int | None) -> LoadedCheckpoint:
+    """The checkpoint of a step, or without one the newest that is intact (its `skipped` names newer, damaged ones).
+
+    Raises:
+        RunError: there is no checkpoint, none is intact, or the one that was asked for is damaged.
+        OptionError: there is no checkpoint of that step.
+    """
+    if step is None:
+        try:
+            return load_latest(run.checkpoints)
+        except NoCheckpoint as error:
+            why = "; ".join(f"{path.name}: {reason}" for path, reason in error.skipped) or "nothing has been saved yet"
+            raise RunError(run.path, f"has no checkpoint that can be read: {why}") from None
+    path = run.checkpoints / f"step-{step:08d}"
+    if not path.is_dir():
+        known = ", ".join(str(int(found.name.split("-")[1])) for found in _checkpoints(run)) or "none"
+        raise OptionError("--checkpoint", f"{run.path} has no checkpoint of step {step}; it has: {known}")
+    try:
+        return load_checkpoint(path)
+    except DamagedCheckpoint as error:
+        raise RunError(
+            path, f"is damaged: {error.reason}; leave --checkpoint out to use the newest intact one"
+        ) from None
+
+
+def build_average(
+    config: TrainConfig, labels: LabelSpec, checkpoint: LoadedCheckpoint, device: torch.device
+) -> Generator:
+    """The averaged generator of a checkpoint, in evaluation mode on a device.
+
+    The averaged weights are already spectrally normalised, so that this network has no spectral norm.
+
+    Raises:
+        RunError: the checkpoint is not one of this configuration.
+    """
+    shape = attrs.evolve(config.generator, spectral_norm=False)
+    generator = build_generator(shape, label_channels=labels.channels)
+    weights = _average_weights(checkpoint)
+    try:
+        generator.load_state_dict(dict(weights))
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise RunError(checkpoint.path, f"does not fit the run's config.toml: {first}") from None
+    return generator.requires_grad_(False).to(device).eval()
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; "auto" is a GPU where there is one.
+
+    Raises:
+        OptionError: there is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise OptionError("--device", f"'{name}' is no device; use auto, cpu, cuda or cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise OptionError("--device", f"'{name}' is not supported; use auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise OptionError("--device", f"'{name}' is not here: {torch.cuda.device_count()} CUDA devices are visible")
+    return device
+
+
+def _average_weights(checkpoint: LoadedCheckpoint) -> Mapping[str, Tensor]:
+    state: Any = checkpoint.state
+    weights = state.get("average") if isinstance(state, Mapping) else None
+    if not isinstance(weights, Mapping):
+        raise RunError(checkpoint.path, "holds no averaged generator")
+    return weights
+
+
+def _checkpoints(run: RunDirectory) -> list[Path]:
+    return [path for path in list_checkpoints(run.checkpoints) if not path.name.endswith(".replaced")]
+
+
+def _last_written(run: RunDirectory) -> float | None:
+    return max((path.stat().st_mtime for path in _checkpoints(run)), default=None)

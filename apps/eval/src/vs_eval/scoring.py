@@ -1,0 +1,258 @@
+"""The pure part of an evaluation: roll a generator over a clip and score every frame of it."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+import attrs
+import torch
+import vs_ops
+from attrs import field, frozen
+from torch import Tensor
+from vs_data import Clip, cut
+from vs_metrics import (
+    Average,
+    ClassColours,
+    absolute_errors,
+    average_of,
+    combine,
+    end_point_errors,
+    paint_classes,
+    psnr,
+    ssim,
+    warping_errors,
+)
+from vs_nets import ClassMap, History, LabelSpec, Synthesis, encode_labels, remember
+from vs_nets.synthesis import GenerateFrame
+
+LEVELS = 127.5
+"""Levels of 255 in one unit of a frame in [-1, 1]."""
+
+PSNR_CAP = 100.0
+"""Most that one frame counts in a mean PSNR, dB: equal frames would be infinite."""
+
+
+@frozen(kw_only=True, eq=False)
+class EvaluationSpec:
+    """What an evaluation needs to know besides generator and clip.
+
+    Attributes:
+        labels: how labels are encoded for the generator.
+        past: how many past frames the generator looks at.
+        colours: mean colour of each class in the training split, or None when there are no classes.
+        device: where the generator is.
+    """
+
+    labels: LabelSpec
+    past: int
+    colours: ClassColours | None = None
+    device: torch.device = field(default=torch.device("cpu"))
+
+
+@frozen(kw_only=True, eq=False)
+class FrameView:
+    """Everything about one frame of a rolled out clip, on the CPU, with a leading N = 1.
+
+    Attributes:
+        index: its number within the clip.
+        labels: kind -> (1, H, W) ids or (1, C, H, W) maps.
+        real: (1, 3, H, W).
+        synthesis: what the generator returned; `synthesis.frame` is (1, 3, H, W).
+        painted: (1, 3, H, W): every pixel in the mean colour of its class, or None.
+        flow: (1, 2, H, W) teacher flow, or None.
+        confidence: (1, 1, H, W) where that flow is to be trusted, or None.
+    """
+
+    index: int
+    labels: Mapping[str, Tensor]
+    real: Tensor
+    synthesis: Synthesis
+    painted: Tensor | None = None
+    flow: Tensor | None = None
+    confidence: Tensor | None = None
+
+
+@frozen(kw_only=True)
+class ClipScores:
+    """The scores of one clip.
+
+    Attributes:
+        name: the clip's name.
+        frames: number of frames.
+        totals: measure -> average over the frames that it exists for (see `vs_eval.report.MEASURES`).
+        curves: measure -> mean of each frame in order, for `psnr/...` and `ssim/...`: how a roll-out drifts.
+    """
+
+    name: str
+    frames: int
+    totals: Mapping[str, Average]
+    curves: Mapping[str, tuple[float, ...]]
+
+
+Watch = Callable[[FrameView], None]
+
+
+def evaluate_clip(
+    generator: GenerateFrame, clip: Clip, spec: EvaluationSpec, *, watch: Watch | None = None
+) -> ClipScores:
+    """Roll the generator over a whole clip from its own frames and score every frame.
+
+    Args:
+        generator: (encoded label (1, C, H, W), history) -> Synthesis, in evaluation mode and on `spec.device`.
+        clip: one clip without N axis.
+        spec: what else there is to know.
+        watch: called with every frame in order, to draw it.
+    """
+    return evaluate_pieces(generator, [clip], spec, name=clip.name, watch=watch)
+
+
+def evaluate_pieces(
+    generator: GenerateFrame,
+    pieces: Iterable[Clip],
+    spec: EvaluationSpec,
+    *,
+    name: str,
+    watch: Watch | None = None,
+) -> ClipScores:
+    """`evaluate_clip` of a clip that comes in consecutive pieces, for clips that are too long for the memory.
+
+    Only the very first frame of the first piece has no flow (see `vs_data.iterate_sequence`).
+    """
+    rows: list[Mapping[str, Average]] = []
+    before: FrameView | None = None
+    for view in roll_out(generator, pieces, spec):
+        rows.append(score_frame(view, before))
+        if watch is not None:
+            watch(view)
+        before = view
+    return ClipScores(name=name, frames=len(rows), totals=_totals(rows), curves=_curves(rows))
+
+
+def roll_out(generator: GenerateFrame, pieces: Iterable[Clip], spec: EvaluationSpec) -> Iterator[FrameView]:
+    """The frames of a clip beside what the generator makes of their labels and its own past frames."""
+    history = History()
+    for index, frame in enumerate(_single_frames(pieces)):
+        label = encode_labels(spec.labels, {kind: ids.to(spec.device) for kind, ids in frame.labels.items()})
+        with torch.inference_mode():
+            synthesis = generator(label, history)
+        history = remember(history, label, synthesis.frame, spec.past)
+        yield FrameView(
+            index=index,
+            labels=frame.labels,
+            real=frame.frames,
+            synthesis=_on_cpu(synthesis),
+            painted=_painted(frame.labels, spec),
+            flow=frame.flow,
+            confidence=frame.flow_confidence,
+        )
+
+
+def _single_frames(pieces: Iterable[Clip]) -> Iterator[Clip]:
+    for piece in pieces:
+        for index in range(piece.frames.shape[0]):
+            yield cut(piece, index, index + 1)
+
+
+def score_frame(view: FrameView, before: FrameView | None) -> dict[str, Average]:
+    """Measure -> average of one frame; the first frame of a clip has measures of its own, since nothing precedes it."""
+    if before is None:
+        return _image_scores("first_psnr", "first_ssim", view.real, _candidates(view, None))
+    scores = _image_scores("psnr", "ssim", view.real, _candidates(view, before))
+    scores |= _temporal_scores(view, before)
+    return scores | _flow_scores(view, before)
+
+
+def _candidates(view: FrameView, before: FrameView | None) -> dict[str, Tensor]:
+    """Method -> its version of the frame."""
+    frames = {"generated": view.synthesis.frame}
+    if view.painted is not None:
+        frames["class_mean"] = view.painted
+    if before is not None:
+        frames["previous"] = before.real
+    return frames
+
+
+def _image_scores(psnr_name: str, ssim_name: str, real: Tensor, candidates: Mapping[str, Tensor]) -> dict[str, Average]:
+    scores = {}
+    for method, frame in candidates.items():
+        scores[f"{psnr_name}/{method}"] = average_of(psnr(frame, real).clamp_max(PSNR_CAP))
+        scores[f"{ssim_name}/{method}"] = average_of(ssim(frame, real))
+    return scores
+
+
+def _temporal_scores(view: FrameView, before: FrameView) -> dict[str, Average]:
+    """How far each video's frame is from its own previous one, moved by the teacher's flow; levels of 255."""
+    if view.flow is None or view.confidence is None:
+        return {}
+    pairs = {"generated": (before.synthesis.frame, view.synthesis.frame), "real": (before.real, view.real)}
+    if before.painted is not None and view.painted is not None:
+        pairs["class_mean"] = (before.painted, view.painted)
+    flow, confidence = view.flow.expand(2, -1, -1, -1), view.confidence.expand(2, -1, -1, -1)
+    scores = {}
+    for method, pair in pairs.items():
+        errors, weights = warping_errors(torch.cat(pair), flow, confidence)
+        scores[f"warping/{method}"] = average_of(LEVELS * errors[1], weights[1])
+    return scores
+
+
+def _flow_scores(view: FrameView, before: FrameView) -> dict[str, Average]:
+    """How good flow and warped frame are, where the generator has them."""
+    flow, warped = view.synthesis.flow, view.synthesis.warped
+    if flow is None or warped is None:
+        return {}
+    candidates = {
+        "warped_generated": warped,
+        "repeated_generated": before.synthesis.frame,
+        "warped_real": vs_ops.warp(before.real, flow),
+        "repeated_real": before.real,
+    }
+    scores = {}
+    if view.flow is not None and view.confidence is not None:
+        candidates["warped_real_by_teacher"] = vs_ops.warp(before.real, view.flow)
+        for method, guess in (("generated", flow), ("zero", torch.zeros_like(flow))):
+            scores[f"epe/{method}"] = average_of(*end_point_errors(guess, view.flow, view.confidence))
+    for method, frame in candidates.items():
+        scores[f"l1/{method}"] = average_of(LEVELS * absolute_errors(frame, view.real)[0])
+    return scores
+
+
+def _painted(labels: Mapping[str, Tensor], spec: EvaluationSpec) -> Tensor | None:
+    kind = class_kind(spec.labels)
+    if spec.colours is None or kind is None:
+        return None
+    return paint_classes(labels[kind.name], spec.colours)
+
+
+def class_kind(labels: LabelSpec) -> ClassMap | None:
+    """The first label kind that has class ids, which is what the class-mean baseline paints."""
+    return next((kind for kind in labels.kinds if isinstance(kind, ClassMap)), None)
+
+
+def _on_cpu(synthesis: Synthesis) -> Synthesis:
+    def moved(tensor: Tensor | None) -> Tensor | None:
+        return None if tensor is None else tensor.float().cpu()
+
+    return attrs.evolve(
+        synthesis,
+        frame=synthesis.frame.float().cpu(),
+        raw=moved(synthesis.raw),
+        flow=moved(synthesis.flow),
+        mask=moved(synthesis.mask),
+        warped=moved(synthesis.warped),
+    )
+
+
+def _totals(rows: Iterable[Mapping[str, Average]]) -> dict[str, Average]:
+    gathered: dict[str, list[Average]] = {}
+    for row in rows:
+        for name, average in row.items():
+            gathered.setdefault(name, []).append(average)
+    return {name: combine(averages) for name, averages in gathered.items()}
+
+
+def _curves(rows: Iterable[Mapping[str, Average]]) -> dict[str, tuple[float, ...]]:
+    gathered: dict[str, list[float]] = {}
+    for row in rows:
+        for name, average in row.items():
+            measure, _, method = name.removeprefix("first_").partition("/")
+            if measure in ("psnr", "ssim") and average.weight > 0:
+                gathered.setdefault(f"{measure}/{method}", []).append(average.total / average.weight)
+    return {name: tuple(values) for name, values in gathered.items()}
