@@ -1,0 +1,66 @@
+"""Band-limited noise that tiles, and the look-up that samples it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from vs_data.street.arrays import F32, F64
+
+GRAIN_WAVELENGTH = 8.0
+"""Typical wavelength of `grain`, texels."""
+
+_SIZE = 256
+_ROW = 2048
+
+
+@lru_cache(maxsize=1)
+def grain() -> F32:
+    """(256,256) float32 noise of one octave (wavelengths 6 to 14 texels), mean 0, deviation 0.5. It tiles."""
+    return _filtered(1, lambda wave: ((wave > 1 / 14) & (wave < 1 / 6)).astype(np.float64))
+
+
+@lru_cache(maxsize=1)
+def billows() -> F32:
+    """(256,256) float32 fractal noise for clouds (wavelengths from 7 texels up), mean 0, deviation 0.5. It tiles."""
+    return _filtered(2, lambda wave: np.where((wave > 0.5 / _SIZE) & (wave < 1 / 7), wave + 1e-9, np.inf) ** -1.75)
+
+
+def _filtered(seed: int, spectrum: Callable[[F64], F64]) -> F32:
+    wave = np.hypot(np.fft.fftfreq(_SIZE)[:, None], np.fft.rfftfreq(_SIZE)[None, :])
+    white = np.random.default_rng(seed).standard_normal((_SIZE, _SIZE))
+    noise = np.fft.irfft2(np.fft.rfft2(white) * spectrum(wave), s=(_SIZE, _SIZE))
+    noise -= noise.mean()
+    return np.asarray(noise * (0.5 / noise.std()), np.float32)
+
+
+def sample(texture: F32, x: F32, y: F32) -> F32:
+    """Bilinear look-up of a texture that tiles, at points (n,) given in texels."""
+    count = x.size
+    rows = -(-count // _ROW)
+    where = np.zeros((2, rows * _ROW), np.float32)
+    for row, value in zip(where, (x, y), strict=True):
+        scaled = value * np.float32(1 / _SIZE)
+        row[:count] = (scaled - np.floor(scaled)) * np.float32(_SIZE)
+    maps = where.reshape(2, rows, _ROW)
+    taken = cv2.remap(texture, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    return np.asarray(taken, np.float32).reshape(-1)[:count]
+
+
+def smooth(x: F32) -> F32:
+    """The cubic step from 0 at x <= 0 to 1 at x >= 1."""
+    x = np.clip(x, 0, 1)
+    return x * x * (3 - 2 * x)
+
+
+def pulse(distance: F32, half_width: F32 | float, footprint: F32) -> F32:
+    """How much of a pixel of a given footprint is within `half_width` of a line, for distances >= 0 to it."""
+    return np.clip((half_width - distance) / footprint + 0.5, 0, 1)
+
+
+def fade(footprint: F32, wavelength: F32 | float) -> F32:
+    """1 where a pattern of this wavelength can be resolved with this footprint, 0 where it would alias."""
+    return smooth(1.6 - footprint * (3.2 / wavelength))

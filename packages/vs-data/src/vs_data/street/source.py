@@ -1,0 +1,64 @@
+"""The street as a source of clips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import attrs
+import numpy as np
+import torch
+
+from vs_data.clips import Clip, ClipRequest, ClipSource, SequenceInfo, check_request
+from vs_data.street.config import MOST_SEQUENCES, StreetConfig
+from vs_data.street.render import render
+from vs_data.street.world import build_world
+
+NUM_CLASSES = 35
+"""Cityscapes class ids 0 to 34; nine of them occur."""
+
+
+@attrs.frozen(kw_only=True)
+class StreetSource:
+    """Clips of the worlds of one split, rendered when they are read."""
+
+    config: StreetConfig
+    first: int
+    sequences: tuple[SequenceInfo, ...]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) of every clip, pixels."""
+        return self.config.height, self.config.width
+
+    @property
+    def class_counts(self) -> Mapping[str, int]:
+        """The one kind of label: class ids."""
+        return {"seg_maps": NUM_CLASSES}
+
+    def read(self, request: ClipRequest) -> Clip:
+        """Render a clip: a pure function of configuration, sequence and frames, in which `request.seed` plays no part.
+
+        Raises:
+            RequestError: there is no such sequence, or it has no such frames.
+        """
+        info = check_request(self.sequences, request)
+        world = build_world(self.config, self.first + request.sequence)
+        frames = render(world, request.start, request.length, self.size)
+        return Clip(
+            frames=torch.from_numpy(frames.rgb * np.float32(2) - np.float32(1)),
+            labels={"seg_maps": torch.from_numpy(frames.labels)},
+            flow=torch.from_numpy(frames.flow),
+            flow_confidence=torch.from_numpy(frames.confidence),
+            instances=torch.from_numpy(frames.instances),
+            name=f"{info.name} frame {request.start}",
+        )
+
+
+def open_street(config: StreetConfig, split: Literal["train", "val"]) -> ClipSource:
+    """The worlds of one split. Training worlds are numbered from 0, validation worlds from 500000: they never meet."""
+    first, count = {"train": (0, config.train_sequences), "val": (MOST_SEQUENCES, config.val_sequences)}[split]
+    sequences = tuple(
+        SequenceInfo(name=f"street-{first + index:06d}", frames=config.sequence_length) for index in range(count)
+    )
+    return StreetSource(config=config, first=first, sequences=sequences)

@@ -1,0 +1,148 @@
+"""Which patch each pixel shows: patches are projected, culled, sorted and painted from far to near."""
+
+from __future__ import annotations
+
+import attrs
+import cv2
+import numpy as np
+
+from vs_data.street.arrays import F64, Ints, Rows
+from vs_data.street.camera import View, position_at
+from vs_data.street.surfaces import Layer, Surfaces
+from vs_data.street.world import DETAIL_RANGE, VIEW_RANGE, World
+
+NEAR = 0.4
+"""Nothing nearer than this is painted, metres."""
+
+SKY_ROWS = 3
+"""The first rows of a scene are the sky and two ranges of hills, at infinity."""
+
+_SHIFT = 6
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Pose:
+    """Where things are at a moment: offset (M,3) from where they were made, sine of their stride (M,)."""
+
+    offset: F64
+    stride: F64
+
+
+def pose_at(world: World, seconds: float) -> Pose:
+    """The pose of all things."""
+    speed, convoy, surge, rate, phase, reach, pace, progress, stride, _ = world.things.motion.T
+    drive = position_at(world.path, seconds)[2] - position_at(world.path, 0.0)[2]
+    along = speed * seconds + convoy * drive + surge * np.sin(rate * seconds + phase)
+    across = np.zeros_like(along)
+    walks = reach > 0
+    span = reach[walks]
+    turn = np.mod(progress[walks] + pace[walks] * seconds, 4 * span)
+    across[walks] = np.where(turn < 2 * span, turn - span, 3 * span - turn)
+    offset = np.stack([across, np.zeros_like(along), along], axis=1)
+    return Pose(offset=offset, stride=np.where(stride > 0, np.sin(stride * seconds + phase), 0.0))
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Scene:
+    """What may be visible at a moment.
+
+    Attributes:
+        rows: (A,) indices into the world's surfaces, in painting order; row i here is i + SKY_ROWS in the maps.
+        matrices: (SKY_ROWS+A,3,3) from a patch's (s, t, 1) to (u, v, 1) * depth.
+        sizes: the view that it was made for.
+    """
+
+    rows: Rows
+    matrices: F64
+
+
+def candidates(world: World, view: View, pose: Pose) -> Rows:
+    """(A,) surfaces of the things in range, in painting order."""
+    things, camera = world.things, view.position
+    anchor = things.anchor + pose.offset
+    extent = things.extent + pose.offset[:, 2:]
+    far = np.where(things.layer <= Layer.PAVEMENT, np.inf, DETAIL_RANGE)
+    far[things.layer == Layer.BEYOND] = VIEW_RANGE
+    far[things.layer == Layer.PAVEMENT] = VIEW_RANGE
+    seen = (extent[:, 1] > camera[2] + NEAR) & (extent[:, 0] < camera[2] + far)
+    layer = np.where((things.layer == Layer.SIDEWALK) & (np.abs(anchor[:, 0]) < 5.5), Layer.DRIVING, things.layer)
+    layer = np.where((layer == Layer.DRIVING) & (np.abs(anchor[:, 0]) > 3.2), Layer.PARKED, layer)
+    chosen = np.flatnonzero(seen)
+    order = np.lexsort((-anchor[chosen, 2], layer[chosen]))
+    rank = np.full(len(seen), -1)
+    rank[chosen[order]] = np.arange(len(order))
+    owner = rank[world.surfaces.thing]
+    rows = np.flatnonzero(owner >= 0)
+    return rows[np.argsort(owner[rows], kind="stable")]
+
+
+def matrices_of(surfaces: Surfaces, rows: Rows, view: View, pose: Pose) -> F64:
+    """(SKY_ROWS+A,3,3) float64 from (s, t, 1) of each patch to (u, v, 1) * depth."""
+    thing = surfaces.thing[rows]
+    frame = np.empty((SKY_ROWS + len(rows), 3, 3))
+    frame[:SKY_ROWS] = np.eye(3)
+    frame[SKY_ROWS:, :, 0] = surfaces.u[rows]
+    frame[SKY_ROWS:, :, 1] = surfaces.v[rows] + surfaces.swing[rows] * pose.stride[thing, None]
+    frame[SKY_ROWS:, :, 2] = surfaces.origin[rows] + pose.offset[thing] - view.position
+    return view.matrix @ frame
+
+
+def visible_scene(world: World, view: View, pose: Pose) -> Scene:
+    """The patches that face the camera, in painting order."""
+    rows = candidates(world, view, pose)
+    surfaces = world.surfaces
+    towards = view.position - surfaces.origin[rows] - pose.offset[surfaces.thing[rows]]
+    rows = rows[(towards * surfaces.normal[rows]).sum(axis=1) > 0.02]
+    return Scene(rows=rows, matrices=matrices_of(surfaces, rows, view, pose))
+
+
+def paint(world: World, scene: Scene, view: View) -> Ints:
+    """(H,W) int32: which row of the scene each pixel shows."""
+    surfaces = world.surfaces
+    ids = np.zeros(view.size, np.int32)
+    points = surfaces.outline[scene.rows] @ scene.matrices[SKY_ROWS:].transpose(0, 2, 1)
+    corners = surfaces.corners[scene.rows]
+    depth = points[..., 2]
+    whole = depth.min(axis=1) >= NEAR
+    flat = points[..., :2] / np.where(depth < NEAR, 1.0, depth)[..., None] + view.centre
+    low, high = flat.min(axis=1), flat.max(axis=1)
+    height, width = view.size
+    inside = (high > (-0.5, -0.5)).all(axis=1) & (low < (width - 0.5, height - 0.5)).all(axis=1)
+    inside &= ((high - low) > 0.5).any(axis=1)
+    drawn = np.where(whole, inside, depth.max(axis=1) > NEAR)
+    fixed = np.rint(flat * (1 << _SHIFT)).astype(np.int32)
+    ground = surfaces.thing[scene.rows] == 0
+    hills_painted = False
+    for row in np.flatnonzero(drawn).tolist():
+        if not hills_painted and not ground[row]:
+            _paint_hills(world, ids, view)
+            hills_painted = True
+        polygon = fixed[row, : corners[row]] if whole[row] else _clipped(points[row, : corners[row]], view)
+        if len(polygon):
+            cv2.fillConvexPoly(ids, polygon, row + SKY_ROWS, cv2.LINE_8, _SHIFT)
+    return ids
+
+
+def _paint_hills(world: World, ids: Ints, view: View) -> None:
+    for row, outline in enumerate(world.skyline, start=1):
+        directions = np.concatenate([outline, np.ones((len(outline), 1))], axis=1)
+        directions[-2:, 1] = -1.0 / view.focal
+        points = directions @ view.matrix.T
+        flat = points[:, :2] / np.maximum(points[:, 2:], 0.05) + view.centre
+        cv2.fillPoly(ids, [np.rint(flat * (1 << _SHIFT)).astype(np.int32)], row, cv2.LINE_8, _SHIFT)
+
+
+def _clipped(points: F64, view: View) -> Ints:
+    """The part of a polygon (K,3) beyond the near plane, in fixed point."""
+    kept = []
+    for here, there in zip(points, np.roll(points, -1, axis=0), strict=True):
+        if here[2] >= NEAR:
+            kept.append(here)
+        if (here[2] >= NEAR) != (there[2] >= NEAR):
+            part = (NEAR - here[2]) / (there[2] - here[2])
+            kept.append(here + part * (there - here))
+    if len(kept) < 3:
+        return np.zeros((0, 2), np.int32)
+    corners = np.array(kept)
+    flat = corners[:, :2] / corners[:, 2:] + view.centre
+    return np.asarray(np.rint(np.clip(flat, -1e6, 1e6) * (1 << _SHIFT)), np.int32)
