@@ -174,11 +174,11 @@ def test_none_is_written_as_a_word_where_it_is_allowed() -> None:
             "[optim.generator]\nimpl = 'fusde'",
             "$.optim.generator.impl: expected one of 'auto', 'fused', 'foreach', got 'fusde'; did you mean 'fused'?",
         ),
-        ("[optim.generator]\nlr = -1", "$.optim.generator.lr: 'lr' must be > 0: -1.0"),
+        ("[optim.generator]\nlr = -1", "$.optim.generator.lr: must be > 0: -1.0"),
         ("[optim]\nclip = 'x'", "$.optim.clip: expected a number or 'none', got 'x'"),
         ("[data]\ncars = 'few'", "$.data.cars: expected an integer or 'many', got 'few'"),
         ("[data]\ncars = 1.5", "$.data.cars: expected an integer or 'many', got 1.5"),
-        ("[data]\nheight = 200", "$.data: width has to be at least height, got 128 < 200"),
+        ("[data]\nheight = 200", "$.data.width: has to be at least height, got 128 < 200"),
         ("[data]\nkind = 'folder'", "$.data.root: missing, and it has no default"),
         (
             "[data]\nkind = 'foldr'",
@@ -195,7 +195,7 @@ def test_none_is_written_as_a_word_where_it_is_allowed() -> None:
         ("pair = [[1, 2], [1.5, 'x']]", "$.pair[1][0]: expected an integer, got 1.5"),
         (
             "[run]\ndevice = 'tpu'",
-            "$.run.device: 'device' must be in ('cpu', 'cuda') (got 'tpu')",
+            "$.run.device: must be in ('cpu', 'cuda') (got 'tpu')",
         ),
     ],
 )
@@ -259,8 +259,30 @@ def test_validators_that_need_other_fields_wait_for_the_constructor() -> None:
         "Range", {"high": attrs.field(default=9, type=int), "low": attrs.field(default=0, validator=below, type=int)}
     )
     assert load_config(cls, {"low": 3}).low == 3
-    with pytest.raises(ConfigError, match=r"^\$: low has to be below high, got 9$"):
+    with pytest.raises(ConfigError, match=r"^\$\.low: has to be below high, got 9$"):
         load_config(cls, {"low": 9})
+
+
+def test_a_constructors_message_leads_to_the_field_that_it_begins_with() -> None:
+    @attrs.frozen
+    class Outer:
+        data: Street | Folder = Street()
+        message: str = ""
+
+        def __attrs_post_init__(self) -> None:
+            if self.message:
+                raise ValueError(self.message)
+
+    def problem(message: str) -> str:
+        with pytest.raises(ConfigError) as caught:
+            load_config(Outer, {"message": message})
+        return str(caught.value)
+
+    globals().update(Outer=Outer)
+    assert problem("data.height is 3: too low") == "$.data.height: is 3: too low"
+    assert problem("data.root: is bad") == "$.data.root: is bad"
+    assert problem("data.speed is bad") == "$: data.speed is bad"
+    assert problem("bad") == "$: bad"
 
 
 def test_errors_name_their_source_and_belong_to_the_app(tmp_path: Any) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import attrs
 from cattrs import (
     BaseValidationError,
-    ClassValidationError,
     Converter,
     ForbiddenExtraKeysError,
     IterableValidationError,
@@ -37,6 +37,8 @@ from .config_types import (
     unknown_key,
 )
 from .errors import ConfigError, Problem
+
+_SUBJECT = re.compile(r"(?:'?([A-Za-z_][A-Za-z0-9_.]*)'?:? )?(.*)")
 
 T = TypeVar("T")
 Hook = Callable[[Any, Any], Any]
@@ -237,21 +239,44 @@ def _field_hook(converter: Converter, field: Field) -> Hook:
     return hook
 
 
-def _problems(error: BaseException, path: str) -> Iterator[Problem]:
+def _problems(error: BaseException, path: str, cls: Any = None) -> Iterator[Problem]:
     if isinstance(error, BaseValidationError):
         for below in error.exceptions:
-            yield from _problems(below, path + _step(below))
+            step = _step(below)
+            yield from _problems(below, path + step, None if step else error.cl)
     elif isinstance(error, ForbiddenExtraKeysError):
         known = [*([TAG] if tag_of(error.cl) else []), *fields_of(error.cl)]
-        for key in sorted(error.extra_fields, key=str):
-            yield Problem(child(path, str(key)), unknown_key(str(key), known))
+        for extra in sorted(error.extra_fields, key=str):
+            yield Problem(child(path, str(extra)), unknown_key(str(extra), known))
     elif isinstance(error, KeyError):
         yield Problem(path, "missing, and it has no default")
     elif isinstance(error, (ValueError, TypeError, ArithmeticError)):
         key = getattr(error, "key", None)
-        yield Problem(path if key is None else child(path, key), _message(error))
+        yield _blame(_message(error), path if key is None else child(path, key), cls)
     else:
         raise error  # a defect of the config class
+
+
+def _blame(message: str, path: str, cls: Any) -> Problem:
+    """Move the name that a message begins with, `lr: expected ...` or `data.height is ...`, into the path.
+
+    A validator names its own field, which the path ends with already; the constructor of `cls` names one of its fields
+    or one below it.
+    """
+    subject, rest = _SUBJECT.fullmatch(message).groups()  # type: ignore[union-attr]
+    if subject and cls is None and path.endswith(f".{subject}"):
+        return Problem(path, rest)
+    names = subject.split(".") if subject else []
+    if names and _leads_somewhere(cls, names):
+        return Problem(functools.reduce(child, names, path), rest)
+    return Problem(path, message)
+
+
+def _leads_somewhere(kind: Any, names: Sequence[str]) -> bool:
+    if not names:
+        return True
+    fields = (fields_of(cls).get(names[0]) for cls in config_members(kind).values())
+    return any(field is not None and _leads_somewhere(field.type, names[1:]) for field in fields)
 
 
 def _step(error: BaseException) -> str:

@@ -1,0 +1,247 @@
+"""The command line with a training that takes no time in the place of the real one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any, ClassVar
+
+import attrs
+import pytest
+from attrs.validators import ge
+from vs_train.cli import Job, main
+from vs_train.config_io import render_config
+from vs_train.errors import NonFiniteError, VsTrainError
+from vs_train.presets import DEFAULT_PRESET, list_presets, read_preset
+from vs_train.progress import Progress
+from vs_train.run_directory import RunDirectory, create_run, open_run
+from vs_train.signals import StopRequest
+
+
+@attrs.frozen(kw_only=True)
+class Run:
+    steps: int = attrs.field(default=3, validator=ge(1))
+
+
+@attrs.frozen(kw_only=True)
+class Config:
+    lr: float = 1e-3
+    run: Run = Run()
+
+
+@attrs.frozen
+class Outcome:
+    step: int
+    finished: bool
+
+
+@attrs.define
+class Trainer:
+    """Stands for `train`: remembers what it was called with, and does what `act` does."""
+
+    act: Any = None
+    calls: list[tuple[Config, RunDirectory, bool]] = attrs.Factory(list)
+    steps: ClassVar[int] = 3
+
+    def job(self) -> Job:
+        return Job(Config, self.train)
+
+    def train(
+        self, config: Config, run: RunDirectory, *, resume: bool, progress: Progress, stop: StopRequest
+    ) -> Outcome:
+        self.calls.append((config, run, resume))
+        if not resume:
+            create_run(run, config=render_config(config), environment={})
+        if self.act:
+            self.act()
+        progress.message("trained")
+        return Outcome(config.run.steps, stop.requested is None)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def config(here: Path) -> Path:
+    (here / "my.toml").write_text("lr = 0.5\n")
+    return here / "my.toml"
+
+
+def run_cli(*arguments: str, trainer: Trainer | None = None) -> int:
+    return main(["vid2vid", *arguments], load_vid2vid=(trainer or Trainer()).job)
+
+
+def files(path: Path) -> list[str]:
+    return sorted(str(file.relative_to(path)) for file in path.rglob("*"))
+
+
+def test_a_file_with_overrides_is_trained_into_a_new_directory(
+    config: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer = Trainer()
+    assert run_cli("--config", "my.toml", "run.steps=7", "--out", "new", trainer=trainer) == 0
+    assert trainer.calls == [(Config(lr=0.5, run=Run(steps=7)), RunDirectory(Path("new")), False)]
+    captured = capsys.readouterr()
+    assert captured.err == "trained\n"
+    assert captured.out == "done: new: samples/, checkpoints/, tensorboard/, metrics.jsonl, config.toml\n"
+
+
+def test_a_run_gets_a_name_from_its_file(config: Path, here: Path) -> None:
+    assert run_cli("--config", "my.toml") == 0
+    (path,) = (here / "runs").iterdir()
+    assert path.name.startswith("my-20")
+
+
+def test_print_config_writes_a_file_that_gives_the_same(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    trainer = Trainer()
+    assert run_cli("--config", "my.toml", "run.steps=7", "--print-config", trainer=trainer) == 0
+    written = capsys.readouterr().out
+    assert trainer.calls == []
+    assert tomllib.loads(written) == {"lr": 0.5, "run": {"steps": 7}}
+    config.write_text(written)
+    assert run_cli("--config", "my.toml", "--print-config") == 0
+    assert capsys.readouterr().out == written
+
+
+def test_resume_takes_the_runs_own_configuration(config: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_cli("--config", "my.toml", "--out", "new") == 0
+    trainer = Trainer()
+    assert run_cli("--resume", "new", "run.steps=9", trainer=trainer) == 0
+    assert trainer.calls == [(Config(lr=0.5, run=Run(steps=9)), RunDirectory(Path("new")), True)]
+    capsys.readouterr()
+    assert run_cli("--resume", "new", "lr=1", "run.steps=2", "x.y=3") == 2
+    reason = "would change what is computed; --resume takes overrides of run.* only"
+    assert capsys.readouterr().err.splitlines() == [
+        f"error: command line: $.lr: {reason}",
+        f"error: command line: $.x.y: {reason}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lines"),
+    [
+        (["--config", "my.toml", "lr=fast"], ["command line: $.lr: expected a number, got 'fast'"]),
+        (["--config", "my.toml", "lrr=1"], ["command line: $.lrr: unknown key; did you mean 'lr'?"]),
+        (["--config", "my.toml", "fast"], ["command line: expected dotted.path=value, got 'fast'"]),
+        (["--config", "bad.toml"], ["bad.toml: $.run.steps: must be >= 1: 0", "bad.toml: $.rn: unknown key; did you"]),
+        (["--config", "none.toml"], ["none.toml: cannot be read: No such file or directory"]),
+        (["--config", "broken.toml"], ["broken.toml: is not TOML: "]),
+        (["--config", "my.toml", "--preset", "street-tiny"], ["--preset and --config exclude each other"]),
+        (["--preset", "strete-tiny"], ["there is no preset 'strete-tiny'; "]),
+        (["--config", "my.toml", "--out", "full"], ["full: is not empty, and what is in it is not a run"]),
+        (["--config", "my.toml", "--out", "my.toml"], ["my.toml: is a file, not a directory"]),
+        (["--resume", "nowhere"], ["nowhere: there is no such directory"]),
+        (["--resume", "full"], ["full: not a run: it has no config.toml"]),
+        (["--resume", "full", "--out", "x"], ["--resume goes on with the run's own configuration and directory: drop"]),
+        (["--resume", "full", "--preset", "x"], ["--resume goes on with the run's own"]),
+        (["--lr=3"], ["Unknown option: --lr=3; overrides have no dashes: path=value"]),
+        (["--out"], ['Command "vid2vid" parameter --out requires an argument']),
+    ],
+)
+def test_wrong_input_is_one_line_a_problem_and_leaves_nothing(
+    config: Path, here: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], lines: list[str]
+) -> None:
+    (here / "bad.toml").write_text("rn = 3\n[run]\nsteps = 0\n")
+    (here / "broken.toml").write_text("[[[")
+    (here / "full").mkdir()
+    (here / "full" / "thesis.tex").write_text("")
+    before = files(here)
+    trainer = Trainer()
+    assert run_cli(*arguments, trainer=trainer) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    shown = captured.err.splitlines()
+    assert len(shown) == len(lines)
+    for line, expected in zip(shown, lines, strict=True):
+        assert line.startswith(f"error: {expected}")
+    assert files(here) == before
+    assert trainer.calls == []
+
+
+def raising(error: Exception) -> Any:
+    def act() -> None:
+        raise error
+
+    return act
+
+
+def test_errors_of_every_package_become_lines_and_defects_do_not(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import vs_data
+    import vs_optim
+
+    cases: list[tuple[Exception, int, str]] = [
+        (VsTrainError("a"), 2, "a"),
+        (vs_data.VsDataError("clips/1.png: broken"), 2, "clips/1.png: broken"),
+        (FileNotFoundError(2, "No such file", "x"), 2, "[Errno 2] No such file: 'x'"),
+        (NonFiniteError(step=3, what="loss g", frame=2), 3, "step 3: loss g is not finite (frame 2)"),
+        (vs_optim.GradientOverflowError(1.0, (0,)), 3, "gradients are not finite at the smallest"),
+    ]
+    for number, (error, status, text) in enumerate(cases):
+        assert run_cli("--config", "my.toml", "--out", f"o{number}", trainer=Trainer(raising(error))) == status
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"error: {text}")
+    with pytest.raises(ValueError, match="defect"):
+        run_cli("--config", "my.toml", "--out", "o", trainer=Trainer(raising(ValueError("defect"))))
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_says_how_to_go_on(
+    config: Path, capsys: pytest.CaptureFixture[str], number: signal.Signals, status: int
+) -> None:
+    trainer = Trainer(lambda: signal.raise_signal(number))
+    assert run_cli("--config", "my.toml", "--out", "my run", trainer=trainer) == status
+    line = f"stopped after step 3 ({number.name}); go on with: hatch run train:vid2vid --resume 'my run'"
+    assert capsys.readouterr().err.splitlines() == ["trained", line]
+
+
+def test_ctrl_c_twice_stops_at_once(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def twice() -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    assert run_cli("--config", "my.toml", "--out", "o", trainer=Trainer(twice)) == 130
+    assert capsys.readouterr().err.splitlines() == [
+        "stopped at once; go on from the last checkpoint with: hatch run train:vid2vid --resume o"
+    ]
+
+
+def test_presets_are_files_with_a_description(tmp_path: Path) -> None:
+    (tmp_path / "b.toml").write_text("# What it is\n# for.\n#\n# More.\n\n# not this\nlr = 3\n")
+    (tmp_path / "a.toml").write_text("lr = 3\n")
+    (tmp_path / "README.md").write_text("")
+    first, second = list_presets(tmp_path)
+    assert (first.name, first.description, first.summary) == ("a", "", "")
+    assert (second.name, second.description) == ("b", "What it is\nfor.\n\nMore.")
+    assert second.summary == "What it is for."
+    assert read_preset("b", tmp_path).document == {"lr": 3}
+    assert list_presets(tmp_path / "nowhere") == ()
+
+
+def test_help_is_quick_and_complete() -> None:
+    """PyTorch must not be imported for it."""
+    program = "import sys; from vs_train.cli import main; main(sys.argv[1:]); sys.exit('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "vid2vid", "--help"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "120"},
+    )
+    assert done.returncode == 0, done.stderr
+    for word in ("--preset", "--config", "--out", "--resume", "--print-config", "--list-presets", DEFAULT_PRESET):
+        assert word in done.stdout
+    assert "hatch run train:vid2vid [OPTIONS] [dotted.path=value ...]" in done.stdout
+
+
+def test_a_run_made_by_the_command_is_a_run(config: Path) -> None:
+    assert run_cli("--config", "my.toml", "--out", "o") == 0
+    assert open_run(Path("o")) == RunDirectory(Path("o"))

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from vs_train.errors import RunDirectoryError
+from vs_train.metrics_log import CLOCK_FIELDS, Curves, MetricsLog, read_metrics, without_clock
+
+
+def write(log: MetricsLog, steps: range, hour: float) -> None:
+    for step in steps:
+        log.append(step, {"loss": 1 / step, "d": step, "scale": None}, {"time": hour + step, "images_per_second": hour})
+
+
+def test_a_line_is_one_object_with_keys_in_one_order(tmp_path: Path) -> None:
+    with MetricsLog(tmp_path / "m.jsonl") as log:
+        log.append(1, {"b": 0.1, "a": True}, {"time": 5.0, "seconds": 1})
+        assert (tmp_path / "m.jsonl").read_text() == '{"step": 1, "a": true, "b": 0.1, "seconds": 1, "time": 5.0}\n'
+        log.append(2, {"a": False, "b": 3}, {})
+    assert [list(line) for line in read_metrics(tmp_path / "m.jsonl")] == [
+        ["step", "a", "b", "seconds", "time"],
+        ["step", "a", "b"],
+    ]
+
+
+def test_numbers_come_back_as_they_were(tmp_path: Path) -> None:
+    values = {"a": 0.1 + 0.2, "b": 1e-310, "c": math.inf, "d": -math.inf, "e": math.nan, "f": 2**60, "g": "text"}
+    with MetricsLog(tmp_path / "m.jsonl") as log:
+        log.append(0, values, {})
+    json.loads((tmp_path / "m.jsonl").read_text(), parse_constant=pytest.fail)
+    (line,) = read_metrics(tmp_path / "m.jsonl")
+    assert repr(line) == repr({"step": 0, **values})
+
+
+@pytest.mark.parametrize(("values", "clock"), [({"time": 1.0}, {}), ({}, {"loss": 1.0}), ({"step": 3}, {})])
+def test_clock_fields_are_kept_apart(tmp_path: Path, values: dict[str, float], clock: dict[str, float]) -> None:
+    with MetricsLog(tmp_path / "m.jsonl") as log, pytest.raises(ValueError, match="misplaced"):
+        log.append(1, values, clock)
+    assert not (tmp_path / "m.jsonl").exists()
+
+
+@pytest.mark.parametrize("partial", ["", '{"step": 9, "lo', '{"step": 3}'])
+def test_a_resumed_file_differs_from_an_unbroken_one_in_clock_fields_only(tmp_path: Path, partial: str) -> None:
+    with MetricsLog(tmp_path / "unbroken") as log:
+        write(log, range(1, 9), hour=100.0)
+    with MetricsLog(tmp_path / "broken") as log:
+        write(log, range(1, 7), hour=200.0)
+    with (tmp_path / "broken").open("a") as file:
+        file.write(partial)
+    with MetricsLog(tmp_path / "broken") as log:
+        log.truncate_after(4)
+        write(log, range(5, 9), hour=300.0)
+    unbroken, broken = (list(read_metrics(tmp_path / name)) for name in ("unbroken", "broken"))
+    assert unbroken != broken
+    assert [without_clock(line) for line in broken] == [without_clock(line) for line in unbroken]
+    assert not CLOCK_FIELDS & without_clock(broken[0]).keys()
+
+
+def test_truncating_while_writing_and_before_anything_was_written(tmp_path: Path) -> None:
+    with MetricsLog(tmp_path / "m") as log:
+        log.truncate_after(3)
+        assert not log.path.exists()
+        write(log, range(1, 4), hour=0.0)
+        log.sync()
+        log.truncate_after(0)
+        assert log.path.read_text() == ""
+        write(log, range(1, 3), hour=0.0)
+    assert [line["step"] for line in read_metrics(tmp_path / "m")] == [1, 2]
+
+
+def test_a_damaged_line_is_named_and_the_file_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    text = '{"step": 1}\n\0\0\0\n{"step": 3}\n'
+    path.write_text(text)
+    with pytest.raises(RunDirectoryError, match=r"m: line 2 is not a line of metrics"):
+        MetricsLog(path).truncate_after(9)
+    path.write_text('{"stop": 1}\n')
+    with pytest.raises(RunDirectoryError, match=r"m: line 1 is not a line of metrics"):
+        MetricsLog(path).truncate_after(9)
+
+
+def read_events(path: Path) -> EventAccumulator:
+    events = EventAccumulator(str(path), purge_orphaned_data=True)
+    events.Reload()
+    return events
+
+
+def test_curves_and_pictures_reach_tensorboard_and_a_resumed_run_replaces_its_lost_end(tmp_path: Path) -> None:
+    with Curves(tmp_path) as curves:
+        for step in range(1, 7):
+            curves.scalars(step, {"loss/g": float(step), "loss/d": 0.5})
+        curves.flush()
+        curves.image(3, "strip", torch.full((3, 4, 5), 7, dtype=torch.uint8))
+    with Curves(tmp_path, resume_after=4) as curves:
+        for step in range(5, 8):
+            curves.scalars(step, {"loss/g": 10.0 * step})
+    events = read_events(tmp_path)
+    assert [(event.step, event.value) for event in events.Scalars("loss/g")] == [
+        (1, 1.0),
+        (2, 2.0),
+        (3, 3.0),
+        (4, 4.0),
+        (5, 50.0),
+        (6, 60.0),
+        (7, 70.0),
+    ]
+    (picture,) = events.Images("strip")
+    assert (picture.step, picture.height, picture.width) == (3, 4, 5)
+
+
+def test_nothing_is_written_before_there_is_a_value_and_pictures_are_checked(tmp_path: Path) -> None:
+    with Curves(tmp_path / "tb") as curves:
+        for wrong in (torch.zeros(3, 4, 5), torch.zeros(4, 5, 3, dtype=torch.uint8), torch.zeros(4, dtype=torch.uint8)):
+            with pytest.raises(ValueError, match=r"expected a \(3,H,W\) uint8 picture"):
+                curves.image(1, "x", wrong)
+        curves.flush()
+    assert not (tmp_path / "tb").exists()

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import datetime
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import attrs
+import pytest
+from vs_train.errors import ConfigError, RunDirectoryError
+from vs_train.run_directory import (
+    RunDirectory,
+    create_run,
+    hold_run,
+    latest_run,
+    open_run,
+    plan_run,
+    read_run_config,
+    record_resume,
+    write_atomically,
+)
+
+NOON = datetime.datetime(2026, 1, 31, 12, 0, 0, tzinfo=datetime.UTC)
+HOLD = """
+import sys, pathlib
+from vs_train.run_directory import RunDirectory, hold_run
+with hold_run(RunDirectory(pathlib.Path(sys.argv[1]))):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@attrs.frozen(kw_only=True)
+class Config:
+    steps: int = 1
+
+
+def make(path: Path, minutes: int = 0) -> RunDirectory:
+    run = RunDirectory(path)
+    create_run(run, config="steps = 3\n", environment={"gpu": None}, now=NOON + datetime.timedelta(minutes=minutes))
+    return run
+
+
+def everything_in(path: Path) -> list[str]:
+    return sorted(str(file.relative_to(path)) for file in path.rglob("*"))
+
+
+def test_a_new_run_gets_a_name_with_its_time_and_no_file_until_it_is_created(tmp_path: Path) -> None:
+    root = tmp_path / "deep" / "runs"
+    run = plan_run(None, "street-tiny", now=NOON, root=root)
+    assert run.path == root / "street-tiny-20260131-120000"
+    assert everything_in(tmp_path) == []
+    make(run.path)
+    assert everything_in(run.path) == ["config.toml", "environment.json"]
+    assert everything_in(root.parent)[:2] == ["runs", f"runs/{run.path.name}"]
+    assert plan_run(None, "street-tiny", now=NOON, root=root).path.name == "street-tiny-20260131-120000-2"
+
+
+def test_paths_of_a_run(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path)
+    paths = (run.config, run.environment, run.metrics, run.tensorboard, run.samples, run.checkpoints)
+    names = ["config.toml", "environment.json", "metrics.jsonl", "tensorboard", "samples", "checkpoints"]
+    assert [path.relative_to(tmp_path).as_posix() for path in paths] == names
+
+
+def test_a_run_is_read_back(tmp_path: Path) -> None:
+    run = open_run(make(tmp_path / "run").path)
+    assert read_run_config(run, Config) == Config(steps=3)
+    marker = json.loads(run.environment.read_text())
+    assert marker == {
+        "run_format": 1,
+        "started": "2026-01-31T12:00:00.000000+00:00",
+        "resumed": [],
+        "environment": {"gpu": None},
+    }
+    run.config.write_text("stepz = 3\n")
+    with pytest.raises(ConfigError, match=r"config\.toml: \$\.stepz: unknown key; did you mean 'steps'\?"):
+        read_run_config(run, Config)
+
+
+def test_an_empty_directory_may_be_used_and_anything_else_may_not(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("x")
+    (tmp_path / "file").write_text("x")
+    make(plan_run(tmp_path / "empty", "x", now=NOON).path)
+    assert everything_in(tmp_path / "empty") == ["config.toml", "environment.json"]
+    for name, reason in (
+        ("empty", r"holds a run already; go on with it by --resume .*empty, or choose another --out"),
+        ("full", "is not empty, and what is in it is not a run; choose another --out"),
+        ("file", "is a file, not a directory"),
+    ):
+        with pytest.raises(RunDirectoryError, match=reason):
+            plan_run(tmp_path / name, "x", now=NOON)
+        with pytest.raises(RunDirectoryError, match=reason):
+            make(tmp_path / name)
+    assert everything_in(tmp_path / "full") == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_run_that_cannot_be_created_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exists: bool
+) -> None:
+    path = tmp_path / "a" / "b" / "run"
+    if exists:
+        path.mkdir(parents=True)
+    before = everything_in(tmp_path)
+
+    def full(self: Path, *_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "rename", full)
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(RunDirectoryError, match=r"run: cannot be created: No space left on device$"):
+        make(path)
+    assert everything_in(tmp_path) == before
+
+
+def test_a_parent_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(RunDirectoryError, match=r"file/run: cannot be created: "):
+        make(tmp_path / "file" / "run")
+
+
+def test_foreign_directories_are_not_resumed(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    with pytest.raises(RunDirectoryError, match=r"x: there is no such directory$"):
+        open_run(path)
+    path.mkdir()
+    with pytest.raises(RunDirectoryError, match=r"x: not a run: it has no config\.toml$"):
+        open_run(path)
+    (path / "config.toml").write_text("")
+    with pytest.raises(RunDirectoryError, match=r"x: not a run: it has no environment\.json$"):
+        open_run(path)
+    for text, reason in (
+        ("{", r"environment\.json cannot be read: "),
+        ("[]", "has run_format None"),
+        ('{"run_format": 7}', "has run_format 7, this program writes 1"),
+    ):
+        (path / "environment.json").write_text(text)
+        with pytest.raises(RunDirectoryError, match=reason) as caught:
+            open_run(path)
+        assert "\n" not in str(caught.value)
+        assert caught.value.path == path
+
+
+def test_the_latest_run_is_the_one_that_started_or_went_on_last(tmp_path: Path) -> None:
+    with pytest.raises(RunDirectoryError, match="there is no run here yet"):
+        latest_run(tmp_path / "nowhere")
+    first, second = make(tmp_path / "b", 1), make(tmp_path / "a", 2)
+    (tmp_path / "zz").mkdir()
+    assert latest_run(tmp_path) == second
+    record_resume(first, config="steps = 9\n", environment={"gpu": 1}, now=NOON + datetime.timedelta(minutes=3))
+    assert latest_run(tmp_path) == first
+    assert read_run_config(first, Config) == Config(steps=9)
+    marker = json.loads(first.environment.read_text())
+    assert marker["started"] == "2026-01-31T12:01:00.000000+00:00"
+    assert marker["resumed"] == [{"time": "2026-01-31T12:03:00.000000+00:00", "environment": {"gpu": 1}}]
+
+
+def test_only_one_process_trains_in_a_run_and_its_death_frees_it(tmp_path: Path) -> None:
+    run = make(tmp_path / "run")
+    owner = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(run.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "held\n"
+        with (
+            pytest.raises(RunDirectoryError, match=rf"another process \(pid {owner.pid}\) is training here"),
+            hold_run(run),
+        ):
+            pass
+    finally:
+        owner.kill()
+        owner.communicate()
+    with hold_run(run):
+        assert run.lock.read_text().strip().isdigit()
+    assert run.lock.read_text() == ""
+
+
+def test_replacing_a_file_keeps_the_old_one_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, "old")
+    mode = path.stat().st_mode
+    (tmp_path / "other").write_text("")
+    assert mode == (tmp_path / "other").stat().st_mode
+
+    def fail(*_: object) -> None:
+        raise OSError("no")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match="no"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert everything_in(tmp_path) == ["file", "other"]
