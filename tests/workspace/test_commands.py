@@ -90,7 +90,7 @@ def test_every_command_that_is_mentioned_exists():
     mentioned = {
         (command, str(path.relative_to(ROOT)))
         for path in texts()
-        for command in re.findall(r"\bhatch run ([a-z][\w-]*(?::[\w.-]*)?)", path.read_text())
+        for command in re.findall(r"\bhatch run ([a-z][\w-]*(?::[\w-]+)?)", path.read_text())
     }
     assert {(command, where) for command, where in mentioned if command not in {*SCRIPTS, "python"}} == set()
 
