@@ -209,6 +209,19 @@ def test_fused_and_foreach_agree(lr: float, beta1: float, beta2: float, decay: f
         torch.testing.assert_close(a, b)
 
 
+@pytest.mark.parametrize("impl", ["fused", "foreach", "apex"])
+def test_a_backward_through_a_graph_older_than_the_step_is_refused(impl: str, site: Path) -> None:
+    install_nvidia(site)
+    weight = nn.Parameter(torch.ones(2))
+    optimizer = make_adam(impl, [weight], AdamConfig())  # type: ignore[arg-type]
+    x = torch.ones(2, requires_grad=True)
+    loss = (x * weight).sum()
+    weight.grad = torch.ones(2)
+    optimizer.step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
 def test_no_parameters_is_an_error() -> None:
     with pytest.raises(AdamError, match="there are no parameters to optimize"):
         build_adam([], AdamConfig())

@@ -6,8 +6,9 @@ import importlib
 import importlib.metadata
 import importlib.util
 from collections.abc import Iterable
+from functools import partial
 from importlib.machinery import PathFinder
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 import torch
@@ -128,13 +129,28 @@ def choose_adam(impl: Literal["auto", "apex", "fused", "foreach"], device_type: 
 def make_adam(impl: AdamImpl, params: Iterable[Tensor], config: AdamConfig) -> torch.optim.Optimizer:
     """Construct that implementation; all three compute the same Adam, with the L2 penalty.
 
+    The fused kernels write to the parameters behind autograd's back: a backward through a graph that is older than the
+    step would give wrong gradients in silence. After each step their parameters are therefore marked as written to, so
+    that autograd refuses such a backward as it does with every other optimizer.
+
     Raises:
         AdamError: apex is there but does not work, for instance because it was built without its CUDA extensions.
     """
-    numbers = {"lr": config.lr, "betas": config.betas, "eps": config.eps, "weight_decay": config.weight_decay}
-    if impl != "apex":
-        flags = {"fused": True} if impl == "fused" else {"foreach": True}
-        return torch.optim.Adam(params, **numbers, **flags)  # type: ignore[arg-type]
+    numbers: dict[str, Any] = {
+        "lr": config.lr,
+        "betas": config.betas,
+        "eps": config.eps,
+        "weight_decay": config.weight_decay,
+    }
+    if impl == "foreach":
+        return torch.optim.Adam(params, foreach=True, **numbers)
+    make = _make_apex if impl == "apex" else partial(torch.optim.Adam, fused=True)
+    optimizer: torch.optim.Optimizer = make(params, **numbers)
+    optimizer.register_step_post_hook(_mark_written)
+    return optimizer
+
+
+def _make_apex(params: Iterable[Tensor], **numbers: Any) -> torch.optim.Optimizer:
     try:
         fused_adam = importlib.import_module("apex.optimizers").FusedAdam
         optimizer: torch.optim.Optimizer = fused_adam(
@@ -143,6 +159,13 @@ def make_adam(impl: AdamImpl, params: Iterable[Tensor], config: AdamConfig) -> t
     except (ImportError, AttributeError, RuntimeError) as error:
         raise AdamError("apex", f"{type(error).__name__}: {error}; {_ADVICE}") from error
     return optimizer
+
+
+def _mark_written(optimizer: torch.optim.Optimizer, *_: object) -> None:
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                torch.autograd.graph.increment_version(parameter)
 
 
 def build_adam(params: Iterable[Tensor], config: AdamConfig) -> tuple[torch.optim.Optimizer, AdamChoice]:
