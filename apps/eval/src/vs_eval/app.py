@@ -22,7 +22,7 @@ import vs_eval
 from vs_eval.errors import OptionError, VsEvalError
 from vs_eval.evaluation import Facts, evaluate_source, plan_clips, training_colours, write_report
 from vs_eval.output import check_output, report_directory
-from vs_eval.runs import build_average, choose_device, find_run, read_checkpoint
+from vs_eval.runs import choose_device, find_run, load_average, read_checkpoint
 from vs_eval.scoring import EvaluationSpec, class_kind
 from vs_eval.terminal import open_console, say, show_progress, show_report
 
@@ -86,7 +86,7 @@ def evaluate(request: Request, console: Console) -> Path:
     check_output(out)
     source = open_source(config.data, "val")
     labels = label_spec(config.labels, source.class_counts)
-    generator = build_average(config, labels, checkpoint, device)
+    generator = load_average(config, labels, checkpoint, device)
     facts = _facts(run, checkpoint, config, device)
     for notice in facts.notices:
         print(f"warning: {notice}", file=sys.stderr)

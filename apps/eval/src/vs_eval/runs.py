@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import attrs
 import torch
 from torch import Tensor
-from vs_nets import Generator, LabelSpec, build_generator
+from vs_nets import Generator, LabelSpec, build_average
 from vs_runtime import DamagedCheckpoint, LoadedCheckpoint, NoCheckpoint, list_checkpoints, load_checkpoint, load_latest
 from vs_train.config import TrainConfig
 from vs_train.run_directory import DEFAULT_ROOT, RunDirectory, is_run, open_run
@@ -58,18 +57,15 @@ def read_checkpoint(run: RunDirectory, step: int | None) -> LoadedCheckpoint:
         ) from None
 
 
-def build_average(
+def load_average(
     config: TrainConfig, labels: LabelSpec, checkpoint: LoadedCheckpoint, device: torch.device
 ) -> Generator:
     """The averaged generator of a checkpoint, in evaluation mode on a device.
 
-    The averaged weights are already spectrally normalised, so that this network has no spectral norm.
-
     Raises:
         RunError: the checkpoint is not one of this configuration.
     """
-    shape = attrs.evolve(config.generator, spectral_norm=False)
-    generator = build_generator(shape, label_channels=labels.channels)
+    generator = build_average(config.generator, label_channels=labels.channels)
     weights = _average_weights(checkpoint)
     try:
         generator.load_state_dict(dict(weights))

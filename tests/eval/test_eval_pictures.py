@@ -1,0 +1,119 @@
+import io
+
+import av
+import cv2
+import pytest
+import torch
+from rich.console import Console
+from vs_eval.evaluation import Facts, evaluate_source, plan_clips, write_report
+from vs_eval.pictures import label_picture, strip_frames, strip_row, video_picture
+from vs_eval.scoring import EvaluationSpec, FrameView
+from vs_eval.terminal import show_progress, show_report
+from vs_nets import ClassMap, FloatMap, LabelSpec, Synthesis
+
+
+@pytest.mark.parametrize(
+    ("length", "frames"), [(1, (0,)), (3, (0, 1, 2)), (4, (0, 1, 2, 3)), (10, (0, 3, 6, 9)), (30, (0, 10, 19, 29))]
+)
+def test_strips_show_first_and_last_and_spread_the_rest(length, frames):
+    assert strip_frames(length) == frames
+
+
+def view(index=0, *, warps=False):
+    flow = torch.zeros(1, 2, 12, 20)
+    flow[:, 0] = 3.0
+    made = Synthesis(frame=torch.zeros(1, 3, 12, 20))
+    if warps:
+        made = Synthesis(
+            frame=made.frame, flow=2 * flow, mask=torch.ones(1, 1, 12, 20), warped=-torch.ones(1, 3, 12, 20)
+        )
+    labels = {"seg_maps": torch.full((1, 12, 20), 7)}
+    return FrameView(index=index, labels=labels, real=torch.ones(1, 3, 12, 20), synthesis=made, flow=flow)
+
+
+CITY = LabelSpec((ClassMap(name="seg_maps", classes=35),))
+
+
+def test_rows_have_placeholders_until_the_generator_warps():
+    early, late = strip_row(CITY, view(0)), strip_row(CITY, view(4, warps=True))
+    assert [panel.title for panel in early][3:6] == ["warped (none yet)", "mask (none yet)", "flow (none yet)"]
+    assert [panel.title for panel in late] == [
+        "label, frame 4",
+        "real",
+        "generated",
+        "warped",
+        "mask, white: not warped",
+        "flow, full colour 6.0 px",
+        "teacher's flow",
+    ]
+    assert late[0].image[0, 0].tolist() == [128, 64, 128]
+    assert late[5].image[0, 0].tolist() == [255, 0, 0]
+    assert late[6].image[0, 0].tolist() == [255, 128, 128]  # the same scale: half as long, half as full
+
+
+def test_label_maps_without_classes_are_grey():
+    spec = LabelSpec((FloatMap(name="edges", channels=2),))
+    maps = torch.zeros(1, 2, 4, 4)
+    maps[0, 1, 0, 0] = 0.5
+    picture = label_picture(spec, {"edges": maps})
+    assert picture[0, 0].tolist() == [255, 255, 255]
+    assert picture[1, 1].tolist() == [0, 0, 0]
+
+
+def test_video_shows_label_real_and_generated_side_by_side():
+    picture = video_picture(CITY, view())
+    third = picture.shape[1] // 3
+    middle = picture.shape[0] * 2 // 3
+    assert picture[middle, third // 2].tolist() == [128, 64, 128]
+    assert picture[middle, third + third // 2].tolist() == [255, 255, 255]
+    assert picture[middle, 2 * third + third // 2].tolist() == [128, 128, 128]
+
+
+def evaluate(world, labels, replay, directory, console, **cut):
+    plans = plan_clips(world, **cut)
+    clips = [world.read_all(plan.sequence) for plan in plans]
+    generators = iter([replay(clip, offset=0.1, guess=1.5) for clip in clips])
+    state = {}
+
+    def generate(label, history):
+        if not history.frames:
+            state["generator"] = next(generators)
+        return state["generator"](label, history)
+
+    with show_progress(console, clips=len(plans), frames=sum(plan.frames for plan in plans)) as advance:
+        spec = EvaluationSpec(labels=labels, past=2)
+        return evaluate_source(generate, world, plans, spec, directory, advance, fps=5)
+
+
+def test_every_clip_gets_a_whole_video_and_a_strip(world, labels, replay, tmp_path):
+    console = Console(file=io.StringIO(), width=140)
+    report, files = evaluate(world, labels, replay, tmp_path, console, clips=None, frames=None)
+    assert [clip.frames for clip in report.clips] == [6, 4]
+    assert [item.video for item in files] == ["clip-000-town_0.mp4", "clip-001-town_1.mp4"]
+    for item, frames in zip(files, (6, 4), strict=True):
+        with av.open(str(tmp_path / item.video)) as container:
+            assert len(list(container.decode(video=0))) == frames
+            assert container.streams.video[0].average_rate == 5
+        assert cv2.imread(str(tmp_path / item.strip)).shape[1] > 6 * 240
+    assert console.file.getvalue().splitlines() == ["clip 1 of 2: town/0", "clip 2 of 2: town/1"]
+
+    facts = Facts(run="runs/x", config="c", checkpoint="k", step=9, device="cpu", weights="w", data="folder")
+    write_report(report, files, facts, tmp_path)
+    assert all(item.video in (tmp_path / "report.html").read_text() for item in files)
+    show_report(report, console)
+    assert "20.00" not in console.file.getvalue()
+    assert "26.02" in console.file.getvalue()  # 20 log10(2 / 0.1)
+
+
+def test_clips_can_be_fewer_and_shorter(world, labels, replay, tmp_path):
+    console = Console(file=io.StringIO())
+    report, files = evaluate(world, labels, replay, tmp_path, console, clips=1, frames=3)
+    assert [(clip.name, clip.frames) for clip in report.clips] == [("town/0", 3)]
+    assert len(files) == 1
+
+
+def test_a_terminal_gets_a_bar(world, labels, replay, tmp_path):
+    console = Console(file=io.StringIO(), width=120, force_terminal=True)
+    evaluate(world, labels, replay, tmp_path, console, clips=1, frames=2)
+    assert "clip 1 of 1: town/0" in console.file.getvalue()
+    assert "frames" in console.file.getvalue()

@@ -1,0 +1,83 @@
+import os
+from pathlib import Path
+
+import pytest
+from vs_eval.errors import OutputError
+from vs_eval.output import check_output, report_directory
+
+
+def names(path: Path) -> list[str]:
+    return sorted(entry.name for entry in path.iterdir())
+
+
+def test_it_appears_when_all_is_done(tmp_path):
+    out = tmp_path / "run" / "eval" / "step-00000003"
+    with report_directory(out) as draft:
+        (draft / "report.json").write_text("{}")
+        assert not out.exists()
+    assert names(out) == ["report.json"]
+    assert names(out.parent) == ["step-00000003"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_a_failure_leaves_nothing_not_even_parents(tmp_path, error):
+    def fail():
+        with report_directory(tmp_path / "a" / "b" / "out") as draft:
+            (draft / "clip.mp4").write_bytes(b"x")
+            raise error("stop")
+
+    with pytest.raises(error):
+        fail()
+    assert names(tmp_path) == []
+
+
+def test_an_old_report_is_replaced_as_a_whole_and_kept_on_failure(tmp_path):
+    out = tmp_path / "out"
+    for text in ("one", "two"):
+        with report_directory(out) as draft:
+            (draft / "report.json").write_text(text)
+            (draft / text).write_text("")
+    assert names(out) == ["report.json", "two"]
+
+    def fail():
+        with report_directory(out):
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail()
+    assert names(out) == ["report.json", "two"]
+    assert names(tmp_path) == ["out"]
+
+
+def test_directories_with_other_things_in_them_are_refused(tmp_path):
+    (tmp_path / "precious.txt").write_text("x")
+    with pytest.raises(OutputError, match="holds other files"):
+        check_output(tmp_path)
+    with pytest.raises(OutputError, match="is a file"):
+        check_output(tmp_path / "precious.txt")
+    check_output(tmp_path / "new")
+    (tmp_path / "empty").mkdir()
+    with report_directory(tmp_path / "empty") as draft:
+        (draft / "report.json").write_text("{}")
+    assert names(tmp_path / "empty") == ["report.json"]
+
+
+def test_a_parent_that_is_a_file_is_one_clear_error(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OutputError, match="cannot be written") as caught, report_directory(tmp_path / "file" / "out"):
+        pass
+    assert "\n" not in str(caught.value)
+    assert names(tmp_path) == ["file"]
+
+
+def test_drafts_of_killed_processes_are_removed_and_those_of_living_ones_kept(tmp_path):
+    dead = os.fork()
+    if dead == 0:
+        os._exit(0)
+    os.waitpid(dead, 0)
+    (tmp_path / f".out.{dead}.abc.partial").mkdir()
+    (tmp_path / f".out.{os.getpid()}.abc.partial").mkdir()
+    (tmp_path / f".other.{dead}.abc.partial").mkdir()
+    with report_directory(tmp_path / "out") as draft:
+        (draft / "report.json").write_text("{}")
+    assert names(tmp_path) == [f".other.{dead}.abc.partial", f".out.{os.getpid()}.abc.partial", "out"]
