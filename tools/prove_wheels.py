@@ -141,7 +141,9 @@ def build(member: Member, dist: Path) -> Path:
     wheels = list(folder.glob("*.whl"))
     if len(wheels) != 1:
         raise ProofError("wheel", f"hatch build left {len(wheels)} wheels in {folder}")
-    return wheels[0].rename(dist / wheels[0].name)
+    wheel = wheels[0].replace(dist / wheels[0].name)
+    folder.rmdir()
+    return wheel
 
 
 def check_wheel(member: Member, wheel: Path) -> None:
