@@ -114,7 +114,7 @@ _EXAMPLES = """hatch run train:vid2vid
 hatch run train:vid2vid --preset street-small run.steps=2000 optim.generator.lr=1e-4
 
 hatch run train:vid2vid --resume runs/street-small-20260131-120000"""
-_USAGE = "Usage: hatch run train:vid2vid [OPTIONS] [dotted.path=value ...]"
+_USAGE = "Usage: hatch run train:vid2vid [OPTIONS] [DOTTED.PATH=VALUE ...]"
 
 
 def _app(load_vid2vid: Callable[[], Job]) -> App:
