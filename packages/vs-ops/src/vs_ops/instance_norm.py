@@ -1,11 +1,13 @@
 """Instance normalisation with an explicit eps and float32 statistics (Ulyanov et al., 2016)."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from vs_ops._precision import compute_dtype
-from vs_ops.dispatch import Implementation, Operator, select
+from vs_ops.dispatch import DescribedCall, Implementation, Operator, select
 from vs_ops.errors import ShapeError, VsOpsError
 
 __all__ = ["INSTANCE_NORM", "instance_norm"]
@@ -60,6 +62,187 @@ def normalized(x: Tensor, eps: float) -> Tensor:
     return centred * torch.rsqrt(variance + eps)
 
 
+def instance_norm_native(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+    """`instance_norm` through PyTorch's fused batch-norm kernels: the planes of one sample are a batch of one."""
+    dtype = compute_dtype(x)
+    scale = None if weight is None else weight.to(dtype)
+    shift = None if bias is None else bias.to(dtype)
+    return _InstanceNorm.apply(x, scale, shift, eps)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _InstanceNorm(torch.autograd.Function):
+    """Owns the strides of all that reaches the kernels, which `torch.nn.functional.instance_norm` does not.
+
+    Two facts about the kernels of PyTorch 2.13 on the CPU make this class: their backward returns a wrong gradient,
+    silently, when its arguments mix the two memory formats in one of the ways that a size of one allows; and in
+    channels-last they add up all pixels one after the other, which costs four digits at 512x1024.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+        x = dense(x)
+        if is_channels_last(x):
+            result, mean, scale = _channels_last_forward(x, weight, bias, eps)
+        else:
+            n = x.shape[0]
+            planes, repeated = _planes(x), _repeat(weight, n, x)
+            result, mean, scale = torch.native_batch_norm(
+                planes, repeated, _repeat(bias, n, x, 0.0), None, None, True, 0.0, eps
+            )
+            result = result.view(x.shape)
+        ctx.save_for_backward(x, weight, mean, scale)
+        ctx.eps = eps
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None]:
+        x, weight, mean, scale = ctx.saved_tensors
+        grad = like(grad, x)
+        if not is_channels_last(x):
+            n, c = x.shape[:2]
+            grad_x, grad_weight, grad_bias = _BACKWARD(
+                _planes(grad), _planes(x), _repeat(weight, n, x), None, None, mean, scale, True, ctx.eps, [True] * 3
+            )
+            grad_x, grad_weight, grad_bias = grad_x.view(x.shape), grad_weight.view(n, c), grad_bias.view(n, c)
+        elif torch.is_grad_enabled() or _groups(x) == 1 or x.dtype not in (torch.float32, torch.float64):
+            grad_x, grad_weight, grad_bias = _per_sample_backward(grad, x, weight, mean, scale, ctx.eps)
+        else:
+            grad_x, grad_weight, grad_bias = _grouped_backward(grad, x, weight, mean, scale, ctx.eps)
+        wants_weight, wants_bias = ctx.needs_input_grad[1:3]
+        return grad_x, grad_weight.sum(0) if wants_weight else None, grad_bias.sum(0) if wants_bias else None, None
+
+
+_BACKWARD = torch.ops.aten.native_batch_norm_backward
+_PIXELS_PER_GROUP = 128
+
+
+def is_channels_last(x: Tensor) -> bool:
+    """Whether `x` (made dense) is in channels-last order, and not in both orders at once."""
+    return x.dim() == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+
+
+def dense(x: Tensor) -> Tensor:
+    """`x` contiguous or channels-last, with the strides that PyTorch itself would give it."""
+    if x.is_contiguous():
+        return x
+    if not is_channels_last(x):
+        return x.contiguous()
+    _, c, h, w = x.shape
+    strides = (c * h * w, 1, w * c, c)
+    return x if x.stride() == strides else x.as_strided(x.shape, strides)
+
+
+def like(grad: Tensor, x: Tensor) -> Tensor:
+    """`grad` in the memory format of `x`, which is dense."""
+    memory_format = torch.channels_last if is_channels_last(x) else torch.contiguous_format
+    return dense(grad.to(x.dtype).contiguous(memory_format=memory_format))
+
+
+def _planes(x: Tensor) -> Tensor:
+    """Every (sample, channel) plane as a channel of one sample: (1, NC, H, W) or (1, NC, L)."""
+    return x.view(1, x.shape[0] * x.shape[1], *x.shape[2:])
+
+
+def _repeat(vector: Tensor | None, times: int, x: Tensor, default: float = 1.0) -> Tensor:
+    """A vector per plane in the dtype of the statistics, which is how the kernels know that dtype."""
+    if vector is None:
+        return torch.full((times * x.shape[1],), default, dtype=compute_dtype(x), device=x.device)
+    return vector if times == 1 else vector.repeat(times)
+
+
+def _groups(x: Tensor) -> int:
+    """How many interleaved groups the pixels are summed in: a power of two that divides them, more for more pixels."""
+    pixels, groups = x.shape[2] * x.shape[3], 1
+    if x.device.type == "cpu":
+        while pixels % (2 * groups) == 0 and 2 * groups * _PIXELS_PER_GROUP <= pixels:
+            groups *= 2
+    return groups
+
+
+def _grouped(sample: Tensor, groups: int) -> Tensor:
+    """The channels-last sample (1, C, H, W) as (1, groups * C, H * W / groups, 1), the same memory."""
+    _, c, h, w = sample.shape
+    return sample.permute(0, 2, 3, 1).reshape(1, h * w // groups, 1, groups * c).permute(0, 3, 1, 2)
+
+
+def _moments(sample: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+    """Mean and variance of every channel of a channels-last sample, merged from those of its groups."""
+    c = sample.shape[1]
+    unused = _repeat(None, groups, sample)
+    mean, variance = torch.ops.aten.batch_norm_update_stats(_grouped(sample, groups), unused, unused, 0.0)
+    mean, variance = mean.view(groups, c), variance.view(groups, c)
+    total = mean.mean(0)
+    return total, (variance + (mean - total).square()).mean(0)
+
+
+def _channels_last_forward(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Result, mean (N, C) and 1 / deviation (N, C)."""
+    weight, bias, groups = _repeat(weight, 1, x), _repeat(bias, 1, x, 0.0), _groups(x)
+    outputs = []
+    for sample in x.split(1):
+        if groups == 1:
+            outputs.append(torch.native_batch_norm(sample, weight, bias, None, None, True, 0.0, eps))
+        else:
+            mean, variance = _moments(sample, groups)
+            result = torch.native_batch_norm(sample, weight, bias, mean, variance, False, 0.0, eps)[0]
+            outputs.append((result, mean, torch.rsqrt(variance + eps)))
+    if len(outputs) == 1:
+        result, mean, scale = outputs[0]
+        return result, mean[None], scale[None]
+    results, means, scales = zip(*outputs, strict=True)
+    return torch.cat(results), torch.stack(means), torch.stack(scales)
+
+
+def _per_sample_backward(
+    grad: Tensor, x: Tensor, weight: Tensor | None, mean: Tensor, scale: Tensor, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The kernel's own backward for every channels-last sample; it can be differentiated again."""
+    weight = _repeat(weight, 1, x)
+    grads = [
+        _BACKWARD(*pair, weight, None, None, mean[i], scale[i], True, eps, [True, True, True])
+        for i, pair in enumerate(zip(grad.split(1), x.split(1), strict=True))
+    ]
+    grad_x, grad_weight, grad_bias = zip(*grads, strict=True)
+    return grad_x[0] if len(grads) == 1 else torch.cat(grad_x), torch.stack(grad_weight), torch.stack(grad_bias)
+
+
+def _grouped_backward(
+    grad: Tensor, x: Tensor, weight: Tensor | None, mean: Tensor, scale: Tensor, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums by the kernel over groups, then the gradient as a linear function of `grad` and `x`."""
+    groups, (n, c, h, w) = _groups(x), x.shape
+    ones = torch.ones(groups * c, dtype=x.dtype, device=x.device)
+    sums = []
+    for i, (one, other) in enumerate(zip(grad.split(1), x.split(1), strict=True)):
+        statistics = mean[i].repeat(groups), scale[i].repeat(groups)
+        pair = _grouped(one, groups), _grouped(other, groups)
+        sums.append(_BACKWARD(*pair, ones, None, None, *statistics, True, eps, [False, True, True]))
+    grad_weight = torch.stack([each[1].view(groups, c).sum(0) for each in sums])  # sum of grad * normalised x
+    grad_bias = torch.stack([each[2].view(groups, c).sum(0) for each in sums])  # sum of grad
+    of_grad = scale if weight is None else scale * weight
+    of_x = -of_grad * scale * grad_weight / (h * w)
+    constant = -of_grad * grad_bias / (h * w) - of_x * mean
+    of_grad, of_x, constant = (each.view(n, c, 1, 1) for each in (of_grad, of_x, constant))
+    return torch.addcmul(constant, x, of_x).addcmul_(grad, of_grad), grad_weight, grad_bias
+
+
+def refuse_native(call: DescribedCall) -> str | None:
+    """The kernels of PyTorch exist on these devices and want at least one element."""
+    if call.device_type not in ("cpu", "cuda"):
+        return f"PyTorch's batch-norm kernels are not known to be right on {call.device_type}"
+    if call.dtype not in (torch.float32, torch.float64, torch.bfloat16, torch.float16):
+        return f"no kernel for {call.dtype}"
+    if 0 in call.shape:
+        return "the kernels need at least one element"
+    return None
+
+
 INSTANCE_NORM = Operator(
-    name="instance_norm", implementations=(Implementation(name="reference", function=instance_norm_reference),)
+    name="instance_norm",
+    implementations=(
+        Implementation(name="native", function=instance_norm_native, refuse=refuse_native),
+        Implementation(name="reference", function=instance_norm_reference),
+    ),
 )
