@@ -18,6 +18,7 @@ from vs_optim import (
     ScalerConfig,
     StepSchedule,
 )
+from vs_runtime import AffinityConfig
 
 
 @frozen(kw_only=True)
@@ -85,9 +86,7 @@ class RunConfig:
     threads: int = field(
         default=0, validator=ge(0), metadata={"help": "CPU threads of the process; 0: as many as it may use"}
     )
-    affinity: bool = field(
-        default=True, metadata={"help": "bind threads to the cores next to the device, within the cores given"}
-    )
+    affinity: AffinityConfig = field(factory=AffinityConfig, metadata={"help": "which cores the process binds to"})
 
 
 @frozen(kw_only=True)
@@ -154,7 +153,7 @@ def _smallest_size(config: TrainConfig) -> int:
     perceptual = config.objective.perceptual
     if not isinstance(perceptual, nets.NoPerceptual):
         needed.append(16 * 2 ** (perceptual.scales - 1))
-    return max(needed)
+    return int(max(needed))
 
 
 def _check_lengths(config: TrainConfig) -> None:

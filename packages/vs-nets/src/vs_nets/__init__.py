@@ -27,6 +27,7 @@ from vs_nets.generator import (
     LabelStart,
     LinearCombination,
     SpadeCombination,
+    build_average,
     build_generator,
 )
 from vs_nets.labels import ClassMap, FloatMap, LabelSpec, encode_labels
@@ -95,6 +96,7 @@ __all__ = [
     "Vgg19",
     "VsNetsError",
     "WeightsError",
+    "build_average",
     "build_discriminator",
     "build_generator",
     "build_perceptual",

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 import vs_ops
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from attrs.validators import ge, in_
 from torch import Tensor, nn
 
@@ -305,3 +305,12 @@ def build_generator(
 ) -> Generator:
     """A freshly initialised generator for encoded labels of `label_channels` channels (see `LabelSpec.channels`)."""
     return Generator(config, label_channels, rematerialisation)
+
+
+def build_average(config: GeneratorConfig, *, label_channels: int) -> Generator:
+    """A generator that holds averaged weights of one of shape `config` (see `effective_weights`), for evaluation.
+
+    Without spectral norm, since what is averaged is normalised already; in evaluation mode, not trained.
+    """
+    average = Generator(evolve(config, spectral_norm=False), label_channels)
+    return average.eval().requires_grad_(False)

@@ -1,0 +1,219 @@
+"""From a configuration to everything that training needs, checked, before anything is written or costs GPU time."""
+
+from typing import Any, Literal
+
+import attrs
+import torch
+import vs_nets as nets
+import vs_optim as optim
+import vs_runtime as runtime
+from vs_data import (
+    Clip,
+    ClipRequest,
+    ClipSource,
+    DataError,
+    FolderConfig,
+    StreetConfig,
+    check_folder,
+    check_roots,
+    open_source,
+)
+from vs_data.folder import scan_folder
+
+from vs_train.config import TrainConfig, label_spec
+from vs_train.errors import VsTrainError
+from vs_train.step import Recipe, TrainState
+
+CHECKED_FRAMES = 400
+"""Frames of a folder whose files are opened before training."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Prepared:
+    """A run that is ready to start.
+
+    Attributes:
+        source: where training clips come from.
+        validation: one unbatched held-out clip, for pictures.
+        state: the state before the first step.
+        recipe: what a step needs and never changes.
+        plan: the cores that the process and its loader workers run on.
+        notes: choices that were made, with their reasons, in words.
+    """
+
+    config: TrainConfig
+    source: ClipSource
+    validation: Clip
+    state: TrainState
+    recipe: Recipe
+    plan: runtime.AffinityPlan
+    notes: tuple[str, ...]
+
+
+def prepare(config: TrainConfig) -> Prepared:
+    """Check everything that can be wrong with the input and build the state of step 0. Writes nothing.
+
+    Raises:
+        VsDataError: the data are missing or bad.
+        VsTrainError: the device is not there, or clips are longer than the sequences.
+        WeightsError: the weights of the perceptual network are missing or are others.
+        PrecisionError, AdamError: the precision or the optimizer asked for cannot be had here.
+    """
+    device = choose_device(config.device)
+    plan = _plan_cores(config, device)
+    runtime.seed_everything(config.seed)
+    precision = optim.resolve_precision(config.precision, device)
+    checked = check_data(config.data)
+    source, validation_source = open_source(config.data, "train"), open_source(config.data, "val")
+    _check_lengths(config, source)
+    labels = label_spec(config.labels, source.class_counts)
+    perceptual = nets.build_perceptual(config.objective.perceptual)
+    state, adam_notes = build_state(config, labels, precision, device)
+    recipe = Recipe(
+        labels=labels,
+        objective=config.objective,
+        perceptual=perceptual if perceptual is None else perceptual.to(device),
+        precision=precision,
+        ema=config.optim.ema,
+        device=device,
+        channels_last=config.memory.channels_last,
+    )
+    return Prepared(
+        config=config,
+        source=source,
+        validation=_validation_clip(config, validation_source),
+        state=state,
+        recipe=recipe,
+        plan=plan,
+        notes=(*checked, f"device {device}", optim.describe(precision), *adam_notes, *plan.reasons),
+    )
+
+
+def check_data(config: StreetConfig | FolderConfig) -> tuple[str, ...]:
+    """Look at the files of a folder before any step is made of them; what was looked at, in words.
+
+    All names are compared; of large folders an even share of the files is opened, and `hatch run data:check` opens all.
+
+    Raises:
+        DataError: something is wrong; the first finding, and how many more there are.
+    """
+    if isinstance(config, StreetConfig):
+        return ()
+    notes = []
+    for split in check_roots(config):
+        frames = sum(len(files.frames) for files in scan_folder(config, split).sequences)
+        every = -(-frames // CHECKED_FRAMES)
+        report = check_folder(config, split=split, every=max(1, every))
+        if report.errors:
+            first, more = report.errors[0], len(report.errors) - 1
+            rest = f" ({more} more findings: `hatch run data:check {report.root}` lists all)" if more else ""
+            raise DataError(first.what, file=first.file, fix=f"{first.fix}{rest}")
+        share = "all" if every <= 1 else f"every {every}th of"
+        notes.append(f"{split} data: {share} {frames} frames looked at, nothing wrong")
+    return tuple(notes)
+
+
+def choose_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
+    """The device to train on; `auto` is a GPU where PyTorch can use one."""
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise VsTrainError("device: 'cuda' was asked for, and PyTorch finds no GPU here; use device = 'auto' or 'cpu'")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def build_state(
+    config: TrainConfig, labels: nets.LabelSpec, precision: optim.Precision, device: torch.device
+) -> tuple[TrainState, tuple[str, ...]]:
+    """Networks with fresh weights, their optimizers and scalers, and the reasons for the choice of Adam."""
+    generator = nets.build_generator(
+        config.generator,
+        label_channels=labels.channels,
+        rematerialisation=rematerialisation(config.memory.checkpoint),
+    ).to(device)
+    discriminator = nets.build_discriminator(config.discriminator, label_channels=labels.channels).to(device)
+    average = nets.build_average(config.generator, label_channels=labels.channels).to(device)
+    average.load_state_dict(nets.effective_weights(generator))
+    generator_optimizer, choice = optim.build_adam(generator.parameters(), config.optim.generator)
+    discriminator_optimizer, _ = optim.build_adam(discriminator.parameters(), config.optim.discriminator)
+    state = TrainState(
+        generator=generator.train(),
+        discriminator=discriminator.train(),
+        average=average,
+        generator_optimizer=generator_optimizer,
+        discriminator_optimizer=discriminator_optimizer,
+        generator_scaler=optim.build_scaler(config.optim.scaler, precision, device),
+        discriminator_scaler=optim.build_scaler(config.optim.scaler, precision, device),
+    )
+    return state, (f"Adam: {choice.impl} ({choice.reason})",)
+
+
+def rematerialisation(policy: Literal["none", "blocks", "all"]) -> nets.Rematerialisation:
+    """How the generator calls its parts under a memory policy."""
+    if policy == "none":
+        return nets.Rematerialisation()
+    if policy == "blocks":
+        return nets.Rematerialisation(blocks=runtime.checkpointed)
+    return nets.Rematerialisation(blocks=runtime.checkpointed, stages=runtime.checkpointed)
+
+
+def state_to_save(state: TrainState) -> dict[str, Any]:
+    """Everything that a step changes, and the process's random state, as nested plain data and tensors."""
+    parts = {
+        "generator": state.generator,
+        "discriminator": state.discriminator,
+        "average": state.average,
+        "generator_optimizer": state.generator_optimizer,
+        "discriminator_optimizer": state.discriminator_optimizer,
+        "generator_scaler": state.generator_scaler,
+        "discriminator_scaler": state.discriminator_scaler,
+    }
+    saved: dict[str, Any] = {name: part.state_dict() for name, part in parts.items()}
+    # The position of the loader, the stage of the curriculum and the learning rates are functions of the step.
+    return {**saved, "step": state.step, "updates": state.updates, "random": runtime.random_state()}
+
+
+def restore_state(state: TrainState, saved: dict[str, Any]) -> TrainState:
+    """The saved state in the modules and optimizers of `state`; sets the process's random state too.
+
+    Raises:
+        VsTrainError: the checkpoint was made for networks of another shape.
+    """
+    try:
+        state.generator.load_state_dict(saved["generator"])
+        state.discriminator.load_state_dict(saved["discriminator"])
+        state.average.load_state_dict(saved["average"])
+        state.generator_optimizer.load_state_dict(saved["generator_optimizer"])
+        state.discriminator_optimizer.load_state_dict(saved["discriminator_optimizer"])
+        state.generator_scaler.load_state_dict(saved["generator_scaler"])
+        state.discriminator_scaler.load_state_dict(saved["discriminator_scaler"])
+        runtime.restore_random_state(saved["random"])
+        return attrs.evolve(state, step=saved["step"], updates=saved["updates"])
+    except (RuntimeError, KeyError) as error:
+        first = str(error).strip().splitlines()[-1].strip()
+        raise VsTrainError(f"the checkpoint does not fit the run's configuration: {first}") from error
+
+
+def _plan_cores(config: TrainConfig, device: torch.device) -> runtime.AffinityPlan:
+    topology = runtime.read_topology()
+    return runtime.plan_affinity(
+        topology,
+        runtime.allowed_cpus(),
+        workers=config.loader.workers,
+        gpu_index=runtime.gpu_index_of(topology, device),
+        policy=config.run.affinity.policy,
+    )
+
+
+def _check_lengths(config: TrainConfig, source: ClipSource) -> None:
+    longest = max((sequence.frames for sequence in source.sequences), default=0)
+    if longest < config.curriculum.max_length:
+        raise VsTrainError(
+            f"curriculum.max_length is {config.curriculum.max_length}: the longest sequence of the data has "
+            f"{longest} frames; lower curriculum.max_length (and initial_length)"
+        )
+
+
+def _validation_clip(config: TrainConfig, source: ClipSource) -> Clip:
+    longest = max(range(len(source.sequences)), key=lambda i: (source.sequences[i].frames, -i))
+    length = min(config.run.sample_frames, source.sequences[longest].frames)
+    return source.read(ClipRequest(sequence=longest, start=0, length=length, seed=0))

@@ -1,0 +1,207 @@
+"""The loop: batches in, steps, metrics, pictures and checkpoints out."""
+
+import functools
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+import torch
+import vs_data as data
+import vs_optim as optim
+import vs_runtime as runtime
+
+from vs_train.config import TrainConfig, clip_length
+from vs_train.config_io import render_config
+from vs_train.metrics_log import Curves, MetricsLog
+from vs_train.progress import (
+    Pace,
+    Progress,
+    ProgressReport,
+    images_per_second,
+    memory_in_use,
+    observe,
+    seconds_left,
+)
+from vs_train.run_directory import RunDirectory, create_run, hold_run, record_resume
+from vs_train.samples import roll_out, write_samples
+from vs_train.setup import Prepared, prepare, restore_state, state_to_save
+from vs_train.signals import StopRequest
+from vs_train.step import StepReport, TrainState, train_clip
+
+SHOWN_LOSSES = ("d_gan", "g_gan", "g_feature_matching", "g_perceptual", "g_flow")
+
+
+@attrs.frozen(kw_only=True)
+class TrainResult:
+    """How training ended.
+
+    Attributes:
+        step: steps done in all.
+        finished: whether that is all that the configuration asks for.
+        checkpoint: the newest checkpoint.
+        picture: the newest strip of pictures, if this call wrote one.
+        seconds: how long this call trained.
+    """
+
+    step: int
+    finished: bool
+    checkpoint: Path
+    picture: Path | None
+    seconds: float
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class _Outputs:
+    run: RunDirectory
+    log: MetricsLog
+    curves: Curves
+    progress: Progress
+
+
+def train(
+    config: TrainConfig, run: RunDirectory, *, resume: bool, progress: Progress, stop: StopRequest
+) -> TrainResult:
+    """Train until `config.run.steps`, or until `stop` asks to stop; either way the last thing written is a checkpoint.
+
+    A new run's directory is made only after everything that can be wrong with the input has been checked. With
+    `resume` it goes on from the newest intact checkpoint, or anew if there is none yet.
+    """
+    _use_threads(config.run.threads)
+    prepared = prepare(config)
+    for note in (*prepared.notes, *runtime.apply_affinity(prepared.plan)[-1:]):
+        progress.message(note)
+    environment = runtime.describe_environment()
+    if resume:
+        record_resume(run, config=render_config(config), environment=environment)
+    else:
+        create_run(run, config=render_config(config), environment=environment)
+    with hold_run(run):
+        state = _resume(run, prepared.state, progress) if resume else prepared.state
+        log = MetricsLog(run.metrics)
+        log.truncate_after(state.step)
+        with log, Curves(run.tensorboard, resume_after=state.step if resume else None) as curves:
+            return _loop(prepared, state, _Outputs(run=run, log=log, curves=curves, progress=progress), stop)
+
+
+def _use_threads(threads: int) -> None:
+    if threads:
+        torch.set_num_threads(threads)
+
+
+def _resume(run: RunDirectory, state: TrainState, progress: Progress) -> TrainState:
+    try:
+        loaded = runtime.load_latest(run.checkpoints)
+    except runtime.NoCheckpoint as error:
+        for path, reason in error.skipped:
+            progress.message(f"{path} cannot be used: {reason}")
+        progress.message(f"{run.path} has no checkpoint to go on from: starting anew")
+        return state
+    for path, reason in loaded.skipped:
+        progress.message(f"{path} cannot be used: {reason}; the checkpoint before it is used instead")
+    progress.message(f"going on from {loaded.path}")
+    return restore_state(state, loaded.state)
+
+
+def _loop(prepared: Prepared, state: TrainState, out: _Outputs, stop: StopRequest) -> TrainResult:
+    config = prepared.config
+    started = time.monotonic()
+    pace = observe(Pace(), started, 0)
+    picture: Path | None = None
+    saved_at = -1
+    batches = data.load_clips(
+        prepared.source,
+        config.loader,
+        seed=runtime.derive_seed(config.seed, "data"),
+        length_of=functools.partial(clip_length, config.curriculum),
+        start=state.step,
+        stop=config.run.steps,
+        pin_memory=prepared.recipe.device.type == "cuda",
+        worker_init=runtime.worker_init(prepared.plan),
+    )
+    for clip in batches:
+        _set_learning_rates(state, config)
+        state, report = train_clip(state, data.move(clip, prepared.recipe.device), prepared.recipe)
+        pace = observe(pace, time.monotonic(), report.frames * config.loader.batch_size)
+        _record(out, config, state, report, pace)
+        last = state.step == config.run.steps or stop.requested is not None
+        if state.step % config.run.sample_every == 0 or last:
+            picture = _sample(prepared, state, out)
+        if state.step % config.run.checkpoint_every == 0 or last:
+            _save(state, config, out)
+            saved_at = state.step
+        if last:
+            break
+    if saved_at != state.step:  # resumed at the end: there was nothing to do
+        _save(state, config, out)
+    return TrainResult(
+        step=state.step,
+        finished=state.step >= config.run.steps,
+        checkpoint=out.run.checkpoints / f"step-{state.step:08d}",
+        picture=picture,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _set_learning_rates(state: TrainState, config: TrainConfig) -> None:
+    factor = optim.lr_factor(config.optim.schedule, state.step)
+    optim.set_lr(state.generator_optimizer, config.optim.generator.lr * factor)
+    optim.set_lr(state.discriminator_optimizer, config.optim.discriminator.lr * factor)
+
+
+def _record(out: _Outputs, config: TrainConfig, state: TrainState, report: StepReport, pace: Pace) -> None:
+    rate, memory = images_per_second(pace), memory_in_use(next(state.generator.parameters()).device.type)
+    images = frames_between(state.step, config.run.steps, functools.partial(clip_length, config.curriculum))
+    left = seconds_left(pace, images * config.loader.batch_size)
+    scales = {"g": report.generator_scale, "d": report.discriminator_scale}
+    skipped = report.generator_skipped + report.discriminator_skipped
+    values = {
+        **report.losses,
+        "frames": report.frames,
+        "updates": state.updates,
+        "lr_generator": state.generator_optimizer.param_groups[0]["lr"],
+        "lr_discriminator": state.discriminator_optimizer.param_groups[0]["lr"],
+        "scale_generator": report.generator_scale,
+        "scale_discriminator": report.discriminator_scale,
+        "skipped_generator": report.generator_skipped,
+        "skipped_discriminator": report.discriminator_skipped,
+    }
+    clock = {"time": time.time(), "images_per_second": rate, "memory_bytes": memory, "seconds_left": left}
+    out.log.append(state.step, values, clock)
+    out.curves.scalars(state.step, {**values, "images_per_second": rate, "memory_bytes": memory})
+    out.progress.update(
+        ProgressReport(
+            step=state.step,
+            total_steps=config.run.steps,
+            losses={name: report.losses[name] for name in SHOWN_LOSSES if name in report.losses},
+            images_per_second=rate,
+            skipped=skipped,
+            scales=scales if state.generator_scaler.enabled else {},
+            memory_bytes=memory,
+            seconds_left=left,
+            stage=f"{report.frames} frame{'s' if report.frames > 1 else ''}",
+        )
+    )
+
+
+def frames_between(start: int, stop: int, length_of: Callable[[int], int]) -> int:
+    """Frames of a clip of each step from `start` to `stop` - 1."""
+    return sum(length_of(step) for step in range(start, stop))
+
+
+def _sample(prepared: Prepared, state: TrainState, out: _Outputs) -> Path:
+    frames = roll_out(state.average, prepared.validation, prepared.recipe)
+    fps = prepared.config.run.video_fps
+    picture = write_samples(out.run.samples, state.step, prepared.validation, frames, fps=fps)
+    generated = torch.cat([s.frame for s in frames]).float().add(1).mul(127.5).clamp(0, 255).to(torch.uint8)
+    out.curves.image(state.step, "generated", generated[-1])
+    return picture
+
+
+def _save(state: TrainState, config: TrainConfig, out: _Outputs) -> None:
+    out.log.sync()
+    out.curves.flush()
+    path = runtime.save_checkpoint(
+        out.run.checkpoints, step=state.step, state=state_to_save(state), keep=config.run.keep_checkpoints
+    )
+    out.progress.message(f"step {state.step}: saved {path}")
