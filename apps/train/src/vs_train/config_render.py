@@ -40,34 +40,41 @@ def render_config(config: Any) -> str:
         ConfigError: A field that may be None holds the string `"none"`, which a file cannot tell from None.
     """
     document = tomlkit.document()
-    _fill(document, config, attrs.NOTHING, "$")
+    _fill(document, config, attrs.NOTHING, "$", tag=None)
     return tomlkit.dumps(document)
 
 
-def _fill(table: Container | Table, config: Any, default: Any, path: str) -> None:
+def _fill(table: Container | Table, config: Any, default: Any, path: str, *, tag: str | None) -> None:
     """Write all fields of a config: first the values, then, as TOML wants it, the tables."""
-    cls = type(config)
-    tag = tag_of(cls)
     if tag is not None:
         table.add(TAG, tag)
     tables = []
-    for field in fields_of(cls).values():
+    for field in fields_of(type(config)).values():
         value = getattr(config, field.name)
         if is_config(type(value)) or _is_tables(value):
             tables.append((field, value))
         else:
             _add_value(table, field, value, _default(field, config, default), child(path, field.name))
     for field, value in tables:
-        place = child(path, field.name)
         table.add(tomlkit.nl())
-        if isinstance(value, tuple):
-            _add_comments(table, field)
-            table.add(field.name, _tables(value, place))
-        else:
-            below = tomlkit.table()
-            _add_comments(below, field)  # below its header, since tomlkit tears a comment off the table that follows
-            _fill(below, value, _default(field, config, default), place)
-            table.add(field.name, below)
+        _add_table(table, field, value, _default(field, config, default), child(path, field.name))
+
+
+def _add_table(table: Container | Table, field: Field, value: Any, default: Any, path: str) -> None:
+    if isinstance(value, tuple):
+        _add_comments(table, field)
+        table.add(field.name, _tables(value, _item_kind(field.type, 0), path))
+        return
+    below = tomlkit.table(is_super_table=False)  # else a table of tables alone would get no header
+    if _comment(field):
+        below.comment(_comment(field))  # on the header's line, since tomlkit tears lines above it off
+    _fill(below, value, default, path, tag=_tag(value, field.type))
+    table.add(field.name, below)
+
+
+def _tag(config: Any, kind: Any) -> str | None:
+    """Return the tag of a config where there are alternatives to it."""
+    return tag_of(type(config)) if len(config_members(kind)) > 1 else None
 
 
 def _default(field: Field, config: Any, default: Any) -> Any:
@@ -79,11 +86,11 @@ def _is_tables(value: Any) -> bool:
     return isinstance(value, tuple) and bool(value) and all(is_config(type(item)) for item in value)
 
 
-def _tables(values: tuple[Any, ...], path: str) -> AoT:
+def _tables(values: tuple[Any, ...], kind: Any, path: str) -> AoT:
     array = tomlkit.aot()
     for index, value in enumerate(values):
         table = tomlkit.table()
-        _fill(table, value, attrs.NOTHING, child(path, index))
+        _fill(table, value, attrs.NOTHING, child(path, index), tag=_tag(value, kind))
         array.append(table)
     return array
 
@@ -105,15 +112,15 @@ def _item(value: Any, kind: Any, path: str) -> Item:
             array.append(_item(below, _item_kind(kind, index), child(path, index)))
         return array
     if is_config(type(value)):
-        return _inline(value, path)
+        return _inline(value, kind, path)
     item: Item = tomlkit.item(NONE if value is None else value)
     return item
 
 
-def _inline(config: Any, path: str) -> InlineTable:
+def _inline(config: Any, kind: Any, path: str) -> InlineTable:
     """Write a config that stands among other values in a list, where there is no room for comments."""
     table = tomlkit.inline_table()
-    tag = tag_of(type(config))
+    tag = _tag(config, kind)
     if tag is not None:
         table.add(TAG, tag)
     for field in fields_of(type(config)).values():
@@ -129,10 +136,13 @@ def _item_kind(kind: Any, index: int) -> Any:
 
 
 def _add_comments(table: Container | Table, field: Field) -> None:
-    allowed = _allowed(field.type)
-    text = f"{field.help} ({allowed})" if field.help and allowed else field.help or allowed
-    for line in textwrap.wrap(text, _WIDTH):
+    for line in textwrap.wrap(_comment(field), _WIDTH):
         table.add(tomlkit.comment(line))
+
+
+def _comment(field: Field) -> str:
+    allowed = _allowed(field.type)
+    return f"{field.help} ({allowed})" if field.help and allowed else field.help or allowed
 
 
 def _allowed(kind: Any) -> str:

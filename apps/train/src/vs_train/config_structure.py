@@ -191,7 +191,8 @@ def _structure_union(converter: Converter, value: Any, kind: Any) -> Any:
         except (BaseValidationError, ValueError):
             if len(others) == 1 and typing.get_origin(member) is tuple and isinstance(value, list):
                 raise  # a list was meant: its own error is the better one
-    raise _expected(kind, value)
+    hint = f"; a kind goes inside the table: {TAG} = {show(value)}" if value in list(classes) else ""
+    raise _MismatchError(f"expected {describe(kind)}, got {show(value)}{hint}")
 
 
 def _choose(classes: Mapping[str, type], value: Mapping[str, Any]) -> type:
