@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -35,15 +36,16 @@ def tree(random: np.random.Generator, x: float, z: float, layer: Layer) -> Thing
         patches.append(
             Patch(
                 (x + sideways, middle + upward, z - 0.12 * index), (clump, 0.0, 0.0), (0.0, clump, 0.0),
-                _blob(random), Material.LEAVES, Label.VEGETATION, deep, leaf, _BACK,
+                _blob(int(random.integers(24))), Material.LEAVES, Label.VEGETATION, deep, leaf, _BACK,
                 (0.30 * dy - 0.24 * dx, float(random.uniform(0, 256)), clump),
             )
         )  # fmt: skip
     return Thing(patches, layer, (x, middle, z), (z - 1.0, z + 0.5))
 
 
-def _blob(random: np.random.Generator) -> Outline:
-    angles = 2 * math.pi * (np.arange(10) + random.uniform(-0.18, 0.18, 10)) / 10
+@lru_cache(maxsize=24)
+def _blob(number: int) -> Outline:
+    angles = 2 * math.pi * (np.arange(10) + np.random.default_rng(number).uniform(-0.18, 0.18, 10)) / 10
     return tuple((float(math.cos(angle)), float(math.sin(angle))) for angle in angles)
 
 

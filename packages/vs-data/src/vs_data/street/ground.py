@@ -42,7 +42,7 @@ def flat(x: tuple[float, float], z: tuple[float, float], y: float, material: Mat
 def road(start: float, end: float) -> Thing:
     """All of the ground at the height of the road."""
     patch = flat((-400.0, 400.0), (start, end), 0.0, Material.ROAD, Label.ROAD)
-    return Thing((patch,), Layer.GROUND, (0.0, 0.0, start), (start, end), shared=True)
+    return Thing((patch,), Layer.GROUND, (0.0, 0.0, start), (start, end))
 
 
 def block_ground(start: float, end: float) -> list[Thing]:
@@ -62,8 +62,8 @@ def block_ground(start: float, end: float) -> list[Thing]:
             Material.PLAIN, Label.SIDEWALK, stone, stone, (0.0, 0.0, -1.0),
         )  # fmt: skip
         anchor = (side * ROAD_HALF, 0.1, end)
-        things.append(Thing((grass,), Layer.PAVEMENT, anchor, extent, shared=True))
-        things.append(Thing((pavement,), Layer.PAVEMENT, anchor, extent, shared=True))
+        things.append(Thing((grass,), Layer.PAVEMENT, anchor, extent))
+        things.append(Thing((pavement,), Layer.PAVEMENT, anchor, extent))
         things.append(Thing((along, ahead), Layer.PAVEMENT, anchor, extent))
     return things
 
@@ -95,5 +95,4 @@ def shadow(
     )  # fmt: skip
     return Thing(
         (patch,), Layer.SHADOW, (x, 0.0, z), (z - half[1], z + half[1]), motion._replace(shadow=float(moving)),
-        shared=not moving,
     )  # fmt: skip

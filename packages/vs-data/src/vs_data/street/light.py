@@ -18,8 +18,8 @@ class Light:
         ambient: Colour of the shade.
         haze: Colour of the distance.
         haze_length: Distance at which 1/e of a colour is left, metres.
+        middle: Colour of the sky between horizon and zenith.
         zenith: Colour of the sky above.
-        warmth: Multiplies the whole picture.
     """
 
     sun: F64
@@ -27,18 +27,20 @@ class Light:
     ambient: F64
     haze: F64
     haze_length: float
+    middle: F64
     zenith: F64
 
 
 def light_of(random: np.random.Generator) -> Light:
     """The light of a world: much the same everywhere, a little earlier or later."""
-    sun = np.array([-0.66, 0.62, -0.42]) + random.normal(0.0, [0.025, 0.025, 0.03])
+    sun = np.array([-0.67, 0.72, -0.26]) + random.normal(0.0, [0.025, 0.025, 0.03])
     tone = 1.0 + random.normal(0.0, 0.02)
     return Light(
         sun=sun / np.linalg.norm(sun),
-        glow=np.array([1.06, 0.90, 0.64]) * tone,
-        ambient=np.array([0.30, 0.35, 0.50]) * tone,
+        glow=np.array([1.16, 0.98, 0.70]) * tone,
+        ambient=np.array([0.22, 0.27, 0.42]) * tone,
         haze=np.array([0.97, 0.87, 0.74]) + random.normal(0.0, 0.015, 3),
-        haze_length=float(random.uniform(85, 120)),
-        zenith=np.array([0.13, 0.36, 0.72]) + random.normal(0.0, 0.02, 3),
+        haze_length=float(random.uniform(110, 150)),
+        middle=np.array([0.55, 0.72, 0.88]) + random.normal(0.0, 0.02, 3),
+        zenith=np.array([0.10, 0.32, 0.68]) + random.normal(0.0, 0.02, 3),
     )

@@ -96,7 +96,7 @@ def road(look: Look, f: Fragment) -> list[F32]:
     lane = np.abs(np.abs(f.x) - 1.75)
     tracks = smooth(1.2 - np.abs(lane - 0.75) * 2.4)
     gutter = smooth((np.abs(f.x) - (ROAD_HALF - 0.9)) * 1.2)
-    tone = 0.60 + 0.045 * coarse + 0.05 * fine - 0.055 * tracks - 0.10 * gutter
+    tone = 0.68 + 0.045 * coarse + 0.05 * fine - 0.055 * tracks - 0.10 * gutter
     open_road = 1 - look_up(profile, profile.junction, f.z, along)
     paint = _markings(f.x, f.z, f.footprint, along) * open_road
     zebra = look_up(profile, profile.zebra, f.z, along)
@@ -133,7 +133,7 @@ def pavement(look: Look, f: Fragment) -> list[F32]:
     joint = np.maximum(_joints(f.z, 1.1, along), _joints(f.x, 0.8, f.footprint) * fade(along, 4.0))
     kerb = pulse(np.abs(np.abs(f.x) - (ROAD_HALF + 0.12)), 0.14, f.footprint)
     foot = smooth((np.abs(f.x) - (FRONT - 1.0)) * 1.0)
-    tone = (0.80 + 0.05 * coarse) * (1 - 0.22 * joint) * (1 - 0.35 * foot)
+    tone = (0.90 + 0.05 * coarse) * (1 - 0.22 * joint) * (1 - 0.35 * foot)
     tone = tone + (0.95 - tone) * kerb
     base = [tone * np.float32(c) for c in (1.0, 0.955, 0.90)]
     return _darkened(look, f, lit(world.light, base, 1 - 0.3 * foot, 0.64 * shade))
@@ -189,7 +189,7 @@ def facade(look: Look, f: Fragment) -> list[F32]:
     dice = np.take(_DICE, (i * 37 + j * 101 + seed * 7).astype(np.intp) & 4095)
     dice = 0.5 + (dice - 0.5) * seen
     base = _wall(look, f, height, kind)
-    sun = look.facing[f.row] * np.where(f.x > 0, sunlight(look.world, f.x, f.y, f.z, across), 0.5)
+    sun = look.facing[f.row] * np.where(f.x > 0, sunlight(look.world, f.x, f.y, f.z, across), 0.3)
     open_sky = 0.72 + 0.34 * smooth(f.t * np.float32(1 / 14.0))
     colours = lit(look.world.light, base, open_sky, sun)
     trim = lit(look.world.light, [np.full_like(f.t, c) for c in (0.96, 0.93, 0.88)], open_sky, sun)
@@ -224,10 +224,10 @@ def _glaze(
     bright = smooth(up / half * 0.5 + 0.5)
     lamp = (dice > 0.86) * (0.35 + 0.65 * (look.facing[f.row] < 0.1))
     blind = (dice < 0.25) * 0.35
-    sunny = 0.55 + 0.45 * (look.facing[f.row] > 0.1)
+    sunny = 0.40 + 0.60 * (look.facing[f.row] > 0.1)
     result: list[F32] = []
     for c, (low, high, glow, pale) in enumerate(
-        ((0.10, 0.36, 1.0, 0.8), (0.13, 0.46, 0.80, 0.77), (0.19, 0.60, 0.45, 0.7))
+        ((0.12, 0.50, 1.0, 0.8), (0.16, 0.62, 0.80, 0.77), (0.24, 0.78, 0.45, 0.7))
     ):
         glass = (np.float32(low) + np.float32(high - low) * bright * (0.5 + 0.8 * dice)) * sunny
         glass = glass + (glow - glass) * (0.7 * lamp) + (pale * colours[c] - glass) * blind
@@ -259,18 +259,20 @@ def plain(look: Look, f: Fragment) -> list[F32]:
 def sky(look: Look, f: Fragment) -> list[F32]:
     """A gradient from the haze of the horizon to the zenith, with clouds that the sun lights from the left."""
     light = look.world.light
-    blend = np.clip(f.t * np.float32(1 / 0.62), 0, 1) ** np.float32(0.62)
+    first, second = smooth(f.t * 7.5 + 0.05), smooth(f.t * 3.6 - 0.22)
     offset = look.world.clouds.astype(np.float32)
     x, y = f.s * 105 + offset[0], f.t * 260 + offset[1]
     texture = billows()
     thick = sample(texture, x, y)
-    body = smooth((thick - 0.16) * 1.9) * smooth((f.t - 0.03) * 9)
+    body = smooth((thick - 0.2) * 1.8) * smooth((f.t - 0.03) * 9)
     relief = np.clip(0.5 + 1.1 * (thick - sample(texture, x - 5, y + 9)), 0, 1)
-    colours = []
+    colours: list[F32] = []
     for c, (dark, bright) in enumerate(((0.66, 1.0), (0.66, 0.97), (0.74, 0.92))):
-        clear = np.float32(light.haze[c]) + np.float32(light.zenith[c] - light.haze[c]) * blend
+        haze, middle, zenith = (np.float32(colour[c]) for colour in (light.haze, light.middle, light.zenith))
+        clear = haze + (middle - haze) * first
+        clear = clear + (zenith - clear) * second
         cloud = np.float32(dark) + np.float32(bright - dark) * relief
-        colours.append(clear + (cloud - clear) * (0.9 * body))
+        colours.append(clear + (cloud - clear) * (0.8 * body))
     return colours
 
 
@@ -279,7 +281,7 @@ def hills(look: Look, f: Fragment) -> list[F32]:
     light = look.world.light
     near = (f.row == 2).astype(np.float32)
     rise = smooth(f.t * 11)
-    colours = []
+    colours: list[F32] = []
     for c, (far, close) in enumerate(((0.50, 0.30), (0.58, 0.40), (0.66, 0.36))):
         body = np.float32(far) + np.float32(close - far) * near
         haze = np.float32(light.haze[c])

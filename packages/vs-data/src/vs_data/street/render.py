@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vs_data.street.arrays import F32, Bytes, Ints, Rows
-from vs_data.street.camera import View, view_at
-from vs_data.street.motion import Seen, backward_flow, confidence_of, homographies, pixel_grid, seen_in
+from vs_data.street.motion import backward_flow, confidence_of, homographies
 from vs_data.street.paint import PAINTERS, Fragment, Look, sunlight
 from vs_data.street.surfaces import PARAMETERS, Label, Material
-from vs_data.street.visibility import SKY_ROWS, Pose, Scene, paint, pose_at, visible_scene
+from vs_data.street.visibility import SKY_ROWS, Shot, column, pixel_grid, shoot
 from vs_data.street.world import World
 
 
@@ -45,37 +44,28 @@ def render(world: World, start: int, length: int, size: tuple[int, int]) -> Fram
         flow=np.zeros((length, 2, height, width), np.float32),
         confidence=np.zeros((length, 1, height, width), np.float32),
     )
-    before: tuple[View, Pose, Seen] | None = None
+    before: Shot | None = None
     for index in range(length):
-        seconds = (start + index) * world.seconds_per_frame
-        view, pose = view_at(world.path, seconds, size), pose_at(world, seconds)
-        scene = visible_scene(world, view, pose)
-        ids = paint(world, scene, view).astype(np.intp)
-        keys = np.concatenate([np.arange(-103, -100), world.surfaces.key[scene.rows]]).astype(np.int32)[ids]
+        shot = shoot(world, (start + index) * world.seconds_per_frame, size)
         if before is not None:
-            transforms = homographies(world, scene, before[:2], pose)
-            flow = backward_flow(transforms, ids.ravel(), view)
+            flow, ratio = backward_flow(homographies(world, shot, before), shot)
             frames.flow[index] = flow.reshape(2, height, width)
-            frames.confidence[index, 0] = confidence_of(flow, keys.ravel(), before[2], view).reshape(height, width)
-        frames.labels[index] = _column(scene, world.surfaces.label, _SKY_LABELS)[ids]
-        frames.instances[index] = _column(scene, world.surfaces.instance, (0, 0, 0))[ids]
-        frames.rgb[index] = _colours(world, scene, view, pose, ids)
-        before = view, pose, seen_in(keys)
+            frames.confidence[index] = confidence_of(world, shot, before, flow, ratio).reshape(1, height, width)
+        frames.labels[index] = column(shot.scene, world.surfaces.label, _SKY_LABELS)[shot.ids].reshape(size)
+        frames.instances[index] = column(shot.scene, world.surfaces.instance, (0, 0, 0))[shot.ids].reshape(size)
+        frames.rgb[index] = _colours(world, shot)
+        before = shot
     return frames
 
 
 _SKY_LABELS = (Label.SKY, Label.VEGETATION, Label.VEGETATION)
+_SKY_MATERIALS = (Material.SKY, Material.HILL, Material.HILL)
 
 
-def _column(scene: Scene, values: NDArray[np.generic], sky: tuple[int, ...]) -> NDArray[np.generic]:
-    """The values of the rows of a scene, those of the sky first."""
-    return np.concatenate([np.array(sky, values.dtype), values[scene.rows]])
-
-
-def _look(world: World, scene: Scene, view: View, pose: Pose) -> Look:
-    surfaces, rows = world.surfaces, scene.rows
+def _look(world: World, shot: Shot) -> Look:
+    surfaces, rows = world.surfaces, shot.scene.rows
     thing = surfaces.thing[rows]
-    anchor = (world.things.anchor + pose.offset).astype(np.float32)
+    anchor = (world.things.anchor + shot.pose.offset).astype(np.float32)
     sunny = sunlight(world, anchor[:, 0], anchor[:, 1], anchor[:, 2], np.full(len(anchor), 0.5, np.float32))
 
     def padded(values: NDArray[np.floating]) -> F32:
@@ -84,7 +74,7 @@ def _look(world: World, scene: Scene, view: View, pose: Pose) -> Look:
     facing = np.clip(surfaces.normal[rows] @ world.light.sun, 0, None)
     return Look(
         world=world,
-        view=view,
+        view=shot.view,
         low=padded(surfaces.low[rows]),
         high=padded(surfaces.high[rows]),
         parameters=padded(surfaces.parameters[rows].reshape(-1, PARAMETERS)),
@@ -93,26 +83,23 @@ def _look(world: World, scene: Scene, view: View, pose: Pose) -> Look:
     )
 
 
-def _colours(world: World, scene: Scene, view: View, pose: Pose, ids: Rows) -> F32:
+def _colours(world: World, shot: Shot) -> F32:
     """(3,H,W) float32 in [0,1]."""
-    flat = ids.ravel()
-    u, v = pixel_grid(view.size, view.centre)
-    table = np.ascontiguousarray(np.linalg.inv(scene.matrices).reshape(-1, 9).T, np.float32)
-    materials = _column(scene, world.surfaces.material, (Material.SKY, Material.HILL, Material.HILL))[flat]
-    look = _look(world, scene, view, pose)
-    picture = np.empty((3, flat.size), np.float32)
+    materials = column(shot.scene, world.surfaces.material, _SKY_MATERIALS)[shot.ids]
+    look = _look(world, shot)
+    picture = np.empty((3, shot.ids.size), np.float32)
     for material, painter in PAINTERS:
         where = np.flatnonzero(materials == material)
         if not where.size:
             continue
-        fragment = _fragment(view, table, flat[where], u[where], v[where])
+        fragment = _fragment(shot, where)
         colours = painter(look, fragment)
         if material > Material.HILL:
             colours = _hazy(world, fragment, colours)
         for channel, colour in zip(picture, colours, strict=True):
             channel[where] = colour
     np.clip(picture, 0, 1, out=picture)
-    return _softened(picture.reshape(3, *view.size), ids)
+    return _softened(picture.reshape(3, *shot.view.size), shot.ids.reshape(shot.view.size))
 
 
 def _hazy(world: World, fragment: Fragment, colours: list[F32]) -> list[F32]:
@@ -121,7 +108,10 @@ def _hazy(world: World, fragment: Fragment, colours: list[F32]) -> list[F32]:
     return [haze[c] + (colours[c] - haze[c]) * keep for c in range(3)]
 
 
-def _fragment(view: View, table: F32, row: Rows, u: F32, v: F32) -> Fragment:
+def _fragment(shot: Shot, pixels: Rows) -> Fragment:
+    view, table, row = shot.view, shot.table, shot.ids[pixels]
+    u, v = (grid[pixels] for grid in pixel_grid(view.size, view.centre))
+
     def along(first: int) -> F32:
         return np.asarray(table[first][row] * u + table[first + 1][row] * v + table[first + 2][row])
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import attrs
 import numpy as np
+from numpy.typing import NDArray
 
 from vs_data.street.arrays import F32, F64, Bytes, Ints, Rows
+
+Shared = TypeVar("Shared")
+Value = TypeVar("Value", bound=np.generic)
 
 Vec: TypeAlias = tuple[float, float, float]
 Outline: TypeAlias = tuple[tuple[float, float], ...]
@@ -127,7 +131,6 @@ class Thing(NamedTuple):
     extent: tuple[float, float]
     motion: Motion = STILL
     instance: int = 0
-    shared: bool = False
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -139,7 +142,8 @@ class Surfaces:
         outline: (Q,CORNERS,3) float64: (s, t, 1), the last corner repeated.
         corners: (Q,) how many corners count.
         thing: (Q,) index of the thing.
-        key: (Q,) int32: equal for patches that lie in one plane for ever and may continue each other.
+        body: (Q,) int32: equal for patches that keep their places to each other; 0: all that stands still.
+        plane: (Q,) int32: equal for patches of one body that lie in one plane.
         material, label: (Q,) uint8.
         instance: (Q,) int32.
         low, high: (Q,3) float32 colours before light.
@@ -154,7 +158,8 @@ class Surfaces:
     outline: F64
     corners: Rows
     thing: Rows
-    key: Ints
+    body: Ints
+    plane: Ints
     material: Bytes
     label: Bytes
     instance: Ints
@@ -174,7 +179,7 @@ class Things:
 
 
 def gather(things: Sequence[Thing]) -> tuple[Surfaces, Things]:
-    """The things as arrays. Things that are `shared` have one key for all of their patches of one label."""
+    """The things as arrays."""
     rows = [patch for thing in things for patch in thing.patches]
     owner = np.repeat(np.arange(len(things)), [len(thing.patches) for thing in things])
     columns = list(zip(*rows, strict=True))
@@ -182,34 +187,63 @@ def gather(things: Sequence[Thing]) -> tuple[Surfaces, Things]:
     normal = np.cross(u, v)
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
     normal *= np.where((normal * facing).sum(axis=1, keepdims=True) < 0, -1.0, 1.0)
-    labels = np.array(columns[5], np.uint8)
-    shared = np.array([thing.shared for thing in things])[owner]
+    motion = np.array([thing.motion for thing in things], np.float64)
+    limbs = np.abs(swing).sum(axis=1) > 0
+    body = np.where(
+        limbs,
+        1 + len(things) + np.arange(len(rows)),
+        np.where(motion.any(axis=1), 1 + np.arange(len(things)), 0)[owner],
+    )
     surfaces = Surfaces(
         origin=origin,
         u=u,
         v=v,
         swing=swing,
         normal=normal,
-        outline=_outlines(columns[3]),
-        corners=np.array([len(outline) for outline in columns[3]]),
+        outline=_each(columns[3], _outlines),
+        corners=_each(columns[3], _counts),
         thing=owner,
-        key=np.where(shared, -1 - labels.astype(np.int32), np.arange(len(rows))).astype(np.int32),
+        body=body.astype(np.int32),
+        plane=_planes(body, normal, origin),
         material=np.array(columns[4], np.uint8),
-        label=labels,
+        label=np.array(columns[5], np.uint8),
         instance=np.array([thing.instance for thing in things], np.int32)[owner],
         low=np.array(columns[6], np.float32),
         high=np.array(columns[7], np.float32),
-        parameters=np.array([row + (0.0,) * (PARAMETERS - len(row)) for row in columns[9]], np.float32),
+        parameters=_each(columns[9], _parameters),
     )
     return surfaces, Things(
         layer=np.array([thing.layer for thing in things]),
         anchor=np.array([thing.anchor for thing in things], np.float64),
         extent=np.array([thing.extent for thing in things], np.float64),
-        motion=np.array([thing.motion for thing in things], np.float64),
+        motion=motion,
     )
 
 
-def _outlines(outlines: Sequence[Outline]) -> F64:
-    padded = [outline + (outline[-1],) * (CORNERS - len(outline)) for outline in outlines]
-    points = np.array(padded, np.float64)
+def _planes(body: Rows, normal: F64, origin: F64) -> Ints:
+    """(Q,) int32 one number for all patches of a body whose planes are equal to a few centimetres."""
+    steps = np.rint(normal * 64).astype(np.int64) + 64
+    tilts, tilt = np.unique((steps[:, 0] << 16) | (steps[:, 1] << 8) | steps[:, 2], return_inverse=True)
+    offset = np.rint((normal * origin).sum(axis=1) * 40).astype(np.int64) + (1 << 23)
+    code = (body.astype(np.int64) * len(tilts) + tilt) << 24 | offset
+    return np.unique(code, return_inverse=True)[1].astype(np.int32)
+
+
+def _each(rows: Sequence[Shared], convert: Callable[[list[Shared]], NDArray[Value]]) -> NDArray[Value]:
+    """`convert` of rows many of which are the same object, done once for each object."""
+    distinct = {id(row): row for row in rows}
+    place = dict(zip(distinct, range(len(distinct)), strict=True))
+    return convert(list(distinct.values()))[[place[id(row)] for row in rows]]
+
+
+def _outlines(outlines: list[Outline]) -> F64:
+    points = np.array([outline + (outline[-1],) * (CORNERS - len(outline)) for outline in outlines], np.float64)
     return np.concatenate([points, np.ones((*points.shape[:2], 1))], axis=2)
+
+
+def _counts(outlines: list[Outline]) -> Rows:
+    return np.array([len(outline) for outline in outlines])
+
+
+def _parameters(rows: list[tuple[float, ...]]) -> F32:
+    return np.array([row + (0.0,) * (PARAMETERS - len(row)) for row in rows], np.float32)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import TypeVar
+
 import attrs
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from vs_data.street.arrays import F64, Ints, Rows
-from vs_data.street.camera import View, position_at
+from vs_data.street.arrays import F32, F64, Ints, Rows
+from vs_data.street.camera import View, position_at, view_at
 from vs_data.street.surfaces import Layer, Surfaces
 from vs_data.street.world import DETAIL_RANGE, VIEW_RANGE, World
+
+Value = TypeVar("Value", bound=np.generic)
 
 NEAR = 0.4
 """Nothing nearer than this is painted, metres."""
@@ -49,11 +55,67 @@ class Scene:
     Attributes:
         rows: (A,) indices into the world's surfaces, in painting order; row i here is i + SKY_ROWS in the maps.
         matrices: (SKY_ROWS+A,3,3) from a patch's (s, t, 1) to (u, v, 1) * depth.
-        sizes: the view that it was made for.
     """
 
     rows: Rows
     matrices: F64
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Shot:
+    """What each pixel shows at a moment.
+
+    Attributes:
+        view: The camera.
+        pose: Of all things.
+        scene: The patches that may be visible.
+        ids: (H*W,) row of the scene that each pixel shows.
+        inverse: (rows,3,3): for each row of the scene the matrix from (u, v, 1) to (s, t, 1) / depth.
+        table: (9,rows) float32, the same for use per pixel.
+    """
+
+    view: View
+    pose: Pose
+    scene: Scene
+    ids: Rows
+    inverse: F64
+    table: F32
+
+
+def shoot(world: World, seconds: float, size: tuple[int, int]) -> Shot:
+    """What a picture of size (H, W) at a moment shows."""
+    view, pose = view_at(world.path, seconds, size), pose_at(world, seconds)
+    scene = visible_scene(world, view, pose)
+    inverse = np.asarray(np.linalg.inv(scene.matrices), np.float64)
+    return Shot(
+        view=view,
+        pose=pose,
+        scene=scene,
+        ids=paint(world, scene, view).ravel().astype(np.intp),
+        inverse=inverse,
+        table=np.ascontiguousarray(inverse.reshape(-1, 9).T, np.float32),
+    )
+
+
+@lru_cache(maxsize=8)
+def pixel_grid(size: tuple[int, int], centre: tuple[float, float]) -> tuple[F32, F32]:
+    """(H*W,) u and v of the pixels from the principal point."""
+    height, width = size
+    u = np.arange(width, dtype=np.float32) - np.float32(centre[0])
+    v = np.arange(height, dtype=np.float32) - np.float32(centre[1])
+    return np.tile(u, height), np.repeat(v, width)
+
+
+def column(scene: Scene, values: NDArray[Value], sky: tuple[int, ...]) -> NDArray[Value]:
+    """The values of the rows of a scene, those of the sky first."""
+    return np.concatenate([np.array(sky, values.dtype), values[scene.rows]])
+
+
+def nearness(shot: Shot, pixels: Rows) -> F32:
+    """(n,) one over the depth of what some pixels show; of no meaning in the sky."""
+    u, v = pixel_grid(shot.view.size, shot.view.centre)
+    row = shot.ids[pixels]
+    return np.asarray(shot.table[6][row] * u[pixels] + shot.table[7][row] * v[pixels] + shot.table[8][row])
 
 
 def candidates(world: World, view: View, pose: Pose) -> Rows:

@@ -30,7 +30,7 @@ from vs_data.street.houses import house
 from vs_data.street.light import Light, light_of
 from vs_data.street.people import person
 from vs_data.street.profile import Profile, profile_of
-from vs_data.street.surfaces import Label, Layer, Motion, Surfaces, Thing, Things, gather
+from vs_data.street.surfaces import STILL, Label, Layer, Motion, Surfaces, Thing, Things, gather
 
 VIEW_RANGE = 170.0
 """How far houses and trees can be seen, metres; farther away everything is haze."""
@@ -38,7 +38,13 @@ VIEW_RANGE = 170.0
 DETAIL_RANGE = 110.0
 """How far cars, people, lamps and shadows can be seen, metres."""
 
-_BEHIND = 45.0
+_BEHIND = 12.0
+"""How far behind the start of the drive the street begins, metres: so far a shadow can reach."""
+
+_PASSED = -4.0
+"""What ends before this z is never seen."""
+
+_KEPT_WORLDS = 48
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -65,25 +71,25 @@ class World:
     seconds_per_frame: float
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=_KEPT_WORLDS)
 def build_world(config: StreetConfig, number: int) -> World:
     """World `number` of a family of worlds; a pure function of its arguments (kept for the next clip)."""
     random = np.random.default_rng([config.seed, number, 9176])
     path = _path(random, config)
     seconds = (config.sequence_length - 1) / config.fps
-    end = path.speed * seconds + VIEW_RANGE + 20.0
+    end, far = path.speed * seconds + VIEW_RANGE + 5.0, path.speed * seconds + DETAIL_RANGE
     blocks = _blocks(random, end)
     things = [road(-_BEHIND, end + FAR)]
     houses: list[Thing] = []
     for start, stop in blocks:
         things += block_ground(start, stop)
-        houses += _row(random, -1.0, start, stop, config) + _row(random, 1.0, start, stop, config)
-        things += _furniture(random, start, stop, config)
+        houses += _row(random, -1.0, start, stop, end, config) + _row(random, 1.0, start, stop, end, config)
+        things += _furniture(random, start, stop, far, config)
     things += houses
     crossings = tuple((a[1], b[0]) for a, b in pairwise(blocks))
-    things += _parked(random, blocks, config)
-    things += _traffic(random, seconds, end, config)
-    things += _walkers(random, path, seconds, crossings, end, config)
+    things += _parked(random, blocks, far, config)
+    things += _traffic(random, seconds, far, config)
+    things += _walkers(random, path, seconds, crossings, far, config)
     surfaces, arrays = gather(things)
     light = light_of(random)
     return World(
@@ -91,7 +97,7 @@ def build_world(config: StreetConfig, number: int) -> World:
         things=arrays,
         path=path,
         light=light,
-        profile=profile_of(_silhouette(houses), crossings, end + FAR),
+        profile=profile_of(_silhouette(houses), crossings, end),
         skyline=_skyline(random),
         clouds=random.uniform(0, 256, 2),
         seconds_per_frame=1.0 / config.fps,
@@ -112,22 +118,28 @@ def _path(random: np.random.Generator, config: StreetConfig) -> CameraPath:
 
 def _blocks(random: np.random.Generator, end: float) -> list[tuple[float, float]]:
     blocks = []
-    start = -_BEHIND - float(random.uniform(0, 30))
+    start = -_BEHIND - float(random.uniform(0, 85))
     while start < end:
         stop = start + float(random.uniform(48, 90))
-        blocks.append((start, stop))
+        if stop > -_BEHIND:
+            blocks.append((start, stop))
         start = stop + 10.0
     return blocks
 
 
-def _row(random: np.random.Generator, side: float, start: float, stop: float, config: StreetConfig) -> list[Thing]:
+def _row(
+    random: np.random.Generator, side: float, start: float, stop: float, end: float, config: StreetConfig
+) -> list[Thing]:
     things: list[Thing] = []
     z = start
-    low, high = (8.5, 15.0) if side < 0 else (8.0, 20.0)
+    low, high = (9.0, 11.5) if side < 0 else (8.0, 18.0)
     while z < stop - 6:
         length = min(float(random.uniform(8, 17)), stop - z)
         if stop - z - length < 6:
             length = stop - z
+        if z + length < -_BEHIND or z > end:
+            z += length
+            continue
         if random.random() < 0.10 and z > start:
             things += _park(random, side, z, min(length, 10.0), config)
             z += min(length, 10.0)
@@ -145,13 +157,15 @@ def _park(random: np.random.Generator, side: float, z: float, length: float, con
     return [tree(random, side * x, z + dz, Layer.BEYOND) for x, dz in sorted(places)]
 
 
-def _furniture(random: np.random.Generator, start: float, stop: float, config: StreetConfig) -> list[Thing]:
+def _furniture(random: np.random.Generator, start: float, stop: float, far: float, config: StreetConfig) -> list[Thing]:
     things: list[Thing] = []
     for side in (-1.0, 1.0):
         z = start + 5.0 + float(random.uniform(0, 4))
         while z < stop - 3:
             x = side * (ROAD_HALF + 0.7)
-            if random.random() < 0.3:
+            if not _PASSED < z < far:
+                pass
+            elif random.random() < 0.3:
                 things.append(lamp(x, z))
             elif random.random() < 0.75 * config.greenery:
                 things.append(tree(random, x, z, Layer.SIDEWALK))
@@ -160,15 +174,17 @@ def _furniture(random: np.random.Generator, start: float, stop: float, config: S
     return things
 
 
-def _parked(random: np.random.Generator, blocks: list[tuple[float, float]], config: StreetConfig) -> list[Thing]:
+def _parked(
+    random: np.random.Generator, blocks: list[tuple[float, float]], far: float, config: StreetConfig
+) -> list[Thing]:
     things: list[Thing] = []
     for start, stop in blocks:
         for side in (-1.0, 1.0):
             z = start + 8.0
             while z < stop - 9:
-                if random.random() < 0.5 * config.traffic:
+                if _PASSED < z < far and random.random() < 0.5 * config.traffic:
                     x = side * (PARKED_X + float(random.uniform(-0.1, 0.12)))
-                    things += _a_car(random, x, z, Layer.PARKED, Motion(), len(things) // 2, away=side > 0)
+                    things += _a_car(random, x, z, Layer.PARKED, STILL, len(things) // 2, away=side > 0)
                 z += float(random.uniform(6.2, 8.0))
     return things
 
@@ -185,7 +201,7 @@ def _a_car(
     ]
 
 
-def _traffic(random: np.random.Generator, seconds: float, end: float, config: StreetConfig) -> list[Thing]:
+def _traffic(random: np.random.Generator, seconds: float, far: float, config: StreetConfig) -> list[Thing]:
     things: list[Thing] = []
     if config.traffic == 0:
         return things
@@ -200,7 +216,7 @@ def _traffic(random: np.random.Generator, seconds: float, end: float, config: St
         z += float(random.uniform(14, 40)) / config.traffic
     speed = -float(random.uniform(5, 9))
     z = float(random.uniform(4, 30))
-    while z < end - speed * seconds:
+    while z < far - speed * seconds:
         things += _a_car(
             random, ONCOMING_X, z, Layer.DRIVING, Motion(speed=speed), index + len(things) // 2, away=False
         )
@@ -210,11 +226,11 @@ def _traffic(random: np.random.Generator, seconds: float, end: float, config: St
 
 def _walkers(
     random: np.random.Generator, path: CameraPath, seconds: float, crossings: tuple[tuple[float, float], ...],
-    end: float, config: StreetConfig,
+    far: float, config: StreetConfig,
 ) -> list[Thing]:  # fmt: skip
     things: list[Thing] = []
-    for _ in range(round(config.people * (end + _BEHIND) / 9.0)):
-        side, z = float(random.choice([-1.0, 1.0])), float(random.uniform(-10, end))
+    for _ in range(round(config.people * far / 9.0)):
+        side, z = float(random.choice([-1.0, 1.0])), float(random.uniform(_PASSED, far))
         x = side * float(random.uniform(ROAD_HALF + 1.2, FRONT - 0.6))
         pace = float(random.uniform(0.8, 1.6)) * float(random.choice([-1.0, 1.0]))
         motion = Motion(speed=pace, stride=5.0 + abs(pace) * 2, phase=float(random.uniform(0, 6.28)))
