@@ -25,8 +25,10 @@ __all__ = [
     "Operator",
     "Verdict",
     "choose",
+    "describe",
     "explain",
     "never_refuses",
+    "resolve",
     "select",
 ]
 
@@ -105,45 +107,54 @@ def choose(operator: Operator, call: DescribedCall, *, impl: str = "auto") -> Im
     raise ImplementationError(operator.name, impl, f"this operator has only {known}")
 
 
+def resolve(
+    operator: Operator, call: DescribedCall, *, impl: str = "auto", override: str | None = None
+) -> Implementation:
+    """`choose`, except that `override` replaces "auto" wherever the implementation that it names accepts the call.
+
+    Raises:
+        ImplementationError: as `choose`, or `override` is the name of no implementation of any operator.
+    """
+    if impl == "auto" and override:
+        allowed = ("auto", *IMPLEMENTATION_NAMES)
+        if override not in allowed:
+            reason = f"{ENVIRONMENT_VARIABLE} must be unset or one of {', '.join(allowed)}"
+            raise ImplementationError(operator.name, override, reason)
+        if any(each.implementation.name == override and each.reason is None for each in explain(operator, call)):
+            impl = override
+    return choose(operator, call, impl=impl)
+
+
 def select(operator: Operator, tensor: torch.Tensor, impl: str) -> Callable[..., Any]:
     """The function to call for `tensor`, the first argument of the operator; choices are remembered.
 
     Under `torch.compile` "auto" is the reference, which Inductor fuses. Otherwise the environment variable
-    `VS_OPS_IMPL` replaces "auto" wherever the implementation that it names exists and accepts the call.
+    `VS_OPS_IMPL` is the override of `resolve`.
     """
     if torch.compiler.is_compiling():
-        if impl == "auto":
+        if impl in ("auto", "reference"):
             return operator.reference
-        return _select(operator, tensor.device.type, tensor.dtype, tuple(tensor.shape), impl, None, True)
+        return choose(operator, describe(tensor, compiling=True), impl=impl).function
     override = os.environ.get(ENVIRONMENT_VARIABLE)
-    return _remembered(operator, tensor.device.type, tensor.dtype, tensor.shape, impl, override, False)
+    return _remembered(operator, tensor.device.type, tensor.dtype, tensor.shape, impl, override)
+
+
+def describe(tensor: torch.Tensor, *, compiling: bool = False) -> DescribedCall:
+    """The described call of an operator whose first tensor is `tensor`."""
+    return DescribedCall(
+        device_type=tensor.device.type, dtype=tensor.dtype, shape=tuple(tensor.shape), compiling=compiling
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def _remembered(
+    operator: Operator, device_type: str, dtype: torch.dtype, shape: torch.Size, impl: str, override: str | None
+) -> Callable[..., Any]:
+    call = DescribedCall(device_type=device_type, dtype=dtype, shape=tuple(shape))
+    return resolve(operator, call, impl=impl, override=override).function
 
 
 def _reason(implementation: Implementation, call: DescribedCall) -> str | None:
     if call.compiling and implementation.name != "reference":
         return "under torch.compile the reference is what the compiler can fuse"
     return implementation.refuse(call)
-
-
-def _select(
-    operator: Operator,
-    device_type: str,
-    dtype: torch.dtype,
-    shape: tuple[int, ...],
-    impl: str,
-    override: str | None,
-    compiling: bool,
-) -> Callable[..., Any]:
-    call = DescribedCall(device_type=device_type, dtype=dtype, shape=tuple(shape), compiling=compiling)
-    if impl == "auto" and override:
-        if override not in ("auto", *IMPLEMENTATION_NAMES):
-            allowed = ", ".join(("auto", *IMPLEMENTATION_NAMES))
-            raise ImplementationError(
-                operator.name, override, f"{ENVIRONMENT_VARIABLE} must be unset or one of {allowed}"
-            )
-        accepting = {each.implementation.name for each in explain(operator, call) if each.reason is None}
-        impl = override if override in accepting else "auto"
-    return choose(operator, call, impl=impl).function
-
-
-_remembered = functools.lru_cache(maxsize=4096)(_select)

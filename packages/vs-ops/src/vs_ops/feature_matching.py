@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vs_ops._precision import compute_dtype
+from vs_ops._scripting import scripted
 from vs_ops.dispatch import Implementation, Operator, select
 from vs_ops.errors import ShapeError, VsOpsError
 
@@ -57,6 +58,25 @@ def mean_l1(one: Tensor, other: Tensor) -> Tensor:
     return (one.to(dtype) - other.detach().to(dtype)).abs().sum() / max(one.numel(), 1)
 
 
+@scripted
+def _scripted_mean_l1(one: Tensor, other: Tensor, dtype: torch.dtype) -> Tensor:
+    return (one.to(dtype) - other.to(dtype)).abs().sum() / max(one.numel(), 1)
+
+
+def feature_matching_torchscript(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[Tensor]]) -> Tensor:
+    """`feature_matching` with the distance of one layer scripted."""
+    distances = [
+        _scripted_mean_l1(one, other.detach(), compute_dtype(one))
+        for fakes, reals in zip(fake, real, strict=True)
+        for one, other in zip(fakes, reals, strict=True)
+    ]
+    return torch.stack(distances).sum() / len(fake)
+
+
 FEATURE_MATCHING = Operator(
-    name="feature_matching", implementations=(Implementation(name="reference", function=feature_matching_reference),)
+    name="feature_matching",
+    implementations=(
+        Implementation(name="reference", function=feature_matching_reference),
+        Implementation(name="torchscript", function=feature_matching_torchscript),
+    ),
 )

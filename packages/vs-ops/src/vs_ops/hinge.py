@@ -1,9 +1,11 @@
 """Hinge losses of a GAN (Lim and Ye, "Geometric GAN", 2017; Miyato et al., ICLR 2018)."""
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from vs_ops._precision import compute_dtype
+from vs_ops._scripting import scripted
 from vs_ops.dispatch import Implementation, Operator, select
 
 __all__ = ["HINGE_D_FAKE", "HINGE_D_REAL", "HINGE_G", "hinge_d_fake", "hinge_d_real", "hinge_g"]
@@ -42,10 +44,49 @@ def hinge_g_reference(logits: Tensor) -> Tensor:
     return -logits.to(compute_dtype(logits)).sum() / max(logits.numel(), 1)
 
 
+@scripted
+def _scripted_hinge(logits: Tensor, sign: float, dtype: torch.dtype) -> Tensor:
+    return (1.0 + sign * logits.to(dtype)).relu().sum() / max(logits.numel(), 1)
+
+
+@scripted
+def _scripted_mean(logits: Tensor, dtype: torch.dtype) -> Tensor:
+    return -logits.to(dtype).sum() / max(logits.numel(), 1)
+
+
+def hinge_d_real_torchscript(logits: Tensor) -> Tensor:
+    """`hinge_d_real`, scripted."""
+    return _scripted_hinge(logits, -1.0, compute_dtype(logits))  # type: ignore[no-any-return]
+
+
+def hinge_d_fake_torchscript(logits: Tensor) -> Tensor:
+    """`hinge_d_fake`, scripted."""
+    return _scripted_hinge(logits, 1.0, compute_dtype(logits))  # type: ignore[no-any-return]
+
+
+def hinge_g_torchscript(logits: Tensor) -> Tensor:
+    """`hinge_g`, scripted."""
+    return _scripted_mean(logits, compute_dtype(logits))  # type: ignore[no-any-return]
+
+
 HINGE_D_REAL = Operator(
-    name="hinge_d_real", implementations=(Implementation(name="reference", function=hinge_d_real_reference),)
+    name="hinge_d_real",
+    implementations=(
+        Implementation(name="reference", function=hinge_d_real_reference),
+        Implementation(name="torchscript", function=hinge_d_real_torchscript),
+    ),
 )
 HINGE_D_FAKE = Operator(
-    name="hinge_d_fake", implementations=(Implementation(name="reference", function=hinge_d_fake_reference),)
+    name="hinge_d_fake",
+    implementations=(
+        Implementation(name="reference", function=hinge_d_fake_reference),
+        Implementation(name="torchscript", function=hinge_d_fake_torchscript),
+    ),
 )
-HINGE_G = Operator(name="hinge_g", implementations=(Implementation(name="reference", function=hinge_g_reference),))
+HINGE_G = Operator(
+    name="hinge_g",
+    implementations=(
+        Implementation(name="reference", function=hinge_g_reference),
+        Implementation(name="torchscript", function=hinge_g_torchscript),
+    ),
+)

@@ -2,10 +2,12 @@
 
 from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from vs_ops._precision import compute_dtype
+from vs_ops._scripting import scripted
 from vs_ops.dispatch import Implementation, Operator, select
 from vs_ops.errors import ShapeError, VsOpsError
 
@@ -56,6 +58,26 @@ def masked_l1_reference(a: Tensor, b: Tensor, mask: Tensor, over_valid: bool) ->
     return total / max(a.numel(), 1)
 
 
+@scripted
+def _scripted_masked_l1(
+    a: Tensor, b: Tensor, mask: Tensor, over_valid: bool, dtype: torch.dtype, tiny: float
+) -> Tensor:
+    weights = mask.to(dtype)
+    total = ((a.to(dtype) - b.to(dtype)).abs() * weights).sum()
+    if over_valid:
+        return total / (weights.expand_as(a).sum() + tiny)
+    return total / max(a.numel(), 1)
+
+
+def masked_l1_torchscript(a: Tensor, b: Tensor, mask: Tensor, over_valid: bool) -> Tensor:
+    """`masked_l1`, scripted."""
+    return _scripted_masked_l1(a, b, mask, over_valid, compute_dtype(a, b), TINY)  # type: ignore[no-any-return]
+
+
 MASKED_L1 = Operator(
-    name="masked_l1", implementations=(Implementation(name="reference", function=masked_l1_reference),)
+    name="masked_l1",
+    implementations=(
+        Implementation(name="reference", function=masked_l1_reference),
+        Implementation(name="torchscript", function=masked_l1_torchscript),
+    ),
 )

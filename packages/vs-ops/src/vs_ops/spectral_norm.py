@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vs_ops._precision import compute_dtype, without_autocast
+from vs_ops._scripting import scripted
 from vs_ops.dispatch import Implementation, Operator, select
 from vs_ops.errors import ShapeError
 
@@ -69,10 +70,27 @@ def spectral_normalize_reference(weight: Tensor, u: Tensor, v: Tensor) -> Tensor
         return (weight / sigma).to(weight.dtype)
 
 
+@scripted
+def _scripted_divide(weight: Tensor, u: Tensor, v: Tensor, dtype: torch.dtype) -> Tensor:
+    sigma = torch.dot(u, torch.mv(weight.flatten(1).to(dtype), v))
+    return (weight / sigma).to(weight.dtype)
+
+
+def spectral_normalize_torchscript(weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """`spectral_normalize`, scripted."""
+    with without_autocast(weight):
+        dtype = compute_dtype(weight)
+        u, v = u.detach().to(dtype, copy=True), v.detach().to(dtype, copy=True)
+        return _scripted_divide(weight, u, v, dtype)  # type: ignore[no-any-return]
+
+
 POWER_ITERATION = Operator(
     name="power_iteration", implementations=(Implementation(name="reference", function=power_iteration_reference),)
 )
 SPECTRAL_NORMALIZE = Operator(
     name="spectral_normalize",
-    implementations=(Implementation(name="reference", function=spectral_normalize_reference),),
+    implementations=(
+        Implementation(name="reference", function=spectral_normalize_reference),
+        Implementation(name="torchscript", function=spectral_normalize_torchscript),
+    ),
 )

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vs_ops._precision import compute_dtype, without_autocast
+from vs_ops._scripting import scripted
 from vs_ops.dispatch import Implementation, Operator, select
 from vs_ops.errors import ShapeError
 
@@ -82,7 +83,25 @@ def _check(operator: str, image: Tensor, flow: Tensor) -> None:
         raise ShapeError(operator, "flow must be (N, 2, H, W)", image=image, flow=flow)
 
 
+@scripted
+def _scripted_blend(warped: Tensor, mask: Tensor, hallucinated: Tensor, dtype: torch.dtype) -> Tensor:
+    weights = mask.to(dtype)
+    return (weights * hallucinated.to(dtype) + (1 - weights) * warped.to(dtype)).to(warped.dtype)
+
+
+def warp_and_blend_torchscript(
+    image: Tensor, flow: Tensor, mask: Tensor, hallucinated: Tensor
+) -> tuple[Tensor, Tensor]:
+    """`warp_and_blend` with the blending scripted."""
+    warped = warp_reference(image, flow)
+    return _scripted_blend(warped, mask, hallucinated, compute_dtype(image)), warped
+
+
 WARP = Operator(name="warp", implementations=(Implementation(name="reference", function=warp_reference),))
 WARP_AND_BLEND = Operator(
-    name="warp_and_blend", implementations=(Implementation(name="reference", function=warp_and_blend_reference),)
+    name="warp_and_blend",
+    implementations=(
+        Implementation(name="reference", function=warp_and_blend_reference),
+        Implementation(name="torchscript", function=warp_and_blend_torchscript),
+    ),
 )

@@ -1,0 +1,28 @@
+"""TorchScript, at the first call: importing the package compiles nothing."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+__all__ = ["scripted"]
+
+
+def scripted(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` compiled by `torch.jit.script` when it is first called; the results keep its name and docstring."""
+
+    @functools.cache
+    def compiled() -> Callable[..., Any]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # PyTorch prefers its compiler; so does our "auto"
+            return torch.jit.script(function)  # type: ignore[no-any-return]
+
+    @functools.wraps(function)
+    def call(*arguments: Any) -> Any:
+        return compiled()(*arguments)
+
+    return call

@@ -1,0 +1,99 @@
+"""`python -m vs_ops.info`: which implementation every operator uses here for common calls, and why not another."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from vs_ops import OPERATORS, DescribedCall, ImplementationError, Operator, VsOpsError, __version__, explain
+from vs_ops.dispatch import ENVIRONMENT_VARIABLE, resolve
+
+__all__ = ["available", "main", "table"]
+
+_FLOATS = (
+    ("cpu", torch.float32),
+    ("cpu", torch.bfloat16),
+    ("cuda", torch.float32),
+    ("cuda", torch.float16),
+    ("cuda", torch.bfloat16),
+)
+_FEATURES = (1, 32, 128, 256)
+_SHAPES = {
+    "hinge_d_real": (1, 1, 16, 32),
+    "hinge_d_fake": (1, 1, 16, 32),
+    "hinge_g": (1, 1, 16, 32),
+    "power_iteration": (256, 2304),
+    "spectral_normalize": (256, 256, 3, 3),
+    "warp": (1, 3, 128, 256),
+    "warp_and_blend": (1, 3, 128, 256),
+    "masked_l1": (1, 2, 128, 256),
+    "one_hot": (1, 128, 256),
+}
+
+
+def common_calls(operator: Operator) -> Iterator[DescribedCall]:
+    """The calls that the table shows for an operator."""
+    shape = _SHAPES.get(operator.name, _FEATURES)
+    kinds = (("cpu", torch.uint8), ("cuda", torch.uint8)) if operator.name == "one_hot" else _FLOATS
+    for device_type, dtype in kinds:
+        yield DescribedCall(device_type=device_type, dtype=dtype, shape=shape)
+
+
+def available() -> tuple[str, ...]:
+    """Lines about this machine: versions, devices, compilers, the environment variable."""
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    cuda = ", ".join(torch.cuda.get_device_name(index) for index in range(count)) or "no device"
+    triton = "installed" if importlib.util.find_spec("triton") else "not installed"
+    return (
+        f"vs_ops {__version__}, torch {torch.__version__}, Python {sys.version.split()[0]}",
+        f"cpu: {torch.get_num_threads()} threads; cuda: {cuda}; triton: {triton}",
+        f"{ENVIRONMENT_VARIABLE}: {os.environ.get(ENVIRONMENT_VARIABLE) or 'not set'}",
+    )
+
+
+def table(operators: Sequence[Operator] = OPERATORS, *, override: str | None = None) -> tuple[str, ...]:
+    """One line per operator and common call: what "auto" chooses, and why the others refuse.
+
+    "by name only" is said of an implementation that accepts the call and is later in the order of preference.
+
+    Raises:
+        ImplementationError: `override` names no implementation.
+    """
+    rows = [("operator", "call", "auto", "others")]
+    for operator in operators:
+        for call in common_calls(operator):
+            dtype = str(call.dtype).removeprefix("torch.")
+            chosen = resolve(operator, call, override=override).name
+            others = [
+                f"{verdict.implementation.name}: {verdict.reason or 'by name only'}"
+                for verdict in explain(operator, call)
+                if verdict.implementation.name != chosen
+            ]
+            rows.append((operator.name, f"{call.device_type} {dtype} {call.shape}", chosen, "; ".join(others) or "-"))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return tuple(
+        "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3])) for row in rows
+    )
+
+
+def main() -> int:
+    """Print everything; 2 when `VS_OPS_IMPL` names nothing."""
+    try:
+        lines = (*available(), "", *table(override=os.environ.get(ENVIRONMENT_VARIABLE)))
+    except ImplementationError as error:
+        print(_as_line(error), file=sys.stderr)
+        return 2
+    print("\n".join(lines))
+    return 0
+
+
+def _as_line(error: VsOpsError) -> str:
+    return f"error: {error}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
