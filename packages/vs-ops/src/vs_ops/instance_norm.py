@@ -1,5 +1,6 @@
 """Instance normalisation with an explicit eps and float32 statistics (Ulyanov et al., 2016)."""
 
+import math
 from typing import Any
 
 import torch
@@ -236,6 +237,8 @@ def refuse_native(call: DescribedCall) -> str | None:
         return f"no kernel for {call.dtype}"
     if 0 in call.shape:
         return "the kernels need at least one element"
+    if math.prod(call.shape[2:]) == 1:
+        return "planes of one pixel, which the kernels do not subtract from themselves exactly"
     return None
 
 

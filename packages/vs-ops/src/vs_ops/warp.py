@@ -62,7 +62,7 @@ def warp_reference(image: Tensor, flow: Tensor) -> Tensor:
         x = torch.arange(width, device=image.device, dtype=dtype) + wide_flow[:, 0]  # (N, H, W)
         y = torch.arange(height, device=image.device, dtype=dtype)[:, None] + wide_flow[:, 1]
         # grid_sample counts from -1 to 1; an axis of one pixel has nowhere to go.
-        grid = torch.stack((x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1), dim=-1)
+        grid = torch.stack((2 * x / max(width - 1, 1) - 1, 2 * y / max(height - 1, 1) - 1), dim=-1)
         sampled = F.grid_sample(image.to(dtype), grid, mode="bilinear", padding_mode="border", align_corners=True)
         return sampled.to(image.dtype)
 

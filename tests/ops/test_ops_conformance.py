@@ -1,0 +1,275 @@
+"""Every implementation of every operator against a float64 reference, with tolerances that come from the dtype.
+
+The error may be twice that of the same computation written in plain PyTorch at that dtype, plus a few roundings of the
+result. Implementations are collected from the dispatch tables, so that a new one is tested by being there.
+"""
+
+import math
+import zlib
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+import vs_ops
+from attrs import frozen
+from torch import Tensor
+from vs_ops import DescribedCall, Implementation, Operator
+
+DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+LAYOUTS = ("contiguous", "channels_last", "strided")
+IMAGES = ((2, 6, 7, 5), (1, 8, 32, 24), (3, 4, 1, 1), (1, 3, 1, 9), (2, 1, 6, 1), (0, 4, 5, 3))
+
+
+@frozen
+class Recipe:
+    """How to try one operator: inputs of a shape in float64, the call, and the same in plain PyTorch."""
+
+    inputs: Callable[[tuple[int, ...], torch.Generator], dict[str, Tensor]]
+    call: Callable[[Callable[..., Any], dict[str, Tensor], str], Any]
+    plain: Callable[[dict[str, Tensor]], Any]
+    shapes: tuple[tuple[int, ...], ...] = IMAGES
+    constants: tuple[str, ...] = ()
+    scalar: bool = False
+
+
+def noise(shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    return torch.randn(tuple(shape), generator=generator, dtype=torch.float64)
+
+
+def fractional_flow(shape: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Flows that every dtype represents and that keep their distance from pixels, where the gradient jumps."""
+    n, _, h, w = shape
+    whole = torch.randint(-3, 4, (n, 2, h, w), generator=generator)
+    return whole + torch.randint(2, 7, (n, 2, h, w), generator=generator) / 8.0
+
+
+def plain_warp(image: Tensor, flow: Tensor) -> Tensor:
+    """In float32 at least: PyTorch has no sampling kernel below that on every device."""
+    wide = torch.promote_types(image.dtype, torch.float32)
+    h, w = image.shape[2:]
+    rows, columns = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
+    position = torch.stack((columns, rows)).to(flow.device, wide) + flow.to(wide)
+    sizes = torch.tensor([max(w - 1, 1), max(h - 1, 1)], device=flow.device, dtype=wide)
+    grid = 2 * position.permute(0, 2, 3, 1) / sizes - 1
+    return F.grid_sample(image.to(wide), grid, padding_mode="border", align_corners=True).to(image.dtype)
+
+
+def plain_norm(x: Tensor, eps: float) -> Tensor:
+    centred = x - x.mean((2, 3), keepdim=True)
+    return centred / torch.sqrt(centred.square().mean((2, 3), keepdim=True) + eps)
+
+
+def plain_spade(inputs: dict[str, Tensor]) -> Tensor:
+    x = plain_norm(inputs["x"], 1e-3)
+    for name in ("first", "second"):
+        gamma, beta = inputs[name].chunk(2, 1)
+        x = x * (1 + gamma) + beta
+    return F.leaky_relu(x, 0.2)
+
+
+def spade_inputs(shape: Sequence[int], generator: torch.Generator) -> dict[str, Tensor]:
+    """Large betas keep the result away from the kink of the leaky ReLU, where a rounding decides the gradient."""
+    n, c, h, w = shape
+    maps = {name: 0.1 * noise((n, 2 * c, h, w), generator) for name in ("first", "second")}
+    maps["second"][:, c:] += 16 * torch.randn(n, c, h, w, generator=generator).sign()
+    return {"x": noise(shape, generator) + 1, **maps}
+
+
+def plain_power_iteration(inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    v = F.normalize(inputs["weight"].t() @ inputs["u"], dim=0)
+    return F.normalize(inputs["weight"] @ v, dim=0), v
+
+
+def plain_one_hot(inputs: dict[str, Tensor]) -> Tensor:
+    return F.one_hot(inputs["ids"].long(), 5).permute(0, 3, 1, 2).float()
+
+
+def plain_masked(inputs: dict[str, Tensor]) -> Tensor:
+    return ((inputs["a"] - inputs["b"]).abs() * inputs["mask"]).mean()
+
+
+def plain_blend(inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    warped = plain_warp(inputs["image"], inputs["flow"])
+    return inputs["mask"] * inputs["hallucinated"] + (1 - inputs["mask"]) * warped, warped
+
+
+def logits(shape: Sequence[int], generator: torch.Generator) -> dict[str, Tensor]:
+    return {"logits": 2 * noise(shape, generator)}
+
+
+def by_position(f: Callable[..., Any], i: dict[str, Tensor], impl: str) -> Any:
+    return f(*i.values(), impl=impl)
+
+
+RECIPES = {
+    "hinge_d_real": Recipe(logits, by_position, lambda i: F.relu(1 - i["logits"]).mean(), scalar=True),
+    "hinge_d_fake": Recipe(logits, by_position, lambda i: F.relu(1 + i["logits"]).mean(), scalar=True),
+    "hinge_g": Recipe(logits, by_position, lambda i: -i["logits"].mean(), scalar=True),
+    "power_iteration": Recipe(
+        lambda s, g: {"weight": noise(s, g), "u": noise(s[:1], g), "v": noise(s[1:], g)},
+        by_position,
+        plain_power_iteration,
+        shapes=((5, 7), (1, 3), (16, 36), (1, 1)),
+        constants=("weight", "u", "v"),
+    ),
+    "spectral_normalize": Recipe(
+        lambda s, g: {"weight": noise(s, g), "u": noise(s[:1], g), "v": noise((math.prod(s[1:]),), g)},
+        by_position,
+        lambda i: i["weight"] / (i["u"] @ (i["weight"].flatten(1) @ i["v"])),
+        shapes=((5, 3, 4, 4), (4, 7), (1, 3), (6, 2, 1, 1)),
+        constants=("u", "v"),
+    ),
+    "instance_norm": Recipe(
+        lambda s, g: {"x": noise(s, g) + 1, "weight": noise(s[1:2], g), "bias": noise(s[1:2], g)},
+        lambda f, i, impl: f(*i.values(), eps=1e-3, impl=impl),
+        lambda i: plain_norm(i["x"], 1e-3) * i["weight"][:, None, None] + i["bias"][:, None, None],
+    ),
+    "spade": Recipe(
+        spade_inputs,
+        lambda f, i, impl: f(i["x"], [i["first"], i["second"]], eps=1e-3, negative_slope=0.2, impl=impl),
+        plain_spade,
+    ),
+    "warp": Recipe(
+        lambda s, g: {"image": noise(s, g), "flow": fractional_flow(s, g)},
+        by_position,
+        lambda i: plain_warp(i["image"], i["flow"]),
+    ),
+    "warp_and_blend": Recipe(
+        lambda s, g: {
+            "image": noise(s, g),
+            "flow": fractional_flow(s, g),
+            "mask": noise((s[0], 1, *s[2:]), g).sigmoid(),
+            "hallucinated": noise(s, g),
+        },
+        by_position,
+        plain_blend,
+    ),
+    "masked_l1": Recipe(
+        lambda s, g: {"a": noise(s, g), "b": noise(s, g), "mask": noise((s[0], 1, *s[2:]), g).abs()},
+        by_position,
+        plain_masked,
+        scalar=True,
+    ),
+    "feature_matching": Recipe(
+        lambda s, g: {name: noise(s, g) for name in ("f0", "f1", "f2", "r0", "r1", "r2")},
+        lambda f, i, impl: f([[i["f0"], i["f1"]], [i["f2"]]], [[i["r0"], i["r1"]], [i["r2"]]], impl=impl),
+        lambda i: sum(F.l1_loss(i[f"f{k}"], i[f"r{k}"]) for k in range(3)) / 2,  # type: ignore[return-value]
+        constants=("r0", "r1", "r2"),
+        scalar=True,
+    ),
+    "one_hot": Recipe(
+        lambda s, g: {"ids": torch.randint(0, 5, s, generator=g)},
+        lambda f, i, impl: f(i["ids"], 5, impl=impl),
+        plain_one_hot,
+        shapes=((2, 4, 5), (1, 1, 1), (0, 3, 2)),
+        constants=("ids",),
+    ),
+}
+PAIRS = [
+    pytest.param(operator, implementation, id=f"{operator.name}-{implementation.name}")
+    for operator in vs_ops.OPERATORS
+    for implementation in operator.implementations
+]
+
+
+def laid_out(tensor: Tensor, layout: str) -> Tensor:
+    if layout == "strided":
+        wide = torch.stack((tensor, tensor), dim=-1)
+        return wide[..., 0]
+    if layout == "channels_last" and tensor.dim() == 4:
+        return tensor.contiguous(memory_format=torch.channels_last)
+    return tensor.clone()
+
+
+def as_tuple(results: Any) -> tuple[Tensor, ...]:
+    return results if isinstance(results, tuple) else (results,)
+
+
+def run(function: Callable[[dict[str, Tensor]], Any], inputs: dict[str, Tensor], constants: Sequence[str]) -> Any:
+    """Results and the gradients of a weighted sum of them, all in float64."""
+    leaves = {
+        name: tensor.detach().requires_grad_(name not in constants and tensor.is_floating_point())
+        for name, tensor in inputs.items()
+    }
+    results = as_tuple(function(leaves))
+    wanted = [leaf for leaf in leaves.values() if leaf.requires_grad]
+    if not wanted:
+        return results, ()
+    generator = torch.Generator().manual_seed(7)
+    # Sixteenths, which every dtype represents, so that all runs weigh alike.
+    weights = [(torch.randint(-32, 33, each.shape, generator=generator) / 16).to(each) for each in results]
+    grads = torch.autograd.grad(results, wanted, weights)
+    assert [grad.dtype for grad in grads] == [leaf.dtype for leaf in wanted]
+    return results, grads
+
+
+def distance(value: Tensor, exact: Tensor) -> float:
+    assert value.shape == exact.shape
+    assert value.isfinite().all()
+    return (value.detach().double() - exact).abs().max().item() if exact.numel() else 0.0
+
+
+def check(
+    ops: SimpleNamespace,
+    operator: Operator,
+    implementation: Implementation,
+    *,
+    shape: tuple[int, ...],
+    layout: str,
+    dtype: torch.dtype,
+    device: str,
+) -> None:
+    recipe = RECIPES[operator.name]
+    generator = torch.Generator().manual_seed(zlib.crc32(f"{operator.name}{shape}".encode()))
+    given = {
+        name: laid_out(tensor.to(device, dtype if tensor.is_floating_point() else tensor.dtype), layout)
+        for name, tensor in recipe.inputs(shape, generator).items()
+    }
+    function = getattr(ops, operator.name)
+    results, grads = run(lambda i: recipe.call(function, i, implementation.name), given, recipe.constants)
+    wide = {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in given.items()}
+    exact, exact_grads = run(lambda i: recipe.call(function, i, "reference"), wide, recipe.constants)
+    if 0 in shape:
+        assert all(each.shape == other.shape for each, other in zip(results, exact, strict=True))
+        assert all(not recipe.scalar or each == 0 for each in results)
+        return
+    plain, plain_grads = run(lambda i: recipe.plain(i), given, recipe.constants)
+    for value, naive, truth in zip((*results, *grads), (*plain, *plain_grads), (*exact, *exact_grads), strict=True):
+        scale = max(truth.abs().max().item(), 1.0)
+        allowed = 2 * distance(naive, truth) + 8 * torch.finfo(value.dtype).eps * scale
+        assert distance(value, truth) <= allowed
+
+
+def test_every_operator_has_a_recipe() -> None:
+    assert set(RECIPES) == {operator.name for operator in vs_ops.OPERATORS}
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("operator", "implementation"), PAIRS)
+def test_it_agrees_with_float64(
+    ops: SimpleNamespace, operator: Operator, implementation: Implementation, layout: str, dtype: torch.dtype
+) -> None:
+    accepted = 0
+    for shape in RECIPES[operator.name].shapes:
+        if implementation.refuse(DescribedCall(dtype=dtype, shape=shape)) is None:
+            check(ops, operator, implementation, shape=shape, layout=layout, dtype=dtype, device="cpu")
+            accepted += 1
+    if not accepted:
+        pytest.skip(f"{implementation.name} refuses {dtype}")
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("operator", "implementation"), PAIRS)
+def test_it_agrees_with_float64_on_cuda(
+    ops: SimpleNamespace, operator: Operator, implementation: Implementation, dtype: torch.dtype
+) -> None:
+    for shape in RECIPES[operator.name].shapes:
+        for layout in LAYOUTS:
+            if implementation.refuse(DescribedCall(device_type="cuda", dtype=dtype, shape=shape)) is None:
+                check(ops, operator, implementation, shape=shape, layout=layout, dtype=dtype, device="cuda")
