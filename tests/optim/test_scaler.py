@@ -64,14 +64,14 @@ def test_an_overflow_skips_the_step_halves_the_scale_and_counts(bad: float) -> N
 def test_an_overflow_that_no_smaller_scale_cures_is_an_error_that_names_the_parameters() -> None:
     scaler = build_scaler(ScalerConfig(init_scale=2.0, min_scale=1.0), HALF, "cpu")
     good, bad = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
-    optimizer = torch.optim.SGD([good, bad], lr=0.5)
+    optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1)), good, bad], lr=0.5)  # the first has no gradient
     for expected in (1.0, None):
         good.grad, bad.grad = torch.ones(2), torch.tensor([1.0, math.nan])
         if expected is not None:
             assert scaler.update(optimizer).scale == expected
-    with pytest.raises(GradientOverflowError, match="parameters number 1") as caught:
+    with pytest.raises(GradientOverflowError, match="parameters number 2") as caught:
         scaler.update(optimizer)
-    assert caught.value.indices == (1,)
+    assert caught.value.indices == (2,)
     assert good.tolist() == [1.0, 1.0]
 
 

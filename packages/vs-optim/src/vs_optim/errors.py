@@ -50,7 +50,8 @@ class GradientOverflowError(VsOptimError):
 
     Attributes:
         scale: the loss scale in use.
-        indices: positions, in the list that was checked, of the first gradients that are not finite.
+        indices: positions, among the parameters that were checked (by default the optimizer's, group by group), of the
+            first five whose gradients are not finite; by them a caller finds the names.
     """
 
     def __init__(self, scale: float, indices: tuple[int, ...]) -> None:

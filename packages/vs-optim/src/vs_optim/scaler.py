@@ -160,7 +160,7 @@ class LossScaler:
         Raises:
             GradientOverflowError: gradients are not finite at the smallest scale.
         """
-        overflowed = self.enabled and self._unscale(_gradients(optimizer, grad_params))
+        overflowed = self.enabled and self._unscale(*_gradients(optimizer, grad_params))
         if may_step and not overflowed:
             optimizer.step()
         if self.enabled:
@@ -174,7 +174,7 @@ class LossScaler:
             overflowed=overflowed,
         )
 
-    def _unscale(self, gradients: list[Tensor]) -> bool:
+    def _unscale(self, positions: list[int], gradients: list[Tensor]) -> bool:
         """Divide in place by the scale; whether any gradient is not finite."""
         if not gradients:
             return False
@@ -184,7 +184,7 @@ class LossScaler:
             return False
         if self.state.scale <= self.config.min_scale:
             indices = (~finite).nonzero().flatten().tolist()
-            raise GradientOverflowError(self.state.scale, tuple(indices[:5]))
+            raise GradientOverflowError(self.state.scale, tuple(positions[index] for index in indices[:5]))
         return True
 
     def state_dict(self) -> dict[str, float | int]:
@@ -212,10 +212,12 @@ def build_scaler(config: ScalerConfig, precision: Precision, device: torch.devic
     return LossScaler(config, enabled=precision.scaling)
 
 
-def _gradients(optimizer: torch.optim.Optimizer, params: Iterable[Tensor] | None) -> list[Tensor]:
+def _gradients(optimizer: torch.optim.Optimizer, params: Iterable[Tensor] | None) -> tuple[list[int], list[Tensor]]:
+    """Gradients that are there and not empty, and which parameters they belong to, by position."""
     if params is None:
         params = (p for group in optimizer.param_groups for p in group["params"])
-    return [p.grad for p in params if p.grad is not None and p.grad.numel() > 0]
+    found = [(i, p.grad) for i, p in enumerate(params) if p.grad is not None and p.grad.numel() > 0]
+    return [i for i, _ in found], [grad for _, grad in found]
 
 
 def _finite(gradients: list[Tensor]) -> Tensor:
