@@ -76,6 +76,23 @@ def test_a_terminal_gets_a_live_display_and_lines_that_stay(monkeypatch: pytest.
     assert figures(REPORT) in text
 
 
+def test_a_notice_is_shown_at_once_on_a_terminal_and_once_in_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "200")
+    said: list[str] = []
+    terminal, log = Terminal(), io.StringIO()
+    for stream in (terminal, log):
+        said.clear()
+        with show_progress(stream, notice=lambda: " ".join(said)) as progress:
+            progress.update(REPORT)
+            said.append("stopping")
+            if stream is log:
+                progress.update(REPORT)
+                progress.update(REPORT)
+    assert "stopping" in terminal.getvalue()
+    assert log.getvalue().splitlines()[1:] == ["stopping"]
+
+
 def test_the_stream_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     for stream, live in ((Terminal(), True), (io.StringIO(), False)):

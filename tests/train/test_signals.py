@@ -11,8 +11,10 @@ def test_the_first_signal_is_a_wish(number: signal.Signals, status: int) -> None
     with stop_requests() as stop:
         assert stop.requested is None
         assert stop.exit_status == 0
+        assert stop.notice == ""
         signal.raise_signal(number)
         assert stop.requested == number.name
+        assert stop.notice == f"stopping after this step ({number.name}); Ctrl-C stops at once"
         assert stop.exit_status == status
 
 

@@ -185,7 +185,7 @@ def _train(command: str, job: Job, config: Any, run: RunDirectory, *, resume: bo
     go_on = f"hatch run {command} --resume {shlex.quote(str(run.path))}"
     with stop_requests() as stop:
         try:
-            with show_progress() as progress:
+            with show_progress(notice=lambda: stop.notice) as progress:
                 result = job.train(config, run, resume=resume, progress=progress, stop=stop)
         except KeyboardInterrupt:
             print(f"stopped at once; go on from the last checkpoint with: {go_on}", file=sys.stderr)

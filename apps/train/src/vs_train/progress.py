@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol, TextIO
 
 import attrs
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bar
@@ -53,50 +53,71 @@ class Progress(Protocol):
         """Show a line that stays: a checkpoint written, samples saved, a warning."""
 
 
+def _no_notice() -> str:
+    return ""
+
+
 @contextlib.contextmanager
-def show_progress(stream: TextIO | None = None) -> Iterator[Progress]:
-    """Show progress in the way that suits a stream (stderr unless given): live on a terminal, else as plain lines."""
+def show_progress(stream: TextIO | None = None, *, notice: Callable[[], str] = _no_notice) -> Iterator[Progress]:
+    """Show progress in the way that suits a stream (stderr unless given): live on a terminal, else as plain lines.
+
+    `notice` is asked again and again for a line that people should see at once, such as that a stop was asked for.
+    """
     stream = sys.stderr if stream is None else stream
-    with terminal_progress(stream) if stream.isatty() else plain_progress(stream) as progress:
+    show = terminal_progress if stream.isatty() else plain_progress
+    with show(stream, notice=notice) as progress:
         yield progress
 
 
 @contextlib.contextmanager
-def terminal_progress(stream: TextIO) -> Iterator[Progress]:
+def terminal_progress(stream: TextIO, *, notice: Callable[[], str] = _no_notice) -> Iterator[Progress]:
     """Show a bar with a line of figures below it, redrawn in place; messages scroll above it."""
     console = Console(file=stream)
     columns = (TextColumn("step"), MofNCompleteColumn(), BarColumn(bar_width=None), TaskProgressColumn())
     bar = Bar(*columns, console=console, expand=True)
-    with Live(bar, console=console, refresh_per_second=4, transient=False) as live:
-        yield _Terminal(console, live, bar)
+    terminal = _Terminal(console, bar, notice)
+    with Live(get_renderable=terminal.render, console=console, refresh_per_second=4):
+        yield terminal
 
 
 @contextlib.contextmanager
 def plain_progress(
-    stream: TextIO, *, interval_s: float = 10.0, clock: Callable[[], float] = time.monotonic
+    stream: TextIO,
+    *,
+    notice: Callable[[], str] = _no_notice,
+    interval_s: float = 10.0,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Progress]:
     """Write a line of figures for the first step, the last, and every `interval_s` seconds; no control characters."""
-    yield _Plain(stream, interval_s, clock)
+    yield _Plain(stream, notice, interval_s, clock)
 
 
 class _Terminal:
-    def __init__(self, console: Console, live: Live, bar: Bar) -> None:
+    def __init__(self, console: Console, bar: Bar, notice: Callable[[], str]) -> None:
         self._console = console
-        self._live = live
         self._bar = bar
+        self._notice = notice
         self._task = bar.add_task("step", total=None)
+        self._figures = ""
 
     def update(self, report: ProgressReport) -> None:
         self._bar.update(self._task, completed=report.step, total=report.total_steps)
-        self._live.update(Group(self._bar, Text(figures(report), overflow="fold")))
+        self._figures = figures(report)
 
     def message(self, text: str) -> None:
         self._console.print(Text(text))
 
+    def render(self) -> RenderableType:
+        return Group(self._bar, *(Text(line, overflow="fold") for line in (self._figures, self._notice()) if line))
+
 
 class _Plain:
-    def __init__(self, stream: TextIO, interval_s: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, stream: TextIO, notice: Callable[[], str], interval_s: float, clock: Callable[[], float]
+    ) -> None:
         self._stream = stream
+        self._notice = notice
+        self._noticed = ""
         self._interval = interval_s
         self._clock = clock
         self._due = -float("inf")
@@ -106,6 +127,10 @@ class _Plain:
         if now >= self._due or report.step == report.total_steps:
             self._due = now + self._interval
             self.message(f"step {report.step}/{report.total_steps}  {figures(report)}")
+        notice = self._notice()
+        if notice and notice != self._noticed:
+            self._noticed = notice
+            self.message(notice)
 
     def message(self, text: str) -> None:
         print(text, file=self._stream, flush=True)

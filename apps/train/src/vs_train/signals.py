@@ -27,6 +27,13 @@ class StopRequest:
         """The exit status that a shell expects of a process stopped so: 130 or 143; 0 when nobody has asked."""
         return 0 if self.requested is None else 128 + signal.Signals[self.requested]
 
+    @property
+    def notice(self) -> str:
+        """What to tell people while the step that must still end takes its time; empty when nobody has asked."""
+        if self.requested is None:
+            return ""
+        return f"stopping after this step ({self.requested}); Ctrl-C stops at once"
+
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[StopRequest]:
