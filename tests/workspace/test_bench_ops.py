@@ -15,7 +15,7 @@ def test_every_operator_is_measured_once():
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: subject.operator.name)
 def test_its_call_reaches_every_leaf(subject):
-    assert [case.name for case in ops.cases_of(subject, repeats=1)][-1] == "reference"
+    assert "reference" in {case.name for case in ops.cases_of(subject, repeats=1)}
     results = ops._outputs(subject.call("reference"))
     assert all(torch.isfinite(one).all() for one in results)
     if subject.leaves:
