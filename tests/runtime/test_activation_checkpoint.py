@@ -121,7 +121,8 @@ def test_a_weight_cast_before_the_block_changes_nothing(mode: str) -> None:
     assert_same(compute, Block())
 
 
-def test_checkpointed_blocks_may_hold_checkpointed_blocks() -> None:
+@pytest.mark.parametrize("mode", sorted(MODES))
+def test_checkpointed_blocks_may_hold_checkpointed_blocks(mode: str) -> None:
     class Outer(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -133,8 +134,9 @@ def test_checkpointed_blocks_may_hold_checkpointed_blocks() -> None:
             return x
 
     def compute(block: nn.Module, run: Run, inputs: list[Tensor]) -> list[Tensor]:
-        out = run(block, run, run(block, run, inputs[0]))
-        out.square().sum().backward()
+        with MODES[mode]():
+            out = run(block, run, run(block, run, inputs[0]))
+        out.float().square().sum().backward()
         return [out]
 
     assert_same(compute, Outer())

@@ -33,6 +33,21 @@ def test_it_knows_a_changed_checkout_from_a_clean_one(tmp_path: Path) -> None:
     assert describe_environment(tmp_path)["git"]["dirty"] is True
 
 
+def test_a_checkout_around_an_installed_package_is_not_taken_for_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "commit", "-q", "--allow-empty", "-m", "first")
+    installed = tmp_path / ".venv/environment.py"
+    installed.parent.mkdir()
+    installed.write_text("")
+    monkeypatch.setattr("vs_runtime.environment.__file__", str(installed))
+    assert describe_environment()["git"] is None
+    git(tmp_path, "add", "--force", ".venv")
+    git(tmp_path, "commit", "-q", "-m", "second")
+    assert describe_environment()["git"]["dirty"] is False
+
+
 def test_nothing_stops_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("broken")

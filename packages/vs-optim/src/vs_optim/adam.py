@@ -57,7 +57,7 @@ class AdamConfig:
                 raise ConfigError("betas", value, allowed)
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class AdamChoice:
     """Which implementation runs, and why, in words for a log."""
 
@@ -65,7 +65,7 @@ class AdamChoice:
     reason: str
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class ApexStatus:
     """Whether NVIDIA's apex can be imported here, and if not, why; `reason` is empty if it can."""
 
@@ -110,20 +110,22 @@ def choose_adam(impl: Literal["auto", "apex", "fused", "foreach"], device_type: 
         AdamError: apex was asked for by name and cannot be used.
     """
     if impl in ("fused", "foreach"):
-        return AdamChoice(impl, "asked for by name")
+        return AdamChoice(impl=impl, reason="asked for by name")
     if impl == "apex":
         if device_type != "cuda":
             raise AdamError("apex", f"it needs parameters on CUDA, and these are on {device_type!r}")
         if not apex.usable:
             raise AdamError("apex", f"{apex.reason}; {_ADVICE}")
-        return AdamChoice("apex", "asked for by name")
+        return AdamChoice(impl="apex", reason="asked for by name")
     if device_type == "cuda":
         if apex.usable:
-            return AdamChoice("apex", "NVIDIA apex is installed")
-        return AdamChoice("fused", f"PyTorch's fused Adam, since {apex.reason}")
+            return AdamChoice(impl="apex", reason="NVIDIA apex is installed")
+        return AdamChoice(impl="fused", reason=f"PyTorch's fused Adam, since {apex.reason}")
     if device_type == "cpu":
-        return AdamChoice("fused", "PyTorch's fused Adam is the fastest on the CPU")
-    return AdamChoice("foreach", f"neither apex nor PyTorch's fused Adam is tested on device {device_type!r}")
+        return AdamChoice(impl="fused", reason="PyTorch's fused Adam is the fastest on the CPU")
+    return AdamChoice(
+        impl="foreach", reason=f"neither apex nor PyTorch's fused Adam is tested on device {device_type!r}"
+    )
 
 
 def make_adam(impl: AdamImpl, params: Iterable[Tensor], config: AdamConfig) -> torch.optim.Optimizer:
@@ -189,5 +191,7 @@ def build_adam(params: Iterable[Tensor], config: AdamConfig) -> tuple[torch.opti
     except AdamError as error:
         if config.impl != "auto":
             raise
-        choice = AdamChoice("fused", f"PyTorch's fused Adam, since apex is installed but fails: {error.reason}")
+        choice = AdamChoice(
+            impl="fused", reason=f"PyTorch's fused Adam, since apex is installed but fails: {error.reason}"
+        )
         return make_adam("fused", tensors, config), choice

@@ -40,13 +40,14 @@ def describe_environment(repository: Path | None = None) -> dict[str, Any]:
     What cannot be found out is None. No environment variable, user name, host name or path is in it.
 
     Args:
-        repository: directory whose git revision to report; default: that of this package's own file.
+        repository: directory whose git revision to report; default: the checkout that this package's own source
+            is part of, and none if it was installed from a wheel (into a virtual environment inside some checkout).
     """
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: version for name in _PACKAGES if (version := _version(name)) is not None},
-        "git": _git(repository or Path(__file__).parent),
+        "git": _git(repository) if repository else _own_git(),
         "cpu": _try(_cpu_model),
         "cpus_usable": _try(lambda: len(os.sched_getaffinity(0))) or os.cpu_count(),
         "cpus": os.cpu_count(),
@@ -71,6 +72,12 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def _own_git() -> dict[str, Any] | None:
+    source = Path(__file__)
+    tracked = _run_git(source.parent, "ls-files", "--error-unmatch", source.name)
+    return None if tracked is None else _git(source.parent)
 
 
 def _git(directory: Path) -> dict[str, Any] | None:
