@@ -103,7 +103,7 @@ def cases_of(subject: Subject, repeats: int) -> list[Case]:
     verdicts = vs_ops.explain(subject.operator, described)
     chosen = vs_ops.choose(subject.operator, described).name
     return [
-        Case(name=name, run=_work(subject, name, repeats), note="chosen by auto" if name == chosen else "")
+        Case(name=name, run=_work(subject, name, repeats), note="auto" if name == chosen else "")
         for name in (verdict.implementation.name for verdict in verdicts if verdict.reason is None)
     ]
 
