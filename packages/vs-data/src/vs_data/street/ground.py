@@ -79,11 +79,11 @@ def shadow(
     x, z = centre
     reach = FRONT if pavement else ROAD_HALF
     left, right = ((s * reach - x) / half[0] for s in (-1.0, 1.0))
-    if pavement and motion.reach == 0 and x > 0:
+    if pavement and x > 0:
         left = (ROAD_HALF - x) / half[0]
-    elif pavement and motion.reach == 0:
+    elif pavement:
         right = (-ROAD_HALF - x) / half[0]
-    if motion.reach > 0:
+    if not pavement and motion.reach > 0:
         left, right = -1.0, 1.0
     left, right = max(left, -1.0), min(right, 1.0)
     outline: Outline = ((left, -1.0), (right, -1.0), (right, 1.0), (left, 1.0))

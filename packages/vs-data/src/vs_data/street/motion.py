@@ -20,7 +20,7 @@ _SKY = (-3, -2, -1)
 
 def homographies(world: World, now: Shot, before: Shot) -> F64:
     """(rows,3,3) from (u, v, 1) of a shot to (u, v, 1) times the ratio of depths in the one before, for each row."""
-    shadow = world.things.motion[:, 9:10] > 0
+    shadow = world.things.motion[:, -1:] > 0
     # what a moving shadow shows is ground that stands still: only the camera's motion counts
     pose = Pose(offset=np.where(shadow, now.pose.offset, before.pose.offset), stride=before.pose.stride)
     return matrices_of(world.surfaces, now.scene.rows, before.view, pose) @ now.inverse
@@ -72,6 +72,9 @@ def confidence_of(world: World, now: Shot, before: Shot, flow: F32, ratio: F32) 
     planes = column(before.scene, world.surfaces.plane, _SKY)[before.ids]
     good = np.take(planes, top * width + left, mode="clip") == column(now.scene, world.surfaces.plane, _SKY)[now.ids]
     good &= np.take(_calm(planes.reshape(height, width)).ravel(), top * (width - 1) + left, mode="clip")
+    # in a shadow that moves the ground's flow is exact, but its brightness changes
+    steady = world.things.motion[world.surfaces.thing, -1] == 0
+    inside &= column(now.scene, steady, (1, 1, 1))[now.ids]
     good &= inside
     doubtful = np.flatnonzero(inside & ~good)
     corner = (top * width + left)[doubtful]

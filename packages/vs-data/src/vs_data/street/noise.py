@@ -8,7 +8,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from vs_data.street.arrays import F32, F64
+from vs_data.street.arrays import F32, F64, Bytes
 
 GRAIN_WAVELENGTH = 8.0
 """Typical wavelength of `grain`, texels."""
@@ -39,14 +39,19 @@ def _filtered(seed: int, spectrum: Callable[[F64], F64]) -> F32:
 
 def sample(texture: F32, x: F32, y: F32) -> F32:
     """Bilinear look-up of a texture that tiles, at points (n,) given in texels."""
+    scale = np.float32(1 / _SIZE)
+    x, y = x * scale, y * scale
+    return look_up(texture, (x - np.floor(x)) * np.float32(_SIZE), (y - np.floor(y)) * np.float32(_SIZE))
+
+
+def look_up(table: F32 | Bytes, x: F32, y: F32) -> F32:
+    """Bilinear look-up of a table (rows, columns) at points (n,) inside of it: column x, row y. float32."""
     count = x.size
-    rows = -(-count // _ROW)
+    rows = -(-count // _ROW)  # OpenCV's pictures have at most 32767 columns
     where = np.zeros((2, rows * _ROW), np.float32)
-    for row, value in zip(where, (x, y), strict=True):
-        scaled = value * np.float32(1 / _SIZE)
-        row[:count] = (scaled - np.floor(scaled)) * np.float32(_SIZE)
-    maps = where.reshape(2, rows, _ROW)
-    taken = cv2.remap(texture, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    where[0, :count], where[1, :count] = x, y
+    columns, lines = where.reshape(2, rows, _ROW)
+    taken = cv2.remap(table, columns, lines, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     return np.asarray(taken, np.float32).reshape(-1)[:count]
 
 

@@ -12,7 +12,8 @@ from vs_data.street.camera import View
 from vs_data.street.ground import FRONT, ROAD_HALF
 from vs_data.street.light import Light
 from vs_data.street.noise import GRAIN_WAVELENGTH, billows, fade, grain, pulse, sample, smooth
-from vs_data.street.profile import look_up
+from vs_data.street.profile import along as along_street
+from vs_data.street.profile import sun_above
 from vs_data.street.surfaces import Material
 from vs_data.street.world import World
 
@@ -68,14 +69,16 @@ class Look:
     sunlit: F32
 
 
-def sunlight(world: World, x: F32, y: F32, z: F32, footprint: F32) -> F32:
-    """How much of the sun reaches points (n,) past the houses on the left, 0 to 1."""
+def sunlight(world: World, camera: float, x: F32, y: F32, z: F32, footprint: F32) -> F32:
+    """How much of the sun reaches points (n,) past the houses on the left, 0 to 1, for a camera at z = `camera`."""
     sun = world.light.sun
     away = np.clip(x + np.float32(FRONT), 0, None)
-    rise, along = np.float32(sun[1] / -sun[0]), np.float32(sun[2] / -sun[0])
-    height = look_up(world.profile, world.profile.heights, z + away * along, footprint)
-    softness = 0.35 + 0.05 * away + footprint
-    return smooth((y + away * rise - height) / softness + 0.5)
+    rise, drift = np.float32(sun[1] / -sun[0]), np.float32(sun[2] / -sun[0])
+    return sun_above(world.profile, y + away * rise, z + away * drift, footprint, camera)
+
+
+def _sun_on(look: Look, f: Fragment, footprint: F32) -> F32:
+    return sunlight(look.world, float(look.view.position[2]), f.x, f.y, f.z, footprint)
 
 
 def lit(light: Light, base: Sequence[F32], open_sky: F32 | float, sun: F32 | float) -> list[F32]:
@@ -89,7 +92,7 @@ def road(look: Look, f: Fragment) -> list[F32]:
     """Asphalt with worn tracks, patches, lane markings and zebra crossings."""
     world, profile = look.world, look.world.profile
     along = f.depth * f.footprint * np.float32(1 / look.view.position[1]) + f.footprint
-    shade = sunlight(world, f.x, f.y, f.z, 0.5 * along)
+    shade = _sun_on(look, f, along)
     texel = np.float32(GRAIN_WAVELENGTH)
     coarse = sample(grain(), f.x * (texel / 1.6), f.z * (texel / 6.0)) * fade(along, 6.0)
     fine = sample(grain(), f.x * (texel / 0.22), f.z * (texel / 0.5)) * fade(along, 0.5)
@@ -97,9 +100,9 @@ def road(look: Look, f: Fragment) -> list[F32]:
     tracks = smooth(1.2 - np.abs(lane - 0.75) * 2.4)
     gutter = smooth((np.abs(f.x) - (ROAD_HALF - 0.9)) * 1.2)
     tone = 0.68 + 0.045 * coarse + 0.05 * fine - 0.055 * tracks - 0.10 * gutter
-    open_road = 1 - look_up(profile, profile.junction, f.z, along)
+    open_road = 1 - along_street(profile, profile.junction, f.z, along)
     paint = _markings(f.x, f.z, f.footprint, along) * open_road
-    zebra = look_up(profile, profile.zebra, f.z, along)
+    zebra = along_street(profile, profile.zebra, f.z, along)
     paint = np.maximum(paint, zebra * _stripes(f.x, f.footprint))
     paint *= 0.88 + 0.3 * coarse
     base = [tone + (np.float32(white) - tone) * paint for white in (1.04, 1.02, 0.98)]
@@ -127,7 +130,7 @@ def pavement(look: Look, f: Fragment) -> list[F32]:
     """Slabs, with a band of kerb stone along the road."""
     world = look.world
     along = f.depth * f.footprint * np.float32(1 / look.view.position[1]) + f.footprint
-    shade = sunlight(world, f.x, f.y, f.z, 0.5 * along)
+    shade = _sun_on(look, f, along)
     texel = np.float32(GRAIN_WAVELENGTH)
     coarse = sample(grain(), f.x * (texel / 2.2), f.z * (texel / 5.0)) * fade(along, 5.0)
     joint = np.maximum(_joints(f.z, 1.1, along), _joints(f.x, 0.8, f.footprint) * fade(along, 4.0))
@@ -150,7 +153,7 @@ def grass(look: Look, f: Fragment) -> list[F32]:
     along = f.depth * f.footprint * np.float32(1 / look.view.position[1]) + f.footprint
     texel = np.float32(GRAIN_WAVELENGTH)
     coarse = sample(grain(), f.x * (texel / 2.0), f.z * (texel / 4.0)) * fade(along, 4.0)
-    shade = sunlight(look.world, f.x, f.y, f.z, 0.5 * along)
+    shade = _sun_on(look, f, along)
     base = [np.float32(c) + np.float32(d) * coarse for c, d in ((0.42, 0.08), (0.56, 0.08), (0.24, 0.03))]
     return lit(look.world.light, base, 1.0, 0.64 * shade)
 
@@ -189,7 +192,7 @@ def facade(look: Look, f: Fragment) -> list[F32]:
     dice = np.take(_DICE, (i * 37 + j * 101 + seed * 7).astype(np.intp) & 4095)
     dice = 0.5 + (dice - 0.5) * seen
     base = _wall(look, f, height, kind)
-    sun = look.facing[f.row] * np.where(f.x > 0, sunlight(look.world, f.x, f.y, f.z, across), 0.3)
+    sun = look.facing[f.row] * np.where(f.x > 0, _sun_on(look, f, across), 0.3)
     open_sky = 0.72 + 0.34 * smooth(f.t * np.float32(1 / 14.0))
     colours = lit(look.world.light, base, open_sky, sun)
     trim = lit(look.world.light, [np.full_like(f.t, c) for c in (0.96, 0.93, 0.88)], open_sky, sun)

@@ -35,7 +35,7 @@ def person(
     tall = float(random.uniform(1.55, 1.88))
     coat, legs = (table[random.integers(len(table))] for table in (COATS, TROUSERS))
     skin, hair = (table[random.integers(len(table))] for table in (SKINS, HAIRS))
-    across = motion.reach > 0
+    across = motion.along == 0
     stride = 0.26 if across else 0.10
     wide, hip, chest, head = 0.44 if not across else 0.34, 0.47 * tall, 0.40 * tall, 0.072 * tall
 

@@ -66,7 +66,9 @@ def _look(world: World, shot: Shot) -> Look:
     surfaces, rows = world.surfaces, shot.scene.rows
     thing = surfaces.thing[rows]
     anchor = (world.things.anchor + shot.pose.offset).astype(np.float32)
-    sunny = sunlight(world, anchor[:, 0], anchor[:, 1], anchor[:, 2], np.full(len(anchor), 0.5, np.float32))
+    # a coarse footprint: what drives out of the shade brightens over a few frames
+    x, y, z = anchor.T
+    sunny = sunlight(world, float(shot.view.position[2]), x, y, z, np.full(len(anchor), 6.0, np.float32))
 
     def padded(values: NDArray[np.floating]) -> F32:
         return np.concatenate([np.zeros((SKY_ROWS, *values.shape[1:])), values]).astype(np.float32)

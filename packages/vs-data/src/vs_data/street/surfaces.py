@@ -100,9 +100,10 @@ class Motion(NamedTuple):
         surge: Amplitude of its oscillation along z, metres.
         rate: Of that oscillation, radians per second.
         phase: Of that oscillation, radians.
-        reach: It crosses the street between -reach and reach, metres; 0: it does not.
-        pace: Metres per second across.
-        progress: Where on the way across and back it starts, metres.
+        reach: It goes to and fro between -reach and reach, metres; 0: it does not.
+        pace: Metres per second to and fro.
+        progress: Where on the way there and back it starts, metres.
+        along: 1 when it goes to and fro along the street, 0: across.
         stride: Steps, radians per second.
         shadow: 1 when only its outline moves and what is painted belongs to the ground.
     """
@@ -115,6 +116,7 @@ class Motion(NamedTuple):
     reach: float = 0.0
     pace: float = 0.0
     progress: float = 0.0
+    along: float = 0.0
     stride: float = 0.0
     shadow: float = 0.0
 
@@ -170,7 +172,7 @@ class Surfaces:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Things:
-    """All things of a world, one row each: layer (M,), anchor (M,3), extent (M,2), motion (M,10)."""
+    """All things of a world, one row each: layer (M,), anchor (M,3), extent (M,2), motion (M,11)."""
 
     layer: Rows
     anchor: F64

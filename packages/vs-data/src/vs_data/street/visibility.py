@@ -36,15 +36,13 @@ class Pose:
 
 def pose_at(world: World, seconds: float) -> Pose:
     """The pose of all things."""
-    speed, convoy, surge, rate, phase, reach, pace, progress, stride, _ = world.things.motion.T
+    speed, convoy, surge, rate, phase, reach, pace, progress, lengthwise, stride, _ = world.things.motion.T
     drive = position_at(world.path, seconds)[2] - position_at(world.path, 0.0)[2]
     along = speed * seconds + convoy * drive + surge * np.sin(rate * seconds + phase)
-    across = np.zeros_like(along)
-    walks = reach > 0
-    span = reach[walks]
-    turn = np.mod(progress[walks] + pace[walks] * seconds, 4 * span)
-    across[walks] = np.where(turn < 2 * span, turn - span, 3 * span - turn)
-    offset = np.stack([across, np.zeros_like(along), along], axis=1)
+    turn = np.mod(progress + pace * seconds, np.maximum(4 * reach, 1.0))
+    walked = np.where(turn < 2 * reach, turn - reach, 3 * reach - turn)
+    walked = np.where(reach > 0, walked, 0.0)
+    offset = np.stack([walked * (1 - lengthwise), np.zeros_like(along), along + walked * lengthwise], axis=1)
     return Pose(offset=offset, stride=np.where(stride > 0, np.sin(stride * seconds + phase), 0.0))
 
 

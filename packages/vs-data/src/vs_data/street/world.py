@@ -89,7 +89,7 @@ def build_world(config: StreetConfig, number: int) -> World:
     crossings = tuple((a[1], b[0]) for a, b in pairwise(blocks))
     things += _parked(random, blocks, far, config)
     things += _traffic(random, seconds, far, config)
-    things += _walkers(random, path, seconds, crossings, far, config)
+    things += _walkers(random, path, seconds, blocks, config)
     surfaces, arrays = gather(things)
     light = light_of(random)
     return World(
@@ -225,17 +225,25 @@ def _traffic(random: np.random.Generator, seconds: float, far: float, config: St
 
 
 def _walkers(
-    random: np.random.Generator, path: CameraPath, seconds: float, crossings: tuple[tuple[float, float], ...],
-    far: float, config: StreetConfig,
+    random: np.random.Generator, path: CameraPath, seconds: float, blocks: list[tuple[float, float]],
+    config: StreetConfig,
 ) -> list[Thing]:  # fmt: skip
     things: list[Thing] = []
-    for _ in range(round(config.people * far / 9.0)):
-        side, z = float(random.choice([-1.0, 1.0])), float(random.uniform(_PASSED, far))
-        x = side * float(random.uniform(ROAD_HALF + 1.2, FRONT - 0.6))
-        pace = float(random.uniform(0.8, 1.6)) * float(random.choice([-1.0, 1.0]))
-        motion = Motion(speed=pace, stride=5.0 + abs(pace) * 2, phase=float(random.uniform(0, 6.28)))
-        things += _a_person(random, x, z, motion, len(things) // 2)
-    for start, _ in crossings:
+    for start, stop in blocks:
+        for _ in range(round(config.people * (stop - start) / 7.0)):
+            side, reach = float(random.choice([-1.0, 1.0])), (stop - start) / 2 - 1.0
+            x = side * float(random.uniform(ROAD_HALF + 1.2, FRONT - 0.6))
+            pace = float(random.uniform(0.8, 1.6))
+            motion = Motion(
+                reach=reach,
+                pace=pace,
+                progress=float(random.uniform(0, 4 * reach)),
+                along=1.0,
+                stride=5.0 + pace * 2,
+                phase=float(random.uniform(0, 6.28)),
+            )
+            things += _a_person(random, x, (start + stop) / 2, motion, len(things) // 2)
+    for start in (stop for _, stop in blocks[:-1]):
         for _ in range(round(2 * config.people)):
             pace = float(random.uniform(1.0, 1.5))
             motion = Motion(
@@ -252,7 +260,7 @@ def _walkers(
 
 
 def _a_person(random: np.random.Generator, x: float, z: float, motion: Motion, index: int) -> list[Thing]:
-    across = motion.reach > 0
+    across = motion.along == 0
     instance = Label.PERSON * 1000 + 1 + index % 999
     return [
         shadow((x + 0.1, z), (0.42, 0.30), 0.7, pavement=not across, motion=motion),
