@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -20,6 +19,7 @@ from vs_data.errors import DataError
 from vs_data.fields import choice, folder_name, real
 from vs_data.geometry import inside
 from vs_data.pictures import read_bytes
+from vs_data.threads import one_opencv_thread
 
 FLOW_EXTENSIONS = (".npz",)
 
@@ -89,20 +89,9 @@ def dis_flow(frames: Sequence[NDArray[np.uint8]], config: DisFlowConfig) -> list
     dis = cv2.DISOpticalFlow.create(_PRESETS[config.preset])
     start: Any = None  # no initial flow; OpenCV's annotations forget that it may be left out
     flows = [np.zeros((*frames[0].shape[:2], 2), np.float32)]
-    with _one_thread():
+    with one_opencv_thread():  # DIS cuts its work into a stripe per thread: a fixed number makes its result repeatable
         flows.extend(dis.calc(now, before, start) for before, now in pairwise(greys))
     return flows
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """DIS cuts its work into one stripe per thread; a fixed number makes its result independent of the machine."""
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(threads)
 
 
 def photometric_confidence(

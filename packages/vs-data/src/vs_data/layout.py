@@ -85,8 +85,8 @@ def scan_layout(root: Path, images: Folder, others: Sequence[Folder], min_frames
         DataError: the root is missing, is no folder, or has no folder of images.
     """
     for folder in (root, root / images.name):
-        if not folder.is_dir():
-            what = "is not a folder" if folder.exists() else "the folder does not exist"
+        what = _no_folder(folder)
+        if what is not None:
             raise DataError(
                 what, file=str(folder), fix=f"expected {images.name}/SEQUENCE/FRAME.png and so on in the root"
             )
@@ -106,6 +106,15 @@ def scan_layout(root: Path, images: Folder, others: Sequence[Folder], min_frames
     if not listing[images.name]:
         findings.append(_error(root / images.name, "has no sequences", f"put frames into {images.name}/SEQUENCE/"))
     return Layout(root=str(root), sequences=tuple(sequences), findings=tuple(findings))
+
+
+def _no_folder(path: Path) -> str | None:
+    try:
+        if path.is_dir():
+            return None
+        return "is not a folder" if path.exists() else "the folder does not exist"
+    except OSError as error:
+        return f"cannot be opened: {error.strerror}"
 
 
 def _files(

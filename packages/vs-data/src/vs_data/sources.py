@@ -6,14 +6,17 @@ from typing import Literal, TypeAlias
 
 from vs_data.clips import ClipSource
 from vs_data.folder import FolderConfig, open_folder
+from vs_data.street import StreetConfig, open_street
 
-SourceConfig: TypeAlias = FolderConfig
+SourceConfig: TypeAlias = StreetConfig | FolderConfig
 
 
 def open_source(config: SourceConfig, split: Literal["train", "val"]) -> ClipSource:
-    """Open a source of clips for training (random augmentation) or validation (nothing random).
+    """Open a source of clips for training (random augmentation) or validation (nothing random, held-out sequences).
 
     Raises:
-        DataError: the data is not there or its names do not agree.
+        DataError: the data is not there, or the names of its files do not agree.
     """
+    if isinstance(config, StreetConfig):
+        return open_street(config, split)
     return open_folder(config, split)

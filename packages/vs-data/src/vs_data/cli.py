@@ -1,0 +1,156 @@
+"""The command `vs-data`: look at data before training on it, or write some."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from vs_data.check import check_folder, default_config
+from vs_data.errors import VsDataError
+from vs_data.flow import FlowFilesConfig, NoFlowConfig
+from vs_data.folder import FolderConfig
+from vs_data.labels import SegMapsConfig
+from vs_data.render import write_folder
+from vs_data.report import print_report
+from vs_data.street import StreetConfig, open_street
+
+FINE, WRONG = 0, 2
+
+app = App(
+    name="vs-data",
+    help="Look at data folders before training on them, or write one.",
+    version_flags=[],
+    result_action="return_value",
+)
+
+
+@app.command
+def check(
+    root: Path,
+    *,
+    classes: int = 35,
+    ignore_id: int | None = 255,
+    labels: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = ("seg_maps",),
+    flow: Literal["auto", "none", "files"] = "auto",
+    min_frames: int = 2,
+    every: int = 1,
+    threads: int | None = None,
+    limit: int = 50,
+    strict: bool = False,
+) -> int:
+    """List everything that is wrong with a data folder, and what is in it.
+
+    The folder holds images/SEQUENCE/FRAME.png (or .jpg, .jpeg, .webp), seg_maps/SEQUENCE/FRAME.png with 8-bit class
+    ids, and optionally flow/SEQUENCE/FRAME.npz. Names must agree, and so must the sizes within a sequence. Exit status
+    0: it can be trained on; 2: it cannot.
+
+    Parameters
+    ----------
+    root
+        The data folder.
+    classes
+        Number of class ids; allowed in the maps are 0 to CLASSES - 1 and the id of ignored pixels.
+    ignore_id
+        Id of pixels without a class; a negative number means that there are none.
+    labels
+        Folders of class id maps.
+    flow
+        Whether to check flow files; auto: if there is a folder flow.
+    min_frames
+        Sequences with fewer frames are an error.
+    every
+        Open only every n-th frame of each sequence; names are always compared in full.
+    threads
+        Files decoded at once; by default one per core, at most 8.
+    limit
+        Findings to show; 0 shows all.
+    strict
+        Exit with 2 for warnings too.
+    """
+    ignored = None if ignore_id is None or ignore_id < 0 else ignore_id
+    teacher = {"auto": default_config(root).flow, "none": NoFlowConfig(), "files": FlowFilesConfig()}[flow]
+    with _typed_by_the_user():
+        kinds = tuple(SegMapsConfig(folder=name, num_classes=classes, ignore_id=ignored) for name in labels)
+        config = FolderConfig(root=str(root), labels=kinds, flow=teacher, min_frames=min_frames)
+    with _progress("checking") as progress:
+        report = check_folder(config, every=every, threads=threads, progress=progress)
+    print_report(report, Console(), limit=limit)
+    return WRONG if report.errors or (strict and report.findings) else FINE
+
+
+@app.command
+def render(
+    root: Path,
+    *,
+    sequences: int = 4,
+    frames: int = 30,
+    height: int = 128,
+    width: int = 256,
+    split: Literal["train", "val"] = "train",
+) -> int:
+    """Write clips of the procedural street as a data folder: images, seg_maps and exact flow.
+
+    Parameters
+    ----------
+    root
+        The folder to write; it must be empty or not exist yet.
+    sequences
+        Number of sequences.
+    frames
+        Frames of each.
+    height
+        Pixels.
+    width
+        Pixels.
+    split
+        Which streets: those that training sees, or the held-out ones.
+    """
+    with _typed_by_the_user():
+        config = StreetConfig(
+            height=height, width=width, sequence_length=frames, train_sequences=sequences, val_sequences=sequences
+        )
+    source = open_street(config, split)
+    with _progress("writing") as progress:
+        written = write_folder(source, root, sequences=sequences, progress=progress)
+    Console().print(Text(f"{written} frames in {root}; look at them with: vs-data check {root}"), soft_wrap=True)
+    return FINE
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status is 0 for fine, 2 for findings and for wrong input (one line on stderr)."""
+    try:
+        result = app(arguments, exit_on_error=False, print_error=False)
+    except (CycloptsError, VsDataError) as error:
+        print(f"vs-data: {' '.join(str(error).split())}", file=sys.stderr)
+        return WRONG
+    except KeyboardInterrupt:
+        print("vs-data: interrupted", file=sys.stderr)
+        return 130
+    return result if isinstance(result, int) else FINE
+
+
+@contextmanager
+def _typed_by_the_user() -> Iterator[None]:
+    """A configuration that refuses an option's value is the user's mistake, not a bug: one line."""
+    try:
+        yield
+    except ValueError as error:
+        raise VsDataError(str(error)) from error
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal; silence in a pipe or a log."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,72 @@
+"""A check's result for people: what is there, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from vs_data.check import CheckReport
+from vs_data.layout import Finding
+
+_BAR = 30  # characters of the longest bar
+
+
+def print_report(report: CheckReport, console: Console, *, limit: int = 50) -> None:
+    """Print a summary and at most `limit` findings (0: all of them)."""
+    console.print(_summary(report))
+    for kind, pixels in report.class_pixels.items():
+        if sum(pixels):
+            console.print(_histogram(kind, pixels, report.ignored_pixels[kind]))
+    shown = report.findings[:limit] if limit else report.findings
+    for finding in shown:
+        console.print(_line(finding), soft_wrap=True)
+    if len(shown) < len(report.findings):
+        console.print(f"... and {len(report.findings) - len(shown)} more (--limit 0 shows all)")
+    console.print(_verdict(report), soft_wrap=True)
+
+
+def _summary(report: CheckReport) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    lengths = [sequence.frames for sequence in report.sequences]
+    span = f", {min(lengths)} to {max(lengths)} per sequence" if lengths else ""
+    table.add_row("folder", Text(report.root))
+    table.add_row("sequences", str(len(lengths)))
+    table.add_row("frames", f"{report.frames}{span}")
+    table.add_row("sizes", ", ".join(_sizes(report)) or "none readable")
+    table.add_row("files opened", str(report.opened))
+    return table
+
+
+def _sizes(report: CheckReport) -> Iterator[str]:
+    for (height, width), count in sorted(report.sizes.items(), key=lambda item: -item[1]):
+        yield f"{width}x{height} ({count} images)"
+
+
+def _histogram(kind: str, pixels: tuple[int, ...], ignored: int) -> Table:
+    total = sum(pixels) + ignored
+    table = Table(title=f"{kind}: pixels per class id", title_justify="left", box=None, pad_edge=False)
+    table.add_column("id", justify="right")
+    table.add_column("share", justify="right")
+    table.add_column("")
+    for name, count in [*((str(index), count) for index, count in enumerate(pixels)), ("ignored", ignored)]:
+        if count:
+            table.add_row(name, f"{100 * count / total:.2f} %", "█" * round(_BAR * count / max(pixels)))
+    return table
+
+
+def _line(finding: Finding) -> Text:
+    style = "bold red" if finding.severity == "error" else "yellow"
+    cure = f"; {finding.fix}" if finding.fix else ""
+    return Text.assemble((finding.severity, style), f" {finding.file}: {finding.what}{cure}")
+
+
+def _verdict(report: CheckReport) -> Text:
+    errors = len(report.errors)
+    warnings = len(report.findings) - errors
+    text = f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"
+    return Text(text, style="bold red" if errors else "bold yellow" if warnings else "bold green")

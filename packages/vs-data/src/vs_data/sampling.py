@@ -1,0 +1,123 @@
+"""Which clips make up which batch: pure functions of the seed and the batch's number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from vs_data.clips import Clip, ClipRequest, ClipSource, SequenceInfo, cut
+from vs_data.errors import VsDataError
+
+_ORDER, _ITEM = 1, 2  # separate streams of random numbers
+
+
+def eligible(sequences: Sequence[SequenceInfo], length: int) -> tuple[int, ...]:
+    """Indices of the sequences that hold a clip of this length.
+
+    Raises:
+        VsDataError: there is none; it names the longest.
+    """
+    if length < 1:
+        raise VsDataError(f"clips of length {length} asked for, allowed: at least 1")
+    found = tuple(index for index, sequence in enumerate(sequences) if sequence.frames >= length)
+    if found:
+        return found
+    if not sequences:
+        raise VsDataError("the source has no sequences")
+    longest = max(sequences, key=lambda sequence: sequence.frames)
+    raise VsDataError(
+        f"clips of {length} frames asked for, but the longest sequence, '{longest.name}', has {longest.frames}; "
+        "add longer sequences or lower the clip length"
+    )
+
+
+def check_lengths(source: ClipSource, max_length: int) -> int:
+    """How many sequences hold a clip of `max_length` frames; ask before training, with the longest that it will need.
+
+    Raises:
+        VsDataError: there is none.
+    """
+    return len(eligible(source.sequences, max_length))
+
+
+def batches_per_epoch(source: ClipSource, *, batch_size: int, length: int) -> int:
+    """Batches until every sequence that is long enough has been seen once, rounded up."""
+    return -(-len(eligible(source.sequences, length)) // batch_size)
+
+
+def plan_batch(
+    sequences: Sequence[SequenceInfo],
+    *,
+    seed: int,
+    batch: int,
+    batch_size: int,
+    length: int,
+    shard: tuple[int, int] = (0, 1),
+) -> tuple[ClipRequest, ...]:
+    """The requests of one batch.
+
+    Clips are numbered through: batch b of size B holds clips b*B to b*B + B - 1 (with `shard = (rank, ranks)`, those of
+    batch b*ranks + rank). An epoch is every sequence that has at least `length` frames once, in an order drawn anew for
+    each epoch; the clip starts anywhere in its sequence where it fits. Shorter sequences are left out. When `length`
+    changes and with it the sequences that are long enough, the epoch under way changes too: what has been seen in it
+    is not remembered.
+
+    Args:
+        sequences: Those of the source.
+        seed: Of the whole run, at least 0.
+        batch: Number of the batch, from 0.
+        batch_size: Clips per batch.
+        length: Frames per clip.
+        shard: Which of how many processes asks; together they see each clip once.
+
+    Raises:
+        VsDataError: no sequence is long enough.
+    """
+    rank, ranks = shard
+    candidates = eligible(sequences, length)
+    first = (batch * ranks + rank) * batch_size
+    return tuple(_plan_clip(sequences, candidates, seed, item, length) for item in range(first, first + batch_size))
+
+
+def _plan_clip(
+    sequences: Sequence[SequenceInfo], candidates: tuple[int, ...], seed: int, item: int, length: int
+) -> ClipRequest:
+    epoch, position = divmod(item, len(candidates))
+    order = np.random.default_rng((seed, _ORDER, epoch)).permutation(len(candidates))
+    sequence = candidates[int(order[position])]
+    rng = np.random.default_rng((seed, _ITEM, item))
+    start = int(rng.integers(sequences[sequence].frames - length + 1))
+    return ClipRequest(sequence=sequence, start=start, length=length, seed=int(rng.integers(2**63)))
+
+
+def read_sequence(source: ClipSource, sequence: int, *, max_frames: int | None = None) -> Clip:
+    """A whole sequence (or its first `max_frames` frames) as one clip; open the source with split "val" for it."""
+    frames = _frames(source, sequence, max_frames)
+    return source.read(ClipRequest(sequence=sequence, start=0, length=frames))
+
+
+def iterate_sequence(
+    source: ClipSource, sequence: int, *, chunk: int = 16, max_frames: int | None = None
+) -> Iterator[Clip]:
+    """A whole sequence in order, as clips of at most `chunk` frames, for sequences too long for the memory.
+
+    Flow goes on across the pieces: except at the very first frame it is never zeroed.
+    """
+    if chunk < 1:
+        raise VsDataError(f"chunk is {chunk}, allowed: at least 1")
+    frames = _frames(source, sequence, max_frames)
+    for start in range(0, frames, chunk):
+        before = min(start, 1)  # read one frame more in front, for the flow of the first
+        length = min(chunk, frames - start)
+        clip = source.read(ClipRequest(sequence=sequence, start=start - before, length=length + before))
+        yield cut(clip, before, before + length)
+
+
+def _frames(source: ClipSource, sequence: int, max_frames: int | None) -> int:
+    if not 0 <= sequence < len(source.sequences):
+        raise VsDataError(f"sequence {sequence} asked for, there are {len(source.sequences)} (counted from 0)")
+    if max_frames is not None and max_frames < 1:
+        raise VsDataError(f"max_frames is {max_frames}, allowed: at least 1, or none")
+    frames = source.sequences[sequence].frames
+    return frames if max_frames is None else min(frames, max_frames)
