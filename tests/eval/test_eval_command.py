@@ -1,0 +1,201 @@
+"""The command line on runs that were never trained: a checkpoint with fresh weights is enough to be evaluated."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import attrs
+import av
+import pytest
+import torch
+from vs_data import StreetConfig
+from vs_eval.app import main
+from vs_eval.runs import find_run
+from vs_nets import (
+    DiscriminatorConfig,
+    EmbedderConfig,
+    FlowConfig,
+    GeneratorConfig,
+    LinearCombination,
+    NoPerceptual,
+    ObjectiveConfig,
+    PatchConfig,
+    build_average,
+)
+from vs_runtime import save_checkpoint
+from vs_train.config import CurriculumConfig, TrainConfig
+from vs_train.config_io import render_config
+from vs_train.run_directory import RunDirectory, create_run
+
+CONFIG = TrainConfig(
+    data=StreetConfig(height=32, width=64, sequence_length=4, train_sequences=2, val_sequences=2),
+    generator=GeneratorConfig(
+        levels=3,
+        image_downsamples=2,
+        filters=4,
+        max_filters=8,
+        embedder=EmbedderConfig(filters=4, max_filters=8, downsamples=3),
+        flow=FlowConfig(filters=4, max_filters=8, downsamples=3, residual_blocks=1),
+        combination=LinearCombination(),
+    ),
+    discriminator=DiscriminatorConfig(image=PatchConfig(filters=4, layers=2, scales=1)),
+    objective=ObjectiveConfig(perceptual=NoPerceptual()),
+    curriculum=CurriculumConfig(initial_length=2, max_length=4),
+)
+
+
+def make_run(path: Path, *steps: int, config: TrainConfig = CONFIG) -> RunDirectory:
+    run = RunDirectory(path)
+    create_run(run, config=render_config(config), environment={})
+    for step in steps:
+        torch.manual_seed(step)
+        average = build_average(config.generator, label_channels=35)
+        save_checkpoint(run.checkpoints, step=step, state={"average": average.state_dict(), "step": step}, keep=9)
+    return run
+
+
+def damage(run: RunDirectory, step: int) -> None:
+    file = run.checkpoints / f"step-{step:08d}" / "tensors.safetensors"
+    file.write_bytes(file.read_bytes()[:-7])
+
+
+def everything_below(path: Path) -> list[str]:
+    return sorted(str(entry.relative_to(path)) for entry in path.rglob("*"))
+
+
+@pytest.fixture
+def run_main(tmp_path, monkeypatch, capsys):
+    """Call the command in an empty directory: (exit status, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    handler = signal.getsignal(signal.SIGTERM)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as caught:
+            main(["vid2vid", *arguments])
+        out, err = capsys.readouterr()
+        return caught.value.code, out, err
+
+    yield call
+    signal.signal(signal.SIGTERM, handler)
+
+
+def test_a_run_is_evaluated_as_a_whole(run_main, tmp_path):
+    run = make_run(tmp_path / "runs" / "one", 3)
+    status, out, err = run_main("--device", "cpu")
+    assert (status, err) == (0, "")
+    report = run.path / "eval" / "step-00000003"
+    assert f"report: {Path('runs/one/eval/step-00000003/report.html')}" in out
+    read = json.loads((report / "report.json").read_text())
+    assert read["checkpoint"]["step"] == 3
+    assert [clip["frames"] for clip in read["clips"]] == [4, 4]
+    assert {"psnr/generated", "psnr/class_mean", "psnr/previous", "ssim/generated", "warping/real"} <= set(
+        read["scores"]
+    )
+    assert {"epe/generated", "epe/zero", "l1/warped_generated", "l1/repeated_real"} <= set(read["scores"])
+    assert read["environment"]["packages"]["torch"] == torch.__version__
+    for item in read["files"]:
+        assert (report / item["strip"]).is_file()
+        with av.open(str(report / item["video"])) as container:
+            assert len(list(container.decode(video=0))) == 4
+    assert [entry.name for entry in report.parent.iterdir()] == ["step-00000003"]
+
+
+def test_the_same_checkpoint_gives_the_same_report(run_main, tmp_path):
+    run = make_run(tmp_path / "run", 1)
+    for name in ("a", "b"):
+        assert run_main(str(run.path), "--out", name, "--clips", "1", "--frames", "3")[0] == 0
+    assert everything_below(tmp_path / "a") == everything_below(tmp_path / "b")
+    for name in everything_below(tmp_path / "a"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_said(run_main, tmp_path):
+    run = make_run(tmp_path / "run", 1, 2)
+    damage(run, 2)
+    status, _, err = run_main("run", "--clips", "1", "--frames", "2")
+    assert status == 0
+    assert len(err.splitlines()) == 1
+    assert "step-00000002 is damaged" in err
+    assert "step 1 is used instead" in err
+    report = run.path / "eval" / "step-00000001"
+    assert "step-00000002" in json.loads((report / "report.json").read_text())["notices"][0]
+    assert "step-00000002 is damaged" in (report / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "there is no such directory"),
+        (["foreign"], "not a run"),
+        (["fresh"], "no checkpoint that can be read: nothing has been saved yet"),
+        (["broken"], "no checkpoint that can be read: step-00000005: tensors.safetensors has"),
+        (["broken", "--checkpoint", "5"], "is damaged"),
+        (["good", "--checkpoint", "4"], "has no checkpoint of step 4; it has: 3, 1"),
+        (["good", "--clips", "0"], "--clips: must be at least 1, got 0"),
+        (["good", "--frames", "-1"], "--frames: must be at least 1, got -1"),
+        (["good", "--frames", "many"], "--frames"),
+        (["good", "--device", "toaster"], "--device: 'toaster' is no device"),
+        (["good", "--device", "cuda:99"], "--device: 'cuda:99' is not here"),
+        (["good", "--device", "mps"], "--device: 'mps' is not supported"),
+        (["good", "--out", "foreign"], "holds other files than a report"),
+        (["good", "--out", "foreign/thing.txt"], "is a file"),
+        (["good", "--colour", "red"], "--colour"),
+        (["edited"], "does not fit the run's config.toml"),
+        (["typo"], "$.generator.filtres"),
+        ([], "runs: there is no run here yet"),
+    ],
+)
+def test_wrong_input_is_one_line_and_status_2_and_leaves_nothing(run_main, tmp_path, arguments, message):
+    make_run(tmp_path / "good", 1, 3)
+    make_run(tmp_path / "fresh")
+    damage(make_run(tmp_path / "broken", 5), 5)
+    edited = make_run(tmp_path / "edited", 1)
+    wider = attrs.evolve(CONFIG, generator=attrs.evolve(CONFIG.generator, filters=8))
+    edited.config.write_text(render_config(wider))
+    typo = make_run(tmp_path / "typo", 1)
+    typo.config.write_text(typo.config.read_text().replace("filters", "filtres", 1))
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "thing.txt").write_text("mine")
+    before = everything_below(tmp_path)
+    status, out, err = run_main(*arguments)
+    assert (status, out) == (2, "")
+    assert len(err.splitlines()) == 1, err
+    assert err.startswith("error: ")
+    assert message in err
+    assert everything_below(tmp_path) == before
+
+
+def test_the_latest_run_is_the_one_that_wrote_a_checkpoint_last(tmp_path):
+    old, new = make_run(tmp_path / "z-old", 7), make_run(tmp_path / "a-new", 2)
+    make_run(tmp_path / "b-without")
+    (tmp_path / "foreign").mkdir()
+    for run, time in ((old, 1_000), (new, 2_000)):
+        for path in run.checkpoints.iterdir():
+            os.utime(path, (time, time))
+    assert find_run(None, root=tmp_path).path.name == "a-new"
+    for path in old.checkpoints.iterdir():
+        os.utime(path, (3_000, 3_000))
+    assert find_run(None, root=tmp_path).path.name == "z-old"
+
+
+def test_sigterm_leaves_nothing(tmp_path):
+    long = attrs.evolve(CONFIG, data=attrs.evolve(CONFIG.data, sequence_length=400))
+    run = make_run(tmp_path / "run", 1, config=long)
+    command = [sys.executable, "-m", "vs_eval", "vid2vid", str(run.path), "--device", "cpu"]
+    before = everything_below(tmp_path)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        while "clip 1 of" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 143
+    assert everything_below(tmp_path) == before
+
+
+def test_help_names_the_options():
+    command = [sys.executable, "-m", "vs_eval", "vid2vid", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    for option in ("RUN", "--out", "--checkpoint", "--device", "--clips", "--frames"):
+        assert option in done.stdout
