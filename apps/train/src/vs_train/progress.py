@@ -76,7 +76,10 @@ def terminal_progress(stream: TextIO, *, notice: Callable[[], str] = _no_notice)
     columns = (TextColumn("step"), MofNCompleteColumn(), BarColumn(bar_width=None), TaskProgressColumn())
     bar = Bar(*columns, console=console, expand=True)
     terminal = _Terminal(console, bar, notice)
-    with Live(get_renderable=terminal.render, console=console, refresh_per_second=4):
+    # What others print is not redirected through the display: a loader's worker, forked while the display's thread holds
+    # its lock, would wait for that lock for ever as soon as it printed anything.
+    redirect = {"redirect_stdout": False, "redirect_stderr": False}
+    with Live(get_renderable=terminal.render, console=console, refresh_per_second=4, **redirect):
         yield terminal
 
 
