@@ -181,6 +181,19 @@ def test_the_latest_run_is_the_one_that_wrote_a_checkpoint_last(tmp_path):
     assert find_run(None, root=tmp_path).path.name == "z-old"
 
 
+def test_a_trained_run_is_evaluated(run_main, tmp_path):
+    (tmp_path / "small.toml").write_text(render_config(CONFIG))
+    train = ["vid2vid", "--config", "small.toml", "run.steps=2", "loader.workers=0", "device=cpu"]
+    done = subprocess.run([sys.executable, "-m", "vs_train", *train], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    status, out, err = run_main("--frames", "3", "--out", "report")
+    assert (status, err) == (0, "")
+    assert "step 2" in out
+    read = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert read["checkpoint"]["step"] == 2
+    assert read["scores"]["psnr/generated"]["weight"] == 4
+
+
 def test_sigterm_leaves_nothing(tmp_path):
     long = attrs.evolve(CONFIG, data=attrs.evolve(CONFIG.data, sequence_length=400))
     run = make_run(tmp_path / "run", 1, config=long)

@@ -36,7 +36,12 @@ CITY = LabelSpec((ClassMap(name="seg_maps", classes=35),))
 
 def test_rows_have_placeholders_until_the_generator_warps():
     early, late = strip_row(CITY, view(0)), strip_row(CITY, view(4, warps=True))
-    assert [panel.title for panel in early][3:6] == ["warped (none yet)", "mask (none yet)", "flow (none yet)"]
+    assert [panel.title for panel in early][3:] == [
+        "warped (none yet)",
+        "mask (none yet)",
+        "flow (none yet)",
+        "teacher's flow (none yet)",
+    ]
     assert [panel.title for panel in late] == [
         "label, frame 4",
         "real",

@@ -7,7 +7,8 @@ import torch
 from attrs import frozen
 from rich.console import Console
 from vs_data import VsDataError, open_source
-from vs_nets import VsNetsError
+from vs_metrics import ClassColours
+from vs_nets import LabelSpec, VsNetsError
 from vs_runtime import LoadedCheckpoint, describe_environment
 from vs_train.config import TrainConfig, label_spec
 from vs_train.config_io import ConfigError  # type: ignore[attr-defined]
@@ -54,8 +55,7 @@ def evaluate(request: Request, console: Console) -> Path:
     for notice in facts.notices:
         print(f"warning: {notice}", file=sys.stderr)
     say(console, f"{run.path}, step {checkpoint.step}, on {device}")
-    kind = class_kind(labels)
-    colours = None if kind is None else training_colours(open_source(config.data, "train"), kind)
+    colours = _class_colours(config, labels, console)
     spec = EvaluationSpec(labels=labels, past=config.generator.frames - 1, colours=colours, device=device)
     plans = plan_clips(source, clips=request.clips, frames=request.frames)
     with report_directory(out) as draft:
@@ -65,6 +65,14 @@ def evaluate(request: Request, console: Console) -> Path:
     show_report(report, console)
     say(console, f"report: {out / 'report.html'}")
     return out
+
+
+def _class_colours(config: TrainConfig, labels: LabelSpec, console: Console) -> ClassColours | None:
+    kind = class_kind(labels)
+    if kind is None:
+        return None
+    say(console, f"baseline: mean colour of each of {kind.classes} classes in training frames")
+    return training_colours(open_source(config.data, "train"), kind)
 
 
 def _facts(run: RunDirectory, checkpoint: LoadedCheckpoint, config: TrainConfig, device: torch.device) -> Facts:

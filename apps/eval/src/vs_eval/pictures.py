@@ -46,7 +46,7 @@ def video_picture(spec: LabelSpec, view: FrameView) -> Image:
 def strip_row(spec: LabelSpec, view: FrameView) -> list[Panel]:
     """One frame's row of the strip: label, real, generated, warped, mask, flow, and the teacher's flow if there is one.
 
-    Flow and teacher flow of a row share one scale. Where the generator has no flow yet, black panels stand.
+    Flow and teacher flow of a row share one scale. Where there is no flow yet, black panels stand.
     """
     made = view.synthesis
     height, width = view.real.shape[-2:]
@@ -66,7 +66,9 @@ def strip_row(spec: LabelSpec, view: FrameView) -> list[Panel]:
             image=nothing if made.flow is None else flow_to_rgb(made.flow[0], scale),
         ),
     ]
-    if view.flow is not None:
+    if view.flow is not None and view.index == 0:
+        panels.append(Panel(title="teacher's flow (none yet)", image=nothing))
+    elif view.flow is not None:
         panels.append(Panel(title="teacher's flow", image=flow_to_rgb(view.flow[0], scale)))
     return panels
 

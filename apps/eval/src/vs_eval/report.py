@@ -128,11 +128,6 @@ CLAIMS: tuple[tuple[str, str, str], ...] = (
         "l1/repeated_generated",
     ),
     ("warped real frame closer to the real one than the repeated one", "l1/warped_real", "l1/repeated_real"),
-    (
-        "warped generated frame closer to the real one than the repeated real one",
-        "l1/warped_generated",
-        "l1/repeated_real",
-    ),
 )
 
 
