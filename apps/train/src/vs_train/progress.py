@@ -76,10 +76,14 @@ def terminal_progress(stream: TextIO, *, notice: Callable[[], str] = _no_notice)
     columns = (TextColumn("step"), MofNCompleteColumn(), BarColumn(bar_width=None), TaskProgressColumn())
     bar = Bar(*columns, console=console, expand=True)
     terminal = _Terminal(console, bar, notice)
-    # What others print is not redirected through the display: a loader's worker, forked while the display's thread holds
-    # its lock, would wait for that lock for ever as soon as it printed anything.
-    redirect = {"redirect_stdout": False, "redirect_stderr": False}
-    with Live(get_renderable=terminal.render, console=console, refresh_per_second=4, **redirect):
+    live = Live(
+        get_renderable=terminal.render,
+        console=console,
+        refresh_per_second=4,
+        redirect_stdout=False,  # through the display's lock: a loader's worker that was forked while it was held would
+        redirect_stderr=False,  # wait for it for ever as soon as it printed anything
+    )
+    with live:
         yield terminal
 
 
