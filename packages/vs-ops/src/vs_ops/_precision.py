@@ -1,4 +1,4 @@
-"""The float32 islands: which dtype an operator computes in, and how autocast is kept out of it."""
+"""The float32 islands: which dtype an operator computes in, how autocast is kept out, and which order results have."""
 
 from __future__ import annotations
 
@@ -6,18 +6,29 @@ import contextlib
 from contextlib import AbstractContextManager
 
 import torch
+from torch import Tensor
 
-__all__ = ["compute_dtype", "without_autocast"]
+__all__ = ["compute_dtype", "is_channels_last", "memory_format_of", "without_autocast"]
 
 
-def compute_dtype(*tensors: torch.Tensor) -> torch.dtype:
+def compute_dtype(*tensors: Tensor) -> torch.dtype:
     """float64 if any tensor is float64, else float32."""
     return torch.float64 if any(tensor.dtype is torch.float64 for tensor in tensors) else torch.float32
 
 
-def without_autocast(tensor: torch.Tensor) -> AbstractContextManager[object]:
+def without_autocast(tensor: Tensor) -> AbstractContextManager[object]:
     """A context in which autocast does not touch operators on the device of `tensor`; free when it is off anyway."""
     device_type = tensor.device.type
     if torch.is_autocast_enabled(device_type):
         return torch.autocast(device_type, enabled=False)
     return contextlib.nullcontext()
+
+
+def is_channels_last(x: Tensor) -> bool:
+    """Whether `x` is in channels-last order, and not in both orders at once."""
+    return x.dim() == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+
+
+def memory_format_of(x: Tensor) -> torch.memory_format:
+    """The memory format in which a result goes with `x`."""
+    return torch.channels_last if is_channels_last(x) else torch.contiguous_format

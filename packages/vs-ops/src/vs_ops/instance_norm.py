@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vs_ops._precision import compute_dtype
+from vs_ops._precision import compute_dtype, is_channels_last, memory_format_of
 from vs_ops.dispatch import DescribedCall, Implementation, Operator, select
 from vs_ops.errors import ShapeError, VsOpsError
 
@@ -114,12 +114,8 @@ class _InstanceNorm(torch.autograd.Function):
 
 
 _BACKWARD = torch.ops.aten.native_batch_norm_backward
-_PIXELS_PER_GROUP = 128
-
-
-def is_channels_last(x: Tensor) -> bool:
-    """Whether `x` (made dense) is in channels-last order, and not in both orders at once."""
-    return x.dim() == 4 and not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+_FEW_PIXELS = 128
+_FEW_PIXELS_OF_LOW_PRECISION = 2**14
 
 
 def dense(x: Tensor) -> Tensor:
@@ -135,8 +131,7 @@ def dense(x: Tensor) -> Tensor:
 
 def like(grad: Tensor, x: Tensor) -> Tensor:
     """`grad` in the memory format of `x`, which is dense."""
-    memory_format = torch.channels_last if is_channels_last(x) else torch.contiguous_format
-    return dense(grad.to(x.dtype).contiguous(memory_format=memory_format))
+    return dense(grad.to(x.dtype).contiguous(memory_format=memory_format_of(x)))
 
 
 def _planes(x: Tensor) -> Tensor:
@@ -152,12 +147,9 @@ def _repeat(vector: Tensor | None, times: int, x: Tensor, default: float = 1.0) 
 
 
 def _groups(x: Tensor) -> int:
-    """How many interleaved groups the pixels are summed in: a power of two that divides them, more for more pixels."""
-    pixels, groups = x.shape[2] * x.shape[3], 1
-    if x.device.type == "cpu":
-        while pixels % (2 * groups) == 0 and 2 * groups * _PIXELS_PER_GROUP <= pixels:
-            groups *= 2
-    return groups
+    """In how many groups the pixels of a channels-last plane are summed: its columns, if rounding calls for groups."""
+    few = _FEW_PIXELS if x.dtype in (torch.float32, torch.float64) else _FEW_PIXELS_OF_LOW_PRECISION
+    return x.shape[3] if x.device.type == "cpu" and x.shape[2] * x.shape[3] > few else 1
 
 
 def _grouped(sample: Tensor, groups: int) -> Tensor:

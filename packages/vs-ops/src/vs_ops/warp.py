@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from vs_ops._precision import compute_dtype, without_autocast
+from vs_ops._precision import compute_dtype, memory_format_of, without_autocast
 from vs_ops._scripting import scripted
 from vs_ops.dispatch import Implementation, Operator, select
 from vs_ops.errors import ShapeError
@@ -64,7 +64,8 @@ def warp_reference(image: Tensor, flow: Tensor) -> Tensor:
         # grid_sample counts from -1 to 1; an axis of one pixel has nowhere to go.
         grid = torch.stack((2 * x / max(width - 1, 1) - 1, 2 * y / max(height - 1, 1) - 1), dim=-1)
         sampled = F.grid_sample(image.to(dtype), grid, mode="bilinear", padding_mode="border", align_corners=True)
-        return sampled.to(image.dtype)
+        # The sampling kernels answer in contiguous order, whatever they are given.
+        return sampled.to(image.dtype).contiguous(memory_format=memory_format_of(image))
 
 
 def warp_and_blend_reference(image: Tensor, flow: Tensor, mask: Tensor, hallucinated: Tensor) -> tuple[Tensor, Tensor]:

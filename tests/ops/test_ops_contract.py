@@ -1,0 +1,143 @@
+"""What the docstrings promise beside numbers: dtypes, memory formats, autocast, class ids, errors with their facts."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+import vs_ops
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+CL = torch.channels_last
+INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.uint16, torch.uint32)
+PAIRS = [(operator, each.name) for operator in vs_ops.OPERATORS for each in operator.implementations]
+
+
+def image(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def names(operator: vs_ops.Operator) -> list[str]:
+    return [each.name for each in operator.implementations]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, CL])
+def test_images_keep_dtype_and_memory_format(dtype: torch.dtype, memory_format: torch.memory_format) -> None:
+    x = image(2, 4, 6, 5).to(dtype).contiguous(memory_format=memory_format)
+    maps = [image(2, 8, 6, 5).to(dtype).contiguous(memory_format=memory_format)]
+    flow, mask = image(2, 2, 6, 5), image(2, 1, 6, 5).sigmoid()
+    results = [vs_ops.instance_norm(x, impl=impl) for impl in names(vs_ops.INSTANCE_NORM)]
+    results += [vs_ops.spade(x, maps, negative_slope=0.2, impl=impl) for impl in names(vs_ops.SPADE)]
+    results += [vs_ops.warp(x, flow, impl=impl) for impl in names(vs_ops.WARP)]
+    for impl in names(vs_ops.WARP_AND_BLEND):
+        results += vs_ops.warp_and_blend(x, flow, mask, x, impl=impl)
+    assert {each.dtype for each in results} == {dtype}
+    assert all(each.is_contiguous(memory_format=memory_format) for each in results)
+
+
+@pytest.mark.parametrize(("dtype", "expected"), [(torch.bfloat16, torch.float32), (torch.float64, torch.float64)])
+def test_losses_are_scalars_of_at_least_float32(dtype: torch.dtype, expected: torch.dtype) -> None:
+    a, b, mask = image(2, 3, 4, 5).to(dtype), image(2, 3, 4, 5, seed=1).to(dtype), image(2, 1, 4, 5).sigmoid()
+    losses = [vs_ops.masked_l1(a, b, mask), vs_ops.feature_matching([[a]], [[b]])]
+    losses += [loss(a) for loss in (vs_ops.hinge_d_real, vs_ops.hinge_d_fake, vs_ops.hinge_g)]
+    assert all(each.shape == () and each.dtype is expected for each in losses)
+
+
+@pytest.mark.parametrize(("operator", "impl"), PAIRS, ids=lambda value: getattr(value, "name", value))
+def test_autocast_changes_nothing(ops: SimpleNamespace, operator: vs_ops.Operator, impl: str) -> None:
+    x, y, flow = image(2, 4, 6, 5), image(2, 4, 6, 5, seed=1), image(2, 2, 6, 5)
+    mask, maps = image(2, 1, 6, 5).sigmoid(), [image(2, 8, 6, 5)]
+    arguments = {
+        "power_iteration": (image(16, 36), image(16), image(36)),
+        "spectral_normalize": (image(16, 4, 3, 3), image(16), image(36)),
+        "instance_norm": (x,),
+        "spade": (x, maps),
+        "warp": (x, flow),
+        "warp_and_blend": (x, flow, mask, y),
+        "masked_l1": (x, y, mask),
+        "feature_matching": ([[x]], [[y]]),
+        "one_hot": (torch.randint(0, 4, (2, 6, 5)), 4),
+    }.get(operator.name, (x,))
+    function = getattr(ops, operator.name)
+    outside = function(*arguments, impl=impl)
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = function(*arguments, impl=impl)
+    torch.testing.assert_close(inside, outside, rtol=1e-6, atol=1e-6)
+
+
+def test_the_real_side_of_feature_matching_gets_no_gradient() -> None:
+    fake, real = image(1, 2, 3, 3).requires_grad_(), image(1, 2, 3, 3, seed=1).requires_grad_()
+    vs_ops.feature_matching([[fake]], [[real]]).backward()
+    assert fake.grad is not None
+    assert real.grad is None
+
+
+def test_feature_matching_sums_layers_and_averages_scales() -> None:
+    one, two = torch.ones(1, 2, 4, 4), torch.full((1, 2, 2, 2), 3.0)
+    fake, real = [[one, two], [two]], [[0 * one, 0 * two], [0 * two]]
+    assert vs_ops.feature_matching(fake, real) == ((1 + 3) + 3) / 2
+
+
+@pytest.mark.parametrize("dtype", INTEGERS, ids=str)
+@given(data=st.data(), dont_care=st.booleans())
+@settings(max_examples=15, deadline=None)
+def test_one_hot_inverts(dtype: torch.dtype, data: st.DataObject, dont_care: bool) -> None:
+    classes = data.draw(st.integers(1, 40))
+    ignore_id = data.draw(st.sampled_from([100, classes - 1, 0]))
+    values = data.draw(st.lists(st.sampled_from([*range(classes), ignore_id]), min_size=6, max_size=6))
+    ids = torch.tensor(values, dtype=torch.int64).view(1, 2, 3)
+    result = vs_ops.one_hot(ids.to(dtype), classes, dont_care=dont_care, ignore_id=ignore_id, dtype=torch.bfloat16)
+    assert result.shape == (1, classes + dont_care, 2, 3)
+    assert result.dtype is torch.bfloat16
+    ignored = ids == ignore_id
+    assert torch.equal(result.sum(1), (~ignored | dont_care).to(torch.bfloat16))
+    assert torch.equal(result.argmax(1)[~ignored], ids[~ignored])
+    assert not dont_care or torch.equal(result[:, -1], ignored.to(torch.bfloat16))
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype"), [(8, torch.uint8), (254, torch.uint8), (-1, torch.int64), (300, torch.int32)]
+)
+def test_a_wrong_class_id_is_named_with_its_place(value: int, dtype: torch.dtype) -> None:
+    ids = torch.zeros(2, 4, 5, dtype=dtype)
+    ids[0, 0, 0] = 255 if dtype is torch.uint8 else 7
+    ids[1, 2, 3] = value
+    with pytest.raises(vs_ops.ClassIdError, match=rf"class id {value} at .* = \(1, 2, 3\)") as caught:
+        vs_ops.one_hot(ids, 8)
+    assert (caught.value.value, caught.value.position) == (value, (1, 2, 3))
+
+
+def test_every_mistake_is_a_value_error_with_the_shapes_in_it() -> None:
+    x, flow, mask = image(2, 4, 6, 5), image(2, 2, 6, 5), image(2, 1, 6, 5)
+    mistakes = {
+        r"weight \(3,\)": lambda: vs_ops.instance_norm(x, torch.ones(3)),
+        r"bias \(5,\)": lambda: vs_ops.instance_norm(x, None, torch.ones(5)),
+        r"x \(2, 4\)": lambda: vs_ops.instance_norm(x[:, :, 0, 0]),
+        "eps must be positive, got 0": lambda: vs_ops.instance_norm(x, eps=0),
+        r"gamma_betas\[1\].*gamma_beta \(2, 4, 6, 5\)": lambda: vs_ops.spade(x, [torch.cat((x, x), 1), x]),
+        "negative_slope": lambda: vs_ops.spade(x, [], negative_slope=-1.0),
+        "eps must": lambda: vs_ops.spade(x, [], eps=-1.0),
+        r"x \(4, 6, 5\)": lambda: vs_ops.spade(x[0], []),
+        r"flow \(2, 4, 6, 5\)": lambda: vs_ops.warp(x, x),
+        r"image \(4, 6, 5\)": lambda: vs_ops.warp(x[0], flow),
+        r"mask \(2, 4, 6, 5\)": lambda: vs_ops.warp_and_blend(x, flow, x, x),
+        r"hallucinated \(2, 1, 6, 5\)": lambda: vs_ops.warp_and_blend(x, flow, mask, mask),
+        r"a \(2, 4, 6, 5\), b \(2, 2, 6, 5\)": lambda: vs_ops.masked_l1(x, flow, mask),
+        r"mask \(2, 2, 6, 5\)": lambda: vs_ops.masked_l1(x, x, flow),
+        "'all' or 'valid', got 'sum'": lambda: vs_ops.masked_l1(x, x, mask, reduction="sum"),  # type: ignore[arg-type]
+        r"scale 0, layer 1 differ; got fake \(2, 4, 6, 5\), real \(2, 2, 6, 5\)": lambda: vs_ops.feature_matching(
+            [[x, x]], [[x, flow]]
+        ),
+        r"\[1\] and \[2\]": lambda: vs_ops.feature_matching([[x]], [[x, x]]),
+        "one or more scales": lambda: vs_ops.feature_matching([], []),
+        r"u \(3,\)": lambda: vs_ops.power_iteration(image(4, 5), image(3), image(5)),
+        r"v \(4,\)": lambda: vs_ops.spectral_normalize(image(4, 5, 1), image(4), image(4)),
+        r"ids \(6, 5\)": lambda: vs_ops.one_hot(torch.zeros(6, 5, dtype=torch.int64), 3),
+        "ids must be an integer dtype, got torch.float32": lambda: vs_ops.one_hot(x[0], 3),
+        "num_classes": lambda: vs_ops.one_hot(torch.zeros(1, 6, 5, dtype=torch.int64), 0),
+    }
+    for message, mistake in mistakes.items():
+        with pytest.raises(vs_ops.VsOpsError, match=message):
+            mistake()
