@@ -53,6 +53,8 @@ class Prepared:
 def prepare(config: TrainConfig) -> Prepared:
     """Check everything that can be wrong with the input and build the state of step 0. Writes nothing.
 
+    Sets the process's seeds and its TF32 switches.
+
     Raises:
         VsDataError: the data are missing or bad.
         VsTrainError: the device is not there, or clips are longer than the sequences.
@@ -63,6 +65,7 @@ def prepare(config: TrainConfig) -> Prepared:
     plan = _plan_cores(config, device)
     runtime.seed_everything(config.seed)
     precision = optim.resolve_precision(config.precision, device)
+    optim.apply_math_mode(precision)
     checked = check_data(config.data)
     source, validation_source = open_source(config.data, "train"), open_source(config.data, "val")
     _check_lengths(config, source)
@@ -133,8 +136,8 @@ def build_state(
     discriminator = nets.build_discriminator(config.discriminator, label_channels=labels.channels).to(device)
     average = nets.build_average(config.generator, label_channels=labels.channels).to(device)
     average.load_state_dict(nets.effective_weights(generator))
-    generator_optimizer, choice = optim.build_adam(generator.parameters(), config.optim.generator)
-    discriminator_optimizer, _ = optim.build_adam(discriminator.parameters(), config.optim.discriminator)
+    generator_optimizer, g_choice = optim.build_adam(generator.parameters(), config.optim.generator)
+    discriminator_optimizer, d_choice = optim.build_adam(discriminator.parameters(), config.optim.discriminator)
     state = TrainState(
         generator=generator.train(),
         discriminator=discriminator.train(),
@@ -144,7 +147,8 @@ def build_state(
         generator_scaler=optim.build_scaler(config.optim.scaler, precision, device),
         discriminator_scaler=optim.build_scaler(config.optim.scaler, precision, device),
     )
-    return state, (f"Adam: {choice.impl} ({choice.reason})",)
+    choices = {"generator": g_choice, "discriminator": d_choice}
+    return state, tuple(f"Adam of the {name}: {c.impl} ({c.reason})" for name, c in choices.items())
 
 
 def rematerialisation(policy: Literal["none", "blocks", "all"]) -> nets.Rematerialisation:
@@ -158,18 +162,19 @@ def rematerialisation(policy: Literal["none", "blocks", "all"]) -> nets.Remateri
 
 def state_to_save(state: TrainState) -> dict[str, Any]:
     """Everything that a step changes, and the process's random state, as nested plain data and tensors."""
-    parts = {
-        "generator": state.generator,
-        "discriminator": state.discriminator,
-        "average": state.average,
-        "generator_optimizer": state.generator_optimizer,
-        "discriminator_optimizer": state.discriminator_optimizer,
-        "generator_scaler": state.generator_scaler,
-        "discriminator_scaler": state.discriminator_scaler,
+    return {
+        "generator": state.generator.state_dict(),
+        "discriminator": state.discriminator.state_dict(),
+        "average": state.average.state_dict(),
+        "generator_optimizer": optim.adam_state(state.generator_optimizer),
+        "discriminator_optimizer": optim.adam_state(state.discriminator_optimizer),
+        "generator_scaler": state.generator_scaler.state_dict(),
+        "discriminator_scaler": state.discriminator_scaler.state_dict(),
+        # The position of the loader, the stage of the curriculum and the learning rates are functions of the step.
+        "step": state.step,
+        "updates": state.updates,
+        "random": runtime.random_state(),
     }
-    saved: dict[str, Any] = {name: part.state_dict() for name, part in parts.items()}
-    # The position of the loader, the stage of the curriculum and the learning rates are functions of the step.
-    return {**saved, "step": state.step, "updates": state.updates, "random": runtime.random_state()}
 
 
 def restore_state(state: TrainState, saved: dict[str, Any]) -> TrainState:
@@ -182,13 +187,13 @@ def restore_state(state: TrainState, saved: dict[str, Any]) -> TrainState:
         state.generator.load_state_dict(saved["generator"])
         state.discriminator.load_state_dict(saved["discriminator"])
         state.average.load_state_dict(saved["average"])
-        state.generator_optimizer.load_state_dict(saved["generator_optimizer"])
-        state.discriminator_optimizer.load_state_dict(saved["discriminator_optimizer"])
+        optim.load_adam_state(state.generator_optimizer, saved["generator_optimizer"])
+        optim.load_adam_state(state.discriminator_optimizer, saved["discriminator_optimizer"])
         state.generator_scaler.load_state_dict(saved["generator_scaler"])
         state.discriminator_scaler.load_state_dict(saved["discriminator_scaler"])
         runtime.restore_random_state(saved["random"])
         return attrs.evolve(state, step=saved["step"], updates=saved["updates"])
-    except (RuntimeError, KeyError) as error:
+    except (RuntimeError, KeyError, optim.StateError) as error:
         first = str(error).strip().splitlines()[-1].strip()
         raise VsTrainError(f"the checkpoint does not fit the run's configuration: {first}") from error
 
