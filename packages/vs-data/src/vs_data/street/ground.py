@@ -13,6 +13,9 @@ FRONT = 9.0
 KERB = 0.15
 """Height of the pavement above the road, metres."""
 
+VERGE = (5.85, 6.7)
+"""From where to where the strip of grass beside the kerb lies, distance from the middle of the road, metres."""
+
 PARKED_X = 4.45
 ONCOMING_X = -1.75
 LANE_X = 1.75
@@ -50,7 +53,7 @@ def block_ground(start: float, end: float) -> list[Thing]:
     things = []
     extent = (start, end)
     for side in (-1.0, 1.0):
-        pavement = flat(_span(side, ROAD_HALF, FRONT + 2), extent, KERB, Material.PAVEMENT, Label.SIDEWALK)
+        pavement = flat(_span(side, ROAD_HALF, FRONT + 0.8), extent, KERB, Material.PAVEMENT, Label.SIDEWALK)
         grass = flat(_span(side, FRONT, 120.0), extent, KERB, Material.GRASS, Label.TERRAIN)
         stone: Vec = (0.86, 0.84, 0.80)
         along = Patch(
@@ -68,6 +71,12 @@ def block_ground(start: float, end: float) -> list[Thing]:
     return things
 
 
+def verge(side: float, start: float, end: float) -> Thing:
+    """A strip of grass between kerb and walkway, with trees in it."""
+    grass = flat(_span(side, *VERGE), (start, end), KERB, Material.GRASS, Label.TERRAIN)
+    return Thing((grass,), Layer.PAVEMENT, (side * VERGE[0], 0.1, start), (start, end))
+
+
 def _span(side: float, near: float, far: float) -> tuple[float, float]:
     return (near, far) if side > 0 else (-far, -near)
 
@@ -80,9 +89,9 @@ def shadow(
     reach = FRONT if pavement else ROAD_HALF
     left, right = ((s * reach - x) / half[0] for s in (-1.0, 1.0))
     if pavement and x > 0:
-        left = (ROAD_HALF - x) / half[0]
+        left = (VERGE[1] - x) / half[0]
     elif pavement:
-        right = (-ROAD_HALF - x) / half[0]
+        right = (-VERGE[1] - x) / half[0]
     if not pavement and motion.reach > 0:
         left, right = -1.0, 1.0
     left, right = max(left, -1.0), min(right, 1.0)

@@ -37,8 +37,8 @@ def light_of(random: np.random.Generator) -> Light:
     tone = 1.0 + random.normal(0.0, 0.02)
     return Light(
         sun=sun / np.linalg.norm(sun),
-        glow=np.array([1.16, 0.98, 0.70]) * tone,
-        ambient=np.array([0.22, 0.27, 0.42]) * tone,
+        glow=np.array([1.25, 1.07, 0.80]) * tone,
+        ambient=np.array([0.20, 0.25, 0.39]) * tone,
         haze=np.array([0.97, 0.87, 0.74]) + random.normal(0.0, 0.015, 3),
         haze_length=float(random.uniform(110, 150)),
         middle=np.array([0.55, 0.72, 0.88]) + random.normal(0.0, 0.02, 3),

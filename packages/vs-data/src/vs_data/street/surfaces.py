@@ -144,7 +144,7 @@ class Surfaces:
         outline: (Q,CORNERS,3) float64: (s, t, 1), the last corner repeated.
         corners: (Q,) how many corners count.
         thing: (Q,) index of the thing.
-        body: (Q,) int32: equal for patches that keep their places to each other; 0: all that stands still.
+        body: (Q,) int32: equal for patches that keep their places to each other; 0: ground and houses.
         plane: (Q,) int32: equal for patches of one body that lie in one plane.
         material, label: (Q,) uint8.
         instance: (Q,) int32.
@@ -190,12 +190,8 @@ def gather(things: Sequence[Thing]) -> tuple[Surfaces, Things]:
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
     normal *= np.where((normal * facing).sum(axis=1, keepdims=True) < 0, -1.0, 1.0)
     motion = np.array([thing.motion for thing in things], np.float64)
-    limbs = np.abs(swing).sum(axis=1) > 0
-    body = np.where(
-        limbs,
-        1 + len(things) + np.arange(len(rows)),
-        np.where(motion.any(axis=1), 1 + np.arange(len(things)), 0)[owner],
-    )
+    labels = np.array(columns[5], np.uint8)
+    body = _bodies(owner, motion, labels, np.abs(swing).sum(axis=1) > 0)
     surfaces = Surfaces(
         origin=origin,
         u=u,
@@ -208,7 +204,7 @@ def gather(things: Sequence[Thing]) -> tuple[Surfaces, Things]:
         body=body.astype(np.int32),
         plane=_planes(body, normal, origin),
         material=np.array(columns[4], np.uint8),
-        label=np.array(columns[5], np.uint8),
+        label=labels,
         instance=np.array([thing.instance for thing in things], np.int32)[owner],
         low=np.array(columns[6], np.float32),
         high=np.array(columns[7], np.float32),
@@ -220,6 +216,14 @@ def gather(things: Sequence[Thing]) -> tuple[Surfaces, Things]:
         extent=np.array([thing.extent for thing in things], np.float64),
         motion=motion,
     )
+
+
+def _bodies(owner: Rows, motion: F64, labels: Bytes, limbs: NDArray[np.bool_]) -> Rows:
+    """(Q,) 0 for ground and houses, else a number for each thing or limb."""
+    ground = np.isin(labels, (Label.ROAD, Label.SIDEWALK, Label.TERRAIN, Label.BUILDING))
+    moving = np.abs(motion).sum(axis=1) > 0
+    things = np.where(ground & ~moving[owner], 0, 1 + owner)
+    return np.where(limbs, 1 + len(motion) + np.arange(len(owner)), things)
 
 
 def _planes(body: Rows, normal: F64, origin: F64) -> Ints:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vs_data.street.arrays import F32, F64, Ints, Rows
-from vs_data.street.camera import View, position_at, view_at
+from vs_data.street.camera import View, view_at
+from vs_data.street.movement import offsets_at, strides_at
 from vs_data.street.surfaces import Layer, Surfaces
 from vs_data.street.world import DETAIL_RANGE, VIEW_RANGE, World
 
@@ -36,14 +37,8 @@ class Pose:
 
 def pose_at(world: World, seconds: float) -> Pose:
     """The pose of all things."""
-    speed, convoy, surge, rate, phase, reach, pace, progress, lengthwise, stride, _ = world.things.motion.T
-    drive = position_at(world.path, seconds)[2] - position_at(world.path, 0.0)[2]
-    along = speed * seconds + convoy * drive + surge * np.sin(rate * seconds + phase)
-    turn = np.mod(progress + pace * seconds, np.maximum(4 * reach, 1.0))
-    walked = np.where(turn < 2 * reach, turn - reach, 3 * reach - turn)
-    walked = np.where(reach > 0, walked, 0.0)
-    offset = np.stack([walked * (1 - lengthwise), np.zeros_like(along), along + walked * lengthwise], axis=1)
-    return Pose(offset=offset, stride=np.where(stride > 0, np.sin(stride * seconds + phase), 0.0))
+    motion = world.things.motion
+    return Pose(offset=offsets_at(motion, world.path, seconds), stride=strides_at(motion, seconds))
 
 
 @attrs.frozen(kw_only=True, eq=False)

@@ -10,27 +10,15 @@ import attrs
 import numpy as np
 
 from vs_data.street.arrays import F64
-from vs_data.street.camera import CameraPath, position_at
-from vs_data.street.cars import PAINTS, SHAPES, car
+from vs_data.street.camera import CameraPath
 from vs_data.street.config import StreetConfig
 from vs_data.street.greenery import lamp, tree
-from vs_data.street.ground import (
-    FAR,
-    FRONT,
-    KERB,
-    LANE_X,
-    ONCOMING_X,
-    PARKED_X,
-    ROAD_HALF,
-    block_ground,
-    road,
-    shadow,
-)
+from vs_data.street.ground import FAR, FRONT, LANE_X, ROAD_HALF, block_ground, road, shadow, verge
 from vs_data.street.houses import house
+from vs_data.street.inhabitants import PASSED, parked, traffic, walkers
 from vs_data.street.light import Light, light_of
-from vs_data.street.people import person
 from vs_data.street.profile import Profile, profile_of
-from vs_data.street.surfaces import STILL, Label, Layer, Motion, Surfaces, Thing, Things, gather
+from vs_data.street.surfaces import Label, Layer, Surfaces, Thing, Things, gather
 
 VIEW_RANGE = 170.0
 """How far houses and trees can be seen, metres; farther away everything is haze."""
@@ -40,9 +28,6 @@ DETAIL_RANGE = 110.0
 
 _BEHIND = 12.0
 """How far behind the start of the drive the street begins, metres: so far a shadow can reach."""
-
-_PASSED = -4.0
-"""What ends before this z is never seen."""
 
 _KEPT_WORLDS = 48
 
@@ -87,9 +72,9 @@ def build_world(config: StreetConfig, number: int) -> World:
         things += _furniture(random, start, stop, far, config)
     things += houses
     crossings = tuple((a[1], b[0]) for a, b in pairwise(blocks))
-    things += _parked(random, blocks, far, config)
-    things += _traffic(random, seconds, far, config)
-    things += _walkers(random, path, seconds, blocks, config)
+    things += parked(random, blocks, far, config)
+    cars = traffic(random, seconds, far, config)
+    things += cars + walkers(random, path, seconds, blocks, cars, config)
     surfaces, arrays = gather(things)
     light = light_of(random)
     return World(
@@ -160,10 +145,12 @@ def _park(random: np.random.Generator, side: float, z: float, length: float, con
 def _furniture(random: np.random.Generator, start: float, stop: float, far: float, config: StreetConfig) -> list[Thing]:
     things: list[Thing] = []
     for side in (-1.0, 1.0):
+        if random.random() < 0.6 * config.greenery:
+            things.append(verge(side, start + 3.5, stop - 3.5))
         z = start + 5.0 + float(random.uniform(0, 4))
         while z < stop - 3:
             x = side * (ROAD_HALF + 0.7)
-            if not _PASSED < z < far:
+            if not PASSED < z < far:
                 pass
             elif random.random() < 0.3:
                 things.append(lamp(x, z))
@@ -172,115 +159,6 @@ def _furniture(random: np.random.Generator, start: float, stop: float, far: floa
                 things.append(shadow((x + 1.2, z + 0.8), (1.9, 1.6), 0.8, pavement=True))
             z += float(random.uniform(9, 14))
     return things
-
-
-def _parked(
-    random: np.random.Generator, blocks: list[tuple[float, float]], far: float, config: StreetConfig
-) -> list[Thing]:
-    things: list[Thing] = []
-    for start, stop in blocks:
-        for side in (-1.0, 1.0):
-            z = start + 8.0
-            while z < stop - 9:
-                if _PASSED < z < far and random.random() < 0.5 * config.traffic:
-                    x = side * (PARKED_X + float(random.uniform(-0.1, 0.12)))
-                    things += _a_car(random, x, z, Layer.PARKED, STILL, len(things) // 2, away=side > 0)
-                z += float(random.uniform(6.2, 8.0))
-    return things
-
-
-def _a_car(
-    random: np.random.Generator, x: float, z: float, layer: Layer, motion: Motion, index: int, *, away: bool
-) -> list[Thing]:
-    shape = SHAPES[random.integers(len(SHAPES))]
-    paint = PAINTS[random.integers(len(PAINTS))]
-    instance = Label.CAR * 1000 + 1 + index % 999
-    return [
-        shadow((x + 0.12, z), (1.3, shape.length / 2 + 0.4), 1.0, pavement=False, motion=motion),
-        car(shape, paint, x, z, layer, motion, instance, away=away),
-    ]
-
-
-def _traffic(random: np.random.Generator, seconds: float, far: float, config: StreetConfig) -> list[Thing]:
-    things: list[Thing] = []
-    if config.traffic == 0:
-        return things
-    index = 500
-    z = float(random.uniform(13, 30))
-    while z < 90:
-        motion = Motion(
-            convoy=1.0, surge=float(random.uniform(0.5, 2.0)), rate=2 * math.pi / float(random.uniform(5, 9)),
-            phase=float(random.uniform(0, 2 * math.pi)),
-        )  # fmt: skip
-        things += _a_car(random, LANE_X, z, Layer.DRIVING, motion, index + len(things) // 2, away=True)
-        z += float(random.uniform(14, 40)) / config.traffic
-    speed = -float(random.uniform(5, 9))
-    z = float(random.uniform(4, 30))
-    while z < far - speed * seconds:
-        things += _a_car(
-            random, ONCOMING_X, z, Layer.DRIVING, Motion(speed=speed), index + len(things) // 2, away=False
-        )
-        z += float(random.uniform(15, 50)) / config.traffic
-    return things
-
-
-def _walkers(
-    random: np.random.Generator, path: CameraPath, seconds: float, blocks: list[tuple[float, float]],
-    config: StreetConfig,
-) -> list[Thing]:  # fmt: skip
-    things: list[Thing] = []
-    for start, stop in blocks:
-        for _ in range(round(config.people * (stop - start) / 7.0)):
-            side, reach = float(random.choice([-1.0, 1.0])), (stop - start) / 2 - 1.0
-            x = side * float(random.uniform(ROAD_HALF + 1.2, FRONT - 0.6))
-            pace = float(random.uniform(0.8, 1.6))
-            motion = Motion(
-                reach=reach,
-                pace=pace,
-                progress=float(random.uniform(0, 4 * reach)),
-                along=1.0,
-                stride=5.0 + pace * 2,
-                phase=float(random.uniform(0, 6.28)),
-            )
-            things += _a_person(random, x, (start + stop) / 2, motion, len(things) // 2)
-    for start in (stop for _, stop in blocks[:-1]):
-        for _ in range(round(2 * config.people)):
-            pace = float(random.uniform(1.0, 1.5))
-            motion = Motion(
-                reach=ROAD_HALF - 0.3,
-                pace=pace,
-                progress=float(random.uniform(0, 4 * ROAD_HALF)),
-                stride=6.0 + pace * 2,
-                phase=float(random.uniform(0, 6.28)),
-            )
-            z = start - float(random.uniform(1.0, 3.2))
-            if _stays_clear(path, seconds, motion, z):
-                things += _a_person(random, 0.0, z, motion, len(things) // 2)
-    return things
-
-
-def _a_person(random: np.random.Generator, x: float, z: float, motion: Motion, index: int) -> list[Thing]:
-    across = motion.along == 0
-    instance = Label.PERSON * 1000 + 1 + index % 999
-    return [
-        shadow((x + 0.1, z), (0.42, 0.30), 0.7, pavement=not across, motion=motion),
-        person(random, x, 0.0 if across else KERB, z, Layer.SIDEWALK, motion, instance),
-    ]
-
-
-def crossing_x(reach: float, distance: float) -> float:
-    """Where somebody is who walks between -reach and reach, there and back, after a distance."""
-    turn = distance % (4 * reach)
-    return turn - reach if turn < 2 * reach else 3 * reach - turn
-
-
-def _stays_clear(path: CameraPath, seconds: float, motion: Motion, z: float) -> bool:
-    for moment in np.arange(0.0, seconds + 0.25, 0.25):
-        camera = position_at(path, float(moment))
-        x = crossing_x(motion.reach, motion.progress + motion.pace * float(moment))
-        if abs(camera[2] - z) < 4.0 and abs(camera[0] - x) < 1.8:
-            return False
-    return True
 
 
 def _silhouette(houses: list[Thing]) -> list[tuple[float, float, float]]:
