@@ -122,9 +122,10 @@ def _check_size(config: TrainConfig) -> None:
     for name, size in (("height", height), ("width", width)):
         if size % stride:
             lower, upper = size - size % stride, size - size % stride + stride
+            near = f"the nearest are {lower} and {upper}" if lower else f"the nearest is {upper}"
             raise ValueError(
                 f"data.{name} is {size}: the generator needs a multiple of {stride} "
-                f"(2^levels, or more down-samplings of an embedder); the nearest are {lower or upper} and {upper}"
+                f"(2^levels, or more down-samplings of an embedder); {near}"
             )
     smallest = min(height, width)
     needed = _smallest_size(config)

@@ -2,7 +2,6 @@
 
 import functools
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import attrs
@@ -13,6 +12,7 @@ import vs_runtime as runtime
 
 from vs_train.config import TrainConfig, clip_length
 from vs_train.config_io import render_config
+from vs_train.errors import VsTrainError
 from vs_train.metrics_log import Curves, MetricsLog
 from vs_train.progress import (
     Pace,
@@ -72,16 +72,22 @@ def train(
     for note in (*prepared.notes, *runtime.apply_affinity(prepared.plan)[-1:]):
         progress.message(note)
     environment = runtime.describe_environment()
-    if resume:
-        record_resume(run, config=render_config(config), environment=environment)
-    else:
+    if not resume:
         create_run(run, config=render_config(config), environment=environment)
     with hold_run(run):
+        if resume:
+            record_resume(run, config=render_config(config), environment=environment)
         state = _resume(run, prepared.state, progress) if resume else prepared.state
         log = MetricsLog(run.metrics)
         log.truncate_after(state.step)
         with log, Curves(run.tensorboard, resume_after=state.step if resume else None) as curves:
-            return _loop(prepared, state, _Outputs(run=run, log=log, curves=curves, progress=progress), stop)
+            try:
+                return _loop(prepared, state, _Outputs(run=run, log=log, curves=curves, progress=progress), stop)
+            except torch.OutOfMemoryError as error:
+                raise VsTrainError(
+                    "the GPU's memory is too small for this configuration; choose memory.checkpoint=blocks (or all), a "
+                    f"smaller loader.batch_size or curriculum.max_length, and go on with --resume {run.path}"
+                ) from error
 
 
 def _use_threads(threads: int) -> None:
@@ -93,8 +99,8 @@ def _resume(run: RunDirectory, state: TrainState, progress: Progress) -> TrainSt
     try:
         loaded = runtime.load_latest(run.checkpoints)
     except runtime.NoCheckpoint as error:
-        for path, reason in error.skipped:
-            progress.message(f"{path} cannot be used: {reason}")
+        if error.skipped:
+            raise  # to start anew would overwrite what somebody may still want to save
         progress.message(f"{run.path} has no checkpoint to go on from: starting anew")
         return state
     for path, reason in loaded.skipped:
@@ -119,11 +125,14 @@ def _loop(prepared: Prepared, state: TrainState, out: _Outputs, stop: StopReques
         pin_memory=prepared.recipe.device.type == "cuda",
         worker_init=runtime.worker_init(prepared.plan),
     )
+    images_left = sum(clip_length(config.curriculum, step) for step in range(state.step, config.run.steps))
     for clip in batches:
         _set_learning_rates(state, config)
         state, report = train_clip(state, data.move(clip, prepared.recipe.device), prepared.recipe)
+        images_left -= report.frames
         pace = observe(pace, time.monotonic(), report.frames * config.loader.batch_size)
-        _record(out, config, state, report, pace)
+        left = seconds_left(pace, images_left * config.loader.batch_size)
+        _record(out, config, state, report, images_per_second(pace), left)
         last = state.step == config.run.steps or stop.requested is not None
         if state.step % config.run.sample_every == 0 or last:
             picture = _sample(prepared, state, out)
@@ -149,10 +158,10 @@ def _set_learning_rates(state: TrainState, config: TrainConfig) -> None:
     optim.set_lr(state.discriminator_optimizer, config.optim.discriminator.lr * factor)
 
 
-def _record(out: _Outputs, config: TrainConfig, state: TrainState, report: StepReport, pace: Pace) -> None:
-    rate, memory = images_per_second(pace), memory_in_use(next(state.generator.parameters()).device.type)
-    images = frames_between(state.step, config.run.steps, functools.partial(clip_length, config.curriculum))
-    left = seconds_left(pace, images * config.loader.batch_size)
+def _record(
+    out: _Outputs, config: TrainConfig, state: TrainState, report: StepReport, rate: float, left: float | None
+) -> None:
+    memory = memory_in_use(next(state.generator.parameters()).device.type)
     scales = {"g": report.generator_scale, "d": report.discriminator_scale}
     skipped = report.generator_skipped + report.discriminator_skipped
     values = {
@@ -182,11 +191,6 @@ def _record(out: _Outputs, config: TrainConfig, state: TrainState, report: StepR
             stage=f"{report.frames} frame{'s' if report.frames > 1 else ''}",
         )
     )
-
-
-def frames_between(start: int, stop: int, length_of: Callable[[int], int]) -> int:
-    """Frames of a clip of each step from `start` to `stop` - 1."""
-    return sum(length_of(step) for step in range(start, stop))
 
 
 def _sample(prepared: Prepared, state: TrainState, out: _Outputs) -> Path:

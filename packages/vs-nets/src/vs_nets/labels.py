@@ -42,7 +42,7 @@ LabelKind = ClassMap | FloatMap
 class LabelSpec:
     """The kinds of label in the order in which they are concatenated."""
 
-    kinds: tuple[LabelKind, ...] = field(converter=tuple)
+    kinds: tuple[LabelKind, ...]
 
     @property
     def channels(self) -> int:
