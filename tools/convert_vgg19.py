@@ -1,11 +1,10 @@
 """Convert the published weights of VGG-19 into the safetensors file that the perceptual loss reads.
 
-    python tools/convert_vgg19.py vgg19-dcbb9e9d.pth vgg19.safetensors
+    python tools/convert_vgg19.py vgg19-dcbb9e9d.pth weights/vgg19.safetensors
 
 The input is the file that torchvision publishes (ImageNet weights of `torchvision.models.vgg19`); neither torchvision
-nor a network is needed here. Only the convolutions up to relu_5_1 are kept, an eighth of the file. Use the result with
-
-    hatch run train:vid2vid --preset cityscapes objective.perceptual.path=vgg19.safetensors
+nor a network is needed here. Only the convolutions up to relu_5_1 are kept, an eighth of the file. The
+preset `cityscapes` looks for the result in weights/; elsewhere, name it: objective.perceptual.path=FILE.
 """
 
 import hashlib
@@ -83,7 +82,7 @@ def convert(source: Path, target: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def main(source: Path, target: Path = Path("vgg19.safetensors")) -> None:
+def main(source: Path, target: Path = Path("weights/vgg19.safetensors")) -> None:
     """Convert torchvision's VGG-19.
 
     Args:
