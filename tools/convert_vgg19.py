@@ -3,7 +3,7 @@
     python tools/convert_vgg19.py vgg19-dcbb9e9d.pth weights/vgg19.safetensors
 
 The input is the file that torchvision publishes (ImageNet weights of `torchvision.models.vgg19`); neither torchvision
-nor a network is needed here. Only the convolutions up to relu_5_1 are kept, an eighth of the file. The
+nor a network is needed here. Only the convolutions up to relu_5_1 are kept, a tenth of the file. The
 preset `cityscapes` looks for the result in weights/; elsewhere, name it: objective.perceptual.path=FILE.
 """
 
