@@ -83,7 +83,7 @@ def check_folder(
     Args:
         config: Of the folder; a bare path means the default configuration, with flow files if there is a folder `flow`.
         split: Which root of the configuration.
-        every: Open only every n-th frame of each sequence (names are always compared in full).
+        every: Open only every n-th frame, counted through all sequences; names are always compared in full.
         threads: How many files are decoded at once; None: one per available core, at most 8.
         progress: Called with (frames done, frames in all) from time to time.
 
@@ -94,7 +94,7 @@ def check_folder(
         raise DataError(f"every is {every}, threads is {threads}, allowed: at least 1")
     config = config if isinstance(config, FolderConfig) else default_config(config)
     layout = scan_folder(config, split)
-    jobs = [(files, frame) for files in layout.sequences for frame in range(0, len(files.frames), every)]
+    jobs = [(files, frame) for files in layout.sequences for frame in range(len(files.frames))][::every]
     frames = _check_frames(config, layout.root, jobs, threads or min(8, _cores()), progress)
     findings = [*layout.findings, *(finding for frame in frames for finding in frame.findings)]
     findings.extend(_check_sizes(layout, jobs, frames))

@@ -67,7 +67,7 @@ def check(
     min_frames
         Sequences with fewer frames are an error.
     every
-        Open only every n-th frame of each sequence; names are always compared in full.
+        Open only every n-th frame, counted through all sequences; names are always compared in full.
     threads
         Files decoded at once; by default one per core, at most 8.
     limit

@@ -1,0 +1,242 @@
+"""The check of a data folder: every kind of bad data is found, with file, place and value."""
+
+import cv2
+import numpy as np
+import pytest
+from vs_data import (
+    CheckReport,
+    DataError,
+    Finding,
+    FlowFilesConfig,
+    FolderConfig,
+    NoFlowConfig,
+    SegMapsConfig,
+    check_folder,
+    check_roots,
+)
+
+
+def only(report: CheckReport) -> Finding:
+    assert len(report.findings) == 1, report.findings
+    return report.findings[0]
+
+
+def test_a_good_folder_is_summed_up(folder, ids_of):
+    report = check_folder(folder({"a": 3, "b": 2}, flow=True))
+    assert report.findings == ()
+    assert [(info.name, info.frames) for info in report.sequences] == [("a", 3), ("b", 2)]
+    assert report.frames == 5
+    assert report.sizes == {(48, 80): 5}
+    assert report.opened == 5 + 5 + 3
+    ids = [ids_of((48, 80), 2 * frame) for frame in (0, 1, 2, 0, 1)]
+    assert report.class_pixels["seg_maps"] == tuple(np.bincount(np.concatenate(ids).ravel(), minlength=35))
+    assert report.ignored_pixels == {"seg_maps": 0}
+
+
+def test_ids_out_of_range(folder):
+    root = folder({"a": 3})
+    path = root / "seg_maps" / "a" / "0001.png"
+    ids = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    ids[7, 9:12] = 40
+    ids[8, 2] = 99
+    ids[0, 0] = 255
+    cv2.imwrite(str(path), ids)
+    report = check_folder(root)
+    finding = only(report)
+    assert finding.severity == "error"
+    assert finding.file == str(path)
+    assert finding.what == "class id 40 at x=9, y=7 is out of range (4 such pixels; ids out of range: 40, 99)"
+    assert "0 to 34, or 255" in finding.fix
+    assert report.ignored_pixels == {"seg_maps": 1}
+    strict = FolderConfig(root=str(root), labels=(SegMapsConfig(ignore_id=None),), flow=NoFlowConfig())
+    assert "class id 255 at x=0, y=0" in only(check_folder(strict)).what
+
+
+def test_unreadable_and_truncated_files(folder):
+    root = folder({"a": 4}, flow=True)
+    for kind, name in (("images", "0000.png"), ("seg_maps", "0001.png"), ("flow", "0002.npz")):
+        path = root / kind / "a" / name
+        path.write_bytes(path.read_bytes()[:60])
+    (root / "images" / "a" / "0003.png").write_text("not a picture")
+    found = {finding.file: finding.what for finding in check_folder(root).errors}
+    assert found == {
+        str(root / "images" / "a" / "0000.png"): "PNG cut off after 60 bytes",
+        str(root / "seg_maps" / "a" / "0001.png"): "PNG cut off after 60 bytes",
+        str(root / "flow" / "a" / "0002.npz"): "not a readable .npz file",
+        str(root / "images" / "a" / "0003.png"): "not a readable picture",
+    }
+
+
+def test_wrong_depth_and_channels(folder):
+    root = folder({"a": 3})
+    cv2.imwrite(str(root / "images" / "a" / "0000.png"), np.zeros((48, 80), np.uint8))
+    cv2.imwrite(str(root / "images" / "a" / "0001.png"), np.zeros((48, 80, 3), np.uint16))
+    cv2.imwrite(str(root / "seg_maps" / "a" / "0002.png"), np.zeros((48, 80, 3), np.uint8))
+    found = [finding.what for finding in check_folder(root).errors]
+    assert found == [
+        "expected an 8-bit RGB picture, found 8 bits, 1 channel",
+        "expected an 8-bit RGB picture, found 16 bits, 3 channels",
+        "expected a picture of class ids (8 bits, one channel), found 8 bits, 3 channels",
+    ]
+
+
+def test_sizes_that_differ_within_a_sequence(folder):
+    root = folder({"a": 4})
+    for kind, shape in (("images", (40, 80, 3)), ("seg_maps", (40, 80))):
+        cv2.imwrite(str(root / kind / "a" / "0002.png"), np.zeros(shape, np.uint8))
+    report = check_folder(root)
+    finding = only(report)
+    assert finding.file == str(root / "images" / "a" / "0002.png")
+    assert finding.what == "is 80x40 pixels, the other images of the sequence are 80x48"
+    assert report.sizes == {(48, 80): 3, (40, 80): 1}
+
+
+def test_sizes_that_differ_between_modalities(folder):
+    root = folder({"a": 3}, flow=True)
+    cv2.imwrite(str(root / "seg_maps" / "a" / "0000.png"), np.zeros((24, 40), np.uint8))
+    np.savez(root / "flow" / "a" / "0001.npz", flow=np.zeros((2, 24, 40), np.float32))
+    found = {finding.file: finding.what for finding in check_folder(root).errors}
+    assert found == {
+        str(root / "seg_maps" / "a" / "0000.png"): "is 40x24 pixels, its frame in images 80x48",
+        str(root / "flow" / "a" / "0001.npz"): "is 40x24 pixels, its frame in images 80x48",
+    }
+
+
+def test_sequences_may_differ_in_size(folder, tmp_path):
+    root = folder({"a": 2})
+    for kind in ("images", "seg_maps"):
+        (root / kind / "b").mkdir()
+    for frame in range(2):
+        cv2.imwrite(str(root / "images" / "b" / f"{frame}.png"), np.zeros((20, 30, 3), np.uint8))
+        cv2.imwrite(str(root / "seg_maps" / "b" / f"{frame}.png"), np.zeros((20, 30), np.uint8))
+    report = check_folder(root)
+    assert report.findings == ()
+    assert report.sizes == {(48, 80): 2, (20, 30): 2}
+
+
+def test_missing_and_surplus_frames(folder):
+    root = folder({"a": 5}, flow=True)
+    (root / "seg_maps" / "a" / "0001.png").unlink()
+    (root / "images" / "a" / "0004.png").unlink()
+    (root / "flow" / "a" / "0002.npz").unlink()
+    found = {finding.file: finding.what for finding in check_folder(root).errors}
+    assert found == {
+        str(root / "seg_maps" / "a" / "0001.png"): "the file is missing",
+        str(root / "seg_maps" / "a" / "0004.png"): "surplus: there is no frame images/a/0004.*",
+        str(root / "flow" / "a" / "0002.npz"): "the file is missing",
+        str(root / "flow" / "a" / "0004.npz"): "surplus: there is no frame images/a/0004.*",
+    }
+
+
+def test_sequences_whose_names_do_not_agree(folder):
+    root = folder({"a": 2, "b": 2})
+    (root / "seg_maps" / "b").rename(root / "seg_maps" / "B")
+    found = {finding.file: finding.what for finding in check_folder(root).errors}
+    assert found == {
+        str(root / "seg_maps" / "b"): "the folder of this sequence is missing",
+        str(root / "seg_maps" / "B"): "surplus: there is no images/B",
+    }
+
+
+def test_empty_and_short_sequences(folder):
+    root = folder({"a": 3, "b": 1})
+    for kind in ("images", "seg_maps"):
+        (root / kind / "c").mkdir()
+    found = {finding.file: finding.what for finding in check_folder(root).errors}
+    assert found == {
+        str(root / "images" / "b"): "the sequence has 1 frame, at least 2 are needed",
+        str(root / "images" / "c"): "the sequence is empty",
+    }
+
+
+def test_missing_folders(folder, tmp_path):
+    root = folder({"a": 2})
+    with pytest.raises(DataError, match="does not exist; expected images/SEQUENCE"):
+        check_folder(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="is not a folder"):
+        check_folder(root / "images" / "a" / "0000.png")
+    for path in sorted((root / "seg_maps").rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    assert only(check_folder(root)).what == "the folder of this sequence is missing"
+    (root / "seg_maps").rmdir()
+    assert only(check_folder(root)).what == "the folder does not exist"
+    asked = FolderConfig(root=str(root), labels=(), flow=FlowFilesConfig())
+    assert only(check_folder(asked)).file == str(root / "flow")
+
+
+def test_a_folder_without_sequences(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "seg_maps").mkdir()
+    assert only(check_folder(tmp_path)).what == "has no sequences"
+
+
+def test_foreign_files_are_warnings_and_hidden_ones_are_nothing(folder):
+    root = folder({"a": 2})
+    (root / "images" / ".DS_Store").write_text("x")
+    (root / "images" / "a" / ".hidden").write_text("x")
+    (root / "images" / "a" / "notes.txt").write_text("x")
+    (root / "images" / "readme.md").write_text("x")
+    report = check_folder(root)
+    assert report.errors == ()
+    assert {finding.file for finding in report.findings} == {
+        str(root / "images" / "a" / "notes.txt"),
+        str(root / "images" / "readme.md"),
+    }
+
+
+def test_one_frame_in_two_formats_is_an_error(folder):
+    root = folder({"a": 2})
+    cv2.imwrite(str(root / "images" / "a" / "0001.jpg"), np.zeros((48, 80, 3), np.uint8))
+    assert only(check_folder(root)).what == "the same frame as 0001.jpg"
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["f1", "f2", "f10"], "sorted by name, frame f2 follows f10"),
+        (["f001", "f002", "f003", "f007", "f008"], "frames are missing between f003 and f007"),
+        (["f000", "f005", "f010", "f015"], None),
+        (["first", "second"], None),
+        (["1_9", "2_0", "2_1"], None),
+    ],
+)
+def test_numbers_that_jump_or_sort_wrongly_are_warnings(folder, names, message):
+    root = folder({"a": len(names)})
+    for kind in ("images", "seg_maps"):
+        for path, name in zip(sorted((root / kind / "a").iterdir()), names, strict=True):
+            path.rename(path.with_name(f"{name}.png"))
+    report = check_folder(root)
+    assert report.errors == ()
+    if message is None:
+        assert report.findings == ()
+    else:
+        assert message in only(report).what
+
+
+def test_every_nth_frame_is_opened_but_all_names_are_compared(folder):
+    root = folder({"a": 5, "b": 5})
+    (root / "images" / "a" / "0001.png").write_text("bad")  # the second file, which is passed over
+    (root / "images" / "b" / "0001.png").write_text("bad")  # the seventh, which is not
+    (root / "seg_maps" / "b" / "0004.png").unlink()
+    report = check_folder(root, every=2)
+    assert report.opened == 10
+    assert [finding.file for finding in report.errors] == [
+        str(root / "seg_maps" / "b" / "0004.png"),
+        str(root / "images" / "b" / "0001.png"),
+    ]
+
+
+def test_progress_is_told_and_threads_change_nothing(folder):
+    root = folder({"a": 4, "b": 3})
+    (root / "images" / "a" / "0002.png").write_text("bad")
+    calls: list[tuple[int, int]] = []
+    one = check_folder(root, threads=1, progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(done, 7) for done in range(1, 8)]
+    assert check_folder(root, threads=4) == one
+
+
+def test_roots_to_check(folder, tmp_path):
+    root = str(folder({"a": 2}))
+    assert check_roots(FolderConfig(root=root)) == ("train",)
+    assert check_roots(FolderConfig(root=root, val_root=root)) == ("train",)
+    assert check_roots(FolderConfig(root=root, val_root=str(tmp_path))) == ("train", "val")

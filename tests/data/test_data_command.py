@@ -1,0 +1,119 @@
+"""The command line: exit statuses, one line for a mistake, and a folder that is rendered, checked and read."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from vs_data import FlowFilesConfig, FolderConfig, StreetConfig, open_source, read_sequence, write_folder
+from vs_data.cli import main
+from vs_data.errors import DataError
+
+
+def run(capsys, *arguments: object) -> tuple[int, str, str]:
+    status = main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_a_good_folder_is_fine(folder, capsys):
+    status, output, errors = run(capsys, "check", folder({"a": 3}))
+    assert status == 0
+    assert errors == ""
+    assert "80x48 (3 images)" in output
+    assert "0 errors, 0 warnings" in output
+
+
+def test_findings_are_listed_and_the_status_is_2(folder, capsys):
+    root = folder({"a": 3})
+    for name in ("0000.png", "0001.png"):
+        (root / "images" / "a" / name).write_text("bad")
+    status, output, _ = run(capsys, "check", root)
+    assert status == 2
+    assert f"error {root}/images/a/0000.png: not a readable picture; copy or render the file again\n" in output
+    assert "2 errors, 0 warnings" in output
+    _, output, _ = run(capsys, "check", root, "--limit", "1")
+    assert "and 1 more (--limit 0 shows all)" in output
+
+
+def test_warnings_count_only_when_asked(folder, capsys):
+    root = folder({"a": 3})
+    (root / "images" / "a" / "notes.txt").write_text("x")
+    assert run(capsys, "check", root)[0] == 0
+    assert run(capsys, "check", root, "--strict")[0] == 2
+
+
+def test_options_reach_the_check(folder, capsys):
+    root = folder({"a": 3}, flow=True)
+    assert run(capsys, "check", root, "--classes", "12", "--ignore-id", "-1")[0] == 0
+    assert "class id" in run(capsys, "check", root, "--classes", "11")[1]
+    assert "at least 4 are needed" in run(capsys, "check", root, "--min-frames", "4")[1]
+    (root / "flow" / "a" / "0001.npz").write_text("bad")
+    assert run(capsys, "check", root)[0] == 2
+    assert run(capsys, "check", root, "--flow", "none")[0] == 0
+    assert "parts: the folder does not exist" in run(capsys, "check", root, "--labels", "seg_maps", "parts")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["check", "nowhere"], "nowhere: the folder does not exist"),
+        (["check"], "root"),
+        (["check", ".", "--clases", "3"], "--clases"),
+        (["check", ".", "--classes", "many"], "many"),
+        (["check", ".", "--classes", "400"], "num_classes is 400, allowed: a whole number from 1 to 256"),
+        (["chek", "."], "chek"),
+        (["render", "somewhere", "--height", "3"], "height is 3"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    status, output, errors = run(capsys, *arguments)
+    assert status == 2
+    assert output == ""
+    assert errors.count("\n") == 1
+    assert errors.startswith("vs-data: ")
+    assert message in errors
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_explains(capsys):
+    status, output, _ = run(capsys, "check", "--help")
+    assert status == 0
+    assert "Exit status" in output
+    assert "--ignore-id" in output
+
+
+def test_the_module_is_the_command(tmp_path):
+    command = [sys.executable, "-W", "error", "-m", "vs_data", "check", str(tmp_path / "nowhere")]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_rendered_street_is_a_good_folder_and_reads_as_it_is(tmp_path, capsys):
+    root = tmp_path / "street"
+    small = ["--sequences", "2", "--frames", "4", "--height", "32", "--width", "64"]
+    status, output, _ = run(capsys, "render", root, *small)
+    assert status == 0
+    assert "8 frames" in output
+    assert run(capsys, "check", root, "--strict")[0] == 0
+    street = open_source(StreetConfig(height=32, width=64, sequence_length=4, train_sequences=2), "train")
+    source = open_source(FolderConfig(root=str(root), height=32, width=64, flow=FlowFilesConfig()), "val")
+    made, read = read_sequence(street, 1), read_sequence(source, 1)
+    assert (made.frames - read.frames).abs().max() <= 1.001 / 255
+    assert torch.equal(made.labels["seg_maps"].long(), read.labels["seg_maps"].long())
+    assert made.flow is not None
+    assert made.flow_confidence is not None
+    assert read.flow is not None
+    assert read.flow_confidence is not None
+    assert torch.allclose(made.flow, read.flow, rtol=1e-3, atol=1e-3)
+    assert (made.flow_confidence - read.flow_confidence).abs().mean() < 0.01
+    assert run(capsys, "render", root, *small)[0] == 2  # not into a folder that holds something
+
+
+def test_more_sequences_than_there_are_cannot_be_written(tmp_path):
+    source = open_source(StreetConfig(height=32, width=64, sequence_length=2, train_sequences=2), "train")
+    with pytest.raises(DataError, match="3 sequences asked for, allowed: 1 to 2"):
+        write_folder(source, tmp_path / "street", sequences=3)
+    assert not (tmp_path / "street").exists()

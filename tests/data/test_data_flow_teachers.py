@@ -1,0 +1,126 @@
+"""Teachers of flow: DIS on known motion, confidence where it is right and where it is not, files of every kind."""
+
+import cv2
+import numpy as np
+import pytest
+from vs_data import DataError, DisFlowConfig, FlowFilesConfig, PhotometricConfig
+from vs_data.flow import dis_flow, photometric_confidence, read_flow
+
+
+@pytest.mark.parametrize("preset", ["fast", "medium"])
+@pytest.mark.parametrize("motion", [(3, 0), (-2, 1), (5, -4)])
+def test_dis_finds_a_translation(texture, preset, motion):
+    x, y = motion
+    large = texture((160, 240))
+    before, now = large[16:144, 16:208], large[16 - y : 144 - y, 16 - x : 208 - x]  # moved by (x, y)
+    first, flow = dis_flow([before, now], DisFlowConfig(preset=preset))
+    assert not first.any()
+    error = np.abs(flow[12:-12, 12:-12] - (-x, -y))
+    assert np.median(error) < 0.1
+    assert error.mean() < 0.3
+
+
+def test_dis_gives_the_same_whatever_the_number_of_threads(texture):
+    frames = [texture((96, 128), seed) for seed in (0, 1)]
+    threads = cv2.getNumThreads()
+    try:
+        results = []
+        for count in (1, 3):
+            cv2.setNumThreads(count)
+            results.append(dis_flow(frames, DisFlowConfig())[1])
+            assert cv2.getNumThreads() == count
+    finally:
+        cv2.setNumThreads(threads)
+    assert np.array_equal(*results)
+
+
+def test_confidence_is_one_where_the_flow_is_right_and_zero_where_it_is_not(texture):
+    before = texture((64, 96))
+    now = np.roll(before, 4, axis=1)
+    flow = np.zeros((64, 96, 2), np.float32)
+    flow[..., 0] = -4
+    trust = photometric_confidence(before, now, flow, PhotometricConfig())
+    assert (trust[:, 4:] == 1).all()
+    assert (trust[:, :4] == 0).all()  # comes from outside of the picture
+    wrong = photometric_confidence(before, now, -flow, PhotometricConfig())
+    assert wrong[:, 8:-8].mean() < 0.35
+
+
+def test_confidence_fades_as_documented():
+    before = np.zeros((16, 16, 3), np.uint8)
+    flow = np.zeros((16, 16, 2), np.float32)
+    config = PhotometricConfig(threshold=0.1, fade=0.2)
+    for level, expected in ((0, 1.0), (25, 1.0), (51, 0.5), (80, 0.0)):
+        trust = photometric_confidence(before, np.full_like(before, level), flow, config)
+        error = level / 255
+        assert np.allclose(trust, np.clip(1 - (error - 0.1) / 0.2, 0, 1), atol=1e-5)
+        assert np.allclose(trust, expected, atol=0.08)
+
+
+def good() -> dict[str, np.ndarray]:
+    return {"flow": np.zeros((2, 4, 6), np.float32), "confidence": np.ones((4, 6), np.float16)}
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_a_flow_file_is_read(tmp_path, dtype):
+    flow = np.arange(48).reshape(2, 4, 6).astype(dtype)
+    np.savez_compressed(tmp_path / "a.npz", flow=flow)
+    vectors, confidence = read_flow(tmp_path / "a.npz")
+    assert vectors.dtype == np.float32
+    assert confidence is None
+    assert vectors[1, 2].tolist() == [flow[0, 1, 2], flow[1, 1, 2]]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"flow": np.zeros((4, 6, 2), np.float32)}, r"flow is float32 \(4, 6, 2\), expected"),
+        ({"flow": np.zeros((2, 4, 6), np.int32)}, "flow is int32"),
+        ({"flow": np.zeros((2, 4, 6), object)}, "not a readable .npz"),
+        ({"flow": np.full((2, 4, 6), np.nan, np.float32)}, r"not finite at x=0, y=0 \(24 pixels\)"),
+        ({"confidence": np.ones((3, 6), np.float32)}, r"confidence is float32 \(3, 6\)"),
+        ({"confidence": np.full((4, 6), 1.5, np.float32)}, r"not in \[0,1\] at x=0, y=0"),
+        ({"confidence": np.full((4, 6), np.nan, np.float32)}, r"not in \[0,1\]"),
+    ],
+)
+def test_bad_flow_files_are_errors(tmp_path, change, message):
+    np.savez(tmp_path / "a.npz", **{**good(), **change})
+    with pytest.raises(DataError, match=message) as caught:
+        read_flow(tmp_path / "a.npz")
+    assert caught.value.file == str(tmp_path / "a.npz")
+
+
+def test_the_first_pixel_that_is_not_finite_is_named(tmp_path):
+    arrays = good()
+    arrays["flow"][1, 2, 5] = np.inf
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(DataError, match=r"x=5, y=2 \(1 pixels\)"):
+        read_flow(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.98])
+def test_truncated_and_foreign_flow_files_are_errors(tmp_path, share):
+    np.savez_compressed(tmp_path / "a.npz", **good())
+    data = (tmp_path / "a.npz").read_bytes()
+    (tmp_path / "a.npz").write_bytes(data[: int(share * len(data))])
+    with pytest.raises(DataError, match=r"empty|not a readable"):
+        read_flow(tmp_path / "a.npz")
+    np.save(tmp_path / "b.npy", np.zeros(3))
+    with pytest.raises(DataError, match="not a readable"):
+        read_flow(tmp_path / "b.npy")
+    np.savez(tmp_path / "c.npz", motion=np.zeros(3))
+    with pytest.raises(DataError, match="no array 'flow'"):
+        read_flow(tmp_path / "c.npz")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: DisFlowConfig(preset="slow"), "preset is 'slow', allowed: one of 'ultrafast'"),
+        (lambda: PhotometricConfig(fade=0), "fade is 0"),
+        (lambda: FlowFilesConfig(folder="a/b"), "folder is 'a/b'"),
+    ],
+)
+def test_impossible_values_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,246 @@
+"""The loader: the same batches whatever the workers and wherever it starts, clear errors, and nothing left behind."""
+
+import gc
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import cv2
+import pytest
+import torch
+from vs_data import (
+    AugmentConfig,
+    DataError,
+    DisFlowConfig,
+    FolderConfig,
+    LoaderConfig,
+    LoaderError,
+    VsDataError,
+    load_clips,
+    open_folder,
+)
+
+HAS_FORK = "fork" in multiprocessing.get_all_start_methods()
+
+
+def length_of(batch: int) -> int:
+    return 2 + batch % 2
+
+
+@pytest.fixture
+def source(folder):
+    root = folder({"a": 3, "b": 4, "c": 6})
+    augment = AugmentConfig(scale=0.3, flip=0.5)
+    return open_folder(
+        FolderConfig(root=str(root), height=32, width=48, flow=DisFlowConfig(preset="fast"), augment=augment), "train"
+    )
+
+
+def take(source, count, start=0, **config):
+    clips = load_clips(
+        source, LoaderConfig(batch_size=2, **config), seed=11, length_of=length_of, start=start, stop=start + count
+    )
+    return list(clips)
+
+
+def assert_same(one, two):
+    assert one.name == two.name
+    assert torch.equal(one.frames, two.frames)
+    assert torch.equal(one.flow, two.flow)
+    assert torch.equal(one.flow_confidence, two.flow_confidence)
+    assert torch.equal(one.labels["seg_maps"], two.labels["seg_maps"])
+
+
+@pytest.fixture
+def wait_for_workers():
+    """No worker may outlive its test."""
+    yield
+    deadline = time.monotonic() + 20
+    while multiprocessing.active_children() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert multiprocessing.active_children() == []
+
+
+def test_batches_are_what_they_are_whatever_reads_them(source, wait_for_workers):
+    alone = take(source, 6)
+    assert [clip.frames.shape[:2] for clip in alone] == [(2, length_of(batch)) for batch in range(6)]
+    assert len({clip.name for clip in alone}) > 3
+    for workers, prefetch in ((1, 1), (2, 3)):
+        for one, two in zip(alone, take(source, 6, workers=workers, prefetch=prefetch), strict=True):
+            assert_same(one, two)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_resumed_loader_goes_on_where_it_was(source, workers, wait_for_workers):
+    alone = take(source, 6, workers=0)
+    for one, two in zip(alone[4:], take(source, 2, start=4, workers=workers), strict=True):
+        assert_same(one, two)
+
+
+def test_spawned_workers_read_the_same(source, wait_for_workers):
+    spawned = take(source, 2, workers=1, start_method="spawn")
+    for one, two in zip(take(source, 2, workers=0), spawned, strict=True):
+        assert_same(one, two)
+
+
+def test_the_global_random_state_is_left_alone(source, wait_for_workers):
+    before = torch.get_rng_state()
+    take(source, 2, workers=1)
+    take(source, 2, workers=0)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_workers_end_when_the_iterator_is_dropped(source, wait_for_workers):
+    clips = load_clips(source, LoaderConfig(workers=2), seed=0, length_of=length_of)
+    next(clips)
+    assert len(multiprocessing.active_children()) == 2
+    del clips
+    gc.collect()
+
+
+@pytest.mark.skipif(not HAS_FORK, reason="this system does not fork")
+def test_forking_after_opencv_has_started_threads_works(source, wait_for_workers):
+    threads = cv2.getNumThreads()
+    try:
+        cv2.setNumThreads(4)
+        picture = torch.zeros(512, 512, dtype=torch.uint8).numpy()
+        assert cv2.resize(picture, (2048, 2048)).shape == (2048, 2048)  # large enough for its threads to start
+        assert len(take(source, 2, workers=1, start_method="fork")) == 2
+        assert cv2.getNumThreads() == 4
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def drain(clips):
+    for _ in range(50):
+        next(clips)
+
+
+def damage(source, sequence: str) -> str:
+    path = os.path.join(source.root, "images", sequence, "0001.png")  # noqa: PTH118
+    with open(path, "wb") as file:  # noqa: PTH123
+        file.write(b"broken")
+    return path
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_bad_data_is_one_clear_error_that_names_the_file(source, workers, wait_for_workers):
+    paths = [damage(source, sequence) for sequence in "abc"]
+    clips = load_clips(source, LoaderConfig(workers=workers), seed=0, length_of=lambda _: 3)
+    with pytest.raises(DataError, match="not a readable picture") as caught:
+        drain(clips)
+    assert caught.value.file in paths
+    assert "\n" not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_batches_before_a_bad_length_are_still_given(source, workers, wait_for_workers):
+    clips = load_clips(source, LoaderConfig(workers=workers), seed=0, length_of=lambda batch: 2 if batch < 3 else 99)
+    for _ in range(3):
+        next(clips)
+    with pytest.raises(VsDataError, match="clips of 99 frames asked for, but the longest sequence, 'c', has 6"):
+        next(clips)
+
+
+def test_a_length_that_no_sequence_has_is_an_error_at_once(source):
+    with pytest.raises(VsDataError, match="clips of 7 frames"):
+        load_clips(source, LoaderConfig(), seed=0, length_of=lambda _: 7)
+
+
+def test_a_lost_worker_is_one_clear_error(source, wait_for_workers):
+    clips = load_clips(source, LoaderConfig(workers=1), seed=0, length_of=length_of)
+    next(clips)
+    (worker,) = multiprocessing.active_children()
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGKILL)
+    with pytest.raises(LoaderError, match=r"was lost.*use fewer workers") as caught:
+        drain(clips)
+    assert "\n" not in str(caught.value)
+
+
+def test_workers_ignore_the_signals_of_their_group(source, wait_for_workers):
+    clips = load_clips(source, LoaderConfig(workers=1, prefetch=1), seed=0, length_of=length_of)
+    next(clips)
+    (worker,) = multiprocessing.active_children()
+    assert worker.pid is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(worker.pid, number)
+    for _ in range(6):
+        next(clips)
+    assert worker.is_alive()
+    clips.close()  # type: ignore[attr-defined]
+
+
+def test_the_hook_runs_in_each_worker(source, tmp_path, wait_for_workers):
+    def hook(worker: int) -> None:
+        (tmp_path / f"worker-{worker}").write_text(f"{torch.get_num_threads()} {cv2.getNumThreads()}")
+
+    list(load_clips(source, LoaderConfig(workers=2), seed=0, length_of=length_of, stop=4, worker_init=hook))
+    found = sorted(path.name for path in tmp_path.glob("worker-*"))
+    assert found == ["worker-0", "worker-1"]
+    assert (tmp_path / "worker-0").read_text() == "1 1"
+
+
+PROGRAM = """
+    import sys, time
+    from vs_data import FolderConfig, LoaderConfig, load_clips, open_source
+
+    if __name__ == "__main__":
+        source = open_source(FolderConfig(root=sys.argv[1], height=32, width=48), "train")
+        clips = load_clips(source, LoaderConfig(workers=2), seed=0, length_of=lambda batch: 2)
+        next(clips)
+        print("ready", flush=True)
+        try:
+            while sys.argv[2] == "wait":
+                time.sleep(0.05)
+        except KeyboardInterrupt:
+            print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.parametrize("how", ["exit", "wait"])
+def test_a_program_ends_in_peace(source, tmp_path, how):
+    """With the iterator still alive: at its normal end, and after Ctrl-C to the whole process group."""
+    (tmp_path / "program.py").write_text(textwrap.dedent(PROGRAM))
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", str(tmp_path / "program.py"), source.root, how],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    if how == "wait":
+        os.killpg(process.pid, signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert errors == ""
+    assert output == ("interrupted\n" if how == "wait" else "")
+    with pytest.raises(ProcessLookupError):  # nobody of its group is left
+        os.killpg(process.pid, 0)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"workers": -1}, "workers is -1, allowed: a whole number from 0"),
+        ({"workers": True}, "workers is True"),
+        ({"start_method": "thread"}, "start_method is 'thread'"),
+    ],
+)
+def test_impossible_values_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        LoaderConfig(**values)
+
+
+@pytest.mark.parametrize("values", [{"seed": -1}, {"start": -1}, {"shard": (2, 2)}])
+def test_impossible_positions_are_refused(source, values):
+    with pytest.raises(VsDataError, match="allowed are"):
+        load_clips(source, LoaderConfig(), **{"seed": 0, "length_of": length_of, **values})

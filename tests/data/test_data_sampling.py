@@ -1,0 +1,130 @@
+"""Which clips are in which batch: properties of the plan, and whole sequences piece by piece."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from vs_data import (
+    Clip,
+    ClipRequest,
+    SequenceInfo,
+    VsDataError,
+    batches_per_epoch,
+    check_lengths,
+    check_request,
+    iterate_sequence,
+    plan_batch,
+    read_sequence,
+)
+
+LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=12)
+
+
+def infos(lengths: list[int]) -> tuple[SequenceInfo, ...]:
+    return tuple(SequenceInfo(name=f"s{index}", frames=frames) for index, frames in enumerate(lengths))
+
+
+class Numbers:
+    """A source whose pixels say sequence and frame; flow is -1 except at the first frame of a clip."""
+
+    def __init__(self, lengths: list[int]) -> None:
+        self.sequences = infos(lengths)
+        self.size = (2, 2)
+        self.class_counts: dict[str, int] = {}
+
+    def read(self, request: ClipRequest) -> Clip:
+        check_request(self.sequences, request)
+        frames = torch.arange(request.start, request.start + request.length).float() + 1000 * request.sequence
+        flow = -torch.ones(request.length, 2, 2, 2)
+        flow[0] = 0
+        return Clip(frames=frames[:, None, None, None].expand(-1, 3, 2, 2), flow=flow, name=f"{request}")
+
+
+@settings(max_examples=100)
+@given(
+    lengths=LENGTHS,
+    seed=st.integers(0, 2**32),
+    batch=st.integers(0, 10**6),
+    batch_size=st.integers(1, 5),
+    length=st.integers(1, 10),
+)
+def test_every_request_fits_its_sequence(lengths, seed, batch, batch_size, length):
+    sequences = infos([*lengths, 10])
+    requests = plan_batch(sequences, seed=seed, batch=batch, batch_size=batch_size, length=length)
+    assert len(requests) == batch_size
+    for request in requests:
+        check_request(sequences, request)
+        assert request.length == length
+    assert requests == plan_batch(sequences, seed=seed, batch=batch, batch_size=batch_size, length=length)
+
+
+@settings(max_examples=60)
+@given(lengths=LENGTHS, seed=st.integers(0, 1000), length=st.integers(1, 40), epoch=st.integers(0, 5))
+def test_an_epoch_holds_every_long_enough_sequence_once(lengths, seed, length, epoch):
+    long_enough = [index for index, frames in enumerate(lengths) if frames >= length]
+    if not long_enough:
+        with pytest.raises(VsDataError, match=f"longest sequence.*has {max(lengths)}"):
+            plan_batch(infos(lengths), seed=seed, batch=0, batch_size=1, length=length)
+        return
+    count = len(long_enough)
+    batches = range(epoch * count, (epoch + 1) * count)
+    plans = [plan_batch(infos(lengths), seed=seed, batch=batch, batch_size=1, length=length) for batch in batches]
+    assert sorted(plan[0].sequence for plan in plans) == long_enough
+
+
+@settings(max_examples=40)
+@given(batch_size=st.integers(1, 4), ranks=st.integers(1, 4), seed=st.integers(0, 100))
+def test_shards_together_see_what_one_process_sees(batch_size, ranks, seed):
+    sequences = infos([5] * 24)
+
+    def plan(batch, size, shard):
+        return plan_batch(sequences, seed=seed, batch=batch, batch_size=size, length=2, shard=shard)
+
+    alone = [request for batch in range(3) for request in plan(batch, batch_size * ranks, (0, 1))]
+    shards = [
+        request for batch in range(3) for rank in range(ranks) for request in plan(batch, batch_size, (rank, ranks))
+    ]
+    assert shards == alone
+
+
+def test_starts_reach_both_ends_and_orders_differ():
+    sequences = infos([6, 6, 6, 6])
+    plans = [plan_batch(sequences, seed=1, batch=batch, batch_size=4, length=3) for batch in range(60)]
+    assert {request.start for plan in plans for request in plan} == {0, 1, 2, 3}
+    assert len({tuple(request.sequence for request in plan) for plan in plans}) > 10
+    assert len({request.seed for plan in plans for request in plan}) == 240
+
+
+def test_seeds_give_different_plans():
+    sequences = infos([50] * 10)
+    assert len({plan_batch(sequences, seed=seed, batch=0, batch_size=4, length=2) for seed in range(10)}) == 10
+
+
+def test_lengths_are_checked_before_training():
+    source = Numbers([4, 9, 6])
+    assert check_lengths(source, 6) == 2
+    assert batches_per_epoch(source, batch_size=2, length=1) == 2
+    with pytest.raises(VsDataError, match="clips of 10 frames asked for, but the longest sequence, 's1', has 9"):
+        check_lengths(source, 10)
+    with pytest.raises(VsDataError, match="no sequences"):
+        check_lengths(Numbers([]), 1)
+
+
+@settings(max_examples=40)
+@given(frames=st.integers(1, 20), chunk=st.integers(1, 8), most=st.none() | st.integers(1, 25))
+def test_pieces_of_a_sequence_are_the_sequence(frames, chunk, most):
+    source = Numbers([3, frames])
+    whole = read_sequence(source, 1, max_frames=most)
+    pieces = list(iterate_sequence(source, 1, chunk=chunk, max_frames=most))
+    assert max(piece.frames.shape[0] for piece in pieces) <= chunk
+    assert torch.equal(torch.cat([piece.frames for piece in pieces]), whole.frames)
+    flows = [piece.flow for piece in pieces if piece.flow is not None]
+    assert whole.flow is not None
+    assert torch.equal(torch.cat(flows), whole.flow)
+
+
+def test_sequences_that_are_not_there_are_refused():
+    with pytest.raises(VsDataError, match="sequence 2 asked for, there are 1"):
+        read_sequence(Numbers([3]), 2)
+    with pytest.raises(VsDataError, match="chunk is 0"):
+        next(iterate_sequence(Numbers([3]), 0, chunk=0))
