@@ -1,0 +1,92 @@
+"""The perceptual network: its files, its sizes, and what is not computed."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import vs_nets as nets
+from safetensors.torch import save_file
+from vs_nets.perceptual import CONV_INDICES, WIDTHS
+
+
+def published_file(path: Path, divisor: int = 16) -> Path:
+    widths = [w // divisor for w in WIDTHS]
+    tensors = {}
+    for index, c_in, c_out in zip(CONV_INDICES, [3, *widths[:-1]], widths, strict=True):
+        tensors[f"features.{index}.weight"] = torch.randn(c_out, c_in, 3, 3) * 0.1
+        tensors[f"features.{index}.bias"] = torch.randn(c_out)
+    tensors["features.30.weight"] = torch.zeros(1)  # after relu_5_1: passed over
+    tensors["classifier.0.weight"] = torch.zeros(1)
+    save_file(tensors, path)
+    return path
+
+
+def test_published_shape_up_to_relu_5_1() -> None:
+    network = nets.Vgg19()
+    assert sum(p.numel() for p in network.parameters()) == 12_944_960  # torchvision's, features 0 to 28
+    assert not any(p.requires_grad for p in network.parameters())
+    with torch.inference_mode():
+        taps = nets.Vgg19([w // 16 for w in WIDTHS])(torch.zeros(1, 3, 32, 64))
+    assert [tuple(t.shape) for t in taps] == [
+        (1, 4, 32, 64),
+        (1, 8, 16, 32),
+        (1, 16, 8, 16),
+        (1, 32, 4, 8),
+        (1, 32, 2, 4),
+    ]
+
+
+def test_file_with_torchvision_names(tmp_path: Path) -> None:
+    path = published_file(tmp_path / "vgg19.safetensors")
+    perceptual = nets.build_perceptual(nets.FilePerceptual(path=str(path), scales=2))
+    assert perceptual is not None
+    image = torch.rand(1, 3, 32, 64) * 2 - 1
+    features = perceptual.features(image)
+    assert perceptual(image, features).item() == 0
+    assert perceptual(-image, features).item() > 0
+
+
+def test_random_features_follow_their_seed() -> None:
+    image = torch.rand(1, 3, 32, 64) * 2 - 1
+
+    def features(seed: int) -> torch.Tensor:
+        perceptual = nets.build_perceptual(nets.RandomPerceptual(seed=seed, width_divisor=16))
+        assert perceptual is not None
+        return perceptual.features(image)[0][-1]
+
+    assert torch.equal(features(1), features(1))
+    assert not torch.equal(features(1), features(2))
+    assert nets.build_perceptual(nets.NoPerceptual()) is None
+
+
+def write_pickle(path: Path) -> None:
+    torch.save({"features.0.weight": torch.zeros(1)}, path)
+
+
+def write_other(path: Path) -> None:
+    save_file({"a": torch.zeros(1)}, path)
+
+
+def write_misfit(path: Path) -> None:
+    save_file(
+        {f"features.{i}.{part}": torch.zeros(2, 2, 3, 3) for i in CONV_INDICES for part in ("weight", "bias")}, path
+    )
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (None, "no such file"),
+        (write_pickle, "not a safetensors file"),
+        (write_other, "not a VGG-19"),
+        (write_misfit, "do not fit together"),
+    ],
+)
+def test_wrong_files_are_refused_by_name(tmp_path: Path, write: object, message: str) -> None:
+    path = tmp_path / "vgg19.bin"
+    if callable(write):
+        write(path)
+    with pytest.raises(nets.WeightsError, match=message) as caught:
+        nets.load_vgg19(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
