@@ -23,7 +23,7 @@ _GLASS_HIGH: Vec = (0.44, 0.52, 0.60)
 _TYRE: Vec = (0.13, 0.13, 0.14)
 _TRIM: Vec = (0.22, 0.22, 0.24)
 _OCTAGON: Outline = tuple((math.cos(a * math.pi / 4 + 0.39), math.sin(a * math.pi / 4 + 0.39)) for a in range(8))
-_ROUNDED: Outline = ((0.06, 0), (0.94, 0), (1, 0.15), (1, 0.8), (0.95, 1), (0.05, 1), (0, 0.8), (0, 0.15))
+_ROUNDED: Outline = ((0.05, 0), (0.95, 0), (1, 0.15), (1, 1), (0, 1), (0, 0.15))
 
 
 Face: TypeAlias = Callable[..., Patch]
@@ -103,7 +103,7 @@ def _body(shape: Shape, paint: Vec, face: Face) -> list[Patch]:
         patches.append(
             face(
                 (side * half, 0.24, 0.0), (0.0, 0.0, length), (0.0, top - 0.24, 0.0), normal, low, paint,
-                ((0.01, 0), (0.99, 0), (1, 0.3), (0.99, 0.85), (0.96, 1), (0.02, 1), (0, 0.85)),
+                ((0.02, 0), (0.98, 0), (1, 0.15), (1, 1), (0, 1), (0, 0.15)),
             )
         )  # fmt: skip
         for along in (0.19 * length, 0.81 * length):

@@ -29,7 +29,7 @@ DETAIL_RANGE = 110.0
 _BEHIND = 12.0
 """How far behind the start of the drive the street begins, metres: so far a shadow can reach."""
 
-_KEPT_WORLDS = 48
+_KEPT_WORLDS = 64
 
 
 @attrs.frozen(kw_only=True, eq=False)
