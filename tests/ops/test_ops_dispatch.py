@@ -143,6 +143,7 @@ def everything(x: torch.Tensor, maps: torch.Tensor, flow: torch.Tensor, ids: tor
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")  # PyTorch warns of itself
 def test_all_operators_compile_into_one_graph() -> None:
     torch._dynamo.reset()
     compiled = torch.compile(everything, fullgraph=True)
