@@ -146,7 +146,8 @@ def test_the_gradient_does_not_depend_on_the_memory_format_of_what_arrives(
         upstream = upstream.contiguous(memory_format=CL)
         if order == "viewed" and samples == 1:
             upstream = upstream.view(x.shape)  # another stride for the axis of size one
-    leaf = (x.contiguous(memory_format=CL) if channels_last else x.clone()).requires_grad_()
+    x = x.contiguous(memory_format=CL) if channels_last else x.clone()
+    leaf = (x.view(x.shape) if samples == 1 else x).requires_grad_()
     (grad,) = torch.autograd.grad(vs_ops.instance_norm(leaf, impl=impl), leaf, upstream)
     torch.testing.assert_close(grad, expected, rtol=1e-4, atol=1e-5)
 
