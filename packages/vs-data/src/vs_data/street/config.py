@@ -20,7 +20,7 @@ class StreetConfig:
 
     height: int = whole(128, "height of the frames, pixels", low=16, high=4096)
     width: int = whole(256, "width of the frames, pixels", low=16, high=8192)
-    sequence_length: int = whole(30, "frames of each sequence", low=1, high=10_000)
+    sequence_length: int = whole(30, "frames of each sequence", low=1, high=3_000)
     train_sequences: int = whole(200, "sequences of the training split", low=1, high=MOST_SEQUENCES)
     val_sequences: int = whole(8, "sequences of the validation split", low=1, high=MOST_SEQUENCES)
     seed: int = whole(0, "which family of worlds; both splits depend on it", low=0)

@@ -123,10 +123,10 @@ def _stays_clear(path: CameraPath, seconds: float, motion: Motion, z: float, car
     walk = np.array([motion], np.float64)
     drives = np.array([car.motion for car in cars], np.float64).reshape(-1, walk.shape[1])
     places = np.array([car.anchor for car in cars], np.float64).reshape(-1, 3)
-    for moment in np.arange(0.0, seconds + _PAUSE, _PAUSE).tolist():
+    moments = np.arange(0.0, seconds + _PAUSE, _PAUSE)
+    ahead = z - path.speed * moments
+    for moment in moments[(ahead > -6.0) & (ahead < 45.0)].tolist():
         camera = position_at(path, moment)
-        if not -45.0 < camera[2] - z < 5.0:
-            continue
         others = np.concatenate([places + offsets_at(drives, path, moment), camera[None]])
         where = offsets_at(walk, path, moment)[0] + (0.0, 0.0, z)
         if (np.abs(others - where)[:, (0, 2)] < (1.5, 3.4)).all(axis=1).any():
