@@ -178,7 +178,7 @@ PAIRS = [
 def laid_out(tensor: Tensor, layout: str) -> Tensor:
     if layout == "strided":
         wide = torch.stack((tensor, tensor), dim=-1)
-        return wide[..., 0]
+        return wide.movedim(0, -1).contiguous().movedim(-1, 0)[..., 0]  # samples innermost, and gaps
     if layout == "channels_last" and tensor.dim() == 4:
         return tensor.contiguous(memory_format=torch.channels_last)
     return tensor.clone()
