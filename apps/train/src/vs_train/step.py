@@ -1,5 +1,6 @@
 """One training step: a clip, frame by frame; for each frame an update of D, then of G, then of the average of G."""
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -67,13 +68,18 @@ class StepReport:
 
 @attrs.frozen(kw_only=True, eq=False)
 class FrameInputs:
-    """One frame of a batch on the device, and its past: real frames and generated ones, oldest first."""
+    """One frame of a batch on the device, and its past: real frames and generated ones, oldest first.
+
+    `clip` and `frame` are for messages: the name of the clip and the frame's index within it.
+    """
 
     label: Tensor
     target: nets.Target
     history: nets.History
     real_past: tuple[Tensor, ...] = ()
     fake_past: tuple[Tensor, ...] = ()
+    clip: str = ""
+    frame: int = 0
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -104,6 +110,8 @@ def train_clip(state: TrainState, clip: Clip, recipe: Recipe) -> tuple[TrainStat
             history=history,
             real_past=real_past,
             fake_past=fake_past,
+            clip=clip.name,
+            frame=t,
         )
         state, report, fake = train_frame(state, inputs, recipe)
         reports.append(report)
@@ -177,6 +185,7 @@ def update_discriminator(
         verdicts = _judge(state.discriminator, real, synthesis, inputs, nets.judge_both)
         losses = nets.discriminator_losses(verdicts)
         loss = nets.total(losses, recipe.objective)
+    _check_early(state, losses, "discriminator", inputs)
     state.discriminator_optimizer.zero_grad(set_to_none=True)
     state.discriminator_scaler.scale(loss).backward()
     return losses, state.discriminator_scaler.update(state.discriminator_optimizer)
@@ -190,9 +199,24 @@ def update_generator(
         verdicts = _judge(state.discriminator, real, synthesis, inputs, nets.judge_fake)
         losses = nets.generator_losses(synthesis, inputs.target, verdicts, recipe.perceptual)
         loss = nets.total(losses, recipe.objective)
+    _check_early(state, losses, "generator", inputs)
     state.generator_optimizer.zero_grad(set_to_none=True)
     state.generator_scaler.scale(loss).backward()
     return losses, state.generator_scaler.update(state.generator_optimizer)
+
+
+def _check_early(state: TrainState, losses: nets.Losses, network: str, inputs: FrameInputs) -> None:
+    """On the CPU, where it costs nothing, refuse a loss that is not finite before it reaches any weight.
+
+    On a GPU it would wait for the device; there the losses of a clip are checked together at its end.
+    """
+    if any(loss.device.type != "cpu" for loss in losses.values()):
+        return
+    for name, loss in losses.items():
+        if not math.isfinite(loss.item()):
+            raise NonFiniteError(
+                step=state.step, what=f"loss {name}", network=network, frame=inputs.frame, clip=inputs.clip
+            )
 
 
 def update_average(state: TrainState, config: optim.EmaConfig) -> None:
@@ -244,7 +268,7 @@ def _report(state: TrainState, reports: list[FrameReport], clip: Clip) -> StepRe
     keys = [(t, name) for t, report in enumerate(reports) for name in report.losses]
     values = torch.stack([reports[t].losses[name] for t, name in keys]).tolist()  # the one wait for the device
     for (t, name), value in zip(keys, values, strict=True):
-        if value - value != 0:  # true for NaN and for both infinities
+        if not math.isfinite(value):
             network = "discriminator" if name.startswith("d_") else "generator"
             raise NonFiniteError(step=state.step, what=f"loss {name[2:]}", network=network, frame=t, clip=clip.name)
     sums: dict[str, list[float]] = {}
