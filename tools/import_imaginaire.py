@@ -180,7 +180,11 @@ def _published_state(path: Path, key: str) -> Weights:
 
 
 def _check(path: Path, what: str, weights: Weights, network: torch.nn.Module) -> None:
-    result = network.load_state_dict(weights, strict=False)
+    try:
+        result = network.load_state_dict(weights, strict=False)
+    except RuntimeError as error:
+        shapes = str(error).strip().splitlines()[-1].strip()
+        raise SystemExit(f"error: {path}: the {what} does not fit its configuration: {shapes}") from error
     if result.missing_keys or result.unexpected_keys:
         raise SystemExit(
             f"error: {path}: the {what} does not fit its configuration: {len(result.missing_keys)} weights are missing "

@@ -1,14 +1,12 @@
 """Losses and their gradients against reference tensors."""
 
+import import_imaginaire as importer
 import pytest
 import torch
 import vs_nets as nets
 import vs_ops
-from golden import Case, load_case, load_tool
-from test_golden_networks import build_discriminator, build_generator, encoded_labels
+from reference import Case, build_discriminator, build_generator, build_vgg, encoded_labels, load_case
 from torch import Tensor
-
-importer = load_tool("import_imaginaire")
 
 
 def close(actual: Tensor, expected: Tensor, rtol: float = 1e-5, atol: float = 1e-7) -> None:
@@ -17,14 +15,6 @@ def close(actual: Tensor, expected: Tensor, rtol: float = 1e-5, atol: float = 1e
 
 def close_in_norm(actual: Tensor, expected: Tensor, bound: float = 1e-4) -> None:
     assert ((actual - expected).norm() / expected.norm()).item() <= bound
-
-
-def build_vgg(case: Case, scales: int) -> nets.Perceptual:
-    weights = importer.vgg19_weights(case.under("VGG."))
-    widths = [weights[f"convs.{i}.weight"].shape[0] for i in nets.perceptual.CONV_INDICES]
-    network = nets.Vgg19(widths)
-    network.load_state_dict(weights)
-    return nets.Perceptual(network, scales)
 
 
 def verdicts(case: Case, fake: Tensor) -> dict[str, nets.Verdict]:

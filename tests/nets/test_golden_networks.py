@@ -1,38 +1,11 @@
 """The networks compute what another implementation computed from the same weights."""
 
+import import_imaginaire as importer
 import pytest
 import torch
 import vs_nets as nets
-from golden import Case, load_case, load_tool
+from reference import Case, build_discriminator, build_generator, encoded_labels, load_case
 from torch import Tensor
-
-importer = load_tool("import_imaginaire")
-
-
-def build_generator(case: Case, prefix: str = "G.") -> nets.Generator:
-    config = case.facts["config"]
-    generator = nets.build_generator(
-        importer.generator_config(config["gen"], config["data"]),
-        label_channels=importer.label_spec(config["data"]).channels,
-    )
-    generator.load_state_dict(importer.generator_weights(case.under(prefix)))
-    return generator
-
-
-def build_discriminator(case: Case, prefix: str = "D.") -> nets.Discriminator:
-    config = case.facts["config"]
-    discriminator = nets.build_discriminator(
-        importer.discriminator_config(config["dis"], config["data"]),
-        label_channels=importer.label_spec(config["data"]).channels,
-    )
-    discriminator.load_state_dict(importer.discriminator_weights(case.under(prefix)))
-    return discriminator
-
-
-def encoded_labels(case: Case) -> list[Tensor]:
-    spec = importer.label_spec(case.facts["config"]["data"])
-    ids = case["in.seg_index"]
-    return [nets.encode_labels(spec, {"seg_maps": ids[:, t]}) for t in range(ids.shape[1])]
 
 
 def close(actual: Tensor, expected: Tensor, atol: float) -> None:

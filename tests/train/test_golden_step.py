@@ -1,21 +1,13 @@
 """A whole training step against reference tensors: every update of G and D over three frames, with plain SGD."""
 
-import sys
-from pathlib import Path
-
+import import_imaginaire as importer
 import torch
 import vs_nets as nets
 import vs_optim as optim
+from reference import Case, build_discriminator, build_generator, build_vgg, load_case
 from torch import Tensor
 from vs_data import Clip
 from vs_train.step import Recipe, TrainState, train_clip
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "nets"))
-from golden import Case, load_case, load_tool
-from test_golden_losses import build_vgg
-from test_golden_networks import build_discriminator, build_generator
-
-importer = load_tool("import_imaginaire")
 
 
 def build_state(case: Case) -> TrainState:

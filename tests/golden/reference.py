@@ -1,0 +1,69 @@
+"""Reading the reference tensors that lie beside the repository, and the networks that they belong to."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import import_imaginaire as importer
+import pytest
+import vs_nets as nets
+from attrs import frozen
+from safetensors.torch import load_file
+from torch import Tensor
+
+GOLDEN = Path(__file__).resolve().parents[2].parent / "shared" / "golden"
+
+
+@frozen
+class Case:
+    tensors: Mapping[str, Tensor]
+    facts: Mapping[str, Any]
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self.tensors[name]
+
+    def under(self, prefix: str) -> dict[str, Tensor]:
+        return {k.removeprefix(prefix): v for k, v in self.tensors.items() if k.startswith(prefix)}
+
+
+def load_case(name: str) -> Case:
+    """Tensors and facts of one case; skips the test where the reference tensors are absent."""
+    path = GOLDEN / f"{name}.safetensors"
+    if not path.is_file():
+        pytest.skip(f"reference tensors are not beside the repository: {name}")
+    return Case(load_file(path), json.loads(path.with_suffix(".json").read_text()))
+
+
+def build_generator(case: Case, prefix: str = "G.") -> nets.Generator:
+    config = case.facts["config"]
+    generator = nets.build_generator(
+        importer.generator_config(config["gen"], config["data"]),
+        label_channels=importer.label_spec(config["data"]).channels,
+    )
+    generator.load_state_dict(importer.generator_weights(case.under(prefix)))
+    return generator
+
+
+def build_discriminator(case: Case, prefix: str = "D.") -> nets.Discriminator:
+    config = case.facts["config"]
+    discriminator = nets.build_discriminator(
+        importer.discriminator_config(config["dis"], config["data"]),
+        label_channels=importer.label_spec(config["data"]).channels,
+    )
+    discriminator.load_state_dict(importer.discriminator_weights(case.under(prefix)))
+    return discriminator
+
+
+def build_vgg(case: Case, scales: int) -> nets.Perceptual:
+    weights = importer.vgg19_weights(case.under("VGG."))
+    widths = [weights[f"convs.{i}.weight"].shape[0] for i in nets.perceptual.CONV_INDICES]
+    network = nets.Vgg19(widths)
+    network.load_state_dict(weights)
+    return nets.Perceptual(network, scales)
+
+
+def encoded_labels(case: Case) -> list[Tensor]:
+    spec = importer.label_spec(case.facts["config"]["data"])
+    ids = case["in.seg_index"]
+    return [nets.encode_labels(spec, {"seg_maps": ids[:, t]}) for t in range(ids.shape[1])]

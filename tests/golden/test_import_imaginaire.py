@@ -1,0 +1,63 @@
+"""The importer of published checkpoints, on a checkpoint made of the reference weights."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import import_imaginaire as importer
+import torch
+import vs_nets as nets
+from reference import load_case
+from safetensors.torch import load_file
+
+TOOL = Path(importer.__file__)
+
+
+def run(*arguments: object) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, str(TOOL), *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+
+
+def write_checkpoint(folder: Path) -> tuple[Path, Path]:
+    case = load_case("f2_vid2vid_train_step_sgd")
+    state = {
+        key: {f"module.{name}": tensor for name, tensor in case.under(f"before.{network}.").items()}
+        for key, network in (("net_G", "G"), ("net_D", "D"))
+    }
+    checkpoint, config = folder / "published.pt", folder / "config.json"
+    torch.save(state, checkpoint)
+    config.write_text(json.dumps(case.facts["config"]))
+    return checkpoint, config
+
+
+def test_a_published_checkpoint_is_converted(tmp_path: Path) -> None:
+    checkpoint, config = write_checkpoint(tmp_path)
+    done = run(checkpoint, config, "--out", tmp_path / "converted")
+    assert done.returncode == 0, done.stderr
+    sections = json.loads(config.read_text())
+    generator = nets.build_generator(
+        importer.generator_config(sections["gen"], sections["data"]),
+        label_channels=importer.label_spec(sections["data"]).channels,
+    )
+    generator.load_state_dict(load_file(tmp_path / "converted" / "generator.safetensors"))
+    assert (tmp_path / "converted" / "discriminator.safetensors").is_file()
+    assert set(json.loads((tmp_path / "converted" / "configs.json").read_text())) == {"generator", "discriminator"}
+
+
+def test_weights_of_another_shape_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    checkpoint, config = write_checkpoint(tmp_path)
+    sections = json.loads(config.read_text())
+    sections["gen"]["num_layers"] = 6
+    config.write_text(json.dumps(sections))
+    done = run(checkpoint, config, "--out", tmp_path / "converted")
+    assert done.returncode == 1
+    assert "does not fit its configuration" in done.stderr
+    assert not (tmp_path / "converted").exists()
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    done = run(tmp_path / "none.pt", tmp_path / "none.json", "--out", tmp_path / "converted")
+    assert done.returncode == 1
+    assert done.stderr == f"error: {tmp_path / 'none.pt'}: no such file\n"
