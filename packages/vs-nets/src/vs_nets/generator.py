@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 import vs_ops
 from attrs import evolve, field, frozen
-from attrs.validators import ge, gt, in_
+from attrs.validators import ge, in_
 from torch import Tensor, nn
 
 from vs_nets.embedder import Embedder, EmbedderConfig
@@ -83,11 +83,6 @@ class GeneratorConfig:
     max_filters: int = field(default=1024, validator=ge(1), metadata={"help": "cap of the channels"})
     kernel: int = field(default=3, validator=in_((1, 3, 5, 7)), metadata={"help": "kernel of the residual blocks"})
     spade_kernel: int = field(default=1, validator=in_((1, 3, 5)), metadata={"help": "kernel of SPADE's projections"})
-    spade_gain: float = field(
-        default=0.02,
-        validator=gt(0),
-        metadata={"help": "Xavier gain of SPADE's projections at the start; larger: labels are heeded sooner"},
-    )
     frames: int = field(default=3, validator=ge(2), metadata={"help": "frames it sees: the current and past ones"})
     spectral_norm: bool = field(default=True, metadata={"help": "spectral norm on all but heads and first layers"})
     embedder: EmbedderConfig = field(factory=EmbedderConfig, metadata={"help": "embedder of the label map"})
@@ -185,7 +180,6 @@ class Generator(nn.Module):
             map_channels,
             kernel=config.kernel,
             spade_kernel=config.spade_kernel,
-            spade_gain=config.spade_gain,
             spectral=config.spectral_norm,
         )
 

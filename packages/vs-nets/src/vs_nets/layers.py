@@ -15,8 +15,6 @@ from torch import Tensor, nn
 
 LEAKY_SLOPE = 0.2
 NORM_EPS = 1e-5
-INIT_GAIN = 0.02
-"""Gain of the Xavier-normal initialisation of convolutions."""
 
 CallBlock = Callable[..., Any]
 
@@ -50,16 +48,7 @@ class Conv2d(nn.Module):
     u: Tensor
     v: Tensor
 
-    def __init__(
-        self,
-        c_in: int,
-        c_out: int,
-        kernel: int = 3,
-        *,
-        stride: int = 1,
-        spectral: bool = False,
-        gain: float = INIT_GAIN,
-    ) -> None:
+    def __init__(self, c_in: int, c_out: int, kernel: int = 3, *, stride: int = 1, spectral: bool = False) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(c_out, c_in, kernel, kernel))
         self.bias = nn.Parameter(torch.empty(c_out))
@@ -69,10 +58,10 @@ class Conv2d(nn.Module):
         if spectral:
             self.register_buffer("u", torch.empty(c_out))
             self.register_buffer("v", torch.empty(c_in * kernel * kernel))
-        self.reset_parameters(gain)
+        self.reset_parameters()
 
     @torch.no_grad()
-    def reset_parameters(self, gain: float) -> None:
+    def reset_parameters(self, gain: float = 0.02) -> None:
         """Xavier-normal weights, zero bias; singular vectors start at random and take a few power iterations."""
         nn.init.xavier_normal_(self.weight, gain=gain)
         nn.init.zeros_(self.bias)
@@ -153,9 +142,9 @@ class Spade(nn.Module):
     ones are used.
     """
 
-    def __init__(self, channels: int, map_channels: Sequence[int], kernel: int, gain: float = INIT_GAIN) -> None:
+    def __init__(self, channels: int, map_channels: Sequence[int], kernel: int) -> None:
         super().__init__()
-        self.projections = nn.ModuleList(Conv2d(c, 2 * channels, kernel, gain=gain) for c in map_channels)
+        self.projections = nn.ModuleList(Conv2d(c, 2 * channels, kernel) for c in map_channels)
 
     def forward(self, x: Tensor, maps: Sequence[Tensor], negative_slope: float | None = None) -> Tensor:
         """Normalise and modulate (N, C, H, W); `negative_slope` adds a leaky ReLU to the same pass."""
@@ -180,23 +169,15 @@ class SpadeResidualBlock(nn.Module):
     """
 
     def __init__(
-        self,
-        c_in: int,
-        c_out: int,
-        map_channels: Sequence[int],
-        *,
-        kernel: int,
-        spade_kernel: int,
-        spade_gain: float = INIT_GAIN,
-        spectral: bool,
+        self, c_in: int, c_out: int, map_channels: Sequence[int], *, kernel: int, spade_kernel: int, spectral: bool
     ) -> None:
         super().__init__()
         hidden = min(c_in, c_out)
-        self.norm_0 = Spade(c_in, map_channels, spade_kernel, spade_gain)
+        self.norm_0 = Spade(c_in, map_channels, spade_kernel)
         self.conv_0 = Conv2d(c_in, hidden, kernel, spectral=spectral)
-        self.norm_1 = Spade(hidden, map_channels, spade_kernel, spade_gain)
+        self.norm_1 = Spade(hidden, map_channels, spade_kernel)
         self.conv_1 = Conv2d(hidden, c_out, kernel, spectral=spectral)
-        self.norm_s = Spade(c_in, map_channels, spade_kernel, spade_gain) if c_in != c_out else None
+        self.norm_s = Spade(c_in, map_channels, spade_kernel) if c_in != c_out else None
         self.conv_s = Conv2d(c_in, c_out, 1, spectral=spectral) if c_in != c_out else None
 
     def forward(self, x: Tensor, maps: Sequence[Tensor]) -> Tensor:
