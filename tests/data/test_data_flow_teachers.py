@@ -46,6 +46,15 @@ def test_confidence_is_one_where_the_flow_is_right_and_zero_where_it_is_not(text
     assert wrong[:, 8:-8].mean() < 0.35
 
 
+def test_flow_from_outside_is_not_trusted_even_where_the_colours_agree():
+    grey = np.full((16, 24, 3), 90, np.uint8)
+    flow = np.zeros((16, 24, 2), np.float32)
+    flow[..., 1] = 3
+    trust = photometric_confidence(grey, grey, flow, PhotometricConfig())
+    assert (trust[:-3] == 1).all()
+    assert (trust[-3:] == 0).all()
+
+
 def test_confidence_fades_as_documented():
     before = np.zeros((16, 16, 3), np.uint8)
     flow = np.zeros((16, 16, 2), np.float32)

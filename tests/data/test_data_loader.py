@@ -8,17 +8,23 @@ import subprocess
 import sys
 import textwrap
 import time
+import traceback
+from collections.abc import Mapping
 
+import attrs
 import cv2
 import pytest
 import torch
 from vs_data import (
     AugmentConfig,
+    Clip,
+    ClipRequest,
     DataError,
     DisFlowConfig,
     FolderConfig,
     LoaderConfig,
     LoaderError,
+    SequenceInfo,
     VsDataError,
     load_clips,
     open_folder,
@@ -163,6 +169,28 @@ def test_a_lost_worker_is_one_clear_error(source, wait_for_workers):
     assert "\n" not in str(caught.value)
 
 
+@attrs.frozen
+class Faulty:
+    """A source with a bug."""
+
+    sequences: tuple[SequenceInfo, ...] = (SequenceInfo(name="a", frames=2),)
+    size: tuple[int, int] = (2, 2)
+    class_counts: Mapping[str, int] = attrs.field(factory=dict)
+
+    def read(self, request: ClipRequest) -> Clip:
+        raise RuntimeError(f"a bug, not bad data, at {request.start}")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_bug_in_a_source_keeps_its_traceback(workers, wait_for_workers):
+    clips = load_clips(Faulty(), LoaderConfig(workers=workers), seed=0, length_of=length_of)
+    with pytest.raises(RuntimeError, match="a bug, not bad data") as caught:
+        next(clips)
+    assert "in read" in "".join(traceback.format_exception(caught.value))
+    del clips, caught
+    gc.collect()
+
+
 def test_workers_ignore_the_signals_of_their_group(source, wait_for_workers):
     clips = load_clips(source, LoaderConfig(workers=1, prefetch=1), seed=0, length_of=length_of)
     next(clips)
@@ -194,8 +222,8 @@ PROGRAM = """
         source = open_source(FolderConfig(root=sys.argv[1], height=32, width=48), "train")
         clips = load_clips(source, LoaderConfig(workers=2), seed=0, length_of=lambda batch: 2)
         next(clips)
-        print("ready", flush=True)
         try:
+            print("ready", flush=True)
             while sys.argv[2] == "wait":
                 time.sleep(0.05)
         except KeyboardInterrupt:

@@ -168,14 +168,19 @@ def _close(reference: weakref.ref[Generator[Clip, None, None]]) -> None:
             batches.close()
 
 
-def _next(batches: Iterator[Any]) -> tuple[Clip | VsDataError | None, LoaderError | None]:
-    """The next batch, or None at the end; or how a worker was lost, freed of the traceback that holds the others."""
+def _next(batches: Iterator[Any]) -> tuple[Clip | VsDataError | None, Exception | None]:
+    """The next batch, or None at the end; or what went wrong, freed of the traceback that keeps the workers alive.
+
+    A lost worker shows as PyTorch's RuntimeError, or, while its tensors are being fetched, as a broken connection.
+    """
     try:
         return next(batches, None), None
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+    except Exception as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        if text.startswith("Caught "):  # a bug in a source; the text holds the traceback of the worker
+            return None, error.with_traceback(None)
+        if not isinstance(error, OSError | EOFError) and "DataLoader worker" not in text:
             raise
-        text = " ".join(str(error).split())
         cure = "it may have run out of memory (also /dev/shm): use fewer workers, or 0"
         return None, LoaderError(f"a process that reads clips was lost ({text}); {cure}")
 
