@@ -11,8 +11,8 @@ from vs_metrics import ClassColours
 from vs_nets import LabelSpec, VsNetsError
 from vs_runtime import LoadedCheckpoint, describe_environment
 from vs_train.config import TrainConfig, label_spec
-from vs_train.config_io import ConfigError  # type: ignore[attr-defined]
-from vs_train.run_directory import RunDirectory, RunDirectoryError, read_run_config  # type: ignore[attr-defined]
+from vs_train.config_io import ConfigError
+from vs_train.run_directory import RunDirectory, RunDirectoryError, read_run_config
 
 from vs_eval.errors import OptionError, VsEvalError
 from vs_eval.evaluation import Facts, evaluate_source, plan_clips, training_colours, write_report

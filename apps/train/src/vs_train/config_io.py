@@ -19,6 +19,7 @@ from .config_structure import load_config, to_document
 from .errors import ConfigError, Problem
 
 __all__ = [
+    "ConfigError",
     "apply_overrides",
     "load_config",
     "parse_document",

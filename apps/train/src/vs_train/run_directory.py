@@ -28,7 +28,7 @@ from typing import Any, TypeVar
 import attrs
 
 from .config_io import load_config, read_document
-from .errors import RunDirectoryError
+from .errors import RunDirectoryError as RunDirectoryError
 
 RUN_FORMAT = 1
 """The layout's version, under the key `run_format` of environment.json."""
