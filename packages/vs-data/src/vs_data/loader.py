@@ -156,9 +156,16 @@ def _read_ahead(
             if batch is None:
                 return
             yield _clip_or_raise(batch)
-    finally:
-        del batches  # ends the workers, also when the consumer drops this generator
+    finally:  # also when the consumer drops this generator
+        _end_workers(batches)
+        del batches
     raise failure
+
+
+def _end_workers(batches: Iterator[Any]) -> None:
+    """As PyTorch does when its iterator is deleted, except that news of a lost worker is not printed there as ignored."""
+    with suppress(RuntimeError):
+        batches._shutdown_workers()  # type: ignore[attr-defined]
 
 
 def _close(reference: weakref.ref[Generator[Clip, None, None]]) -> None:
