@@ -163,7 +163,7 @@ def _read_ahead(
 
 
 def _end_workers(batches: Iterator[Any]) -> None:
-    """As PyTorch does when its iterator is deleted, except that news of a lost worker is not printed there as ignored."""
+    """As when PyTorch deletes its iterator, except that news of a lost worker is not printed there as "ignored"."""
     with suppress(RuntimeError):
         batches._shutdown_workers()  # type: ignore[attr-defined]
 

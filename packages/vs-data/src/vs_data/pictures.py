@@ -30,7 +30,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
             file=str(path),
             fix="convert it to 8 bits per channel and three channels",
         )
-    return np.ascontiguousarray(pixels[:, :, ::-1])
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def read_ids(path: Path) -> NDArray[np.uint8]:
