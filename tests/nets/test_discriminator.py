@@ -27,7 +27,7 @@ def flat(judgement: nets.Judgement) -> list[Tensor]:
 def test_both_together_equal_each_alone() -> None:
     net = build().image
     label, real, fake = inputs()
-    verdict = nets.judge_both(net, label, real, fake)
+    (verdict,) = nets.judge_both(net, label, real, [fake])
     for judged, alone in ((verdict.real, net(label, real)), (verdict.fake, net(label, fake))):
         for a, b in zip(flat(judged), flat(alone), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
@@ -46,7 +46,7 @@ def test_spectral_norm_iterates_for_real_and_then_for_fake(judge: nets.Judge) ->
     net, twin = build(spectral=True).image, build(spectral=True).image
     twin.load_state_dict(net.state_dict())
     label, real, fake = inputs()
-    verdict = judge(net, label, real, fake)
+    (verdict,) = judge(net, label, real, [fake])
     expected_real, expected_fake = twin(label, real), twin(label, fake)
     for a, b in zip(flat(verdict.real) + flat(verdict.fake), flat(expected_real) + flat(expected_fake), strict=True):
         torch.testing.assert_close(a, b)
@@ -58,7 +58,24 @@ def test_real_images_carry_no_gradient_in_the_update_of_the_generator() -> None:
     net = build().image.requires_grad_(False)
     label, real, fake = inputs()
     leaf = fake[0].requires_grad_()
-    verdict = nets.judge_fake(net, label, real, nets.pyramid(leaf, 2))
+    (verdict,) = nets.judge_fake(net, label, real, [nets.pyramid(leaf, 2)])
     assert not any(x.requires_grad for x in flat(verdict.real))
     (grad,) = torch.autograd.grad(sum(x.sum() for x in verdict.fake.logits), leaf)
     assert grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("judge", [nets.judge_both, nets.judge_fake])
+def test_two_fakes_share_the_condition_and_the_real_image(judge: nets.Judge) -> None:
+    net = build().image
+    label, real, fake = inputs()
+    raw = nets.pyramid(torch.randn(N, 3, H, W), 2)
+    calls: list[int] = []
+    for scale in net.scales:
+        scale.convs[1].register_forward_hook(lambda _module, args, _result: calls.append(args[0].shape[0]))
+    verdicts = judge(net, label, real, [fake, raw])
+    assert sum(calls) == 2 * 3 * N  # scales x (real, fake, raw): the real image once
+    for verdict, images in zip(verdicts, (fake, raw), strict=True):
+        for a, b in zip(flat(verdict.real), flat(net(label, real)), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+        for a, b in zip(flat(verdict.fake), flat(net(label, images)), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)

@@ -29,8 +29,8 @@ def verdicts(case: Case, fake: Tensor) -> dict[str, nets.Verdict]:
     ]
     pyramids = [nets.pyramid(w, config.temporal.patch.scales) for w in windows if w is not None]
     return {
-        "indv": nets.judge_both(discriminator.image, label, real, nets.pyramid(fake, config.image.scales)),
-        "temporal_0": nets.judge_both(discriminator.temporal[0], None, *pyramids),
+        "indv": nets.judge_both(discriminator.image, label, real, [nets.pyramid(fake, config.image.scales)])[0],
+        "temporal_0": nets.judge_both(discriminator.temporal[0], None, pyramids[0], pyramids[1:])[0],
     }
 
 
@@ -94,21 +94,15 @@ def test_gradient_of_every_generator_parameter() -> None:
     assert config.temporal is not None
     scales = config.image.scales
     windows = [nets.temporal_window(f, config.temporal, 0) for f in (real, [*past, synthesis.frame])]
-    verdict = nets.Verdicts(
-        image=nets.judge_fake(
-            discriminator.image,
-            nets.pyramid(labels[2], scales),
-            nets.pyramid(real[2], scales),
-            nets.pyramid(synthesis.frame, scales),
-        ),
-        temporal=(
-            nets.judge_fake(
-                discriminator.temporal[0],
-                None,
-                *(nets.pyramid(w, config.temporal.patch.scales) for w in windows if w is not None),
-            ),
-        ),
+    (image,) = nets.judge_fake(
+        discriminator.image,
+        nets.pyramid(labels[2], scales),
+        nets.pyramid(real[2], scales),
+        [nets.pyramid(synthesis.frame, scales)],
     )
+    over_time = [nets.pyramid(w, config.temporal.patch.scales) for w in windows if w is not None]
+    (temporal,) = nets.judge_fake(discriminator.temporal[0], None, over_time[0], over_time[1:])
+    verdict = nets.Verdicts(image=image, temporal=(temporal,))
     target = nets.Target(frame=real[2], flow=case["in.flow_gt"], flow_confidence=case["in.conf_gt"])
     losses = nets.generator_losses(synthesis, target, verdict, build_vgg(case, 1))
     names = {

@@ -79,7 +79,7 @@ def test_image_discriminator(t: int) -> None:
     label = nets.pyramid(encoded_labels(case)[t], scales)
     real, fake = (nets.pyramid(case[f"in.{name}"][:, t], scales) for name in ("real", "fake"))
     for judge in (nets.judge_both, nets.judge_fake):
-        verdict = judge(discriminator.image, label, real, fake)
+        (verdict,) = judge(discriminator.image, label, real, [fake])
         expect_judgement(case, f"out.t{t}.indv.pred_real", verdict.real)
         expect_judgement(case, f"out.t{t}.indv.pred_fake", verdict.fake)
 
@@ -95,7 +95,7 @@ def test_temporal_discriminator(t: int, scale: int) -> None:
         window = nets.temporal_window(list(case[f"in.{name}"][:, : t + 1].unbind(1)), config, scale)
         assert window is not None
         pyramids.append(nets.pyramid(window, config.patch.scales))
-    verdict = nets.judge_both(discriminator.temporal[scale], None, *pyramids)
+    (verdict,) = nets.judge_both(discriminator.temporal[scale], None, pyramids[0], pyramids[1:])
     expect_judgement(case, f"out.t{t}.temporal_{scale}.pred_real", verdict.real)
     expect_judgement(case, f"out.t{t}.temporal_{scale}.pred_fake", verdict.fake)
 

@@ -164,17 +164,15 @@ def _judge(
     net: nets.Discriminator, real: JudgedReal, synthesis: nets.Synthesis, inputs: FrameInputs, judge: nets.Judge
 ) -> nets.Verdicts:
     scales = net.config.image.scales
-    image = judge(net.image, real.label, real.frame, nets.pyramid(synthesis.frame, scales))
-    raw = None
-    if synthesis.raw is not None:
-        raw = judge(net.image, real.label, real.frame, nets.pyramid(synthesis.raw, scales))
+    frames = [synthesis.frame] if synthesis.raw is None else [synthesis.frame, synthesis.raw]
+    image, *raw = judge(net.image, real.label, real.frame, [nets.pyramid(frame, scales) for frame in frames])
     fake_windows = _windows((*inputs.fake_past, synthesis.frame), net.config.temporal)
     temporal = tuple(
-        None if r is None or f is None else judge(temporal_net, None, r, f)
+        None if r is None or f is None else judge(temporal_net, None, r, [f])[0]
         for temporal_net, r, f in zip(net.temporal, real.windows, fake_windows, strict=True)
         if isinstance(temporal_net, nets.MultiScaleDiscriminator)
     )
-    return nets.Verdicts(image=image, raw=raw, temporal=temporal)
+    return nets.Verdicts(image=image, raw=raw[0] if raw else None, temporal=temporal)
 
 
 def update_discriminator(

@@ -75,29 +75,45 @@ class _PatchDiscriminator(nn.Module):
         self.norms = nn.ModuleList(InstanceNorm2d(c) for c in widths)
         self.head = Conv2d(widths[-1], 1, 3, spectral=spectral)
 
-    def forward(self, condition: Tensor | None, images: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def forward(
+        self, condition: Tensor | None, images: Tensor, shared: Tensor | None = None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Logits and the features of each layer for images (B, C, H, W).
 
         `condition` is (N, C', H, W), or None: what all B / N images of a sample have in common. The first convolution
-        is linear, so that the share of the condition is convolved once and added to each.
+        is linear, so that the share of the condition is convolved once and added to each; `shared` is what `share`
+        returned for it, where that is known already.
         """
-        features = [self._activate(0, self._first(condition, images))]
+        features = [self._activate(0, self._first(condition, images, shared))]
         for i in range(1, len(self.convs)):
             features.append(self._activate(i, self.convs[i](features[-1])))
         return self.head(features[-1]), tuple(features)
 
-    def _activate(self, i: int, x: Tensor) -> Tensor:
-        return leaky_relu(self.norms[i](x))
+    def share(self, condition: Tensor) -> Tensor:
+        """The condition's share of the first convolution; never iterates."""
+        conv = self.first_conv
+        weight = conv.effective_weight()[:, : condition.shape[1]]
+        return F.conv2d(condition, weight, conv.bias, conv.stride, conv.padding)
 
-    def _first(self, condition: Tensor | None, images: Tensor) -> Tensor:
+    @property
+    def first_conv(self) -> Conv2d:
+        """The convolution that sees condition and image."""
         conv = self.convs[0]
         if not isinstance(conv, Conv2d):
             raise TypeError("the first layer is a convolution")
+        return conv
+
+    def _activate(self, i: int, x: Tensor) -> Tensor:
+        return leaky_relu(self.norms[i](x))
+
+    def _first(self, condition: Tensor | None, images: Tensor, shared: Tensor | None) -> Tensor:
+        conv = self.first_conv
         if condition is None:
             return conv(images)  # type: ignore[no-any-return]
         weight = conv.next_weight()
         split = condition.shape[1]
-        shared = F.conv2d(condition, weight[:, :split], conv.bias, conv.stride, conv.padding)
+        if shared is None:
+            shared = F.conv2d(condition, weight[:, :split], conv.bias, conv.stride, conv.padding)
         own = F.conv2d(images, weight[:, split:], None, conv.stride, conv.padding)
         copies = images.shape[0] // condition.shape[0]
         return own + (shared if copies == 1 else shared.repeat(copies, 1, 1, 1))
@@ -110,10 +126,22 @@ class MultiScaleDiscriminator(nn.Module):
         super().__init__()
         self.scales = nn.ModuleList(_PatchDiscriminator(config, channels) for _ in range(config.scales))
 
-    def forward(self, condition: Pyramid | None, images: Pyramid) -> Judgement:
-        """Judge images, given as a pyramid of (B, C, H, W), under a condition that B / N of them share."""
-        outputs = [net(None if condition is None else condition[i], images[i]) for i, net in enumerate(self.scales)]
+    def forward(self, condition: Pyramid | None, images: Pyramid, shared: Pyramid | None = None) -> Judgement:
+        """Judge images, given as a pyramid of (B, C, H, W), under a condition that B / N of them share.
+
+        `shared` is what `share` returned for the condition, where that is known already.
+        """
+        outputs = [
+            net(None if condition is None else condition[i], images[i], None if shared is None else shared[i])
+            for i, net in enumerate(self.scales)
+        ]
         return Judgement(logits=tuple(o[0] for o in outputs), features=tuple(o[1] for o in outputs))
+
+    def share(self, condition: Pyramid) -> Pyramid:
+        """The condition's share of the first layer of each scale."""
+        return tuple(
+            net.share(c) for net, c in zip(self.scales, condition, strict=True) if isinstance(net, _PatchDiscriminator)
+        )
 
 
 class Discriminator(nn.Module):
@@ -144,44 +172,66 @@ def pyramid(x: Tensor, scales: int) -> Pyramid:
     return tuple(levels)
 
 
-Judge = Callable[[MultiScaleDiscriminator, Pyramid | None, Pyramid, Pyramid], Verdict]
-"""(discriminator, condition, real, fake) -> verdict: `judge_both` or `judge_fake`."""
+Judge = Callable[[MultiScaleDiscriminator, Pyramid | None, Pyramid, Sequence[Pyramid]], tuple[Verdict, ...]]
+"""(discriminator, condition, real, fakes) -> a verdict for each fake: `judge_both` or `judge_fake`."""
 
 
-def judge_both(net: MultiScaleDiscriminator, condition: Pyramid | None, real: Pyramid, fake: Pyramid) -> Verdict:
+def judge_both(
+    net: MultiScaleDiscriminator, condition: Pyramid | None, real: Pyramid, fakes: Sequence[Pyramid]
+) -> tuple[Verdict, ...]:
     """Judge real and generated images with gradients for both: the update of the discriminator.
 
-    One pass over both together, which convolves the condition once; two passes, real before fake, where each call
-    advances a power iteration, since the weights then differ between them.
+    One pass over all of them together, which convolves the condition and judges the real image once. Where each call
+    advances a power iteration, the weights differ between passes, and there is a pass for each: real before fake, for
+    each fake anew.
     """
     if has_power_iteration(net):
-        return Verdict(real=net(condition, real), fake=net(condition, fake))
-    together = tuple(torch.cat(pair) for pair in zip(real, fake, strict=True))
-    return split(net(condition, together))
+        return tuple(Verdict(real=net(condition, real), fake=net(condition, fake)) for fake in fakes)
+    together = tuple(torch.cat(images) for images in zip(real, *fakes, strict=True))
+    judged_real, *judged = split(net(condition, together), 1 + len(fakes))
+    return tuple(Verdict(real=judged_real, fake=fake) for fake in judged)
 
 
-def judge_fake(net: MultiScaleDiscriminator, condition: Pyramid | None, real: Pyramid, fake: Pyramid) -> Verdict:
+def judge_fake(
+    net: MultiScaleDiscriminator, condition: Pyramid | None, real: Pyramid, fakes: Sequence[Pyramid]
+) -> tuple[Verdict, ...]:
     """Judge generated images with gradients for them alone: the update of the generator.
 
-    The parameters of `net` must be frozen (`requires_grad` off). Features of the real images carry no gradient.
+    The parameters of `net` must be frozen (`requires_grad` off). Features of the real images carry no gradient. What is
+    shared is as in `judge_both`.
     """
-    with torch.no_grad():
-        judged_real = net(condition, real)
-    return Verdict(real=judged_real, fake=net(condition, fake))
-
-
-def split(judgement: Judgement) -> Verdict:
-    """Take apart a judgement of [real; fake] stacked along the batch."""
-    logits = [x.chunk(2) for x in judgement.logits]
-    features = [[x.chunk(2) for x in scale] for scale in judgement.features]
-    real, fake = (
-        Judgement(
-            logits=tuple(pair[i] for pair in logits),
-            features=tuple(tuple(pair[i] for pair in scale) for scale in features),
+    if has_power_iteration(net):
+        return tuple(
+            Verdict(real=_without_gradient(net, condition, real, None), fake=net(condition, fake)) for fake in fakes
         )
-        for i in (0, 1)
+    shared = None
+    if condition is not None:
+        with torch.no_grad():
+            shared = net.share(condition)
+    judged_real = _without_gradient(net, condition, real, shared)
+    together = tuple(torch.cat(images) for images in zip(*fakes, strict=True))
+    judged = split(net(condition, together, shared), len(fakes))
+    return tuple(Verdict(real=judged_real, fake=fake) for fake in judged)
+
+
+def _without_gradient(
+    net: MultiScaleDiscriminator, condition: Pyramid | None, images: Pyramid, shared: Pyramid | None
+) -> Judgement:
+    with torch.no_grad():
+        return net(condition, images, shared)  # type: ignore[no-any-return]
+
+
+def split(judgement: Judgement, parts: int) -> tuple[Judgement, ...]:
+    """Take apart a judgement of equal parts stacked along the batch."""
+    logits = [x.chunk(parts) for x in judgement.logits]
+    features = [[x.chunk(parts) for x in scale] for scale in judgement.features]
+    return tuple(
+        Judgement(
+            logits=tuple(chunks[i] for chunks in logits),
+            features=tuple(tuple(chunks[i] for chunks in scale) for scale in features),
+        )
+        for i in range(parts)
     )
-    return Verdict(real=real, fake=fake)
 
 
 def temporal_window(frames: Sequence[Tensor], config: TemporalConfig, scale: int) -> Tensor | None:

@@ -22,6 +22,9 @@ TAPS = (0, 2, 4, 8, 12)
 POOLED = (2, 4, 8, 12)
 """Convolutions with a 2x2 maximum pooling in front."""
 TAP_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
+"""Published weights of the compared layers, for features that were trained: deep ones mean the most."""
+RANDOM_TAP_WEIGHTS = (0.3, 0.3, 0.3, 0.3, 0.3)
+"""Of random features the deep ones mean no more than the shallow ones, and only see coarser; about the same sum."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -46,7 +49,10 @@ class FilePerceptual:
 
 @frozen(kw_only=True)
 class RandomPerceptual:
-    """A VGG-19 with random weights: no download, weaker than the published one, but sees structure at all scales."""
+    """A VGG-19 with random weights: no download, weaker than the published one, but sees structure at all scales.
+
+    Its layers weigh the same, where those of the published one weigh the more the deeper they are.
+    """
 
     kind: ClassVar[str] = "random"
     seed: int = field(default=0, validator=ge(0), metadata={"help": "seed of the weights"})
@@ -96,12 +102,13 @@ class Vgg19(nn.Module):
 
 
 class Perceptual(nn.Module):
-    """Distance of two images in VGG-19's features, summed over layers (with the published weights) and scales."""
+    """Distance of two images in VGG-19's features, summed over layers, each with its weight, and over scales."""
 
-    def __init__(self, network: Vgg19, scales: int) -> None:
+    def __init__(self, network: Vgg19, scales: int, weights: Sequence[float] = TAP_WEIGHTS) -> None:
         super().__init__()
         self.network = network
         self.scales = scales
+        self.weights = tuple(weights)
 
     def features(self, image: Tensor) -> tuple[tuple[Tensor, ...], ...]:
         """Activations for each scale and compared layer of (N, 3, H, W) in [-1, 1]; H, W >= 16 * 2^(scales - 1)."""
@@ -118,7 +125,7 @@ class Perceptual(nn.Module):
         terms = [
             weight * F.l1_loss(a.float(), b.float())
             for fakes, reals in zip(self.features(fake), real_features, strict=True)
-            for weight, a, b in zip(TAP_WEIGHTS, fakes, reals, strict=True)
+            for weight, a, b in zip(self.weights, fakes, reals, strict=True)
         ]
         return torch.stack(terms).sum()
 
@@ -133,7 +140,7 @@ def build_perceptual(config: PerceptualConfig) -> Perceptual | None:
         return None
     if isinstance(config, FilePerceptual):
         return Perceptual(load_vgg19(Path(config.path)), config.scales)
-    return Perceptual(_random_vgg19(config), config.scales)
+    return Perceptual(_random_vgg19(config), config.scales, RANDOM_TAP_WEIGHTS)
 
 
 def _random_vgg19(config: RandomPerceptual) -> Vgg19:
