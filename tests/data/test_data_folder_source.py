@@ -44,6 +44,7 @@ def test_a_source_lists_its_sequences(folder):
     assert [(info.name, info.frames) for info in source.sequences] == [("a", 5), ("b", 3)]
     assert source.size == (32, 48)
     assert source.class_counts == {"seg_maps": 35}
+    assert source.ignore_ids == {"seg_maps": 255}
 
 
 def test_frames_are_consecutive_and_of_one_sequence(folder, ids_of, colours):
@@ -179,6 +180,7 @@ def test_several_kinds_of_labels(folder):
     kinds = (SegMapsConfig(), SegMapsConfig(folder="parts", num_classes=5, ignore_id=None))
     source = open_folder(config(root, labels=kinds), "train")
     assert source.class_counts == {"seg_maps": 35, "parts": 5}
+    assert source.ignore_ids == {"seg_maps": 255, "parts": None}
     parts = source.read(ClipRequest(sequence=0, start=0, length=2)).labels["parts"]
     assert [frame.unique().tolist() for frame in parts] == [[3], [4]]
 

@@ -31,6 +31,7 @@ class Numbers:
         self.sequences = infos(lengths)
         self.size = (2, 2)
         self.class_counts: dict[str, int] = {}
+        self.ignore_ids: dict[str, int | None] = {}
 
     def read(self, request: ClipRequest) -> Clip:
         check_request(self.sequences, request)

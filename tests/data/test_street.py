@@ -61,6 +61,7 @@ def test_the_source_describes_itself_and_survives_pickling() -> None:
     assert isinstance(source, ClipSource)
     assert source.size == (48, 96)
     assert source.class_counts == {"seg_maps": 35}
+    assert source.ignore_ids == {"seg_maps": 255}
     assert [info.frames for info in source.sequences] == [12] * SMALL.val_sequences
     again = pickle.loads(pickle.dumps(source))
     request = ClipRequest(sequence=1, start=3, length=2)

@@ -80,6 +80,10 @@ class ClipSource(Protocol):
     def class_counts(self) -> Mapping[str, int]:
         """Label kind -> number of class ids."""
 
+    @property
+    def ignore_ids(self) -> Mapping[str, int | None]:
+        """Label kind -> id of pixels without a class; None: there are none. The same kinds as in `class_counts`."""
+
     def read(self, request: ClipRequest) -> Clip:
         """The clip without N axis. Raises `RequestError` for what is out of range, `DataError` for bad data."""
 

@@ -107,6 +107,11 @@ class FolderSource:
         """Label kind -> number of class ids."""
         return {kind.folder: kind.num_classes for kind in self.config.labels}
 
+    @property
+    def ignore_ids(self) -> Mapping[str, int | None]:
+        """Label kind -> id of pixels without a class; None: there are none."""
+        return {kind.folder: kind.ignore_id for kind in self.config.labels}
+
     def read(self, request: ClipRequest) -> Clip:
         """The clip without N axis; see `read_folder_clip`."""
         return read_folder_clip(self, request)

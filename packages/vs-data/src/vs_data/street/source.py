@@ -17,6 +17,9 @@ from vs_data.street.world import build_world
 NUM_CLASSES = 35
 """Cityscapes class ids 0 to 34; nine of them occur."""
 
+IGNORE_ID = 255
+"""Of pixels without a class, in Cityscapes."""
+
 
 @attrs.frozen(kw_only=True)
 class StreetSource:
@@ -35,6 +38,11 @@ class StreetSource:
     def class_counts(self) -> Mapping[str, int]:
         """The one kind of label: class ids."""
         return {"seg_maps": NUM_CLASSES}
+
+    @property
+    def ignore_ids(self) -> Mapping[str, int | None]:
+        """The id that stands for pixels without a class, as in Cityscapes; the street draws none."""
+        return {"seg_maps": IGNORE_ID}
 
     def read(self, request: ClipRequest) -> Clip:
         """Render a clip: a pure function of configuration, sequence and frames, in which `request.seed` plays no part.
