@@ -42,3 +42,11 @@ def test_wrong_float_maps_are_refused() -> None:
     spec = nets.LabelSpec((nets.FloatMap(name="edges", channels=2),))
     with pytest.raises(nets.ShapeError, match="1 channels: expected 2"):
         nets.encode_labels(spec, {"edges": torch.zeros(1, 1, 2, 2)})
+
+
+def test_another_id_or_none_can_be_the_ignored_one() -> None:
+    ids = torch.tensor([[[200, 255]]], dtype=torch.uint8)
+    two_hundred = nets.LabelSpec((nets.ClassMap(name="m", classes=256, ignore_id=200),))
+    none = nets.LabelSpec((nets.ClassMap(name="m", classes=256, ignore_id=None),))
+    assert nets.encode_labels(two_hundred, {"m": ids}).sum(dim=1).tolist() == [[[0.0, 1.0]]]
+    assert nets.encode_labels(none, {"m": ids}).argmax(dim=1).tolist() == [[[200, 255]]]

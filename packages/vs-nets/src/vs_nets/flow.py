@@ -1,10 +1,11 @@
 """The flow network: where in the previous frame a pixel comes from, and whether to trust that."""
 
+import math
 from itertools import pairwise
 
 import torch
 from attrs import field, frozen
-from attrs.validators import ge, gt
+from attrs.validators import ge, gt, lt
 from torch import Tensor, nn
 
 from vs_nets.layers import Conv2d, ConvNormAct, ResidualBlock, upsample, width
@@ -18,7 +19,9 @@ class FlowConfig:
     max_filters: int = field(default=1024, validator=ge(1), metadata={"help": "cap of the channels"})
     downsamples: int = field(default=5, validator=ge(1), metadata={"help": "how often the resolution is halved"})
     residual_blocks: int = field(default=6, validator=ge(0), metadata={"help": "blocks at the lowest resolution"})
-    multiplier: float = field(default=40.0, validator=gt(0), metadata={"help": "pixels for one unit of the head"})
+    multiplier: float = field(
+        default=40.0, validator=[gt(0), lt(math.inf)], metadata={"help": "pixels for one unit of the head"}
+    )
 
 
 def _encoder(config: FlowConfig, channels: int, spectral: bool) -> nn.Sequential:

@@ -10,6 +10,9 @@ from torch import Tensor
 
 from vs_nets.errors import ShapeError
 
+NO_ID = -1
+"""An id that no pixel has."""
+
 
 @frozen(kw_only=True)
 class ClassMap:
@@ -19,7 +22,8 @@ class ClassMap:
     classes: int = field(validator=ge(1))
     dont_care: bool = False
     """Whether pixels with the ignored id get a channel of their own; otherwise all their channels are 0."""
-    ignore_id: int = 255
+    ignore_id: int | None = 255
+    """Id of pixels without a class; None: there are none."""
 
     @property
     def channels(self) -> int:
@@ -68,7 +72,8 @@ def _encode(kind: LabelKind, labels: Mapping[str, Tensor], dtype: torch.dtype) -
     if values.dim() != expected:
         raise ShapeError(f"label {kind.name!r} has shape {tuple(values.shape)}: expected {expected} dimensions")
     if isinstance(kind, ClassMap):
-        return vs_ops.one_hot(values, kind.classes, dont_care=kind.dont_care, ignore_id=kind.ignore_id, dtype=dtype)
+        ignore_id = NO_ID if kind.ignore_id is None else kind.ignore_id
+        return vs_ops.one_hot(values, kind.classes, dont_care=kind.dont_care, ignore_id=ignore_id, dtype=dtype)
     if values.shape[1] != kind.channels:
         raise ShapeError(f"label {kind.name!r} has {values.shape[1]} channels: expected {kind.channels}")
     return values.to(dtype)

@@ -5,13 +5,14 @@ Each loss is a named float32 scalar without its weight; `total` weighs and sums 
 `temporal_gan_S`, `temporal_feature_matching_S` for time scale S.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 import vs_ops
 from attrs import field, frozen
-from attrs.validators import ge
+from attrs.validators import ge, lt
 from torch import Tensor
 
 from vs_nets.discriminator import Verdict
@@ -25,15 +26,19 @@ Losses = Mapping[str, Tensor]
 class ObjectiveConfig:
     """Weights of the losses; the defaults are the published ones."""
 
-    gan: float = field(default=1.0, validator=ge(0), metadata={"help": "hinge loss on single frames"})
+    gan: float = field(default=1.0, validator=[ge(0), lt(math.inf)], metadata={"help": "hinge loss on single frames"})
     feature_matching: float = field(
-        default=10.0, validator=ge(0), metadata={"help": "distance in the discriminators' features"}
+        default=10.0, validator=[ge(0), lt(math.inf)], metadata={"help": "distance in the discriminators' features"}
     )
-    perceptual_weight: float = field(default=10.0, validator=ge(0), metadata={"help": "distance in VGG-19's features"})
+    perceptual_weight: float = field(
+        default=10.0, validator=[ge(0), lt(math.inf)], metadata={"help": "distance in VGG-19's features"}
+    )
     flow: float = field(
-        default=10.0, validator=ge(0), metadata={"help": "flow, warped frame and mask, each with this weight"}
+        default=10.0,
+        validator=[ge(0), lt(math.inf)],
+        metadata={"help": "flow, warped frame and mask, each with this weight"},
     )
-    temporal_gan: float = field(default=1.0, validator=ge(0), metadata={"help": "hinge loss over time"})
+    temporal_gan: float = field(default=1.0, validator=[ge(0), lt(math.inf)], metadata={"help": "hinge loss over time"})
     perceptual: PerceptualConfig = field(factory=NoPerceptual, metadata={"help": "network of the perceptual loss"})
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from attrs import field, frozen
-from attrs.validators import ge, in_
+from attrs.validators import ge, in_, lt
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -55,7 +55,7 @@ class RandomPerceptual:
     """
 
     kind: ClassVar[str] = "random"
-    seed: int = field(default=0, validator=ge(0), metadata={"help": "seed of the weights"})
+    seed: int = field(default=0, validator=[ge(0), lt(2**63)], metadata={"help": "seed of the weights"})
     width_divisor: int = field(
         default=4, validator=in_((1, 2, 4, 8, 16)), metadata={"help": "channels are VGG-19's divided by this"}
     )
