@@ -11,6 +11,7 @@ from vs_optim import (
     ConfigError,
     GradientOverflowError,
     LossScaler,
+    OverflowPolicy,
     Precision,
     ScalerConfig,
     StateError,
@@ -69,10 +70,36 @@ def test_an_overflow_that_no_smaller_scale_cures_is_an_error_that_names_the_para
         good.grad, bad.grad = torch.ones(2), torch.tensor([1.0, math.nan])
         if expected is not None:
             assert scaler.update(optimizer).scale == expected
-    with pytest.raises(GradientOverflowError, match="parameters number 2") as caught:
+    with pytest.raises(GradientOverflowError, match=r"loss scale 1, in parameter 2: ") as caught:
         scaler.update(optimizer)
-    assert caught.value.indices == (2,)
+    assert (caught.value.indices, caught.value.names) == ((2,), ())
     assert good.tolist() == [1.0, 1.0]
+
+
+def test_the_error_calls_parameters_by_the_names_that_it_was_given() -> None:
+    network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2))
+    names = [name for name, _ in network.named_parameters()]
+    scaler = build_scaler(ScalerConfig(init_scale=1.0), HALF, "cpu", names=names)
+    optimizer = torch.optim.SGD([{"params": p} for p in network.parameters()], lr=0.5)
+    for name, parameter in network.named_parameters():
+        parameter.grad = torch.full_like(parameter, math.inf if name == "2.bias" else 1.0)
+    with pytest.raises(GradientOverflowError, match=r"in 2\.bias: the losses") as caught:
+        scaler.update(optimizer)
+    assert (caught.value.indices, caught.value.names) == ((5,), ("2.bias",))
+    for parameter in network.parameters():
+        parameter.grad = torch.full_like(parameter, math.nan)
+    with pytest.raises(GradientOverflowError, match=r"in 0\.weight, .*, 2\.weight and 3 more: the losses") as caught:
+        scaler.update(optimizer)
+    assert caught.value.names == tuple(names)
+
+
+def test_names_of_another_network_are_refused() -> None:
+    scaler = build_scaler(ScalerConfig(), HALF, "cpu", names=["a", "b"])
+    parameter, optimizer = one_parameter()
+    backward(scaler, parameter, 1.0)
+    with pytest.raises(StateError, match="2 names for 1 parameters"):
+        scaler.update(optimizer)
+    assert parameter.tolist() == [1.0] * 3
 
 
 def test_without_scaling_it_only_steps() -> None:
@@ -95,15 +122,6 @@ def test_a_step_that_is_held_back_counts_as_skipped_and_not_as_overflow(precisio
     report = scaler.update(optimizer, may_step=False)
     assert parameter.tolist() == [1.0] * 3
     assert (report.skipped, report.overflowed, report.skipped_total, report.scale) == (True, False, 1, before)
-
-
-def test_gradients_that_were_not_scaled_can_be_left_out() -> None:
-    scaler = build_scaler(ScalerConfig(init_scale=4.0), HALF, "cpu")
-    scaled, plain = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
-    optimizer = torch.optim.SGD([scaled, plain], lr=1.0)
-    scaled.grad, plain.grad = torch.full((1,), 2.0), torch.full((1,), 2.0)
-    scaler.update(optimizer, grad_params=[scaled])
-    assert (scaled.item(), plain.item()) == (0.5, -1.0)
 
 
 def test_empty_and_missing_gradients_are_no_obstacle() -> None:
@@ -185,6 +203,28 @@ def test_nobody_steps_with_an_overflow_and_the_generator_waits_only_when_told(
     assert waits.discriminator == (not discriminator)
 
 
+@pytest.mark.parametrize("policy", ["independent", "generator_waits"])
+def test_the_policy_of_the_config_holds_the_generator_back_after_the_discriminator_overflowed(
+    policy: OverflowPolicy,
+) -> None:
+    config = ScalerConfig(init_scale=4.0, policy=policy)
+    (d_parameter, d_optimizer), (g_parameter, g_optimizer) = one_parameter(), one_parameter()
+    d_scaler, g_scaler = build_scaler(config, HALF, "cpu"), build_scaler(config, HALF, "cpu")
+    for value, d_overflow, g_moves in ((math.inf, True, policy == "independent"), (1.0, False, True)):
+        before = g_parameter.detach().clone()
+        backward(d_scaler, d_parameter, value)
+        d_report = d_scaler.update(d_optimizer)
+        decision = resolve_overflow(
+            generator_overflowed=False, discriminator_overflowed=d_report.overflowed, policy=config.policy
+        )
+        backward(g_scaler, g_parameter, 1.0)
+        g_report = g_scaler.update(g_optimizer, may_step=decision.generator)
+        assert d_report.overflowed == d_overflow
+        assert g_report.skipped == (not g_moves)
+        assert torch.equal(g_parameter, before) == (not g_moves)
+    assert g_scaler.state.scale == 4.0
+
+
 def test_state_goes_on_where_it_was() -> None:
     config = ScalerConfig(init_scale=64.0, growth_interval=3)
     first = build_scaler(config, HALF, "cpu")
@@ -216,6 +256,7 @@ def test_a_foreign_state_is_refused() -> None:
         ({"growth_interval": 0}, "growth_interval"),
         ({"min_scale": 2.0**17}, "init_scale"),
         ({"max_scale": "big"}, "max_scale"),
+        ({"policy": "both_wait"}, "policy"),
     ],
 )
 def test_config_names_the_field(arguments: dict[str, object], field: str) -> None:

@@ -12,6 +12,7 @@ from vs_optim.errors import (
     StateError,
     VsOptimError,
 )
+from vs_optim.finite import non_finite
 from vs_optim.precision import Precision, PrecisionConfig, apply_math_mode, autocast, describe, resolve_precision
 from vs_optim.scaler import (
     Decision,
@@ -60,6 +61,7 @@ __all__ = [
     "find_apex",
     "load_adam_state",
     "lr_factor",
+    "non_finite",
     "resolve_overflow",
     "resolve_precision",
     "set_lr",

@@ -50,18 +50,20 @@ class GradientOverflowError(VsOptimError):
 
     Attributes:
         scale: the loss scale in use.
-        indices: positions, among the parameters that were checked (by default the optimizer's, group by group), of the
-            first five whose gradients are not finite; by them a caller finds the names.
+        indices: positions, among the optimizer's parameters (group by group), of those whose gradients are not finite.
+        names: what they are called, one for each position, if the scaler was told; else empty.
     """
 
-    def __init__(self, scale: float, indices: tuple[int, ...]) -> None:
+    def __init__(self, scale: float, indices: tuple[int, ...], names: tuple[str, ...] = ()) -> None:
+        words = names or tuple(f"parameter {index}" for index in indices)
+        more = f" and {len(words) - 5} more" if len(words) > 5 else ""
         super().__init__(
-            f"gradients are not finite at the smallest allowed loss scale {scale:g} (parameters number "
-            f"{', '.join(map(str, indices))}): the losses or weights themselves have overflowed; "
-            "lower the learning rate or train in level O0 to find the layer"
+            f"gradients are not finite at the smallest allowed loss scale {scale:g}, in {', '.join(words[:5])}{more}: "
+            "the losses or weights themselves have overflowed; lower the learning rate or train in level O0"
         )
         self.scale = scale
         self.indices = indices
+        self.names = names
 
 
 class StateError(VsOptimError):

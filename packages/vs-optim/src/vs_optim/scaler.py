@@ -8,15 +8,16 @@ but says neither whether a step was skipped nor lets another network's overflow 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import attrs
 import torch
 from torch import Tensor
 
-from vs_optim._checks import integer, number
+from vs_optim._checks import integer, number, one_of
 from vs_optim.errors import ConfigError, GradientOverflowError, StateError
+from vs_optim.finite import finite
 from vs_optim.precision import Precision
 
 __all__ = [
@@ -63,6 +64,14 @@ class ScalerConfig:
     )
     max_scale: float = attrs.field(
         default=2.0**24, validator=number("a number > 0", lambda x: x > 0), metadata={"help": "the scale stays below"}
+    )
+    policy: OverflowPolicy = attrs.field(
+        default="independent",
+        validator=one_of("independent", "generator_waits"),
+        metadata={
+            "help": "independent: each network skips a step for its own overflow alone; generator_waits: the "
+            "generator also skips the step in which the discriminator overflowed"
+        },
     )
 
     def __attrs_post_init__(self) -> None:
@@ -137,30 +146,28 @@ class LossScaler:
     never waits: whether losses are finite is then for the caller to check.
     """
 
-    def __init__(self, config: ScalerConfig, *, enabled: bool) -> None:
+    def __init__(self, config: ScalerConfig, *, enabled: bool, names: Sequence[str] = ()) -> None:
         self.config = config
         self.enabled = enabled
+        self.names = tuple(names)
         self.state = ScaleState(scale=config.init_scale if enabled else 1.0)
 
     def scale(self, loss: Tensor) -> Tensor:
         """`loss` in float32 times the scale, of which to call `backward`; the loss itself where scaling is off."""
         return loss.float() * self.state.scale if self.enabled else loss
 
-    def update(
-        self, optimizer: torch.optim.Optimizer, *, grad_params: Iterable[Tensor] | None = None, may_step: bool = True
-    ) -> ScalerReport:
+    def update(self, optimizer: torch.optim.Optimizer, *, may_step: bool = True) -> ScalerReport:
         """Unscale the gradients in place, step if they are finite and `may_step`, and move the scale.
 
         Args:
-            optimizer: whose step to take.
-            grad_params: tensors whose `.grad` to unscale and check; default: all parameters of the optimizer. Pass
-                it only to leave out parameters whose gradients were not scaled.
+            optimizer: whose gradients to unscale and check, and whose step to take.
             may_step: False holds the step back (see `resolve_overflow`); it counts as skipped.
 
         Raises:
             GradientOverflowError: gradients are not finite at the smallest scale.
+            StateError: the scaler was given names, and they are not as many as the optimizer has parameters.
         """
-        overflowed = self.enabled and self._unscale(*_gradients(optimizer, grad_params))
+        overflowed = self.enabled and self._unscale(_parameters(optimizer))
         if may_step and not overflowed:
             optimizer.step()
         if self.enabled:
@@ -174,17 +181,21 @@ class LossScaler:
             overflowed=overflowed,
         )
 
-    def _unscale(self, positions: list[int], gradients: list[Tensor]) -> bool:
-        """Divide in place by the scale; whether any gradient is not finite."""
-        if not gradients:
+    def _unscale(self, parameters: list[Tensor]) -> bool:
+        """Divide gradients in place by the scale; whether any of them is not finite."""
+        if self.names and len(self.names) != len(parameters):
+            raise StateError("loss scaler", f"{len(self.names)} names for {len(parameters)} parameters")
+        found = [(i, p.grad) for i, p in enumerate(parameters) if p.grad is not None and p.grad.numel() > 0]
+        if not found:
             return False
+        gradients = [gradient for _, gradient in found]
         torch._foreach_mul_(gradients, 1.0 / self.state.scale)
-        finite = _finite(gradients)
-        if bool(finite.all()):  # the one wait for the device
+        verdicts = finite(gradients).tolist()  # the one wait for the device
+        if all(verdicts):
             return False
         if self.state.scale <= self.config.min_scale:
-            indices = (~finite).nonzero().flatten().tolist()
-            raise GradientOverflowError(self.state.scale, tuple(positions[index] for index in indices[:5]))
+            bad = tuple(index for (index, _), good in zip(found, verdicts, strict=True) if not good)
+            raise GradientOverflowError(self.state.scale, bad, tuple(self.names[i] for i in bad if self.names))
         return True
 
     def state_dict(self) -> dict[str, float | int]:
@@ -206,21 +217,22 @@ class LossScaler:
         self.state = loaded if self.enabled else attrs.evolve(self.state, skipped_total=loaded.skipped_total)
 
 
-def build_scaler(config: ScalerConfig, precision: Precision, device: torch.device | str) -> LossScaler:
-    """The scaler of one network; active exactly where `precision.scaling` is."""
+def build_scaler(
+    config: ScalerConfig, precision: Precision, device: torch.device | str, *, names: Sequence[str] = ()
+) -> LossScaler:
+    """The scaler of one network; active exactly where `precision.scaling` is.
+
+    Args:
+        config: how the scale moves.
+        precision: whether losses are scaled at all.
+        device: where the losses are.
+        names: what an error is to call the parameters, in the order in which the optimizer has them, for instance
+            `[name for name, _ in network.named_parameters()]`; none: "parameter 3", counted from 0.
+    """
     torch.device(device)  # a name that PyTorch does not know is refused here, not at the first step
-    return LossScaler(config, enabled=precision.scaling)
+    return LossScaler(config, enabled=precision.scaling, names=names)
 
 
-def _gradients(optimizer: torch.optim.Optimizer, params: Iterable[Tensor] | None) -> tuple[list[int], list[Tensor]]:
-    """Gradients that are there and not empty, and which parameters they belong to, by position."""
-    if params is None:
-        params = (p for group in optimizer.param_groups for p in group["params"])
-    found = [(i, p.grad) for i, p in enumerate(params) if p.grad is not None and p.grad.numel() > 0]
-    return [i for i, _ in found], [grad for _, grad in found]
-
-
-def _finite(gradients: list[Tensor]) -> Tensor:
-    """Per gradient whether all its elements are finite: their largest magnitude is, for NaN and inf survive max."""
-    norms = torch._foreach_norm(gradients, float("inf"))
-    return torch.stack([norm.to(norms[0].device) for norm in norms]).isfinite()
+def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """All parameters of the optimizer, group by group."""
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
