@@ -1,5 +1,6 @@
 """Checkpoints of a run: exact round trips, and nothing half written or damaged ever comes back."""
 
+import errno
 import json
 import math
 import shutil
@@ -13,6 +14,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from vs_optim import AdamConfig, LossScaler, ScalerConfig, adam_state, build_adam, load_adam_state
 from vs_runtime import (
@@ -274,11 +276,60 @@ def test_a_full_disk_leaves_the_earlier_checkpoint_and_nothing_else(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match=r"No space left.*step-00000002") as caught:
         save_checkpoint(tmp_path, step=2, state={"x": torch.ones(3)}, keep=1)
     monkeypatch.undo()
+    assert (caught.value.errno, caught.value.filename) == (28, str(tmp_path / "step-00000002"))
     assert [p.name for p in tmp_path.iterdir()] == ["step-00000001"]
     assert load_latest(tmp_path).step == 1
+
+
+@pytest.mark.parametrize(
+    "state", [{"x": torch.ones(50_000)}, {"words": "many " * 40_000}], ids=["tensors", "everything else"]
+)
+def test_files_that_the_system_refuses_to_write_are_an_os_error_and_leave_nothing(tmp_path: Path, state: Any) -> None:
+    resource = pytest.importorskip("resource")
+    save_checkpoint(tmp_path, step=1, state={"x": torch.ones(3)}, keep=1)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # Python ignores the signal that comes with it
+    try:
+        with pytest.raises(OSError, match=r"File too large.*step-00000002") as caught:
+            save_checkpoint(tmp_path, step=2, state=state, keep=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.errno == errno.EFBIG
+    assert [p.name for p in tmp_path.iterdir()] == ["step-00000001"]
+    assert load_latest(tmp_path).step == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("Error while serializing: I/O error: No space left on device (os error 28)", errno.ENOSPC),
+        ("Error while serializing: something else", errno.EIO),
+    ],
+)
+def test_errors_of_the_tensor_file_become_os_errors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, number: int
+) -> None:
+    def fails(*_: Any) -> None:
+        raise SafetensorError(text)
+
+    monkeypatch.setattr("safetensors.torch.save_file", fails)
+    with pytest.raises(OSError, match=r"No space left on device|something else") as caught:
+        save_checkpoint(tmp_path, step=2, state={"x": torch.ones(3)}, keep=1)
+    assert (caught.value.errno, caught.value.filename) == (number, str(tmp_path / "step-00000002"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(tmp_path, step=2, state={"x": torch.ones(3)}, keep=1)
+    assert list(tmp_path.iterdir()) == []
 
 
 # A process that is killed at its n-th system call of those that a checkpoint is written with, for every n. A checkpoint

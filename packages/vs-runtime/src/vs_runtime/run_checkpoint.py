@@ -10,6 +10,7 @@ pickled. One process at a time may write below a root.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -72,7 +73,8 @@ def save_checkpoint(root: Path, *, step: int, state: Any, keep: int) -> Path:
 
     Raises:
         StateError: the state holds something that cannot be saved; nothing was written.
-        OSError: the disk is full or not writable; the earlier checkpoints are as they were.
+        OSError: the disk is full or not writable, with the new checkpoint's path as `filename`; the earlier
+            checkpoints are as they were.
     """
     if step < 0 or keep < 1:
         raise StateError("save_checkpoint", f"expected step >= 0 and keep >= 1, got step {step} and keep {keep}")
@@ -82,13 +84,14 @@ def save_checkpoint(root: Path, *, step: int, state: Any, keep: int) -> Path:
     _remove_temporary(root)
     temporary = root / f"{_TEMPORARY}step-{step:08d}-{os.getpid()}"
     temporary.mkdir()
+    path = root / f"step-{step:08d}"
     try:
         _write_files(temporary, step, skeleton, tensors)
-    except OSError:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    path = root / f"step-{step:08d}"
-    _move_into_place(temporary, path)
+        _move_into_place(temporary, path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise _not_written(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)  # it is there no more if all went well
     _prune(root, step, keep)
     return path
 
@@ -164,6 +167,17 @@ def _write_files(directory: Path, step: int, skeleton: Any, tensors: dict[str, T
     for name in (_TENSORS, _STATE, _MANIFEST):
         _flush(directory / name)
     _flush(directory)
+
+
+def _not_written(path: Path, error: Exception) -> OSError:
+    """The error of a checkpoint that could not be written, as an OSError of the system's number with the path.
+
+    safetensors raises an error of its own for what the system says, and tells its number in the text alone.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return OSError(error.errno, os.strerror(error.errno), str(path))
+    told = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(told[1]) if told else errno.EIO, os.strerror(int(told[1])) if told else str(error), str(path))
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:
