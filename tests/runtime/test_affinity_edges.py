@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 from vs_runtime import (
+    AffinityError,
     AffinityPlan,
     Core,
     Gpu,
@@ -167,6 +168,30 @@ def test_the_number_of_threads_is_never_raised(restored: frozenset[int]) -> None
     torch.set_num_threads(1)
     apply_affinity(plan_on(tuple(restored), threads=64))
     assert torch.get_num_threads() == 1
+
+
+@LINUX
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_number_of_threads_that_is_asked_for_is_exact_and_said(restored: frozenset[int], threads: int) -> None:
+    torch.set_num_threads(2)
+    lines = apply_affinity(plan_on((min(restored),), threads=2), threads=threads)
+    assert torch.get_num_threads() == threads
+    assert lines == ("as told", f"pinned to 1 CPU(s), {threads} thread(s) of computation as asked for")
+
+
+@LINUX
+def test_a_number_of_threads_that_is_asked_for_holds_where_the_system_refuses_to_pin(restored: frozenset[int]) -> None:
+    torch.set_num_threads(2)
+    lines = apply_affinity(plan_on((1000,)), threads=1)
+    assert torch.get_num_threads() == 1
+    assert lines[-1].startswith("not pinned: the system refused CPUs [1000]")
+    assert lines[-1].endswith(", 1 thread(s) of computation as asked for")
+
+
+def test_no_threads_at_all_are_refused_before_anything_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_setaffinity", lambda *_: pytest.fail("pinned"), raising=False)
+    with pytest.raises(AffinityError, match="threads: expected None or a whole number >= 1, got 0"):
+        apply_affinity(plan_on((0,)), threads=0)
 
 
 @LINUX

@@ -12,25 +12,38 @@ import torch
 
 from vs_runtime.affinity.plan import AffinityPlan
 from vs_runtime.affinity.topology import Topology
+from vs_runtime.errors import AffinityError
 
 __all__ = ["apply_affinity", "gpu_index_of", "worker_init"]
 
 
-def apply_affinity(plan: AffinityPlan) -> tuple[str, ...]:
-    """Pin this process, with all the threads that it has already, and fit PyTorch's threads to the plan.
+def apply_affinity(plan: AffinityPlan, *, threads: int | None = None) -> tuple[str, ...]:
+    """Pin this process, with all the threads that it has already, and set PyTorch's number of threads.
 
-    PyTorch's number of threads is lowered to `plan.threads` and never raised, so OMP_NUM_THREADS keeps its say.
+    Args:
+        plan: where to run.
+        threads: how many threads of computation, exactly, whether the process can be pinned or not. None fits them to
+            the plan: lowered to `plan.threads` and never raised, so OMP_NUM_THREADS keeps its say; as they are where
+            the process cannot be pinned.
 
     Returns:
-        The plan's reasons and what was done or could not be done, one line each, for a log. A platform that has no
+        The plan's reasons and, in the last line, what was done or could not be done, for a log. A platform that has no
         affinity, or refuses it, is no error.
+
+    Raises:
+        AffinityError: `threads` is below 1; nothing was done.
     """
+    if threads is not None and threads < 1:
+        raise AffinityError("threads", f"expected None or a whole number >= 1, got {threads}")
     problem = _pin(plan.process)
+    pinned = problem or f"pinned to {len(plan.process)} CPU(s)"
+    if threads is not None:
+        torch.set_num_threads(threads)
+        return (*plan.reasons, f"{pinned}, {threads} thread(s) of computation as asked for")
     if problem:
         return (*plan.reasons, problem)
-    threads = min(torch.get_num_threads(), plan.threads)
-    torch.set_num_threads(threads)
-    return (*plan.reasons, f"pinned to {len(plan.process)} CPU(s), {threads} thread(s) of computation")
+    torch.set_num_threads(min(torch.get_num_threads(), plan.threads))
+    return (*plan.reasons, f"{pinned}, {torch.get_num_threads()} thread(s) of computation")
 
 
 def worker_init(plan: AffinityPlan) -> Callable[[int], None]:
