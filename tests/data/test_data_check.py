@@ -160,8 +160,8 @@ def test_missing_folders(folder, tmp_path):
     assert only(check_folder(root)).what == "the folder of this sequence is missing"
     (root / "seg_maps").rmdir()
     assert only(check_folder(root)).what == "the folder does not exist"
-    asked = FolderConfig(root=str(root), labels=(), flow=FlowFilesConfig())
-    assert only(check_folder(asked)).file == str(root / "flow")
+    asked = FolderConfig(root=str(root), flow=FlowFilesConfig())
+    assert [finding.file for finding in check_folder(asked).errors] == [str(root / "seg_maps"), str(root / "flow")]
 
 
 def test_a_folder_without_sequences(tmp_path):

@@ -1,11 +1,25 @@
 """The command line: exit statuses, one line for a mistake, and a folder that is rendered, checked and read."""
 
+import shlex
 import subprocess
 import sys
 
+import attrs
 import pytest
 import torch
-from vs_data import FlowFilesConfig, FolderConfig, StreetConfig, open_source, read_sequence, write_folder
+from vs_data import (
+    CheckReport,
+    ClipRequest,
+    DisFlowConfig,
+    FlowFilesConfig,
+    FolderConfig,
+    NoFlowConfig,
+    SegMapsConfig,
+    StreetConfig,
+    check_command,
+    open_source,
+    write_folder,
+)
 from vs_data.cli import main
 from vs_data.errors import DataError
 
@@ -36,6 +50,15 @@ def test_findings_are_listed_and_the_status_is_2(folder, capsys):
     assert "and 1 more (--limit 0 shows all)" in output
 
 
+def test_all_findings_are_listed_unless_limited(folder, capsys):
+    root = folder({"a": 70})
+    for path in (root / "seg_maps" / "a").iterdir():
+        path.write_text("bad")
+    _, output, _ = run(capsys, "check", root)
+    assert output.count("\nerror ") == 70
+    assert "more" not in output
+
+
 def test_warnings_count_only_when_asked(folder, capsys):
     root = folder({"a": 3})
     (root / "images" / "a" / "notes.txt").write_text("x")
@@ -54,6 +77,54 @@ def test_options_reach_the_check(folder, capsys):
     assert "parts: the folder does not exist" in run(capsys, "check", root, "--labels", "seg_maps", "parts")[1]
 
 
+CHECKED = (
+    FolderConfig(root="my data", flow=NoFlowConfig()),
+    FolderConfig(root="train", val_root="val", flow=DisFlowConfig(), height=64, min_frames=7),
+    FolderConfig(root="data", flow=FlowFilesConfig(), labels=(SegMapsConfig(num_classes=19, ignore_id=None),)),
+    FolderConfig(
+        root="data",
+        flow=FlowFilesConfig(folder="true motion"),
+        labels=(SegMapsConfig(folder="ids"), SegMapsConfig(folder="parts", num_classes=5, ignore_id=None)),
+    ),
+)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+@pytest.mark.parametrize("config", CHECKED, ids=lambda config: config.flow.kind)
+def test_the_command_of_a_configuration_checks_what_the_configuration_reads(config, split, monkeypatch, capsys):
+    asked = []
+
+    def check_folder(config: FolderConfig, **_options: object) -> CheckReport:
+        asked.append(config)
+        return CheckReport(
+            root=config.root, sequences=(), sizes={}, class_pixels={}, ignored_pixels={}, opened=0, findings=()
+        )
+
+    monkeypatch.setattr("vs_data.cli.check_folder", check_folder)
+    words = shlex.split(check_command(config, split))
+    assert words[:3] == ["hatch", "run", "data:check"]
+    assert run(capsys, "check", *words[3:])[0] == 0
+    root = config.val_root if split == "val" and config.val_root else config.root
+    teacher = config.flow if isinstance(config.flow, FlowFilesConfig) else NoFlowConfig()
+    same_size = {"height": asked[0].height, "width": asked[0].width}  # sizes of clips are nothing that is checked
+    assert asked == [attrs.evolve(config, root=root, val_root=None, flow=teacher, **same_size)]
+
+
+def test_the_command_of_a_configuration_is_short():
+    assert check_command(CHECKED[0], "val") == (
+        "hatch run data:check 'my data' --classes 35 --ignore-id 255 --flow none"
+    )
+
+
+def test_an_interruption_is_said_in_one_line(folder, monkeypatch, capsys):
+    def interrupted(*_arguments: object, **_options: object) -> CheckReport:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vs_data.cli.check_folder", interrupted)
+    status, output, errors = run(capsys, "check", folder({"a": 2}))
+    assert (status, output, errors) == (130, "", "vs-data: interrupted\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -62,6 +133,8 @@ def test_options_reach_the_check(folder, capsys):
         (["check", ".", "--clases", "3"], "--clases"),
         (["check", ".", "--classes", "many"], "many"),
         (["check", ".", "--classes", "400"], "num_classes is 400, allowed: a whole number from 1 to 256"),
+        (["check", ".", "--labels", "a", "b", "c", "--classes", "3", "4"], "--classes has 2 values, allowed: one, or"),
+        (["check", ".", "--labels", "."], "folder is '.'"),
         (["chek", "."], "chek"),
         (["render", "somewhere", "--height", "3"], "height is 3"),
     ],
@@ -100,7 +173,8 @@ def test_the_rendered_street_is_a_good_folder_and_reads_as_it_is(tmp_path, capsy
     assert run(capsys, "check", root, "--strict")[0] == 0
     street = open_source(StreetConfig(height=32, width=64, sequence_length=4, train_sequences=2), "train")
     source = open_source(FolderConfig(root=str(root), height=32, width=64, flow=FlowFilesConfig()), "val")
-    made, read = read_sequence(street, 1), read_sequence(source, 1)
+    request = ClipRequest(sequence=1, start=0, length=4)
+    made, read = street.read(request), source.read(request)
     assert (made.frames - read.frames).abs().max() <= 1.001 / 255
     assert torch.equal(made.labels["seg_maps"].long(), read.labels["seg_maps"].long())
     assert made.flow is not None

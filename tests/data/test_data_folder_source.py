@@ -21,7 +21,6 @@ from vs_data import (
     SegMapsConfig,
     open_folder,
     open_source,
-    read_sequence,
 )
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "street"
@@ -100,10 +99,12 @@ def write_moving_texture(root: Path, texture: np.ndarray, motion: tuple[int, int
     height, width = texture.shape[0] - 64, texture.shape[1] - 64
     (root / "images" / "a").mkdir(parents=True)
     (root / "flow" / "a").mkdir(parents=True)
+    (root / "seg_maps" / "a").mkdir(parents=True)
     for frame in range(frames):
         top, left = 32 - y * frame, 32 - x * frame
         crop = np.ascontiguousarray(texture[top : top + height, left : left + width])
         cv2.imwrite(str(root / "images" / "a" / f"{frame}.png"), crop)
+        cv2.imwrite(str(root / "seg_maps" / "a" / f"{frame}.png"), np.zeros((height, width), np.uint8))
         if frame:
             flow = np.empty((2, height, width), np.float32)
             flow[0], flow[1] = -x, -y
@@ -126,7 +127,7 @@ def warp_error(clip, frame: int) -> tuple[float, float]:
 def test_flow_fits_the_augmented_frames(tmp_path, texture, flow):
     write_moving_texture(tmp_path, texture((160, 224)), (4, 1), 3)
     source = open_folder(
-        config(tmp_path, labels=(), flow=flow, height=64, width=96, augment=AugmentConfig(scale=0.4, flip=0.5)), "train"
+        config(tmp_path, flow=flow, height=64, width=96, augment=AugmentConfig(scale=0.4, flip=0.5)), "train"
     )
     signs = set()
     for seed in range(8):
@@ -216,7 +217,9 @@ def test_the_first_wrong_name_is_an_error_when_opened(folder):
     root = folder({"a": 3})
     (root / "seg_maps" / "a" / "0001.png").unlink()
     (root / "seg_maps" / "a" / "0002.png").unlink()
-    with pytest.raises(DataError, match=r"0001.png: the file is missing.*and 1 more: `vs-data check"):
+    with pytest.raises(
+        DataError, match=r"0001.png: the file is missing.*and 1 more: `hatch run data:check .* lists all"
+    ):
         open_folder(config(root), "train")
 
 
@@ -238,6 +241,7 @@ def test_a_source_survives_pickling(folder):
     [
         ({"root": ""}, "root is ''"),
         ({"height": 8}, "height is 8, allowed: a whole number from 16"),
+        ({"labels": ()}, "labels is empty, allowed: a list of at least one label kind"),
         ({"labels": (SegMapsConfig(), SegMapsConfig())}, "'seg_maps' twice"),
         ({"labels": (SegMapsConfig(folder="images"),)}, "'images' twice"),
         ({"flow": FlowFilesConfig(folder="seg_maps")}, "flow.folder is 'seg_maps'"),
@@ -258,7 +262,7 @@ def test_an_ignored_id_is_no_class():
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the real clips are not here")
 def test_the_real_street():
     settings = FolderConfig(root=str(SHARED), height=128, width=256)
-    clip = read_sequence(open_source(settings, "val"), 0)
+    clip = open_source(settings, "val").read(ClipRequest(sequence=0, start=0, length=4))
     assert clip.frames.shape == (4, 3, 128, 256)
     assert clip.flow_confidence is not None
     assert clip.flow_confidence[1:].mean() > 0.8

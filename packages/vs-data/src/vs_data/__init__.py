@@ -4,13 +4,13 @@ from vs_data.check import CheckReport, check_folder, check_roots
 from vs_data.clips import Clip, ClipRequest, ClipSource, SequenceInfo, check_request, collate, cut, map_tensors, move
 from vs_data.errors import DataError, LoaderError, RequestError, VsDataError
 from vs_data.flow import DisFlowConfig, FlowConfig, FlowFilesConfig, NoFlowConfig, PhotometricConfig
-from vs_data.folder import FolderConfig, open_folder
+from vs_data.folder import FolderConfig, check_command, open_folder
 from vs_data.geometry import AugmentConfig
 from vs_data.labels import LabelKind, SegMapsConfig
 from vs_data.layout import Finding
 from vs_data.loader import LoaderConfig, load_clips
 from vs_data.render import write_folder
-from vs_data.sampling import batches_per_epoch, check_lengths, iterate_sequence, plan_batch, read_sequence
+from vs_data.sampling import check_lengths, iterate_sequence, plan_batch
 from vs_data.sources import SourceConfig, open_source
 from vs_data.street import StreetConfig, open_street
 
@@ -37,7 +37,7 @@ __all__ = [
     "SourceConfig",
     "StreetConfig",
     "VsDataError",
-    "batches_per_epoch",
+    "check_command",
     "check_folder",
     "check_lengths",
     "check_request",
@@ -52,7 +52,6 @@ __all__ = [
     "open_source",
     "open_street",
     "plan_batch",
-    "read_sequence",
     "write_folder",
 ]
 

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from vs_data.check import check_folder, default_config
+from vs_data.check import check_folder
 from vs_data.errors import VsDataError
 from vs_data.flow import FlowFilesConfig, NoFlowConfig
-from vs_data.folder import FolderConfig
+from vs_data.folder import FolderConfig, check_command
 from vs_data.labels import SegMapsConfig
 from vs_data.render import write_folder
 from vs_data.report import print_report
@@ -24,11 +24,14 @@ from vs_data.street import StreetConfig, open_street
 
 FINE, WRONG = 0, 2
 
+_SEVERAL = Parameter(consume_multiple=True, negative="")
+
 app = App(
     name="vs-data",
     help="Look at data folders before training on them, or write one.",
     version_flags=[],
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
 
 
@@ -36,14 +39,15 @@ app = App(
 def check(
     root: Path,
     *,
-    classes: int = 35,
-    ignore_id: int | None = 255,
-    labels: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = ("seg_maps",),
+    labels: Annotated[tuple[str, ...], _SEVERAL] = ("seg_maps",),
+    classes: Annotated[tuple[int, ...], _SEVERAL] = (35,),
+    ignore_id: Annotated[tuple[int, ...], _SEVERAL] = (255,),
     flow: Literal["auto", "none", "files"] = "auto",
+    flow_folder: str = "flow",
     min_frames: int = 2,
     every: int = 1,
     threads: int | None = None,
-    limit: int = 50,
+    limit: int = 0,
     strict: bool = False,
 ) -> int:
     """List everything that is wrong with a data folder, and what is in it.
@@ -56,14 +60,17 @@ def check(
     ----------
     root
         The data folder.
-    classes
-        Number of class ids; allowed in the maps are 0 to CLASSES - 1 and the id of ignored pixels.
-    ignore_id
-        Id of pixels without a class; a negative number means that there are none.
     labels
         Folders of class id maps.
+    classes
+        Number of class ids; allowed in the maps are 0 to CLASSES - 1 and the id of ignored pixels. One number for all
+        folders, or one for each.
+    ignore_id
+        Id of pixels without a class; a negative number means that there are none. One for all folders, or one for each.
     flow
-        Whether to check flow files; auto: if there is a folder flow.
+        Whether to check flow files; auto: if there is a folder of them.
+    flow_folder
+        Folder of flow files.
     min_frames
         Sequences with fewer frames are an error.
     every
@@ -71,14 +78,22 @@ def check(
     threads
         Files decoded at once; by default one per core, at most 8.
     limit
-        Findings to show; 0 shows all.
+        Findings to show; 0: all of them.
     strict
         Exit with 2 for warnings too.
     """
-    ignored = None if ignore_id is None or ignore_id < 0 else ignore_id
-    teacher = {"auto": default_config(root).flow, "none": NoFlowConfig(), "files": FlowFilesConfig()}[flow]
     with _typed_by_the_user():
-        kinds = tuple(SegMapsConfig(folder=name, num_classes=classes, ignore_id=ignored) for name in labels)
+        kinds = tuple(
+            SegMapsConfig(folder=folder, num_classes=number, ignore_id=None if ignored < 0 else ignored)
+            for folder, number, ignored in zip(
+                labels,
+                _for_each(labels, "classes", classes),
+                _for_each(labels, "ignore-id", ignore_id),
+                strict=True,
+            )
+        )
+        files = flow == "files" or (flow == "auto" and (root.expanduser() / flow_folder).is_dir())
+        teacher = FlowFilesConfig(folder=flow_folder) if files else NoFlowConfig()
         config = FolderConfig(root=str(root), labels=kinds, flow=teacher, min_frames=min_frames)
     with _progress("checking") as progress:
         report = check_folder(config, every=every, threads=threads, progress=progress)
@@ -120,7 +135,8 @@ def render(
     source = open_street(config, split)
     with _progress("writing") as progress:
         written = write_folder(source, root, sequences=sequences, progress=progress)
-    Console().print(Text(f"{written} frames in {root}; look at them with: vs-data check {root}"), soft_wrap=True)
+    look = check_command(FolderConfig(root=str(root), flow=FlowFilesConfig()), "train")
+    Console().print(Text(f"{written} frames in {root}; look at them with: {look}"), soft_wrap=True)
     return FINE
 
 
@@ -135,6 +151,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("vs-data: interrupted", file=sys.stderr)
         return 130
     return result if isinstance(result, int) else FINE
+
+
+def _for_each(labels: tuple[str, ...], option: str, values: tuple[int, ...]) -> tuple[int, ...]:
+    """One value per folder of labels; a single one stands for all."""
+    if len(values) not in (1, len(labels)):
+        raise ValueError(
+            f"--{option} has {len(values)} values, allowed: one, or one for each of {len(labels)} --labels"
+        )
+    return values * len(labels) if len(values) == 1 else values
 
 
 @contextmanager

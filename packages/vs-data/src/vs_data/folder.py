@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -47,6 +48,8 @@ def _check_path(_instance: object, attribute: attrs.Attribute[Any], value: objec
 def _check_labels(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, tuple) or not all(isinstance(kind, SegMapsConfig) for kind in value):
         raise ValueError(f"{attribute.name} is {value!r}, allowed: a list of label kinds")
+    if not value:
+        raise ValueError(f"{attribute.name} is empty, allowed: a list of at least one label kind")
     names = [kind.folder for kind in value] + [IMAGES]
     for name in names:
         if names.count(name) > 1:
@@ -123,6 +126,27 @@ def root_of(config: FolderConfig, split: Literal["train", "val"]) -> Path:
     return Path(root).expanduser()
 
 
+def check_command(config: FolderConfig, split: Literal["train", "val"]) -> str:
+    """The line for a shell that lists everything wrong with the folder of a split, read as this configuration does."""
+    kinds, flow = config.labels, config.flow
+    words = ["hatch", "run", "data:check", str(root_of(config, split))]
+    if [kind.folder for kind in kinds] != [SegMapsConfig().folder]:
+        words += ["--labels", *(kind.folder for kind in kinds)]
+    words += ["--classes", *_once([str(kind.num_classes) for kind in kinds])]
+    words += ["--ignore-id", *_once(["-1" if kind.ignore_id is None else str(kind.ignore_id) for kind in kinds])]
+    words += ["--flow", "files" if isinstance(flow, FlowFilesConfig) else "none"]
+    if isinstance(flow, FlowFilesConfig) and flow.folder != FlowFilesConfig().folder:
+        words += ["--flow-folder", flow.folder]
+    if config.min_frames != attrs.fields(FolderConfig).min_frames.default:
+        words += ["--min-frames", str(config.min_frames)]
+    return shlex.join(words)
+
+
+def _once(values: Sequence[str]) -> Sequence[str]:
+    """One value where all are the same: it stands for all kinds of labels."""
+    return values[:1] if len(set(values)) == 1 else values
+
+
 def scan_folder(config: FolderConfig, split: Literal["train", "val"]) -> Layout:
     """What is in the folder of a split, by names alone; `DataError` when there is no such folder."""
     labels = [Folder(name=kind.folder, extensions=SEG_MAP_EXTENSIONS) for kind in config.labels]
@@ -143,7 +167,7 @@ def open_folder(config: FolderConfig, split: Literal["train", "val"]) -> FolderS
     layout = scan_folder(config, split)
     errors = [finding for finding in layout.findings if finding.severity == "error"]
     if errors:
-        more = f" (and {len(errors) - 1} more: `vs-data check {layout.root}` lists all)" if len(errors) > 1 else ""
+        more = f" (and {len(errors) - 1} more: `{check_command(config, split)}` lists all)" if len(errors) > 1 else ""
         raise DataError(errors[0].what, file=errors[0].file, fix=errors[0].fix + more)
     return FolderSource(
         config=config,

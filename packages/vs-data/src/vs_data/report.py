@@ -14,7 +14,7 @@ from vs_data.layout import Finding
 _BAR = 30  # characters of the longest bar
 
 
-def print_report(report: CheckReport, console: Console, *, limit: int = 50) -> None:
+def print_report(report: CheckReport, console: Console, *, limit: int = 0) -> None:
     """Print a summary and at most `limit` findings (0: all of them)."""
     console.print(_summary(report))
     for kind, pixels in report.class_pixels.items():

@@ -28,22 +28,17 @@ def eligible(sequences: Sequence[SequenceInfo], length: int) -> tuple[int, ...]:
     longest = max(sequences, key=lambda sequence: sequence.frames)
     raise VsDataError(
         f"clips of {length} frames asked for, but the longest sequence, '{longest.name}', has {longest.frames}; "
-        "add longer sequences or lower the clip length"
+        f"lower the clip length to at most {longest.frames}, or add longer sequences"
     )
 
 
-def check_lengths(source: ClipSource, max_length: int) -> int:
-    """How many sequences hold a clip of `max_length` frames; ask before training, with the longest that it will need.
+def check_lengths(source: ClipSource, length: int) -> int:
+    """How many sequences hold a clip of `length` frames; ask before training, with the longest that it will need.
 
     Raises:
-        VsDataError: there is none.
+        VsDataError: there is none; it names the longest and what to lower.
     """
-    return len(eligible(source.sequences, max_length))
-
-
-def batches_per_epoch(source: ClipSource, *, batch_size: int, length: int) -> int:
-    """Batches until every sequence that is long enough has been seen once, rounded up."""
-    return -(-len(eligible(source.sequences, length)) // batch_size)
+    return len(eligible(source.sequences, length))
 
 
 def plan_batch(
@@ -89,12 +84,6 @@ def _plan_clip(
     rng = np.random.default_rng((seed, _ITEM, item))
     start = int(rng.integers(sequences[sequence].frames - length + 1))
     return ClipRequest(sequence=sequence, start=start, length=length, seed=int(rng.integers(2**63)))
-
-
-def read_sequence(source: ClipSource, sequence: int, *, max_frames: int | None = None) -> Clip:
-    """A whole sequence (or its first `max_frames` frames) as one clip; open the source with split "val" for it."""
-    frames = _frames(source, sequence, max_frames)
-    return source.read(ClipRequest(sequence=sequence, start=0, length=frames))
 
 
 def iterate_sequence(
