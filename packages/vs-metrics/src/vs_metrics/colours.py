@@ -114,14 +114,18 @@ def flow_to_rgb(flow: Float[Tensor, "*batch 2 h w"], max_magnitude: float | int 
     """
     if flow.ndim < 3 or flow.shape[-3] != 2:
         raise ShapeError("flow", tuple(flow.shape), "(..., 2, H, W)")
-    x, y = (component.detach().cpu().double().numpy() for component in flow.unbind(dim=-3))
-    finite = np.isfinite(x) & np.isfinite(y)
-    x, y = np.where(finite, x, 0.0), np.where(finite, y, 0.0)
+    x, y, finite = _finite_vectors(flow)
     magnitude = np.hypot(x, y)
     full = max(1.0, float(magnitude.max(initial=0.0))) if max_magnitude is None else max_magnitude
     strength = np.clip(magnitude / full, 0.0, 1.0)[..., None]
     colour = 1.0 - strength * (1.0 - _hue_to_rgb(np.arctan2(y, x) / (2 * np.pi)))
     return np.asarray(np.rint(np.where(finite[..., None], colour, 0.0) * 255), dtype=np.uint8)
+
+
+def longest_vector(flow: Float[Tensor, "*batch 2 h w"]) -> float:
+    """Length in pixels of the longest finite vector of a flow (..., 2, H, W); 0 if there is none."""
+    x, y, _ = _finite_vectors(flow)
+    return float(np.hypot(x, y).max(initial=0.0))
 
 
 def mask_to_rgb(mask: Float[Tensor, "*batch 1 h w"], style: Literal["grey", "heat"] = "grey") -> Image:
@@ -144,6 +148,15 @@ def check_picture(image: npt.NDArray[Any]) -> None:
     """Raise `ShapeError` unless `image` is an RGB picture: (H, W, 3) uint8 with at least one pixel."""
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
         raise ShapeError("image", image.shape, f"(H, W, 3) of uint8, at least one pixel; its type is {image.dtype}")
+
+
+def _finite_vectors(
+    flow: Tensor,
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Components (..., H, W), x and y, with 0 in place of vectors that are not finite, and where they are finite."""
+    x, y = (component.detach().cpu().double().numpy() for component in flow.unbind(dim=-3))
+    finite = np.isfinite(x) & np.isfinite(y)
+    return np.where(finite, x, 0.0), np.where(finite, y, 0.0), finite
 
 
 def _dealt_bits(index: int) -> int:
