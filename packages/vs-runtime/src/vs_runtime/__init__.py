@@ -15,6 +15,7 @@ from vs_runtime.affinity import (
     read_topology,
     worker_init,
 )
+from vs_runtime.device import DeviceError, choose_device
 from vs_runtime.environment import describe_environment
 from vs_runtime.errors import (
     ActivationError,
@@ -43,6 +44,7 @@ __all__ = [
     "AffinityPolicy",
     "Core",
     "DamagedCheckpoint",
+    "DeviceError",
     "Gpu",
     "LoadedCheckpoint",
     "NoCheckpoint",
@@ -52,6 +54,7 @@ __all__ = [
     "allowed_cpus",
     "apply_affinity",
     "checkpointed",
+    "choose_device",
     "derive_seed",
     "describe_environment",
     "gpu_index_of",
