@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -145,18 +146,34 @@ def test_foreign_directories_are_not_resumed(tmp_path: Path) -> None:
         assert caught.value.path == path
 
 
-def test_the_latest_run_is_the_one_that_started_or_went_on_last(tmp_path: Path) -> None:
-    with pytest.raises(RunDirectoryError, match="there is no run here yet"):
-        latest_run(tmp_path / "nowhere")
-    first, second = make(tmp_path / "b", 1), make(tmp_path / "a", 2)
-    (tmp_path / "zz").mkdir()
-    assert latest_run(tmp_path) == second
-    record_resume(first, config="steps = 9\n", environment={"gpu": 1}, now=NOON + datetime.timedelta(minutes=3))
-    assert latest_run(tmp_path) == first
-    assert read_run_config(first, Config) == Config(steps=9)
-    marker = json.loads(first.environment.read_text())
+def test_going_on_is_recorded_with_time_and_machine_and_the_extended_config(tmp_path: Path) -> None:
+    run = make(tmp_path / "run", 1)
+    record_resume(run, config="steps = 9\n", environment={"gpu": 1}, now=NOON + datetime.timedelta(minutes=3))
+    assert read_run_config(run, Config) == Config(steps=9)
+    marker = json.loads(run.environment.read_text())
     assert marker["started"] == "2026-01-31T12:01:00.000000+00:00"
     assert marker["resumed"] == [{"time": "2026-01-31T12:03:00.000000+00:00", "environment": {"gpu": 1}}]
+
+
+def save_at(run: RunDirectory, step: int, time: int) -> None:
+    path = run.checkpoints / f"step-{step:08d}"
+    path.mkdir(parents=True)
+    os.utime(path, (time, time))
+
+
+def test_the_latest_run_is_the_one_that_saved_a_checkpoint_last(tmp_path: Path) -> None:
+    with pytest.raises(RunDirectoryError, match="nowhere: there is no run here yet"):
+        latest_run(tmp_path / "nowhere")
+    older, newer = make(tmp_path / "z-older", 2), make(tmp_path / "a-newer", 1)
+    (tmp_path / "zz-foreign").mkdir()
+    with pytest.raises(RunDirectoryError, match="none of the 2 runs here has a checkpoint yet"):
+        latest_run(tmp_path)
+    save_at(older, 7, 1_000)
+    save_at(newer, 2, 2_000)
+    make(tmp_path / "b-without", 3)
+    assert latest_run(tmp_path) == newer
+    save_at(older, 8, 3_000)
+    assert latest_run(tmp_path) == older
 
 
 def test_only_one_process_trains_in_a_run_and_its_death_frees_it(tmp_path: Path) -> None:

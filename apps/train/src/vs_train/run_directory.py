@@ -190,15 +190,18 @@ def record_resume(
 
 
 def latest_run(root: Path = DEFAULT_ROOT) -> RunDirectory:
-    """Return the run below `root` that started or was resumed last.
+    """Return the run below `root` that saved a checkpoint last.
 
     Raises:
-        RunDirectoryError: There is none.
+        RunDirectoryError: There is no run, or none of them has a checkpoint yet.
     """
     runs = [RunDirectory(path) for path in sorted(root.iterdir()) if is_run(path)] if root.is_dir() else []
     if not runs:
-        raise RunDirectoryError(f"{root}: there is no run here yet", path=root)
-    return max(runs, key=_last_touched)
+        raise RunDirectoryError(f"{root}: there is no run here yet; train one first, or name a run", path=root)
+    saved = [(time, run) for run in runs if (time := _last_saved(run)) is not None]
+    if not saved:
+        raise RunDirectoryError(f"{root}: none of the {len(runs)} runs here has a checkpoint yet", path=root)
+    return max(saved, key=lambda pair: (pair[0], pair[1].path.name))[1]
 
 
 @contextlib.contextmanager
@@ -261,10 +264,14 @@ def _read_marker(run: RunDirectory) -> dict[str, Any]:
     return marker if isinstance(marker, dict) else {}
 
 
-def _last_touched(run: RunDirectory) -> tuple[str, str]:
-    marker = _read_marker(run)
-    resumed = marker.get("resumed") or [{}]
-    return str(resumed[-1].get("time") or marker.get("started", "")), run.path.name
+def _last_saved(run: RunDirectory) -> float | None:
+    from vs_runtime import list_checkpoints  # imports PyTorch, which --help has no need of
+
+    times = []
+    for path in list_checkpoints(run.checkpoints):
+        with contextlib.suppress(FileNotFoundError):  # the process that trains there deletes old ones
+            times.append(path.stat().st_mtime)
+    return max(times, default=None)
 
 
 def _timestamp(now: datetime.datetime | None) -> str:
