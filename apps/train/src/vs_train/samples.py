@@ -1,9 +1,8 @@
 """Pictures and a video of the validation clip, rolled out by the averaged generator from its own frames."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 import vs_metrics as metrics
 import vs_nets as nets
@@ -12,9 +11,6 @@ from torch import Tensor
 from vs_data import Clip, collate, move
 
 from vs_train.step import Recipe, encode_frame
-
-STRIP_FRAMES = 4
-"""Frames that a strip shows, from the first to the last of the clip."""
 
 
 def roll_out(generator: nets.Generator, clip: Clip, recipe: Recipe) -> list[nets.Synthesis]:
@@ -32,58 +28,32 @@ def write_samples(folder: Path, step: int, clip: Clip, frames: Sequence[nets.Syn
     """
     stem = folder / f"step-{step:08d}"
     palette = _palette(clip)
-    chosen = sorted({round(t) for t in np.linspace(0, len(frames) - 1, STRIP_FRAMES)})
-    magnitude = max((float(s.flow.abs().max()) for s in frames if s.flow is not None), default=1.0)
-    rows = [_row(clip, t, frames[t], palette, max(1.0, magnitude)) for t in chosen]
-    picture = metrics.write_png(stem.with_suffix(".png"), metrics.grid(rows))
-    metrics.write_mp4(stem.with_suffix(".mp4"), _video(clip, frames, palette), fps=fps)
+    shown = [_clip_frame(clip, t, synthesis) for t, synthesis in enumerate(frames)]
+    drawn = [shown[t] for t in metrics.strip_frames(len(shown))]
+    picture = metrics.write_png(stem.with_suffix(".png"), metrics.clip_picture(drawn, palette))
+    video = (metrics.video_frame(frame, palette) for frame in shown)
+    metrics.write_mp4(stem.with_suffix(".mp4"), video, fps=fps)
     return picture
 
 
-def _palette(clip: Clip) -> tuple[tuple[int, int, int], ...]:
+def _palette(clip: Clip) -> metrics.Palette:
     ids = next(iter(clip.labels.values()))
     highest = int(ids[ids != metrics.IGNORE_ID].max()) if bool((ids != metrics.IGNORE_ID).any()) else 0
     return metrics.palette_for(max(highest + 1, len(metrics.CITYSCAPES_PALETTE)))
 
 
-def _label(clip: Clip, t: int, palette: Sequence[tuple[int, int, int]]) -> metrics.Image:
-    return metrics.labels_to_rgb(next(iter(clip.labels.values()))[t], palette)
+def _clip_frame(clip: Clip, t: int, synthesis: nets.Synthesis) -> metrics.ClipFrame:
+    return metrics.ClipFrame(
+        index=t,
+        label=next(iter(clip.labels.values()))[t],
+        real=clip.frames[t],
+        generated=synthesis.frame[0],
+        flow=_only(synthesis.flow),
+        mask=_only(synthesis.mask),
+        warped=_only(synthesis.warped),
+    )
 
 
-def _row(
-    clip: Clip, t: int, synthesis: nets.Synthesis, palette: Sequence[tuple[int, int, int]], magnitude: float
-) -> list[metrics.Panel]:
-    height, width = clip.frames.shape[-2:]
-    empty = np.full((height, width, 3), 24, dtype=np.uint8)
-    flow, mask, warped = synthesis.flow, synthesis.mask, synthesis.warped
-    return [
-        metrics.Panel(title=f"label, frame {t}", image=_label(clip, t, palette)),
-        metrics.Panel(title="real", image=metrics.frame_to_uint8(clip.frames[t]), smooth=True),
-        metrics.Panel(title="generated", image=metrics.frame_to_uint8(_only(synthesis.frame)), smooth=True),
-        metrics.Panel(
-            title=f"flow (full colour: {magnitude:.0f} px)" if flow is not None else "flow: not yet",
-            image=empty if flow is None else metrics.flow_to_rgb(_only(flow), magnitude),
-        ),
-        metrics.Panel(title="mask (white: new)", image=empty if mask is None else metrics.mask_to_rgb(_only(mask))),
-        metrics.Panel(
-            title="warped", image=empty if warped is None else metrics.frame_to_uint8(_only(warped)), smooth=True
-        ),
-    ]
-
-
-def _video(
-    clip: Clip, frames: Sequence[nets.Synthesis], palette: Sequence[tuple[int, int, int]]
-) -> Iterator[metrics.Image]:
-    for t, synthesis in enumerate(frames):
-        yield metrics.strip(
-            [
-                metrics.Panel(title="label", image=_label(clip, t, palette)),
-                metrics.Panel(title="real", image=metrics.frame_to_uint8(clip.frames[t]), smooth=True),
-                metrics.Panel(title="generated", image=metrics.frame_to_uint8(_only(synthesis.frame)), smooth=True),
-            ]
-        )
-
-
-def _only(x: Tensor) -> Tensor:
+def _only(x: Tensor | None) -> Tensor | None:
     """Drop N = 1."""
-    return x[0].float()
+    return None if x is None else x[0]
