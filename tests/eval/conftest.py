@@ -15,6 +15,7 @@ class MovingWorld:
 
     size = (HEIGHT, WIDTH)
     class_counts = {"seg_maps": CLASSES}  # noqa: RUF012
+    ignore_ids = {"seg_maps": 255}  # noqa: RUF012
 
     def __init__(self, *lengths: int) -> None:
         self.sequences = tuple(SequenceInfo(name=f"town/{i}", frames=n) for i, n in enumerate(lengths))

@@ -1,22 +1,16 @@
 import io
 
+import attrs
 import av
 import cv2
-import pytest
 import torch
 from rich.console import Console
 from vs_eval.evaluation import Facts, evaluate_source, plan_clips, write_report
-from vs_eval.pictures import label_picture, strip_frames, strip_row, video_picture
+from vs_eval.pictures import clip_frame, palette_of
 from vs_eval.scoring import EvaluationSpec, FrameView
 from vs_eval.terminal import show_progress, show_report
+from vs_metrics import panel_row
 from vs_nets import ClassMap, FloatMap, LabelSpec, Synthesis
-
-
-@pytest.mark.parametrize(
-    ("length", "frames"), [(1, (0,)), (3, (0, 1, 2)), (4, (0, 1, 2, 3)), (10, (0, 3, 6, 9)), (30, (0, 10, 19, 29))]
-)
-def test_strips_show_first_and_last_and_spread_the_rest(length, frames):
-    assert strip_frames(length) == frames
 
 
 def view(index=0, *, warps=False):
@@ -34,44 +28,31 @@ def view(index=0, *, warps=False):
 CITY = LabelSpec((ClassMap(name="seg_maps", classes=35),))
 
 
-def test_rows_have_placeholders_until_the_generator_warps():
-    early, late = strip_row(CITY, view(0)), strip_row(CITY, view(4, warps=True))
-    assert [panel.title for panel in early][3:] == [
-        "warped (none yet)",
-        "mask (none yet)",
-        "flow (none yet)",
-        "teacher's flow (none yet)",
-    ]
-    assert [panel.title for panel in late] == [
-        "label, frame 4",
-        "real",
-        "generated",
-        "warped",
-        "mask, white: not warped",
-        "flow, full colour 6.0 px",
-        "teacher's flow",
-    ]
-    assert late[0].image[0, 0].tolist() == [128, 64, 128]
-    assert late[5].image[0, 0].tolist() == [255, 0, 0]
-    assert late[6].image[0, 0].tolist() == [255, 128, 128]  # the same scale: half as long, half as full
+def test_a_frame_is_drawn_without_its_batch_axis_and_with_all_that_the_generator_made():
+    early, late = clip_frame(CITY, view(0)), clip_frame(CITY, view(4, warps=True))
+    assert (early.index, late.index) == (0, 4)
+    assert (early.flow, early.mask, early.warped) == (None, None, None)
+    assert early.teacher_flow.shape == late.teacher_flow.shape == late.flow.shape == (2, 12, 20)
+    assert late.real.shape == late.generated.shape == late.warped.shape == (3, 12, 20)
+    assert (late.label.shape, late.mask.shape) == ((12, 20), (1, 12, 20))
+    row = panel_row(late, palette_of(CITY))
+    assert row[0].image[0, 0].tolist() == [128, 64, 128]
+    assert row[3].image[0, 0].tolist() == [255, 0, 0]
+    assert row[6].image[0, 0].tolist() == [255, 128, 128]  # the same scale: half as long, half as full
 
 
-def test_label_maps_without_classes_are_grey():
-    spec = LabelSpec((FloatMap(name="edges", channels=2),))
-    maps = torch.zeros(1, 2, 4, 4)
-    maps[0, 1, 0, 0] = 0.5
-    picture = label_picture(spec, {"edges": maps})
-    assert picture[0, 0].tolist() == [255, 255, 255]
-    assert picture[1, 1].tolist() == [0, 0, 0]
+def test_pixels_without_a_class_are_white_whatever_id_the_data_has_there():
+    spec = LabelSpec((ClassMap(name="seg_maps", classes=5, ignore_id=7),))
+    frame = clip_frame(spec, view())
+    assert panel_row(frame, palette_of(spec))[0].image[0, 0].tolist() == [255, 255, 255]
 
 
-def test_video_shows_label_real_and_generated_side_by_side():
-    picture = video_picture(CITY, view())
-    third = picture.shape[1] // 3
-    middle = picture.shape[0] * 2 // 3
-    assert picture[middle, third // 2].tolist() == [128, 64, 128]
-    assert picture[middle, third + third // 2].tolist() == [255, 255, 255]
-    assert picture[middle, 2 * third + third // 2].tolist() == [128, 128, 128]
+def test_maps_are_drawn_where_no_label_has_classes():
+    spec = LabelSpec((FloatMap(name="edges", channels=2), FloatMap(name="poses", channels=1)))
+    labels = {"poses": torch.ones(1, 1, 12, 20), "edges": torch.zeros(1, 2, 12, 20)}
+    frame = clip_frame(spec, attrs.evolve(view(), labels=labels))
+    assert frame.label.mean(dim=(1, 2)).tolist() == [0.0, 0.0, 1.0]
+    assert palette_of(spec) == ()
 
 
 def evaluate(world, labels, replay, directory, console, **cut):

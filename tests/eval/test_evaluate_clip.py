@@ -7,7 +7,7 @@ from vs_data import cut, iterate_sequence
 from vs_eval.evaluation import training_colours
 from vs_eval.scoring import PSNR_CAP, EvaluationSpec, evaluate_clip, evaluate_pieces, roll_out
 from vs_metrics import class_mean_colours, mean_of, paint_classes, psnr
-from vs_nets import FloatMap, LabelSpec, Synthesis
+from vs_nets import ClassMap, FloatMap, LabelSpec, Synthesis
 
 
 @pytest.fixture
@@ -90,6 +90,21 @@ def test_without_a_teacher_only_what_needs_it_is_missing(clip, spec, replay):
     assert not [name for name in names if name.startswith(("epe", "warping")) or "teacher" in name]
 
 
+def test_pixels_without_a_class_count_for_none_whatever_id_the_data_has_there(world, clip, spec):
+    kind = ClassMap(name="seg_maps", classes=4, ignore_id=4)
+    colours = training_colours(world, kind, frames=10)
+    seen = sum(int((world.read_all(index).labels["seg_maps"] != 4).sum()) for index in range(2))
+    assert int(colours.counts.sum()) == seen < 10 * 16 * 48
+
+    def plain(label, history):
+        return Synthesis(frame=torch.zeros(1, 3, 16, 48))
+
+    changed = attrs.evolve(spec, labels=LabelSpec((kind,)), colours=colours)
+    painted = next(iter(roll_out(plain, [clip], changed))).painted
+    nothing = painted.movedim(1, -1)[clip.labels["seg_maps"][:1] == 4]
+    torch.testing.assert_close(nothing, colours.overall.expand_as(nothing))
+
+
 def test_without_classes_there_is_no_class_baseline(clip, replay):
     spec = EvaluationSpec(labels=LabelSpec((FloatMap(name="edges", channels=5),)), past=2)
     edged = attrs.evolve(clip, labels={"edges": torch.rand(6, 5, 16, 48)})
@@ -127,6 +142,19 @@ def test_frames_are_watched_in_order_and_made_from_generated_ones_only(clip, spe
         assert torch.equal(view.real[0], clip.frames[index])
         assert torch.equal(view.labels["seg_maps"][0], clip.labels["seg_maps"][index])
         assert torch.equal(view.flow[0], clip.flow[index])
+
+
+def test_one_piece_is_read_at_a_time(clip, spec, replay):
+    reached = []
+
+    def pieces():
+        for index in range(3):
+            reached.append(index)
+            yield cut(clip, 2 * index, 2 * index + 2)
+
+    for view in roll_out(replay(clip, offset=0.0, guess=None), pieces(), spec):
+        assert reached[-1] == view.index // 2
+    assert reached == [0, 1, 2]
 
 
 def test_low_precision_output_is_scored_in_float32(clip, spec, replay):

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from cyclopts import App, CycloptsError
 
@@ -22,6 +22,7 @@ app = App(
     help="Evaluate a trained generator on held-out clips.",
     version=vs_eval.__version__,
     help_flags=["--help", "-h"],
+    suppress_keyboard_interrupt=False,  # `main` says what Ctrl-C left behind
 )
 
 
@@ -32,7 +33,7 @@ def vid2vid(
     *,
     out: Path | None = None,
     checkpoint: int | None = None,
-    device: str = "auto",
+    device: Literal["auto", "cpu", "cuda"] = "auto",
     clips: int | None = None,
     frames: int | None = None,
 ) -> None:
@@ -42,7 +43,7 @@ def vid2vid(
         run: The run directory; default: the run below ./runs that wrote a checkpoint last.
         out: Where the report goes; default: RUN/eval/step-XXXXXXXX. A report that is there is replaced.
         checkpoint: Training step of the checkpoint; default: the newest one that is intact.
-        device: auto (a GPU where there is one), cpu, cuda or cuda:N.
+        device: What to compute on; auto is a GPU where there is one.
         clips: How many held-out clips; default: all of them.
         frames: At most so many frames of each clip; default: all of them.
     """

@@ -2,26 +2,38 @@
 
 import sys
 from pathlib import Path
+from typing import Literal
 
 import torch
 from attrs import frozen
 from rich.console import Console
 from vs_data import VsDataError, open_source
-from vs_metrics import ClassColours
+from vs_metrics import ClassColours, VsMetricsError
 from vs_nets import LabelSpec, VsNetsError
-from vs_runtime import LoadedCheckpoint, describe_environment
+from vs_ops import VsOpsError
+from vs_runtime import LoadedCheckpoint, VsRuntimeError, choose_device, describe_environment
 from vs_train.config import TrainConfig, label_spec
 from vs_train.config_io import ConfigError
-from vs_train.run_directory import RunDirectory, RunDirectoryError, read_run_config
+from vs_train.run_directory import RunDirectory, RunDirectoryError, latest_run, open_run, read_run_config
 
 from vs_eval.errors import OptionError, VsEvalError
 from vs_eval.evaluation import Facts, evaluate_source, plan_clips, training_colours, write_report
 from vs_eval.output import check_output, report_directory
-from vs_eval.runs import choose_device, find_run, load_average, read_checkpoint
+from vs_eval.runs import load_average, read_checkpoint
 from vs_eval.scoring import EvaluationSpec, class_kind
 from vs_eval.terminal import say, show_progress, show_report
 
-INPUT_ERRORS = (VsEvalError, ConfigError, RunDirectoryError, VsDataError, VsNetsError)
+INPUT_ERRORS = (
+    VsEvalError,
+    ConfigError,
+    RunDirectoryError,
+    VsDataError,
+    VsMetricsError,
+    VsNetsError,
+    VsOpsError,
+    VsRuntimeError,
+    OSError,
+)
 """What wrong input raises; everything else is a defect and keeps its stack trace."""
 
 
@@ -32,7 +44,7 @@ class Request:
     run: Path | None
     out: Path | None
     checkpoint: int | None
-    device: str
+    device: Literal["auto", "cpu", "cuda"]
     clips: int | None
     frames: int | None
 
@@ -43,13 +55,13 @@ def evaluate(request: Request, console: Console) -> Path:
     for option, value in (("--clips", request.clips), ("--frames", request.frames)):
         if value is not None and value < 1:
             raise OptionError(option, f"must be at least 1, got {value}")
-    run = find_run(request.run)
+    run = latest_run() if request.run is None else open_run(request.run)
     config = read_run_config(run, TrainConfig)
     checkpoint = read_checkpoint(run, request.checkpoint)
     out = request.out or run.path / "eval" / f"step-{checkpoint.step:08d}"
     check_output(out)
     source = open_source(config.data, "val")
-    labels = label_spec(config.labels, source.class_counts)
+    labels = label_spec(config.labels, source)
     generator = load_average(config, labels, checkpoint, device)
     facts = _facts(run, checkpoint, config, device)
     for notice in facts.notices:

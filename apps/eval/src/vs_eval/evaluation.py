@@ -9,15 +9,24 @@ from typing import Any
 
 from attrs import field, frozen
 from vs_data import Clip, ClipRequest, ClipSource, iterate_sequence
-from vs_metrics import ClassColours, Panel, VideoWriter, class_mean_colours, grid, write_png
+from vs_metrics import (
+    ClassColours,
+    ClipFrame,
+    VideoWriter,
+    class_mean_colours,
+    clip_picture,
+    strip_frames,
+    video_frame,
+    write_png,
+)
 from vs_nets import ClassMap
 from vs_nets.synthesis import GenerateFrame
 
 from vs_eval.output import MARKER
 from vs_eval.page import ClipFiles, render_page
-from vs_eval.pictures import strip_frames, strip_row, video_picture
+from vs_eval.pictures import clip_frame, palette_of
 from vs_eval.report import Report, summarise, to_json
-from vs_eval.scoring import EvaluationSpec, FrameView, Watch, evaluate_pieces
+from vs_eval.scoring import EvaluationSpec, FrameView, Watch, class_ids, evaluate_pieces
 from vs_eval.terminal import Advance
 
 COLOUR_FRAMES = 64
@@ -56,7 +65,8 @@ class Facts:
 def training_colours(source: ClipSource, kind: ClassMap, *, frames: int = COLOUR_FRAMES) -> ClassColours:
     """Mean colour of each class over single frames that are spread evenly over all frames of a source."""
     return class_mean_colours(
-        ((clip.frames, clip.labels[kind.name]) for clip in _spread_frames(source, frames)), num_classes=kind.classes
+        ((clip.frames, class_ids(clip.labels, kind)) for clip in _spread_frames(source, frames)),
+        num_classes=kind.classes,
     )
 
 
@@ -117,16 +127,18 @@ def evaluate_source(
 @contextlib.contextmanager
 def _drawing(stem: Path, spec: EvaluationSpec, *, drawn: Sequence[int], fps: float) -> Iterator[Watch]:
     """A function that puts every frame into `STEM.mp4`, and the `drawn` ones into `STEM.png` at the end."""
-    rows: list[list[Panel]] = []
+    palette = palette_of(spec.labels)
+    rows: list[ClipFrame] = []
     with VideoWriter(stem.with_name(f"{stem.name}.mp4"), fps=fps) as video:
 
         def draw(view: FrameView) -> None:
-            video.add(video_picture(spec.labels, view))
+            frame = clip_frame(spec.labels, view)
+            video.add(video_frame(frame, palette))
             if view.index in drawn:
-                rows.append(strip_row(spec.labels, view))
+                rows.append(frame)
 
         yield draw
-    write_png(stem.with_name(f"{stem.name}.png"), grid(rows))
+    write_png(stem.with_name(f"{stem.name}.png"), clip_picture(rows, palette))
 
 
 def write_report(report: Report, files: Sequence[ClipFiles], facts: Facts, directory: Path) -> None:

@@ -9,27 +9,9 @@ from torch import Tensor
 from vs_nets import Generator, LabelSpec, build_average
 from vs_runtime import DamagedCheckpoint, LoadedCheckpoint, NoCheckpoint, list_checkpoints, load_checkpoint, load_latest
 from vs_train.config import TrainConfig
-from vs_train.run_directory import DEFAULT_ROOT, RunDirectory, is_run, open_run
+from vs_train.run_directory import RunDirectory
 
 from vs_eval.errors import OptionError, RunError
-
-
-def find_run(path: Path | None, *, root: Path = DEFAULT_ROOT) -> RunDirectory:
-    """The run in a directory, or without one the run below `root` whose newest checkpoint is the newest of all.
-
-    Raises:
-        RunError: there is no run below `root`, or none of them has a checkpoint yet.
-        vs_train.errors.RunDirectoryError: the directory is not a run.
-    """
-    if path is not None:
-        return open_run(path)
-    runs = [RunDirectory(entry) for entry in sorted(root.iterdir()) if is_run(entry)] if root.is_dir() else []
-    if not runs:
-        raise RunError(root, "there is no run here yet; train one first, or name the run to evaluate")
-    written = [(time, run) for run in runs if (time := _last_written(run)) is not None]
-    if not written:
-        raise RunError(root, f"none of the {len(runs)} runs here has a checkpoint yet")
-    return max(written, key=lambda pair: (pair[0], pair[1].path.name))[1]
 
 
 def read_checkpoint(run: RunDirectory, step: int | None) -> LoadedCheckpoint:
@@ -75,25 +57,6 @@ def load_average(
     return generator.requires_grad_(False).to(device).eval()
 
 
-def choose_device(name: str) -> torch.device:
-    """The device of that name; "auto" is a GPU where there is one.
-
-    Raises:
-        OptionError: there is no such device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise OptionError("--device", f"'{name}' is no device; use auto, cpu, cuda or cuda:N") from None
-    if device.type not in ("cpu", "cuda"):
-        raise OptionError("--device", f"'{name}' is not supported; use auto, cpu, cuda or cuda:N")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise OptionError("--device", f"'{name}' is not here: {torch.cuda.device_count()} CUDA devices are visible")
-    return device
-
-
 def _average_weights(checkpoint: LoadedCheckpoint) -> Mapping[str, Tensor]:
     state: Any = checkpoint.state
     weights = state.get("average") if isinstance(state, Mapping) else None
@@ -104,7 +67,3 @@ def _average_weights(checkpoint: LoadedCheckpoint) -> Mapping[str, Tensor]:
 
 def _checkpoints(run: RunDirectory) -> list[Path]:
     return [path for path in list_checkpoints(run.checkpoints) if not path.name.endswith(".replaced")]
-
-
-def _last_written(run: RunDirectory) -> float | None:
-    return max((path.stat().st_mtime for path in _checkpoints(run)), default=None)

@@ -1,5 +1,6 @@
 """The pure part of an evaluation: roll a generator over a clip and score every frame of it."""
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import attrs
@@ -9,6 +10,7 @@ from attrs import field, frozen
 from torch import Tensor
 from vs_data import Clip, cut
 from vs_metrics import (
+    IGNORE_ID,
     Average,
     ClassColours,
     absolute_errors,
@@ -20,7 +22,7 @@ from vs_metrics import (
     ssim,
     warping_errors,
 )
-from vs_nets import ClassMap, History, LabelSpec, Synthesis, encode_labels, remember
+from vs_nets import ClassMap, History, LabelSpec, Synthesis, encode_labels, rollout
 from vs_nets.synthesis import GenerateFrame
 
 LEVELS = 127.5
@@ -128,12 +130,10 @@ def evaluate_pieces(
 
 def roll_out(generator: GenerateFrame, pieces: Iterable[Clip], spec: EvaluationSpec) -> Iterator[FrameView]:
     """The frames of a clip beside what the generator makes of their labels and its own past frames."""
-    history = History()
-    for index, frame in enumerate(_single_frames(pieces)):
-        label = encode_labels(spec.labels, {kind: ids.to(spec.device) for kind, ids in frame.labels.items()})
-        with torch.inference_mode():
-            synthesis = generator(label, history)
-        history = remember(history, label, synthesis.frame, spec.past)
+    frames, labelled = itertools.tee(_single_frames(pieces))  # one frame apart at most: labels are taken one by one
+    labels = (_encoded(frame, spec) for frame in labelled)
+    rolled = rollout(_without_gradients(generator), labels, past=spec.past)
+    for index, (frame, synthesis) in enumerate(zip(frames, rolled, strict=True)):
         yield FrameView(
             index=index,
             labels=frame.labels,
@@ -143,6 +143,20 @@ def roll_out(generator: GenerateFrame, pieces: Iterable[Clip], spec: EvaluationS
             flow=frame.flow,
             confidence=frame.flow_confidence,
         )
+
+
+def _encoded(frame: Clip, spec: EvaluationSpec) -> Tensor:
+    return encode_labels(spec.labels, {kind: ids.to(spec.device) for kind, ids in frame.labels.items()})
+
+
+def _without_gradients(generator: GenerateFrame) -> GenerateFrame:
+    """The generator in inference mode, which ends before whoever takes the frames goes on."""
+
+    def generate(label: Tensor, history: History) -> Synthesis:
+        with torch.inference_mode():
+            return generator(label, history)
+
+    return generate
 
 
 def _single_frames(pieces: Iterable[Clip]) -> Iterator[Clip]:
@@ -218,12 +232,18 @@ def _painted(labels: Mapping[str, Tensor], spec: EvaluationSpec) -> Tensor | Non
     kind = class_kind(spec.labels)
     if spec.colours is None or kind is None:
         return None
-    return paint_classes(labels[kind.name], spec.colours)
+    return paint_classes(class_ids(labels, kind), spec.colours)
 
 
 def class_kind(labels: LabelSpec) -> ClassMap | None:
     """The first label kind that has class ids, which is what the class-mean baseline paints."""
     return next((kind for kind in labels.kinds if isinstance(kind, ClassMap)), None)
+
+
+def class_ids(labels: Mapping[str, Tensor], kind: ClassMap) -> Tensor:
+    """Class ids of a kind as `vs_metrics` takes them: 255 where there is no class, whatever id the data has there."""
+    ids = labels[kind.name]
+    return ids if kind.ignore_id is None else ids.masked_fill(ids.eq(kind.ignore_id), IGNORE_ID)
 
 
 def _on_cpu(synthesis: Synthesis) -> Synthesis:
