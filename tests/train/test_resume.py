@@ -144,11 +144,15 @@ def test_a_truncated_checkpoint_is_passed_over_by_name(unbroken: Path, tmp_path:
     same_run(unbroken, tmp_path / "run")
 
 
-def test_with_all_checkpoints_damaged_nothing_is_overwritten(tmp_path: Path) -> None:
+def test_what_cannot_be_resumed_is_left_as_it_was(tmp_path: Path) -> None:
     finish("--out", "run", *TINY, "loader.workers=0", "run.steps=3", cwd=tmp_path)
+    config = (tmp_path / "run" / "config.toml").read_bytes()
+    output = finish("--resume", "run", "run.steps=2", cwd=tmp_path, status=2)
+    assert "has done 3 steps already" in output.splitlines()[-1]
     broken = tmp_path / "run" / "checkpoints" / "step-00000003" / "state.json"
     broken.write_text("{")
-    output = finish("--resume", "run", cwd=tmp_path, status=2)
+    output = finish("--resume", "run", "run.steps=7", cwd=tmp_path, status=2)
     assert "step-00000003" in output.splitlines()[-1]
     assert broken.read_text() == "{"
+    assert (tmp_path / "run" / "config.toml").read_bytes() == config
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 3

@@ -48,7 +48,7 @@ CPU = torch.device("cpu")
 
 def setup(config: TrainConfig = CONFIG) -> tuple[TrainState, Recipe]:
     torch.manual_seed(0)
-    spec = label_spec(config.labels, {"seg_maps": 35})
+    spec = label_spec(config.labels, open_source(config.data, "train"))
     precision = optim.resolve_precision(config.precision, CPU)
     state, _ = build_state(config, spec, precision, CPU)
     recipe = Recipe(

@@ -48,7 +48,7 @@ def stepper(config: TrainConfig, frames: int, device: torch.device) -> Callable[
     """Return one training step on a clip of `frames` frames as a call without arguments."""
     torch.manual_seed(config.seed)
     source = open_source(config.data, "train")
-    spec = label_spec(config.labels, source.class_counts)
+    spec = label_spec(config.labels, source)
     precision = optim.resolve_precision(config.precision, device)
     state, _ = build_state(config, spec, precision, device)
     perceptual = nets.build_perceptual(config.objective.perceptual)
@@ -58,6 +58,7 @@ def stepper(config: TrainConfig, frames: int, device: torch.device) -> Callable[
         perceptual=perceptual if perceptual is None else perceptual.to(device),
         precision=precision,
         ema=config.optim.ema,
+        overflow_policy=config.optim.scaler.policy,
         device=device,
         channels_last=config.memory.channels_last,
     )

@@ -32,8 +32,8 @@ EXIT_INPUT = 2
 EXIT_NON_FINITE = 3
 """Exit status when training failed on values that are not finite."""
 
-RESUMABLE = "run."
-"""Overrides that `--resume` takes: fields below it say how long to train and what to write, not what is computed."""
+RESUMABLE = ("run.", "memory.checkpoint")
+"""Overrides that `--resume` takes: how long to train, what to write, and what to recompute; not what is learned."""
 
 
 class Result(Protocol):
@@ -106,8 +106,8 @@ _FLAG = Parameter(negative="", show_default=False)
 _HELP = (
     "Train vid2vid: label maps in, video out.\n\n"
     f"Without options, the preset {DEFAULT_PRESET} is trained into a new directory below runs/. Ctrl-C (or SIGTERM) "
-    "writes a checkpoint and says how to go on. With --resume, only overrides of run.* are taken: they change nothing "
-    "that is computed."
+    "writes a checkpoint and says how to go on. With --resume, only overrides of run.* and memory.checkpoint are taken: "
+    "they do not change what is learned."
 )
 _EXAMPLES = """hatch run train:vid2vid
 
@@ -163,7 +163,7 @@ def _check_options(request: Request) -> None:
             if getattr(request, option) is not None:
                 raise VsTrainError(f"--resume goes on with the run's own configuration and directory: drop --{option}")
         refused = [text for text in request.overrides if not text.removeprefix("$.").startswith(RESUMABLE)]
-        message = f"would change what is computed; --resume takes overrides of {RESUMABLE}* only"
+        message = "would change what is computed; --resume takes overrides of run.* and memory.checkpoint only"
         if refused:
             raise ConfigError([Problem(f"$.{text.partition('=')[0]}", message, COMMAND_LINE) for text in refused])
     if request.preset is not None and request.config is not None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
 
 import vs_nets as nets
 from attrs import field, frozen
-from attrs.validators import ge, in_
-from vs_data import FolderConfig, LoaderConfig, StreetConfig
+from attrs.validators import ge, in_, lt
+from vs_data import ClipSource, FolderConfig, LoaderConfig, StreetConfig
 from vs_optim import (
     AdamConfig,
     ConstantSchedule,
@@ -26,7 +25,7 @@ class LabelConfig:
     """How class ids become channels."""
 
     dont_care: bool = field(
-        default=False, metadata={"help": "give pixels with the ignored id (255) a channel; else all theirs are 0"}
+        default=False, metadata={"help": "give pixels without a class a channel of their own; else all theirs are 0"}
     )
 
 
@@ -84,7 +83,10 @@ class RunConfig:
     sample_frames: int = field(default=16, validator=ge(1), metadata={"help": "frames of the validation video"})
     video_fps: int = field(default=10, validator=ge(1), metadata={"help": "frames per second of the validation video"})
     threads: int = field(
-        default=0, validator=ge(0), metadata={"help": "CPU threads of the process; 0: as many as it may use"}
+        default=0, validator=ge(0), metadata={"help": "CPU threads of the process; 0: one for each core it may use"}
+    )
+    check_data: bool = field(
+        default=True, metadata={"help": "open every file of a data folder before a new run starts; names always are"}
     )
     affinity: AffinityConfig = field(factory=AffinityConfig, metadata={"help": "which cores the process binds to"})
 
@@ -93,7 +95,9 @@ class RunConfig:
 class TrainConfig:
     """Everything that determines a training run."""
 
-    seed: int = field(default=0, validator=ge(0), metadata={"help": "seed of weights, data order and augmentation"})
+    seed: int = field(
+        default=0, validator=[ge(0), lt(2**63)], metadata={"help": "seed of weights, data order and augmentation"}
+    )
     device: Literal["auto", "cpu", "cuda"] = field(
         default="auto", validator=in_(("auto", "cpu", "cuda")), metadata={"help": "auto: a GPU where there is one"}
     )
@@ -165,11 +169,12 @@ def _check_lengths(config: TrainConfig) -> None:
         )
 
 
-def label_spec(config: LabelConfig, class_counts: Mapping[str, int]) -> nets.LabelSpec:
+def label_spec(config: LabelConfig, source: ClipSource) -> nets.LabelSpec:
     """How the label kinds of a data source enter the networks."""
     return nets.LabelSpec(
         tuple(
-            nets.ClassMap(name=name, classes=count, dont_care=config.dont_care) for name, count in class_counts.items()
+            nets.ClassMap(name=name, classes=count, dont_care=config.dont_care, ignore_id=source.ignore_ids[name])
+            for name, count in source.class_counts.items()
         )
     )
 

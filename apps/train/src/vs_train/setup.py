@@ -1,5 +1,7 @@
 """From a configuration to everything that training needs, checked, before anything is written or costs GPU time."""
 
+import time
+from collections.abc import Callable
 from typing import Any, Literal
 
 import attrs
@@ -7,6 +9,7 @@ import torch
 import vs_nets as nets
 import vs_optim as optim
 import vs_runtime as runtime
+from torch import nn
 from vs_data import (
     Clip,
     ClipRequest,
@@ -14,18 +17,24 @@ from vs_data import (
     DataError,
     FolderConfig,
     StreetConfig,
+    VsDataError,
+    check_command,
     check_folder,
+    check_lengths,
     check_roots,
     open_source,
 )
-from vs_data.folder import scan_folder
 
 from vs_train.config import TrainConfig, label_spec
 from vs_train.errors import VsTrainError
 from vs_train.step import Recipe, TrainState
 
-CHECKED_FRAMES = 400
-"""Frames of a folder whose files are opened before training."""
+WATCH_SECONDS = 10.0
+"""Time between two lines about the looking at files."""
+
+
+def _ignore(_: str) -> None:
+    """Say nothing."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -50,26 +59,32 @@ class Prepared:
     notes: tuple[str, ...]
 
 
-def prepare(config: TrainConfig) -> Prepared:
+def prepare(config: TrainConfig, *, check: bool = True, watch: Callable[[str], None] = _ignore) -> Prepared:
     """Check everything that can be wrong with the input and build the state of step 0. Writes nothing.
 
     Sets the process's seeds and its TF32 switches.
 
+    Args:
+        config: what to train.
+        check: open every file of a folder; names are compared in any case.
+        watch: told, in words, how far the looking at files has come.
+
     Raises:
         VsDataError: the data are missing or bad.
-        VsTrainError: the device is not there, or clips are longer than the sequences.
+        DeviceError: the device is not there.
+        VsTrainError: clips are longer than the sequences.
         WeightsError: the weights of the perceptual network are missing or are others.
         PrecisionError, AdamError: the precision or the optimizer asked for cannot be had here.
     """
-    device = choose_device(config.device)
+    device = runtime.choose_device(config.device)
     plan = _plan_cores(config, device)
     runtime.seed_everything(config.seed)
     precision = optim.resolve_precision(config.precision, device)
     optim.apply_math_mode(precision)
-    checked = check_data(config.data)
+    checked = check_data(config.data, watch) if check else ()
     source, validation_source = open_source(config.data, "train"), open_source(config.data, "val")
     _check_lengths(config, source)
-    labels = label_spec(config.labels, source.class_counts)
+    labels = label_spec(config.labels, source)
     perceptual = nets.build_perceptual(config.objective.perceptual)
     state, adam_notes = build_state(config, labels, precision, device)
     recipe = Recipe(
@@ -78,6 +93,7 @@ def prepare(config: TrainConfig) -> Prepared:
         perceptual=perceptual if perceptual is None else perceptual.to(device),
         precision=precision,
         ema=config.optim.ema,
+        overflow_policy=config.optim.scaler.policy,
         device=device,
         channels_last=config.memory.channels_last,
     )
@@ -92,10 +108,8 @@ def prepare(config: TrainConfig) -> Prepared:
     )
 
 
-def check_data(config: StreetConfig | FolderConfig) -> tuple[str, ...]:
-    """Look at the files of a folder before any step is made of them; what was looked at, in words.
-
-    All names are compared; of large folders an even share of the files is opened, and `hatch run data:check` opens all.
+def check_data(config: StreetConfig | FolderConfig, watch: Callable[[str], None]) -> tuple[str, ...]:
+    """Open every file of a folder before any step is made of them; what was looked at, in words.
 
     Raises:
         DataError: something is wrong; the first finding, and how many more there are.
@@ -104,24 +118,26 @@ def check_data(config: StreetConfig | FolderConfig) -> tuple[str, ...]:
         return ()
     notes = []
     for split in check_roots(config):
-        frames = sum(len(files.frames) for files in scan_folder(config, split).sequences)
-        every = -(-frames // CHECKED_FRAMES)
-        report = check_folder(config, split=split, every=max(1, every))
+        report = check_folder(config, split=split, progress=_every_so_often(f"looking at the {split} data", watch))
         if report.errors:
             first, more = report.errors[0], len(report.errors) - 1
-            rest = f" ({more} more findings: `hatch run data:check {report.root}` lists all)" if more else ""
+            rest = f" ({more} more findings: `{check_command(config, split)}` lists all)" if more else ""
             raise DataError(first.what, file=first.file, fix=f"{first.fix}{rest}")
-        share = "all" if every <= 1 else f"every {every}th of"
-        notes.append(f"{split} data: {share} {frames} frames looked at, nothing wrong")
+        notes.append(f"{split} data: {report.frames} frames looked at, nothing wrong")
     return tuple(notes)
 
 
-def choose_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
-    """The device to train on; `auto` is a GPU where PyTorch can use one."""
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise VsTrainError("device: 'cuda' was asked for, and PyTorch finds no GPU here; use device = 'auto' or 'cpu'")
-    return torch.device("cuda" if available and name != "cpu" else "cpu")
+def _every_so_often(what: str, watch: Callable[[str], None]) -> Callable[[int, int], None]:
+    """Report (done, total) in words, at most once in `WATCH_SECONDS`."""
+    due = time.monotonic() + WATCH_SECONDS
+
+    def progress(done: int, total: int) -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + WATCH_SECONDS
+            watch(f"{what}: {done} of {total} frames")
+
+    return progress
 
 
 def build_state(
@@ -144,11 +160,18 @@ def build_state(
         average=average,
         generator_optimizer=generator_optimizer,
         discriminator_optimizer=discriminator_optimizer,
-        generator_scaler=optim.build_scaler(config.optim.scaler, precision, device),
-        discriminator_scaler=optim.build_scaler(config.optim.scaler, precision, device),
+        generator_scaler=_scaler(generator, config, precision, device),
+        discriminator_scaler=_scaler(discriminator, config, precision, device),
     )
     choices = {"generator": g_choice, "discriminator": d_choice}
     return state, tuple(f"Adam of the {name}: {c.impl} ({c.reason})" for name, c in choices.items())
+
+
+def _scaler(
+    network: nn.Module, config: TrainConfig, precision: optim.Precision, device: torch.device
+) -> optim.LossScaler:
+    names = [name for name, _ in network.named_parameters()]
+    return optim.build_scaler(config.optim.scaler, precision, device, names=names)
 
 
 def rematerialisation(policy: Literal["none", "blocks", "all"]) -> nets.Rematerialisation:
@@ -210,12 +233,10 @@ def _plan_cores(config: TrainConfig, device: torch.device) -> runtime.AffinityPl
 
 
 def _check_lengths(config: TrainConfig, source: ClipSource) -> None:
-    longest = max((sequence.frames for sequence in source.sequences), default=0)
-    if longest < config.curriculum.max_length:
-        raise VsTrainError(
-            f"curriculum.max_length is {config.curriculum.max_length}: the longest sequence of the data has "
-            f"{longest} frames; lower curriculum.max_length (and initial_length)"
-        )
+    try:
+        check_lengths(source, config.curriculum.max_length)
+    except VsDataError as error:
+        raise VsTrainError(f"curriculum.max_length: {error}") from error
 
 
 def _validation_clip(config: TrainConfig, source: ClipSource) -> Clip:

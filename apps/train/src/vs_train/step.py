@@ -52,6 +52,7 @@ class Recipe:
     ema: optim.EmaConfig
     device: torch.device
     channels_last: bool = True
+    overflow_policy: optim.OverflowPolicy = "independent"
 
 
 @attrs.frozen(kw_only=True)
@@ -128,7 +129,10 @@ def train_frame(state: TrainState, inputs: FrameInputs, recipe: Recipe) -> tuple
         synthesis = state.generator(inputs.label, inputs.history)
     real = judged(inputs.label, inputs.target.frame, inputs.real_past, state.discriminator.config)
     d_losses, d_report = update_discriminator(state, real, _detached(synthesis), inputs, recipe)
-    g_losses, g_report = update_generator(state, real, synthesis, inputs, recipe)
+    decision = optim.resolve_overflow(
+        generator_overflowed=False, discriminator_overflowed=d_report.overflowed, policy=recipe.overflow_policy
+    )
+    g_losses, g_report = update_generator(state, real, synthesis, inputs, recipe, may_step=decision.generator)
     update_average(state, recipe.ema)
     losses = {f"d_{k}": v.detach() for k, v in d_losses.items()} | {f"g_{k}": v.detach() for k, v in g_losses.items()}
     report = FrameReport(losses=losses, generator=g_report, discriminator=d_report)
@@ -190,9 +194,15 @@ def update_discriminator(
 
 
 def update_generator(
-    state: TrainState, real: JudgedReal, synthesis: nets.Synthesis, inputs: FrameInputs, recipe: Recipe
+    state: TrainState,
+    real: JudgedReal,
+    synthesis: nets.Synthesis,
+    inputs: FrameInputs,
+    recipe: Recipe,
+    *,
+    may_step: bool = True,
 ) -> tuple[nets.Losses, optim.ScalerReport]:
-    """One update of G; no gradient of D's parameters is computed."""
+    """One update of G; no gradient of D's parameters is computed. Not `may_step` holds the step itself back."""
     with frozen_parameters(state.discriminator), optim.autocast(recipe.precision, recipe.device):
         verdicts = _judge(state.discriminator, real, synthesis, inputs, nets.judge_fake)
         losses = nets.generator_losses(synthesis, inputs.target, verdicts, recipe.perceptual)
@@ -200,7 +210,7 @@ def update_generator(
     _check_early(state, losses, "generator", inputs)
     state.generator_optimizer.zero_grad(set_to_none=True)
     state.generator_scaler.scale(loss).backward()
-    return losses, state.generator_scaler.update(state.generator_optimizer)
+    return losses, state.generator_scaler.update(state.generator_optimizer, may_step=may_step)
 
 
 def _check_early(state: TrainState, losses: nets.Losses, network: str, inputs: FrameInputs) -> None:

@@ -12,7 +12,7 @@ import vs_runtime as runtime
 
 from vs_train.config import TrainConfig, clip_length
 from vs_train.config_io import render_config
-from vs_train.errors import VsTrainError
+from vs_train.errors import NonFiniteError, VsTrainError
 from vs_train.metrics_log import Curves, MetricsLog
 from vs_train.progress import (
     Pace,
@@ -66,36 +66,43 @@ def train(
 
     A new run's directory is made only after everything that can be wrong with the input has been checked. With
     `resume` it goes on from the newest intact checkpoint, or anew if there is none yet.
+
+    Raises:
+        NoCheckpoint: there are checkpoints to resume from, and all of them are damaged.
+        RunDirectoryError: another process trains in `run`.
+        VsTrainError: the device's memory is too small, or the run has more steps behind it than asked for.
     """
-    _use_threads(config.run.threads)
-    prepared = prepare(config)
-    for note in (*prepared.notes, *runtime.apply_affinity(prepared.plan)[-1:]):
+    try:
+        return _train(config, run, resume=resume, progress=progress, stop=stop)
+    except torch.OutOfMemoryError as error:
+        go_on = f" and go on with --resume {run.path}" if run.path.exists() else ""
+        raise VsTrainError(
+            f"the GPU's memory is too small: choose memory.checkpoint=blocks (or all){go_on}, or start a run with "
+            "a smaller loader.batch_size, curriculum.max_length or data.height and data.width"
+        ) from error
+
+
+def _train(
+    config: TrainConfig, run: RunDirectory, *, resume: bool, progress: Progress, stop: StopRequest
+) -> TrainResult:
+    prepared = prepare(config, check=config.run.check_data and not resume, watch=progress.message)
+    for note in (*prepared.notes, *runtime.apply_affinity(prepared.plan, threads=config.run.threads or None)[-1:]):
         progress.message(note)
     environment = runtime.describe_environment()
     if not resume:
         create_run(run, config=render_config(config), environment=environment)
     with hold_run(run):
+        state = prepared.state
         if resume:
+            state = _resume(run, state, config.run.steps, progress)
             record_resume(run, config=render_config(config), environment=environment)
-        state = _resume(run, prepared.state, progress) if resume else prepared.state
         log = MetricsLog(run.metrics)
         log.truncate_after(state.step)
         with log, Curves(run.tensorboard, resume_after=state.step if resume else None) as curves:
-            try:
-                return _loop(prepared, state, _Outputs(run=run, log=log, curves=curves, progress=progress), stop)
-            except torch.OutOfMemoryError as error:
-                raise VsTrainError(
-                    "the GPU's memory is too small for this configuration; choose memory.checkpoint=blocks (or all), a "
-                    f"smaller loader.batch_size or curriculum.max_length, and go on with --resume {run.path}"
-                ) from error
+            return _loop(prepared, state, _Outputs(run=run, log=log, curves=curves, progress=progress), stop)
 
 
-def _use_threads(threads: int) -> None:
-    if threads:
-        torch.set_num_threads(threads)
-
-
-def _resume(run: RunDirectory, state: TrainState, progress: Progress) -> TrainState:
+def _resume(run: RunDirectory, state: TrainState, steps: int, progress: Progress) -> TrainState:
     try:
         loaded = runtime.load_latest(run.checkpoints)
     except runtime.NoCheckpoint as error:
@@ -105,6 +112,8 @@ def _resume(run: RunDirectory, state: TrainState, progress: Progress) -> TrainSt
         return state
     for path, reason in loaded.skipped:
         progress.message(f"{path} cannot be used: {reason}; the checkpoint before it is used instead")
+    if loaded.step > steps:
+        raise VsTrainError(f"run.steps is {steps}: the run in {run.path} has done {loaded.step} steps already")
     progress.message(f"going on from {loaded.path}")
     return restore_state(state, loaded.state)
 
@@ -114,7 +123,6 @@ def _loop(prepared: Prepared, state: TrainState, out: _Outputs, stop: StopReques
     started = time.monotonic()
     pace = observe(Pace(), started, 0)
     picture: Path | None = None
-    saved_at = -1
     batches = data.load_clips(
         prepared.source,
         config.loader,
@@ -133,16 +141,13 @@ def _loop(prepared: Prepared, state: TrainState, out: _Outputs, stop: StopReques
         pace = observe(pace, time.monotonic(), report.frames * config.loader.batch_size)
         left = seconds_left(pace, images_left * config.loader.batch_size)
         _record(out, config, state, report, images_per_second(pace), left)
-        last = state.step == config.run.steps or stop.requested is not None
-        if state.step % config.run.sample_every == 0 or last:
+        finished = state.step == config.run.steps
+        if state.step % config.run.sample_every == 0 or finished:
             picture = _sample(prepared, state, out)
-        if state.step % config.run.checkpoint_every == 0 or last:
+        if state.step % config.run.checkpoint_every == 0 or finished or stop.requested is not None:
             _save(state, config, out)
-            saved_at = state.step
-        if last:
+        if stop.requested is not None:
             break
-    if saved_at != state.step:  # resumed at the end: there was nothing to do
-        _save(state, config, out)
     return TrainResult(
         step=state.step,
         finished=state.step >= config.run.steps,
@@ -203,9 +208,21 @@ def _sample(prepared: Prepared, state: TrainState, out: _Outputs) -> Path:
 
 
 def _save(state: TrainState, config: TrainConfig, out: _Outputs) -> None:
+    check_weights(state)
     out.log.sync()
     out.curves.flush()
     path = runtime.save_checkpoint(
         out.run.checkpoints, step=state.step, state=state_to_save(state), keep=config.run.keep_checkpoints
     )
     out.progress.message(f"step {state.step}: saved {path}")
+
+
+def check_weights(state: TrainState) -> None:
+    """Refuse weights that are not finite, so that no checkpoint with such weights buries the good one before it.
+
+    Raises:
+        NonFiniteError: it names the step, the network and the first such tensor.
+    """
+    for network, module in (("generator", state.generator), ("discriminator", state.discriminator)):
+        if bad := optim.non_finite(module.state_dict().items()):
+            raise NonFiniteError(step=state.step, what=f"weight {bad[0]}", network=network)
