@@ -106,8 +106,8 @@ _FLAG = Parameter(negative="", show_default=False)
 _HELP = (
     "Train vid2vid: label maps in, video out.\n\n"
     f"Without options, the preset {DEFAULT_PRESET} is trained into a new directory below runs/. Ctrl-C (or SIGTERM) "
-    "writes a checkpoint and says how to go on. With --resume, only overrides of run.* and memory.checkpoint are taken: "
-    "they do not change what is learned."
+    "writes a checkpoint and says how to go on. With --resume, only overrides of run.* and memory.checkpoint are "
+    "taken: they do not change what is learned."
 )
 _EXAMPLES = """hatch run train:vid2vid
 
