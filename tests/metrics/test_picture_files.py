@@ -68,6 +68,20 @@ def test_video_repeats_its_bytes(tmp_path: Path) -> None:
     assert write_mp4(tmp_path / "two.mp4", noise.copy(), fps=10).path.read_bytes() == first
 
 
+def test_video_repeats_its_bytes_whatever_was_in_memory_before(tmp_path: Path) -> None:
+    random = np.random.default_rng(5)
+    for number in range(12):
+        height, width = (2 * int(side) for side in random.integers(10, 60, 2))
+        world = cv2.GaussianBlur(random.integers(0, 256, (height + 20, width + 30, 3), dtype=np.uint8), (5, 5), 0)
+        moving = [world[2 * t : 2 * t + height, 3 * t : 3 * t + width] for t in range(10)]
+        written = set()
+        for _ in range(5):
+            sides = random.integers(8, 200, 2)
+            write_mp4(tmp_path / "other.mp4", random.integers(0, 256, (3, *sides, 3), dtype=np.uint8))
+            written.add(write_mp4(tmp_path / "video.mp4", moving).path.read_bytes())
+        assert len(written) == 1, f"clip {number}, {height}x{width}"
+
+
 def test_odd_sizes_are_padded_by_the_last_row_and_column(tmp_path: Path) -> None:
     frame = np.full((15, 21, 3), 90, dtype=np.uint8)
     written = write_mp4(tmp_path / "odd.mp4", [frame, frame])

@@ -170,7 +170,8 @@ def _open_encoder(path: Path, codec: str, rate: Fraction, size: tuple[int, int])
     context.thread_count = 1  # the bytes must not depend on the number of cores
     context.color_range, context.colorspace = 1, 6  # limited range, BT.601: what swscale converts RGB to
     if codec == "libx264":
-        context.options = {"crf": str(CRF), "preset": "medium"}
+        # With x264's macroblock tree, bytes vary with what freed memory held, if sides are no multiples of 16.
+        context.options = {"crf": str(CRF), "preset": "medium", "mbtree": "0"}
     else:
         context.qmin, context.qmax, context.bit_rate = 1, 4, 8 * width * height
     return _Encoder(container=container, stream=stream)
