@@ -14,7 +14,7 @@ from vs_data import Clip, ClipRequest, StreetConfig, collate, open_source
 from vs_train.config import CurriculumConfig, TrainConfig, clip_length, label_spec
 from vs_train.config_io import load_config
 from vs_train.errors import NonFiniteError
-from vs_train.setup import build_state, restore_state, state_to_save
+from vs_train.setup import build_recipe, build_state, restore_state, state_to_save
 from vs_train.step import Recipe, TrainState, frozen_parameters, train_clip
 
 DOCUMENT: dict[str, Any] = {
@@ -51,14 +51,7 @@ def setup(config: TrainConfig = CONFIG) -> tuple[TrainState, Recipe]:
     spec = label_spec(config.labels, open_source(config.data, "train"))
     precision = optim.resolve_precision(config.precision, CPU)
     state, _ = build_state(config, spec, precision, CPU)
-    recipe = Recipe(
-        labels=spec,
-        objective=config.objective,
-        perceptual=nets.build_perceptual(config.objective.perceptual),
-        precision=precision,
-        ema=config.optim.ema,
-        device=CPU,
-    )
+    recipe = build_recipe(config, spec, precision, CPU)
     return state, recipe
 
 

@@ -14,15 +14,14 @@ from typing import Any
 import attrs
 import cyclopts
 import torch
-import vs_nets as nets
 import vs_optim as optim
 from harness import Case, command_of, measure, print_result, save_result
 from vs_data import ClipRequest, collate, move, open_source
 from vs_train.config import TrainConfig, label_spec
 from vs_train.config_io import resolve_config
 from vs_train.presets import read_preset
-from vs_train.setup import build_state
-from vs_train.step import Recipe, train_clip
+from vs_train.setup import build_recipe, build_state
+from vs_train.step import train_clip
 
 BASELINE: dict[str, Any] = {
     "data": {"kind": "street", "height": 128, "width": 256},
@@ -51,17 +50,7 @@ def stepper(config: TrainConfig, frames: int, device: torch.device) -> Callable[
     spec = label_spec(config.labels, source)
     precision = optim.resolve_precision(config.precision, device)
     state, _ = build_state(config, spec, precision, device)
-    perceptual = nets.build_perceptual(config.objective.perceptual)
-    recipe = Recipe(
-        labels=spec,
-        objective=config.objective,
-        perceptual=perceptual if perceptual is None else perceptual.to(device),
-        precision=precision,
-        ema=config.optim.ema,
-        overflow_policy=config.optim.scaler.policy,
-        device=device,
-        channels_last=config.memory.channels_last,
-    )
+    recipe = build_recipe(config, spec, precision, device)
     requests = [ClipRequest(sequence=i, start=0, length=frames) for i in range(config.loader.batch_size)]
     clip = move(collate([source.read(request) for request in requests]), device)
 

@@ -85,18 +85,8 @@ def prepare(config: TrainConfig, *, check: bool = True, watch: Callable[[str], N
     source, validation_source = open_source(config.data, "train"), open_source(config.data, "val")
     _check_lengths(config, source)
     labels = label_spec(config.labels, source)
-    perceptual = nets.build_perceptual(config.objective.perceptual)
+    recipe = build_recipe(config, labels, precision, device)
     state, adam_notes = build_state(config, labels, precision, device)
-    recipe = Recipe(
-        labels=labels,
-        objective=config.objective,
-        perceptual=perceptual if perceptual is None else perceptual.to(device),
-        precision=precision,
-        ema=config.optim.ema,
-        overflow_policy=config.optim.scaler.policy,
-        device=device,
-        channels_last=config.memory.channels_last,
-    )
     return Prepared(
         config=config,
         source=source,
@@ -138,6 +128,27 @@ def _every_so_often(what: str, watch: Callable[[str], None]) -> Callable[[int, i
             watch(f"{what}: {done} of {total} frames")
 
     return progress
+
+
+def build_recipe(
+    config: TrainConfig, labels: nets.LabelSpec, precision: optim.Precision, device: torch.device
+) -> Recipe:
+    """What the steps of a run need and never change, the perceptual network among it.
+
+    Raises:
+        WeightsError: the weights of the perceptual network are missing or are others.
+    """
+    perceptual = nets.build_perceptual(config.objective.perceptual)
+    return Recipe(
+        labels=labels,
+        objective=config.objective,
+        perceptual=perceptual if perceptual is None else perceptual.to(device),
+        precision=precision,
+        ema=config.optim.ema,
+        overflow_policy=config.optim.scaler.policy,
+        device=device,
+        channels_last=config.memory.channels_last,
+    )
 
 
 def build_state(
