@@ -9,7 +9,7 @@ from attrs import frozen
 from rich.console import Console
 from vs_data import VsDataError, open_source
 from vs_metrics import ClassColours, VsMetricsError
-from vs_nets import LabelSpec, VsNetsError
+from vs_nets import LabelSpec, VsNetsError, class_kind
 from vs_ops import VsOpsError
 from vs_runtime import LoadedCheckpoint, VsRuntimeError, choose_device, describe_environment
 from vs_train.config import TrainConfig, label_spec
@@ -20,7 +20,7 @@ from vs_eval.errors import OptionError, VsEvalError
 from vs_eval.evaluation import Facts, evaluate_source, plan_clips, training_colours, write_report
 from vs_eval.output import check_output, report_directory
 from vs_eval.runs import load_average, read_checkpoint
-from vs_eval.scoring import EvaluationSpec, class_kind
+from vs_eval.scoring import EvaluationSpec
 from vs_eval.terminal import say, show_progress, show_report
 
 INPUT_ERRORS = (

@@ -19,14 +19,14 @@ from vs_metrics import (
     video_frame,
     write_png,
 )
-from vs_nets import ClassMap
+from vs_nets import ClassMap, class_ids
 from vs_nets.synthesis import GenerateFrame
 
 from vs_eval.output import MARKER
 from vs_eval.page import ClipFiles, render_page
 from vs_eval.pictures import clip_frame, palette_of
 from vs_eval.report import Report, summarise, to_json
-from vs_eval.scoring import EvaluationSpec, FrameView, Watch, class_ids, evaluate_pieces
+from vs_eval.scoring import EvaluationSpec, FrameView, Watch, evaluate_pieces
 from vs_eval.terminal import Advance
 
 COLOUR_FRAMES = 64

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 from vs_metrics import ClipFrame, Palette, palette_for
-from vs_nets import LabelSpec
+from vs_nets import LabelSpec, class_ids, class_kind
 
-from vs_eval.scoring import FrameView, class_ids, class_kind
+from vs_eval.scoring import FrameView
 
 
 def palette_of(spec: LabelSpec) -> Palette:

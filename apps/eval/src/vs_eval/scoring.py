@@ -10,7 +10,6 @@ from attrs import field, frozen
 from torch import Tensor
 from vs_data import Clip, cut
 from vs_metrics import (
-    IGNORE_ID,
     Average,
     ClassColours,
     absolute_errors,
@@ -22,7 +21,7 @@ from vs_metrics import (
     ssim,
     warping_errors,
 )
-from vs_nets import ClassMap, History, LabelSpec, Synthesis, encode_labels, rollout
+from vs_nets import History, LabelSpec, Synthesis, class_ids, class_kind, encode_labels, rollout
 from vs_nets.synthesis import GenerateFrame
 
 LEVELS = 127.5
@@ -233,17 +232,6 @@ def _painted(labels: Mapping[str, Tensor], spec: EvaluationSpec) -> Tensor | Non
     if spec.colours is None or kind is None:
         return None
     return paint_classes(class_ids(labels, kind), spec.colours)
-
-
-def class_kind(labels: LabelSpec) -> ClassMap | None:
-    """The first label kind that has class ids, which is what the class-mean baseline paints."""
-    return next((kind for kind in labels.kinds if isinstance(kind, ClassMap)), None)
-
-
-def class_ids(labels: Mapping[str, Tensor], kind: ClassMap) -> Tensor:
-    """Class ids of a kind as `vs_metrics` takes them: 255 where there is no class, whatever id the data has there."""
-    ids = labels[kind.name]
-    return ids if kind.ignore_id is None else ids.masked_fill(ids.eq(kind.ignore_id), IGNORE_ID)
 
 
 def _on_cpu(synthesis: Synthesis) -> Synthesis:

@@ -21,14 +21,17 @@ def roll_out(generator: nets.Generator, clip: Clip, recipe: Recipe) -> list[nets
         return list(nets.rollout(generator, labels, past=generator.config.frames - 1))
 
 
-def write_samples(folder: Path, step: int, clip: Clip, frames: Sequence[nets.Synthesis], *, fps: float) -> Path:
+def write_samples(
+    folder: Path, step: int, clip: Clip, frames: Sequence[nets.Synthesis], *, labels: nets.LabelSpec, fps: float
+) -> Path:
     """Write `step-XXXXXXXX.png` (label, real, generated, flow, mask, warped) and `.mp4` (label, real, generated).
 
     The same input gives the same bytes. Returns the path of the picture.
     """
     stem = folder / f"step-{step:08d}"
-    palette = _palette(clip)
-    shown = [_clip_frame(clip, t, synthesis) for t, synthesis in enumerate(frames)]
+    kind = nets.class_kind(labels)
+    palette = () if kind is None else metrics.palette_for(kind.classes)
+    shown = [_clip_frame(clip, t, synthesis, kind) for t, synthesis in enumerate(frames)]
     drawn = [shown[t] for t in metrics.strip_frames(len(shown))]
     picture = metrics.write_png(stem.with_suffix(".png"), metrics.clip_picture(drawn, palette))
     video = (metrics.video_frame(frame, palette) for frame in shown)
@@ -36,16 +39,11 @@ def write_samples(folder: Path, step: int, clip: Clip, frames: Sequence[nets.Syn
     return picture
 
 
-def _palette(clip: Clip) -> metrics.Palette:
-    ids = next(iter(clip.labels.values()))
-    highest = int(ids[ids != metrics.IGNORE_ID].max()) if bool((ids != metrics.IGNORE_ID).any()) else 0
-    return metrics.palette_for(max(highest + 1, len(metrics.CITYSCAPES_PALETTE)))
-
-
-def _clip_frame(clip: Clip, t: int, synthesis: nets.Synthesis) -> metrics.ClipFrame:
+def _clip_frame(clip: Clip, t: int, synthesis: nets.Synthesis, kind: nets.ClassMap | None) -> metrics.ClipFrame:
+    maps = nets.class_ids(clip.labels, kind) if kind is not None else torch.cat(list(clip.labels.values()), dim=1)
     return metrics.ClipFrame(
         index=t,
-        label=next(iter(clip.labels.values()))[t],
+        label=maps[t],
         real=clip.frames[t],
         generated=synthesis.frame[0],
         flow=_only(synthesis.flow),

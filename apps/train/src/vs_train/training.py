@@ -201,7 +201,9 @@ def _record(
 def _sample(prepared: Prepared, state: TrainState, out: _Outputs) -> Path:
     frames = roll_out(state.average, prepared.validation, prepared.recipe)
     fps = prepared.config.run.video_fps
-    picture = write_samples(out.run.samples, state.step, prepared.validation, frames, fps=fps)
+    picture = write_samples(
+        out.run.samples, state.step, prepared.validation, frames, labels=prepared.recipe.labels, fps=fps
+    )
     generated = torch.cat([s.frame for s in frames]).float().add(1).mul(127.5).clamp(0, 255).to(torch.uint8)
     out.curves.image(state.step, "generated", generated[-1])
     return picture

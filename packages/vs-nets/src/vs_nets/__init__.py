@@ -30,7 +30,7 @@ from vs_nets.generator import (
     build_average,
     build_generator,
 )
-from vs_nets.labels import ClassMap, FloatMap, LabelSpec, encode_labels
+from vs_nets.labels import ClassMap, FloatMap, LabelSpec, class_ids, class_kind, encode_labels
 from vs_nets.layers import Rematerialisation, effective_weights
 from vs_nets.objective import (
     Losses,
@@ -100,6 +100,8 @@ __all__ = [
     "build_discriminator",
     "build_generator",
     "build_perceptual",
+    "class_ids",
+    "class_kind",
     "discriminator_losses",
     "effective_weights",
     "encode_labels",

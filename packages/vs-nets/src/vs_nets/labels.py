@@ -13,6 +13,9 @@ from vs_nets.errors import ShapeError
 NO_ID = -1
 """An id that no pixel has."""
 
+SHOWN_IGNORE_ID = 255
+"""What `class_ids` writes for pixels without a class; palettes have a colour for it."""
+
 
 @frozen(kw_only=True)
 class ClassMap:
@@ -77,3 +80,14 @@ def _encode(kind: LabelKind, labels: Mapping[str, Tensor], dtype: torch.dtype) -
     if values.shape[1] != kind.channels:
         raise ShapeError(f"label {kind.name!r} has {values.shape[1]} channels: expected {kind.channels}")
     return values.to(dtype)
+
+
+def class_kind(spec: LabelSpec) -> ClassMap | None:
+    """The first kind that has class ids, which is what pictures of labels show; None when there is none."""
+    return next((kind for kind in spec.kinds if isinstance(kind, ClassMap)), None)
+
+
+def class_ids(labels: Mapping[str, Tensor], kind: ClassMap) -> Tensor:
+    """Class ids of a kind with `SHOWN_IGNORE_ID` for pixels without a class, whatever id the data has there."""
+    ids = labels[kind.name]
+    return ids if kind.ignore_id is None else ids.masked_fill(ids.eq(kind.ignore_id), SHOWN_IGNORE_ID)
