@@ -245,3 +245,11 @@ def test_help_is_quick_and_complete() -> None:
 def test_a_run_made_by_the_command_is_a_run(config: Path) -> None:
     assert run_cli("--config", "my.toml", "--out", "o") == 0
     assert open_run(Path("o")) == RunDirectory(Path("o"))
+
+
+def test_ctrl_c_before_training_is_one_line(config: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted() -> Job:
+        raise KeyboardInterrupt
+
+    assert main(["vid2vid", "--config", str(config)], load_vid2vid=interrupted) == 130
+    assert capsys.readouterr().err == "error: stopped before training began; nothing was written\n"

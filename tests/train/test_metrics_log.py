@@ -18,11 +18,11 @@ def write(log: MetricsLog, steps: range, hour: float) -> None:
 
 def test_a_line_is_one_object_with_keys_in_one_order(tmp_path: Path) -> None:
     with MetricsLog(tmp_path / "m.jsonl") as log:
-        log.append(1, {"b": 0.1, "a": True}, {"time": 5.0, "seconds": 1})
-        assert (tmp_path / "m.jsonl").read_text() == '{"step": 1, "a": true, "b": 0.1, "seconds": 1, "time": 5.0}\n'
+        log.append(1, {"b": 0.1, "a": True}, {"time": 5.0, "memory_bytes": 1})
+        assert (tmp_path / "m.jsonl").read_text() == '{"step": 1, "a": true, "b": 0.1, "memory_bytes": 1, "time": 5.0}\n'
         log.append(2, {"a": False, "b": 3}, {})
     assert [list(line) for line in read_metrics(tmp_path / "m.jsonl")] == [
-        ["step", "a", "b", "seconds", "time"],
+        ["step", "a", "b", "memory_bytes", "time"],
         ["step", "a", "b"],
     ]
 

@@ -94,6 +94,8 @@ def main(arguments: Sequence[str] | None = None, *, load_vid2vid: Callable[[], J
     except CycloptsError as error:
         hint = "; overrides have no dashes: path=value" if "=" in str(error) else ""
         return _fail(" ".join(str(error).split()).rstrip(".") + hint)
+    except KeyboardInterrupt:
+        return _fail("stopped before training began; nothing was written", 128 + signal.SIGINT)
     except Exception as error:
         failure = _status_of(error)
         if failure is None:
@@ -118,7 +120,13 @@ _USAGE = "Usage: hatch run train:vid2vid [OPTIONS] [DOTTED.PATH=VALUE ...]"
 
 
 def _app(load_vid2vid: Callable[[], Job]) -> App:
-    app = App(name="vs-train", version=__version__, help="Train a video-to-video network.", help_format="plaintext")
+    app = App(
+        name="vs-train",
+        version=__version__,
+        help="Train a video-to-video network.",
+        help_format="plaintext",
+        suppress_keyboard_interrupt=False,
+    )
 
     @app.command(help=_HELP, help_epilogue=_EXAMPLES, usage=_USAGE)
     def vid2vid(

@@ -75,7 +75,6 @@ class NonFiniteError(VsTrainError):
         step: The training step.
         what: The loss term or the weight, by name.
         network: `generator` or `discriminator`, when known.
-        layer: The first layer whose values are not finite, when known.
         frame: Index of the frame within its clip, when known.
         clip: The name of the clip (sequence and first frame), when known.
     """
@@ -86,16 +85,14 @@ class NonFiniteError(VsTrainError):
         step: int,
         what: str,
         network: str | None = None,
-        layer: str | None = None,
         frame: int | None = None,
         clip: str | None = None,
     ) -> None:
         self.step = step
         self.what = what
         self.network = network
-        self.layer = layer
         self.frame = frame
         self.clip = clip
-        places = [("network", network), ("layer", layer), ("frame", frame), ("clip", clip)]
+        places = [("network", network), ("frame", frame), ("clip", clip)]
         where = ", ".join(f"{name} {value}" for name, value in places if value is not None)
         super().__init__(f"step {step}: {what} is not finite" + (f" ({where})" if where else ""))

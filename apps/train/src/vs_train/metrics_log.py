@@ -18,7 +18,7 @@ from .run_directory import write_atomically
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-CLOCK_FIELDS = frozenset({"time", "seconds", "images_per_second", "memory_bytes", "seconds_left"})
+CLOCK_FIELDS = frozenset({"time", "images_per_second", "memory_bytes", "seconds_left"})
 """Fields of a metrics line that differ between two runs of the same configuration: clocks and what depends on them."""
 
 Value = float | int | bool | str | None
