@@ -48,6 +48,7 @@ _GENERATOR = [
 ]
 _SPECTRAL = [(r"\.weight_orig$", ".weight"), (r"\.weight_(u|v)$", r".\1")]
 _UNUSED = re.compile(r"^down\.\d+\.norm_\w\.projections\.1\.")
+_UNUSED_IF_LINEAR = re.compile(r"^(down|up)\.\d+\.norm_\w\.projections\.1\.")
 
 
 def _rename(name: str, rules: list[tuple[str, str]]) -> str:
@@ -65,9 +66,15 @@ def generator_weight_name(name: str) -> str:
 
 
 def generator_weights(published: Mapping[str, Tensor], *, layout: bool = False) -> Weights:
-    """Weights of the generator under our names; `layout` keeps the ones that the published layout never uses."""
+    """Weights of the generator under our names; `layout` keeps the ones that the published layout never uses.
+
+    Those are SPADE's second projections in the encoder of the previous frame and, where no embedder of the warped
+    frame exists (linear combination), in the main branch too.
+    """
     renamed = {generator_weight_name(name): tensor for name, tensor in published.items()}
-    return {name: t for name, t in renamed.items() if layout or not _UNUSED.match(name)}
+    linear = not any(name.startswith("embed_warped.") for name in renamed)
+    unused = _UNUSED_IF_LINEAR if linear else _UNUSED
+    return {name: t for name, t in renamed.items() if layout or not unused.match(name)}
 
 
 def discriminator_weights(published: Mapping[str, Tensor]) -> Weights:

@@ -61,3 +61,33 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     done = run(tmp_path / "none.pt", tmp_path / "none.json", "--out", tmp_path / "converted")
     assert done.returncode == 1
     assert done.stderr == f"error: {tmp_path / 'none.pt'}: no such file\n"
+
+
+def test_weights_of_a_linear_combination_fit() -> None:
+    """The published layout holds second projections there, too, and uses none of them."""
+    case = load_case("a1_vid2vid_seg")
+    config = case.facts["config"]
+    gen = {**config["gen"], "flow": {**config["gen"]["flow"], "multi_spade_combine": False}}
+    ours = importer.generator_config(gen, config["data"])
+    assert ours.combination == nets.LinearCombination()
+    published = {k: v for k, v in case.under("G.").items() if not k.startswith("img_prev_embedding.")}
+    nets.build_generator(ours, label_channels=8).load_state_dict(importer.generator_weights(published))
+
+
+def test_other_label_layouts() -> None:
+    data = {
+        "input_types": [
+            {"edge_maps": {"num_channels": 1, "is_mask": False}},
+            {"seg_maps": {"num_channels": 1, "is_mask": True}},
+            {"images": {"num_channels": 3}},
+        ],
+        "input_labels": ["edge_maps", "seg_maps"],
+        "one_hot_num_classes": {"seg_maps": 8},
+        "use_dont_care": True,
+    }
+    spec = importer.label_spec(data)
+    assert spec.kinds == (
+        nets.FloatMap(name="edge_maps", channels=1),
+        nets.ClassMap(name="seg_maps", classes=8, dont_care=True),
+    )
+    assert spec.channels == 10
