@@ -157,6 +157,8 @@ def check_wheel(member: Member, wheel: Path) -> None:
         missing.append("its README")
     if f"{member.module}/py.typed" not in names:
         missing.append("py.typed")
+    if not any(name.endswith(".dist-info/licenses/LICENSE") for name in names):
+        missing.append("LICENSE")
     if "torch" not in member.needs:
         missing.append("the dependency on torch")
     if missing:

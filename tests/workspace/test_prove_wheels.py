@@ -53,10 +53,12 @@ readme
 """
 
 
-def wheel(folder, described=METADATA, typed=True):
+def wheel(folder, described=METADATA, typed=True, licensed=True):
     path = folder / "a-1-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a-1.dist-info/METADATA", described)
+        if licensed:
+            archive.writestr("a-1.dist-info/licenses/LICENSE", "")
         archive.writestr("a/__init__.py", "")
         if typed:
             archive.writestr("a/py.typed", "")
@@ -71,6 +73,7 @@ def test_a_complete_wheel_passes(tmp_path):
     ("arguments", "needs", "lack"),
     [
         ({"typed": False}, ("torch",), "py.typed"),
+        ({"licensed": False}, ("torch",), "LICENSE"),
         ({"described": METADATA.replace("readme\n", "")}, ("torch",), "README"),
         ({"described": METADATA.replace("Requires-Python: >=3.11\n", "")}, ("torch",), "Requires-Python"),
         ({}, (), "torch"),
