@@ -19,7 +19,8 @@ def write(log: MetricsLog, steps: range, hour: float) -> None:
 def test_a_line_is_one_object_with_keys_in_one_order(tmp_path: Path) -> None:
     with MetricsLog(tmp_path / "m.jsonl") as log:
         log.append(1, {"b": 0.1, "a": True}, {"time": 5.0, "memory_bytes": 1})
-        assert (tmp_path / "m.jsonl").read_text() == '{"step": 1, "a": true, "b": 0.1, "memory_bytes": 1, "time": 5.0}\n'
+        line = '{"step": 1, "a": true, "b": 0.1, "memory_bytes": 1, "time": 5.0}\n'
+        assert (tmp_path / "m.jsonl").read_text() == line
         log.append(2, {"a": False, "b": 3}, {})
     assert [list(line) for line in read_metrics(tmp_path / "m.jsonl")] == [
         ["step", "a", "b", "memory_bytes", "time"],
