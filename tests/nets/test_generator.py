@@ -172,6 +172,13 @@ def test_impossible_shapes_are_refused(changes: dict[str, object], message: str)
         attrs.evolve(SMALL, **changes)
 
 
+def test_a_longer_history_changes_nothing() -> None:
+    generator = nets.build_generator(SMALL, label_channels=C).eval()
+    now, past = label(), history(4)
+    newest = nets.History(labels=past.labels[-2:], frames=past.frames[-2:])
+    assert torch.equal(generator(now, past).frame, generator(now, newest).frame)
+
+
 def test_history_is_detached_and_cut() -> None:
     frame = torch.zeros(1, 3, 2, 2, requires_grad=True)
     past = nets.History()

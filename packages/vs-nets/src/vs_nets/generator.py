@@ -135,6 +135,15 @@ class GeneratorConfig:
         return self.combination.levels if isinstance(self.combination, SpadeCombination) else 0
 
 
+@frozen(kw_only=True)
+class _Warp:
+    """What the flow network says of a frame: flow, mask, and the previous frame fetched through the flow."""
+
+    flow: Tensor
+    mask: Tensor
+    frame: Tensor
+
+
 class Generator(nn.Module):
     """(label, history) -> `Synthesis`: the next frame of a clip.
 
@@ -192,15 +201,15 @@ class Generator(nn.Module):
         check_size(label, self.label_channels, self.config.stride)
         maps: Maps = self.call.stages(self.embed_label, label)
         x = self._continue(history, maps) if history.frames else self._begin(label, maps)
-        if len(history.frames) < self.config.frames - 1:
-            return self._main_branch(x, maps, None, None)
-        flow, mask = self.call.stages(
-            self.flow,
-            torch.cat([*history.labels, label], dim=1),
-            torch.cat(history.frames, dim=1),
-        )
-        warped = vs_ops.warp(history.frames[-1], flow)
-        return self._main_branch(x, maps, warped, (flow, mask))
+        warp = self._warp(label, history) if len(history.frames) >= self.config.frames - 1 else None
+        return self._main_branch(x, maps, warp)
+
+    def _warp(self, label: Tensor, history: History) -> _Warp:
+        """Flow and mask from all labels and past frames, and the newest frame fetched through the flow."""
+        past = self.config.frames - 1
+        labels = torch.cat([*history.labels[-past:], label], dim=1)
+        flow, mask = self.call.stages(self.flow, labels, torch.cat(history.frames[-past:], dim=1))
+        return _Warp(flow=flow, mask=mask, frame=vs_ops.warp(history.frames[-1], flow))
 
     def _map(self, maps: Maps, level: int) -> Tensor:
         return maps[min(level, len(maps) - 1)]
@@ -226,23 +235,22 @@ class Generator(nn.Module):
             x = self.call.blocks(block, x, (self._map(current, config.image_downsamples + 1),))
         return x  # type: ignore[no-any-return]
 
-    def _main_branch(
-        self, x: Tensor, maps: Maps, warped: Tensor | None, flow_and_mask: tuple[Tensor, Tensor] | None
-    ) -> Synthesis:
+    def _main_branch(self, x: Tensor, maps: Maps, warp: _Warp | None) -> Synthesis:
         """The last levels, the frame, and its combination with the warped one."""
-        flow, mask = flow_and_mask if flow_and_mask is not None else (None, None)
-        extra: Maps | None = None
-        if self.embed_warped is not None and warped is not None and mask is not None:
-            extra = self.call.stages(self.embed_warped, torch.cat([warped, mask], dim=1))
+        extra: Maps = ()
+        if warp is not None and self.embed_warped is not None:
+            extra = self.call.stages(self.embed_warped, torch.cat([warp.frame, warp.mask], dim=1))
         x, x_raw = self._last_levels(x, maps, extra)
         frame = self._to_frame(x)
         raw = self._to_frame(x_raw) if x_raw is not None else None
-        if self.embed_warped is None and warped is not None and mask is not None and flow is not None:
-            raw = frame
-            frame = mask * frame + (1 - mask) * warped
-        return Synthesis(frame=frame, raw=raw, flow=flow, mask=mask, warped=warped)
+        if warp is None:
+            return Synthesis(frame=frame, raw=raw)
+        if self.embed_warped is None:
+            frame, raw = warp.mask * frame + (1 - warp.mask) * warp.frame, frame
+        return Synthesis(frame=frame, raw=raw, flow=warp.flow, mask=warp.mask, warped=warp.frame)
 
-    def _last_levels(self, x: Tensor, maps: Maps, extra: Maps | None) -> tuple[Tensor, Tensor | None]:
+    def _last_levels(self, x: Tensor, maps: Maps, extra: Maps) -> tuple[Tensor, Tensor | None]:
+        """Features of the frame and, where it is wanted, of the raw one; `extra`: maps of the warped frame."""
         config = self.config
         combination = config.combination
         with_raw = isinstance(combination, SpadeCombination) and combination.raw_output
@@ -252,8 +260,7 @@ class Generator(nn.Module):
             if with_raw and i < config.warped_levels:
                 # Before the final branch: each call of a spectrally normalised layer advances its buffers.
                 x_raw = self._up(i, x if x_raw is None else x_raw, plain)
-            conditioned = i < config.warped_levels and extra is not None
-            x = self._up(i, x, (*plain, self._map(extra, i)) if conditioned and extra is not None else plain)
+            x = self._up(i, x, (*plain, self._map(extra, i)) if extra and i < config.warped_levels else plain)
         return x, x_raw
 
     def _up(self, level: int, x: Tensor, maps: Maps) -> Tensor:
