@@ -10,6 +10,7 @@ import pytest
 import torch
 from vs_data import (
     AugmentConfig,
+    ClassIds,
     ClipRequest,
     ClipSource,
     DataError,
@@ -42,8 +43,7 @@ def test_a_source_lists_its_sequences(folder):
     assert isinstance(source, ClipSource)
     assert [(info.name, info.frames) for info in source.sequences] == [("a", 5), ("b", 3)]
     assert source.size == (32, 48)
-    assert source.class_counts == {"seg_maps": 35}
-    assert source.ignore_ids == {"seg_maps": 255}
+    assert source.label_kinds == {"seg_maps": ClassIds(classes=35, ignore_id=255)}
 
 
 def test_frames_are_consecutive_and_of_one_sequence(folder, ids_of, colours):
@@ -180,8 +180,10 @@ def test_several_kinds_of_labels(folder):
         cv2.imwrite(str(root / "parts" / "a" / f"{frame:04d}.png"), np.full((48, 80), 3 + frame, np.uint8))
     kinds = (SegMapsConfig(), SegMapsConfig(folder="parts", num_classes=5, ignore_id=None))
     source = open_folder(config(root, labels=kinds), "train")
-    assert source.class_counts == {"seg_maps": 35, "parts": 5}
-    assert source.ignore_ids == {"seg_maps": 255, "parts": None}
+    assert list(source.label_kinds.items()) == [
+        ("seg_maps", ClassIds(classes=35, ignore_id=255)),
+        ("parts", ClassIds(classes=5, ignore_id=None)),
+    ]
     parts = source.read(ClipRequest(sequence=0, start=0, length=2)).labels["parts"]
     assert [frame.unique().tolist() for frame in parts] == [[3], [4]]
 

@@ -22,6 +22,7 @@ from vs_data import (
     DataError,
     DisFlowConfig,
     FolderConfig,
+    LabelInfo,
     LoaderConfig,
     LoaderError,
     SequenceInfo,
@@ -175,8 +176,7 @@ class Faulty:
 
     sequences: tuple[SequenceInfo, ...] = (SequenceInfo(name="a", frames=2),)
     size: tuple[int, int] = (2, 2)
-    class_counts: Mapping[str, int] = attrs.field(factory=dict)
-    ignore_ids: Mapping[str, int | None] = attrs.field(factory=dict)
+    label_kinds: Mapping[str, LabelInfo] = attrs.field(factory=dict)
 
     def read(self, request: ClipRequest) -> Clip:
         raise RuntimeError(f"a bug, not bad data, at {request.start}")

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from vs_data import (
     Clip,
     ClipRequest,
+    LabelInfo,
     SequenceInfo,
     VsDataError,
     check_lengths,
@@ -28,8 +29,7 @@ class Numbers:
     def __init__(self, lengths: list[int]) -> None:
         self.sequences = infos(lengths)
         self.size = (2, 2)
-        self.class_counts: dict[str, int] = {}
-        self.ignore_ids: dict[str, int | None] = {}
+        self.label_kinds: dict[str, LabelInfo] = {}
 
     def read(self, request: ClipRequest) -> Clip:
         check_request(self.sequences, request)

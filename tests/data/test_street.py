@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from vs_data.clips import Clip, ClipRequest, ClipSource
+from vs_data.clips import ClassIds, Clip, ClipRequest, ClipSource
 from vs_data.errors import RequestError
 from vs_data.street import StreetConfig, open_street
 from vs_data.street.world import build_world
@@ -60,8 +60,7 @@ def test_the_source_describes_itself_and_survives_pickling() -> None:
     source = open_street(SMALL, "val")
     assert isinstance(source, ClipSource)
     assert source.size == (48, 96)
-    assert source.class_counts == {"seg_maps": 35}
-    assert source.ignore_ids == {"seg_maps": 255}
+    assert source.label_kinds == {"seg_maps": ClassIds(classes=35, ignore_id=255)}
     assert [info.frames for info in source.sequences] == [12] * SMALL.val_sequences
     again = pickle.loads(pickle.dumps(source))
     request = ClipRequest(sequence=1, start=3, length=2)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from vs_data import Clip, ClipRequest, SequenceInfo, check_request
+from vs_data import ClassIds, Clip, ClipRequest, SequenceInfo, check_request
 from vs_nets import ClassMap, History, LabelSpec, Synthesis
 
 HEIGHT, WIDTH, SPEED, CLASSES = 16, 48, 2, 5
@@ -14,8 +14,7 @@ class MovingWorld:
     """A source of clips that show a random world moving `SPEED` pixels to the left every frame, with exact flow."""
 
     size = (HEIGHT, WIDTH)
-    class_counts = {"seg_maps": CLASSES}  # noqa: RUF012
-    ignore_ids = {"seg_maps": 255}  # noqa: RUF012
+    label_kinds = {"seg_maps": ClassIds(classes=CLASSES, ignore_id=255)}  # noqa: RUF012
 
     def __init__(self, *lengths: int) -> None:
         self.sequences = tuple(SequenceInfo(name=f"town/{i}", frames=n) for i, n in enumerate(lengths))

@@ -7,7 +7,7 @@ from typing import Literal
 import vs_nets as nets
 from attrs import field, frozen
 from attrs.validators import ge, in_, lt
-from vs_data import ClipSource, FolderConfig, LoaderConfig, StreetConfig
+from vs_data import ClipSource, FloatMaps, FolderConfig, LabelInfo, LoaderConfig, StreetConfig
 from vs_optim import (
     AdamConfig,
     ConstantSchedule,
@@ -171,12 +171,13 @@ def _check_lengths(config: TrainConfig) -> None:
 
 def label_spec(config: LabelConfig, source: ClipSource) -> nets.LabelSpec:
     """How the label kinds of a data source enter the networks."""
-    return nets.LabelSpec(
-        tuple(
-            nets.ClassMap(name=name, classes=count, dont_care=config.dont_care, ignore_id=source.ignore_ids[name])
-            for name, count in source.class_counts.items()
-        )
-    )
+    return nets.LabelSpec(tuple(_label_kind(config, name, info) for name, info in source.label_kinds.items()))
+
+
+def _label_kind(config: LabelConfig, name: str, info: LabelInfo) -> nets.LabelKind:
+    if isinstance(info, FloatMaps):
+        return nets.FloatMap(name=name, channels=info.channels)
+    return nets.ClassMap(name=name, classes=info.classes, dont_care=config.dont_care, ignore_id=info.ignore_id)
 
 
 def clip_length(config: CurriculumConfig, step: int) -> int:

@@ -1,7 +1,23 @@
 """Clips for video synthesis: a procedural street, folders, flow teachers, loaders."""
 
 from vs_data.check import CheckReport, check_folder, check_roots
-from vs_data.clips import Clip, ClipRequest, ClipSource, SequenceInfo, check_request, collate, cut, map_tensors, move
+from vs_data.clips import (
+    HEAD_REGIONS,
+    REGIONS,
+    ClassIds,
+    Clip,
+    ClipRequest,
+    ClipSource,
+    FloatMaps,
+    LabelInfo,
+    References,
+    SequenceInfo,
+    check_request,
+    collate,
+    cut,
+    map_tensors,
+    move,
+)
 from vs_data.errors import DataError, LoaderError, RequestError, VsDataError
 from vs_data.flow import DisFlowConfig, FlowConfig, FlowFilesConfig, NoFlowConfig, PhotometricConfig
 from vs_data.folder import FolderConfig, check_command, open_folder
@@ -15,22 +31,28 @@ from vs_data.sources import SourceConfig, open_source
 from vs_data.street import StreetConfig, open_street
 
 __all__ = [
+    "HEAD_REGIONS",
+    "REGIONS",
     "AugmentConfig",
     "CheckReport",
+    "ClassIds",
     "Clip",
     "ClipRequest",
     "ClipSource",
     "DataError",
     "DisFlowConfig",
     "Finding",
+    "FloatMaps",
     "FlowConfig",
     "FlowFilesConfig",
     "FolderConfig",
+    "LabelInfo",
     "LabelKind",
     "LoaderConfig",
     "LoaderError",
     "NoFlowConfig",
     "PhotometricConfig",
+    "References",
     "RequestError",
     "SegMapsConfig",
     "SequenceInfo",

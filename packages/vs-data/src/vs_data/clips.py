@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import attrs
 import torch
@@ -12,17 +12,68 @@ from torch import Tensor
 from vs_data.errors import RequestError, VsDataError
 
 
+@attrs.frozen(kw_only=True)
+class ClassIds:
+    """A kind of label that is one class id per pixel.
+
+    Attributes:
+        classes: Number of class ids: 0 to `classes` - 1.
+        ignore_id: Id of pixels without a class; None: there are none.
+    """
+
+    classes: int
+    ignore_id: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class FloatMaps:
+    """A kind of label that is `channels` maps of numbers (edges, landmarks, poses)."""
+
+    channels: int
+
+
+LabelInfo: TypeAlias = ClassIds | FloatMaps
+
+REGIONS = ("background", "skin", "hair", "clothes", "features")
+"""What the ids of `Clip.regions` mean; "features" are eyes, brows, lips, glasses: all in the head that is no skin."""
+
+HEAD_REGIONS = (1, 2, 4)
+"""Ids of the regions that are part of the head."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class References:
+    """K example frames of the subject of a clip. Batched clips have a leading N on every tensor.
+
+    Attributes:
+        frames: (K,3,H,W) float32 in [-1,1], RGB.
+        labels: Kind -> (K,H,W) class ids or (K,C,H,W) float32 maps, as in the clip.
+        flow: (T,K,2,H,W) float32, pixels, x then y: pixel p of frame t was at p + flow in reference k. None without a
+            teacher.
+        flow_confidence: (T,K,1,H,W) float32 in [0,1].
+        name: For messages: sequence and frames.
+    """
+
+    frames: Tensor
+    labels: Mapping[str, Tensor] = attrs.field(factory=dict)
+    flow: Tensor | None = None
+    flow_confidence: Tensor | None = None
+    name: str = ""
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class Clip:
     """Consecutive frames of one sequence with their conditioning. Batched clips have a leading N on every tensor.
 
     Attributes:
         frames: (T,3,H,W) float32 in [-1,1], RGB.
-        labels: Kind -> (T,H,W) uint8 or int64 class ids, never one-hot.
+        labels: Kind -> (T,H,W) uint8 or int64 class ids, never one-hot, or (T,C,H,W) float32 maps.
         flow: (T,2,H,W) float32, pixels, x then y; backward: pixel p of frame t was at p + flow in frame t-1. Zeros at
             t = 0 of the clip. None when there is no teacher.
         flow_confidence: (T,1,H,W) float32 in [0,1], 1 where the flow is to be trusted; zeros at t = 0.
         instances: (T,H,W) int32 instance ids, or None.
+        references: Example frames of the subject, or None when none were asked for.
+        regions: (T,H,W) uint8 ids of `REGIONS`, to measure by, not to condition on; None where nobody knows them.
         name: For messages: sequence and first frame.
     """
 
@@ -31,6 +82,8 @@ class Clip:
     flow: Tensor | None = None
     flow_confidence: Tensor | None = None
     instances: Tensor | None = None
+    references: References | None = None
+    regions: Tensor | None = None
     name: str = ""
 
     def pin_memory(self) -> Clip:
@@ -56,12 +109,19 @@ class ClipRequest:
         length: Number of frames, at least 1.
         seed: Fixes whatever is random in reading (augmentation); it does not interact with `start`, so that two
             requests with one seed see the sequence augmented alike.
+        references: Frames to give as examples of the subject, of `reference_sequence`.
+        reference_sequence: Where they are from; None: the sequence itself. When it is another one, that one's subject
+            is driven by this one's motion: labels are brought to the proportions of the reference's subject, and the
+            clip's frames are that subject in this motion where the source can draw it (its `regions` are there then),
+            else the driving frames.
     """
 
     sequence: int
     start: int
     length: int
     seed: int = 0
+    references: tuple[int, ...] = ()
+    reference_sequence: int | None = None
 
 
 @runtime_checkable
@@ -77,12 +137,8 @@ class ClipSource(Protocol):
         """(H, W) of every clip, pixels."""
 
     @property
-    def class_counts(self) -> Mapping[str, int]:
-        """Label kind -> number of class ids."""
-
-    @property
-    def ignore_ids(self) -> Mapping[str, int | None]:
-        """Label kind -> id of pixels without a class; None: there are none. The same kinds as in `class_counts`."""
+    def label_kinds(self) -> Mapping[str, LabelInfo]:
+        """Name of each kind of label -> what it is, in the order in which networks get them."""
 
     def read(self, request: ClipRequest) -> Clip:
         """The clip without N axis. Raises `RequestError` for what is out of range, `DataError` for bad data."""
@@ -98,7 +154,22 @@ def check_request(sequences: Sequence[SequenceInfo], request: ClipRequest) -> Se
             f"frames {request.start} to {request.start + request.length - 1} of sequence '{info.name}' asked for "
             f"(length {request.length}), it has frames 0 to {info.frames - 1}"
         )
+    _check_references(sequences, request)
     return info
+
+
+def _check_references(sequences: Sequence[SequenceInfo], request: ClipRequest) -> None:
+    subject = request.sequence if request.reference_sequence is None else request.reference_sequence
+    if not 0 <= subject < len(sequences):
+        raise RequestError(f"references of sequence {subject} asked for, there are {len(sequences)} (counted from 0)")
+    if request.reference_sequence is not None and not request.references:
+        raise RequestError(f"sequence '{sequences[subject].name}' is to be driven, but no reference frame is given")
+    bad = [frame for frame in request.references if not 0 <= frame < sequences[subject].frames]
+    if bad:
+        raise RequestError(
+            f"reference frame {bad[0]} of sequence '{sequences[subject].name}' asked for, "
+            f"it has frames 0 to {sequences[subject].frames - 1}"
+        )
 
 
 def map_tensors(function: Callable[[Tensor], Tensor], clip: Clip) -> Clip:
@@ -114,6 +185,19 @@ def map_tensors(function: Callable[[Tensor], Tensor], clip: Clip) -> Clip:
         flow=optional(clip.flow),
         flow_confidence=optional(clip.flow_confidence),
         instances=optional(clip.instances),
+        regions=optional(clip.regions),
+        references=None if clip.references is None else _map_references(function, clip.references),
+    )
+
+
+def _map_references(function: Callable[[Tensor], Tensor], references: References) -> References:
+    flow, confidence = references.flow, references.flow_confidence
+    return attrs.evolve(
+        references,
+        frames=function(references.frames),
+        labels={kind: function(tensor) for kind, tensor in references.labels.items()},
+        flow=None if flow is None else function(flow),
+        flow_confidence=None if confidence is None else function(confidence),
     )
 
 
@@ -123,15 +207,25 @@ def move(clip: Clip, device: torch.device | str) -> Clip:
 
 
 def cut(clip: Clip, start: int, stop: int) -> Clip:
-    """Frames `start` to `stop` - 1 of an unbatched clip, flow of the first one included."""
-    return map_tensors(lambda tensor: tensor[start:stop], clip)
+    """Frames `start` to `stop` - 1 of an unbatched clip, flow of the first one included; references stay."""
+    references = clip.references
+    if references is not None:
+        flow, confidence = references.flow, references.flow_confidence
+        references = attrs.evolve(
+            references,
+            flow=None if flow is None else flow[start:stop],
+            flow_confidence=None if confidence is None else confidence[start:stop],
+        )
+    frames = map_tensors(lambda tensor: tensor[start:stop], attrs.evolve(clip, references=None))
+    return attrs.evolve(frames, references=references)
 
 
 def collate(clips: Sequence[Clip]) -> Clip:
     """One batch of clips: every tensor gains a leading N; names are joined by ", ".
 
     Raises:
-        VsDataError: no clips, or clips that differ in length, size, label kinds or in having flow or instances.
+        VsDataError: no clips, or clips that differ in length, size, label kinds, number of references or in having
+            flow, instances, references or regions.
     """
     if not clips:
         raise VsDataError("a batch needs at least one clip")
@@ -145,7 +239,27 @@ def collate(clips: Sequence[Clip]) -> Clip:
         flow=_stack_optional("flow", clips, [clip.flow for clip in clips]),
         flow_confidence=_stack_optional("flow_confidence", clips, [clip.flow_confidence for clip in clips]),
         instances=_stack_optional("instances", clips, [clip.instances for clip in clips]),
+        regions=_stack_optional("regions", clips, [clip.regions for clip in clips]),
+        references=_collate_references(clips),
         name=", ".join(clip.name for clip in clips),
+    )
+
+
+def _collate_references(clips: Sequence[Clip]) -> References | None:
+    found = [clip.references for clip in clips if clip.references is not None]
+    if not found:
+        return None
+    if len(found) != len(clips):
+        raise VsDataError(f"of the clips of one batch only {len(found)} of {len(clips)} have references")
+    return References(
+        frames=_stack("references", clips, [each.frames for each in found]),
+        labels={
+            kind: _stack(f"references' {kind}", clips, [each.labels[kind] for each in found])
+            for kind in found[0].labels
+        },
+        flow=_stack_optional("references' flow", clips, [each.flow for each in found]),
+        flow_confidence=_stack_optional("references' flow", clips, [each.flow_confidence for each in found]),
+        name=", ".join(each.name for each in found),
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vs_data.clips import Clip, ClipRequest, SequenceInfo, check_request
+from vs_data.clips import ClassIds, Clip, ClipRequest, LabelInfo, SequenceInfo, check_request
 from vs_data.errors import DataError
 from vs_data.fields import whole
 from vs_data.flow import (
@@ -106,14 +106,11 @@ class FolderSource:
         return self.config.height, self.config.width
 
     @property
-    def class_counts(self) -> Mapping[str, int]:
-        """Label kind -> number of class ids."""
-        return {kind.folder: kind.num_classes for kind in self.config.labels}
-
-    @property
-    def ignore_ids(self) -> Mapping[str, int | None]:
-        """Label kind -> id of pixels without a class; None: there are none."""
-        return {kind.folder: kind.ignore_id for kind in self.config.labels}
+    def label_kinds(self) -> Mapping[str, LabelInfo]:
+        """Folder of each kind of label -> what it is, in the configuration's order."""
+        return {
+            kind.folder: ClassIds(classes=kind.num_classes, ignore_id=kind.ignore_id) for kind in self.config.labels
+        }
 
     def read(self, request: ClipRequest) -> Clip:
         """The clip without N axis; see `read_folder_clip`."""

@@ -30,7 +30,7 @@ from vs_nets.generator import (
     build_average,
     build_generator,
 )
-from vs_nets.labels import ClassMap, FloatMap, LabelSpec, class_ids, class_kind, encode_labels
+from vs_nets.labels import ClassMap, FloatMap, LabelKind, LabelSpec, class_ids, class_kind, encode_labels
 from vs_nets.layers import Rematerialisation, effective_weights
 from vs_nets.objective import (
     Losses,
@@ -73,6 +73,7 @@ __all__ = [
     "History",
     "Judge",
     "Judgement",
+    "LabelKind",
     "LabelSpec",
     "LabelStart",
     "LinearCombination",

@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 import torch
 
-from vs_data.clips import Clip, ClipRequest, ClipSource, SequenceInfo, check_request
+from vs_data.clips import ClassIds, Clip, ClipRequest, ClipSource, LabelInfo, SequenceInfo, check_request
 from vs_data.street.config import MOST_SEQUENCES, StreetConfig
 from vs_data.street.render import render
 from vs_data.street.world import build_world
@@ -35,14 +35,9 @@ class StreetSource:
         return self.config.height, self.config.width
 
     @property
-    def class_counts(self) -> Mapping[str, int]:
-        """The one kind of label: class ids."""
-        return {"seg_maps": NUM_CLASSES}
-
-    @property
-    def ignore_ids(self) -> Mapping[str, int | None]:
-        """The id that stands for pixels without a class, as in Cityscapes; the street draws none."""
-        return {"seg_maps": IGNORE_ID}
+    def label_kinds(self) -> Mapping[str, LabelInfo]:
+        """The one kind of label: class ids, numbered as in Cityscapes; the street draws no pixel without a class."""
+        return {"seg_maps": ClassIds(classes=NUM_CLASSES, ignore_id=IGNORE_ID)}
 
     def read(self, request: ClipRequest) -> Clip:
         """Render a clip: a pure function of configuration, sequence and frames, in which `request.seed` plays no part.
