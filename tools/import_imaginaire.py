@@ -11,6 +11,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,27 @@ _GENERATOR = [
     *_EMBEDDER,
     *_BLOCK,
 ]
+_FEW_SHOT = [
+    (r"^weight_generator\.label_embedding\.", "embed_label."),
+    (r"^weight_generator\.ref_(img|label)_first\.layers\.", r"weights.encode_\1.first."),
+    (r"^weight_generator\.ref_(img|label)_(down|up)_(\d+)\.layers\.", r"weights.encode_\1.\2.\3."),
+    (r"^weights\.encode_img\.", "weights.encode_image."),
+    (r"^weight_generator\.fc_spade_e_(\d+)\.(\d+)\.layers\.conv\.", r"weights.heads.\1.embedder.layers.\2."),
+    (r"^weight_generator\.fc_spade_(\w)_(\d+)\.(\d+)\.layers\.conv\.", r"weights.heads.\2.norm_\1.layers.\3."),
+    (r"^weight_generator\.fc_conv_(\w)_(\d+)\.(\d+)\.layers\.conv\.", r"weights.heads.\2.conv_\1.layers.\3."),
+    (r"^weight_generator\.attention_module\.atn_(query|key)_first\.layers\.", r"weights.attention.\1.0."),
+    (r"^ref_image_embedding\.", "embed_reference."),
+    (r"^prev_image_embedding\.", "embed_previous."),
+    (r"^conv_img\.layers\.conv\.", "last."),
+    (r"^up_(\d+)\.", r"up.\1."),
+    (r"^flow_network_ref\.", "flow_reference."),
+    (r"^flow_network_temp\.", "flow_previous."),
+    (r"^(flow_\w+)\.down_flow\.(\d+)\.layers\.", r"\1.encode.\2."),
+    (r"^(flow_\w+)\.res_flow\.", r"\1.blocks."),
+    (r"^(flow_\w+)\.conv_(flow|mask)\.0\.layers\.conv\.", r"\1.\2_head."),
+    *_EMBEDDER,
+    *_BLOCK,
+]
 _SPECTRAL = [(r"\.weight_orig$", ".weight"), (r"\.weight_(u|v)$", r".\1")]
 _UNUSED = re.compile(r"^down\.\d+\.norm_\w\.projections\.1\.")
 _UNUSED_IF_LINEAR = re.compile(r"^(down|up)\.\d+\.norm_\w\.projections\.1\.")
@@ -75,6 +97,25 @@ def generator_weights(published: Mapping[str, Tensor], *, layout: bool = False) 
     linear = not any(name.startswith("embed_warped.") for name in renamed)
     unused = _UNUSED_IF_LINEAR if linear else _UNUSED
     return {name: t for name, t in renamed.items() if layout or not unused.match(name)}
+
+
+def few_shot_weight_name(name: str) -> str:
+    """Our name for a parameter or buffer of the published few-shot generator."""
+    if up := re.match(r"^(flow_network_\w+)\.up_flow\.(\d+)\.layers\.(.*)$", name):
+        # odd positions: up-sampling stands between the convolutions
+        name = f"{up[1]}.up.{int(up[2]) // 2}.{up[3]}"
+    if step := re.match(r"^weight_generator\.attention_module\.atn_(query|key)_(\d+)\.layers\.(.*)$", name):
+        name = f"weights.attention.{step[1]}.{int(step[2]) + 1}.{step[3]}"
+    return _rename(_rename(name, _FEW_SHOT), _SPECTRAL)
+
+
+def few_shot_weights(published: Mapping[str, Tensor], *, separate_flow: bool = False) -> Weights:
+    """Weights of the few-shot generator under our names.
+
+    Without `separate_flow` the published layout holds the one flow network twice; the copy is left out.
+    """
+    renamed = {few_shot_weight_name(name): tensor for name, tensor in published.items()}
+    return {name: t for name, t in renamed.items() if separate_flow or not name.startswith("flow_previous.")}
 
 
 def discriminator_weights(published: Mapping[str, Tensor]) -> Weights:
@@ -156,6 +197,68 @@ def generator_config(gen: Mapping[str, Any], data: Mapping[str, Any]) -> nets.Ge
     )
 
 
+def is_few_shot(gen: Mapping[str, Any]) -> bool:
+    """Whether a published `gen` section describes few-shot vid2vid."""
+    return str(gen.get("type", "")).endswith("fs_vid2vid")
+
+
+def few_shot_config(gen: Mapping[str, Any], data: Mapping[str, Any]) -> nets.FewShotGeneratorConfig:
+    """Our configuration for a published `gen` section of few-shot vid2vid.
+
+    Raises:
+        SystemExit: it asks for something that this project does not have.
+    """
+    hyper, flow = gen["hyper"], gen["flow"]
+    combine = flow["multi_spade_combine"]
+    embed = combine["embed"]
+    _refuse(not flow.get("warp_ref", True), "gen.flow.warp_ref is false")
+    _refuse(bool(flow.get("sep_up_mask", False)), "gen.flow.sep_up_mask is true")
+    _refuse(hyper.get("method_to_use_ref_labels") != "mul", "gen.hyper.method_to_use_ref_labels is not 'mul'")
+    _refuse(hyper.get("hyper_block_order", "NAC") != "NAC", "gen.hyper.hyper_block_order is not 'NAC'")
+    attends = "attention" in hyper and data.get("initial_few_shot_K", 1) > 1
+    downsamples, frames = gen.get("num_downsamples", 5), data["num_frames_G"]
+    levels = hyper.get("num_hyper_layers", 4)
+    return nets.FewShotGeneratorConfig(
+        downsamples=downsamples,
+        filters=gen.get("num_filters", 32),
+        max_filters=gen.get("max_num_filters", 1024),
+        kernel=gen.get("kernel_size", 3),
+        spade_kernel=gen["activation_norm_params"].get("kernel_size", 1),
+        frames=frames,
+        spectral_norm=gen.get("weight_norm_type", "spectral") == "spectral",
+        embedder=_embedder_config(gen["embed"]),
+        weights=nets.WeightGeneratorConfig(
+            levels=downsamples if levels == -1 else levels,
+            spade=hyper["is_hyper_spade"],
+            embedder=hyper["is_hyper_spade"] and hyper["is_hyper_embed"],
+            convolutions=hyper["is_hyper_conv"],
+            hidden_layers=hyper.get("num_fc_layers", 2),
+            attention=nets.AttentionConfig(downsamples=hyper["attention"].get("num_downsamples", 2))
+            if attends
+            else None,
+        ),
+        flow=nets.FlowConfig(
+            filters=flow.get("num_filters", 32),
+            max_filters=flow.get("max_num_filters", 1024),
+            downsamples=flow.get("num_downsamples", 3),
+            residual_blocks=flow.get("num_blocks", 6),  # the key that the published code reads
+            multiplier=float(flow.get("flow_output_multiplier", 20)),
+        ),
+        separate_flow=bool(flow.get("sep_prev_flow", False)) or frames != 2,
+        combination=nets.SpadeCombination(
+            levels=combine.get("num_layers", 3),
+            embedder=_embedder_config(embed),
+            raw_output=bool(flow.get("generate_raw_output", False)),
+        ),
+        separate_embedder=bool(embed.get("sep_warp_embed", True)),
+    )
+
+
+def _refuse(found: bool, what: str) -> None:
+    if found:
+        raise SystemExit(f"error: the configuration cannot be converted: {what}, which this project does not have")
+
+
 def discriminator_config(dis: Mapping[str, Any], data: Mapping[str, Any]) -> nets.DiscriminatorConfig:
     """Our configuration for a published `dis` section."""
 
@@ -200,20 +303,26 @@ def _check(path: Path, what: str, weights: Weights, network: torch.nn.Module) ->
 
 
 def convert(checkpoint: Path, config: Mapping[str, Any], out: Path) -> None:
-    """Convert one published vid2vid checkpoint; everything is checked before the first file is written."""
-    spec = label_spec(config["data"])
+    """Convert one published checkpoint; everything is checked before the first file is written."""
+    gen, dis, data = config["gen"], config["dis"], config["data"]
+    channels = label_spec(data).channels
+    few_shot = is_few_shot(gen)
+    generator: Any = few_shot_config(gen, data) if few_shot else generator_config(gen, data)
+    build = nets.build_few_shot_generator if few_shot else nets.build_generator
+    rename = partial(few_shot_weights, separate_flow=generator.separate_flow) if few_shot else generator_weights
+    judged = nets.few_shot_condition_channels(channels) if few_shot else channels
     sections: dict[str, tuple[Any, Callable[..., Weights], Callable[..., torch.nn.Module]]] = {
-        "generator": (generator_config(config["gen"], config["data"]), generator_weights, nets.build_generator),
+        "generator": (generator, rename, partial(build, label_channels=channels)),
         "discriminator": (
-            discriminator_config(config["dis"], config["data"]),
+            discriminator_config(dis, data),
             discriminator_weights,
-            nets.build_discriminator,
+            partial(nets.build_discriminator, label_channels=judged),
         ),
     }
     ready = {}
-    for (name, (cfg, rename, build)), key in zip(sections.items(), ("net_G", "net_D"), strict=True):
-        weights = rename(_published_state(checkpoint, key))
-        _check(checkpoint, name, weights, build(cfg, label_channels=spec.channels))
+    for (name, (cfg, renamed, make)), key in zip(sections.items(), ("net_G", "net_D"), strict=True):
+        weights = renamed(_published_state(checkpoint, key))
+        _check(checkpoint, name, weights, make(cfg))
         ready[name] = {k: v.contiguous() for k, v in weights.items()}
     out.mkdir(parents=True, exist_ok=True)
     for name, weights in ready.items():
@@ -224,7 +333,9 @@ def convert(checkpoint: Path, config: Mapping[str, Any], out: Path) -> None:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description="Convert a vid2vid checkpoint that imaginaire has written.")
+    parser = argparse.ArgumentParser(
+        description="Convert a vid2vid or few-shot vid2vid checkpoint that imaginaire has written."
+    )
     parser.add_argument("checkpoint", type=Path, help="the .pt file; read with weights_only=True")
     parser.add_argument("config", type=Path, help="its configuration, YAML written as JSON")
     parser.add_argument("--out", type=Path, required=True, help="folder for the converted weights")

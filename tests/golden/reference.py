@@ -45,11 +45,23 @@ def build_generator(case: Case, prefix: str = "G.") -> nets.Generator:
     return generator
 
 
+def build_few_shot_generator(case: Case, prefix: str = "G.") -> nets.FewShotGenerator:
+    config = case.facts["config"]
+    generator = nets.build_few_shot_generator(
+        importer.few_shot_config(config["gen"], config["data"]),
+        label_channels=importer.label_spec(config["data"]).channels,
+    )
+    generator.load_state_dict(importer.few_shot_weights(case.under(prefix)))
+    return generator
+
+
 def build_discriminator(case: Case, prefix: str = "D.") -> nets.Discriminator:
     config = case.facts["config"]
+    channels = importer.label_spec(config["data"]).channels
+    few_shot = importer.is_few_shot(config["gen"])
     discriminator = nets.build_discriminator(
         importer.discriminator_config(config["dis"], config["data"]),
-        label_channels=importer.label_spec(config["data"]).channels,
+        label_channels=nets.few_shot_condition_channels(channels) if few_shot else channels,
     )
     discriminator.load_state_dict(importer.discriminator_weights(case.under(prefix)))
     return discriminator

@@ -1,4 +1,4 @@
-"""Generators, discriminators and losses of vid2vid."""
+"""Generators, discriminators and losses of vid2vid and few-shot vid2vid."""
 
 from vs_nets.discriminator import (
     Discriminator,
@@ -19,7 +19,16 @@ from vs_nets.discriminator import (
 )
 from vs_nets.embedder import Embedder, EmbedderConfig
 from vs_nets.errors import ShapeError, VsNetsError, WeightsError
-from vs_nets.flow import FlowConfig, FlowNetwork
+from vs_nets.few_shot import (
+    AttendedSubject,
+    FewShotGenerator,
+    FewShotGeneratorConfig,
+    SeparateSubject,
+    Subject,
+    build_few_shot_average,
+    build_few_shot_generator,
+)
+from vs_nets.flow import FewShotFlowNetwork, FlowConfig, FlowNetwork
 from vs_nets.generator import (
     ConstantStart,
     Generator,
@@ -53,17 +62,30 @@ from vs_nets.perceptual import (
     build_perceptual,
     load_vgg19,
 )
-from vs_nets.synthesis import History, Synthesis, remember, rollout
+from vs_nets.references import (
+    References,
+    few_shot_condition,
+    few_shot_condition_channels,
+    nearest_reference,
+    pick_reference,
+)
+from vs_nets.synthesis import History, Synthesis, Warp, remember, rollout
+from vs_nets.weight_generator import AttentionConfig, WeightGenerator, WeightGeneratorConfig
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AttendedSubject",
+    "AttentionConfig",
     "ClassMap",
     "ConstantStart",
     "Discriminator",
     "DiscriminatorConfig",
     "Embedder",
     "EmbedderConfig",
+    "FewShotFlowNetwork",
+    "FewShotGenerator",
+    "FewShotGeneratorConfig",
     "FilePerceptual",
     "FloatMap",
     "FlowConfig",
@@ -86,9 +108,12 @@ __all__ = [
     "PerceptualConfig",
     "Pyramid",
     "RandomPerceptual",
+    "References",
     "Rematerialisation",
+    "SeparateSubject",
     "ShapeError",
     "SpadeCombination",
+    "Subject",
     "Synthesis",
     "Target",
     "TemporalConfig",
@@ -96,9 +121,14 @@ __all__ = [
     "Verdicts",
     "Vgg19",
     "VsNetsError",
+    "Warp",
+    "WeightGenerator",
+    "WeightGeneratorConfig",
     "WeightsError",
     "build_average",
     "build_discriminator",
+    "build_few_shot_average",
+    "build_few_shot_generator",
     "build_generator",
     "build_perceptual",
     "class_ids",
@@ -106,11 +136,15 @@ __all__ = [
     "discriminator_losses",
     "effective_weights",
     "encode_labels",
+    "few_shot_condition",
+    "few_shot_condition_channels",
     "flow_losses",
     "generator_losses",
     "judge_both",
     "judge_fake",
     "load_vgg19",
+    "nearest_reference",
+    "pick_reference",
     "pyramid",
     "remember",
     "rollout",

@@ -1,5 +1,6 @@
 """The label embedder: conditioning maps at every resolution from a label map (or from a warped frame)."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -7,7 +8,7 @@ from attrs import field, frozen
 from attrs.validators import ge, in_
 from torch import Tensor, nn
 
-from vs_nets.layers import Conv2d, leaky_relu, upsample, width
+from vs_nets.layers import Conv2d, GeneratedConv, HyperConv2d, convolve, leaky_relu, upsample, width
 
 
 @frozen(kw_only=True)
@@ -30,34 +31,49 @@ class EmbedderConfig:
 
 
 class Embedder(nn.Module):
-    """(N, C, H, W) -> `downsamples + 1` maps, finest first; map i has `config.width(i)` channels at 1 / 2^i."""
+    """(N, C, H, W) -> `downsamples + 1` maps, finest first; map i has `config.width(i)` channels at 1 / 2^i.
 
-    def __init__(self, config: EmbedderConfig, channels: int, *, spectral: bool) -> None:
+    The weights of `generated` convolutions come with each call: those of the decoder that make the finest maps, or,
+    where there is no decoder, the first stride-2 convolutions.
+    """
+
+    def __init__(self, config: EmbedderConfig, channels: int, *, spectral: bool, generated: int = 0) -> None:
         super().__init__()
         n, kernel = config.downsamples, config.kernel
         widths = [config.width(i) for i in range(n + 1)]
         self.arch = config.arch
         self.first = Conv2d(channels, widths[0], kernel, spectral=spectral)
+        generated_down = generated if config.arch == "encoder" else 0
         self.down = nn.ModuleList(
-            Conv2d(widths[i], widths[i + 1], kernel, stride=2, spectral=spectral) for i in range(n)
+            HyperConv2d(kernel, stride=2)
+            if i < generated_down
+            else Conv2d(widths[i], widths[i + 1], kernel, stride=2, spectral=spectral)
+            for i in range(n)
         )
         skips = [config.arch == "unet" and i != n - 1 for i in range(n)]
         self.up = nn.ModuleList(
-            Conv2d(widths[i + 1] * (2 if skips[i] else 1), widths[i], kernel, spectral=spectral)
+            HyperConv2d(kernel)
+            if i < generated
+            else Conv2d(widths[i + 1] * (2 if skips[i] else 1), widths[i], kernel, spectral=spectral)
             for i in range(n if config.arch != "encoder" else 0)
         )
 
-    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Maps at resolutions H, H/2, ..., H / 2^downsamples."""
+    def forward(self, x: Tensor, generated: Sequence[GeneratedConv] = ()) -> tuple[Tensor, ...]:
+        """Maps at resolutions H, H/2, ..., H / 2^downsamples; `generated[i]` makes, or takes, the map at level i."""
+        encoder_only = self.arch == "encoder"
         encoded = [leaky_relu(self.first(x))]
-        for down in self.down:
-            encoded.append(leaky_relu(down(encoded[-1])))
-        if self.arch == "encoder":
+        for i, down in enumerate(self.down):
+            encoded.append(leaky_relu(convolve(down, encoded[-1], _at(generated, i) if encoder_only else None)))
+        if encoder_only:
             return tuple(encoded)
         decoded = [encoded[-1]]
         for i in reversed(range(len(self.up))):
             y = decoded[-1]  # at resolution i + 1
             if self.arch == "unet" and i != len(self.up) - 1:
                 y = torch.cat([y, encoded[i + 1]], dim=1)
-            decoded.append(leaky_relu(self.up[i](upsample(y))))
+            decoded.append(leaky_relu(convolve(self.up[i], upsample(y), _at(generated, i))))
         return tuple(reversed(decoded))
+
+
+def _at(generated: Sequence[GeneratedConv], i: int) -> GeneratedConv | None:
+    return generated[i] if i < len(generated) else None

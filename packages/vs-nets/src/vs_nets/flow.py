@@ -8,7 +8,7 @@ from attrs import field, frozen
 from attrs.validators import ge, gt, lt
 from torch import Tensor, nn
 
-from vs_nets.layers import Conv2d, ConvNormAct, ResidualBlock, upsample, width
+from vs_nets.layers import Conv2d, ConvNormAct, PreActivationBlock, ResidualBlock, upsample, width
 
 
 @frozen(kw_only=True)
@@ -22,6 +22,11 @@ class FlowConfig:
     multiplier: float = field(
         default=40.0, validator=[gt(0), lt(math.inf)], metadata={"help": "pixels for one unit of the head"}
     )
+
+
+def few_shot_flow() -> FlowConfig:
+    """The published shape for faces, few-shot."""
+    return FlowConfig(downsamples=3, multiplier=20.0)
 
 
 def _encoder(config: FlowConfig, channels: int, spectral: bool) -> nn.Sequential:
@@ -44,18 +49,51 @@ class FlowNetwork(nn.Module):
         self.encode_labels = _encoder(config, label_channels, spectral)
         self.encode_frames = _encoder(config, frame_channels, spectral)
         self.blocks = nn.ModuleList(ResidualBlock(widths[-1], spectral=spectral) for _ in range(config.residual_blocks))
-        self.up = nn.ModuleList(
-            ConvNormAct(widths[i + 1], widths[i], spectral=spectral) for i in reversed(range(config.downsamples))
-        )
-        self.flow_head = Conv2d(widths[0], 2)
-        self.mask_head = Conv2d(widths[0], 1)
+        self.up, self.flow_head, self.mask_head = _decoder(config, spectral)
 
     def forward(self, labels: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Estimate flow and mask in float32."""
         x = self.encode_labels(labels) + self.encode_frames(frames)
         for block in self.blocks:
             x = block(x)
-        for up in self.up:
-            x = up(upsample(x))
-        flow = self.flow_head(x).float() * self.multiplier
-        return flow, torch.sigmoid(self.mask_head(x).float())
+        return _decode(self, x)
+
+
+class FewShotFlowNetwork(nn.Module):
+    """The label of a frame, labels and frames of what is warped -> flow (N, 2, H, W) and mask (N, 1, H, W) in [0, 1].
+
+    All of them are concatenated along channels: label, other labels and other frames, oldest first.
+    """
+
+    def __init__(self, config: FlowConfig, channels: int, *, spectral: bool) -> None:
+        super().__init__()
+        deepest = width(config.filters, config.max_filters, config.downsamples)
+        self.multiplier = config.multiplier
+        self.encode = _encoder(config, channels, spectral)
+        self.blocks = nn.ModuleList(
+            PreActivationBlock(deepest, spectral=spectral) for _ in range(config.residual_blocks)
+        )
+        self.up, self.flow_head, self.mask_head = _decoder(config, spectral)
+
+    def forward(self, label: Tensor, labels: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Estimate flow and mask in float32."""
+        x = self.encode(torch.cat([label, labels, frames], dim=1))
+        for block in self.blocks:
+            x = block(x)
+        return _decode(self, x)
+
+
+def _decoder(config: FlowConfig, spectral: bool) -> tuple[nn.ModuleList, Conv2d, Conv2d]:
+    """Convolutions behind each up-sampling, and the heads of flow and mask."""
+    widths = [width(config.filters, config.max_filters, i) for i in range(config.downsamples + 1)]
+    up = nn.ModuleList(
+        ConvNormAct(widths[i + 1], widths[i], spectral=spectral) for i in reversed(range(config.downsamples))
+    )
+    return up, Conv2d(widths[0], 2), Conv2d(widths[0], 1)
+
+
+def _decode(network: FlowNetwork | FewShotFlowNetwork, x: Tensor) -> tuple[Tensor, Tensor]:
+    for up in network.up:
+        x = up(upsample(x))
+    flow = network.flow_head(x).float() * network.multiplier
+    return flow, torch.sigmoid(network.mask_head(x).float())

@@ -22,7 +22,7 @@ from vs_nets.layers import (
     upsample,
     width,
 )
-from vs_nets.synthesis import History, Synthesis
+from vs_nets.synthesis import History, Synthesis, Warp
 
 FRAME_CHANNELS = 3
 Maps = tuple[Tensor, ...]
@@ -135,15 +135,6 @@ class GeneratorConfig:
         return self.combination.levels if isinstance(self.combination, SpadeCombination) else 0
 
 
-@frozen(kw_only=True)
-class _Warp:
-    """What the flow network says of a frame: flow, mask, and the previous frame fetched through the flow."""
-
-    flow: Tensor
-    mask: Tensor
-    frame: Tensor
-
-
 class Generator(nn.Module):
     """(label, history) -> `Synthesis`: the next frame of a clip.
 
@@ -204,12 +195,12 @@ class Generator(nn.Module):
         warp = self._warp(label, history) if len(history.frames) >= self.config.frames - 1 else None
         return self._main_branch(x, maps, warp)
 
-    def _warp(self, label: Tensor, history: History) -> _Warp:
+    def _warp(self, label: Tensor, history: History) -> Warp:
         """Flow and mask from all labels and past frames, and the newest frame fetched through the flow."""
         past = self.config.frames - 1
         labels = torch.cat([*history.labels[-past:], label], dim=1)
         flow, mask = self.call.stages(self.flow, labels, torch.cat(history.frames[-past:], dim=1))
-        return _Warp(flow=flow, mask=mask, frame=vs_ops.warp(history.frames[-1], flow))
+        return Warp(flow=flow, mask=mask, frame=vs_ops.warp(history.frames[-1], flow))
 
     def _map(self, maps: Maps, level: int) -> Tensor:
         return maps[min(level, len(maps) - 1)]
@@ -235,7 +226,7 @@ class Generator(nn.Module):
             x = self.call.blocks(block, x, (self._map(current, config.image_downsamples + 1),))
         return x  # type: ignore[no-any-return]
 
-    def _main_branch(self, x: Tensor, maps: Maps, warp: _Warp | None) -> Synthesis:
+    def _main_branch(self, x: Tensor, maps: Maps, warp: Warp | None) -> Synthesis:
         """The last levels, the frame, and its combination with the warped one."""
         extra: Maps = ()
         if warp is not None and self.embed_warped is not None:

@@ -1,11 +1,11 @@
-"""Convolutions with optional spectral norm, SPADE, and the two residual blocks that the networks are made of.
+"""Layers with optional spectral norm, layers whose weights are generated, SPADE, and residual blocks.
 
-Every layer pads with zeros and has a bias. Whether a convolution is spectrally normalised is decided when it is built;
-the parameter is called `weight` either way, so that averaged, already normalised weights load into a network without.
+Every layer pads with zeros and has a bias. Whether a layer is spectrally normalised is decided when it is built; the
+parameter is called `weight` either way, so that averaged, already normalised weights load into a network without.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -36,10 +36,8 @@ class Rematerialisation:
     stages: CallBlock = field(default=call_block)
 
 
-class Conv2d(nn.Module):
-    """A convolution that keeps the size (or divides it by its stride), with spectral norm on request.
-
-    Shapes: (N, C_in, H, W) -> (N, C_out, ceil(H / stride), ceil(W / stride)) for odd kernels.
+class SpectralLayer(nn.Module):
+    """Weight (C_out, ...) and bias of a layer, with spectral norm on request.
 
     With spectral norm the weight is divided by its largest singular value, estimated by one power iteration for each
     call in training and by none in evaluation (Miyato et al., 2018). The singular vectors are the buffers `u` and `v`.
@@ -48,16 +46,14 @@ class Conv2d(nn.Module):
     u: Tensor
     v: Tensor
 
-    def __init__(self, c_in: int, c_out: int, kernel: int = 3, *, stride: int = 1, spectral: bool = False) -> None:
+    def __init__(self, shape: Sequence[int], *, spectral: bool) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(c_out, c_in, kernel, kernel))
-        self.bias = nn.Parameter(torch.empty(c_out))
-        self.stride = stride
-        self.padding = (kernel - 1) // 2
+        self.weight = nn.Parameter(torch.empty(*shape))
+        self.bias = nn.Parameter(torch.empty(shape[0]))
         self.spectral = spectral
         if spectral:
-            self.register_buffer("u", torch.empty(c_out))
-            self.register_buffer("v", torch.empty(c_in * kernel * kernel))
+            self.register_buffer("u", torch.empty(shape[0]))
+            self.register_buffer("v", torch.empty(self.weight[0].numel()))
         self.reset_parameters()
 
     @torch.no_grad()
@@ -78,7 +74,7 @@ class Conv2d(nn.Module):
         self.v.copy_(v)
 
     def effective_weight(self) -> Tensor:
-        """The weight that convolves: `weight`, or `weight` over its largest singular value; never iterates."""
+        """The weight that is used: `weight`, or `weight` over its largest singular value; never iterates."""
         return vs_ops.spectral_normalize(self.weight, self.u, self.v) if self.spectral else self.weight
 
     def next_weight(self) -> Tensor:
@@ -87,9 +83,62 @@ class Conv2d(nn.Module):
             self._iterate()
         return self.effective_weight()
 
+
+class Conv2d(SpectralLayer):
+    """A convolution that keeps the size (or divides it by its stride), with spectral norm on request.
+
+    Shapes: (N, C_in, H, W) -> (N, C_out, ceil(H / stride), ceil(W / stride)) for odd kernels.
+    """
+
+    def __init__(self, c_in: int, c_out: int, kernel: int = 3, *, stride: int = 1, spectral: bool = False) -> None:
+        super().__init__((c_out, c_in, kernel, kernel), spectral=spectral)
+        self.stride = stride
+        self.padding = (kernel - 1) // 2
+
     def forward(self, x: Tensor) -> Tensor:
         """Convolve (N, C_in, H, W); in training with spectral norm this advances `u` and `v` by one iteration."""
         return F.conv2d(x, self.next_weight(), self.bias, self.stride, self.padding)
+
+
+class Linear(SpectralLayer):
+    """A linear layer over the last axis, (..., C_in) -> (..., C_out), with spectral norm on request."""
+
+    def __init__(self, c_in: int, c_out: int, *, spectral: bool = False) -> None:
+        super().__init__((c_out, c_in), spectral=spectral)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply to (..., C_in); in training with spectral norm this advances `u` and `v` by one iteration."""
+        return F.linear(x, self.next_weight(), self.bias)
+
+
+class GeneratedConv(NamedTuple):
+    """Weights of a convolution that another network has made, for each sample its own."""
+
+    weight: Tensor
+    """(N, C_out, C_in, k, k)"""
+    bias: Tensor
+    """(N, C_out)"""
+
+
+class HyperConv2d(nn.Module):
+    """A convolution without parameters: each sample is convolved with the weights that come with it.
+
+    Shapes as of `Conv2d`. Never spectrally normalised.
+    """
+
+    def __init__(self, kernel: int = 3, *, stride: int = 1) -> None:
+        super().__init__()
+        self.stride = stride
+        self.padding = (kernel - 1) // 2
+
+    def forward(self, x: Tensor, generated: GeneratedConv) -> Tensor:
+        """Convolve (N, C_in, H, W)."""
+        return vs_ops.hyper_conv2d(x, generated.weight, generated.bias, stride=self.stride, padding=self.padding)
+
+
+def convolve(conv: nn.Module, x: Tensor, generated: GeneratedConv | None) -> Tensor:
+    """Call a `Conv2d`, or with generated weights a `HyperConv2d`."""
+    return conv(x) if generated is None else conv(x, generated)  # type: ignore[no-any-return]
 
 
 class InstanceNorm2d(nn.Module):
@@ -124,10 +173,12 @@ def resize_nearest(x: Tensor, size: Sequence[int]) -> Tensor:
 class ConvNormAct(nn.Module):
     """Convolution, instance norm, leaky ReLU."""
 
-    def __init__(self, c_in: int, c_out: int, kernel: int = 3, *, stride: int = 1, spectral: bool) -> None:
+    def __init__(
+        self, c_in: int, c_out: int, kernel: int = 3, *, stride: int = 1, spectral: bool, eps: float = NORM_EPS
+    ) -> None:
         super().__init__()
         self.conv = Conv2d(c_in, c_out, kernel, stride=stride, spectral=spectral)
-        self.norm = InstanceNorm2d(c_out)
+        self.norm = InstanceNorm2d(c_out, eps)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C_in, H, W) -> (N, C_out, H / stride, W / stride)."""
@@ -139,58 +190,99 @@ class Spade(nn.Module):
 
     Instance norm without learned scale, then for each map i: x * (1 + gamma_i) + beta_i, where gamma_i and beta_i are
     the two halves of one convolution of the map, resized to x. Fewer maps than projections may be given: the first
-    ones are used.
+    ones are used. With `generated`, the weights of the first map's convolution come with each call.
     """
 
-    def __init__(self, channels: int, map_channels: Sequence[int], kernel: int) -> None:
+    def __init__(self, channels: int, map_channels: Sequence[int], kernel: int, *, generated: bool = False) -> None:
         super().__init__()
-        self.projections = nn.ModuleList(Conv2d(c, 2 * channels, kernel) for c in map_channels)
+        self.projections = nn.ModuleList(
+            HyperConv2d(kernel) if generated and i == 0 else Conv2d(c, 2 * channels, kernel)
+            for i, c in enumerate(map_channels)
+        )
 
-    def forward(self, x: Tensor, maps: Sequence[Tensor], negative_slope: float | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        maps: Sequence[Tensor],
+        negative_slope: float | None = None,
+        generated: GeneratedConv | None = None,
+    ) -> Tensor:
         """Normalise and modulate (N, C, H, W); `negative_slope` adds a leaky ReLU to the same pass."""
         size = x.shape[-2:]
         modulations = [
-            _project(projection, m, size) for projection, m in zip(self.projections, maps, strict=False)
+            _project(projection, m, size, generated if i == 0 else None)
+            for i, (projection, m) in enumerate(zip(self.projections, maps, strict=False))
         ]  # each (N, 2C, H, W)
         return vs_ops.spade(x, modulations, eps=NORM_EPS, negative_slope=negative_slope)
 
 
-def _project(projection: nn.Module, m: Tensor, size: Sequence[int]) -> Tensor:
+def _project(projection: nn.Module, m: Tensor, size: Sequence[int], generated: GeneratedConv | None) -> Tensor:
     # A 1x1 convolution and nearest up-sampling commute: convolving the small map does less work.
     if isinstance(projection, Conv2d) and projection.weight.shape[-1] == 1 and m.shape[-1] < size[-1]:
         return resize_nearest(projection(m), size)
-    return projection(resize_nearest(m, size))  # type: ignore[no-any-return]
+    return convolve(projection, resize_nearest(m, size), generated)
+
+
+class GeneratedBlock(NamedTuple):
+    """Generated weights of one `SpadeResidualBlock`; None where the block has its own."""
+
+    norm_0: GeneratedConv | None = None
+    norm_1: GeneratedConv | None = None
+    norm_s: GeneratedConv | None = None
+    conv_0: GeneratedConv | None = None
+    conv_1: GeneratedConv | None = None
+    conv_s: GeneratedConv | None = None
+
+
+NOTHING_GENERATED = GeneratedBlock()
 
 
 class SpadeResidualBlock(nn.Module):
     """Pre-activation residual block: (SPADE, leaky ReLU, convolution) twice, hidden width min(in, out).
 
-    When the width changes, the shortcut is SPADE and a 1x1 convolution without activation.
+    When the width changes, the shortcut is SPADE and a 1x1 convolution without activation. With `generated_norms` the
+    first map's SPADE weights, and with `generated_convs` the convolutions' weights, come with each call.
     """
 
     def __init__(
-        self, c_in: int, c_out: int, map_channels: Sequence[int], *, kernel: int, spade_kernel: int, spectral: bool
+        self,
+        c_in: int,
+        c_out: int,
+        map_channels: Sequence[int],
+        *,
+        kernel: int,
+        spade_kernel: int,
+        spectral: bool,
+        generated_norms: bool = False,
+        generated_convs: bool = False,
     ) -> None:
         super().__init__()
         hidden = min(c_in, c_out)
-        self.norm_0 = Spade(c_in, map_channels, spade_kernel)
-        self.conv_0 = Conv2d(c_in, hidden, kernel, spectral=spectral)
-        self.norm_1 = Spade(hidden, map_channels, spade_kernel)
-        self.conv_1 = Conv2d(hidden, c_out, kernel, spectral=spectral)
-        self.norm_s = Spade(c_in, map_channels, spade_kernel) if c_in != c_out else None
-        self.conv_s = Conv2d(c_in, c_out, 1, spectral=spectral) if c_in != c_out else None
 
-    def forward(self, x: Tensor, maps: Sequence[Tensor]) -> Tensor:
+        def spade(channels: int) -> Spade:
+            return Spade(channels, map_channels, spade_kernel, generated=generated_norms)
+
+        def conv(inputs: int, outputs: int, size: int) -> nn.Module:
+            return HyperConv2d(size) if generated_convs else Conv2d(inputs, outputs, size, spectral=spectral)
+
+        self.norm_0 = spade(c_in)
+        self.conv_0 = conv(c_in, hidden, kernel)
+        self.norm_1 = spade(hidden)
+        self.conv_1 = conv(hidden, c_out, kernel)
+        self.norm_s = spade(c_in) if c_in != c_out else None
+        self.conv_s = conv(c_in, c_out, 1) if c_in != c_out else None
+
+    def forward(self, x: Tensor, maps: Sequence[Tensor], generated: GeneratedBlock = NOTHING_GENERATED) -> Tensor:
         """(N, C_in, H, W) and conditioning maps -> (N, C_out, H, W)."""
-        dx = self.conv_0(self.norm_0(x, maps, LEAKY_SLOPE))
-        dx = self.conv_1(self.norm_1(dx, maps, LEAKY_SLOPE))
+        dx = convolve(self.conv_0, self.norm_0(x, maps, LEAKY_SLOPE, generated.norm_0), generated.conv_0)
+        dx = convolve(self.conv_1, self.norm_1(dx, maps, LEAKY_SLOPE, generated.norm_1), generated.conv_1)
         if self.norm_s is None or self.conv_s is None:
-            return x + dx  # type: ignore[no-any-return]
-        return self.conv_s(self.norm_s(x, maps)) + dx  # type: ignore[no-any-return]
+            return x + dx
+        return convolve(self.conv_s, self.norm_s(x, maps, None, generated.norm_s), generated.conv_s) + dx
 
 
 class ResidualBlock(nn.Module):
-    """Residual block of the flow network: convolution, norm, leaky ReLU, convolution, norm; identity shortcut."""
+    """Residual block of vid2vid's flow network: convolution, norm, leaky ReLU, convolution, norm; identity shortcut."""
 
     def __init__(self, channels: int, kernel: int = 3, *, spectral: bool) -> None:
         super().__init__()
@@ -205,6 +297,22 @@ class ResidualBlock(nn.Module):
         return x + self.norm_1(self.conv_1(dx))  # type: ignore[no-any-return]
 
 
+class PreActivationBlock(nn.Module):
+    """Residual block of few-shot vid2vid's flow network: (norm, leaky ReLU, convolution) twice; identity shortcut."""
+
+    def __init__(self, channels: int, kernel: int = 3, *, spectral: bool) -> None:
+        super().__init__()
+        self.norm_0 = InstanceNorm2d(channels)
+        self.conv_0 = Conv2d(channels, channels, kernel, spectral=spectral)
+        self.norm_1 = InstanceNorm2d(channels)
+        self.conv_1 = Conv2d(channels, channels, kernel, spectral=spectral)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        dx = self.conv_0(leaky_relu(self.norm_0(x)))
+        return x + self.conv_1(leaky_relu(self.norm_1(dx)))  # type: ignore[no-any-return]
+
+
 def width(filters: int, max_filters: int, level: int) -> int:
     """Channels at a level: `filters` at level 0, doubled for each level and capped."""
     return min(max_filters, filters << level)
@@ -212,7 +320,7 @@ def width(filters: int, max_filters: int, level: int) -> int:
 
 def has_power_iteration(module: nn.Module) -> bool:
     """Whether a call of `module` changes spectral-norm buffers now (then the order of calls matters)."""
-    return module.training and any(isinstance(m, Conv2d) and m.spectral for m in module.modules())
+    return module.training and any(isinstance(m, SpectralLayer) and m.spectral for m in module.modules())
 
 
 @torch.no_grad()
@@ -224,6 +332,6 @@ def effective_weights(module: nn.Module) -> Mapping[str, Tensor]:
     normalised = {
         f"{name}.weight" if name else "weight": m.effective_weight()
         for name, m in module.named_modules()
-        if isinstance(m, Conv2d) and m.spectral
+        if isinstance(m, SpectralLayer) and m.spectral
     }
     return {name: normalised.get(name, p.detach()) for name, p in module.named_parameters()}

@@ -6,7 +6,7 @@ Each loss is a named float32 scalar without its weight; `total` weighs and sums 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +17,8 @@ from torch import Tensor
 
 from vs_nets.discriminator import Verdict
 from vs_nets.perceptual import NoPerceptual, Perceptual, PerceptualConfig
-from vs_nets.synthesis import Synthesis
+from vs_nets.references import pick_reference
+from vs_nets.synthesis import Synthesis, Warp
 
 Losses = Mapping[str, Tensor]
 
@@ -44,11 +45,17 @@ class ObjectiveConfig:
 
 @frozen(kw_only=True)
 class Target:
-    """What a generated frame is compared with: (N, 3, H, W) in [-1, 1], and the teacher's flow where there is one."""
+    """What a generated frame is compared with: (N, 3, H, W) in [-1, 1], and the teacher's flow where there is one.
+
+    `flow` is to the previous frame; `reference_flow` (N, K, 2, H, W) to each reference, of which the loss takes the one
+    that the generator has chosen.
+    """
 
     frame: Tensor
     flow: Tensor | None = None
     flow_confidence: Tensor | None = None
+    reference_flow: Tensor | None = None
+    reference_confidence: Tensor | None = None
 
 
 @frozen(kw_only=True)
@@ -93,19 +100,45 @@ def generator_losses(
 
 
 def flow_losses(synthesis: Synthesis, target: Target) -> Losses:
-    """Losses of flow, warped frame and mask; none while the generator estimates no flow.
+    """Losses of flow, warped frame and mask, each summed over what is warped: the previous frame, the reference.
 
-    `flow` needs a teacher. The mask is pulled towards 0 (use the warped pixel) where the warped frame is right and
-    towards 1 where it is wrong; how right it is carries a gradient, as published.
+    None while the generator estimates no flow; `flow` needs a teacher. The mask is pulled towards 0 (use the warped
+    pixel) where the warped frame is right and towards 1 where it is wrong; how right it is carries a gradient, as
+    published.
     """
-    if synthesis.flow is None or synthesis.mask is None or synthesis.warped is None:
-        return {}
+    losses: dict[str, Tensor] = {}
+    for warp, flow, confidence in _warps(synthesis, target):
+        for name, loss in _warp_losses(warp, target.frame, flow, confidence).items():
+            losses[name] = losses[name] + loss if name in losses else loss
+    return losses
+
+
+Taught = tuple[Warp, Tensor | None, Tensor | None]
+"""A warp beside the teacher's flow and confidence, or None."""
+
+
+def _warps(synthesis: Synthesis, target: Target) -> Iterator[Taught]:
+    """What was warped, each beside its teacher's flow."""
+    if synthesis.reference is not None:
+        flow, confidence = target.reference_flow, target.reference_confidence
+        yield synthesis.reference, _chosen(flow, synthesis.chosen), _chosen(confidence, synthesis.chosen)
+    if synthesis.flow is not None and synthesis.mask is not None and synthesis.warped is not None:
+        warp = Warp(flow=synthesis.flow, mask=synthesis.mask, frame=synthesis.warped)
+        yield warp, target.flow, target.flow_confidence
+
+
+def _chosen(x: Tensor | None, chosen: Tensor | None) -> Tensor | None:
+    """(N, K, ...) -> (N, ...): that of the chosen reference."""
+    return None if x is None or chosen is None else pick_reference(x, chosen)
+
+
+def _warp_losses(warp: Warp, frame: Tensor, flow: Tensor | None, confidence: Tensor | None) -> dict[str, Tensor]:
     losses = {}
-    if target.flow is not None and target.flow_confidence is not None:
-        losses["flow"] = vs_ops.masked_l1(synthesis.flow, target.flow, target.flow_confidence)
-    warped, mask = synthesis.warped.float(), synthesis.mask.float()
-    losses["flow_warp"] = F.l1_loss(warped, target.frame)
-    right = (1 - (warped - target.frame).abs().sum(dim=1, keepdim=True)).clamp(0, 1)
+    if flow is not None and confidence is not None:
+        losses["flow"] = vs_ops.masked_l1(warp.flow, flow, confidence)
+    warped, mask = warp.frame.float(), warp.mask.float()
+    losses["flow_warp"] = F.l1_loss(warped, frame)
+    right = (1 - (warped - frame).abs().sum(dim=1, keepdim=True)).clamp(0, 1)
     losses["flow_mask"] = vs_ops.masked_l1(mask, torch.zeros_like(mask), right) + vs_ops.masked_l1(
         mask, torch.ones_like(mask), 1 - right
     )

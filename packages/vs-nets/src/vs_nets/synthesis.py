@@ -7,6 +7,21 @@ from torch import Tensor
 
 
 @frozen(kw_only=True)
+class Warp:
+    """What a flow network says of a frame: where another image holds it, and whether to trust that.
+
+    Attributes:
+        flow: (N, 2, H, W) float32 pixels, backward.
+        mask: (N, 1, H, W) in [0, 1], 1 where the hallucinated pixel is used.
+        frame: (N, 3, H, W): the other image fetched through `flow`.
+    """
+
+    flow: Tensor
+    mask: Tensor
+    frame: Tensor
+
+
+@frozen(kw_only=True)
 class Synthesis:
     """One generated frame.
 
@@ -16,6 +31,8 @@ class Synthesis:
         flow: (N, 2, H, W) float32 pixels, backward, or None while too few past frames exist.
         mask: (N, 1, H, W) in [0, 1], 1 where the hallucinated pixel is used, or None.
         warped: the previous frame fetched through `flow`, or None.
+        reference: flow, mask and warped frame of the reference; few-shot generators only.
+        chosen: (N,) int64: which of the K references was warped, and which the discriminators see; few-shot only.
     """
 
     frame: Tensor
@@ -23,6 +40,8 @@ class Synthesis:
     flow: Tensor | None = None
     mask: Tensor | None = None
     warped: Tensor | None = None
+    reference: Warp | None = None
+    chosen: Tensor | None = None
 
 
 @frozen(kw_only=True)

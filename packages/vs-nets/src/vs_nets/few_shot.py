@@ -1,0 +1,341 @@
+"""The few-shot vid2vid generator (Wang et al., NeurIPS 2019): a subject seen in a few frames, rendered in motion.
+
+One model serves all subjects and any number K of references. `encode_references` computes what depends on the subject
+alone; the value that it returns goes into every frame, so that nothing about a subject is hidden in the network.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import vs_ops
+from attrs import evolve, field, frozen
+from attrs.validators import ge, in_
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from vs_nets.embedder import Embedder, EmbedderConfig
+from vs_nets.errors import ShapeError
+from vs_nets.flow import FewShotFlowNetwork, FlowConfig, few_shot_flow
+from vs_nets.generator import FRAME_CHANNELS, Maps, SpadeCombination, check_size
+from vs_nets.layers import (
+    NOTHING_GENERATED,
+    Conv2d,
+    GeneratedBlock,
+    Rematerialisation,
+    SpadeResidualBlock,
+    leaky_relu,
+    upsample,
+    width,
+)
+from vs_nets.references import References, check_references, nearest_reference, pick_reference
+from vs_nets.synthesis import History, Synthesis, Warp
+from vs_nets.weight_generator import (
+    Generated,
+    MainBranch,
+    ReferenceFeatures,
+    WeightGenerator,
+    WeightGeneratorConfig,
+)
+
+
+@frozen(kw_only=True)
+class FewShotGeneratorConfig:
+    """Shape of the few-shot generator; the defaults are the published ones for faces at 512x512."""
+
+    downsamples: int = field(default=5, validator=ge(1), metadata={"help": "how often the references are halved"})
+    filters: int = field(default=32, validator=ge(1), metadata={"help": "channels at full resolution"})
+    max_filters: int = field(default=1024, validator=ge(1), metadata={"help": "cap of the channels"})
+    kernel: int = field(default=3, validator=in_((1, 3, 5, 7)), metadata={"help": "kernel of the residual blocks"})
+    spade_kernel: int = field(
+        default=1, validator=in_((1, 3, 5)), metadata={"help": "kernel of SPADE's projections and reference encoders"}
+    )
+    frames: int = field(default=2, validator=ge(2), metadata={"help": "frames it sees: the current and past ones"})
+    spectral_norm: bool = field(default=True, metadata={"help": "spectral norm on all but heads and first layers"})
+    embedder: EmbedderConfig = field(factory=EmbedderConfig, metadata={"help": "embedder of the label map"})
+    weights: WeightGeneratorConfig = field(
+        factory=WeightGeneratorConfig, metadata={"help": "what is generated from the references"}
+    )
+    flow: FlowConfig = field(factory=few_shot_flow, metadata={"help": "flow network"})
+    separate_flow: bool = field(
+        default=False, metadata={"help": "a flow network of its own for the previous frame; a must beyond 2 frames"}
+    )
+    combination: SpadeCombination = field(
+        factory=lambda: SpadeCombination(levels=2),
+        metadata={"help": "how warped reference and previous frame condition the last levels"},
+    )
+    separate_embedder: bool = field(
+        default=True, metadata={"help": "an embedder of its own for the warped previous frame"}
+    )
+
+    def __attrs_post_init__(self) -> None:
+        _check_levels(self)
+        _check_generated(self)
+
+    def width(self, level: int) -> int:
+        """Channels of the main branch at a level (0 is full resolution); past the deepest level they stay."""
+        return width(self.filters, self.max_filters, min(level, self.downsamples))
+
+    @property
+    def stride(self) -> int:
+        """Height and width of the frames must be divisible by this."""
+        halvings = (
+            self.downsamples,
+            self.embedder.downsamples,
+            self.flow.downsamples,
+            self.combination.embedder.downsamples,
+        )
+        return int(2 ** max(halvings))
+
+
+def _check_levels(config: FewShotGeneratorConfig) -> None:
+    combination, levels = config.combination, config.downsamples + 1
+    if combination.levels > levels:
+        raise ValueError(f"combination.levels is {combination.levels}: at most downsamples + 1, {levels}")
+    if combination.levels - 1 > combination.embedder.downsamples:
+        raise ValueError(
+            f"combination.embedder.downsamples is {combination.embedder.downsamples}: "
+            f"at least combination.levels - 1, {combination.levels - 1}"
+        )
+    if config.frames != 2 and not config.separate_flow:
+        raise ValueError(
+            f"separate_flow is false: with frames = {config.frames} the previous frames' flow network takes other "
+            "inputs than the reference's, and must be one of its own"
+        )
+    attention = config.weights.attention
+    if attention is not None and attention.downsamples > config.downsamples:
+        raise ValueError(f"weights.attention.downsamples is {attention.downsamples}: at most {config.downsamples}")
+
+
+def _check_generated(config: FewShotGeneratorConfig) -> None:
+    weights, embedder = config.weights, config.embedder
+    if weights.levels > config.downsamples:
+        raise ValueError(f"weights.levels is {weights.levels}: at most downsamples, {config.downsamples}")
+    for level in range(weights.levels):
+        narrow, wide = config.width(level), config.width(level + 1)
+        if wide != 2 * narrow:
+            raise ValueError(
+                f"weights.levels is {weights.levels}: generated levels must double the channels, but level {level} has "
+                f"{narrow} and level {level + 1} {wide}; raise max_filters or lower weights.levels"
+            )
+    if not weights.embedder:
+        return
+    if embedder.arch == "unet":
+        raise ValueError("embedder.arch is 'unet': generated embedders are 'encoderdecoder' or 'encoder'")
+    if embedder.downsamples < weights.levels:
+        raise ValueError(f"embedder.downsamples is {embedder.downsamples}: at least weights.levels, {weights.levels}")
+    for level in range(weights.levels + 1):
+        if embedder.width(level) != config.width(level):
+            raise ValueError(
+                f"embedder.filters and max_filters give {embedder.width(level)} channels at level {level}: generated "
+                f"embedders need those of the generator, {config.width(level)}"
+            )
+
+
+@frozen(kw_only=True, eq=False)
+class SeparateSubject:
+    """A subject whose references each have weights of their own: one reference, or the nearest of several.
+
+    `generated` holds the N * K weights, sample by sample.
+    """
+
+    references: References
+    generated: Generated
+
+
+@frozen(kw_only=True, eq=False)
+class AttendedSubject:
+    """A subject whose references are merged for each frame: their N * K features and keys, sample by sample."""
+
+    references: References
+    features: ReferenceFeatures
+    keys: Tensor
+
+
+Subject = SeparateSubject | AttendedSubject
+"""What is computed once for a subject."""
+
+
+class FewShotGenerator(nn.Module):
+    """(label, history, subject) -> `Synthesis`: the next frame of a subject that was seen in K references."""
+
+    def __init__(
+        self, config: FewShotGeneratorConfig, label_channels: int, rematerialisation: Rematerialisation | None = None
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.label_channels = label_channels
+        self.call = rematerialisation or Rematerialisation()
+        spectral, levels = config.spectral_norm, config.weights.levels
+        self.weights = WeightGenerator(
+            config.weights, _main_branch(config), (FRAME_CHANNELS, label_channels), spectral=spectral
+        )
+        self.embed_label = Embedder(
+            config.embedder, label_channels, spectral=spectral, generated=levels if config.weights.embedder else 0
+        )
+        self.up = nn.ModuleList(self._block(level) for level in range(config.downsamples + 1))
+        self.last = Conv2d(config.filters, FRAME_CHANNELS, config.kernel)
+        self.flow_reference = self._flow(1)
+        self.flow_previous = self._flow(config.frames - 1) if config.separate_flow else None
+        warped = config.combination.embedder
+        self.embed_reference = Embedder(warped, FRAME_CHANNELS + 1, spectral=spectral)
+        self.embed_previous = (
+            Embedder(warped, FRAME_CHANNELS + 1, spectral=spectral) if config.separate_embedder else None
+        )
+
+    def _block(self, level: int) -> SpadeResidualBlock:
+        config = self.config
+        map_channels = [config.embedder.width(level)]
+        if level < config.combination.levels:
+            map_channels += [config.combination.embedder.width(level)] * 2  # reference and previous frame
+        generated = level < config.weights.levels
+        return SpadeResidualBlock(
+            config.width(level + 1),
+            config.width(level),
+            map_channels,
+            kernel=config.kernel,
+            spade_kernel=config.spade_kernel,
+            spectral=config.spectral_norm,
+            generated_norms=generated and config.weights.spade,
+            generated_convs=generated and config.weights.convolutions,
+        )
+
+    def _flow(self, others: int) -> FewShotFlowNetwork:
+        channels = self.label_channels * (1 + others) + FRAME_CHANNELS * others
+        return FewShotFlowNetwork(self.config.flow, channels, spectral=self.config.spectral_norm)
+
+    def encode_references(self, references: References) -> Subject:
+        """Compute what depends on the subject alone; in evaluation, once for a whole video.
+
+        With one reference, or without attention, that is the generated weights of each reference; with attention over
+        several, their features and keys, which each frame merges by its own query. In training, call it for each frame:
+        the weights that it uses change with every update.
+
+        Raises:
+            ShapeError: there is no reference, or frames and labels do not fit each other or the network.
+        """
+        check_references(references, self.label_channels, self.config.stride)
+        frames, labels = references.frames.flatten(0, 1), references.labels.flatten(0, 1)
+        features = self.weights.begin(frames, labels, self.call.stages)
+        keys = self.weights.keys(labels, self.call.stages) if references.count > 1 else None
+        if keys is not None:
+            return AttendedSubject(references=references, features=features, keys=keys)
+        return SeparateSubject(references=references, generated=self.weights.finish(features, self.call.stages))
+
+    def forward(self, label: Tensor, history: History, subject: Subject) -> Synthesis:
+        """Generate the frame of `label` (N, C, H, W), an encoded label map, after the frames in `history`.
+
+        Raises:
+            ShapeError: the label has other channels than the network, its size is not divisible by the stride, or the
+                references have another size or are of another number of subjects.
+        """
+        check_size(label, self.label_channels, self.config.stride)
+        references = subject.references
+        if references.frames.shape[:1] + references.frames.shape[-2:] != label.shape[:1] + label.shape[-2:]:
+            raise ShapeError(
+                f"references have shape {tuple(references.frames.shape)}: expected (N, K, 3, H, W) with N, H and W of "
+                f"the label, {tuple(label.shape)}"
+            )
+        generated, chosen = self._weights_for(label, subject)
+        maps: Maps = self.call.stages(self.embed_label, label, generated.embedder)
+        warps = self._warps(label, history, references, chosen)
+        extra = [self._embed_warped(i, warp) for i, warp in enumerate(warps)]
+        x, x_raw = self._main_branch(generated, maps, extra)
+        previous = warps[1] if len(warps) > 1 else None
+        return Synthesis(
+            frame=self._to_frame(x),
+            raw=None if x_raw is None else self._to_frame(x_raw),
+            flow=None if previous is None else previous.flow,
+            mask=None if previous is None else previous.mask,
+            warped=None if previous is None else previous.frame,
+            reference=warps[0],
+            chosen=chosen,
+        )
+
+    def _weights_for(self, label: Tensor, subject: Subject) -> tuple[Generated, Tensor]:
+        """The weights for a target, and (N,) which reference is warped and shown to the discriminators."""
+        references = subject.references
+        if isinstance(subject, AttendedSubject):
+            features, mass = self.weights.merge(label, subject.features, subject.keys, self.call.stages)
+            return self.weights.finish(features, self.call.stages), mass.argmax(1)
+        if references.count == 1:
+            return subject.generated, torch.zeros(label.shape[0], dtype=torch.int64, device=label.device)
+        chosen = nearest_reference(label, references.labels)
+        shape = (label.shape[0], references.count)
+        return pytree.tree_map(lambda x: pick_reference(x.unflatten(0, shape), chosen), subject.generated), chosen
+
+    def _warps(self, label: Tensor, history: History, references: References, chosen: Tensor) -> list[Warp]:
+        """The chosen reference and, once there are enough past frames, the previous frame, fetched through flows."""
+        past = self.config.frames - 1
+        reference = pick_reference(references.frames, chosen)
+        warps = [self._warp(self.flow_reference, label, [pick_reference(references.labels, chosen)], [reference])]
+        if len(history.frames) >= past:
+            flow = self.flow_reference if self.flow_previous is None else self.flow_previous
+            warps.append(self._warp(flow, label, history.labels[-past:], history.frames[-past:]))
+        return warps
+
+    def _warp(self, flow_network: nn.Module, label: Tensor, labels: Sequence[Tensor], frames: Sequence[Tensor]) -> Warp:
+        flow, mask = self.call.stages(flow_network, label, torch.cat(list(labels), 1), torch.cat(list(frames), 1))
+        return Warp(flow=flow, mask=mask, frame=vs_ops.warp(frames[-1], flow))
+
+    def _embed_warped(self, index: int, warp: Warp) -> Maps:
+        embedder = self.embed_reference if index == 0 or self.embed_previous is None else self.embed_previous
+        maps: Maps = self.call.stages(embedder, torch.cat([warp.frame, warp.mask], dim=1))
+        return maps
+
+    def _main_branch(self, generated: Generated, maps: Maps, extra: Sequence[Maps]) -> tuple[Tensor, Tensor | None]:
+        """Features of the frame and, where it is wanted, of the raw one; `extra`: maps of what was warped."""
+        combination, x = self.config.combination, generated.start
+        x_raw: Tensor | None = None
+        for level in range(self.config.downsamples, -1, -1):
+            weights = generated.blocks[level] if level < len(generated.blocks) else NOTHING_GENERATED
+            plain = (maps[min(level, len(maps) - 1)],)
+            warped = tuple(each[level] for each in extra) if level < combination.levels else ()
+            before = x
+            x = self._up(level, x, (*plain, *warped), weights)
+            if combination.raw_output and level < combination.levels:
+                # After the final branch: each call of a spectrally normalised layer advances its buffers.
+                x_raw = self._up(level, before if x_raw is None else x_raw, plain, weights)
+        return x, x_raw
+
+    def _up(self, level: int, x: Tensor, maps: Maps, generated: GeneratedBlock) -> Tensor:
+        y: Tensor = self.call.blocks(self.up[level], x, maps, generated)
+        return upsample(y) if level else y
+
+    def _to_frame(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.last(leaky_relu(x)).float())
+
+
+def _main_branch(config: FewShotGeneratorConfig) -> MainBranch:
+    embedder = config.embedder
+    levels = range(config.weights.levels)
+    pairs = [(embedder.width(level), embedder.width(level + 1)) for level in levels]
+    decodes = embedder.arch != "encoder"
+    return MainBranch(
+        widths=[config.width(level) for level in range(config.downsamples + 1)],
+        map_channels=[embedder.width(level) for level in range(config.downsamples + 1)],
+        embedder_shapes=[
+            (narrow, wide, embedder.kernel, embedder.kernel)
+            if decodes
+            else (wide, narrow, embedder.kernel, embedder.kernel)
+            for narrow, wide in pairs
+        ],
+        kernel=config.kernel,
+        spade_kernel=config.spade_kernel,
+    )
+
+
+def build_few_shot_generator(
+    config: FewShotGeneratorConfig, *, label_channels: int, rematerialisation: Rematerialisation | None = None
+) -> FewShotGenerator:
+    """A freshly initialised generator for encoded labels of `label_channels` channels (see `LabelSpec.channels`)."""
+    return FewShotGenerator(config, label_channels, rematerialisation)
+
+
+def build_few_shot_average(config: FewShotGeneratorConfig, *, label_channels: int) -> FewShotGenerator:
+    """A generator that holds averaged weights of one of shape `config` (see `effective_weights`), for evaluation.
+
+    Without spectral norm, since what is averaged is normalised already, and with the same eps everywhere; in evaluation
+    mode, not trained.
+    """
+    average = FewShotGenerator(evolve(config, spectral_norm=False), label_channels)
+    return average.eval().requires_grad_(False)

@@ -1,0 +1,285 @@
+"""The weight generator of few-shot vid2vid (Wang et al., NeurIPS 2019): from references of a subject to weights.
+
+Each reference goes through two encoders, one for its frame and one for its label. At each level their features are
+merged into a C x C matrix (`vs_ops.reference_matrix`), and small linear networks turn the rows of that matrix into
+weights of the main branch. Features of several references are merged by attention first, with the target's label as the
+query.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+import torch
+import vs_ops
+from attrs import field, frozen
+from attrs.validators import ge, gt, lt
+from torch import Tensor, nn
+
+from vs_nets.layers import (
+    NORM_EPS,
+    CallBlock,
+    ConvNormAct,
+    GeneratedBlock,
+    GeneratedConv,
+    Linear,
+    call_block,
+    leaky_relu,
+)
+
+LABEL_EPS = 0.1
+"""Eps of the instance norms in the label encoder of the weight generator; everywhere else it is 1e-5.
+
+Labels of faces and poses are sparse: most of an edge map is zero, and its features are constant, or nearly so, over a
+whole channel. An instance norm divides by sqrt(variance + eps), so that where the variance vanishes gradients grow by
+up to 1/sqrt(eps): 316-fold at 1e-5 for each of the norms in a row, which float16 does not hold, but 3.2-fold at 0.1.
+The talk "Mixed Precision Training for Video Synthesis" names this one change as what makes the few-shot network train
+in mixed precision. It is not stored in the weights: it is part of the configuration.
+"""
+
+
+@frozen(kw_only=True)
+class AttentionConfig:
+    """How several references are merged: by attention over all their positions, after `downsamples` convolutions."""
+
+    downsamples: int = field(
+        default=2, validator=ge(1), metadata={"help": "stride-2 convolutions before references are merged"}
+    )
+
+
+@frozen(kw_only=True)
+class WeightGeneratorConfig:
+    """What is generated from the references, and how; the defaults are the published ones for faces."""
+
+    levels: int = field(default=4, validator=ge(1), metadata={"help": "how many of the last levels get weights"})
+    spade: bool = field(default=True, metadata={"help": "generate the weights of SPADE's label projections"})
+    embedder: bool = field(default=True, metadata={"help": "generate convolutions of the label embedder"})
+    convolutions: bool = field(default=False, metadata={"help": "generate the main branch's convolutions too"})
+    hidden_layers: int = field(
+        default=2, validator=ge(1), metadata={"help": "linear layers in front of the last one that makes weights"}
+    )
+    label_eps: float = field(
+        default=LABEL_EPS,
+        validator=[gt(0), lt(math.inf)],
+        metadata={"help": "eps of the label encoder's instance norms; 0.1 keeps float16 gradients finite"},
+    )
+    attention: AttentionConfig | None = field(
+        default=None, metadata={"help": "merge several references; none: the one with the nearest label is used"}
+    )
+
+
+class Generated(NamedTuple):
+    """Everything that the main branch takes from the references of each sample."""
+
+    start: Tensor
+    """(N, C, H / 2^downsamples, W / 2^downsamples): the frame's deepest features."""
+    embedder: tuple[GeneratedConv, ...]
+    """Convolutions of the label embedder, by level."""
+    blocks: tuple[GeneratedBlock, ...]
+    """Weights of the main branch's blocks, by level."""
+
+
+class ReferenceFeatures(NamedTuple):
+    """Features of references where several of them are merged: (B, C, H / 2^a, W / 2^a) each."""
+
+    image: Tensor
+    label: Tensor
+
+
+class ReferenceEncoder(nn.Module):
+    """One of the two encoders: a first convolution, stride-2 convolutions, and convolutions back to fewer channels.
+
+    There is no up-sampling: everything behind the last stride-2 convolution has the lowest resolution. It is called in
+    two parts, since references may be merged in between, behind the first `merge_at` stride-2 convolutions.
+    """
+
+    def __init__(
+        self, channels: int, widths: Sequence[int], kernel: int, *, merge_at: int, spectral: bool, eps: float = NORM_EPS
+    ) -> None:
+        super().__init__()
+        self.merge_at = merge_at
+        self.first = ConvNormAct(channels, widths[0], kernel, spectral=spectral, eps=eps)
+        self.down = nn.ModuleList(
+            ConvNormAct(c_in, c_out, kernel, stride=2, spectral=spectral, eps=eps) for c_in, c_out in pairwise(widths)
+        )
+        self.up = nn.ModuleList(
+            ConvNormAct(c_out, c_in, kernel, spectral=spectral, eps=eps) for c_in, c_out in pairwise(widths)
+        )
+
+    def forward(self, x: Tensor, part: Literal["begin", "finish"]) -> tuple[Tensor, ...]:
+        """(B, C, H, W) -> ("begin") the features to merge -> ("finish") features of every level, finest widths first.
+
+        The last of those are the deepest features; all of them have the lowest resolution.
+        """
+        if part == "begin":
+            x = self.first(x)
+            for down in self.down[: self.merge_at]:
+                x = down(x)
+            return (x,)
+        for down in self.down[self.merge_at :]:
+            x = down(x)
+        levels = [x]
+        for up in reversed(self.up):
+            levels.append(up(levels[-1]))
+        return tuple(reversed(levels))
+
+
+class WeightHead(nn.Module):
+    """(N, R, R) -> the weights of one convolution: each row of the matrix gives the weights of one group of outputs.
+
+    What the rows give is read in the order weights, bias; what is left over is not used.
+    """
+
+    def __init__(
+        self, rows: int, hidden: int, shape: tuple[int, int, int, int], *, hidden_layers: int, spectral: bool
+    ) -> None:
+        super().__init__()
+        self.shape = shape
+        for_each_row = math.ceil((math.prod(shape) + shape[0]) / rows)
+        widths = [rows, *[hidden] * hidden_layers, for_each_row]
+        self.layers = nn.ModuleList(Linear(c_in, c_out, spectral=spectral) for c_in, c_out in pairwise(widths))
+
+    def forward(self, matrix: Tensor) -> GeneratedConv:
+        """Generate weight (N, *shape) and bias (N, shape[0])."""
+        x = self.layers[0](matrix)
+        for layer in self.layers[1:]:
+            x = layer(leaky_relu(x))
+        values, count = x.flatten(1), math.prod(self.shape)
+        return GeneratedConv(
+            weight=values[:, :count].unflatten(1, self.shape), bias=values[:, count : count + self.shape[0]]
+        )
+
+
+class ReferenceAttention(nn.Module):
+    """Query and keys of the attention over references: two encoders of labels."""
+
+    def __init__(self, channels: int, widths: Sequence[int], kernel: int, *, spectral: bool) -> None:
+        super().__init__()
+        self.query = _label_encoder(channels, widths, kernel, spectral)
+        self.key = _label_encoder(channels, widths, kernel, spectral)
+
+    def forward(self, label: Tensor, part: Literal["query", "key"]) -> Tensor:
+        """(B, C, H, W) -> (B, widths[-1], H / 2^a, W / 2^a)."""
+        encoder = self.query if part == "query" else self.key
+        return encoder(label)  # type: ignore[no-any-return]
+
+
+def _label_encoder(channels: int, widths: Sequence[int], kernel: int, spectral: bool) -> nn.Sequential:
+    down = (ConvNormAct(c_in, c_out, kernel, stride=2, spectral=spectral) for c_in, c_out in pairwise(widths))
+    return nn.Sequential(ConvNormAct(channels, widths[0], kernel, spectral=spectral), *down)
+
+
+@frozen(kw_only=True)
+class MainBranch:
+    """What the weight generator has to know of the network that it makes weights for.
+
+    Attributes:
+        widths: channels of the main branch at each level, finest first.
+        map_channels: channels of the label's conditioning map at each level.
+        embedder_shapes: shape of the label embedder's convolution at each generated level.
+        kernel: kernel size of the main branch's convolutions.
+        spade_kernel: kernel size of SPADE's projections; the encoders of references have it too.
+    """
+
+    widths: Sequence[int]
+    map_channels: Sequence[int]
+    embedder_shapes: Sequence[tuple[int, int, int, int]]
+    kernel: int
+    spade_kernel: int
+
+
+def _head_shapes(config: WeightGeneratorConfig, main: MainBranch, level: int) -> dict[str, tuple[int, int, int, int]]:
+    """Name of each convolution whose weights are generated at a level -> its shape."""
+    narrow, wide = main.widths[level], main.widths[level + 1]
+    maps, kernel, k = main.map_channels[level], main.spade_kernel, main.kernel
+    shapes = {}
+    if config.embedder:
+        shapes["embedder"] = main.embedder_shapes[level]
+    if config.spade:
+        shapes["norm_0"] = shapes["norm_s"] = (2 * wide, maps, kernel, kernel)
+        shapes["norm_1"] = (2 * narrow, maps, kernel, kernel)
+    if config.convolutions:
+        shapes |= {"conv_0": (narrow, wide, k, k), "conv_1": (narrow, narrow, k, k), "conv_s": (narrow, wide, 1, 1)}
+    return shapes
+
+
+class WeightGenerator(nn.Module):
+    """References -> the weights that draw their subject."""
+
+    def __init__(
+        self, config: WeightGeneratorConfig, main: MainBranch, channels: tuple[int, int], *, spectral: bool
+    ) -> None:
+        """Build it for frames and labels of `channels` channels."""
+        super().__init__()
+        self.config = config
+        merge_at = config.attention.downsamples if config.attention is not None else 0
+        frame_channels, label_channels = channels
+        widths, kernel = main.widths, main.spade_kernel
+        self.encode_image = ReferenceEncoder(frame_channels, widths, kernel, merge_at=merge_at, spectral=spectral)
+        self.encode_label = ReferenceEncoder(
+            label_channels, widths, kernel, merge_at=merge_at, spectral=spectral, eps=config.label_eps
+        )
+        self.heads = nn.ModuleList(self._build_heads(main, level, spectral) for level in range(config.levels))
+        self.attention = (
+            ReferenceAttention(label_channels, widths[: merge_at + 1], kernel, spectral=spectral) if merge_at else None
+        )
+
+    def _build_heads(self, main: MainBranch, level: int, spectral: bool) -> nn.ModuleDict:
+        heads = nn.ModuleDict()
+        for name, shape in _head_shapes(self.config, main, level).items():
+            # Convolutions of the main branch are made from the matrix of their own level, all else from the next one's.
+            rows = main.widths[level if name.startswith("conv") else level + 1]
+            heads[name] = WeightHead(
+                rows, main.widths[level + 1], shape, hidden_layers=self.config.hidden_layers, spectral=spectral
+            )
+        return heads
+
+    def begin(self, frames: Tensor, labels: Tensor, call: CallBlock = call_block) -> ReferenceFeatures:
+        """References (B, 3, H, W) and (B, C, H, W) -> their features where several can be merged."""
+        (image,) = call(self.encode_image, frames, "begin")
+        (label,) = call(self.encode_label, labels, "begin")
+        return ReferenceFeatures(image=image, label=label)
+
+    def finish(self, features: ReferenceFeatures, call: CallBlock = call_block) -> Generated:
+        """Features of B references, or of B merged ones -> weights."""
+        images = call(self.encode_image, features.image, "finish")
+        labels = call(self.encode_label, features.label, "finish")
+        matrices = [vs_ops.reference_matrix(image, label) for image, label in zip(images, labels, strict=True)]
+        made = [self._generate(heads, matrices, level) for level, heads in enumerate(self.heads)]
+        return Generated(
+            start=images[-1],
+            embedder=tuple(convs.pop("embedder") for convs in made) if self.config.embedder else (),
+            blocks=tuple(GeneratedBlock(**convs) for convs in made),
+        )
+
+    def _generate(self, heads: nn.Module, matrices: Sequence[Tensor], level: int) -> dict[str, GeneratedConv]:
+        return {
+            name: head(matrices[level if name.startswith("conv") else level + 1])
+            for name, head in heads.named_children()
+        }
+
+    def keys(self, labels: Tensor, call: CallBlock = call_block) -> Tensor | None:
+        """Keys of references with labels (B, C, H, W), or None without attention."""
+        return None if self.attention is None else call(self.attention, labels, "key")  # type: ignore[no-any-return]
+
+    def merge(
+        self, label: Tensor, features: ReferenceFeatures, keys: Tensor, call: CallBlock = call_block
+    ) -> tuple[ReferenceFeatures, Tensor]:
+        """Merge references by attention.
+
+        Args:
+            label: (N, C, H, W), the target's.
+            features: of N * K references.
+            keys: (N * K, D, H / 2^a, W / 2^a), of `keys`.
+            call: how encoders are called.
+
+        Returns:
+            The merged features of N samples, and (N, K): how much of the attention each reference has got.
+        """
+        n = label.shape[0]
+        query: Tensor = call(self.attention, label, "query")
+        values = torch.cat(features, dim=1)
+        merged, shares = vs_ops.attend(query, keys.unflatten(0, (n, -1)), values.unflatten(0, (n, -1)))
+        image, label_features = merged.split([features.image.shape[1], features.label.shape[1]], dim=1)
+        return ReferenceFeatures(image=image, label=label_features), shares.sum(dim=(2, 3))
