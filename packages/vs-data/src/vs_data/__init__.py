@@ -1,4 +1,4 @@
-"""Clips for video synthesis: a procedural street, folders, flow teachers, loaders."""
+"""Clips for video synthesis: procedural worlds, folders, landmarks, flow teachers, loaders."""
 
 from vs_data.check import CheckReport, check_folder, check_roots
 from vs_data.clips import (
@@ -18,11 +18,14 @@ from vs_data.clips import (
     map_tensors,
     move,
 )
+from vs_data.driving import Subject, drive, subject_of
 from vs_data.errors import DataError, LoaderError, RequestError, VsDataError
+from vs_data.face_crop import FaceCropConfig
 from vs_data.flow import DisFlowConfig, FlowConfig, FlowFilesConfig, NoFlowConfig, PhotometricConfig
 from vs_data.folder import FolderConfig, check_command, open_folder
 from vs_data.geometry import AugmentConfig
-from vs_data.labels import LabelKind, SegMapsConfig
+from vs_data.labels import LabelKind, LandmarksConfig, SegMapsConfig
+from vs_data.landmarks import draw_face
 from vs_data.layout import Finding
 from vs_data.loader import LoaderConfig, load_clips
 from vs_data.render import write_folder
@@ -41,6 +44,7 @@ __all__ = [
     "ClipSource",
     "DataError",
     "DisFlowConfig",
+    "FaceCropConfig",
     "Finding",
     "FloatMaps",
     "FlowConfig",
@@ -48,6 +52,7 @@ __all__ = [
     "FolderConfig",
     "LabelInfo",
     "LabelKind",
+    "LandmarksConfig",
     "LoaderConfig",
     "LoaderError",
     "NoFlowConfig",
@@ -58,6 +63,7 @@ __all__ = [
     "SequenceInfo",
     "SourceConfig",
     "StreetConfig",
+    "Subject",
     "VsDataError",
     "check_command",
     "check_folder",
@@ -66,6 +72,8 @@ __all__ = [
     "check_roots",
     "collate",
     "cut",
+    "draw_face",
+    "drive",
     "iterate_sequence",
     "load_clips",
     "map_tensors",
@@ -74,6 +82,7 @@ __all__ = [
     "open_source",
     "open_street",
     "plan_batch",
+    "subject_of",
     "write_folder",
 ]
 

@@ -19,7 +19,8 @@ from vs_data.clips import SequenceInfo
 from vs_data.errors import DataError
 from vs_data.flow import FlowFilesConfig, NoFlowConfig, read_flow
 from vs_data.folder import FolderConfig, root_of, scan_folder
-from vs_data.labels import LabelKind, fix_for_ids, ids_out_of_range
+from vs_data.labels import SegMapsConfig, fix_for_ids, ids_out_of_range
+from vs_data.landmark_files import read_landmarks, slightly_outside
 from vs_data.layout import IMAGES, Finding, FrameFiles, Layout, file_of
 from vs_data.pictures import read_ids, read_rgb
 
@@ -35,8 +36,8 @@ class CheckReport:
         root: The folder.
         sequences: Names and numbers of frames.
         sizes: (height, width) of images -> how many images; of those that were opened.
-        class_pixels: Label kind -> pixels per class id (index 0 to num_classes - 1).
-        ignored_pixels: Label kind -> pixels with the kind's ignore id.
+        class_pixels: Label kind -> pixels per class id (index 0 to num_classes - 1); of kinds that are class ids.
+        ignored_pixels: Label kind -> pixels with the kind's ignore id; of the same kinds.
         opened: How many files were opened.
         findings: Everything wrong, errors first.
     """
@@ -145,13 +146,15 @@ def _check_frame(config: FolderConfig, root: str, files: FrameFiles, frame: int)
             continue
         opened += 1
         try:
-            seen = look(path)
+            seen = look(path, sizes.get(IMAGES))
         except DataError as error:
             findings.append(_error(path, error.what, error.fix))
             continue
         findings.extend(seen.findings)
         if seen.counts is not None:
             counts[folder] = seen.counts
+        if seen.size is None:
+            continue
         other = next(iter(sizes), None)
         if other is not None and seen.size != sizes[other]:
             what = f"is {_show(seen.size)} pixels, its frame in {other} {_show(sizes[other])}"
@@ -162,23 +165,26 @@ def _check_frame(config: FolderConfig, root: str, files: FrameFiles, frame: int)
 
 @attrs.frozen(kw_only=True)
 class _Seen:
-    """What was seen in one file."""
+    """What was seen in one file; `size` is None for what has none of its own."""
 
-    size: _Size
+    size: _Size | None
     counts: NDArray[np.uint32] | None = None
     findings: tuple[Finding, ...] = ()
 
 
-def _looks(config: FolderConfig) -> Iterator[tuple[str, Callable[[Path], _Seen]]]:
-    """Per folder, how to look at one of its files."""
-    yield IMAGES, lambda path: _Seen(size=_size(read_rgb(path)))
+_Look = Callable[[Path, _Size | None], _Seen]
+
+
+def _looks(config: FolderConfig) -> Iterator[tuple[str, _Look]]:
+    """Per folder, how to look at one of its files, given the size of the frame's image where that is known."""
+    yield IMAGES, lambda path, _: _Seen(size=_size(read_rgb(path)))
     for kind in config.labels:
-        yield kind.folder, partial(_look_at_ids, kind=kind)
+        yield kind.folder, partial(_look_at_ids, kind=kind) if isinstance(kind, SegMapsConfig) else _look_at_landmarks
     if isinstance(config.flow, FlowFilesConfig):
-        yield config.flow.folder, lambda path: _Seen(size=_size(read_flow(path)[0]))
+        yield config.flow.folder, lambda path, _: _Seen(size=_size(read_flow(path)[0]))
 
 
-def _look_at_ids(path: Path, kind: LabelKind) -> _Seen:
+def _look_at_ids(path: Path, _picture: _Size | None, kind: SegMapsConfig) -> _Seen:
     ids = read_ids(path)
     problem = ids_out_of_range(ids, kind)
     return _Seen(
@@ -186,6 +192,15 @@ def _look_at_ids(path: Path, kind: LabelKind) -> _Seen:
         counts=np.bincount(ids.ravel(), minlength=256).astype(np.uint32),
         findings=() if problem is None else (_error(path, problem, fix_for_ids(kind)),),
     )
+
+
+def _look_at_landmarks(path: Path, picture: _Size | None) -> _Seen:
+    points = read_landmarks(path, picture)
+    outside = None if picture is None else slightly_outside(points, picture)
+    if outside is None:
+        return _Seen(size=None)
+    fix = "fine for a face that is cut off by the picture's edge"
+    return _Seen(size=None, findings=(Finding(severity="warning", file=str(path), what=outside, fix=fix),))
 
 
 def _size(pixels: NDArray[Any]) -> _Size:
@@ -215,7 +230,8 @@ def _check_sizes(layout: Layout, jobs: Sequence[_Job], frames: Sequence[_FrameRe
 def _report(
     config: FolderConfig, layout: Layout, frames: Sequence[_FrameReport], findings: Sequence[Finding]
 ) -> CheckReport:
-    totals = {kind.folder: np.zeros(256, np.int64) for kind in config.labels}
+    maps = [kind for kind in config.labels if isinstance(kind, SegMapsConfig)]
+    totals = {kind.folder: np.zeros(256, np.int64) for kind in maps}
     for frame in frames:
         for folder, count in frame.counts.items():
             totals[folder] += count
@@ -223,10 +239,9 @@ def _report(
         root=layout.root,
         sequences=tuple(SequenceInfo(name=files.name, frames=len(files.frames)) for files in layout.sequences),
         sizes=dict(Counter(frame.size for frame in frames if frame.size is not None)),
-        class_pixels={kind.folder: tuple(totals[kind.folder][: kind.num_classes].tolist()) for kind in config.labels},
+        class_pixels={kind.folder: tuple(totals[kind.folder][: kind.num_classes].tolist()) for kind in maps},
         ignored_pixels={
-            kind.folder: 0 if kind.ignore_id is None else int(totals[kind.folder][kind.ignore_id])
-            for kind in config.labels
+            kind.folder: 0 if kind.ignore_id is None else int(totals[kind.folder][kind.ignore_id]) for kind in maps
         },
         opened=sum(frame.opened for frame in frames),
         findings=tuple(sorted(findings, key=lambda finding: finding.severity)),

@@ -17,7 +17,7 @@ from vs_data.check import check_folder
 from vs_data.errors import VsDataError
 from vs_data.flow import FlowFilesConfig, NoFlowConfig
 from vs_data.folder import FolderConfig, check_command
-from vs_data.labels import SegMapsConfig
+from vs_data.labels import LabelKind, LandmarksConfig, SegMapsConfig, kind_of
 from vs_data.render import write_folder
 from vs_data.report import print_report
 from vs_data.street import StreetConfig, open_street
@@ -52,21 +52,24 @@ def check(
 ) -> int:
     """List everything that is wrong with a data folder, and what is in it.
 
-    The folder holds images/SEQUENCE/FRAME.png (or .jpg, .jpeg, .webp), seg_maps/SEQUENCE/FRAME.png with 8-bit class
-    ids, and optionally flow/SEQUENCE/FRAME.npz. Names must agree, and so must the sizes within a sequence. Exit status
-    0: it can be trained on; 2: it cannot.
+    The folder holds images/SEQUENCE/FRAME.png (or .jpg, .jpeg, .webp), labels beside them, and optionally
+    flow/SEQUENCE/FRAME.npz. Labels are seg_maps/SEQUENCE/FRAME.png with 8-bit class ids, or
+    landmarks-dlib68/SEQUENCE/FRAME.json with 68 [x, y] pairs. Names must agree, and so must the sizes within a
+    sequence. Exit status 0: it can be trained on; 2: it cannot.
 
     Parameters
     ----------
     root
         The data folder.
     labels
-        Folders of class id maps.
+        Folders of labels: class id maps, or landmarks where the folder is called landmarks-dlib68. KIND:FOLDER says
+        which kind it is: landmarks-dlib68:faces.
     classes
         Number of class ids; allowed in the maps are 0 to CLASSES - 1 and the id of ignored pixels. One number for all
-        folders, or one for each.
+        folders of maps, or one for each.
     ignore_id
-        Id of pixels without a class; a negative number means that there are none. One for all folders, or one for each.
+        Id of pixels without a class; a negative number means that there are none. One for all folders of maps, or one
+        for each.
     flow
         Whether to check flow files; auto: if there is a folder of them.
     flow_folder
@@ -83,15 +86,7 @@ def check(
         Exit with 2 for warnings too.
     """
     with _typed_by_the_user():
-        kinds = tuple(
-            SegMapsConfig(folder=folder, num_classes=number, ignore_id=None if ignored < 0 else ignored)
-            for folder, number, ignored in zip(
-                labels,
-                _for_each(labels, "classes", classes),
-                _for_each(labels, "ignore-id", ignore_id),
-                strict=True,
-            )
-        )
+        kinds = _label_kinds(labels, classes, ignore_id)
         files = flow == "files" or (flow == "auto" and (root.expanduser() / flow_folder).is_dir())
         teacher = FlowFilesConfig(folder=flow_folder) if files else NoFlowConfig()
         config = FolderConfig(root=str(root), labels=kinds, flow=teacher, min_frames=min_frames)
@@ -153,7 +148,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return result if isinstance(result, int) else FINE
 
 
-def _for_each(labels: tuple[str, ...], option: str, values: tuple[int, ...]) -> tuple[int, ...]:
+def _label_kinds(words: tuple[str, ...], classes: tuple[int, ...], ignore_id: tuple[int, ...]) -> tuple[LabelKind, ...]:
+    """The kinds that the words of --labels say; those of class ids take the numbers in turn."""
+    named = [kind_of(word) for word in words]
+    maps = [folder for kind, folder in named if kind is SegMapsConfig]
+    numbers = zip(_for_each(maps, "classes", classes), _for_each(maps, "ignore-id", ignore_id), strict=True)
+    return tuple(
+        LandmarksConfig(folder=folder) if kind is LandmarksConfig else _seg_maps(folder, *next(numbers))
+        for kind, folder in named
+    )
+
+
+def _seg_maps(folder: str, classes: int, ignored: int) -> SegMapsConfig:
+    return SegMapsConfig(folder=folder, num_classes=classes, ignore_id=None if ignored < 0 else ignored)
+
+
+def _for_each(labels: Sequence[str], option: str, values: tuple[int, ...]) -> tuple[int, ...]:
     """One value per folder of labels; a single one stands for all."""
     if len(values) not in (1, len(labels)):
         raise ValueError(

@@ -85,12 +85,27 @@ def dis_flow(frames: Sequence[NDArray[np.uint8]], config: DisFlowConfig) -> list
 
     Source: Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016, as OpenCV implements it.
     """
-    greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
+    return [np.zeros((*frames[0].shape[:2], 2), np.float32), *_dis(list(pairwise(frames)), config)]
+
+
+def dis_flow_to(
+    reference: NDArray[np.uint8], frames: Sequence[NDArray[np.uint8]], config: DisFlowConfig
+) -> list[NDArray[np.float32]]:
+    """Flow (H,W,2) of each frame (H,W,3) RGB to a reference: where in the reference a pixel of the frame is."""
+    return _dis([(reference, frame) for frame in frames], config)
+
+
+def _dis(
+    pairs: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8]]], config: DisFlowConfig
+) -> list[NDArray[np.float32]]:
+    """Flow from the second picture of each pair to the first."""
     dis = cv2.DISOpticalFlow.create(_PRESETS[config.preset])
     start: Any = None  # no initial flow; OpenCV's annotations forget that it may be left out
-    flows = [np.zeros((*frames[0].shape[:2], 2), np.float32)]
+    flows = []
     with one_opencv_thread():  # DIS cuts its work into a stripe per thread: a fixed number makes its result repeatable
-        flows.extend(dis.calc(now, before, start) for before, now in pairwise(greys))
+        for before, now in pairs:
+            grey_now, grey_before = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (now, before))
+            flows.append(np.asarray(dis.calc(grey_now, grey_before, start), np.float32))
     return flows
 
 

@@ -1,4 +1,4 @@
-"""Clips from a folder of pictures: images/SEQ/FRAME.ext, seg_maps/SEQ/FRAME.png, optionally flow/SEQ/FRAME.npz."""
+"""Clips from a folder of pictures: images/SEQ/FRAME.ext, labels beside them, optionally flow/SEQ/FRAME.npz."""
 
 from __future__ import annotations
 
@@ -9,33 +9,19 @@ from typing import Any, ClassVar, Literal
 
 import attrs
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from vs_data.clips import ClassIds, Clip, ClipRequest, LabelInfo, SequenceInfo, check_request
+from vs_data.clips import Clip, ClipRequest, LabelInfo, References, SequenceInfo, check_request
 from vs_data.errors import DataError
+from vs_data.face_crop import FaceCropConfig, sequence_window
 from vs_data.fields import whole
-from vs_data.flow import (
-    FLOW_EXTENSIONS,
-    DisFlowConfig,
-    FlowConfig,
-    FlowFilesConfig,
-    NoFlowConfig,
-    dis_flow,
-    photometric_confidence,
-    read_flow,
-)
-from vs_data.geometry import (
-    AugmentConfig,
-    Geometry,
-    apply_to_flow,
-    apply_to_ids,
-    apply_to_image,
-    plan_geometry,
-)
-from vs_data.labels import SEG_MAP_EXTENSIONS, LabelKind, SegMapsConfig, read_label
+from vs_data.flow import FLOW_EXTENSIONS, DisFlowConfig, FlowConfig, FlowFilesConfig, NoFlowConfig
+from vs_data.geometry import AugmentConfig, Window, apply_to_image, plan_geometry
+from vs_data.labels import LabelKind, LandmarksConfig, SegMapsConfig, extensions_of, info_of, word_of
 from vs_data.layout import IMAGES, Folder, FrameFiles, Layout, file_of, scan_layout
-from vs_data.pictures import IMAGE_EXTENSIONS, read_rgb
+from vs_data.pictures import IMAGE_EXTENSIONS
+from vs_data.teach import teach_past, teach_references
+from vs_data.views import View, names_of, read_frames, read_labels, read_picture, to_tensor
 
 IMAGES_FOLDER = Folder(name=IMAGES, extensions=IMAGE_EXTENSIONS)
 
@@ -46,7 +32,7 @@ def _check_path(_instance: object, attribute: attrs.Attribute[Any], value: objec
 
 
 def _check_labels(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, tuple) or not all(isinstance(kind, SegMapsConfig) for kind in value):
+    if not isinstance(value, tuple) or not all(isinstance(kind, LabelKind) for kind in value):
         raise ValueError(f"{attribute.name} is {value!r}, allowed: a list of label kinds")
     if not value:
         raise ValueError(f"{attribute.name} is empty, allowed: a list of at least one label kind")
@@ -84,10 +70,19 @@ class FolderConfig:
         validator=attrs.validators.instance_of(AugmentConfig),
         metadata={"help": "resizing, cropping, mirroring"},
     )
+    face_crop: FaceCropConfig | None = attrs.field(
+        default=None,
+        validator=attrs.validators.optional(attrs.validators.instance_of(FaceCropConfig)),
+        metadata={"help": "cut out the face before anything else, by its landmarks; none: the whole picture"},
+    )
 
     def __attrs_post_init__(self) -> None:
         if isinstance(self.flow, FlowFilesConfig) and self.flow.folder in {IMAGES, *(k.folder for k in self.labels)}:
             raise ValueError(f"flow.folder is '{self.flow.folder}', allowed: a folder that nothing else uses")
+        if self.face_crop is not None and not any(isinstance(kind, LandmarksConfig) for kind in self.labels):
+            raise ValueError(
+                "face_crop is given, but labels hold no landmarks: add a kind 'landmarks-dlib68' to labels"
+            )
 
 
 @attrs.frozen(kw_only=True)
@@ -108,9 +103,7 @@ class FolderSource:
     @property
     def label_kinds(self) -> Mapping[str, LabelInfo]:
         """Folder of each kind of label -> what it is, in the configuration's order."""
-        return {
-            kind.folder: ClassIds(classes=kind.num_classes, ignore_id=kind.ignore_id) for kind in self.config.labels
-        }
+        return {kind.folder: info_of(kind) for kind in self.config.labels}
 
     def read(self, request: ClipRequest) -> Clip:
         """The clip without N axis; see `read_folder_clip`."""
@@ -127,10 +120,12 @@ def check_command(config: FolderConfig, split: Literal["train", "val"]) -> str:
     """The line for a shell that lists everything wrong with the folder of a split, read as this configuration does."""
     kinds, flow = config.labels, config.flow
     words = ["hatch", "run", "data:check", str(root_of(config, split))]
-    if [kind.folder for kind in kinds] != [SegMapsConfig().folder]:
-        words += ["--labels", *(kind.folder for kind in kinds)]
-    words += ["--classes", *_once([str(kind.num_classes) for kind in kinds])]
-    words += ["--ignore-id", *_once(["-1" if kind.ignore_id is None else str(kind.ignore_id) for kind in kinds])]
+    if [word_of(kind) for kind in kinds] != [word_of(SegMapsConfig())]:
+        words += ["--labels", *(word_of(kind) for kind in kinds)]
+    maps = [kind for kind in kinds if isinstance(kind, SegMapsConfig)]
+    if maps:
+        words += ["--classes", *_once([str(kind.num_classes) for kind in maps])]
+        words += ["--ignore-id", *_once(["-1" if kind.ignore_id is None else str(kind.ignore_id) for kind in maps])]
     words += ["--flow", "files" if isinstance(flow, FlowFilesConfig) else "none"]
     if isinstance(flow, FlowFilesConfig) and flow.folder != FlowFilesConfig().folder:
         words += ["--flow-folder", flow.folder]
@@ -146,7 +141,7 @@ def _once(values: Sequence[str]) -> Sequence[str]:
 
 def scan_folder(config: FolderConfig, split: Literal["train", "val"]) -> Layout:
     """What is in the folder of a split, by names alone; `DataError` when there is no such folder."""
-    labels = [Folder(name=kind.folder, extensions=SEG_MAP_EXTENSIONS) for kind in config.labels]
+    labels = [Folder(name=kind.folder, extensions=extensions_of(kind)) for kind in config.labels]
     flow = (
         [Folder(name=config.flow.folder, extensions=FLOW_EXTENSIONS, first_optional=True)]
         if isinstance(config.flow, FlowFilesConfig)
@@ -178,97 +173,75 @@ def open_folder(config: FolderConfig, split: Literal["train", "val"]) -> FolderS
 def read_folder_clip(source: FolderSource, request: ClipRequest) -> Clip:
     """Read, augment and label one clip. In training, the request's seed fixes the augmentation of the whole clip.
 
+    References go through the same crop and mirroring. Those of another sequence go through the geometry of that one,
+    and so do landmarks, since they show its subject (see `drive`); the clip's frames, class ids and flow stay those of
+    the driving sequence, so that there is no flow from them to such references.
+
     Raises:
-        RequestError: the clip is out of range.
+        RequestError: the clip or a reference is out of range.
         DataError: a file is bad, with its name.
     """
     check_request(source.sequences, request)
-    config, files = source.config, source.files[request.sequence]
     span = range(request.start, request.start + request.length)
-    images = [read_rgb(_path(source, IMAGES, files, frame)) for frame in span]
-    _check_sizes(source, files, span, images, IMAGES, images[0].shape[:2])
-    rng = np.random.default_rng(request.seed) if source.random else None
-    geometry = plan_geometry(_size(images[0]), source.size, config.augment, rng)
-    frames = [apply_to_image(geometry, image) for image in images]
-    flows, confidences = _teach(source, files, span, geometry, frames)
+    first = read_picture(source.root, source.files[request.sequence], request.start)
+    view = _view(source, request.sequence, first, request.seed)
+    subject = _subject_view(source, request)
+    pictures = [apply_to_image(view.geometry, first), *read_frames(view, span[1:])]
+    past = teach_past(pictures, _flow_paths(source, view.files, span), view.geometry, source.config.flow)
     return Clip(
-        frames=torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0).contiguous(),
-        labels={kind.folder: _labels(source, files, span, geometry, kind) for kind in config.labels},
-        flow=None if flows is None else torch.from_numpy(np.stack(flows).transpose(0, 3, 1, 2).copy()),  # (T,2,H,W)
-        flow_confidence=None if confidences is None else torch.from_numpy(np.stack(confidences)[:, None]),
-        name=f"{files.name}/{files.frames[request.start]}",
+        frames=to_tensor(pictures),
+        labels={kind.folder: read_labels(view, span, kind, subject) for kind in source.config.labels},
+        flow=None if past is None else past[0],
+        flow_confidence=None if past is None else past[1],
+        references=_references(source, request, subject or view, None if subject else pictures),
+        name=f"{view.files.name}/{view.files.frames[request.start]}",
     )
 
 
-def _path(source: FolderSource, folder: str, files: FrameFiles, frame: int) -> Path:
-    path = file_of(source.root, folder, files, frame)
-    assert path is not None  # noqa: S101 - open_folder has seen that every frame that is read has its file
-    return path
+def _view(source: FolderSource, sequence: int, picture: NDArray[np.uint8], seed: int) -> View:
+    """A sequence through the geometry that fits its pictures, which are all as large as the one that is given."""
+    config, files = source.config, source.files[sequence]
+    size = picture.shape[0], picture.shape[1]
+    rng = np.random.default_rng(seed) if source.random else None
+    geometry = plan_geometry(size, source.size, config.augment, rng, _window(source, files, size))
+    return View(root=source.root, files=files, geometry=geometry)
 
 
-def _size(pixels: NDArray[Any]) -> tuple[int, int]:
-    return pixels.shape[0], pixels.shape[1]
+def _window(source: FolderSource, files: FrameFiles, picture: tuple[int, int]) -> Window | None:
+    if source.config.face_crop is None:
+        return None
+    kind = next(kind for kind in source.config.labels if isinstance(kind, LandmarksConfig))
+    place = str(Path(source.root) / kind.folder / files.name)
+    return sequence_window(place, names_of(files, kind.folder), picture, source.size, source.config.face_crop)
 
 
-def _check_sizes(
-    source: FolderSource,
-    files: FrameFiles,
-    span: range,
-    pictures: Sequence[NDArray[Any]],
-    folder: str,
-    size: tuple[int, ...],
-) -> None:
-    for frame, picture in zip(span, pictures, strict=True):
-        if picture.shape[:2] != size:
-            raise DataError(
-                f"is {picture.shape[1]}x{picture.shape[0]} pixels, the first image of its clip is {size[1]}x{size[0]}",
-                file=str(_path(source, folder, files, frame)),
-                fix="bring the files of a sequence to one size",
-            )
+def _subject_view(source: FolderSource, request: ClipRequest) -> View | None:
+    """The sequence of the references, where it is another one than the clip's."""
+    if request.reference_sequence is None or request.reference_sequence == request.sequence:
+        return None
+    first = read_picture(source.root, source.files[request.reference_sequence], 0)
+    return _view(source, request.reference_sequence, first, request.seed)
 
 
-def _labels(source: FolderSource, files: FrameFiles, span: range, geometry: Geometry, kind: LabelKind) -> torch.Tensor:
-    maps = [read_label(_path(source, kind.folder, files, frame), kind) for frame in span]
-    _check_sizes(source, files, span, maps, kind.folder, geometry.source)
-    return torch.from_numpy(np.stack([apply_to_ids(geometry, ids) for ids in maps]))
+def _references(
+    source: FolderSource, request: ClipRequest, view: View, frames: Sequence[NDArray[np.uint8]] | None
+) -> References | None:
+    """The references in their view; `frames` are those of the clip, None where they are of somebody else."""
+    if not request.references:
+        return None
+    pictures = read_frames(view, request.references)
+    taught = None if frames is None else teach_references(frames, pictures, source.config.flow)
+    return References(
+        frames=to_tensor(pictures),
+        labels={kind.folder: read_labels(view, request.references, kind) for kind in source.config.labels},
+        flow=None if taught is None else taught[0],
+        flow_confidence=None if taught is None else taught[1],
+        name=f"{view.files.name}/" + "+".join(view.files.frames[frame] for frame in request.references),
+    )
 
 
-_Teaching = tuple[list[NDArray[np.float32]] | None, list[NDArray[np.float32]] | None]
-
-
-def _teach(
-    source: FolderSource, files: FrameFiles, span: range, geometry: Geometry, frames: Sequence[NDArray[np.uint8]]
-) -> _Teaching:
-    """Flow (H,W,2) and confidence (H,W) per frame at the final size; both zero for the first frame of the clip."""
+def _flow_paths(source: FolderSource, files: FrameFiles, span: range) -> list[Path | None]:
     config = source.config.flow
-    if isinstance(config, NoFlowConfig):
-        return None, None
-    flows = [np.zeros((*geometry.size, 2), np.float32)]
-    confidences = [np.zeros(geometry.size, np.float32)]
-    if isinstance(config, DisFlowConfig):
-        flows = dis_flow(frames, config)
-    for index in range(1, len(frames)):
-        before, now = frames[index - 1], frames[index]
-        if isinstance(config, DisFlowConfig):
-            confidences.append(photometric_confidence(before, now, flows[index], config.confidence))
-            continue
-        path = _path(source, config.folder, files, span[index])
-        flow, confidence = _flow_from_file(path, geometry, before, now, config)
-        flows.append(flow)
-        confidences.append(confidence)
-    return flows, confidences
-
-
-def _flow_from_file(
-    path: Path, geometry: Geometry, before: NDArray[np.uint8], now: NDArray[np.uint8], config: FlowFilesConfig
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    flow, given = read_flow(path)
-    if flow.shape[:2] != geometry.source:
-        raise DataError(
-            f"flow is {flow.shape[1]}x{flow.shape[0]} pixels, its frame {geometry.source[1]}x{geometry.source[0]}",
-            file=str(path),
-            fix="compute the flow at the size of the frames",
-        )
-    trust = np.ones(geometry.source, np.float32) if given is None else given
-    scaled, trust = apply_to_flow(geometry, flow, trust)
-    return scaled, photometric_confidence(before, now, scaled, config.confidence) if given is None else trust
+    if not isinstance(config, FlowFilesConfig):
+        return [None] * len(span)
+    return [file_of(source.root, config.folder, files, frame) for frame in span]

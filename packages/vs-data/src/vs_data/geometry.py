@@ -39,8 +39,21 @@ class AugmentConfig:
 
 
 @attrs.frozen(kw_only=True)
+class Window:
+    """A part of a picture, pixels; what of it lies outside of the picture is filled with the picture's edge."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+@attrs.frozen(kw_only=True)
 class Geometry:
-    """What happens to every picture of a clip: resize, crop, mirror. Sizes are (height, width) in pixels."""
+    """What happens to every picture of a clip: take a window, resize it, crop, mirror.
+
+    Sizes are (height, width) in pixels; `resized` is that of the window, or of the picture when there is no window.
+    """
 
     source: tuple[int, int]
     resized: tuple[int, int]
@@ -48,14 +61,28 @@ class Geometry:
     left: int
     size: tuple[int, int]
     flip: bool
+    window: Window | None = None
+
+    @property
+    def taken(self) -> tuple[int, int]:
+        """Size of what is resized: of the window, or of the picture."""
+        return self.source if self.window is None else (self.window.height, self.window.width)
 
 
 def plan_geometry(
-    source: tuple[int, int], size: tuple[int, int], config: AugmentConfig, rng: np.random.Generator | None
+    source: tuple[int, int],
+    size: tuple[int, int],
+    config: AugmentConfig,
+    rng: np.random.Generator | None,
+    window: Window | None = None,
 ) -> Geometry:
-    """The geometry for pictures of size `source` that shall have `size`; deterministic when `rng` is None."""
+    """The geometry for pictures of size `source` that shall have `size`; deterministic when `rng` is None.
+
+    With a window, the window takes the place of the picture.
+    """
     enlargement, flip, vertical, horizontal = (0.0, 1.0, 0.5, 0.5) if rng is None else rng.random(4).tolist()
-    resized = _resized(source, size, config, 1.0 + config.scale * enlargement)
+    taken = source if window is None else (window.height, window.width)
+    resized = _resized(taken, size, config, 1.0 + config.scale * enlargement)
     return Geometry(
         source=source,
         resized=resized,
@@ -63,6 +90,7 @@ def plan_geometry(
         left=round(horizontal * (resized[1] - size[1])),
         size=size,
         flip=flip < config.flip,
+        window=window,
     )
 
 
@@ -96,11 +124,22 @@ def apply_to_flow(
     crop the confidence becomes 0.
     """
     vectors = _cut(geometry, _resize(geometry, flow, cv2.INTER_NEAREST_EXACT, cv2.INTER_LINEAR))
-    trust = _cut(geometry, _resize(geometry, confidence, cv2.INTER_NEAREST_EXACT, cv2.INTER_LINEAR))
-    factor = (geometry.resized[1] / geometry.source[1], geometry.resized[0] / geometry.source[0])
+    known = _take(geometry, confidence, cv2.BORDER_CONSTANT)  # outside of the picture nothing is to be trusted
+    trust = _cut(geometry, _scale(geometry, known, cv2.INTER_NEAREST_EXACT, cv2.INTER_LINEAR))
+    factor = _factor(geometry)
     sign = -1.0 if geometry.flip else 1.0
     scaled = vectors * np.array((sign * factor[0], factor[1]), np.float32)
     return scaled, trust * inside(scaled)
+
+
+def apply_to_points(geometry: Geometry, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Points (..., 2) of the source, x then y, pixels -> where they are in the result; (0, 0) is a pixel's centre."""
+    corner = (0, 0) if geometry.window is None else (geometry.window.left, geometry.window.top)
+    moved = (points - np.array(corner) + 0.5) * np.array(_factor(geometry)) - 0.5
+    moved = moved - np.array((geometry.left, geometry.top))
+    if geometry.flip:
+        moved = np.stack([geometry.size[1] - 1 - moved[..., 0], moved[..., 1]], axis=-1)
+    return np.asarray(moved, np.float64)
 
 
 def inside(flow: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -112,11 +151,32 @@ def inside(flow: NDArray[np.float32]) -> NDArray[np.bool_]:
     return result
 
 
+def _factor(geometry: Geometry) -> tuple[float, float]:
+    """How much larger the result is than the source: (x, y)."""
+    return geometry.resized[1] / geometry.taken[1], geometry.resized[0] / geometry.taken[0]
+
+
 def _resize(geometry: Geometry, pixels: NDArray[Any], shrink: int, grow: int) -> NDArray[Any]:
-    if geometry.resized == geometry.source:
+    return _scale(geometry, _take(geometry, pixels, cv2.BORDER_REPLICATE), shrink, grow)
+
+
+def _take(geometry: Geometry, pixels: NDArray[Any], border: int) -> NDArray[Any]:
+    """The window of a picture; where it lies outside, the picture's edge is repeated, or zeros (a constant border)."""
+    window = geometry.window
+    if window is None:
+        return pixels
+    height, width = geometry.source
+    bottom, right = window.top + window.height, window.left + window.width
+    part = pixels[max(0, window.top) : min(height, bottom), max(0, window.left) : min(width, right)]
+    beyond = (max(0, -window.top), max(0, bottom - height), max(0, -window.left), max(0, right - width))
+    return np.asarray(cv2.copyMakeBorder(part, *beyond, border)) if any(beyond) else part
+
+
+def _scale(geometry: Geometry, pixels: NDArray[Any], shrink: int, grow: int) -> NDArray[Any]:
+    if geometry.resized == geometry.taken:
         return pixels
     height, width = geometry.resized
-    shrinks = height < geometry.source[0] or width < geometry.source[1]
+    shrinks = height < geometry.taken[0] or width < geometry.taken[1]
     return np.asarray(cv2.resize(pixels, (width, height), interpolation=shrink if shrinks else grow))
 
 

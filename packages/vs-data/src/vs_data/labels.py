@@ -9,8 +9,10 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from vs_data.clips import ClassIds, FloatMaps, LabelInfo
 from vs_data.errors import DataError
-from vs_data.fields import folder_name, whole
+from vs_data.fields import folder_name, real, whole
+from vs_data.landmark_files import LANDMARK_EXTENSIONS
 from vs_data.pictures import read_ids
 
 SEG_MAP_EXTENSIONS = (".png",)
@@ -36,11 +38,53 @@ class SegMapsConfig:
             )
 
 
-LabelKind: TypeAlias = SegMapsConfig
+@attrs.frozen(kw_only=True)
+class LandmarksConfig:
+    """68 landmarks of a face in dlib's order, one JSON file per frame: `FOLDER/SEQ/FRAME.json`, a list of [x, y] pairs.
+
+    The label is an edge map of the face, one channel, see `draw_face`.
+    """
+
+    kind: ClassVar[str] = "landmarks-dlib68"
+
+    folder: str = folder_name("landmarks-dlib68", "folder of the landmarks, beside the images")
+    smoothing: float = real(
+        1.0, "width of the Gaussian that smooths landmarks over time, frames; 0: no smoothing", low=0.0, high=30.0
+    )
 
 
-def read_label(path: Path, kind: LabelKind) -> NDArray[np.uint8]:
-    """The label of one frame at its own size: (H,W) uint8 class ids, all in range.
+LabelKind: TypeAlias = SegMapsConfig | LandmarksConfig
+
+
+def word_of(kind: LabelKind) -> str:
+    """How a kind and its folder are written on a command line: `seg_maps`, `landmarks-dlib68:faces`; see `kind_of`."""
+    plain = kind_of(kind.folder) == (type(kind), kind.folder)
+    return kind.folder if plain else f"{kind.kind}:{kind.folder}"
+
+
+def kind_of(word: str) -> tuple[type[LabelKind], str]:
+    """The kind and folder that a word says: `FOLDER` (class ids, unless it is another kind's name) or `KIND:FOLDER`."""
+    prefix, colon, folder = word.partition(":")
+    for kind in (SegMapsConfig, LandmarksConfig):
+        if colon and prefix == kind.kind:
+            return kind, folder
+    return (LandmarksConfig if word == LandmarksConfig.kind else SegMapsConfig), word
+
+
+def info_of(kind: LabelKind) -> LabelInfo:
+    """What a kind is to the networks."""
+    if isinstance(kind, LandmarksConfig):
+        return FloatMaps(channels=1)
+    return ClassIds(classes=kind.num_classes, ignore_id=kind.ignore_id)
+
+
+def extensions_of(kind: LabelKind) -> tuple[str, ...]:
+    """Which file names a kind's files have."""
+    return LANDMARK_EXTENSIONS if isinstance(kind, LandmarksConfig) else SEG_MAP_EXTENSIONS
+
+
+def read_seg_map(path: Path, kind: SegMapsConfig) -> NDArray[np.uint8]:
+    """The class ids of one frame at its own size: (H,W) uint8, all in range.
 
     Raises:
         DataError: the file is bad or holds an id that is neither a class nor `ignore_id`.

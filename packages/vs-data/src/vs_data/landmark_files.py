@@ -1,0 +1,146 @@
+"""Files of landmarks, one per frame, and their way to labels: read, smoothed over time, brought to the final size."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vs_data.errors import DataError
+from vs_data.landmarks import LANDMARKS, face_size
+from vs_data.pictures import read_bytes
+
+LANDMARK_EXTENSIONS = (".json",)
+
+FIX = f"write the {LANDMARKS} points of dlib as [x, y] pairs, pixels of the frame"
+
+FIX_PLACE = "write coordinates in pixels of the frame"
+
+_SMALLEST = 1.0  # centroid size of a face, pixels
+_LARGEST = 1e6  # coordinate, pixels
+
+_F64 = NDArray[np.float64]
+
+
+def read_landmarks(path: Path, picture: tuple[int, int] | None = None) -> NDArray[np.float64]:
+    """The landmarks of one frame from a JSON file that is a list of 68 [x, y] pairs: (68, 2), pixels of the frame.
+
+    Args:
+        path: The file.
+        picture: (H, W) of the frame; None: not known.
+
+    Raises:
+        DataError: the file is missing, no JSON, or anything else than 68 pairs of finite numbers; the points are all in
+            one place, as coordinates that are not in pixels would be; or one of them is far outside of the picture.
+    """
+    points = _parse(path)
+    if not isinstance(points, list):
+        raise DataError("is not a list of points", file=str(path), fix=FIX)
+    if len(points) != LANDMARKS:
+        count = f"{len(points)} landmark{'s' * (len(points) != 1)}"
+        raise DataError(f"holds {count}, {LANDMARKS} are needed", file=str(path), fix=FIX)
+    for index, point in enumerate(points):
+        problem = _no_point(point)
+        if problem is not None:
+            raise DataError(f"landmark {index} is {_shortened(point)}, {problem}", file=str(path), fix=FIX)
+    face = np.array(points, np.float64)
+    if face_size(face) < _SMALLEST:
+        what = f"the face is smaller than a pixel (centroid size {face_size(face):.3g})"
+        raise DataError(what, file=str(path), fix=FIX_PLACE)
+    far = None if picture is None else far_outside(face, picture)
+    if far is not None:
+        raise DataError(far, file=str(path), fix=FIX_PLACE)
+    return face
+
+
+def _parse(path: Path) -> Any:
+    data = read_bytes(path)
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        reason = f": {error.msg} at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise DataError(f"is not JSON{reason}", file=str(path), fix=FIX) from None
+
+
+def _no_point(point: Any) -> str | None:
+    """What is wrong with what should be [x, y], or None."""
+    if not isinstance(point, list) or len(point) != 2 or any(type(number) not in (int, float) for number in point):
+        return "not a pair of numbers [x, y]"
+    if any(isinstance(number, float) and not math.isfinite(number) for number in point):
+        return "not finite"
+    return None if all(abs(number) <= _LARGEST for number in point) else "beyond any picture"
+
+
+def _shortened(point: Any) -> str:
+    text = json.dumps(point)
+    return text if len(text) <= 40 else f"{text[:40]}..."
+
+
+def far_outside(points: _F64, size: tuple[int, int]) -> str | None:
+    """Which landmark (68, 2) is farther from a picture (H, W) than the picture is large, or None."""
+    index = _first_beyond(points, size, (size[1], size[0]))
+    return None if index is None else f"{_place(points, index)}, far outside of the picture ({size[1]}x{size[0]})"
+
+
+def slightly_outside(points: _F64, size: tuple[int, int]) -> str | None:
+    """How many landmarks (68, 2) are not in a picture (H, W) and which is the first, or None."""
+    index = _first_beyond(points, size, (0.5, 0.5))
+    if index is None:
+        return None
+    count = int(_beyond(points, size, (0.5, 0.5)).sum())
+    several = "" if count == 1 else f" ({count} such landmarks)"
+    return f"{_place(points, index)}, outside of the picture ({size[1]}x{size[0]}){several}"
+
+
+def _beyond(points: _F64, size: tuple[int, int], margin: tuple[float, float]) -> NDArray[np.bool_]:
+    low, high = -np.array(margin), np.array((size[1] - 1, size[0] - 1)) + np.array(margin)
+    return np.asarray(((points < low) | (points > high)).any(axis=1))
+
+
+def _first_beyond(points: _F64, size: tuple[int, int], margin: tuple[float, float]) -> int | None:
+    outside = _beyond(points, size, margin)
+    return int(outside.argmax()) if outside.any() else None
+
+
+def _place(points: _F64, index: int) -> str:
+    return f"landmark {index} is at x={points[index, 0]:g}, y={points[index, 1]:g}"
+
+
+def read_track(folder: str, names: Sequence[str], picture: tuple[int, int]) -> NDArray[np.float64]:
+    """The landmarks of a whole sequence, as they are in its files: (frames, 68, 2); see `read_landmarks`."""
+    return np.stack([read_landmarks(Path(folder) / name, picture) for name in names])
+
+
+def smoothed(points_of: Callable[[int], _F64], frames: Sequence[int], total: int, sigma: float) -> NDArray[np.float64]:
+    """Landmarks of some frames of a sequence, each the mean of its neighbours in time: (len(frames), 68, 2).
+
+    Weights are those of a Gaussian, cut off at three times its width and at the ends of the sequence, where what is
+    left of them makes up the whole. What a frame becomes depends on the sequence alone, not on which frames are asked.
+
+    Args:
+        points_of: Frame -> landmarks (68, 2).
+        frames: Which frames, each in 0 to `total` - 1.
+        total: Frames of the sequence.
+        sigma: Width of the Gaussian, frames; 0: no smoothing.
+    """
+    if sigma == 0:
+        return np.stack([points_of(frame) for frame in frames])
+    reach = math.ceil(3 * sigma)
+    spans = [range(max(0, frame - reach), min(total, frame + reach + 1)) for frame in frames]
+    found = {near: points_of(near) for near in sorted({near for span in spans for near in span})}
+    return np.stack(
+        [
+            _mean(np.stack([found[near] for near in span]), np.array(span) - frame, sigma)
+            for frame, span in zip(frames, spans, strict=True)
+        ]
+    )
+
+
+def _mean(points: _F64, distance: NDArray[np.int64], sigma: float) -> _F64:
+    weights = np.exp(-0.5 * np.square(distance / sigma))
+    return np.asarray(np.average(points, axis=0, weights=weights), np.float64)
