@@ -1,5 +1,6 @@
 """Which clips are in which batch: properties of the plan, and whole sequences piece by piece."""
 
+import attrs
 import pytest
 import torch
 from hypothesis import given, settings
@@ -86,6 +87,56 @@ def test_shards_together_see_what_one_process_sees(batch_size, ranks, seed):
     assert shards == alone
 
 
+@settings(max_examples=100)
+@given(
+    lengths=LENGTHS,
+    seed=st.integers(0, 2**32),
+    batch=st.integers(0, 1000),
+    length=st.integers(1, 10),
+    count=st.integers(0, 9),
+)
+def test_references_are_frames_of_the_sequence_outside_of_the_clip_where_there_are_any(
+    lengths, seed, batch, length, count
+):
+    sequences = infos([*lengths, 10])
+    requests = plan_batch(sequences, seed=seed, batch=batch, batch_size=3, length=length, references=count)
+    assert requests == plan_batch(sequences, seed=seed, batch=batch, batch_size=3, length=length, references=count)
+    for request in requests:
+        frames = sequences[request.sequence].frames
+        check_request(sequences, request)
+        assert request.reference_sequence is None
+        assert len(request.references) == count
+        assert len(set(request.references)) == min(count, frames)
+        clip = range(request.start, request.start + length)
+        outside = {frame for frame in request.references if frame not in clip}
+        assert len(outside) == min(count, frames - length)
+
+
+@settings(max_examples=40)
+@given(seed=st.integers(0, 1000), batch=st.integers(0, 100), few=st.integers(0, 4), more=st.integers(0, 4))
+def test_how_many_references_there_are_changes_nothing_else(seed, batch, few, more):
+    sequences = infos([5, 9, 7])
+
+    def plan(count):
+        return plan_batch(sequences, seed=seed, batch=batch, batch_size=2, length=3, references=count)
+
+    for one, two in zip(plan(few), plan(few + more), strict=True):
+        assert attrs.evolve(one, references=()) == attrs.evolve(two, references=())
+        assert two.references[:few] == one.references
+
+
+def test_references_reach_all_times_and_the_draws_of_clips_are_those_without_references():
+    sequences = infos([6])
+    plans = [plan_batch(sequences, seed=1, batch=batch, batch_size=1, length=2, references=1) for batch in range(80)]
+    assert {plan[0].references for plan in plans} == {(frame,) for frame in range(6)}
+    assert [plan_batch(infos([50, 60]), seed=4, batch=batch, batch_size=1, length=8)[0] for batch in range(2)] == [
+        ClipRequest(sequence=1, start=15, length=8, seed=6655441180716309064),
+        ClipRequest(sequence=0, start=12, length=8, seed=455768290405295264),
+    ]
+    with pytest.raises(VsDataError, match="-1 references asked for"):
+        plan_batch(sequences, seed=1, batch=0, batch_size=1, length=2, references=-1)
+
+
 def test_starts_reach_both_ends_and_orders_differ():
     sequences = infos([6, 6, 6, 6])
     plans = [plan_batch(sequences, seed=1, batch=batch, batch_size=4, length=3) for batch in range(60)]
@@ -122,6 +173,18 @@ def test_pieces_of_a_sequence_are_the_sequence(frames, chunk, most):
     flows = [piece.flow for piece in pieces if piece.flow is not None]
     assert whole.flow is not None
     assert torch.equal(torch.cat(flows), whole.flow)
+
+
+def test_every_piece_of_a_sequence_has_the_references():
+    asked = []
+
+    class Asked(Numbers):
+        def read(self, request: ClipRequest) -> Clip:
+            asked.append((request.references, request.reference_sequence))
+            return super().read(request)
+
+    assert len(list(iterate_sequence(Asked([3, 7]), 1, chunk=3, references=(2, 0), reference_sequence=0))) == 3
+    assert asked == [((2, 0), 0)] * 3
 
 
 def test_sequences_that_are_not_there_are_refused():

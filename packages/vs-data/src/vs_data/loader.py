@@ -54,13 +54,14 @@ def load_clips(
     shard: tuple[int, int] = (0, 1),
     pin_memory: bool = False,
     worker_init: Callable[[int], None] | None = None,
+    references_of: Callable[[int], int] | None = None,
 ) -> Iterator[Clip]:
     """Batches number `start`, `start` + 1, ... without end (or up to `stop` - 1), each made by `collate`.
 
-    Batch b is a pure function of (source, seed, b, length_of(b), batch size, shard): the number of workers and where
-    the run was resumed change nothing. See `plan_batch` for what is in it. Closing or dropping the iterator ends the
-    workers. They ignore SIGINT and SIGTERM, which are the training process's business, use one thread each, and leave
-    PyTorch's global random state alone.
+    Batch b is a pure function of (source, seed, b, length_of(b), references_of(b), batch size, shard): the number of
+    workers and where the run was resumed change nothing. See `plan_batch` for what is in it. Closing or dropping the
+    iterator ends the workers. They ignore SIGINT and SIGTERM, which are the training process's business, use one thread
+    each, and leave PyTorch's global random state alone.
 
     Args:
         source: Where clips are read from; it is sent to the workers once.
@@ -72,6 +73,7 @@ def load_clips(
         shard: (rank, ranks) of this process in distributed training.
         pin_memory: Put batches into page-locked memory (CUDA only).
         worker_init: Called in each worker with its number, to set its affinity for example.
+        references_of: Number of a batch -> references per clip, called like `length_of`; None: no references.
 
     Raises:
         VsDataError: at once for a clip length that no sequence has; during iteration, in the order of the batches, for
@@ -80,7 +82,16 @@ def load_clips(
     if seed < 0 or start < 0 or not 0 <= shard[0] < shard[1]:
         raise VsDataError(f"seed {seed}, start {start}, shard {shard}: allowed are seed, start >= 0, 0 <= rank < ranks")
     eligible(source.sequences, length_of(start))
-    plan = _Plan(source=source, config=config, seed=seed, length_of=length_of, start=start, stop=stop, shard=shard)
+    plan = _Plan(
+        source=source,
+        config=config,
+        seed=seed,
+        length_of=length_of,
+        references_of=references_of or _none,
+        start=start,
+        stop=stop,
+        shard=shard,
+    )
     if config.workers == 0:
         return _read_here(source, plan, pin_memory)
     batches = _read_ahead(source, plan, pin_memory, worker_init)
@@ -97,6 +108,7 @@ class _Plan:
     config: LoaderConfig
     seed: int
     length_of: Callable[[int], int]
+    references_of: Callable[[int], int]
     start: int
     stop: int | None
     shard: tuple[int, int]
@@ -119,6 +131,7 @@ class _Plan:
             batch_size=self.config.batch_size,
             length=self.length_of(batch),
             shard=self.shard,
+            references=self.references_of(batch),
         )
 
 
@@ -251,6 +264,10 @@ def _init_worker(worker_init: Callable[[int], None] | None, worker: int) -> None
     atexit.register(os._exit, 0)
     if worker_init is not None:
         worker_init(worker)
+
+
+def _none(_batch: int) -> int:
+    return 0
 
 
 def _same(batch: Any) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from vs_data.clips import Clip, ClipRequest, ClipSource, SequenceInfo, cut
 from vs_data.errors import VsDataError
 
-_ORDER, _ITEM = 1, 2  # separate streams of random numbers
+_ORDER, _ITEM, _REFERENCES = 1, 2, 3  # separate streams of random numbers
 
 
 def eligible(sequences: Sequence[SequenceInfo], length: int) -> tuple[int, ...]:
@@ -49,6 +49,7 @@ def plan_batch(
     batch_size: int,
     length: int,
     shard: tuple[int, int] = (0, 1),
+    references: int = 0,
 ) -> tuple[ClipRequest, ...]:
     """The requests of one batch.
 
@@ -58,6 +59,10 @@ def plan_batch(
     changes and with it the sequences that are long enough, the epoch under way changes too: what has been seen in it
     is not remembered.
 
+    References are frames of the clip's own sequence at random times: outside of the clip as far as there are enough,
+    none twice unless the whole sequence has too few. They are drawn for themselves: how many are asked for changes
+    nothing else.
+
     Args:
         sequences: Those of the source.
         seed: Of the whole run, at least 0.
@@ -65,33 +70,65 @@ def plan_batch(
         batch_size: Clips per batch.
         length: Frames per clip.
         shard: Which of how many processes asks; together they see each clip once.
+        references: Reference frames per clip, at least 0.
 
     Raises:
-        VsDataError: no sequence is long enough.
+        VsDataError: no sequence is long enough, or `references` is negative.
     """
+    if references < 0:
+        raise VsDataError(f"{references} references asked for, allowed: at least 0")
     rank, ranks = shard
     candidates = eligible(sequences, length)
     first = (batch * ranks + rank) * batch_size
-    return tuple(_plan_clip(sequences, candidates, seed, item, length) for item in range(first, first + batch_size))
+    return tuple(
+        _plan_clip(sequences, candidates, seed, item, length, references) for item in range(first, first + batch_size)
+    )
 
 
 def _plan_clip(
-    sequences: Sequence[SequenceInfo], candidates: tuple[int, ...], seed: int, item: int, length: int
+    sequences: Sequence[SequenceInfo],
+    candidates: tuple[int, ...],
+    seed: int,
+    item: int,
+    length: int,
+    references: int,
 ) -> ClipRequest:
     epoch, position = divmod(item, len(candidates))
     order = np.random.default_rng((seed, _ORDER, epoch)).permutation(len(candidates))
     sequence = candidates[int(order[position])]
     rng = np.random.default_rng((seed, _ITEM, item))
-    start = int(rng.integers(sequences[sequence].frames - length + 1))
-    return ClipRequest(sequence=sequence, start=start, length=length, seed=int(rng.integers(2**63)))
+    frames = sequences[sequence].frames
+    start = int(rng.integers(frames - length + 1))
+    return ClipRequest(
+        sequence=sequence,
+        start=start,
+        length=length,
+        seed=int(rng.integers(2**63)),
+        references=_plan_references(seed, item, frames, range(start, start + length), references),
+    )
+
+
+def _plan_references(seed: int, item: int, frames: int, clip: range, count: int) -> tuple[int, ...]:
+    """Which frames are the references of a clip: those outside of it first, then its own, then all of them again."""
+    rng = np.random.default_rng((seed, _REFERENCES, item))
+    outside = rng.permutation([frame for frame in range(frames) if frame not in clip])
+    order = [*outside.tolist(), *rng.permutation(list(clip)).tolist()]
+    return tuple(int(order[index % frames]) for index in range(count))
 
 
 def iterate_sequence(
-    source: ClipSource, sequence: int, *, chunk: int = 16, max_frames: int | None = None
+    source: ClipSource,
+    sequence: int,
+    *,
+    chunk: int = 16,
+    max_frames: int | None = None,
+    references: tuple[int, ...] = (),
+    reference_sequence: int | None = None,
 ) -> Iterator[Clip]:
     """A whole sequence in order, as clips of at most `chunk` frames, for sequences too long for the memory.
 
-    Flow goes on across the pieces: except at the very first frame it is never zeroed.
+    Flow goes on across the pieces: except at the very first frame it is never zeroed. Every piece has the references,
+    which may be of another sequence (see `ClipRequest`).
     """
     if chunk < 1:
         raise VsDataError(f"chunk is {chunk}, allowed: at least 1")
@@ -99,7 +136,14 @@ def iterate_sequence(
     for start in range(0, frames, chunk):
         before = min(start, 1)  # read one frame more in front, for the flow of the first
         length = min(chunk, frames - start)
-        clip = source.read(ClipRequest(sequence=sequence, start=start - before, length=length + before))
+        request = ClipRequest(
+            sequence=sequence,
+            start=start - before,
+            length=length + before,
+            references=references,
+            reference_sequence=reference_sequence,
+        )
+        clip = source.read(request)
         yield cut(clip, before, before + length)
 
 
