@@ -5,6 +5,7 @@ alone; the value that it returns goes into every frame, so that nothing about a 
 """
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 import vs_ops
@@ -42,6 +43,7 @@ from vs_nets.weight_generator import (
 class FewShotGeneratorConfig:
     """Shape of the few-shot generator; the defaults are the published ones for faces at 512x512."""
 
+    kind: ClassVar[str] = "few-shot"
     downsamples: int = field(default=5, validator=ge(1), metadata={"help": "how often the references are halved"})
     filters: int = field(default=32, validator=ge(1), metadata={"help": "channels at full resolution"})
     max_filters: int = field(default=1024, validator=ge(1), metadata={"help": "cap of the channels"})

@@ -75,6 +75,7 @@ Start = LabelStart | ConstantStart
 class GeneratorConfig:
     """Shape of the vid2vid generator; the defaults are the published ones for Cityscapes at 512x1024."""
 
+    kind: ClassVar[str] = "vid2vid"
     levels: int = field(default=7, validator=ge(1), metadata={"help": "how often the first frame is up-sampled"})
     image_downsamples: int = field(
         default=4, validator=ge(0), metadata={"help": "how often the previous frame is down-sampled"}

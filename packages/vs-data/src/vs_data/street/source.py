@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 import torch
 
-from vs_data.clips import ClassIds, Clip, ClipRequest, ClipSource, LabelInfo, SequenceInfo, check_request
+from vs_data.clips import ClassIds, Clip, ClipRequest, ClipSource, LabelInfo, References, SequenceInfo, check_request
 from vs_data.street.config import MOST_SEQUENCES, StreetConfig
 from vs_data.street.render import render
 from vs_data.street.world import build_world
@@ -54,7 +54,20 @@ class StreetSource:
             flow=torch.from_numpy(frames.flow),
             flow_confidence=torch.from_numpy(frames.confidence),
             instances=torch.from_numpy(frames.instances),
+            references=self._references(request) if request.references else None,
             name=f"{info.name} frame {request.start}",
+        )
+
+    def _references(self, request: ClipRequest) -> References:
+        """Other moments of the same street, or of another one; nobody knows the flow to them."""
+        sequence = request.sequence if request.reference_sequence is None else request.reference_sequence
+        world = build_world(self.config, self.first + sequence)
+        frames = [render(world, frame, 1, self.size) for frame in request.references]
+        rgb = np.concatenate([each.rgb for each in frames])
+        return References(
+            frames=torch.from_numpy(rgb * np.float32(2) - np.float32(1)),
+            labels={"seg_maps": torch.from_numpy(np.concatenate([each.labels for each in frames]))},
+            name=f"{self.sequences[sequence].name} frames {', '.join(map(str, request.references))}",
         )
 
 
