@@ -19,6 +19,7 @@ from vs_train.run_directory import (
     plan_run,
     read_run_config,
     record_resume,
+    run_kind,
     write_atomically,
 )
 
@@ -174,6 +175,28 @@ def test_the_latest_run_is_the_one_that_saved_a_checkpoint_last(tmp_path: Path) 
     assert latest_run(tmp_path) == newer
     save_at(older, 8, 3_000)
     assert latest_run(tmp_path) == older
+
+
+def test_the_latest_run_of_a_kind_passes_over_those_of_others_and_keeps_those_that_cannot_be_read(
+    tmp_path: Path,
+) -> None:
+    old = make(tmp_path / "old")
+    save_at(old, 1, 1_000)
+    with pytest.raises(RunDirectoryError, match="there is no few-shot run here yet; train one first"):
+        latest_run(tmp_path, kind="few-shot")
+    new = make(tmp_path / "new")
+    new.config.write_text('[generator]\nkind = "few-shot"\n')
+    with pytest.raises(RunDirectoryError, match="none of the 1 few-shot runs here has a checkpoint yet"):
+        latest_run(tmp_path, kind="few-shot")
+    save_at(new, 1, 2_000)
+    assert (run_kind(old), run_kind(new)) == ("vid2vid", "few-shot")
+    assert latest_run(tmp_path, kind="vid2vid") == old
+    assert latest_run(tmp_path, kind="few-shot") == latest_run(tmp_path) == new
+    broken = make(tmp_path / "broken")
+    broken.config.write_text("generator = [")
+    save_at(broken, 1, 3_000)
+    assert run_kind(broken) is None
+    assert latest_run(tmp_path, kind="vid2vid") == broken
 
 
 def test_only_one_process_trains_in_a_run_and_its_death_frees_it(tmp_path: Path) -> None:

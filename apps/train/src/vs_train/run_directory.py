@@ -28,6 +28,7 @@ from typing import Any, TypeVar
 import attrs
 
 from .config_io import load_config, read_document
+from .errors import ConfigError
 from .errors import RunDirectoryError as RunDirectoryError
 
 RUN_FORMAT = 1
@@ -189,19 +190,39 @@ def record_resume(
         write_atomically(run.config, config)
 
 
-def latest_run(root: Path = DEFAULT_ROOT) -> RunDirectory:
+def latest_run(root: Path = DEFAULT_ROOT, *, kind: str | None = None) -> RunDirectory:
     """Return the run below `root` that saved a checkpoint last.
+
+    Args:
+        root: Where to look.
+        kind: Only runs of this kind, see `run_kind`; None: any. A run whose kind cannot be read counts as one of every
+            kind, so that whoever opens it says what is wrong with it.
 
     Raises:
         RunDirectoryError: There is no run, or none of them has a checkpoint yet.
     """
     runs = [RunDirectory(path) for path in sorted(root.iterdir()) if is_run(path)] if root.is_dir() else []
+    what = "run"
+    if kind is not None and runs:
+        runs, what = [run for run in runs if run_kind(run) in (None, kind)], f"{kind} run"
     if not runs:
-        raise RunDirectoryError(f"{root}: there is no run here yet; train one first, or name a run", path=root)
+        raise RunDirectoryError(f"{root}: there is no {what} here yet; train one first, or name a run", path=root)
     saved = [(time, run) for run in runs if (time := _last_saved(run)) is not None]
     if not saved:
-        raise RunDirectoryError(f"{root}: none of the {len(runs)} runs here has a checkpoint yet", path=root)
+        raise RunDirectoryError(f"{root}: none of the {len(runs)} {what}s here has a checkpoint yet", path=root)
     return max(saved, key=lambda pair: (pair[0], pair[1].path.name))[1]
+
+
+def run_kind(run: RunDirectory) -> str | None:
+    """What kind of generator a run trains: `generator.kind` of its config.toml, "vid2vid" where that is not said.
+
+    None where the file cannot be read.
+    """
+    try:
+        generator = read_document(run.config).get("generator", {})
+    except ConfigError:
+        return None
+    return str(generator.get("kind", "vid2vid")) if isinstance(generator, Mapping) else None
 
 
 @contextlib.contextmanager
