@@ -1,11 +1,13 @@
 """Small data folders that the tests write themselves."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from vs_data import draw_face
 
 COLOURS = np.random.default_rng(5).integers(0, 256, (256, 3)).astype(np.uint8)
 
@@ -63,3 +65,66 @@ def texture_picture(size: tuple[int, int], seed: int = 0) -> np.ndarray:
 @pytest.fixture
 def texture() -> Callable[..., np.ndarray]:
     return texture_picture
+
+
+def on_a_circle(centre: tuple[float, float], start: float, stop: float, radius: float, count: int) -> np.ndarray:
+    angle = np.linspace(start, stop, count) * np.pi / 180
+    return np.stack([centre[0] + radius * np.cos(angle), centre[1] + radius * np.sin(angle)], axis=1)
+
+
+def plain_face(scale: float = 1.0, centre: tuple[float, float] = (32.0, 36.0), roll: float = 0.0) -> np.ndarray:
+    """A plain face, about 40 pixels high without its forehead at scale 1; `roll` in radians, clockwise."""
+    lips = on_a_circle((0, 11), 180, 540, 5, 13)[:-1]
+    inner = on_a_circle((0, 11), 180, 540, 3, 9)[:-1]
+    points = np.concatenate(
+        [
+            on_a_circle((0, 0), 180, 0, 18, 17),
+            on_a_circle((-8, -4), 200, 340, 5, 5),
+            on_a_circle((8, -4), 200, 340, 5, 5),
+            np.stack([np.zeros(4), np.linspace(-3, 4, 4)], axis=1),
+            on_a_circle((0, 3), 150, 30, 3, 5),
+            on_a_circle((-8, -2), 180, 540, 3, 7)[:-1],
+            on_a_circle((8, -2), 180, 540, 3, 7)[:-1],
+            lips,
+            inner,
+        ]
+    )
+    cos, sin = np.cos(roll), np.sin(roll)
+    return scale * points @ np.array([[cos, sin], [-sin, cos]]) + centre
+
+
+@pytest.fixture(scope="session")
+def face_points() -> Callable[..., np.ndarray]:
+    return plain_face
+
+
+def talk(face: np.ndarray, openness: float) -> np.ndarray:
+    """The face with an open mouth: lower lip and chin lowered by a share of the face's height."""
+    lowered = face.copy()
+    down = (face[8] - face[27]) * openness
+    lowered[[55, 56, 57, 58, 59, 65, 66, 67, *range(4, 13)]] += down
+    return lowered
+
+
+@pytest.fixture(scope="session")
+def speaking() -> Callable[..., np.ndarray]:
+    return talk
+
+
+@pytest.fixture
+def face_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Write a data folder of faces: `tracks` (frames, 68, 2) of each sequence, pictures whose lines are the faces."""
+
+    def write(tracks: dict[str, np.ndarray], size: tuple[int, int] = (96, 128)) -> Path:
+        root = tmp_path / "faces"
+        for name, track in tracks.items():
+            for kind in ("images", "landmarks-dlib68", "seg_maps"):
+                (root / kind / name).mkdir(parents=True)
+            for frame, points in enumerate(track):
+                drawing = (255 * draw_face(points, size)).round().astype(np.uint8)
+                cv2.imwrite(str(root / "images" / name / f"{frame:04d}.png"), np.stack([drawing] * 3, axis=-1))
+                cv2.imwrite(str(root / "seg_maps" / name / f"{frame:04d}.png"), (drawing > 100).astype(np.uint8))
+                (root / "landmarks-dlib68" / name / f"{frame:04d}.json").write_text(json.dumps(points.tolist()))
+        return root
+
+    return write

@@ -208,10 +208,10 @@ def test_sizes_that_differ_are_named_when_read(folder):
     root = folder({"a": 3})
     source = open_folder(config(root), "train")
     cv2.imwrite(str(root / "images" / "a" / "0002.png"), np.zeros((48, 64, 3), np.uint8))
-    with pytest.raises(DataError, match=r"0002.png: is 64x48 pixels, the first image of its clip is 80x48"):
+    with pytest.raises(DataError, match=r"0002.png: is 64x48 pixels, the images of its sequence are 80x48"):
         source.read(ClipRequest(sequence=0, start=0, length=3))
     cv2.imwrite(str(root / "seg_maps" / "a" / "0000.png"), np.zeros((24, 40), np.uint8))
-    with pytest.raises(DataError, match=r"seg_maps.a.0000.png: is 40x24 pixels"):
+    with pytest.raises(DataError, match=r"seg_maps.a.0000.png: is 40x24 pixels, the images of its sequence are 80x48"):
         source.read(ClipRequest(sequence=0, start=0, length=1))
 
 

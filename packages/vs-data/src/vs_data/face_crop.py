@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import ClassVar
 
@@ -46,9 +47,9 @@ def face_window(
     extent = np.array((picture[1], picture[0]))
     low = np.maximum(faces.min(axis=(0, 1)) - margin, -extent / 2)  # there is nothing to see far outside
     high = np.minimum(faces.max(axis=(0, 1)) + margin, extent * 1.5)
-    side = float((high - low).max()) / min(size)
-    height, width = (max(1, round(side * length)) for length in size)
-    middle = (low + high) / 2
+    side = float((high - low).max()) + 1  # half a pixel on either side of the centres of the outermost ones
+    height, width = (math.ceil(side * length / min(size)) for length in size)
+    middle = (low + high + 1) / 2
     return Window(
         top=_shifted_inside(round(middle[1] - height / 2), height, picture[0]),
         left=_shifted_inside(round(middle[0] - width / 2), width, picture[1]),

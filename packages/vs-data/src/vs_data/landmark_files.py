@@ -23,6 +23,7 @@ FIX_PLACE = "write coordinates in pixels of the frame"
 
 _SMALLEST = 1.0  # centroid size of a face, pixels
 _LARGEST = 1e6  # coordinate, pixels
+_NARROWEST = 1e-3  # Gaussian, frames; whatever is narrower weighs a neighbour with nothing either
 
 _F64 = NDArray[np.float64]
 
@@ -142,5 +143,5 @@ def smoothed(points_of: Callable[[int], _F64], frames: Sequence[int], total: int
 
 
 def _mean(points: _F64, distance: NDArray[np.int64], sigma: float) -> _F64:
-    weights = np.exp(-0.5 * np.square(distance / sigma))
+    weights = np.exp(-0.5 * np.square(distance / max(sigma, _NARROWEST)))
     return np.asarray(np.average(points, axis=0, weights=weights), np.float64)

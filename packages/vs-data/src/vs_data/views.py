@@ -124,7 +124,7 @@ def _sequence_subject(folder: str, names: tuple[str, ...], picture: tuple[int, i
 def _check_size(path: Path, pixels: NDArray[Any], size: tuple[int, int]) -> None:
     if pixels.shape[:2] != size:
         raise DataError(
-            f"is {pixels.shape[1]}x{pixels.shape[0]} pixels, the first image of its clip is {size[1]}x{size[0]}",
+            f"is {pixels.shape[1]}x{pixels.shape[0]} pixels, the images of its sequence are {size[1]}x{size[0]}",
             file=str(path),
             fix="bring the files of a sequence to one size",
         )
