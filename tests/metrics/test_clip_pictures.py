@@ -15,6 +15,7 @@ from vs_metrics import (
     grid,
     label_picture,
     longest_vector,
+    matrix_picture,
     palette_for,
     panel_row,
     strip_frames,
@@ -112,6 +113,111 @@ def test_the_video_shows_label_real_and_generated_side_by_side() -> None:
     third, middle = picture.shape[1] // 3, picture.shape[0] * 2 // 3
     shown = [picture[middle, third * place + third // 2].tolist() for place in range(3)]
     assert shown == [ROAD, [255] * 3, [128] * 3]
+
+
+def with_reference(frame: ClipFrame, *, flow: float = 9.0) -> ClipFrame:
+    return attrs.evolve(
+        frame,
+        label_title="landmarks",
+        reference=torch.full((3, 12, 20), 0.5),
+        reference_flow=moving(flow),
+        reference_mask=torch.full((1, 12, 20), 0.2),
+        warped_reference=torch.full((3, 12, 20), -0.5),
+        reference_teacher_flow=moving(-flow / 3),
+    )
+
+
+def test_a_row_with_a_reference_begins_with_it_and_ends_with_what_was_made_of_it() -> None:
+    row, without = panel_row(with_reference(late()), PALETTE), panel_row(late(), PALETTE)
+    assert [panel.title for panel in row] == [
+        "reference",
+        "landmarks, frame 4",
+        *[panel.title for panel in without[1:]],
+        "warped reference",
+        "reference's mask (white: new)",
+        "flow to reference (full colour: 9.0 px)",
+        "teacher's flow to reference (full colour: 9.0 px)",
+    ]
+    assert row[0].image[5, 5].tolist() == [191] * 3
+    assert [panel.image[5, 5].tolist() for panel in row[8:]] == [[64] * 3, [51] * 3, [255, 0, 0], [170, 255, 255]]
+    assert [panel.smooth for panel in (row[0], *row[8:])] == [True, True, False, False, False]
+    for panel, same in zip(row[1:8], without, strict=True):  # flows to the reference do not pale the others
+        assert np.array_equal(panel.image, same.image)
+
+
+def test_of_a_reference_only_what_is_given_is_shown() -> None:
+    frame = attrs.evolve(early(), reference=torch.zeros(3, 12, 20))
+    assert panel_row(frame, PALETTE)[0].title == "reference"
+    assert len(panel_row(frame, PALETTE)) == len(panel_row(early(), PALETTE)) + 1
+
+
+def test_rows_share_the_scale_of_the_longest_flow_to_a_reference() -> None:
+    frames = [with_reference(early(), flow=3.0), with_reference(late(2), flow=18.0)]
+    rows = [panel_row(frame, PALETTE, flow_scale=6.0, reference_flow_scale=18.0) for frame in frames]
+    assert rows[0][10].title == "flow to reference (full colour: 18.0 px)"
+    assert np.array_equal(clip_picture(frames, PALETTE), grid(rows))
+
+
+def shown_in_video(frame: ClipFrame, panels: int) -> list[list[int]]:
+    picture = video_frame(frame, PALETTE)
+    width, middle = picture.shape[1] // panels, picture.shape[0] * 2 // 3
+    assert width * panels == picture.shape[1]
+    return [picture[middle, width * place + width // 2].tolist() for place in range(panels)]
+
+
+def test_the_video_begins_with_the_reference() -> None:
+    assert shown_in_video(with_reference(late()), 4) == [[191] * 3, ROAD, [255] * 3, [128] * 3]
+    titled = video_frame(attrs.evolve(late(), label_title="landmarks"), PALETTE)
+    assert not np.array_equal(titled[:24], video_frame(late(), PALETTE)[:24])
+    assert np.array_equal(titled[24:], video_frame(late(), PALETTE)[24:])
+
+
+def test_without_truth_the_driving_frame_stands_in_its_place() -> None:
+    driven = attrs.evolve(with_reference(late()), real=None, driving=torch.full((3, 12, 20), -1.0))
+    assert shown_in_video(driven, 4) == [[191] * 3, ROAD, [0] * 3, [128] * 3]
+    titles = [panel.title for panel in panel_row(driven, PALETTE)]
+    assert titles[:4] == ["reference", "landmarks, frame 4", "driving", "generated"]
+    both = attrs.evolve(driven, real=torch.ones(3, 12, 20))
+    assert shown_in_video(both, 5) == [[191] * 3, ROAD, [0] * 3, [255] * 3, [128] * 3]
+    neither = attrs.evolve(early(), real=None)
+    assert shown_in_video(neither, 2) == [ROAD, [128] * 3]
+    assert [panel.title for panel in panel_row(neither, PALETTE)][:2] == ["label, frame 0", "generated"]
+
+
+def test_the_matrix_has_a_row_for_each_subject_and_a_column_for_each_pose() -> None:
+    def flat(level: float) -> torch.Tensor:
+        return torch.full((3, 12, 20), level / 127.5 - 1)
+
+    made = [[flat(10), flat(20), flat(30)], [flat(40), flat(50), flat(60)]]
+    picture = matrix_picture([flat(100), flat(200)], [flat(70), flat(80), flat(90)], made)
+    height, width = picture.shape[0] // 3, picture.shape[1] // 4
+    levels = [[picture[height * y + 100, width * x + 120].tolist() for x in range(4)] for y in range(3)]
+    expected = [[70, 80, 90], [100, 10, 20, 30], [200, 40, 50, 60]]
+    assert levels[0][0] == list(BACKGROUND)
+    assert [levels[0][1:], *levels[1:]] == [[[level] * 3 for level in row] for row in expected]
+
+
+def test_a_matrix_that_does_not_fit_is_refused() -> None:
+    frame = torch.zeros(3, 12, 20)
+    with pytest.raises(VsMetricsError, match="at least one reference"):
+        matrix_picture([], [frame], [])
+    with pytest.raises(VsMetricsError, match="at least one reference and one driving"):
+        matrix_picture([frame], [], [[]])
+    with pytest.raises(VsMetricsError, match="generated has 1 rows, expected one for each of 2"):
+        matrix_picture([frame, frame], [frame], [[frame]])
+    with pytest.raises(VsMetricsError, match=r"generated\[1\] has 2 frames, expected one for each of 1"):
+        matrix_picture([frame, frame], [frame], [[frame], [frame, frame]])
+
+
+def test_edges_are_white_lines_on_black_as_strong_as_they_are() -> None:
+    edges = torch.zeros(1, 4, 4)
+    edges[0, 1] = 0.2
+    assert label_picture(edges, ())[:, 0, 0].tolist() == [0, 51, 0, 0]
+    edges[0, 2] = 1.0
+    assert label_picture(edges, ())[:, 0, 0].tolist() == [0, 51, 255, 0]
+    edges[0, 3] = 2.0
+    assert label_picture(edges, ())[:, 0, 0].tolist() == [0, 26, 128, 255]
+    assert label_picture(torch.zeros(1, 4, 4), ()).max() == 0
 
 
 def test_maps_without_classes_are_grey_and_wrong_ids_are_refused() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from vs_metrics.colours import Image, flow_to_rgb, frame_to_uint8, labels_to_rgb, longest_vector, mask_to_rgb
+from vs_metrics.errors import VsMetricsError
 from vs_metrics.tiles import BACKGROUND, Panel, grid, strip
 
 Palette = Sequence[tuple[int, int, int]]
@@ -17,37 +18,58 @@ Palette = Sequence[tuple[int, int, int]]
 class ClipFrame:
     """One frame of a clip, real and generated; tensors without N axis, of any float type, on any device.
 
+    Only what is given is shown, but for the flow, mask and warped frame of a row: where these are missing, they are
+    expected later in the clip, and their places are blank.
+
     Attributes:
         index: its number within the clip.
         label: (H, W) class ids, or (C, H, W) maps of any range.
-        real: (3, H, W) in [-1, 1].
+        label_title: what the label is called in captions.
+        real: (3, H, W) in [-1, 1], or None where there is no truth (one subject driven by another's motion).
+        driving: (3, H, W) in [-1, 1], the frame of another subject that the label was taken from, or None.
         generated: (3, H, W) in [-1, 1].
         flow: (2, H, W) the generator's flow in pixels, or None where it has not made one.
         mask: (1, H, W) in [0, 1], 1 where the pixel is new, or None.
         warped: (3, H, W) the previous frame moved by that flow, or None.
         teacher_flow: (2, H, W) the flow that the generator should have found, or None; of frame 0 it says nothing.
+        reference: (3, H, W) in [-1, 1], the example of the subject that the frame was made from, or None.
+        reference_flow: (2, H, W) the generator's flow to the reference in pixels, or None.
+        reference_mask: (1, H, W) in [0, 1], 1 where the pixel is not taken from the reference, or None.
+        warped_reference: (3, H, W) the reference moved by that flow, or None.
+        reference_teacher_flow: (2, H, W) the flow to the reference that it should have found, or None.
     """
 
     index: int
     label: Tensor
-    real: Tensor
+    label_title: str = "label"
+    real: Tensor | None = None
+    driving: Tensor | None = None
     generated: Tensor
     flow: Tensor | None = None
     mask: Tensor | None = None
     warped: Tensor | None = None
     teacher_flow: Tensor | None = None
+    reference: Tensor | None = None
+    reference_flow: Tensor | None = None
+    reference_mask: Tensor | None = None
+    warped_reference: Tensor | None = None
+    reference_teacher_flow: Tensor | None = None
 
 
 def label_picture(label: Tensor, palette: Palette) -> Image:
     """Labels as (H, W, 3) uint8: class ids (H, W) in their colours; of maps (C, H, W) the strongest in grey.
+
+    Maps that lie in [0, 1], as edges do, are shown as they are, 1 in white; of others the strongest value is white.
 
     Raises:
         ClassIdError: an id has no colour.
     """
     if label.ndim == 2:
         return labels_to_rgb(label, palette)
-    strongest = label.float().abs().amax(dim=0, keepdim=True)
-    return mask_to_rgb(strongest / strongest.amax().clamp_min(1e-6))
+    maps = label.detach().float()
+    strongest = maps.abs().amax(dim=0, keepdim=True)  # (1, H, W)
+    fits = bool((maps >= 0).all() and (maps <= 1).all())
+    return mask_to_rgb(strongest if fits else strongest / strongest.amax().clamp_min(1e-6))
 
 
 def strip_frames(length: int, count: int = 4) -> tuple[int, ...]:
@@ -57,32 +79,101 @@ def strip_frames(length: int, count: int = 4) -> tuple[int, ...]:
     return tuple(round(index * (length - 1) / (count - 1)) for index in range(count))
 
 
-def panel_row(frame: ClipFrame, palette: Palette, *, flow_scale: float | None = None) -> list[Panel]:
+def panel_row(
+    frame: ClipFrame,
+    palette: Palette,
+    *,
+    flow_scale: float | None = None,
+    reference_flow_scale: float | None = None,
+) -> list[Panel]:
     """One row of a strip: label, real, generated, flow, mask, warped, and the teacher's flow where the clip has it.
 
-    What there is not yet is blank, and its caption says so.
+    What there is not yet is blank, and its caption says so. With a reference, the row begins with it and ends with
+    what was made of it, as far as it is given: warped reference, mask, flow, and the teacher's flow to the reference.
 
     Args:
         frame: what to show.
         palette: colours of its class ids.
         flow_scale: pixels at which the colour of a flow is full; None: the longest vector of the row, at least 1.
+        reference_flow_scale: the same for flows to the reference, which are longer: it is not only one frame away.
     """
     scale = _flow_scale([frame]) if flow_scale is None else flow_scale
-    blank = np.full((*frame.real.shape[-2:], 3), BACKGROUND, dtype=np.uint8)
+    reference_scale = _reference_flow_scale([frame]) if reference_flow_scale is None else reference_flow_scale
+    return [
+        *_shown(frame, palette, f"{frame.label_title}, frame {frame.index}"),
+        *_of_previous(frame, scale),
+        *_of_reference(frame, reference_scale),
+    ]
+
+
+def clip_picture(frames: Sequence[ClipFrame], palette: Palette) -> Image:
+    """A strip: one `panel_row` for each frame, all flows to one scale, and those to references to one of their own.
+
+    Raises:
+        VsMetricsError: there is no frame.
+    """
+    scale, reference_scale = _flow_scale(frames), _reference_flow_scale(frames)
+    return grid([panel_row(frame, palette, flow_scale=scale, reference_flow_scale=reference_scale) for frame in frames])
+
+
+def video_frame(frame: ClipFrame, palette: Palette) -> Image:
+    """One frame of a video, side by side: reference, label, driving frame, real and generated, as far as given."""
+    return strip(_shown(frame, palette, frame.label_title))
+
+
+def matrix_picture(
+    references: Sequence[Tensor], driving: Sequence[Tensor], generated: Sequence[Sequence[Tensor]]
+) -> Image:
+    """Every subject in every pose: a row for each reference, a column for each driving frame, what was made in between.
+
+    A generator that keeps identity and pose apart has one identity in each row and one pose in each column.
+
+    Args:
+        references: one (3, H, W) frame in [-1, 1] of each subject.
+        driving: the frames (3, H, W) whose motion drives all of them.
+        generated: for each reference, for each driving frame, what was generated, (3, H, W).
+
+    Raises:
+        VsMetricsError: there is nothing to show, or the numbers of frames do not fit.
+    """
+    if not references or not driving:
+        raise VsMetricsError("matrix_picture needs at least one reference and one driving frame")
+    if len(generated) != len(references):
+        raise VsMetricsError(
+            f"generated has {len(generated)} rows, expected one for each of {len(references)} references"
+        )
+    for number, row in enumerate(generated):
+        if len(row) != len(driving):
+            raise VsMetricsError(
+                f"generated[{number}] has {len(row)} frames, expected one for each of {len(driving)} driving frames"
+            )
+    corner = Panel(image=_blank(references[0]))
+    rows = [[corner, *(_photograph(f"driving {n}", frame) for n, frame in enumerate(driving, start=1))]]
+    for number, (reference, made) in enumerate(zip(references, generated, strict=True), start=1):
+        rows.append([_photograph(f"reference {number}", reference), *(_photograph("", frame) for frame in made)])
+    return grid(rows)
+
+
+def _shown(frame: ClipFrame, palette: Palette, label_title: str) -> list[Panel]:
+    """What a frame was made from, what it should be, and what it is."""
+    label = Panel(title=label_title, image=label_picture(frame.label, palette))
+    truth = [("driving", frame.driving), ("real", frame.real), ("generated", frame.generated)]
+    pictures = [_photograph(title, picture) for title, picture in truth if picture is not None]
+    return (
+        [label, *pictures] if frame.reference is None else [_photograph("reference", frame.reference), label, *pictures]
+    )
+
+
+def _of_previous(frame: ClipFrame, scale: float) -> list[Panel]:
+    """Flow from the previous frame, mask and warped frame, blank where they are not there yet; the teacher's flow."""
+    blank = _blank(frame.generated)
     flow, mask, warped, teacher = frame.flow, frame.mask, frame.warped, frame.teacher_flow
     panels = [
-        Panel(title=f"label, frame {frame.index}", image=label_picture(frame.label, palette)),
-        Panel(title="real", image=frame_to_uint8(frame.real), smooth=True),
-        Panel(title="generated", image=frame_to_uint8(frame.generated), smooth=True),
-        Panel(title="flow: not yet", image=blank)
-        if flow is None
-        else Panel(title=f"flow (full colour: {scale:.1f} px)", image=flow_to_rgb(flow, scale)),
+        Panel(title="flow: not yet", image=blank) if flow is None else _flow("flow", flow, scale),
         Panel(title="mask: not yet", image=blank)
         if mask is None
         else Panel(title="mask (white: new)", image=mask_to_rgb(mask)),
-        Panel(title="warped: not yet", image=blank)
-        if warped is None
-        else Panel(title="warped", image=frame_to_uint8(warped), smooth=True),
+        Panel(title="warped: not yet", image=blank) if warped is None else _photograph("warped", warped),
     ]
     if teacher is not None and frame.index == 0:
         panels.append(Panel(title="teacher's flow: not yet", image=blank))
@@ -91,27 +182,40 @@ def panel_row(frame: ClipFrame, palette: Palette, *, flow_scale: float | None = 
     return panels
 
 
-def clip_picture(frames: Sequence[ClipFrame], palette: Palette) -> Image:
-    """A strip: one `panel_row` for each frame, below each other, all flows to one scale.
+def _of_reference(frame: ClipFrame, scale: float) -> list[Panel]:
+    """What was made of the reference: no blanks, for a generator makes it for every frame or for none."""
+    panels = []
+    if frame.warped_reference is not None:
+        panels.append(_photograph("warped reference", frame.warped_reference))
+    if frame.reference_mask is not None:
+        panels.append(Panel(title="reference's mask (white: new)", image=mask_to_rgb(frame.reference_mask)))
+    if frame.reference_flow is not None:
+        panels.append(_flow("flow to reference", frame.reference_flow, scale))
+    if frame.reference_teacher_flow is not None:
+        panels.append(_flow("teacher's flow to reference", frame.reference_teacher_flow, scale))
+    return panels
 
-    Raises:
-        VsMetricsError: there is no frame.
-    """
-    scale = _flow_scale(frames)
-    return grid([panel_row(frame, palette, flow_scale=scale) for frame in frames])
+
+def _photograph(title: str, frame: Tensor) -> Panel:
+    return Panel(title=title, image=frame_to_uint8(frame), smooth=True)
 
 
-def video_frame(frame: ClipFrame, palette: Palette) -> Image:
-    """One frame of a video: label, real and generated side by side."""
-    return strip(
-        [
-            Panel(title="label", image=label_picture(frame.label, palette)),
-            Panel(title="real", image=frame_to_uint8(frame.real), smooth=True),
-            Panel(title="generated", image=frame_to_uint8(frame.generated), smooth=True),
-        ]
-    )
+def _flow(title: str, flow: Tensor, scale: float) -> Panel:
+    return Panel(title=f"{title} (full colour: {scale:.1f} px)", image=flow_to_rgb(flow, scale))
+
+
+def _blank(frame: Tensor) -> Image:
+    return np.full((*frame.shape[-2:], 3), BACKGROUND, dtype=np.uint8)
 
 
 def _flow_scale(frames: Iterable[ClipFrame]) -> float:
-    flows = [flow for frame in frames for flow in (frame.flow, frame.teacher_flow) if flow is not None]
-    return max([1.0, *map(longest_vector, flows)])
+    return _longest(flow for frame in frames for flow in (frame.flow, frame.teacher_flow))
+
+
+def _reference_flow_scale(frames: Iterable[ClipFrame]) -> float:
+    return _longest(flow for frame in frames for flow in (frame.reference_flow, frame.reference_teacher_flow))
+
+
+def _longest(flows: Iterable[Tensor | None]) -> float:
+    """Pixels of the longest vector, at least 1."""
+    return max([1.0, *(longest_vector(flow) for flow in flows if flow is not None)])
