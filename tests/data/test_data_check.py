@@ -1,5 +1,7 @@
 """The check of a data folder: every kind of bad data is found, with file, place and value."""
 
+import json
+
 import cv2
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from vs_data import (
     Finding,
     FlowFilesConfig,
     FolderConfig,
+    LandmarksConfig,
     NoFlowConfig,
     SegMapsConfig,
     check_folder,
@@ -112,6 +115,50 @@ def test_sequences_may_differ_in_size(folder, tmp_path):
     report = check_folder(root)
     assert report.findings == ()
     assert report.sizes == {(48, 80): 2, (20, 30): 2}
+
+
+def test_landmarks_are_looked_at_like_all_files(face_folder, face_points):
+    face = face_points(centre=(60, 45))
+    root = face_folder({"a": np.stack([face] * 6)})
+    config = FolderConfig(root=str(root), labels=(LandmarksConfig(),), flow=NoFlowConfig())
+    good = check_folder(config)
+    assert good.findings == ()
+    assert good.opened == 12
+    assert good.class_pixels == {}
+    place = root / "landmarks-dlib68" / "a"
+    (place / "0000.json").write_text(json.dumps(face[:67].tolist()))
+    for frame, index, value in ((1, 5, float("nan")), (2, 8, 9999.0), (3, 60, 128.0)):
+        points = face.copy()
+        points[index, 0] = value
+        (place / f"000{frame}.json").write_text(json.dumps(points.tolist()))
+    (place / "0004.json").unlink()
+    found = {finding.file: (finding.severity, finding.what) for finding in check_folder(config).findings}
+    assert found == {
+        str(place / "0000.json"): ("error", "holds 67 landmarks, 68 are needed"),
+        str(place / "0001.json"): ("error", f"landmark 5 is [NaN, {face[5, 1]}], not finite"),
+        str(place / "0002.json"): (
+            "error",
+            f"landmark 8 is at x=9999, y={face[8, 1]:g}, far outside of the picture (128x96)",
+        ),
+        str(place / "0003.json"): (
+            "warning",
+            f"landmark 60 is at x=128, y={face[60, 1]:g}, outside of the picture (128x96)",
+        ),
+        str(place / "0004.json"): ("error", "the file is missing"),
+    }
+
+
+def test_landmarks_and_class_ids_of_one_folder(face_folder, face_points):
+    root = face_folder({"a": np.stack([face_points(centre=(60, 45))] * 2)})
+    labels = (SegMapsConfig(num_classes=2), LandmarksConfig())
+    report = check_folder(FolderConfig(root=str(root), labels=labels, flow=NoFlowConfig()))
+    assert report.findings == ()
+    assert report.opened == 6
+    assert list(report.class_pixels) == ["seg_maps"]
+    (root / "images" / "a" / "0001.png").write_text("bad")  # then nobody knows what is outside of it
+    (root / "landmarks-dlib68" / "a" / "0001.json").write_text(json.dumps((face_points() + 500).tolist()))
+    found = check_folder(FolderConfig(root=str(root), labels=labels, flow=NoFlowConfig())).findings
+    assert [finding.what for finding in found] == ["not a readable picture"]
 
 
 def test_missing_and_surplus_frames(folder):

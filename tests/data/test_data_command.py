@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import attrs
+import numpy as np
 import pytest
 import torch
 from vs_data import (
@@ -13,6 +14,7 @@ from vs_data import (
     DisFlowConfig,
     FlowFilesConfig,
     FolderConfig,
+    LandmarksConfig,
     NoFlowConfig,
     SegMapsConfig,
     StreetConfig,
@@ -86,11 +88,26 @@ CHECKED = (
         flow=FlowFilesConfig(folder="true motion"),
         labels=(SegMapsConfig(folder="ids"), SegMapsConfig(folder="parts", num_classes=5, ignore_id=None)),
     ),
+    FolderConfig(root="data", flow=NoFlowConfig(), labels=(LandmarksConfig(),)),
+    FolderConfig(
+        root="data",
+        flow=NoFlowConfig(),
+        labels=(
+            LandmarksConfig(folder="faces"),
+            SegMapsConfig(folder="parts", num_classes=5),
+            LandmarksConfig(folder="seg_maps"),
+            SegMapsConfig(folder="landmarks-dlib68", num_classes=9),
+        ),
+    ),
 )
 
 
+def check_command_of(config: FolderConfig) -> str:
+    return "+".join([config.flow.kind, *(kind.folder for kind in config.labels)])
+
+
 @pytest.mark.parametrize("split", ["train", "val"])
-@pytest.mark.parametrize("config", CHECKED, ids=lambda config: config.flow.kind)
+@pytest.mark.parametrize("config", CHECKED, ids=check_command_of)
 def test_the_command_of_a_configuration_checks_what_the_configuration_reads(config, split, monkeypatch, capsys):
     asked = []
 
@@ -114,6 +131,19 @@ def test_the_command_of_a_configuration_is_short():
     assert check_command(CHECKED[0], "val") == (
         "hatch run data:check 'my data' --classes 35 --ignore-id 255 --flow none"
     )
+    assert check_command(CHECKED[4], "val") == "hatch run data:check data --labels landmarks-dlib68 --flow none"
+
+
+def test_landmarks_are_checked_by_the_name_of_their_kind(face_folder, face_points, capsys):
+    root = face_folder({"a": np.stack([face_points(centre=(60, 45))] * 2)})
+    assert run(capsys, "check", root, "--labels", "landmarks-dlib68", "--strict")[0] == 0
+    assert run(capsys, "check", root, "--labels", "landmarks-dlib68", "seg_maps", "--classes", "2", "--strict")[0] == 0
+    (root / "landmarks-dlib68").rename(root / "faces")
+    (root / "faces" / "a" / "0001.json").write_text("[]")
+    status, output, _ = run(capsys, "check", root, "--labels", "landmarks-dlib68:faces")
+    assert status == 2
+    assert f"error {root}/faces/a/0001.json: holds 0 landmarks, 68 are needed; write the 68 points" in output
+    assert "1 error, 0 warnings" in output
 
 
 def test_an_interruption_is_said_in_one_line(folder, monkeypatch, capsys):
