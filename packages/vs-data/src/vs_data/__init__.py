@@ -21,6 +21,7 @@ from vs_data.clips import (
 from vs_data.driving import Subject, drive, subject_of
 from vs_data.errors import DataError, LoaderError, RequestError, VsDataError
 from vs_data.face_crop import FaceCropConfig
+from vs_data.faces import FacesConfig, FacesSource, open_faces
 from vs_data.flow import DisFlowConfig, FlowConfig, FlowFilesConfig, NoFlowConfig, PhotometricConfig
 from vs_data.folder import FolderConfig, check_command, open_folder
 from vs_data.geometry import AugmentConfig
@@ -45,6 +46,8 @@ __all__ = [
     "DataError",
     "DisFlowConfig",
     "FaceCropConfig",
+    "FacesConfig",
+    "FacesSource",
     "Finding",
     "FloatMaps",
     "FlowConfig",
@@ -78,6 +81,7 @@ __all__ = [
     "load_clips",
     "map_tensors",
     "move",
+    "open_faces",
     "open_folder",
     "open_source",
     "open_street",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from vs_data.clips import ClipSource
+from vs_data.faces import FacesConfig, open_faces
 from vs_data.folder import FolderConfig, open_folder
 from vs_data.street import StreetConfig, open_street
 
-SourceConfig: TypeAlias = StreetConfig | FolderConfig
+SourceConfig: TypeAlias = StreetConfig | FacesConfig | FolderConfig
 
 
 def open_source(config: SourceConfig, split: Literal["train", "val"]) -> ClipSource:
@@ -19,4 +20,6 @@ def open_source(config: SourceConfig, split: Literal["train", "val"]) -> ClipSou
     """
     if isinstance(config, StreetConfig):
         return open_street(config, split)
+    if isinstance(config, FacesConfig):
+        return open_faces(config, split)
     return open_folder(config, split)

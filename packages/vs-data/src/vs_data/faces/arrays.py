@@ -1,0 +1,30 @@
+"""Names for the arrays that faces are computed with."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+F32: TypeAlias = NDArray[np.floating[Any]]
+"""float32 per sample. (Typed loosely: by their annotations numpy's functions widen when a Python number takes part.)"""
+
+F64: TypeAlias = NDArray[np.float64]
+"""float64, for geometry."""
+
+Bytes: TypeAlias = NDArray[np.uint8]
+Rows: TypeAlias = NDArray[np.intp]
+"""Indices."""
+
+
+def smooth(x: F32) -> F32:
+    """The cubic step from 0 at x <= 0 to 1 at x >= 1."""
+    x = np.clip(x, 0, 1)
+    return np.asarray(x * x * (3 - 2 * x))
+
+
+def bump(x: F32, y: F32, centre: tuple[float, float], radius: tuple[float, float]) -> F32:
+    """A smooth hill of height 1 that ends at an ellipse."""
+    q = ((x - centre[0]) / radius[0]) ** 2 + ((y - centre[1]) / radius[1]) ** 2
+    return np.asarray(np.maximum(1 - q, 0) ** 2)
