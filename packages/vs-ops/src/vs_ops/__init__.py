@@ -4,13 +4,16 @@ Every operator is a function with an argument `impl` ("auto" by default); `pytho
 chooses and why.
 """
 
+from vs_ops.attend import ATTEND, attend
 from vs_ops.dispatch import DescribedCall, Implementation, Operator, Verdict, choose, explain
 from vs_ops.errors import ClassIdError, DtypeError, ImplementationError, ShapeError, VsOpsError
 from vs_ops.feature_matching import FEATURE_MATCHING, feature_matching
 from vs_ops.hinge import HINGE_D_FAKE, HINGE_D_REAL, HINGE_G, hinge_d_fake, hinge_d_real, hinge_g
+from vs_ops.hyper_conv2d import HYPER_CONV2D, hyper_conv2d
 from vs_ops.instance_norm import INSTANCE_NORM, instance_norm
 from vs_ops.masked_l1 import MASKED_L1, masked_l1
 from vs_ops.one_hot import ONE_HOT, one_hot
+from vs_ops.reference_matrix import REFERENCE_MATRIX, reference_matrix
 from vs_ops.spade import SPADE, spade
 from vs_ops.spectral_norm import POWER_ITERATION, SPECTRAL_NORMALIZE, power_iteration, spectral_normalize
 from vs_ops.warp import WARP, WARP_AND_BLEND, warp, warp_and_blend
@@ -30,6 +33,9 @@ OPERATORS = (
     MASKED_L1,
     FEATURE_MATCHING,
     ONE_HOT,
+    HYPER_CONV2D,
+    REFERENCE_MATRIX,
+    ATTEND,
 )
 
 __all__ = [
@@ -44,16 +50,19 @@ __all__ = [
     "Verdict",
     "VsOpsError",
     "__version__",
+    "attend",
     "choose",
     "explain",
     "feature_matching",
     "hinge_d_fake",
     "hinge_d_real",
     "hinge_g",
+    "hyper_conv2d",
     "instance_norm",
     "masked_l1",
     "one_hot",
     "power_iteration",
+    "reference_matrix",
     "spade",
     "spectral_normalize",
     "warp",

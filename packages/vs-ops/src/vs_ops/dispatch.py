@@ -38,7 +38,10 @@ IMPLEMENTATION_NAMES = ("reference", "native", "torchscript", "inductor", "trito
 
 @frozen(kw_only=True)
 class DescribedCall:
-    """All that a choice depends on: where, in which dtype, on which shape the operator's first tensor lives."""
+    """All that a choice depends on: where the operator's deciding tensor lives, and its dtype and shape.
+
+    The deciding tensor is the operator's first, except of `hyper_conv2d` the weight and of `attend` the keys.
+    """
 
     device_type: str = "cpu"
     dtype: torch.dtype = torch.float32
@@ -126,7 +129,7 @@ def resolve(
 
 
 def select(operator: Operator, tensor: torch.Tensor, impl: str) -> Callable[..., Any]:
-    """The function to call for `tensor`, the first argument of the operator; choices are remembered.
+    """The function to call for `tensor`, which decides (see `DescribedCall`); choices are remembered.
 
     Under `torch.compile` "auto" is the reference, which Inductor fuses. Otherwise the environment variable
     `VS_OPS_IMPL` is the override of `resolve`.
@@ -140,7 +143,7 @@ def select(operator: Operator, tensor: torch.Tensor, impl: str) -> Callable[...,
 
 
 def describe(tensor: torch.Tensor, *, compiling: bool = False) -> DescribedCall:
-    """The described call of an operator whose first tensor is `tensor`."""
+    """The described call of an operator whose deciding tensor is `tensor`."""
     return DescribedCall(
         device_type=tensor.device.type, dtype=tensor.dtype, shape=tuple(tensor.shape), compiling=compiling
     )
