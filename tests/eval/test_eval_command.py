@@ -196,18 +196,18 @@ def test_cuda_without_a_gpu_is_wrong_input(run_main, tmp_path, monkeypatch):
     ids=lambda error: type(error).__name__,
 )
 def test_every_mistake_that_a_package_explains_is_one_line_and_status_2(run_main, monkeypatch, error):
-    def fail(*_):
+    def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr("vs_eval.command.latest_run", fail)
+    monkeypatch.setattr("vs_eval.opening.latest_run", fail)
     assert run_main() == (2, "", f"error: {error}\n")
 
 
 def test_a_defect_keeps_its_stack_trace(run_main, monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("vs_eval.command.latest_run", fail)
+    monkeypatch.setattr("vs_eval.opening.latest_run", fail)
     with pytest.raises(ZeroDivisionError):
         main(["vid2vid"])
 

@@ -47,7 +47,8 @@ def vid2vid(
         clips: How many held-out clips; default: all of them.
         frames: At most so many frames of each clip; default: all of them.
     """
-    from vs_eval.command import INPUT_ERRORS, Request, evaluate
+    from vs_eval.command import INPUT_ERRORS, evaluate
+    from vs_eval.opening import Request
     from vs_eval.terminal import open_console
 
     request = Request(run=run, out=out, checkpoint=checkpoint, device=device, clips=clips, frames=frames)

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,21 @@ from vs_metrics import (
     video_frame,
     write_png,
 )
-from vs_nets import ClassMap, class_ids
+from vs_nets import ClassMap, LabelSpec, class_ids
 from vs_nets.synthesis import GenerateFrame
 
+from vs_eval.measures import MEASURES
 from vs_eval.output import MARKER
-from vs_eval.page import ClipFiles, render_page
+from vs_eval.page import ClipFiles, Section, render_page
 from vs_eval.pictures import clip_frame, palette_of
-from vs_eval.report import Report, summarise, to_json
-from vs_eval.scoring import EvaluationSpec, FrameView, Watch, evaluate_pieces
+from vs_eval.report import Report, clip_table, summarise, tables, to_json
+from vs_eval.scoring import EvaluationSpec, FrameView, evaluate_pieces
 from vs_eval.terminal import Advance
 
 COLOUR_FRAMES = 64
 """How many frames of the training split the mean colours of the classes are taken from."""
+
+Draw = Callable[[ClipFrame], None]
 
 
 @frozen(kw_only=True)
@@ -65,7 +68,7 @@ class Facts:
 def training_colours(source: ClipSource, kind: ClassMap, *, frames: int = COLOUR_FRAMES) -> ClassColours:
     """Mean colour of each class over single frames that are spread evenly over all frames of a source."""
     return class_mean_colours(
-        ((clip.frames, class_ids(clip.labels, kind)) for clip in _spread_frames(source, frames)),
+        ((clip.frames, class_ids(clip.labels, kind)) for clip in spread_frames(source, frames)),
         num_classes=kind.classes,
     )
 
@@ -111,12 +114,12 @@ def evaluate_source(
     scores, files = [], []
     for index, plan in enumerate(plans):
         name = source.sequences[plan.sequence].name
-        stem = f"clip-{index:03d}-{_file_name(name)}"
+        stem = f"clip-{index:03d}-{file_name(name)}"
         pieces = iterate_sequence(source, plan.sequence, max_frames=plan.frames)
-        with _drawing(directory / stem, spec, drawn=strip_frames(plan.frames), fps=fps) as draw:
+        with drawing(directory / stem, spec.labels, drawn=strip_frames(plan.frames), fps=fps) as draw:
 
-            def watch(view: FrameView, *, draw: Watch = draw, name: str = name, index: int = index) -> None:
-                draw(view)
+            def watch(view: FrameView, *, draw: Draw = draw, name: str = name, index: int = index) -> None:
+                draw(clip_frame(spec.labels, view))
                 advance(name, index)
 
             scores.append(evaluate_pieces(generator, pieces, spec, name=name, watch=watch))
@@ -125,16 +128,15 @@ def evaluate_source(
 
 
 @contextlib.contextmanager
-def _drawing(stem: Path, spec: EvaluationSpec, *, drawn: Sequence[int], fps: float) -> Iterator[Watch]:
+def drawing(stem: Path, labels: LabelSpec, *, drawn: Sequence[int], fps: float) -> Iterator[Draw]:
     """A function that puts every frame into `STEM.mp4`, and the `drawn` ones into `STEM.png` at the end."""
-    palette = palette_of(spec.labels)
+    palette = palette_of(labels)
     rows: list[ClipFrame] = []
     with VideoWriter(stem.with_name(f"{stem.name}.mp4"), fps=fps) as video:
 
-        def draw(view: FrameView) -> None:
-            frame = clip_frame(spec.labels, view)
+        def draw(frame: ClipFrame) -> None:
             video.add(video_frame(frame, palette))
-            if view.index in drawn:
+            if frame.index in drawn:
                 rows.append(frame)
 
         yield draw
@@ -144,7 +146,38 @@ def _drawing(stem: Path, spec: EvaluationSpec, *, drawn: Sequence[int], fps: flo
 def write_report(report: Report, files: Sequence[ClipFiles], facts: Facts, directory: Path) -> None:
     """Write `report.html`, and last `report.json`, which marks the directory as a report."""
     frames = sum(clip.frames for clip in report.clips)
-    shown = {
+    section = Section(
+        tables=(*tables(report), clip_table(report)),
+        clips=tuple(files),
+        caption="Videos: label, real, generated. Strips: some frames of each clip, one a row.",
+    )
+    present = {name.partition("/")[0] for name in report.totals}
+    page = render_page(
+        [section],
+        title=page_title(facts),
+        summary=f"{len(report.clips)} held-out clips, {frames} frames, each clip generated from its own past frames.",
+        measures=[measure for measure in MEASURES if measure.name in present and not measure.name.startswith("first_")],
+        facts=page_facts(facts),
+        notices=facts.notices,
+    )
+    write_documents(page, to_json(report, {**json_facts(facts), "files": json_files(files)}), directory)
+
+
+def write_documents(page: str, document: Mapping[str, Any], directory: Path) -> None:
+    """Write `report.html`, and last `report.json`, which marks the directory as a report."""
+    (directory / "report.html").write_text(page, "utf-8")
+    text = json.dumps(document, indent=1, allow_nan=False, default=str)
+    (directory / MARKER).write_text(text + "\n", "utf-8")
+
+
+def page_title(facts: Facts) -> str:
+    """The run's name and the checkpoint's step."""
+    return f"{Path(facts.run).name}, step {facts.step}"
+
+
+def page_facts(facts: Facts) -> dict[str, str]:
+    """What the page says at its end of how it was made."""
+    return {
         "run": facts.run,
         "configuration": facts.config,
         "checkpoint": facts.checkpoint,
@@ -153,16 +186,11 @@ def write_report(report: Report, files: Sequence[ClipFiles], facts: Facts, direc
         "device": facts.device,
         **{f"version of {name}": str(version) for name, version in facts.environment.get("packages", {}).items()},
     }
-    page = render_page(
-        report,
-        title=f"{Path(facts.run).name}, step {facts.step}",
-        summary=f"{len(report.clips)} held-out clips, {frames} frames, each clip generated from its own past frames.",
-        clips=files,
-        facts=shown,
-        notices=facts.notices,
-    )
-    (directory / "report.html").write_text(page, "utf-8")
-    made = {
+
+
+def json_facts(facts: Facts) -> dict[str, Any]:
+    """The same as the JSON says it."""
+    return {
         "run": facts.run,
         "config": facts.config,
         "checkpoint": {"path": facts.checkpoint, "step": facts.step},
@@ -171,13 +199,15 @@ def write_report(report: Report, files: Sequence[ClipFiles], facts: Facts, direc
         "device": facts.device,
         "notices": list(facts.notices),
         "environment": dict(facts.environment),
-        "files": [{"clip": item.name, "video": item.video, "strip": item.strip} for item in files],
     }
-    text = json.dumps(to_json(report, made), indent=1, allow_nan=False, default=str)
-    (directory / MARKER).write_text(text + "\n", "utf-8")
 
 
-def _spread_frames(source: ClipSource, count: int) -> Iterator[Clip]:
+def json_files(files: Sequence[ClipFiles]) -> list[dict[str, str]]:
+    """The files of each clip."""
+    return [{"clip": item.name, "video": item.video, "strip": item.strip} for item in files]
+
+
+def spread_frames(source: ClipSource, count: int) -> Iterator[Clip]:
     """Single frames, evenly spread over all frames of all sequences, in order."""
     total = sum(info.frames for info in source.sequences)
     wanted = sorted({index * total // count for index in range(min(count, total))} if total > count else range(total))
@@ -189,6 +219,6 @@ def _spread_frames(source: ClipSource, count: int) -> Iterator[Clip]:
         first += info.frames
 
 
-def _file_name(name: str) -> str:
+def file_name(name: str) -> str:
     """A sequence's name as part of a file name."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("._") or "clip"

@@ -6,7 +6,8 @@ from importlib import resources
 from attrs import frozen
 from jinja2 import Environment, StrictUndefined
 
-from vs_eval.report import MEASURES, Report, clip_table, tables
+from vs_eval.measures import Measure
+from vs_eval.report import Table
 
 
 @frozen(kw_only=True)
@@ -15,7 +16,7 @@ class ClipFiles:
 
     Attributes:
         name: the clip's name.
-        video: label, real and generated, MP4.
+        video: what `video_frame` shows of it, MP4.
         strip: some frames, PNG.
     """
 
@@ -24,34 +25,61 @@ class ClipFiles:
     strip: str
 
 
+@frozen(kw_only=True)
+class Picture:
+    """A picture that is of no single clip: what it shows, and its file, relative to the page."""
+
+    title: str
+    file: str
+
+
+@frozen(kw_only=True)
+class Section:
+    """A part of the page.
+
+    Attributes:
+        title: its heading; none where the page has a single section.
+        texts: paragraphs: what was measured, in words.
+        tables: the scores.
+        pictures: shown below the tables.
+        clips: videos and strips in order.
+        caption: what is to be seen in them.
+    """
+
+    title: str = ""
+    texts: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    clips: tuple[ClipFiles, ...] = ()
+    caption: str = ""
+
+
 def render_page(
-    report: Report,
+    sections: Sequence[Section],
     *,
     title: str,
     summary: str,
-    clips: Sequence[ClipFiles],
+    measures: Sequence[Measure],
     facts: Mapping[str, str],
     notices: Sequence[str] = (),
 ) -> str:
     """The HTML of a report; everything that is put into it is escaped.
 
     Args:
-        report: the scores.
+        sections: the scores and what there is to look at.
         title: heading of the page.
         summary: one line below it.
-        clips: videos and strips in order.
+        measures: what is explained of the numbers.
         facts: what the report was made from, by name.
         notices: what went otherwise than asked for (a damaged checkpoint was left out).
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = resources.files("vs_eval").joinpath("templates/report.html.j2").read_text("utf-8")
-    present = {name.partition("/")[0] for name in report.totals}
     return environment.from_string(template).render(
         title=title,
         summary=summary,
         notices=notices,
-        tables=[*tables(report), clip_table(report)],
-        clips=clips,
-        measures=[measure for measure in MEASURES if measure.name in present and not measure.name.startswith("first_")],
+        sections=sections,
+        measures=measures,
         facts=list(facts.items()),
     )

@@ -1,11 +1,12 @@
 """What people look at: which label of a frame is drawn, in which colours, beside what the generator made of it."""
 
 import torch
+from attrs import evolve
 from torch import Tensor
 from vs_metrics import ClipFrame, Palette, palette_for
 from vs_nets import LabelSpec, class_ids, class_kind
 
-from vs_eval.scoring import FrameView
+from vs_eval.scoring import FrameView, chosen_reference
 
 
 def palette_of(spec: LabelSpec) -> Palette:
@@ -15,9 +16,12 @@ def palette_of(spec: LabelSpec) -> Palette:
 
 
 def clip_frame(spec: LabelSpec, view: FrameView) -> ClipFrame:
-    """A frame without its N = 1; its label is the first that has class ids, or else all of its maps."""
+    """A frame without its N = 1; its label is the first that has class ids, or else all of its maps.
+
+    With references, the one that the generator chose and what it made of it are shown too.
+    """
     made = view.synthesis
-    return ClipFrame(
+    frame = ClipFrame(
         index=view.index,
         label=_label(spec, view),
         real=view.real[0],
@@ -27,6 +31,24 @@ def clip_frame(spec: LabelSpec, view: FrameView) -> ClipFrame:
         warped=_only(made.warped),
         teacher_flow=_only(view.flow),
     )
+    chosen = chosen_reference(view)
+    if chosen is None:
+        return frame
+    warp = made.reference
+    return evolve(
+        frame,
+        label_title="landmarks" if is_landmarks(spec) else frame.label_title,
+        reference=chosen.frame[0],
+        reference_flow=None if warp is None else warp.flow[0],
+        reference_mask=None if warp is None else warp.mask[0],
+        warped_reference=None if warp is None else warp.frame[0],
+        reference_teacher_flow=_only(chosen.flow),
+    )
+
+
+def is_landmarks(spec: LabelSpec) -> bool:
+    """Whether the label that is shown is a drawing of landmarks."""
+    return class_kind(spec) is None and all(kind.name.startswith("landmarks") for kind in spec.kinds)
 
 
 def _label(spec: LabelSpec, view: FrameView) -> Tensor:

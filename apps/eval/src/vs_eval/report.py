@@ -2,86 +2,13 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from attrs import frozen
 from vs_metrics import Average, combine, mean_of
 
-from vs_eval.scoring import PSNR_CAP, ClipScores
-
-
-@frozen(kw_only=True)
-class Measure:
-    """What a number means.
-
-    Attributes:
-        name: the part before the slash of a score's name.
-        title: heading in tables.
-        unit: what it is measured in.
-        better: which way is better.
-        digits: decimals in tables.
-        explanation: one sentence.
-    """
-
-    name: str
-    title: str
-    unit: str
-    better: Literal["higher", "lower"]
-    digits: int
-    explanation: str
-
-
-MEASURES: tuple[Measure, ...] = (
-    Measure(
-        name="psnr",
-        title="PSNR",
-        unit="dB",
-        better="higher",
-        digits=2,
-        explanation=f"Peak signal-to-noise ratio, mean over frames, each counted up to {PSNR_CAP:.0f} dB.",
-    ),
-    Measure(
-        name="ssim",
-        title="SSIM",
-        unit="",
-        better="higher",
-        digits=3,
-        explanation="Structural similarity (Gaussian window of 11 pixels), mean over frames.",
-    ),
-    Measure(
-        name="warping",
-        title="temporal warping error",
-        unit="levels of 255",
-        better="lower",
-        digits=2,
-        explanation=(
-            "Mean difference between a frame and the same video's frame before, moved by the teacher's flow, where "
-            "that flow is to be trusted. The value of the real video is the floor: no video can be expected to beat it."
-        ),
-    ),
-    Measure(
-        name="epe",
-        title="end-point error",
-        unit="pixels",
-        better="lower",
-        digits=3,
-        explanation="Mean length of the difference to the teacher's flow, where that flow is to be trusted.",
-    ),
-    Measure(
-        name="l1",
-        title="difference to the real frame",
-        unit="levels of 255",
-        better="lower",
-        digits=2,
-        explanation="Mean absolute difference over all pixels, on the frames for which the generator warps.",
-    ),
-    Measure(
-        name="first_psnr", title="PSNR", unit="dB", better="higher", digits=2, explanation="PSNR of the first frames."
-    ),
-    Measure(
-        name="first_ssim", title="SSIM", unit="", better="higher", digits=3, explanation="SSIM of the first frames."
-    ),
-)
+from vs_eval.measures import MEASURES, Measure, headed, measure_of, shown
+from vs_eval.scoring import ClipScores
 
 METHODS: Mapping[str, str] = {
     "generated": "generated",
@@ -118,7 +45,10 @@ class Comparison:
     holds: bool
 
 
-CLAIMS: tuple[tuple[str, str, str], ...] = (
+Claim = tuple[str, str, str]
+"""What is claimed, in words; the score that has to beat; the score that it has to beat."""
+
+CLAIMS: tuple[Claim, ...] = (
     ("PSNR above the mean colour of each class", "psnr/generated", "psnr/class_mean"),
     ("SSIM above the mean colour of each class", "ssim/generated", "ssim/class_mean"),
     ("flow closer to the teacher's than zero flow", "epe/generated", "epe/zero"),
@@ -146,28 +76,11 @@ class Report:
     comparisons: tuple[Comparison, ...]
 
 
-def summarise(scores: Sequence[ClipScores]) -> Report:
+def summarise(scores: Sequence[ClipScores], claims: Sequence[Claim] = CLAIMS) -> Report:
     """The report on some clips. Nothing is rounded."""
     names = dict.fromkeys(name for clip in scores for name in clip.totals)
     totals = {name: combine(clip.totals[name] for clip in scores if name in clip.totals) for name in names}
-    return Report(clips=tuple(scores), totals=totals, comparisons=tuple(_comparisons(totals)))
-
-
-def measure_of(name: str) -> Measure:
-    """The measure of a score's name ("psnr/generated")."""
-    return next(measure for measure in MEASURES if measure.name == name.partition("/")[0])
-
-
-def shown(name: str, totals: Mapping[str, Average]) -> str:
-    """A score as text with its decimals, or a dash where it does not exist."""
-    value = mean_of(totals.get(name, Average()))
-    return "–" if math.isnan(value) else f"{value:.{measure_of(name).digits}f}"
-
-
-def headed(measure: Measure) -> str:
-    """A measure's heading: title, unit, and an arrow that points where better is."""
-    unit = f", {measure.unit}" if measure.unit else ""
-    return f"{measure.title}{unit} {'↑' if measure.better == 'higher' else '↓'}"
+    return Report(clips=tuple(scores), totals=totals, comparisons=tuple(_comparisons(totals, claims)))
 
 
 @frozen(kw_only=True)
@@ -182,7 +95,7 @@ class Table:
 
 def tables(report: Report) -> tuple[Table, ...]:
     """The tables of a report: frames, motion (when the generator warps), comparisons."""
-    made = [_frame_table(report.totals), _motion_table(report.totals), _comparison_table(report.comparisons)]
+    made = [_frame_table(report.totals), _motion_table(report.totals), comparison_table(report.comparisons)]
     return tuple(table for table in made if table.rows)
 
 
@@ -209,12 +122,20 @@ def to_json(report: Report, facts: Mapping[str, Any]) -> dict[str, Any]:
 
     A score that does not exist (no teacher flow, nothing confident) is left out; no value is nan or infinite.
     """
+    return {**facts, "measures": measures_json(MEASURES), **report_json(report)}
+
+
+def measures_json(measures: Sequence[Measure]) -> dict[str, dict[str, str]]:
+    """What the numbers of a report mean."""
     return {
-        **facts,
-        "measures": {
-            measure.name: {"unit": measure.unit, "better": measure.better, "explanation": measure.explanation}
-            for measure in MEASURES
-        },
+        measure.name: {"unit": measure.unit, "better": measure.better, "explanation": measure.explanation}
+        for measure in measures
+    }
+
+
+def report_json(report: Report) -> dict[str, Any]:
+    """The scores of a report: in all, compared, and of each clip."""
+    return {
         "scores": _scores_json(report.totals),
         "comparisons": [
             {"claim": item.claim, "value": item.value, "baseline": item.baseline, "holds": item.holds}
@@ -240,9 +161,9 @@ def _scores_json(totals: Mapping[str, Average]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _comparisons(totals: Mapping[str, Average]) -> list[Comparison]:
+def _comparisons(totals: Mapping[str, Average], claims: Sequence[Claim]) -> list[Comparison]:
     found = []
-    for claim, name, baseline in CLAIMS:
+    for claim, name, baseline in claims:
         a, b = (mean_of(totals.get(key, Average())) for key in (name, baseline))
         if not (math.isnan(a) or math.isnan(b)):
             holds = a > b if measure_of(name).better == "higher" else a < b
@@ -252,7 +173,7 @@ def _comparisons(totals: Mapping[str, Average]) -> list[Comparison]:
 
 def _frame_table(totals: Mapping[str, Average]) -> Table:
     measures = [measure for measure in MEASURES if measure.name in ("psnr", "ssim", "warping")]
-    rows = _rows(METHODS, lambda method: [shown(f"{measure.name}/{method}", totals) for measure in measures])
+    rows = score_rows(METHODS, lambda method: [shown(f"{measure.name}/{method}", totals) for measure in measures])
     first = ", ".join(
         f"{METHODS[method]} {shown(f'first_psnr/{method}', totals)} dB, SSIM {shown(f'first_ssim/{method}', totals)}"
         for method in ("generated", "class_mean")
@@ -263,7 +184,8 @@ def _frame_table(totals: Mapping[str, Average]) -> Table:
     return Table(title="Frames", heads=heads, rows=rows if totals else (), note=note)
 
 
-def _rows(names: Mapping[str, str], values: Callable[[str], list[str]]) -> tuple[tuple[str, ...], ...]:
+def score_rows(names: Mapping[str, str], values: Callable[[str], list[str]]) -> tuple[tuple[str, ...], ...]:
+    """A row for each method that has any score: name -> title, and name -> its scores as text."""
     filled = ((title, *values(name)) for name, title in names.items())
     return tuple(row for row in filled if any(cell != "–" for cell in row[1:]))
 
@@ -279,7 +201,8 @@ def _motion_table(totals: Mapping[str, Average]) -> Table:
     return Table(title="Motion", heads=heads, rows=tuple(rows), note=note)
 
 
-def _comparison_table(comparisons: Sequence[Comparison]) -> Table:
+def comparison_table(comparisons: Sequence[Comparison]) -> Table:
+    """One row for each claim; without rows where there is none."""
     rows = tuple(
         (item.claim, f"{item.value:.3f}", f"{item.baseline:.3f}", "yes" if item.holds else "no") for item in comparisons
     )

@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from vs_nets import Generator, LabelSpec, build_average
+from vs_nets import FewShotGenerator, Generator
 from vs_runtime import DamagedCheckpoint, LoadedCheckpoint, NoCheckpoint, list_checkpoints, load_checkpoint, load_latest
-from vs_train.config import TrainConfig
 from vs_train.run_directory import RunDirectory
 
 from vs_eval.errors import OptionError, RunError
+
+AnyGenerator = TypeVar("AnyGenerator", Generator, FewShotGenerator)
 
 
 def read_checkpoint(run: RunDirectory, step: int | None) -> LoadedCheckpoint:
@@ -39,22 +40,24 @@ def read_checkpoint(run: RunDirectory, step: int | None) -> LoadedCheckpoint:
         ) from None
 
 
-def load_average(
-    config: TrainConfig, labels: LabelSpec, checkpoint: LoadedCheckpoint, device: torch.device
-) -> Generator:
+def load_average(average: AnyGenerator, checkpoint: LoadedCheckpoint, device: torch.device) -> AnyGenerator:
     """The averaged generator of a checkpoint, in evaluation mode on a device.
+
+    Args:
+        average: a freshly built one (`build_average`, `build_few_shot_average`) that takes the weights.
+        checkpoint: where they are.
+        device: where to.
 
     Raises:
         RunError: the checkpoint is not one of this configuration.
     """
-    generator = build_average(config.generator, label_channels=labels.channels)
     weights = _average_weights(checkpoint)
     try:
-        generator.load_state_dict(dict(weights))
+        average.load_state_dict(dict(weights))
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
         raise RunError(checkpoint.path, f"does not fit the run's config.toml: {first}") from None
-    return generator.requires_grad_(False).to(device).eval()
+    return average.requires_grad_(False).to(device).eval()
 
 
 def _average_weights(checkpoint: LoadedCheckpoint) -> Mapping[str, Tensor]:

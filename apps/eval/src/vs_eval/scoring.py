@@ -1,14 +1,14 @@
 """The pure part of an evaluation: roll a generator over a clip and score every frame of it."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import attrs
 import torch
 import vs_ops
 from attrs import field, frozen
 from torch import Tensor
-from vs_data import Clip, cut
+from vs_data import Clip, References, cut
 from vs_metrics import (
     Average,
     ClassColours,
@@ -21,7 +21,7 @@ from vs_metrics import (
     ssim,
     warping_errors,
 )
-from vs_nets import History, LabelSpec, Synthesis, class_ids, class_kind, encode_labels, rollout
+from vs_nets import History, LabelSpec, Synthesis, Warp, class_ids, class_kind, encode_labels, rollout
 from vs_nets.synthesis import GenerateFrame
 
 LEVELS = 127.5
@@ -60,6 +60,8 @@ class FrameView:
         painted: (1, 3, H, W): every pixel in the mean colour of its class, or None.
         flow: (1, 2, H, W) teacher flow, or None.
         confidence: (1, 1, H, W) where that flow is to be trusted, or None.
+        references: the examples of the subject, with the teacher's flow from this frame to each, or None.
+        regions: (1, H, W) ids of `vs_data.REGIONS`, or None.
     """
 
     index: int
@@ -69,6 +71,36 @@ class FrameView:
     painted: Tensor | None = None
     flow: Tensor | None = None
     confidence: Tensor | None = None
+    references: References | None = None
+    regions: Tensor | None = None
+
+
+@frozen(kw_only=True, eq=False)
+class ChosenReference:
+    """The reference of a frame that the generator warped: its frame (1, 3, H, W) and the teacher's flow to it, if any.
+
+    Attributes:
+        frame: (1, 3, H, W).
+        flow: (1, 2, H, W) from the frame to the reference, or None.
+        confidence: (1, 1, H, W), or None.
+    """
+
+    frame: Tensor
+    flow: Tensor | None = None
+    confidence: Tensor | None = None
+
+
+def chosen_reference(view: FrameView) -> ChosenReference | None:
+    """The reference that the generator chose for a frame; the first one where it has not said; None without any."""
+    references, chosen = view.references, view.synthesis.chosen
+    if references is None:
+        return None
+    index = 0 if chosen is None else int(chosen[0])
+    return ChosenReference(
+        frame=references.frames[index][None],
+        flow=None if references.flow is None else references.flow[:, index],
+        confidence=None if references.flow_confidence is None else references.flow_confidence[:, index],
+    )
 
 
 @frozen(kw_only=True)
@@ -78,8 +110,8 @@ class ClipScores:
     Attributes:
         name: the clip's name.
         frames: number of frames.
-        totals: measure -> average over the frames that it exists for (see `vs_eval.report.MEASURES`).
-        curves: measure -> mean of each frame in order, for `psnr/...` and `ssim/...`: how a roll-out drifts.
+        totals: measure -> average over the frames that it exists for (see `vs_eval.measures`).
+        curves: measure -> mean of each scored frame in order, for `psnr/...` and `ssim/...`: how a roll-out drifts.
     """
 
     name: str
@@ -89,6 +121,9 @@ class ClipScores:
 
 
 Watch = Callable[[FrameView], None]
+
+ScoreFrame = Callable[[FrameView, FrameView | None], Mapping[str, Average]]
+"""(a frame, the one before it) -> measure -> average; empty for a frame that does not count."""
 
 
 def evaluate_clip(
@@ -112,24 +147,32 @@ def evaluate_pieces(
     *,
     name: str,
     watch: Watch | None = None,
+    score: ScoreFrame | None = None,
 ) -> ClipScores:
     """`evaluate_clip` of a clip that comes in consecutive pieces, for clips that are too long for the memory.
 
-    Only the very first frame of the first piece has no flow (see `vs_data.iterate_sequence`).
+    Only the very first frame of the first piece has no flow (see `vs_data.iterate_sequence`). `score` is `score_frame`
+    unless given.
     """
+    score = score or score_frame
     rows: list[Mapping[str, Average]] = []
     before: FrameView | None = None
     for view in roll_out(generator, pieces, spec):
-        rows.append(score_frame(view, before))
+        rows.append(score(view, before))
         if watch is not None:
             watch(view)
         before = view
+    return clip_scores(name, rows)
+
+
+def clip_scores(name: str, rows: Sequence[Mapping[str, Average]]) -> ClipScores:
+    """The scores of a clip from those of each of its frames."""
     return ClipScores(name=name, frames=len(rows), totals=_totals(rows), curves=_curves(rows))
 
 
 def roll_out(generator: GenerateFrame, pieces: Iterable[Clip], spec: EvaluationSpec) -> Iterator[FrameView]:
     """The frames of a clip beside what the generator makes of their labels and its own past frames."""
-    frames, labelled = itertools.tee(_single_frames(pieces))  # one frame apart at most: labels are taken one by one
+    frames, labelled = itertools.tee(single_frames(pieces))  # one frame apart at most: labels are taken one by one
     labels = (_encoded(frame, spec) for frame in labelled)
     rolled = rollout(_without_gradients(generator), labels, past=spec.past)
     for index, (frame, synthesis) in enumerate(zip(frames, rolled, strict=True)):
@@ -141,6 +184,8 @@ def roll_out(generator: GenerateFrame, pieces: Iterable[Clip], spec: EvaluationS
             painted=_painted(frame.labels, spec),
             flow=frame.flow,
             confidence=frame.flow_confidence,
+            references=frame.references,
+            regions=frame.regions,
         )
 
 
@@ -158,7 +203,8 @@ def _without_gradients(generator: GenerateFrame) -> GenerateFrame:
     return generate
 
 
-def _single_frames(pieces: Iterable[Clip]) -> Iterator[Clip]:
+def single_frames(pieces: Iterable[Clip]) -> Iterator[Clip]:
+    """Every frame of some clips as a clip of its own, in order."""
     for piece in pieces:
         for index in range(piece.frames.shape[0]):
             yield cut(piece, index, index + 1)
@@ -167,9 +213,9 @@ def _single_frames(pieces: Iterable[Clip]) -> Iterator[Clip]:
 def score_frame(view: FrameView, before: FrameView | None) -> dict[str, Average]:
     """Measure -> average of one frame; the first frame of a clip has measures of its own, since nothing precedes it."""
     if before is None:
-        return _image_scores("first_psnr", "first_ssim", view.real, _candidates(view, None))
-    scores = _image_scores("psnr", "ssim", view.real, _candidates(view, before))
-    scores |= _temporal_scores(view, before)
+        return image_scores("first_psnr", "first_ssim", view.real, _candidates(view, None))
+    scores = image_scores("psnr", "ssim", view.real, _candidates(view, before))
+    scores |= temporal_scores(view, before)
     return scores | _flow_scores(view, before)
 
 
@@ -183,7 +229,8 @@ def _candidates(view: FrameView, before: FrameView | None) -> dict[str, Tensor]:
     return frames
 
 
-def _image_scores(psnr_name: str, ssim_name: str, real: Tensor, candidates: Mapping[str, Tensor]) -> dict[str, Average]:
+def image_scores(psnr_name: str, ssim_name: str, real: Tensor, candidates: Mapping[str, Tensor]) -> dict[str, Average]:
+    """PSNR and SSIM of each method's version of a frame, under the names given."""
     scores = {}
     for method, frame in candidates.items():
         scores[f"{psnr_name}/{method}"] = average_of(psnr(frame, real).clamp_max(PSNR_CAP))
@@ -191,7 +238,7 @@ def _image_scores(psnr_name: str, ssim_name: str, real: Tensor, candidates: Mapp
     return scores
 
 
-def _temporal_scores(view: FrameView, before: FrameView) -> dict[str, Average]:
+def temporal_scores(view: FrameView, before: FrameView) -> dict[str, Average]:
     """How far each video's frame is from its own previous one, moved by the teacher's flow; levels of 255."""
     if view.flow is None or view.confidence is None:
         return {}
@@ -245,7 +292,13 @@ def _on_cpu(synthesis: Synthesis) -> Synthesis:
         flow=moved(synthesis.flow),
         mask=moved(synthesis.mask),
         warped=moved(synthesis.warped),
+        reference=None if synthesis.reference is None else _warp_on_cpu(synthesis.reference),
+        chosen=None if synthesis.chosen is None else synthesis.chosen.cpu(),
     )
+
+
+def _warp_on_cpu(warp: Warp) -> Warp:
+    return Warp(flow=warp.flow.float().cpu(), mask=warp.mask.float().cpu(), frame=warp.frame.float().cpu())
 
 
 def _totals(rows: Iterable[Mapping[str, Average]]) -> dict[str, Average]:

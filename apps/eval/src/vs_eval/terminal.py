@@ -1,7 +1,7 @@
 """What the terminal shows: progress as a bar or, in a pipe, as plain lines; and the tables of a report."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
@@ -66,7 +66,12 @@ def say(console: Console, line: str) -> None:
 
 def show_report(report: Report, console: Console) -> None:
     """The tables of a report."""
-    for table in tables(report):
+    show_tables(tables(report), console)
+
+
+def show_tables(shown: Sequence[Table], console: Console) -> None:
+    """Some tables with their notes."""
+    for table in shown:
         console.print(_rich(table))
         if table.note:
             say(console, table.note)

@@ -1,0 +1,159 @@
+"""What the numbers of a report mean, and how they are written."""
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+from attrs import frozen
+from vs_metrics import Average, mean_of
+
+from vs_eval.scoring import PSNR_CAP
+
+
+@frozen(kw_only=True)
+class Measure:
+    """What a number means.
+
+    Attributes:
+        name: the part before the slash of a score's name.
+        title: heading in tables.
+        unit: what it is measured in.
+        better: which way is better.
+        digits: decimals in tables.
+        explanation: one sentence.
+    """
+
+    name: str
+    title: str
+    unit: str
+    better: Literal["higher", "lower"]
+    digits: int
+    explanation: str
+
+
+MEASURES: tuple[Measure, ...] = (
+    Measure(
+        name="psnr",
+        title="PSNR",
+        unit="dB",
+        better="higher",
+        digits=2,
+        explanation=f"Peak signal-to-noise ratio, mean over frames, each counted up to {PSNR_CAP:.0f} dB.",
+    ),
+    Measure(
+        name="ssim",
+        title="SSIM",
+        unit="",
+        better="higher",
+        digits=3,
+        explanation="Structural similarity (Gaussian window of 11 pixels), mean over frames.",
+    ),
+    Measure(
+        name="warping",
+        title="temporal warping error",
+        unit="levels of 255",
+        better="lower",
+        digits=2,
+        explanation=(
+            "Mean difference between a frame and the same video's frame before, moved by the teacher's flow, where "
+            "that flow is to be trusted. The value of the real video is the floor: no video can be expected to beat it."
+        ),
+    ),
+    Measure(
+        name="epe",
+        title="end-point error",
+        unit="pixels",
+        better="lower",
+        digits=3,
+        explanation="Mean length of the difference to the teacher's flow, where that flow is to be trusted.",
+    ),
+    Measure(
+        name="l1",
+        title="difference to the real frame",
+        unit="levels of 255",
+        better="lower",
+        digits=2,
+        explanation="Mean absolute difference over all pixels, on the frames for which the generator warps.",
+    ),
+    Measure(
+        name="first_psnr", title="PSNR", unit="dB", better="higher", digits=2, explanation="PSNR of the first frames."
+    ),
+    Measure(
+        name="first_ssim", title="SSIM", unit="", better="higher", digits=3, explanation="SSIM of the first frames."
+    ),
+)
+"""What vid2vid generators are measured by."""
+
+FEW_SHOT_MEASURES: tuple[Measure, ...] = (
+    *(measure for measure in MEASURES if measure.name in ("psnr", "ssim", "warping", "epe")),
+    Measure(
+        name="head_psnr",
+        title="PSNR in the head",
+        unit="dB",
+        better="higher",
+        digits=2,
+        explanation=(
+            "PSNR over the pixels of the head (skin, hair, features) alone, on frames in which the head has moved from "
+            f"the reference by more than 2 % of the frame's height; mean over these frames."
+        ),
+    ),
+    Measure(
+        name="head_ssim",
+        title="SSIM in the head",
+        unit="",
+        better="higher",
+        digits=3,
+        explanation="SSIM over the pixels of the head alone, on the same frames.",
+    ),
+    Measure(
+        name="reference_epe",
+        title="end-point error to the reference",
+        unit="pixels",
+        better="lower",
+        digits=3,
+        explanation=(
+            "Mean length of the difference between generated and true flow from a frame to the reference that the "
+            "generator chose, where that flow is to be trusted."
+        ),
+    ),
+    *(
+        Measure(
+            name=f"colour_{name}",
+            title=f"colour of {title}",
+            unit="levels of 255",
+            better="lower",
+            digits=2,
+            explanation=(
+                f"Distance between the mean colours of {title} in two frames, over the pixels that the true frame has "
+                "there: root of the mean square over red, green and blue."
+            ),
+        )
+        for name, title in (("skin", "skin"), ("hair", "hair"), ("clothes", "clothes"), ("background", "background"))
+    ),
+    Measure(
+        name="colour",
+        title="identity colour",
+        unit="levels of 255",
+        better="lower",
+        digits=2,
+        explanation="The distances between mean colours of skin, hair, clothes and background, all together.",
+    ),
+)
+"""What few-shot generators are measured by."""
+
+
+def measure_of(name: str) -> Measure:
+    """The measure of a score's name ("psnr/generated")."""
+    return next(measure for measure in (*MEASURES, *FEW_SHOT_MEASURES) if measure.name == name.partition("/")[0])
+
+
+def shown(name: str, totals: Mapping[str, Average]) -> str:
+    """A score as text with its decimals, or a dash where it does not exist."""
+    value = mean_of(totals.get(name, Average()))
+    return "–" if math.isnan(value) else f"{value:.{measure_of(name).digits}f}"
+
+
+def headed(measure: Measure) -> str:
+    """A measure's heading: title, unit, and an arrow that points where better is."""
+    unit = f", {measure.unit}" if measure.unit else ""
+    return f"{measure.title}{unit} {'↑' if measure.better == 'higher' else '↓'}"

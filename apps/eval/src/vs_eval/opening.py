@@ -1,0 +1,121 @@
+"""What every command begins with: the run, its checkpoint and its held-out data, checked before anything is written."""
+
+import sys
+from pathlib import Path
+from typing import Generic, Literal, TypeVar
+
+import torch
+from attrs import frozen
+from vs_data import ClipSource, open_source
+from vs_nets import FewShotGeneratorConfig, GeneratorConfig, LabelSpec
+from vs_runtime import LoadedCheckpoint, choose_device, describe_environment
+from vs_train.config import TrainConfig, label_spec
+from vs_train.run_directory import RunDirectory, latest_run, open_run, read_run_config
+
+from vs_eval.errors import OptionError, RunError
+from vs_eval.evaluation import Facts
+from vs_eval.output import check_output
+from vs_eval.runs import read_checkpoint
+
+ConfigKind = TypeVar("ConfigKind", GeneratorConfig, FewShotGeneratorConfig)
+
+
+@frozen(kw_only=True)
+class Request:
+    """What the command line asks for, whatever the kind of the generator."""
+
+    run: Path | None
+    out: Path | None
+    checkpoint: int | None
+    device: Literal["auto", "cpu", "cuda"]
+    clips: int | None
+    frames: int | None
+
+
+@frozen(kw_only=True, eq=False)
+class Opened(Generic[ConfigKind]):
+    """A run that can be evaluated.
+
+    Attributes:
+        run: its directory.
+        config: its configuration.
+        generator: that of its generator.
+        checkpoint: what was saved.
+        source: held-out sequences.
+        labels: how their labels enter the networks.
+        device: what to compute on.
+        out: where the report goes.
+        facts: what the report is made from.
+    """
+
+    run: RunDirectory
+    config: TrainConfig
+    generator: ConfigKind
+    checkpoint: LoadedCheckpoint
+    source: ClipSource
+    labels: LabelSpec
+    device: torch.device
+    out: Path
+    facts: Facts
+
+
+def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKind]:
+    """Find and check everything that a command needs; nothing is written.
+
+    Args:
+        request: what the command line asks for.
+        kind: the configuration of the generators that the command evaluates.
+
+    Raises:
+        RunError: the run is of another kind (and whatever reading a run, a checkpoint and data raises).
+        OptionError: a number is below 1.
+    """
+    device = choose_device(request.device)
+    for option, value in (("--clips", request.clips), ("--frames", request.frames)):
+        if value is not None and value < 1:
+            raise OptionError(option, f"must be at least 1, got {value}")
+    run = latest_run(kind=kind.kind) if request.run is None else open_run(request.run)
+    config = read_run_config(run, TrainConfig)
+    generator = config.generator
+    if not isinstance(generator, kind):
+        other = generator.kind
+        raise RunError(run.path, f"trains a {other} generator; evaluate it by `hatch run eval:{other} {run.path}`")
+    checkpoint = read_checkpoint(run, request.checkpoint)
+    out = request.out or run.path / "eval" / f"step-{checkpoint.step:08d}"
+    check_output(out)
+    source = open_source(config.data, "val")
+    return Opened(
+        run=run,
+        config=config,
+        generator=generator,
+        checkpoint=checkpoint,
+        source=source,
+        labels=label_spec(config.labels, source),
+        device=device,
+        out=out,
+        facts=_facts(run, checkpoint, config, device),
+    )
+
+
+def warn(notices: tuple[str, ...]) -> None:
+    """Say on stderr what goes otherwise than asked for."""
+    for notice in notices:
+        print(f"warning: {notice}", file=sys.stderr)
+
+
+def _facts(run: RunDirectory, checkpoint: LoadedCheckpoint, config: TrainConfig, device: torch.device) -> Facts:
+    return Facts(
+        run=str(run.path),
+        config=str(run.config),
+        checkpoint=str(checkpoint.path),
+        step=checkpoint.step,
+        device=str(device),
+        weights="average of the generator (EMA)",
+        data=config.data.kind,
+        fps=float(config.run.video_fps),
+        environment=describe_environment(),
+        notices=tuple(
+            f"{path.name} is damaged ({why}); step {checkpoint.step} is used instead"
+            for path, why in checkpoint.skipped
+        ),
+    )
