@@ -136,7 +136,7 @@ def test_a_row_with_a_reference_begins_with_it_and_ends_with_what_was_made_of_it
         "warped reference",
         "reference's mask (white: new)",
         "flow to reference (full colour: 9.0 px)",
-        "teacher's flow to reference (full colour: 9.0 px)",
+        "teacher's flow to reference",
     ]
     assert row[0].image[5, 5].tolist() == [191] * 3
     assert [panel.image[5, 5].tolist() for panel in row[8:]] == [[64] * 3, [51] * 3, [255, 0, 0], [170, 255, 255]]

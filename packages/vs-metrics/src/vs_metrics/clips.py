@@ -192,7 +192,8 @@ def _of_reference(frame: ClipFrame, scale: float) -> list[Panel]:
     if frame.reference_flow is not None:
         panels.append(_flow("flow to reference", frame.reference_flow, scale))
     if frame.reference_teacher_flow is not None:
-        panels.append(_flow("teacher's flow to reference", frame.reference_teacher_flow, scale))
+        picture = flow_to_rgb(frame.reference_teacher_flow, scale)
+        panels.append(Panel(title="teacher's flow to reference", image=picture))
     return panels
 
 

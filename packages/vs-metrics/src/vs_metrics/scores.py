@@ -1,8 +1,12 @@
 """Numbers that say how close frames and flows are to what they should be.
 
+Functions whose names end in "errors", and the masked scores, return what they measured in every frame together with its
+weight, for `average_of`; a frame in which nothing can be measured has weight 0.
+
 Frames are float tensors in [-1, 1], so that the full range of a channel is 2; flow is in pixels, x then y, backward.
 """
 
+import math
 from typing import cast
 
 import torch
@@ -19,6 +23,9 @@ DATA_RANGE = 2.0
 
 SSIM_WINDOW = 11
 """Side of the Gaussian window of SSIM in pixels (sigma 1.5, Wang et al. 2004); smaller frames have no SSIM."""
+
+LOUDEST = 20 * math.log10(DATA_RANGE)
+"""PSNR in dB of a mean squared error of 1."""
 
 
 def psnr(a: Float[Tensor, "*batch c h w"], b: Float[Tensor, "*batch c h w"]) -> Float[Tensor, "*batch"]:
@@ -60,21 +67,60 @@ def ssim(a: Float[Tensor, "*batch c h w"], b: Float[Tensor, "*batch c h w"]) -> 
     Raises:
         ShapeError: the shapes differ, there are fewer than three axes, or a side is shorter than 11 pixels.
     """
-    batch = _check_frames(a, b)
-    if min(a.shape[-2:]) < SSIM_WINDOW:
-        raise ShapeError("a", tuple(a.shape), f"frames of at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels (SSIM's window)")
-    if a.numel() == 0:
-        return torch.empty(batch, device=a.device)
-    values = cast(
-        Tensor,
-        structural_similarity_index_measure(
-            a.detach().float().flatten(0, -4) if batch else a.detach().float()[None],
-            b.detach().float().flatten(0, -4) if batch else b.detach().float()[None],
-            data_range=DATA_RANGE,
-            reduction="none",
-        ),
-    )
-    return values.reshape(batch)
+    return _ssim_map(a, b).flatten(-3).mean(dim=-1)
+
+
+def masked_psnr(
+    a: Float[Tensor, "*batch c h w"], b: Float[Tensor, "*batch c h w"], mask: Float[Tensor, "*batch 1 h w"]
+) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
+    """Per frame: PSNR in dB of the mean squared error over the mask's pixels, and the weight of the frame.
+
+    With a mask of ones this is `psnr`. Mind how frames are averaged: by these weights frames with a larger mask count
+    more; `average_of(values, (weights > 0).float())` lets all frames that have a mask count alike.
+
+    Args:
+        a: frames (..., C, H, W) in [-1, 1].
+        b: the same shape.
+        mask: (..., 1, H, W) in [0, 1]: how much each pixel counts.
+
+    Returns:
+        values (...): dB, float32; infinite where the frames are equal in the mask; 0 where the mask is empty.
+        weights (...): the sum of the mask in pixels.
+
+    Raises:
+        ShapeError: the shapes do not fit.
+    """
+    _check_frames(a, b)
+    _check_beside("mask", mask, a)
+    squares = (a.detach().float() - b.detach().float()).square().mean(dim=-3, keepdim=True)
+    errors, weights = _confident_mean(squares, mask)
+    return torch.where(weights > 0, LOUDEST - 10 * errors.log10(), 0.0), weights
+
+
+def masked_ssim(
+    a: Float[Tensor, "*batch c h w"], b: Float[Tensor, "*batch c h w"], mask: Float[Tensor, "*batch 1 h w"]
+) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
+    """Per frame: mean of the SSIM of the mask's pixels, and the weight of the frame.
+
+    The SSIM of a pixel is that of the window around it, so that pixels up to 5 outside of the mask have a say; beyond
+    the border of the frame the window sees the frame mirrored. `ssim` crops no border either: with a mask of ones the
+    two are equal. For how frames are averaged see `masked_psnr`.
+
+    Args:
+        a: frames (..., C, H, W) in [-1, 1], at least 11 pixels high and wide.
+        b: the same shape.
+        mask: (..., 1, H, W) in [0, 1]: how much each pixel counts.
+
+    Returns:
+        values (...): float32, 1 is equal; 0 where the mask is empty.
+        weights (...): the sum of the mask in pixels.
+
+    Raises:
+        ShapeError: the shapes do not fit, or a side is shorter than 11 pixels.
+    """
+    _check_frames(a, b)
+    _check_beside("mask", mask, a)
+    return _confident_mean(_ssim_map(a, b).mean(dim=-3, keepdim=True), mask)
 
 
 def warping_errors(
@@ -138,8 +184,7 @@ def end_point_errors(
     if target.shape != flow.shape:
         raise ShapeError("target", tuple(target.shape), f"that of flow, {tuple(flow.shape)}")
     valid = torch.ones_like(flow[..., :1, :, :]) if confidence is None else confidence
-    if valid.shape != flow[..., :1, :, :].shape:
-        raise ShapeError("confidence", tuple(valid.shape), f"{tuple(flow[..., :1, :, :].shape)}")
+    _check_beside("confidence", valid, flow)
     distance = (flow.detach().float() - target.detach().float()).square().sum(dim=-3, keepdim=True).sqrt()
     return _confident_mean(distance, valid)
 
@@ -171,8 +216,7 @@ def absolute_errors(
     """
     _check_frames(a, b)
     valid = torch.ones_like(a[..., :1, :, :]) if confidence is None else confidence
-    if valid.shape != a[..., :1, :, :].shape:
-        raise ShapeError("confidence", tuple(valid.shape), f"{tuple(a[..., :1, :, :].shape)}")
+    _check_beside("confidence", valid, a)
     return _confident_mean((a.detach().float() - b.detach().float()).abs().mean(dim=-3, keepdim=True), valid)
 
 
@@ -182,6 +226,34 @@ def _confident_mean(values: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor]
     weights = mass.sum(dim=(-3, -2, -1))
     totals = (values * mass).sum(dim=(-3, -2, -1))
     return torch.where(weights > 0, totals / weights.clamp_min(torch.finfo(torch.float32).tiny), 0.0), weights
+
+
+def _ssim_map(a: Tensor, b: Tensor) -> Tensor:
+    """SSIM of each pixel and channel: (..., C, H, W) float32, aligned with the frames, whose borders are mirrored."""
+    batch = _check_frames(a, b)
+    if min(a.shape[-2:]) < SSIM_WINDOW:
+        raise ShapeError("a", tuple(a.shape), f"frames of at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels (SSIM's window)")
+    if a.numel() == 0:
+        return torch.empty(a.shape, device=a.device)
+    # The map, not torchmetrics' mean of it: older versions leave the pixels near the border out of that.
+    _, similarity = cast(
+        tuple[Tensor, Tensor],
+        structural_similarity_index_measure(
+            a.detach().float().flatten(0, -4) if batch else a.detach().float()[None],
+            b.detach().float().flatten(0, -4) if batch else b.detach().float()[None],
+            data_range=DATA_RANGE,
+            reduction="none",
+            return_full_image=True,
+        ),
+    )
+    return similarity.reshape(a.shape)
+
+
+def _check_beside(name: str, values: Tensor, frames: Tensor) -> None:
+    """Raise `ShapeError` unless `values` has one channel beside frames (..., C, H, W)."""
+    wanted = (*frames.shape[:-3], 1, *frames.shape[-2:])
+    if tuple(values.shape) != wanted:
+        raise ShapeError(name, tuple(values.shape), f"{wanted}")
 
 
 def _check_frames(a: Tensor, b: Tensor) -> torch.Size:
