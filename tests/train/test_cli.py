@@ -16,7 +16,7 @@ from attrs.validators import ge
 from vs_train.cli import Job, main
 from vs_train.config_io import render_config
 from vs_train.errors import NonFiniteError, VsTrainError
-from vs_train.presets import DEFAULT_PRESET, list_presets, read_preset
+from vs_train.presets import list_presets, read_preset
 from vs_train.progress import Progress
 from vs_train.run_directory import RunDirectory, create_run, open_run
 from vs_train.signals import StopRequest
@@ -75,7 +75,7 @@ def config(here: Path) -> Path:
 
 
 def run_cli(*arguments: str, trainer: Trainer | None = None) -> int:
-    return main(["vid2vid", *arguments], load_vid2vid=(trainer or Trainer()).job)
+    return main(["vid2vid", *arguments], load_job=(trainer or Trainer()).job)
 
 
 def files(path: Path) -> list[str]:
@@ -237,7 +237,7 @@ def test_help_is_quick_and_complete() -> None:
         env={**os.environ, "COLUMNS": "120"},
     )
     assert done.returncode == 0, done.stderr
-    for word in ("--preset", "--config", "--out", "--resume", "--print-config", "--list-presets", DEFAULT_PRESET):
+    for word in ("--preset", "--config", "--out", "--resume", "--print-config", "--list-presets", "street-tiny"):
         assert word in done.stdout
     assert "hatch run train:vid2vid [OPTIONS] [DOTTED.PATH=VALUE ...]" in done.stdout
 
@@ -251,5 +251,5 @@ def test_ctrl_c_before_training_is_one_line(config: Path, here: Path, capsys: py
     def interrupted() -> Job:
         raise KeyboardInterrupt
 
-    assert main(["vid2vid", "--config", str(config)], load_vid2vid=interrupted) == 130
+    assert main(["vid2vid", "--config", str(config)], load_job=interrupted) == 130
     assert capsys.readouterr().err == "error: stopped before training began; nothing was written\n"

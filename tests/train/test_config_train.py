@@ -13,7 +13,7 @@ from vs_train.cli import main
 from vs_train.config import TrainConfig
 from vs_train.config_io import load_config, render_config, resolve_config
 from vs_train.config_types import config_members, fields_of, members, tag_of
-from vs_train.presets import DEFAULT_PRESET, list_presets, read_preset
+from vs_train.presets import DEFAULT_PRESETS, list_presets, read_preset
 
 PRESETS = [preset.name for preset in list_presets()]
 
@@ -29,7 +29,7 @@ def classes_below(kind: Any) -> Iterator[type]:
 
 
 def test_there_is_a_default_preset_and_all_say_what_they_are_for() -> None:
-    assert DEFAULT_PRESET in PRESETS
+    assert all(read_preset(name).command == command for command, name in DEFAULT_PRESETS.items())
     for name in PRESETS:
         assert len(read_preset(name).summary) > 20
 

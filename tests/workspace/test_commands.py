@@ -38,6 +38,7 @@ def test_there_are_the_promised_environments_and_scripts():
     assert ENVIRONMENTS.keys() == {"shared", "default", "train", "eval", "data", "bench"}
     assert SCRIPTS.keys() >= {
         "train:vid2vid",
+        "train:few-shot",
         "eval:vid2vid",
         "data:check",
         "test",

@@ -1,5 +1,7 @@
 """The command line: `train:vid2vid [--preset NAME | --config FILE] [--out DIR] [--resume DIR] [path=value ...]`.
 
+`train:few-shot` takes the same.
+
 Whatever is wrong with the input ends as lines `error: ...` on stderr and exit status 2, before any file is written.
 Heavy modules (PyTorch, the packages) are imported only once there is something to train, so that `--help` is quick.
 """
@@ -21,7 +23,7 @@ from . import __version__
 from .config_io import read_document, render_config, resolve_config
 from .config_overrides import COMMAND_LINE
 from .errors import ConfigError, NonFiniteError, Problem, VsTrainError
-from .presets import DEFAULT_PRESET, list_presets, read_preset
+from .presets import DEFAULT_PRESETS, list_presets, read_preset
 from .progress import show_progress
 from .run_directory import RunDirectory, open_run, plan_run
 from .signals import stop_requests
@@ -50,22 +52,25 @@ class Result(Protocol):
 
 @attrs.frozen
 class Job:
-    """What a command trains.
+    """What the commands train.
 
     Attributes:
         config: The class of its configuration.
         train: `train(config, run, resume=..., progress=..., stop=...)`; it creates the run directory once it has
             checked everything, and returns a `Result`.
+        command_of: Names the command that trains a configuration; None: any does.
     """
 
     config: type
     train: Callable[..., Result]
+    command_of: Callable[[Any], str | None] = lambda _: None
 
 
 @attrs.frozen(kw_only=True)
 class Request:
-    """What the options say: which configuration, changed how, and where the run goes."""
+    """What the command and its options say: what to train, changed how, and where the run goes."""
 
+    command: str
     overrides: tuple[str, ...] = ()
     preset: str | None = None
     config: Path | None = None
@@ -73,22 +78,22 @@ class Request:
     resume: Path | None = None
 
 
-def vid2vid_job() -> Job:
-    """Import what vid2vid needs."""
+def training_job() -> Job:
+    """Import what training needs."""
     from .config import TrainConfig
     from .training import train
 
-    return Job(TrainConfig, train)
+    return Job(TrainConfig, train, lambda config: str(config.generator.kind))
 
 
-def main(arguments: Sequence[str] | None = None, *, load_vid2vid: Callable[[], Job] = vid2vid_job) -> int:
+def main(arguments: Sequence[str] | None = None, *, load_job: Callable[[], Job] = training_job) -> int:
     """Run the command line and return the exit status.
 
     Args:
         arguments: What follows the program's name; `sys.argv` unless given.
-        load_vid2vid: Imports and returns the job behind the command `vid2vid`.
+        load_job: Imports and returns the job behind the commands.
     """
-    app = _app(load_vid2vid)
+    app = _app(load_job)
     try:
         status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
@@ -106,20 +111,24 @@ def main(arguments: Sequence[str] | None = None, *, load_vid2vid: Callable[[], J
 
 _FLAG = Parameter(negative="", show_default=False)
 _HELP = (
-    "Train vid2vid: label maps in, video out.\n\n"
-    f"Without options, the preset {DEFAULT_PRESET} is trained into a new directory below runs/. Ctrl-C (or SIGTERM) "
+    "{what}\n\n"
+    "Without options, the preset {preset} is trained into a new directory below runs/. Ctrl-C (or SIGTERM) "
     "writes a checkpoint and says how to go on. With --resume, only overrides of run.* and memory.checkpoint are "
     "taken: they do not change what is learned."
 )
-_EXAMPLES = """hatch run train:vid2vid
+_EXAMPLES = """hatch run train:{command}
 
-hatch run train:vid2vid --preset street-small run.steps=2000 optim.generator.lr=1e-4
+hatch run train:{command} --preset {preset} run.steps=2000 optim.generator.lr=1e-4
 
-hatch run train:vid2vid --resume runs/street-small-20260131-120000"""
-_USAGE = "Usage: hatch run train:vid2vid [OPTIONS] [DOTTED.PATH=VALUE ...]"
+hatch run train:{command} --resume runs/{preset}-20260131-120000"""
+_USAGE = "Usage: hatch run train:{command} [OPTIONS] [DOTTED.PATH=VALUE ...]"
+_COMMANDS = {
+    "vid2vid": "Train vid2vid: label maps in, video out.",
+    "few-shot": "Train few-shot vid2vid: labels and a few frames of a subject in, a video of that subject out.",
+}
 
 
-def _app(load_vid2vid: Callable[[], Job]) -> App:
+def _app(load_job: Callable[[], Job]) -> App:
     app = App(
         name="vs-train",
         version=__version__,
@@ -127,13 +136,22 @@ def _app(load_vid2vid: Callable[[], Job]) -> App:
         help_format="plaintext",
         suppress_keyboard_interrupt=False,
     )
+    for command, what in _COMMANDS.items():
+        words = {"what": what, "command": command, "preset": DEFAULT_PRESETS[command]}
+        app.command(
+            _command(command, load_job),
+            name=command,
+            help=_HELP.format(**words),
+            help_epilogue=_EXAMPLES.format(**words),
+            usage=_USAGE.format(**words),
+        )
+    return app
 
-    @app.command(help=_HELP, help_epilogue=_EXAMPLES, usage=_USAGE)
-    def vid2vid(
+
+def _command(command: str, load_job: Callable[[], Job]) -> Callable[..., int]:
+    def train(
         *overrides: Annotated[str, Parameter(help="Changes to the configuration: dotted.path=value, value in TOML.")],
-        preset: Annotated[
-            str | None, Parameter(help=f"A configuration by name; {DEFAULT_PRESET} unless given.")
-        ] = None,
+        preset: Annotated[str | None, Parameter(help="A configuration by name (see --list-presets).")] = None,
         config: Annotated[Path | None, Parameter(help="A configuration file, TOML, instead of a preset.")] = None,
         out: Annotated[Path | None, Parameter(help="New run directory; runs/NAME-DATE-TIME unless given.")] = None,
         resume: Annotated[Path | None, Parameter(help="Go on with the run in this directory, exactly.")] = None,
@@ -143,18 +161,24 @@ def _app(load_vid2vid: Callable[[], Job]) -> App:
         list_presets: Annotated[bool, _FLAG, Parameter(help="Write the names of the presets, and stop.")] = False,
     ) -> int:
         if list_presets:
-            return _list_presets()
-        request = Request(overrides=overrides, preset=preset, config=config, out=out, resume=resume)
-        return _run("train:vid2vid", request, load_vid2vid, print_config=print_config)
+            return _list_presets(command)
+        request = Request(command=command, overrides=overrides, preset=preset, config=config, out=out, resume=resume)
+        return _run(request, load_job, print_config=print_config)
 
-    return app
+    return train
 
 
-def _run(command: str, request: Request, load_job: Callable[[], Job], *, print_config: bool) -> int:
+def _run(request: Request, load_job: Callable[[], Job], *, print_config: bool) -> int:
     _check_options(request)
     document, source, stem = _document(request)
     job = load_job()
     config: Any = resolve_config(job.config, document, request.overrides, source)
+    command = job.command_of(config)
+    if command not in (None, request.command):
+        raise VsTrainError(
+            f"{source}: $.generator.kind is '{command}', which `hatch run train:{command}` trains; "
+            f"`train:{request.command}` needs a generator of kind '{request.command}'"
+        )
     if print_config:
         print(render_config(config), end="")
         return 0
@@ -162,7 +186,7 @@ def _run(command: str, request: Request, load_job: Callable[[], Job], *, print_c
         run = plan_run(request.out, stem, now=datetime.datetime.now())
     else:
         run = open_run(request.resume)
-    return _train(command, job, config, run, resume=request.resume is not None)
+    return _train(f"train:{request.command}", job, config, run, resume=request.resume is not None)
 
 
 def _check_options(request: Request) -> None:
@@ -185,7 +209,7 @@ def _document(request: Request) -> tuple[Mapping[str, Any], str, str]:
         return read_document(run.config), str(run.config), ""
     if request.config is not None:
         return read_document(request.config), str(request.config), request.config.stem
-    preset = read_preset(request.preset or DEFAULT_PRESET)
+    preset = read_preset(request.preset or DEFAULT_PRESETS[request.command])
     return preset.document, f"preset {preset.name}", preset.name
 
 
@@ -210,8 +234,8 @@ def _where_everything_is(run: RunDirectory) -> str:
     return f"done: {run.path}: {', '.join([*names, run.metrics.name, run.config.name])}"
 
 
-def _list_presets() -> int:
-    presets = list_presets()
+def _list_presets(command: str) -> int:
+    presets = [preset for preset in list_presets() if preset.command == command]
     width = max((len(preset.name) for preset in presets), default=0)
     for preset in presets:
         print(f"{preset.name:{width}}  {preset.summary}")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 import vs_nets as nets
 from attrs import field, frozen
 from attrs.validators import ge, in_, lt
-from vs_data import ClipSource, FloatMaps, FolderConfig, LabelInfo, LoaderConfig, StreetConfig
+from vs_data import ClipSource, FacesConfig, FloatMaps, FolderConfig, LabelInfo, LoaderConfig, StreetConfig
 from vs_optim import (
     AdamConfig,
     ConstantSchedule,
@@ -17,7 +18,7 @@ from vs_optim import (
     ScalerConfig,
     StepSchedule,
 )
-from vs_runtime import AffinityConfig
+from vs_runtime import AffinityConfig, derive_seed
 
 
 @frozen(kw_only=True)
@@ -71,6 +72,18 @@ class CurriculumConfig:
 
 
 @frozen(kw_only=True)
+class ReferencesConfig:
+    """How many examples of its subject each clip comes with; few-shot only. Their times are drawn at random."""
+
+    fewest: int = field(default=1, validator=ge(1), metadata={"help": "smallest number of references, drawn per batch"})
+    most: int = field(default=1, validator=ge(1), metadata={"help": "largest number of references"})
+
+    def __attrs_post_init__(self) -> None:
+        if self.fewest > self.most:
+            raise ValueError(f"fewest is {self.fewest}: at most `most`, {self.most}")
+
+
+@frozen(kw_only=True)
 class RunConfig:
     """How long, and what is written when; nothing here changes what is learned in a step."""
 
@@ -101,10 +114,17 @@ class TrainConfig:
     device: Literal["auto", "cpu", "cuda"] = field(
         default="auto", validator=in_(("auto", "cpu", "cuda")), metadata={"help": "auto: a GPU where there is one"}
     )
-    data: StreetConfig | FolderConfig = field(factory=StreetConfig, metadata={"help": "where clips come from"})
+    data: StreetConfig | FacesConfig | FolderConfig = field(
+        factory=StreetConfig, metadata={"help": "where clips come from"}
+    )
+    references: ReferencesConfig | None = field(
+        default=None, metadata={"help": "examples of the subject: a must for few-shot generators, none for others"}
+    )
     loader: LoaderConfig = field(factory=LoaderConfig, metadata={"help": "batches and worker processes"})
     labels: LabelConfig = field(factory=LabelConfig, metadata={"help": "how class ids become channels"})
-    generator: nets.GeneratorConfig = field(factory=nets.GeneratorConfig, metadata={"help": "shape of the generator"})
+    generator: nets.GeneratorConfig | nets.FewShotGeneratorConfig = field(
+        factory=nets.GeneratorConfig, metadata={"help": "kind and shape of the generator"}
+    )
     discriminator: nets.DiscriminatorConfig = field(
         factory=nets.DiscriminatorConfig, metadata={"help": "shape of the discriminators"}
     )
@@ -118,6 +138,7 @@ class TrainConfig:
     def __attrs_post_init__(self) -> None:
         _check_size(self)
         _check_lengths(self)
+        _check_references(self)
 
 
 def _check_size(config: TrainConfig) -> None:
@@ -129,7 +150,7 @@ def _check_size(config: TrainConfig) -> None:
             near = f"the nearest are {lower} and {upper}" if lower else f"the nearest is {upper}"
             raise ValueError(
                 f"data.{name} is {size}: the generator needs a multiple of {stride} "
-                f"(2^levels, or more down-samplings of an embedder); {near}"
+                f"(2 to the power of its down-samplings, or an embedder's); {near}"
             )
     smallest = min(height, width)
     needed = _smallest_size(config)
@@ -138,9 +159,14 @@ def _check_size(config: TrainConfig) -> None:
             f"data.height and data.width are {height}x{width}: the discriminators and the perceptual network need "
             f"at least {needed} pixels; use fewer scales or layers, or larger frames"
         )
-    start = config.generator.start
+    if isinstance(config.generator, nets.GeneratorConfig):
+        _check_start(config.generator, height, width)
+
+
+def _check_start(generator: nets.GeneratorConfig, height: int, width: int) -> None:
+    start = generator.start
     if isinstance(start, nets.ConstantStart):
-        bottleneck = (height >> config.generator.levels, width >> config.generator.levels)
+        bottleneck = (height >> generator.levels, width >> generator.levels)
         if (start.height, start.width) != bottleneck:
             raise ValueError(
                 f"generator.start is {start.height}x{start.width}: frames of {height}x{width} "
@@ -162,11 +188,36 @@ def _smallest_size(config: TrainConfig) -> int:
 
 
 def _check_lengths(config: TrainConfig) -> None:
-    if isinstance(config.data, StreetConfig) and config.curriculum.max_length > config.data.sequence_length:
+    if isinstance(config.data, FolderConfig):
+        return
+    if config.curriculum.max_length > config.data.sequence_length:
         raise ValueError(
             f"curriculum.max_length is {config.curriculum.max_length}: the sequences have "
             f"data.sequence_length = {config.data.sequence_length} frames"
         )
+
+
+def _check_references(config: TrainConfig) -> None:
+    references, generator = config.references, config.generator
+    if isinstance(generator, nets.GeneratorConfig):
+        if references is not None:
+            raise ValueError("references is a table: only generators of kind 'few-shot' take references; remove it")
+        return
+    if references is None:
+        raise ValueError("references is none: generators of kind 'few-shot' need it: fewest = 1, most = 1, for example")
+    if generator.weights.attention is not None and references.most == 1:
+        raise ValueError(
+            "references.most is 1: the attention over references would never be trained; make it 2 or more, or "
+            "generator.weights.attention none"
+        )
+
+
+def reference_count(config: ReferencesConfig | None, seed: int, step: int) -> int:
+    """Number of references that the clips of training step `step` come with. Pure."""
+    if config is None:
+        return 0
+    generator = torch.Generator().manual_seed(derive_seed(seed, "references", step))
+    return int(torch.randint(config.fewest, config.most + 1, (), generator=generator))
 
 
 def label_spec(config: LabelConfig, source: ClipSource) -> nets.LabelSpec:

@@ -13,7 +13,8 @@ from .config_io import parse_document
 from .config_types import nearest
 from .errors import PresetError
 
-DEFAULT_PRESET = "street-tiny"
+DEFAULT_PRESETS: Mapping[str, str] = {"vid2vid": "street-tiny", "few-shot": "faces-tiny"}
+"""What each command trains when it is not told what."""
 
 
 @attrs.frozen(kw_only=True)
@@ -34,6 +35,12 @@ class Preset:
     def document(self) -> Mapping[str, Any]:
         """The file's contents."""
         return parse_document(self.text, f"preset {self.name}")
+
+    @property
+    def command(self) -> str:
+        """The command that trains it: the kind of its generator, `vid2vid` or `few-shot`."""
+        generator = self.document.get("generator", {})
+        return str(generator.get("kind", "vid2vid")) if isinstance(generator, Mapping) else "vid2vid"
 
     @property
     def summary(self) -> str:

@@ -10,15 +10,16 @@ import vs_optim as optim
 from torch import Tensor
 from vs_data import Clip, collate, move
 
-from vs_train.step import Recipe, encode_frame
+from vs_train.step import AnyGenerator, Recipe, bind_references, encode_frame, encode_references
 
 
-def roll_out(generator: nets.Generator, clip: Clip, recipe: Recipe) -> list[nets.Synthesis]:
+def roll_out(generator: AnyGenerator, clip: Clip, recipe: Recipe) -> list[nets.Synthesis]:
     """Generate every frame of an unbatched clip; the results are on the device, with N = 1."""
     batch = move(collate([clip]), recipe.device)
     labels = (encode_frame(batch, t, recipe) for t in range(batch.frames.shape[1]))
     with torch.inference_mode(), optim.autocast(recipe.precision, recipe.device):
-        return list(nets.rollout(generator, labels, past=generator.config.frames - 1))
+        generate = bind_references(generator, encode_references(batch, recipe))
+        return list(nets.rollout(generate, labels, past=generator.config.frames - 1))
 
 
 def write_samples(
@@ -26,7 +27,8 @@ def write_samples(
 ) -> Path:
     """Write `step-XXXXXXXX.png` (label, real, generated, flow, mask, warped) and `.mp4` (label, real, generated).
 
-    The same input gives the same bytes. Returns the path of the picture.
+    With references, the one that was chosen is in both, and what was made of it in the picture. The same input gives
+    the same bytes. Returns the path of the picture.
     """
     stem = folder / f"step-{step:08d}"
     kind = nets.class_kind(labels)
@@ -40,6 +42,8 @@ def write_samples(
 
 
 def _clip_frame(clip: Clip, t: int, synthesis: nets.Synthesis, kind: nets.ClassMap | None) -> metrics.ClipFrame:
+    warp, references = synthesis.reference, clip.references
+    chosen = 0 if synthesis.chosen is None else int(synthesis.chosen[0])
     maps = nets.class_ids(clip.labels, kind) if kind is not None else torch.cat(list(clip.labels.values()), dim=1)
     return metrics.ClipFrame(
         index=t,
@@ -49,6 +53,10 @@ def _clip_frame(clip: Clip, t: int, synthesis: nets.Synthesis, kind: nets.ClassM
         flow=_only(synthesis.flow),
         mask=_only(synthesis.mask),
         warped=_only(synthesis.warped),
+        reference=None if references is None else references.frames[chosen],
+        reference_flow=None if warp is None else warp.flow[0],
+        reference_mask=None if warp is None else warp.mask[0],
+        warped_reference=None if warp is None else warp.frame[0],
     )
 
 

@@ -16,7 +16,7 @@ from vs_data import (
     ClipSource,
     DataError,
     FolderConfig,
-    StreetConfig,
+    SourceConfig,
     VsDataError,
     check_command,
     check_folder,
@@ -27,7 +27,7 @@ from vs_data import (
 
 from vs_train.config import TrainConfig, label_spec
 from vs_train.errors import VsTrainError
-from vs_train.step import Recipe, TrainState
+from vs_train.step import AnyGenerator, Recipe, TrainState
 
 WATCH_SECONDS = 10.0
 """Time between two lines about the looking at files."""
@@ -98,13 +98,13 @@ def prepare(config: TrainConfig, *, check: bool = True, watch: Callable[[str], N
     )
 
 
-def check_data(config: StreetConfig | FolderConfig, watch: Callable[[str], None]) -> tuple[str, ...]:
+def check_data(config: SourceConfig, watch: Callable[[str], None]) -> tuple[str, ...]:
     """Open every file of a folder before any step is made of them; what was looked at, in words.
 
     Raises:
         DataError: something is wrong; the first finding, and how many more there are.
     """
-    if isinstance(config, StreetConfig):
+    if not isinstance(config, FolderConfig):
         return ()
     notes = []
     for split in check_roots(config):
@@ -155,13 +155,10 @@ def build_state(
     config: TrainConfig, labels: nets.LabelSpec, precision: optim.Precision, device: torch.device
 ) -> tuple[TrainState, tuple[str, ...]]:
     """Networks with fresh weights, their optimizers and scalers, and the reasons for the choice of Adam."""
-    generator = nets.build_generator(
-        config.generator,
-        label_channels=labels.channels,
-        rematerialisation=rematerialisation(config.memory.checkpoint),
-    ).to(device)
-    discriminator = nets.build_discriminator(config.discriminator, label_channels=labels.channels).to(device)
-    average = nets.build_average(config.generator, label_channels=labels.channels).to(device)
+    generator, average = (network.to(device) for network in build_generators(config, labels))
+    few_shot = isinstance(config.generator, nets.FewShotGeneratorConfig)
+    condition = nets.few_shot_condition_channels(labels.channels) if few_shot else labels.channels
+    discriminator = nets.build_discriminator(config.discriminator, label_channels=condition).to(device)
     average.load_state_dict(nets.effective_weights(generator))
     generator_optimizer, g_choice = optim.build_adam(generator.parameters(), config.optim.generator)
     discriminator_optimizer, d_choice = optim.build_adam(discriminator.parameters(), config.optim.discriminator)
@@ -176,6 +173,20 @@ def build_state(
     )
     choices = {"generator": g_choice, "discriminator": d_choice}
     return state, tuple(f"Adam of the {name}: {c.impl} ({c.reason})" for name, c in choices.items())
+
+
+def build_generators(config: TrainConfig, labels: nets.LabelSpec) -> tuple[AnyGenerator, AnyGenerator]:
+    """A generator with fresh weights, and one that is to hold its average."""
+    channels, call = labels.channels, rematerialisation(config.memory.checkpoint)
+    if isinstance(config.generator, nets.FewShotGeneratorConfig):
+        return (
+            nets.build_few_shot_generator(config.generator, label_channels=channels, rematerialisation=call),
+            nets.build_few_shot_average(config.generator, label_channels=channels),
+        )
+    return (
+        nets.build_generator(config.generator, label_channels=channels, rematerialisation=call),
+        nets.build_average(config.generator, label_channels=channels),
+    )
 
 
 def _scaler(
@@ -252,5 +263,9 @@ def _check_lengths(config: TrainConfig, source: ClipSource) -> None:
 
 def _validation_clip(config: TrainConfig, source: ClipSource) -> Clip:
     longest = max(range(len(source.sequences)), key=lambda i: (source.sequences[i].frames, -i))
-    length = min(config.run.sample_frames, source.sequences[longest].frames)
-    return source.read(ClipRequest(sequence=longest, start=0, length=length, seed=0))
+    frames = source.sequences[longest].frames
+    length = min(config.run.sample_frames, frames)
+    count = 0 if config.references is None else config.references.fewest
+    # From the far end on: the first frames of the clip are not the references themselves.
+    references = tuple(frames - 1 - k * frames // count for k in range(count))
+    return source.read(ClipRequest(sequence=longest, start=0, length=length, seed=0, references=references))

@@ -1,5 +1,6 @@
 """One training step: a clip, frame by frame; for each frame an update of D, then of G, then of the average of G."""
 
+import functools
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,9 +10,12 @@ import torch
 import vs_nets as nets
 import vs_optim as optim
 from torch import Tensor, nn
-from vs_data import Clip
+from vs_data import Clip, References
+from vs_nets.synthesis import GenerateFrame
 
-from vs_train.errors import NonFiniteError
+from vs_train.errors import NonFiniteError, VsTrainError
+
+AnyGenerator = nets.Generator | nets.FewShotGenerator
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -30,9 +34,9 @@ class TrainState:
         updates: updates of the generator so far, one a frame, skipped ones included.
     """
 
-    generator: nets.Generator
+    generator: AnyGenerator
     discriminator: nets.Discriminator
-    average: nets.Generator
+    average: AnyGenerator
     generator_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
     generator_scaler: optim.LossScaler
@@ -71,12 +75,14 @@ class StepReport:
 class FrameInputs:
     """One frame of a batch on the device, and its past: real frames and generated ones, oldest first.
 
-    `clip` and `frame` are for messages: the name of the clip and the frame's index within it.
+    `references` are there for few-shot generators. `clip` and `frame` are for messages: the name of the clip and the
+    frame's index within it.
     """
 
     label: Tensor
     target: nets.Target
     history: nets.History
+    references: nets.References | None = None
     real_past: tuple[Tensor, ...] = ()
     fake_past: tuple[Tensor, ...] = ()
     clip: str = ""
@@ -96,6 +102,7 @@ def train_clip(state: TrainState, clip: Clip, recipe: Recipe) -> tuple[TrainStat
     """Train on one batch of clips (N, T, ...), which must be on `recipe.device`.
 
     Raises:
+        VsTrainError: the generator needs references, and the clip has none.
         NonFiniteError: a loss is not finite; it names the loss, the frame and the clip.
     """
     reports: list[FrameReport] = []
@@ -104,11 +111,13 @@ def train_clip(state: TrainState, clip: Clip, recipe: Recipe) -> tuple[TrainStat
     fake_past: tuple[Tensor, ...] = ()
     past = state.generator.config.frames - 1
     memory = nets.temporal_memory(state.discriminator.config.temporal)
+    references = encode_references(clip, recipe)
     for t in range(clip.frames.shape[1]):
         inputs = FrameInputs(
             label=encode_frame(clip, t, recipe),
             target=_target(clip, t, recipe),
             history=history,
+            references=references,
             real_past=real_past,
             fake_past=fake_past,
             clip=clip.name,
@@ -126,8 +135,9 @@ def train_clip(state: TrainState, clip: Clip, recipe: Recipe) -> tuple[TrainStat
 def train_frame(state: TrainState, inputs: FrameInputs, recipe: Recipe) -> tuple[TrainState, FrameReport, Tensor]:
     """Generate a frame, update D, update G, update the average; also returns the frame, detached."""
     with optim.autocast(recipe.precision, recipe.device):
-        synthesis = state.generator(inputs.label, inputs.history)
-    real = judged(inputs.label, inputs.target.frame, inputs.real_past, state.discriminator.config)
+        synthesis = bind_references(state.generator, inputs.references)(inputs.label, inputs.history)
+    condition = judged_condition(inputs, synthesis)
+    real = judged(condition, inputs.target.frame, inputs.real_past, state.discriminator.config)
     d_losses, d_report = update_discriminator(state, real, _detached(synthesis), inputs, recipe)
     decision = optim.resolve_overflow(
         generator_overflowed=False, discriminator_overflowed=d_report.overflowed, policy=recipe.overflow_policy
@@ -141,17 +151,37 @@ def train_frame(state: TrainState, inputs: FrameInputs, recipe: Recipe) -> tuple
 
 @attrs.frozen(kw_only=True, eq=False)
 class JudgedReal:
-    """What both updates of a frame show the discriminators of the real side: labels, frame and windows over time."""
+    """What both updates of a frame show the discriminators of the real side: condition, frame, windows over time."""
 
-    label: nets.Pyramid
+    condition: nets.Pyramid
     frame: nets.Pyramid
     windows: tuple[nets.Pyramid | None, ...]
 
 
-def judged(label: Tensor, frame: Tensor, past: tuple[Tensor, ...], config: nets.DiscriminatorConfig) -> JudgedReal:
-    """Pyramids of the label and the real frames, made once for a frame."""
+def bind_references(generator: AnyGenerator, references: nets.References | None) -> GenerateFrame:
+    """The generator as a function of label and history alone; a few-shot one encodes its references for that once.
+
+    Raises:
+        VsTrainError: a few-shot generator has no references.
+    """
+    if isinstance(generator, nets.Generator):
+        return generator
+    if references is None:
+        raise VsTrainError("a few-shot generator needs references, and the clip has none")
+    return functools.partial(generator, subject=generator.encode_references(references))
+
+
+def judged_condition(inputs: FrameInputs, synthesis: nets.Synthesis) -> Tensor:
+    """What the discriminators see beside a frame: its label and, few-shot, the chosen reference with its label."""
+    if inputs.references is None or synthesis.chosen is None:
+        return inputs.label
+    return nets.few_shot_condition(inputs.label, inputs.references, synthesis.chosen)
+
+
+def judged(condition: Tensor, frame: Tensor, past: tuple[Tensor, ...], config: nets.DiscriminatorConfig) -> JudgedReal:
+    """Pyramids of the condition and the real frames, made once for a frame."""
     return JudgedReal(
-        label=nets.pyramid(label, config.image.scales),
+        condition=nets.pyramid(condition, config.image.scales),
         frame=nets.pyramid(frame, config.image.scales),
         windows=_windows((*past, frame), config.temporal),
     )
@@ -169,7 +199,7 @@ def _judge(
 ) -> nets.Verdicts:
     scales = net.config.image.scales
     frames = [synthesis.frame] if synthesis.raw is None else [synthesis.frame, synthesis.raw]
-    image, *raw = judge(net.image, real.label, real.frame, [nets.pyramid(frame, scales) for frame in frames])
+    image, *raw = judge(net.image, real.condition, real.frame, [nets.pyramid(frame, scales) for frame in frames])
     fake_windows = _windows((*inputs.fake_past, synthesis.frame), net.config.temporal)
     temporal = tuple(
         None if r is None or f is None else judge(temporal_net, None, r, [f])[0]
@@ -254,13 +284,36 @@ def encode_frame(clip: Clip, t: int, recipe: Recipe) -> Tensor:
     return _laid_out(label, recipe)
 
 
+def encode_references(clip: Clip, recipe: Recipe) -> nets.References | None:
+    """References of a batch (N, K, ...) with encoded labels, or None when it has none."""
+    if clip.references is None:
+        return None
+    frames = clip.references.frames
+    flat = {name: x.flatten(0, 1) for name, x in clip.references.labels.items()}
+    labels = _laid_out(nets.encode_labels(recipe.labels, flat), recipe)  # (N * K, C, H, W)
+    return nets.References(
+        frames=_laid_out(frames.flatten(0, 1), recipe).unflatten(0, frames.shape[:2]),
+        labels=labels.unflatten(0, frames.shape[:2]),
+    )
+
+
 def _target(clip: Clip, t: int, recipe: Recipe) -> nets.Target:
     taught = t > 0 and clip.flow is not None and clip.flow_confidence is not None
+    to_references = (None, None) if clip.references is None else _flow_to_references(clip.references, t)
     return nets.Target(
         frame=_laid_out(clip.frames[:, t], recipe),
         flow=clip.flow[:, t] if taught and clip.flow is not None else None,
         flow_confidence=clip.flow_confidence[:, t] if taught and clip.flow_confidence is not None else None,
+        reference_flow=to_references[0],
+        reference_confidence=to_references[1],
     )
+
+
+def _flow_to_references(references: References, t: int) -> tuple[Tensor | None, Tensor | None]:
+    """The teacher's flow from frame t to each reference (N, K, 2, H, W), and the confidence in it."""
+    if references.flow is None or references.flow_confidence is None:
+        return None, None
+    return references.flow[:, t], references.flow_confidence[:, t]
 
 
 def _laid_out(x: Tensor, recipe: Recipe) -> Tensor:

@@ -10,7 +10,7 @@ import vs_data as data
 import vs_optim as optim
 import vs_runtime as runtime
 
-from vs_train.config import TrainConfig, clip_length
+from vs_train.config import TrainConfig, clip_length, reference_count
 from vs_train.config_io import render_config
 from vs_train.errors import NonFiniteError, VsTrainError
 from vs_train.metrics_log import Curves, MetricsLog
@@ -128,6 +128,7 @@ def _loop(prepared: Prepared, state: TrainState, out: _Outputs, stop: StopReques
         config.loader,
         seed=runtime.derive_seed(config.seed, "data"),
         length_of=functools.partial(clip_length, config.curriculum),
+        references_of=functools.partial(reference_count, config.references, config.seed),
         start=state.step,
         stop=config.run.steps,
         pin_memory=prepared.recipe.device.type == "cuda",

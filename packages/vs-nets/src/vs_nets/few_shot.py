@@ -263,7 +263,11 @@ class FewShotGenerator(nn.Module):
             return subject.generated, torch.zeros(label.shape[0], dtype=torch.int64, device=label.device)
         chosen = nearest_reference(label, references.labels)
         shape = (label.shape[0], references.count)
-        return pytree.tree_map(lambda x: pick_reference(x.unflatten(0, shape), chosen), subject.generated), chosen
+
+        def pick(x: Tensor) -> Tensor:
+            return pick_reference(x.unflatten(0, shape), chosen)
+
+        return pytree.tree_map_only(Tensor, pick, subject.generated), chosen
 
     def _warps(self, label: Tensor, history: History, references: References, chosen: Tensor) -> list[Warp]:
         """The chosen reference and, once there are enough past frames, the previous frame, fetched through flows."""
