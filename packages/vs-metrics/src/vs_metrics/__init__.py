@@ -1,7 +1,17 @@
 """Image, temporal and flow metrics of clips, and the pictures and videos made from them."""
 
 from vs_metrics.averages import Average, average_of, combine, mean_of
-from vs_metrics.baselines import IGNORE_ID, ClassColours, class_mean_colours, paint_classes, repeat_previous
+from vs_metrics.baselines import (
+    IGNORE_ID,
+    ClassColours,
+    class_mean_colours,
+    head_mask,
+    moved_frames,
+    paint_classes,
+    repeat_previous,
+    repeat_reference,
+    warp_reference,
+)
 from vs_metrics.clips import (
     ClipFrame,
     Palette,
@@ -25,6 +35,14 @@ from vs_metrics.colours import (
 )
 from vs_metrics.errors import ClassIdError, ShapeError, VideoError, VsMetricsError
 from vs_metrics.files import VideoFile, VideoWriter, video_codec, write_mp4, write_png
+from vs_metrics.identity import (
+    MIN_REGION_PIXELS,
+    IdentityDistances,
+    colour_distances,
+    identity_distances,
+    region_colours,
+    srgb_to_lab,
+)
 from vs_metrics.scores import (
     DATA_RANGE,
     absolute_errors,
@@ -45,10 +63,12 @@ __all__ = [
     "CITYSCAPES_PALETTE",
     "DATA_RANGE",
     "IGNORE_ID",
+    "MIN_REGION_PIXELS",
     "Average",
     "ClassColours",
     "ClassIdError",
     "ClipFrame",
+    "IdentityDistances",
     "Image",
     "Palette",
     "Panel",
@@ -61,6 +81,7 @@ __all__ = [
     "average_of",
     "class_mean_colours",
     "clip_picture",
+    "colour_distances",
     "combine",
     "end_point_error",
     "end_point_errors",
@@ -70,6 +91,8 @@ __all__ = [
     "frame_to_uint8",
     "generated_palette",
     "grid",
+    "head_mask",
+    "identity_distances",
     "label_picture",
     "labels_to_rgb",
     "longest_vector",
@@ -78,17 +101,22 @@ __all__ = [
     "masked_ssim",
     "matrix_picture",
     "mean_of",
+    "moved_frames",
     "paint_classes",
     "palette_for",
     "panel_row",
     "psnr",
+    "region_colours",
     "repeat_previous",
+    "repeat_reference",
+    "srgb_to_lab",
     "ssim",
     "strip",
     "strip_frames",
     "temporal_warping_error",
     "video_codec",
     "video_frame",
+    "warp_reference",
     "warping_errors",
     "write_mp4",
     "write_png",
