@@ -1,4 +1,4 @@
-"""The command line: `python -m vs_eval vid2vid [RUN]`.
+"""The command line: `python -m vs_eval vid2vid [RUN]`, `python -m vs_eval few-shot [RUN]`.
 
 PyTorch and the packages are imported only once there is something to evaluate, so that help is quick.
 """
@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Literal, NoReturn
+from typing import Annotated, Literal, NoReturn
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 import vs_eval
 
@@ -40,7 +40,7 @@ def vid2vid(
     """Roll the averaged generator of a run over whole held-out clips; write videos, pictures, scores and a page.
 
     Args:
-        run: The run directory; default: the run below ./runs that wrote a checkpoint last.
+        run: The run directory; default: the vid2vid run below ./runs that wrote a checkpoint last.
         out: Where the report goes; default: RUN/eval/step-XXXXXXXX. A report that is there is replaced.
         checkpoint: Training step of the checkpoint; default: the newest one that is intact.
         device: What to compute on; auto is a GPU where there is one.
@@ -54,6 +54,43 @@ def vid2vid(
     request = Request(run=run, out=out, checkpoint=checkpoint, device=device, clips=clips, frames=frames)
     try:
         evaluate(request, open_console())
+    except INPUT_ERRORS as error:
+        _fail(str(error))
+
+
+@app.command(name="few-shot")
+def few_shot(
+    run: Path | None = None,
+    /,
+    *,
+    references: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (1, 3),
+    out: Path | None = None,
+    checkpoint: int | None = None,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    clips: int | None = None,
+    frames: int | None = None,
+    drive: bool = True,
+) -> None:
+    """Generate held-out subjects from a few references of each; write videos, pictures, scores and a page.
+
+    Args:
+        run: The run directory; default: the few-shot run below ./runs that wrote a checkpoint last.
+        references: Numbers of references; a section of the report for each.
+        out: Where the report goes; default: RUN/eval/step-XXXXXXXX. A report that is there is replaced.
+        checkpoint: Training step of the checkpoint; default: the newest one that is intact.
+        device: What to compute on; auto is a GPU where there is one.
+        clips: How many held-out sequences; default: all of them.
+        frames: At most so many frames of each sequence; default: all of them.
+        drive: Also show each subject in the next one's motion, and all of them in one.
+    """
+    from vs_eval.command import INPUT_ERRORS
+    from vs_eval.few_shot.command import FewShotRequest, evaluate_few_shot
+    from vs_eval.opening import Request
+    from vs_eval.terminal import open_console
+
+    common = Request(run=run, out=out, checkpoint=checkpoint, device=device, clips=clips, frames=frames)
+    try:
+        evaluate_few_shot(FewShotRequest(common=common, references=references, drive=drive), open_console())
     except INPUT_ERRORS as error:
         _fail(str(error))
 

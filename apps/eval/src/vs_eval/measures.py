@@ -94,7 +94,7 @@ FEW_SHOT_MEASURES: tuple[Measure, ...] = (
         digits=2,
         explanation=(
             "PSNR over the pixels of the head (skin, hair, features) alone, on frames in which the head has moved from "
-            f"the reference by more than 2 % of the frame's height; mean over these frames."
+            "the reference by more than 2 % of the frame's height; mean over these frames."
         ),
     ),
     Measure(
@@ -119,21 +119,21 @@ FEW_SHOT_MEASURES: tuple[Measure, ...] = (
     *(
         Measure(
             name=f"colour_{name}",
-            title=f"colour of {title}",
-            unit="levels of 255",
+            title=f"colour of {name}",
+            unit="delta E",
             better="lower",
             digits=2,
             explanation=(
-                f"Distance between the mean colours of {title} in two frames, over the pixels that the true frame has "
-                "there: root of the mean square over red, green and blue."
+                f"Distance between the mean colours of {name}, as people see it (CIE 1976; 2.3 is just noticeable), "
+                "over the pixels that show it in the true frame."
             ),
         )
-        for name, title in (("skin", "skin"), ("hair", "hair"), ("clothes", "clothes"), ("background", "background"))
+        for name in ("skin", "hair", "clothes", "background")
     ),
     Measure(
         name="colour",
         title="identity colour",
-        unit="levels of 255",
+        unit="delta E",
         better="lower",
         digits=2,
         explanation="The distances between mean colours of skin, hair, clothes and background, all together.",

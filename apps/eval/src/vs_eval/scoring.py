@@ -264,14 +264,23 @@ def _flow_scores(view: FrameView, before: FrameView) -> dict[str, Average]:
         "warped_real": vs_ops.warp(before.real, flow),
         "repeated_real": before.real,
     }
-    scores = {}
+    scores = flow_errors("epe", flow, view.flow, view.confidence)
     if view.flow is not None and view.confidence is not None:
         candidates["warped_real_by_teacher"] = vs_ops.warp(before.real, view.flow)
-        for method, guess in (("generated", flow), ("zero", torch.zeros_like(flow))):
-            scores[f"epe/{method}"] = average_of(*end_point_errors(guess, view.flow, view.confidence))
     for method, frame in candidates.items():
         scores[f"l1/{method}"] = average_of(LEVELS * absolute_errors(frame, view.real)[0])
     return scores
+
+
+def flow_errors(name: str, flow: Tensor | None, target: Tensor | None, confidence: Tensor | None) -> dict[str, Average]:
+    """End-point error of a generated flow and of no motion against the teacher's; none where either is missing."""
+    if flow is None or target is None or confidence is None:
+        return {}
+    guesses = {"generated": flow, "zero": torch.zeros_like(flow)}
+    return {
+        f"{name}/{method}": average_of(*end_point_errors(guess, target, confidence))
+        for method, guess in guesses.items()
+    }
 
 
 def _painted(labels: Mapping[str, Tensor], spec: EvaluationSpec) -> Tensor | None:

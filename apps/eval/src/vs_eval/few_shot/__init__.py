@@ -1,0 +1,1 @@
+"""Few-shot evaluation: subjects that training has never seen, each shown to the generator in a few frames."""

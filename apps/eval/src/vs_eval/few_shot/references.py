@@ -1,0 +1,61 @@
+"""Which frames of a sequence are shown to the generator as references, and how they get there."""
+
+import functools
+from collections.abc import Callable, Sequence
+
+import torch
+import vs_nets as nets
+from torch import Tensor
+from vs_data import References, SequenceInfo
+from vs_nets.synthesis import GenerateFrame
+
+from vs_eval.errors import OptionError
+from vs_eval.scoring import EvaluationSpec
+
+BindReferences = Callable[[nets.References], GenerateFrame]
+"""References of one subject -> what generates that subject's frames; called once for a video."""
+
+
+def reference_frames(frames: int, count: int) -> tuple[int, ...]:
+    """The references of a sequence of so many frames: it is cut into `count` equal parts, and each gives its middle."""
+    return tuple((2 * part + 1) * frames // (2 * count) for part in range(count))
+
+
+def check_counts(counts: Sequence[int], sequences: Sequence[SequenceInfo]) -> tuple[int, ...]:
+    """The numbers of references, each once, in order.
+
+    Raises:
+        OptionError: one is below 1, or leaves a sequence without a frame that could be scored.
+    """
+    shortest = min(sequences, key=lambda info: info.frames, default=None)
+    for count in counts:
+        if count < 1:
+            raise OptionError("--references", f"must be at least 1, got {count}")
+        if shortest is not None and count >= shortest.frames:
+            raise OptionError(
+                "--references",
+                f"{count} asked for, but sequence '{shortest.name}' has {shortest.frames} frames, and one must be left "
+                f"to be generated: at most {shortest.frames - 1}",
+            )
+    return tuple(dict.fromkeys(counts))
+
+
+def bind_generator(generator: nets.FewShotGenerator) -> BindReferences:
+    """The generator as a function of references, which are encoded once."""
+
+    def bind(references: nets.References) -> GenerateFrame:
+        with torch.inference_mode():
+            subject = generator.encode_references(references)
+        return functools.partial(generator, subject=subject)
+
+    return bind
+
+
+def encode_references(references: References, spec: EvaluationSpec) -> nets.References:
+    """References of a clip, (K, ...), as the generator takes them: N = 1, labels encoded, on its device."""
+
+    def moved(x: Tensor) -> Tensor:
+        return x.to(spec.device)
+
+    labels = nets.encode_labels(spec.labels, {kind: moved(x) for kind, x in references.labels.items()})
+    return nets.References(frames=moved(references.frames)[None], labels=labels[None])

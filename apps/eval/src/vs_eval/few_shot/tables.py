@@ -1,0 +1,120 @@
+"""The tables of a few-shot evaluation, and what is claimed of it."""
+
+from collections.abc import Mapping, Sequence
+
+from vs_metrics import Average
+
+from vs_eval.few_shot.scoring import COLOUR_REGIONS
+from vs_eval.measures import headed, measure_of, shown
+from vs_eval.report import Claim, Report, Table, comparison_table, score_rows
+
+METHODS: Mapping[str, str] = {
+    "generated": "generated",
+    "repeated": "reference repeated",
+    "warped": "reference warped by the teacher's flow",
+    "real": "real video",
+}
+
+FLOWS: Mapping[str, str] = {"generated": "generated flow", "zero": "zero flow"}
+
+COLOURS: Mapping[str, str] = {
+    "generated": "generated frame to true frame",
+    "training": "mean of the training split to true frame",
+    "to_training": "generated frame to mean of the training split",
+    "driver": "driving frame to true frame",
+    "to_driver": "generated frame to driving frame",
+}
+
+HEAD_CLAIMS: tuple[Claim, ...] = (
+    (
+        "PSNR in the head above the repeated reference, where the head has moved",
+        "head_psnr/generated",
+        "head_psnr/repeated",
+    ),
+    (
+        "SSIM in the head above the repeated reference, where the head has moved",
+        "head_ssim/generated",
+        "head_ssim/repeated",
+    ),
+)
+
+FLOW_CLAIMS: tuple[Claim, ...] = (
+    ("flow from the previous frame closer to the teacher's than zero flow", "epe/generated", "epe/zero"),
+    (
+        "flow from the reference closer to the teacher's than zero flow",
+        "reference_epe/generated",
+        "reference_epe/zero",
+    ),
+)
+
+CLAIMS: tuple[Claim, ...] = (
+    *HEAD_CLAIMS,
+    ("identity colours closer to the subject's than the training mean is", "colour/generated", "colour/training"),
+    ("identity colours closer to the subject's than to the training mean", "colour/generated", "colour/to_training"),
+    *(
+        (f"{name}: colour closer to the subject's than the training mean is", f"colour_{name}/generated", other)
+        for name, other in ((name, f"colour_{name}/training") for name in COLOUR_REGIONS)
+    ),
+    *FLOW_CLAIMS,
+)
+
+DRIVING_CLAIMS: tuple[Claim, ...] = (
+    *HEAD_CLAIMS,
+    (
+        "identity colours closer to the subject's than to the driving person's",
+        "colour/generated",
+        "colour/to_driver",
+    ),
+    *FLOW_CLAIMS,
+)
+
+
+def subject_tables(report: Report) -> tuple[Table, ...]:
+    """Frames, motion, identity, comparisons: those for which there are scores."""
+    totals = report.totals
+    made = [_frame_table(totals), _motion_table(totals), _identity_table(totals), comparison_table(report.comparisons)]
+    return tuple(table for table in made if table.rows)
+
+
+def subject_clip_table(report: Report) -> Table:
+    """One row for each clip: what the generator scored on it."""
+    wanted = ("psnr", "ssim", "head_psnr", "head_ssim")
+    names = [f"{measure}/{method}" for measure in wanted for method in ("generated", "repeated")]
+    present = [name for name in (*names, "colour/generated", "warping/generated") if name in report.totals]
+    heads = tuple(f"{headed(measure_of(name))} ({_method(name)})" for name in present)
+    rows = tuple(
+        (clip.name, str(clip.frames), *(shown(name, clip.totals) for name in present)) for clip in report.clips
+    )
+    return Table(title="Each clip", heads=("clip", "frames", *heads), rows=rows)
+
+
+def _method(name: str) -> str:
+    return METHODS[name.partition("/")[2]]
+
+
+def _frame_table(totals: Mapping[str, Average]) -> Table:
+    counted = int(totals.get("psnr/generated", Average()).weight)
+    moved = int(totals.get("head_psnr/generated", Average()).weight)
+    note = f"{counted} frames are counted."
+    if "head_psnr/generated" in totals:
+        note += f" In {moved} of them the head has moved: those are counted in the head."
+    return _table("Frames", METHODS, ("psnr", "ssim", "head_psnr", "head_ssim", "warping"), totals, "video", note)
+
+
+def _motion_table(totals: Mapping[str, Average]) -> Table:
+    note = "Flow from the previous frame exists once the generator has enough past frames."
+    return _table("Motion", FLOWS, ("epe", "reference_epe"), totals, "flow", note)
+
+
+def _identity_table(totals: Mapping[str, Average]) -> Table:
+    measures = (*(f"colour_{name}" for name in COLOUR_REGIONS), "colour")
+    return _table("Identity", COLOURS, measures, totals, "distance of mean colours", "")
+
+
+def _table(
+    title: str, methods: Mapping[str, str], measures: Sequence[str], totals: Mapping[str, Average], head: str, note: str
+) -> Table:
+    """A row for each method, a column for each measure that has any score."""
+    present = [name for name in measures if any(f"{name}/{method}" in totals for method in methods)]
+    rows = score_rows(methods, lambda method: [shown(f"{name}/{method}", totals) for name in present])
+    return Table(title=title, heads=(head, *(headed(measure_of(name)) for name in present)), rows=rows, note=note)
