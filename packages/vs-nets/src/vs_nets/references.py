@@ -66,7 +66,7 @@ def nearest_reference(label: Tensor, labels: Tensor) -> Tensor:
         (N,) int64 indices.
     """
     n, k = labels.shape[:2]
-    small = _coarse(labels.flatten(0, 1)).unflatten(0, (n, k))
+    small: Tensor = _coarse(labels.flatten(0, 1)).unflatten(0, (n, k))
     return (small - _coarse(label)[:, None]).abs().flatten(2).mean(2).argmin(1)
 
 

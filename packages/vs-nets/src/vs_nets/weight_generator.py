@@ -68,6 +68,10 @@ class WeightGeneratorConfig:
         default=None, metadata={"help": "merge several references; none: the one with the nearest label is used"}
     )
 
+    def __attrs_post_init__(self) -> None:
+        if not (self.spade or self.embedder or self.convolutions):
+            raise ValueError("nothing is generated: at least one of spade, embedder and convolutions must be true")
+
 
 class Generated(NamedTuple):
     """Everything that the main branch takes from the references of each sample."""
@@ -261,7 +265,7 @@ class WeightGenerator(nn.Module):
 
     def keys(self, labels: Tensor, call: CallBlock = call_block) -> Tensor | None:
         """Keys of references with labels (B, C, H, W), or None without attention."""
-        return None if self.attention is None else call(self.attention, labels, "key")  # type: ignore[no-any-return]
+        return None if self.attention is None else call(self.attention, labels, "key")
 
     def merge(
         self, label: Tensor, features: ReferenceFeatures, keys: Tensor, call: CallBlock = call_block
