@@ -116,12 +116,12 @@ _HELP = (
     "writes a checkpoint and says how to go on. With --resume, only overrides of run.* and memory.checkpoint are "
     "taken: they do not change what is learned."
 )
-_EXAMPLES = """hatch run train:{command}
+_EXAMPLES = """hatch run {script}
 
-hatch run train:{command} --preset {preset} run.steps=2000 optim.generator.lr=1e-4
+hatch run {script} --preset {preset} run.steps=2000 optim.generator.lr=1e-4
 
-hatch run train:{command} --resume runs/{preset}-20260131-120000"""
-_USAGE = "Usage: hatch run train:{command} [OPTIONS] [DOTTED.PATH=VALUE ...]"
+hatch run {script} --resume runs/{preset}-20260131-120000"""
+_USAGE = "Usage: hatch run {script} [OPTIONS] [DOTTED.PATH=VALUE ...]"
 _COMMANDS = {
     "vid2vid": "Train vid2vid: label maps in, video out.",
     "few-shot": "Train few-shot vid2vid: labels and a few frames of a subject in, a video of that subject out.",
@@ -137,7 +137,7 @@ def _app(load_job: Callable[[], Job]) -> App:
         suppress_keyboard_interrupt=False,
     )
     for command, what in _COMMANDS.items():
-        words = {"what": what, "command": command, "preset": DEFAULT_PRESETS[command]}
+        words = {"what": what, "script": f"train:{command}", "preset": DEFAULT_PRESETS[command]}
         app.command(
             _command(command, load_job),
             name=command,
@@ -175,8 +175,9 @@ def _run(request: Request, load_job: Callable[[], Job], *, print_config: bool) -
     config: Any = resolve_config(job.config, document, request.overrides, source)
     command = job.command_of(config)
     if command not in (None, request.command):
+        script = f"train:{command}"
         raise VsTrainError(
-            f"{source}: $.generator.kind is '{command}', which `hatch run train:{command}` trains; "
+            f"{source}: $.generator.kind is '{command}', which `hatch run {script}` trains; "
             f"`train:{request.command}` needs a generator of kind '{request.command}'"
         )
     if print_config:
