@@ -38,6 +38,11 @@ def test_images_keep_dtype_and_memory_format(dtype: torch.dtype, memory_format: 
     results += [vs_ops.warp(x, flow, impl=impl) for impl in names(vs_ops.WARP)]
     for impl in names(vs_ops.WARP_AND_BLEND):
         results += vs_ops.warp_and_blend(x, flow, mask, x, impl=impl)
+    weight, bias, keys = image(2, 3, 4, 1, 1).to(dtype), image(2, 3).to(dtype), image(2, 3, 4, 6, 5).to(dtype)
+    results += [vs_ops.hyper_conv2d(x, weight, bias, impl=impl) for impl in names(vs_ops.HYPER_CONV2D)]
+    merged, shares = vs_ops.attend(x, keys, keys)
+    assert shares.dtype is torch.promote_types(dtype, torch.float32)
+    results += [merged, shares.to(dtype)]
     assert {each.dtype for each in results} == {dtype}
     assert all(each.is_contiguous(memory_format=memory_format) for each in results)
 
@@ -65,7 +70,7 @@ def test_autocast_changes_nothing(ops: SimpleNamespace, operator: vs_ops.Operato
         "feature_matching": ([[x]], [[y]]),
         "one_hot": (torch.randint(0, 4, (2, 6, 5)), 4),
         "reference_matrix": (x, y),
-        "attend": (image(1, 4, 32, 33), image(1, 2, 4, 32, 33, seed=1), image(1, 2, 3, 32, 33, seed=2)),
+        "attend": (image(1, 4, 46, 46), image(1, 2, 4, 46, 46, seed=1), image(1, 2, 3, 46, 46, seed=2)),
     }.get(operator.name, (x,))
     function = getattr(ops, operator.name)
     outside = function(*arguments, impl=impl)
@@ -118,6 +123,7 @@ def test_a_wrong_class_id_is_named_with_its_place(value: int, dtype: torch.dtype
 
 def test_every_mistake_is_a_value_error_with_the_shapes_in_it() -> None:
     x, flow, mask = image(2, 4, 6, 5), image(2, 2, 6, 5), image(2, 1, 6, 5)
+    weight, keys = image(2, 3, 4, 3, 3), image(2, 3, 4, 6, 5)
     mistakes = {
         r"weight \(3,\)": lambda: vs_ops.instance_norm(x, torch.ones(3)),
         r"bias \(5,\)": lambda: vs_ops.instance_norm(x, None, torch.ones(5)),
@@ -144,6 +150,26 @@ def test_every_mistake_is_a_value_error_with_the_shapes_in_it() -> None:
         r"ids \(6, 5\)": lambda: vs_ops.one_hot(torch.zeros(6, 5, dtype=torch.int64), 3),
         "ids must be an integer dtype, got torch.float32": lambda: vs_ops.one_hot(x[0], 3),
         "num_classes": lambda: vs_ops.one_hot(torch.zeros(1, 6, 5, dtype=torch.int64), 0),
+        r"C_in, H, W\); got x \(2, 24, 5\)": lambda: vs_ops.hyper_conv2d(x.flatten(1, 2), weight),
+        r"x \(2, 4, 6, 5\), weight \(3, 4, 3, 3\)": lambda: vs_ops.hyper_conv2d(x, weight[0]),
+        r"x \(2, 2, 6, 5\), weight \(2, 3, 4, 3, 3\)": lambda: vs_ops.hyper_conv2d(flow, weight),
+        r"weight \(2, 3, 4, 3, 2\)": lambda: vs_ops.hyper_conv2d(x, weight[..., :2]),
+        r"bias \(3,\)": lambda: vs_ops.hyper_conv2d(x, weight, torch.ones(3)),
+        r"larger than x with padding 0; got x \(2, 4, 2, 5\)": lambda: vs_ops.hyper_conv2d(x[:, :, :2], weight),
+        "stride must be positive, got 0": lambda: vs_ops.hyper_conv2d(x, weight, stride=0),
+        "padding must not be negative, got -1": lambda: vs_ops.hyper_conv2d(x, weight, padding=-1),
+        "weight must be torch.float32 as x, got torch.float64": lambda: vs_ops.hyper_conv2d(x, weight.double()),
+        "bias must be torch.float32 as x, got torch.float16": lambda: vs_ops.hyper_conv2d(
+            x, weight, torch.ones(2, 3).half()
+        ),
+        r"reference_matrix: .* got image \(4, 6, 5\)": lambda: vs_ops.reference_matrix(x[0], x),
+        r"label \(2, 4, 6, 4\)": lambda: vs_ops.reference_matrix(x, x[..., :4]),
+        r"query \(4, 6, 5\)": lambda: vs_ops.attend(x[0], keys, keys),
+        r"query \(2, 2, 6, 5\), keys \(2, 3, 4, 6, 5\)": lambda: vs_ops.attend(flow, keys, keys),
+        r"K of at least 1; got query \(2, 4, 6, 5\), keys \(2, 0, 4, 6, 5\)": lambda: vs_ops.attend(
+            x, keys[:, :0], keys[:, :0]
+        ),
+        r"values \(2, 2, 4, 6, 5\)": lambda: vs_ops.attend(x, keys, keys[:, :2]),
     }
     for message, mistake in mistakes.items():
         with pytest.raises(vs_ops.VsOpsError, match=message):

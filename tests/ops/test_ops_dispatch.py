@@ -139,6 +139,9 @@ def everything(x: torch.Tensor, maps: torch.Tensor, flow: torch.Tensor, ids: tor
     blended, warped = vs_ops.warp_and_blend(shaded, flow, flow[:, :1].sigmoid(), x)
     losses = vs_ops.hinge_d_real(warped) + vs_ops.hinge_d_fake(blended) + vs_ops.hinge_g(shaded)
     losses = losses + vs_ops.masked_l1(warped, x, flow[:, :1].abs()) + vs_ops.feature_matching([[blended]], [[x]])
+    convolved = vs_ops.hyper_conv2d(x, maps[:, :, None, :1, :1].expand(-1, -1, 4, 3, 3), maps[:, :, 0, 0], padding=1)
+    merged, shares = vs_ops.attend(x, maps.unflatten(1, (2, 4)), maps.unflatten(1, (2, 4)))
+    losses = losses + convolved.mean() + vs_ops.reference_matrix(merged, maps).mean() + shares.square().mean()
     return losses + vs_ops.spectral_normalize(x[0], u, v).sum() + vs_ops.one_hot(ids, 5).sum()
 
 

@@ -23,7 +23,10 @@ HEIGHT, WIDTH, CHANNELS, CLASSES = 128, 256, 32, 35
 
 @attrs.frozen(kw_only=True)
 class Subject:
-    """An operator with typical arguments: `leaves` are the tensors of which gradients are wanted."""
+    """An operator with typical arguments: `leaves` are the tensors of which gradients are wanted.
+
+    `first` is the tensor that the choice between implementations looks at.
+    """
 
     operator: Operator
     call: Callable[[str], object]
@@ -38,7 +41,7 @@ def subjects(device: torch.device, dtype: torch.dtype) -> list[Subject]:
     def make(*shape: int, gradient: bool = True) -> Tensor:
         return torch.randn(*shape, generator=generator).to(device, dtype).requires_grad_(gradient)
 
-    return [*_losses(make), *_normalisations(make), *_pictures(make), _labels(device, dtype)]
+    return [*_losses(make), *_normalisations(make), *_pictures(make), _labels(device, dtype), *_references(make)]
 
 
 def _losses(make: Make) -> list[Subject]:
@@ -89,6 +92,19 @@ def _pictures(make: Make) -> list[Subject]:
 def _labels(device: torch.device, dtype: torch.dtype) -> Subject:
     ids = torch.randint(CLASSES, (1, HEIGHT, WIDTH), generator=torch.Generator().manual_seed(0)).to(device)
     return _subject("one_hot", lambda impl: vs_ops.one_hot(ids, CLASSES, dtype=dtype, impl=impl), constant=[ids])
+
+
+def _references(make: Make) -> list[Subject]:
+    """SPADE with generated weights, which is a convolution of one pixel, and references at a quarter of the size."""
+    x, weight, bias = make(2, CHANNELS, HEIGHT, WIDTH), make(2, 2 * CHANNELS, CHANNELS, 1, 1), make(2, 2 * CHANNELS)
+    h, w = HEIGHT // 4, WIDTH // 4
+    image, label = make(1, 2 * CHANNELS, h, w), make(1, 2 * CHANNELS, h, w)
+    query, keys, values = make(1, 4 * CHANNELS, h, w), make(1, 2, 4 * CHANNELS, h, w), make(1, 2, 8 * CHANNELS, h, w)
+    return [
+        _subject("hyper_conv2d", lambda impl: vs_ops.hyper_conv2d(x, weight, bias, impl=impl), weight, x, bias),
+        _subject("reference_matrix", lambda impl: vs_ops.reference_matrix(image, label, impl=impl), image, label),
+        _subject("attend", lambda impl: vs_ops.attend(query, keys, values, impl=impl), keys, query, values),
+    ]
 
 
 def _subject(name: str, call: Callable[[str], object], *leaves: Tensor, constant: Sequence[Tensor] = ()) -> Subject:

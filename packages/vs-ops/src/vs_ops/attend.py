@@ -101,7 +101,7 @@ def _widened(rows: Tensor, width: int) -> Tensor:
     return F.pad(rows, (0, width - rows.shape[2]))[:, None].contiguous()
 
 
-_SMALL_MATRIX = 2**20
+_SMALL_MATRIX = 2**22
 
 
 def _refuse_native(call: DescribedCall) -> str | None:
