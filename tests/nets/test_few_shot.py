@@ -175,6 +175,21 @@ def test_attention_does_not_depend_on_the_order_of_the_references() -> None:
     assert [order[i] for i in shuffled.chosen.tolist()] == plain.chosen.tolist()
 
 
+def test_the_reference_that_gets_most_attention_is_chosen() -> None:
+    generator = build(ATTENTION).eval()
+    known = references(3, n=4)
+    attention = generator.weights.attention
+    assert attention is not None
+    queries = attention(label(0, 4), "query").flatten(2)
+    keys = attention(known.labels.flatten(0, 1), "key").unflatten(0, (4, 3)).flatten(3)
+    shares = torch.einsum("ncq,nkcp->nqkp", queries, keys).flatten(2).softmax(2).unflatten(2, (3, -1))
+    most = shares.sum((1, 3)).argmax(1)
+    assert len(set(most.tolist())) > 1
+    synthesis = synthesize(generator, known)
+    assert synthesis.chosen is not None
+    assert synthesis.chosen.tolist() == most.tolist()
+
+
 def test_attention_uses_every_reference() -> None:
     generator = build(ATTENTION).eval()
     known = references(3)
