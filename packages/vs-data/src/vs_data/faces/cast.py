@@ -8,14 +8,17 @@ import numpy as np
 
 from vs_data.faces.arrays import F32, F64, Bytes, Rows
 from vs_data.faces.features import jaw_rest
-from vs_data.faces.head import EXTENT, Subject, look_up
+from vs_data.faces.head import Subject, look_up
 from vs_data.faces.identity import Glasses, Shape
-from vs_data.faces.parts import ON_BODY, Part, Solid, hairline, solids_of
+from vs_data.faces.parts import ON_BODY, Part, Solid, hairline
 from vs_data.faces.stage import Stage, from_screen
 
-_STEPS = 6
+_STEPS = 7
+_LEAST_SLOPE = 1.6  # of a parabola that comes to 0, over the root of its value: beside the nose the slope may be less
 _NEAR_ENOUGH = 3e-3  # of z*z - q
-_SHALLOW = 0.02  # the least slope of z*z - q along a ray that can still be followed
+_INNER = np.float32(0.88)  # part of a head's half axes
+_FARTHEST = 1.5
+_SEARCH_STEPS = 41
 _LENS_GAP = 0.10
 _TEMPLE = 0.030
 
@@ -44,7 +47,7 @@ class _Buffer(NamedTuple):
 def cast(subject: Subject, stage: Stage, x: F32, y: F32) -> Hits:
     """What points (n,) of the screen show: the surfaces alone, nothing yet of what is painted on the face."""
     buffer = _Buffer(x, y, np.full(x.shape, -np.inf, np.float32), np.zeros(x.shape, np.uint8))
-    for solid in solids_of(subject.identity):
+    for solid in subject.solids:
         _cast_solid(buffer, solid, stage)
     _cast_head(buffer, subject, stage)
     if subject.identity.looks.glasses is not None:
@@ -100,25 +103,59 @@ def _cast_solid(buffer: _Buffer, solid: Solid, stage: Stage) -> None:
 
 
 def _cast_head(buffer: _Buffer, subject: Subject, stage: Stage) -> None:
-    """Newton's method from outside: along a ray z*z - q is nearly a parabola, which it never overshoots."""
+    """Newton's method from outside: along a ray z*z - q is nearly a parabola, which it never overshoots.
+
+    Only rays that graze the nose and then meet the cheek may be lost; those are searched step by step.
+    """
     shape, placement = subject.identity.shape, stage.head
     radii = np.array([shape.width + 0.06, shape.height + 0.10 + stage.moment.open, shape.depth + shape.nose_height])
     axes = placement.matrix * radii
     rows = _within(buffer, placement.offset, np.sqrt((axes * axes).sum(axis=1)))
-    depth = np.full(rows.shape, placement.offset[2] + 1.25 * stage.moment.scale, np.float32)
-    x, y, z = from_screen(placement, buffer.x[rows], buffer.y[rows], depth)
-    dx, dy, dz = placement.inverse[:, 2].astype(np.float32)
-    gone = np.zeros_like(depth)
-    for step in range(_STEPS + 1):
-        q, along_x, along_y = look_up(subject.surface, x, jaw_rest(shape, stage.moment, x, y)).T
-        value = z * z - q
-        slope = 2 * z * dz - along_x * dx - along_y * dy
-        if step < _STEPS:
-            back = value / np.maximum(slope, np.float32(_SHALLOW))
-            back = np.minimum(back, np.float32(0.8))
-            x, y, z, gone = x - back * dx, y - back * dy, z - back * dz, gone + back
-    hit = (np.abs(value) < _NEAR_ENOUGH) & (slope > 0) & (np.abs(x) < EXTENT) & (np.abs(y) < EXTENT)
-    _put(buffer, rows, np.where(hit, depth - gone, -np.inf), Part.SKIN)
+    start = np.float32(placement.offset[2] + 1.25 * stage.moment.scale)
+    place = from_screen(placement, buffer.x[rows], buffer.y[rows], np.full(rows.shape, start, np.float32))
+    way = placement.inverse[:, 2].astype(np.float32)
+    gone = np.zeros(rows.shape, np.float32)
+    for _ in range(_STEPS):
+        value, slope = _above(subject, stage, place, way, gone)
+        slope = np.maximum(slope, np.float32(_LEAST_SLOPE) * np.sqrt(np.maximum(value, np.float32(1e-4))))
+        gone = gone + np.maximum(value / slope, np.float32(-0.2))
+    value, slope = _above(subject, stage, place, way, gone)
+    hit = (np.abs(value) < _NEAR_ENOUGH) & (slope > 0) & (gone < 3)
+    lost = np.flatnonzero(~hit)
+    lost = lost[_certain(shape, place[:, lost], way)]
+    if lost.size:
+        gone[lost], hit[lost] = _search(subject, stage, place[:, lost], way), True
+    _put(buffer, rows, np.where(hit, start - gone, -np.inf), Part.SKIN)
+
+
+def _above(subject: Subject, stage: Stage, place: F32, way: F32, gone: F32) -> tuple[F32, F32]:
+    """What z*z - q is after going from `place` (3,n) for `gone` (n,) against `way` (3,), and its slope along it."""
+    x, y, z = (start - gone * step for start, step in zip(place, way, strict=True))
+    q, along_x, along_y = look_up(subject.surface, x, jaw_rest(subject.identity.shape, stage.moment, x, y)).T
+    return z * z - q, 2 * z * way[2] - along_x * way[0] - along_y * way[1]
+
+
+def _certain(shape: Shape, place: F32, way: F32) -> F32:
+    """(n,) whether rays through `place` (3,n) meet an ellipsoid well inside of the head."""
+    radii = np.array([[shape.width * (1 - 0.35 * shape.taper)], [shape.height], [shape.depth]], np.float32) * _INNER
+    place, way = place / radii, way / radii[:, 0]
+    nearest = (place * place).sum(axis=0) - (place * way[:, None]).sum(axis=0) ** 2 / (way * way).sum()
+    return np.asarray(nearest < 1)
+
+
+def _search(subject: Subject, stage: Stage, place: F32, way: F32) -> F32:
+    """How far (n,) rays that are certain to meet the head go until they do: steps, then bisection."""
+    count = place.shape[1]
+    inside = np.full(count, _FARTHEST, np.float32)
+    for gone in np.linspace(_FARTHEST, 0, _SEARCH_STEPS, dtype=np.float32):
+        below = _above(subject, stage, place, way, np.full(count, gone))[0] < 0
+        inside = np.where(below, gone, inside)
+    outside = inside - np.float32(_FARTHEST / (_SEARCH_STEPS - 1))
+    for _ in range(10):
+        middle = (outside + inside) / 2
+        below = _above(subject, stage, place, way, middle)[0] < 0
+        outside, inside = np.where(below, outside, middle), np.where(below, middle, inside)
+    return inside
 
 
 def _cast_glasses(buffer: _Buffer, shape: Shape, glasses: Glasses, stage: Stage) -> None:

@@ -15,12 +15,21 @@ import numpy as np
 
 from vs_data.faces.arrays import F32, F64, bump, smooth
 from vs_data.faces.identity import Colour, Identity, Looks, Shape, draw_identity
+from vs_data.faces.parts import Solid, solids_of
 
 EXTENT = 1.3
 """The tables reach from -EXTENT to EXTENT in x and y."""
 
-_TEXELS = 208
+_TEXELS = 192
 _ROW = 2048
+
+_JAW_PART = 0.97
+"""Landmarks of the jaw are so far out on the way to the outline of the face: what is on the outline itself is soon
+hidden when the head turns."""
+
+_JAW_MIDDLE = -0.10
+"""The y from which they are at equal angles."""
+
 _LIGHT = np.array([-0.38, -0.50, 0.78]) / np.linalg.norm([-0.38, -0.50, 0.78])
 
 
@@ -33,12 +42,16 @@ class Subject:
         surface: (rows,columns,3) float32 of q and its derivatives along x and y.
         skin: (rows,columns,4) float32: RGB in [0,1], and where above 0.5 a beard is.
         strands: (256,) float32 noise that tiles, mean 0, from -1 to 1.
+        solids: What there is beside the head.
+        jaw: (2,17) x and y of the landmarks of the jaw with the mouth closed, from left to right.
     """
 
     identity: Identity
     surface: F32
     skin: F32
     strands: F32
+    solids: tuple[Solid, ...]
+    jaw: F64
 
 
 @lru_cache(maxsize=48)
@@ -59,12 +72,16 @@ def subject_of(identity: Identity) -> Subject:
         surface=np.stack([q, along_x, along_y], axis=2).astype(np.float32),
         skin=_skin(identity, random, x, y, q, along_x, along_y).astype(np.float32),
         strands=_strands(random),
+        solids=solids_of(identity),
+        jaw=_jaw(identity.shape),
     )
 
 
 def look_up(table: F32, x: F32, y: F32) -> F32:
     """(n,C) float32 of a table (rows,columns,C) at points (n,), to a 32nd of a texel."""
     count = x.size
+    if not count:  # OpenCV knows no empty pictures
+        return np.zeros((0, table.shape[2]), np.float32)
     rows = -(-count // _ROW)  # OpenCV's pictures have at most 32767 columns
     where = np.zeros((2, rows * _ROW), np.float32)
     scale = (_TEXELS - 1) / (2 * EXTENT)
@@ -133,12 +150,12 @@ def _skin(identity: Identity, random: np.random.Generator, x: F64, y: F64, q: F6
     philtrum = 0.07 * bump(side, y, (0.0, shape.nose_tip + 0.15), (0.05, 0.09))
     crease = 0.30 * _lid_crease(shape, side, y)
     colour *= ((1 - socket) * (1 - nostril) * (1 - philtrum) * (1 - crease))[..., None]
-    beard = _beard(shape, looks, side, y)
-    hair = np.array(looks.hair) * (0.78 + 0.22 * np.sin(60 * x + 3 * np.sin(31 * y)))[..., None]
-    strength = 0.38 if looks.beard == "stubble" else 1.0
-    colour += (hair - colour) * (strength * beard)[..., None]
-    solid = beard if strength == 1.0 else np.zeros_like(beard)
-    return np.concatenate([np.clip(colour * light[..., None], 0, 1), solid[..., None]], axis=2)
+    beard = np.zeros_like(x)
+    if looks.beard != "none":
+        beard = _beard(shape, looks, side, y)
+        hair = np.multiply.outer(0.86 + 0.16 * _fluff(random), np.array(looks.hair))
+        colour += (hair - colour) * (beard * (0.36 if looks.beard == "stubble" else 1.0))[..., None]
+    return np.concatenate([np.clip(colour * light[..., None], 0, 1), beard[..., None]], axis=2)
 
 
 def shade(facing: F64) -> F64:
@@ -168,21 +185,28 @@ def _lid_crease(shape: Shape, side: F64, y: F64) -> F64:
     return np.where(np.abs(u) < 1, np.maximum(1 - ((v - arc) / 0.022) ** 2, 0.0), 0.0)
 
 
+def _fluff(random: np.random.Generator) -> F64:
+    """Noise of short upright strokes, mean 0, deviation 1."""
+    noise = cv2.GaussianBlur(random.standard_normal((_TEXELS, _TEXELS)), (0, 0), 0.8, sigmaY=3.0)
+    return np.asarray(noise / noise.std(), np.float64)
+
+
 def _beard(shape: Shape, looks: Looks, side: F64, y: F64) -> F64:
     """How much of a beard there is, 0 to 1."""
     mouth, width = shape.mouth_y, shape.mouth_width
-    lip = np.clip(1 - ((y - (shape.nose_tip + mouth + 0.06) / 2) / 0.10) ** 2, 0, 1) * (side < 1.15 * width)
-    jaw = smooth((y - mouth - 0.13 + 0.60 * np.minimum(side / (0.8 * shape.width), 1.0) ** 1.5) / 0.06)
-    around = np.maximum(smooth((side - 1.12 * width) / 0.05), smooth((y - mouth - 0.10) / 0.05))
-    full = np.maximum(jaw * around, lip)
-    kinds = {
-        "none": np.zeros_like(y),
-        "stubble": full,
-        "moustache": lip,
-        "goatee": np.maximum(lip, smooth((y - mouth - 0.14) / 0.05)) * smooth((0.34 - side) / 0.08),
-        "full": full,
-    }
-    return np.asarray(kinds[looks.beard] * (y > shape.nose_tip + 0.05), np.float64)
+    along = side / (1.25 * width)
+    middle = (shape.nose_tip + 0.10 + mouth - shape.lips[0]) / 2 + 0.13 * along**2
+    moustache = smooth((0.075 * (1 - 0.6 * along**4) - np.abs(y - middle)) / 0.03) * (along < 1)
+    jaw = smooth((y - mouth - 0.13 + 0.62 * np.minimum(side / (0.8 * shape.width), 1.0) ** 1.5) / 0.06)
+    beside = np.maximum(smooth((side - 1.05 * width) / 0.05), smooth((y - mouth - 0.12) / 0.05))
+    match looks.beard:
+        case "moustache":
+            return np.asarray(moustache, np.float64)
+        case "goatee":
+            chin = smooth((y - mouth - 0.14) / 0.05) * smooth((0.30 - side) / 0.08)
+            return np.asarray(np.maximum(moustache, chin), np.float64)
+        case _:
+            return np.asarray(np.maximum(jaw * beside, moustache), np.float64)
 
 
 def _strands(random: np.random.Generator) -> F32:
@@ -190,6 +214,17 @@ def _strands(random: np.random.Generator) -> F32:
     for waves, strength in ((9, 0.5), (23, 0.7), (41, 0.5)):
         noise += strength * np.sin(2 * np.pi * (waves * np.arange(256) / 256 + random.random()))
     return np.asarray(noise / np.abs(noise).max(), np.float32)
+
+
+def _jaw(shape: Shape) -> F64:
+    angle = np.linspace(np.pi, 0.0, 17)
+    across, down = np.cos(angle), np.sin(angle)
+    low, high = np.zeros(17), np.full(17, EXTENT)
+    for _ in range(30):  # bisection: the outline is where the surface's height comes to 0
+        middle = (low + high) / 2
+        inside = _surface(shape, middle * across, _JAW_MIDDLE + middle * down) > 0
+        low, high = np.where(inside, middle, low), np.where(inside, high, middle)
+    return np.stack([_JAW_PART * low * across, _JAW_MIDDLE + _JAW_PART * low * down])
 
 
 def darker(colour: Colour, factor: float) -> Colour:

@@ -187,7 +187,7 @@ def _shape(random: np.random.Generator) -> Shape:
         brow_rise=between(0.20, 0.28),
         brow_width=between(0.022, 0.055),
         brow_arch=between(0.01, 0.08),
-        brow_tilt=between(-0.12, 0.24),
+        brow_tilt=between(-0.12, 0.18),
         nose_tip=nose_tip,
         nose_width=between(0.11, 0.19),
         nose_height=between(0.15, 0.27),

@@ -12,11 +12,11 @@ from vs_data.faces.config import FacesConfig
 
 _CHANNELS = (
     # amplitude of the whole, shortest and longest period in frames
-    (0.46, 26, 44),  # yaw, radians
-    (0.20, 24, 48),  # pitch
-    (0.20, 30, 60),  # roll
-    (0.17, 30, 60),  # x, head units
-    (0.07, 24, 50),  # y
+    (0.56, 24, 40),  # yaw, radians
+    (0.25, 22, 44),  # pitch
+    (0.24, 26, 52),  # roll
+    (0.22, 28, 50),  # x, head units
+    (0.08, 24, 50),  # y
     (0.05, 40, 80),  # scale
     (0.06, 30, 70),  # x of the body
     (0.03, 30, 70),  # y of the body
@@ -96,7 +96,7 @@ def draw_motion(config: FacesConfig, number: int, motion: int) -> Motion:
     random = np.random.default_rng([config.seed, number, motion, 815])
     channels = np.array(_CHANNELS)
     strength = np.where(np.arange(len(channels)) < _EXPRESSION, config.movement, config.expression)
-    size = random.uniform(0.65, 1.0, len(channels)) * channels[:, 0] * strength
+    size = random.uniform(0.7, 1.0, len(channels)) * channels[:, 0] * strength
     period = random.uniform(channels[:, 1], channels[:, 2])
     speeds = _SPEEDS * random.uniform(0.9, 1.1, (len(channels), _WAVES))
     return Motion(

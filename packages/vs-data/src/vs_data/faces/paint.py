@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -22,8 +22,8 @@ Painter: TypeAlias = Callable[[Subject, F32], F32]
 def colours_of(subject: Subject, traces: Traces) -> F32:
     """(3,n) float32 in [0,1], of the background black."""
     picture = np.zeros((3, traces.part.size), np.float32)
-    for parts, painter in _PAINTERS:
-        rows = np.flatnonzero(np.isin(traces.part, parts))
+    for part, painter in _PAINTERS:
+        rows = np.flatnonzero(traces.part == part)
         if rows.size:
             picture[:, rows] = painter(subject, traces.material[:, rows])
     return np.clip(picture, 0, 1, out=picture)
@@ -74,7 +74,7 @@ def _chest(subject: Subject, material: F32) -> F32:
 def _hair(subject: Subject, material: F32) -> F32:
     x, y, z = material
     looks = subject.identity.looks
-    around = x / np.sqrt(x * x + z * z + np.float32(0.04)) * np.float32(0.5)
+    around = x / np.sqrt(x * x + (z + np.float32(1.1)) ** 2) * np.float32(0.8)
     bend = np.float32(0.05) * np.sin(y * np.float32(5) + np.float32(looks.parting * 9))
     strand = subject.strands[((around + bend) * np.float32(256)).astype(np.intp) & 255]
     if looks.style in ("curls", "buzz"):
@@ -113,7 +113,7 @@ def _glasses(subject: Subject, material: F32) -> F32:
 
 
 def _brow(subject: Subject, material: F32) -> F32:
-    return _tinted(subject.identity.looks.brows, 1 + np.float32(0.18) * np.sin(material[0] * np.float32(90)))
+    return _tinted(subject.identity.looks.brows, 1 + np.float32(0.08) * np.sin(material[0] * np.float32(90)))
 
 
 def _lash(_subject: Subject, material: F32) -> F32:
@@ -162,23 +162,24 @@ def _mouth(subject: Subject, material: F32) -> F32:
     return _mixed(_tinted((0.24, 0.06, 0.07), np.ones_like(x)), (0.78, 0.34, 0.36), tongue)
 
 
-_PAINTERS: tuple[tuple[Sequence[Part], Painter], ...] = (
-    ((Part.SKIN, Part.BEARD), _skin),
-    ((Part.SCALP,), _scalp),
-    ((Part.EAR,), _ear),
-    ((Part.NECK,), _neck),
-    ((Part.CHEST,), _chest),
-    ((Part.HAIR,), _hair),
-    ((Part.CLOTHES,), _clothes),
-    ((Part.GLASSES,), _glasses),
-    ((Part.BROW,), _brow),
-    ((Part.LASH,), _lash),
-    ((Part.SCLERA,), _sclera),
-    ((Part.IRIS,), _iris),
-    ((Part.UPPER_LIP,), lambda subject, material: _lips(subject, material, Part.UPPER_LIP)),
-    ((Part.LOWER_LIP,), lambda subject, material: _lips(subject, material, Part.LOWER_LIP)),
-    ((Part.TEETH,), _teeth),
-    ((Part.MOUTH,), _mouth),
+_PAINTERS: tuple[tuple[Part, Painter], ...] = (
+    (Part.SKIN, _skin),
+    (Part.BEARD, _skin),
+    (Part.SCALP, _scalp),
+    (Part.EAR, _ear),
+    (Part.NECK, _neck),
+    (Part.CHEST, _chest),
+    (Part.HAIR, _hair),
+    (Part.CLOTHES, _clothes),
+    (Part.GLASSES, _glasses),
+    (Part.BROW, _brow),
+    (Part.LASH, _lash),
+    (Part.SCLERA, _sclera),
+    (Part.IRIS, _iris),
+    (Part.UPPER_LIP, lambda subject, material: _lips(subject, material, Part.UPPER_LIP)),
+    (Part.LOWER_LIP, lambda subject, material: _lips(subject, material, Part.LOWER_LIP)),
+    (Part.TEETH, _teeth),
+    (Part.MOUTH, _mouth),
 )
 
 

@@ -12,7 +12,7 @@ from vs_data.faces.identity import Identity
 
 
 class Part(IntEnum):
-    """What a pixel shows."""
+    """What a pixel shows; from `BROW` on it is painted on the face."""
 
     BACKGROUND = 0
     SKIN = 1
@@ -88,7 +88,8 @@ def solids_of(identity: Identity) -> tuple[Solid, ...]:
         Solid(Part.NECK, (0.0, 1.10, -0.28), (shape.neck, 0.90, 0.40), body=True),
         Solid(Part.CLOTHES, (0.0, 2.48, -0.35), (shape.shoulders, 1.12, 0.72), body=True),
     )
-    return (*ears, _scalp(identity), *_hair(identity), *body)
+    covered = identity.looks.style in ("bob", "long")
+    return (*(() if covered else ears), _scalp(identity), *_hair(identity), *body)
 
 
 def _scalp(identity: Identity) -> Solid:
@@ -104,11 +105,11 @@ def _hair(identity: Identity) -> tuple[Solid, ...]:
     fringe, slant = looks.fringe, looks.parting
 
     def shell(thickness: float, cut: Cut, low: float = 0.0) -> Solid:
-        radii = (width + thickness, top + thickness - 0.04 + low / 2, shape.depth + thickness + 0.06)
+        radii = (width + thickness, top + thickness - 0.04 + low / 2, shape.depth + thickness + 0.12)
         return Solid(Part.HAIR, (0.0, -0.04 + low / 2, -0.12), radii, cut)
 
-    curtain = Solid(Part.HAIR, (0.0, 0.50, -0.36), (width + 0.10 + thick, 1.20 + thick, 0.58))
-    bob = Solid(Part.HAIR, (0.0, 0.12, -0.24), (width + 0.06 + thick, 0.98, 0.62))
+    curtain = Solid(Part.HAIR, (0.0, 0.50, -0.62), (width + 0.10 + thick, 1.20 + thick, 0.46))
+    bob = Solid(Part.HAIR, (0.0, 0.12, -0.40), (width + 0.06 + thick, 0.98, 0.52))
     short = Cut(fringe - 0.06, -0.10, 0.50, 0.25 * slant)
     match looks.style:
         case "bald":

@@ -11,13 +11,6 @@ from vs_data.faces.identity import Shape
 from vs_data.faces.motion import Moment
 from vs_data.faces.stage import Stage, to_pixels, to_screen
 
-_JAW_PART = 0.97
-"""The jaw's points are so far out on the way to the outline of the face: what is on the outline itself is soon hidden
-when the head turns."""
-
-_JAW_START = -0.10
-"""y of the first and last point of the jaw."""
-
 
 def landmarks_at(subject: Subject, stage: Stage, size: tuple[int, int]) -> F64:
     """(68,2) x and y, pixels, of the landmarks in a picture of size (H, W); they may be hidden or outside of it."""
@@ -35,17 +28,8 @@ def landmarks_at(subject: Subject, stage: Stage, size: tuple[int, int]) -> F64:
 
 
 def _jaw(subject: Subject, moment: Moment) -> F64:
-    """(2,17) from ear to ear: points at equal angles seen from between the eyes and the mouth."""
-    shape = subject.identity.shape
-    angle = np.linspace(np.pi, 0.0, 17)
-    across, down = np.cos(angle), np.sin(angle)
-    low, high = np.zeros(17), np.full(17, 1.25)
-    for _ in range(40):  # bisection: the outline is where the surface's height comes to 0
-        middle = (low + high) / 2
-        inside = height_at(subject, middle * across, _JAW_START + middle * down) > 0
-        low, high = np.where(inside, middle, low), np.where(inside, high, middle)
-    x, y = _JAW_PART * low * across, _JAW_START + _JAW_PART * low * down
-    return np.stack([x, features.jaw_moved(shape, moment, x, y)])
+    x, y = subject.jaw
+    return np.stack([x, features.jaw_moved(subject.identity.shape, moment, x, y)])
 
 
 def _mirrored(side: F64, y: F64) -> F64:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vs_data.faces.arrays import F32, F64, Bytes
+from vs_data.faces.arrays import F32, F64, Bytes, Rows
 from vs_data.faces.head import Subject
 from vs_data.faces.paint import backdrop, colours_of
 from vs_data.faces.parts import REGION_OF, Part
@@ -19,6 +20,9 @@ _FINE = 192
 
 _SAME_PLACE = 0.02
 """How far apart, head units, two traces of one piece of material may be."""
+
+_ROUNDING = 1e-3
+"""What is less than this outside of the picture, pixels, is on its border."""
 
 
 class Shot(NamedTuple):
@@ -37,7 +41,7 @@ class Shot(NamedTuple):
 
 def shoot(subject: Subject, stage: Stage, size: tuple[int, int]) -> Shot:
     """What a picture of size (H, W) shows."""
-    return Shot(subject, stage, size, trace(subject, stage, *_samples(size, 1)))
+    return Shot(subject, stage, size, trace(subject, stage, *_samples(size, 1, np.arange(size[0] * size[1]))))
 
 
 def regions_of(shot: Shot) -> Bytes:
@@ -45,18 +49,19 @@ def regions_of(shot: Shot) -> Bytes:
     return np.asarray(REGION_OF[shot.traces.part].reshape(shot.size), np.uint8)
 
 
-def picture_of(subject: Subject, stage: Stage, size: tuple[int, int]) -> F32:
+def picture_of(shot: Shot) -> F32:
     """(3,H,W) float32 in [0,1]; each pixel is the mean of a square of samples."""
-    height, width = size
+    subject, stage, size, traces = shot
     fine = max(2, -(-_FINE // min(size)))
-    traces = trace(subject, stage, *_samples(size, fine))
-
-    def averaged(values: F32) -> F32:
-        return np.asarray(values.reshape(-1, height, fine, width, fine).mean(axis=(2, 4), dtype=np.float32))
-
-    person = averaged(colours_of(subject, traces))
-    bare = averaged((traces.part == Part.BACKGROUND).astype(np.float32))
-    return person + bare * backdrop(subject.identity, size)
+    picture = backdrop(subject.identity, size).copy().reshape(3, -1)
+    person = (traces.part != Part.BACKGROUND).astype(np.uint8).reshape(size)
+    pixels = np.flatnonzero(cv2.dilate(person, np.ones((3, 3), np.uint8)))  # all others show the background alone
+    if pixels.size:
+        finer = trace(subject, stage, *_samples(size, fine, pixels))
+        bare = (finer.part == Part.BACKGROUND).reshape(-1, fine * fine).mean(axis=1, dtype=np.float32)
+        colours = colours_of(subject, finer).reshape(3, -1, fine * fine).mean(axis=2)
+        picture[:, pixels] = colours + bare * picture[:, pixels]
+    return picture.reshape(3, *size)
 
 
 def flow_between(shot: Shot, other: Shot) -> tuple[F32, F32]:
@@ -82,15 +87,17 @@ def flow_between(shot: Shot, other: Shot) -> tuple[F32, F32]:
 def _seen(shot: Shot, other: Shot, there: F64) -> NDArray[np.bool_]:
     """(n,) whether a look at the places `there` (2,n) of another picture finds what `shot` shows."""
     height, width = shot.size
-    inside = ((there >= 0) & (there <= np.array([[width - 1], [height - 1]]))).all(axis=0)
+    last = np.array([[width - 1], [height - 1]])
+    inside = ((there > -_ROUNDING) & (there < last + _ROUNDING)).all(axis=0)
     found = trace(other.subject, other.stage, *from_pixels(there, shot.size).astype(np.float32))
     apart = np.abs(found.material - shot.traces.material).max(axis=0)
     return np.asarray(inside & (found.part == shot.traces.part) & (apart < _SAME_PLACE))
 
 
-def _samples(size: tuple[int, int], fine: int) -> tuple[F32, F32]:
-    """Screen coordinates x and y (n,) of fine * fine samples of each pixel, row by row."""
-    height, width = size
-    x = ((np.arange(width * fine) + 0.5) / fine - width / 2) / unit(size)
-    y = ((np.arange(height * fine) + 0.5) / fine - height / 2) / unit(size)
-    return np.tile(x.astype(np.float32), height * fine), np.repeat(y.astype(np.float32), width * fine)
+def _samples(size: tuple[int, int], fine: int, pixels: Rows) -> tuple[F32, F32]:
+    """Screen coordinates x and y (n * fine * fine,) of a square of samples in each of some pixels (n,)."""
+    place = from_pixels(np.stack(np.divmod(pixels, size[1])[::-1]).astype(np.float64), size).astype(np.float32)
+    step = ((np.arange(fine) + 0.5) / fine - 0.5) / unit(size)
+    within = np.stack([np.tile(step, fine), np.repeat(step, fine)]).astype(np.float32)
+    x, y = (place[:, :, None] + within[:, None]).reshape(2, -1)
+    return x, y

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Literal
 
 import attrs
@@ -69,14 +70,13 @@ class FacesSource:
         subject = self._subject(request)
         stages = self._stages(request.sequence, range(request.start, request.start + request.length))
         shots = [shoot(subject, stage, self.size) for stage in stages]
-        flow, confidence = _flow([shots[:1], *([shot] for shot in shots[:-1])], shots)
-        flow[0], confidence[0] = 0, 0
+        flow, confidence = _flow_within(shots)
         driven = "" if request.reference_sequence is None else f" of {self.sequences[request.reference_sequence].name}"
         return Clip(
-            frames=_frames(subject, stages, self.size),
+            frames=_frames(shots),
             labels=self._labels(subject, shots),
-            flow=flow[:, 0],
-            flow_confidence=confidence[:, 0],
+            flow=flow,
+            flow_confidence=confidence,
             references=self._references(request, subject, shots),
             regions=torch.from_numpy(np.stack([regions_of(shot) for shot in shots])),
             name=f"{info.name} frame {request.start}{driven}",
@@ -119,9 +119,9 @@ class FacesSource:
         shown = request.sequence if request.reference_sequence is None else request.reference_sequence
         stages = self._stages(shown, request.references)
         examples = [shoot(subject, stage, self.size) for stage in stages]
-        flow, confidence = _flow([examples] * len(shots), shots)
+        flow, confidence = _flow_to(examples, shots)
         return References(
-            frames=_frames(subject, stages, self.size),
+            frames=_frames(examples),
             labels=self._labels(subject, examples),
             flow=flow,
             flow_confidence=confidence,
@@ -140,14 +140,24 @@ def open_faces(config: FacesConfig, split: Literal["train", "val"]) -> FacesSour
     return FacesSource(config=config, first=first, sequences=sequences)
 
 
-def _frames(subject: Subject, stages: Sequence[Stage], size: tuple[int, int]) -> Tensor:
+def _frames(shots: Sequence[Shot]) -> Tensor:
     """(n,3,H,W) in [-1,1]."""
-    pictures = np.stack([picture_of(subject, stage, size) for stage in stages])
+    pictures = np.stack([picture_of(shot) for shot in shots])
     return torch.from_numpy(np.clip(pictures * np.float32(2) - np.float32(1), -1, 1))
 
 
-def _flow(others: Sequence[Sequence[Shot]], shots: Sequence[Shot]) -> tuple[Tensor, Tensor]:
-    """(T,K,2,H,W) and (T,K,1,H,W): flow from each shot to its K others, and the confidence in it."""
-    pairs = [[flow_between(shot, other) for other in row] for shot, row in zip(shots, others, strict=True)]
-    flow, confidence = (np.stack([np.stack([pair[k] for pair in row]) for row in pairs]) for k in (0, 1))
-    return torch.from_numpy(flow), torch.from_numpy(confidence)
+def _flow_within(shots: Sequence[Shot]) -> tuple[Tensor, Tensor]:
+    """(T,2,H,W) and (T,1,H,W): flow from each shot to the one before, zeros for the first, and the confidence in it."""
+    size = shots[0].size
+    pairs = [(np.zeros((2, *size), np.float32), np.zeros((1, *size), np.float32))]
+    pairs += [flow_between(shot, before) for before, shot in pairwise(shots)]
+    flow, confidence = (torch.from_numpy(np.stack(values)) for values in zip(*pairs, strict=True))
+    return flow, confidence
+
+
+def _flow_to(examples: Sequence[Shot], shots: Sequence[Shot]) -> tuple[Tensor, Tensor]:
+    """(T,K,2,H,W) and (T,K,1,H,W): flow from each shot to each example, and the confidence in it."""
+    pairs = [flow_between(shot, example) for shot in shots for example in examples]
+    flow, confidence = (torch.from_numpy(np.stack(values)) for values in zip(*pairs, strict=True))
+    leading = (len(shots), len(examples))
+    return flow.unflatten(0, leading), confidence.unflatten(0, leading)

@@ -118,8 +118,11 @@ def locate(subject: Subject, stage: Stage, traces: Traces) -> F64:
     shape, moment = subject.identity.shape, stage.moment
     for part, mover in _MOVERS:
         rows = np.flatnonzero(traces.part == part)
-        x, y = mover(shape, moment, place[:, rows])
-        place[:, rows] = x, y, height_at(subject, x, features.jaw_rest(shape, moment, x, y))
+        if rows.size:
+            place[:2, rows] = mover(shape, moment, place[:, rows])
+    painted = np.flatnonzero(traces.part >= Part.BROW)
+    x, y = place[:2, painted]
+    place[2, painted] = height_at(subject, x, features.jaw_rest(shape, moment, x, y))
     skin = np.flatnonzero((traces.part == Part.SKIN) | (traces.part == Part.BEARD))
     place[1, skin] = features.jaw_moved(shape, moment, place[0, skin], place[1, skin])
     found = np.zeros((2, place.shape[1]))
@@ -127,10 +130,6 @@ def locate(subject: Subject, stage: Stage, traces: Traces) -> F64:
     for placement, mask in ((stage.head, there & ~on_body), (stage.body, there & on_body)):
         found[:, mask] = to_screen(placement, place[:, mask])[:2]
     return found
-
-
-def _still(_shape: Shape, _moment: Moment, material: F64) -> tuple[F64, F64]:
-    return material[0], material[1]
 
 
 def _brow(shape: Shape, moment: Moment, material: F64) -> tuple[F64, F64]:
@@ -164,11 +163,8 @@ def _lower_lip(shape: Shape, moment: Moment, material: F64) -> tuple[F64, F64]:
 _MOVERS = (
     (Part.BROW, _brow),
     (Part.LASH, _lash),
-    (Part.SCLERA, _still),
     (Part.IRIS, _iris),
     (Part.UPPER_LIP, _upper_lip),
     (Part.LOWER_LIP, _lower_lip),
-    (Part.TEETH, _still),
-    (Part.MOUTH, _still),
 )
-"""Where parts that are painted on the face are, x and y in the head's coordinates."""
+"""Where parts are that move on the face, x and y in the head's coordinates."""
