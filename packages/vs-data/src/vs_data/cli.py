@@ -14,7 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from vs_data.check import check_folder
+from vs_data.clips import REGIONS, ClipSource
 from vs_data.errors import VsDataError
+from vs_data.faces import FacesConfig, open_faces
 from vs_data.flow import FlowFilesConfig, NoFlowConfig
 from vs_data.folder import FolderConfig, check_command
 from vs_data.labels import LabelKind, LandmarksConfig, SegMapsConfig, kind_of
@@ -100,18 +102,23 @@ def check(
 def render(
     root: Path,
     *,
+    world: Literal["street", "faces"] = "street",
     sequences: int = 4,
     frames: int = 30,
     height: int = 128,
-    width: int = 256,
+    width: int | None = None,
     split: Literal["train", "val"] = "train",
 ) -> int:
-    """Write clips of the procedural street as a data folder: images, seg_maps and exact flow.
+    """Write clips of a procedural world as a data folder: images, labels and exact flow.
+
+    Labels are seg_maps: classes of the street, or regions of faces; of faces landmarks-dlib68 are written too.
 
     Parameters
     ----------
     root
         The folder to write; it must be empty or not exist yet.
+    world
+        The street, or talking heads: two sequences of each person.
     sequences
         Number of sequences.
     frames
@@ -119,20 +126,51 @@ def render(
     height
         Pixels.
     width
-        Pixels.
+        Pixels; by default twice the height for the street, and the height for faces.
     split
-        Which streets: those that training sees, or the held-out ones.
+        Which streets or people: those that training sees, or the held-out ones.
     """
     with _typed_by_the_user():
-        config = StreetConfig(
-            height=height, width=width, sequence_length=frames, train_sequences=sequences, val_sequences=sequences
-        )
-    source = open_street(config, split)
+        source = _world(world, split, sequences, frames, (height, width))
     with _progress("writing") as progress:
         written = write_folder(source, root, sequences=sequences, progress=progress)
-    look = check_command(FolderConfig(root=str(root), flow=FlowFilesConfig()), "train")
+    look = check_command(FolderConfig(root=str(root), labels=_WRITTEN[world], flow=FlowFilesConfig()), "train")
     Console().print(Text(f"{written} frames in {root}; look at them with: {look}"), soft_wrap=True)
     return FINE
+
+
+_WRITTEN: dict[str, tuple[LabelKind, ...]] = {
+    "street": (SegMapsConfig(),),
+    "faces": (LandmarksConfig(), SegMapsConfig(num_classes=len(REGIONS), ignore_id=None)),
+}
+"""What folders of the worlds hold."""
+
+
+def _world(
+    world: Literal["street", "faces"],
+    split: Literal["train", "val"],
+    sequences: int,
+    frames: int,
+    size: tuple[int, int | None],
+) -> ClipSource:
+    height, width = size
+    if world == "street":
+        width = 2 * height if width is None else width
+        street = StreetConfig(
+            height=height, width=width, sequence_length=frames, train_sequences=sequences, val_sequences=sequences
+        )
+        return open_street(street, split)
+    people = (sequences + 1) // 2 if sequences > 0 else sequences
+    faces = FacesConfig(
+        height=height,
+        width=height if width is None else width,
+        sequence_length=frames,
+        train_identities=people,
+        val_identities=people,
+        motions=2,
+        labels="both",
+    )
+    return open_faces(faces, split)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

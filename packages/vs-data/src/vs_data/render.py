@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from vs_data.clips import Clip, ClipSource
+from vs_data.clips import Clip, ClipRequest, ClipSource, FloatMaps
 from vs_data.errors import DataError
+from vs_data.faces import FacesSource
 from vs_data.layout import IMAGES
 from vs_data.pictures import write_png
 from vs_data.sampling import iterate_sequence
@@ -26,6 +29,8 @@ def write_folder(
 ) -> int:
     """Write the first sequences of a source as `images/SEQ/FRAME.png`, `KIND/SEQ/FRAME.png`, `flow/SEQ/FRAME.npz`.
 
+    Landmarks of faces are written as `KIND/SEQ/FRAME.json`, a list of [x, y] pairs.
+
     Args:
         source: What to write; its label kinds become folders, and `flow` is written if clips have it.
         root: Folder to write to; made if missing, must be empty.
@@ -37,8 +42,12 @@ def write_folder(
         The number of frames written.
 
     Raises:
-        DataError: the folder is not empty or cannot be written; more sequences are asked for than there are.
+        DataError: the folder is not empty or cannot be written; more sequences are asked for than there are; a label
+            is a map of which nobody knows the landmarks.
     """
+    maps = [kind for kind, info in source.label_kinds.items() if isinstance(info, FloatMaps)]
+    if maps and not isinstance(source, FacesSource):
+        raise DataError(f"labels of kind '{maps[0]}' are maps of numbers, of which folders hold none")
     if not 1 <= sequences <= len(source.sequences):
         raise DataError(f"{sequences} sequences asked for, allowed: 1 to {len(source.sequences)}")
     lengths = [min(info.frames, max_frames or info.frames) for info in source.sequences[:sequences]]
@@ -50,9 +59,13 @@ def write_folder(
         for index, info in enumerate(source.sequences[:sequences]):
             first = 0
             for clip in iterate_sequence(source, index, max_frames=max_frames):
+                length = clip.frames.shape[0]
                 _write_clip(clip, root, info.name, first)
-                first += clip.frames.shape[0]
-                done += clip.frames.shape[0]
+                if isinstance(source, FacesSource):
+                    request = ClipRequest(sequence=index, start=first, length=length)
+                    for kind in maps:
+                        _write_landmarks(root / kind / info.name, source.landmarks(request), first)
+                first, done = first + length, done + length
                 if progress is not None:
                     progress(done, sum(lengths))
     except OSError as error:
@@ -65,11 +78,12 @@ def _write_clip(clip: Clip, root: Path, sequence: str, first: int) -> None:
     folders = {kind: root / kind / sequence for kind in kinds}
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)
+    images = {kind: label for kind, label in clip.labels.items() if not label.is_floating_point()}
     frames = ((clip.frames + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
     for index, frame in enumerate(frames):
         name = f"{first + index:06d}"
         write_png(folders[IMAGES] / f"{name}.png", frame)
-        for kind, ids in clip.labels.items():
+        for kind, ids in images.items():
             write_png(folders[kind] / f"{name}.png", ids[index].to(torch.uint8).numpy())
         if clip.flow is not None and first + index > 0:
             _write_flow(folders["flow"] / f"{name}.npz", clip, index)
@@ -83,3 +97,9 @@ def _write_flow(path: Path, clip: Clip, index: int) -> None:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # NumPy's annotations take the names for options
     path.write_bytes(buffer.getvalue())
+
+
+def _write_landmarks(folder: Path, points: NDArray[np.float64], first: int) -> None:
+    """Landmarks (T,68,2) of frames from `first` on, to a thousandth of a pixel."""
+    for index, face in enumerate(points.round(3).tolist()):
+        (folder / f"{first + index:06d}.json").write_text(json.dumps(face), encoding="utf-8")
