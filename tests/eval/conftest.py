@@ -1,11 +1,15 @@
 """A small world that moves exactly, and generators whose scores can be worked out by hand."""
 
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import pytest
 import torch
-from vs_data import ClassIds, Clip, ClipRequest, SequenceInfo, check_request
-from vs_nets import ClassMap, History, LabelSpec, Synthesis
+from torch import Tensor
+from vs_data import REGIONS, ClassIds, Clip, ClipRequest, FloatMaps, References, SequenceInfo, check_request
+from vs_eval.app import main
+from vs_nets import ClassMap, FloatMap, History, LabelSpec, Synthesis
 
 HEIGHT, WIDTH, SPEED, CLASSES = 16, 48, 2, 5
 
@@ -61,6 +65,100 @@ def replaying(clip: Clip, *, offset: float, guess: float | None, past: int = 2) 
     return generate
 
 
+HEAD_SIZE = (16, 40)
+
+
+class HeadWorld:
+    """People of flat colours whose heads move `speed` pixels to the right every frame; all that is known is exact.
+
+    The heads are 8 pixels square. The label is one map, 1 in the head. Driven by another sequence, a person has that
+    one's place: the motion of sequence s begins s pixels further right.
+    """
+
+    size = HEAD_SIZE
+    label_kinds = {"landmarks-dlib68": FloatMaps(channels=1)}  # noqa: RUF012
+
+    def __init__(self, *lengths: int, speed: int = 2, known: bool = True) -> None:
+        self.sequences = tuple(SequenceInfo(name=f"person/{i}", frames=n) for i, n in enumerate(lengths))
+        self.speed, self.known = speed, known
+
+    def read_all(self, sequence: int, *references: int, subject: int | None = None) -> Clip:
+        frames = self.sequences[sequence].frames
+        return self.read(
+            ClipRequest(sequence=sequence, start=0, length=frames, references=references, reference_sequence=subject)
+        )
+
+    def read(self, request: ClipRequest) -> Clip:
+        check_request(self.sequences, request)
+        subject = request.sequence if request.reference_sequence is None else request.reference_sequence
+        shown = subject if self.known else request.sequence  # who knows no truth shows the driving person
+        places = [request.sequence + self.speed * (request.start + t) for t in range(request.length)]
+        before = [places[0], *places[:-1]]
+        flow, confidence = self.flow(places, before)
+        confidence[0] = 0
+        regions = torch.stack([self.regions(place) for place in places])
+        return Clip(
+            frames=self.colours(shown)[regions].movedim(-1, 1),
+            labels={"landmarks-dlib68": self.label(regions)},
+            flow=flow,
+            flow_confidence=confidence,
+            references=self.references(request, subject, places),
+            regions=regions.byte() if self.known else None,
+            name=self.sequences[request.sequence].name,
+        )
+
+    def references(self, request: ClipRequest, subject: int, places: Sequence[int]) -> References | None:
+        if not request.references:
+            return None
+        theirs = [subject + self.speed * frame for frame in request.references]
+        regions = torch.stack([self.regions(place) for place in theirs])
+        pairs = [self.flow(places, [place] * len(places)) for place in theirs]
+        flow, confidence = (torch.stack([pair[i] for pair in pairs], 1) for i in (0, 1))
+        return References(
+            frames=self.colours(subject)[regions].movedim(-1, 1),
+            labels={"landmarks-dlib68": self.label(regions)},
+            flow=flow if self.known else None,
+            flow_confidence=confidence if self.known else None,
+        )
+
+    def flow(self, places: Sequence[int], others: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """From heads at some places to the same heads elsewhere; what is not the head rests, and is not trusted."""
+        flow = torch.zeros(len(places), 2, *HEAD_SIZE)
+        confidence = torch.zeros(len(places), 1, *HEAD_SIZE)
+        for t, (place, other) in enumerate(zip(places, others, strict=True)):
+            flow[t, 0, 2:10, place : place + 8] = other - place
+            confidence[t, 0, 2:10, place : place + 8] = 1
+        return flow, confidence
+
+    @staticmethod
+    def regions(place: int) -> Tensor:
+        ids = torch.zeros(HEAD_SIZE, dtype=torch.int64)
+        ids[12:] = REGIONS.index("clothes")
+        ids[2:5, place : place + 8] = REGIONS.index("hair")
+        ids[5:10, place : place + 8] = REGIONS.index("skin")
+        ids[7, place + 2 : place + 6] = REGIONS.index("features")
+        return ids
+
+    @staticmethod
+    def label(regions: Tensor) -> Tensor:
+        return torch.isin(regions, torch.tensor([1, 2, 4])).float()[:, None]
+
+    @staticmethod
+    def colours(person: int) -> Tensor:
+        """(regions, 3); far enough from white for an offset of 0.2."""
+        return torch.rand(len(REGIONS), 3, generator=torch.Generator().manual_seed(person)) * 1.6 - 0.9
+
+
+@pytest.fixture
+def heads() -> type[HeadWorld]:
+    return HeadWorld
+
+
+@pytest.fixture
+def landmarks() -> LabelSpec:
+    return LabelSpec((FloatMap(name="landmarks-dlib68", channels=1),))
+
+
 @pytest.fixture
 def labels() -> LabelSpec:
     return LabelSpec((ClassMap(name="seg_maps", classes=CLASSES),))
@@ -79,3 +177,29 @@ def clip(world: MovingWorld) -> Clip:
 @pytest.fixture
 def replay() -> Callable[..., Callable[..., Synthesis]]:
     return replaying
+
+
+@pytest.fixture
+def everything_below() -> Callable[[Path], list[str]]:
+    def listed(path: Path) -> list[str]:
+        return sorted(str(entry.relative_to(path)) for entry in path.rglob("*"))
+
+    return listed
+
+
+@pytest.fixture
+def run_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., tuple[int, str, str]]]:
+    """Call a command in an empty directory: (exit status, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    handler = signal.getsignal(signal.SIGTERM)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        out, err = capsys.readouterr()
+        return caught.value.code, out, err
+
+    yield call
+    signal.signal(signal.SIGTERM, handler)

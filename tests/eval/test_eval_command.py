@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -64,24 +65,10 @@ def damage(run: RunDirectory, step: int) -> None:
     file.write_bytes(file.read_bytes()[:-7])
 
 
-def everything_below(path: Path) -> list[str]:
-    return sorted(str(entry.relative_to(path)) for entry in path.rglob("*"))
-
-
 @pytest.fixture
-def run_main(tmp_path, monkeypatch, capsys):
+def run_main(run_command):
     """Call the command in an empty directory: (exit status, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-    handler = signal.getsignal(signal.SIGTERM)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        with pytest.raises(SystemExit) as caught:
-            main(["vid2vid", *arguments])
-        out, err = capsys.readouterr()
-        return caught.value.code, out, err
-
-    yield call
-    signal.signal(signal.SIGTERM, handler)
+    return partial(run_command, "vid2vid")
 
 
 def test_a_run_is_evaluated_as_a_whole(run_main, tmp_path):
@@ -105,7 +92,7 @@ def test_a_run_is_evaluated_as_a_whole(run_main, tmp_path):
     assert [entry.name for entry in report.parent.iterdir()] == ["step-00000003"]
 
 
-def test_the_same_checkpoint_gives_the_same_report(run_main, tmp_path):
+def test_the_same_checkpoint_gives_the_same_report(run_main, tmp_path, everything_below):
     run = make_run(tmp_path / "run", 1)
     for name in ("a", "b"):
         assert run_main(str(run.path), "--out", name, "--clips", "1", "--frames", "3")[0] == 0
@@ -148,7 +135,9 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(run_main, tmp_path):
         ([], "runs: there is no run here yet"),
     ],
 )
-def test_wrong_input_is_one_line_and_status_2_and_leaves_nothing(run_main, tmp_path, arguments, message):
+def test_wrong_input_is_one_line_and_status_2_and_leaves_nothing(
+    run_main, tmp_path, arguments, message, everything_below
+):
     make_run(tmp_path / "good", 1, 3)
     make_run(tmp_path / "fresh")
     damage(make_run(tmp_path / "broken", 5), 5)
@@ -212,7 +201,7 @@ def test_a_defect_keeps_its_stack_trace(run_main, monkeypatch):
         main(["vid2vid"])
 
 
-def test_ctrl_c_leaves_nothing_and_says_so(run_main, tmp_path, monkeypatch):
+def test_ctrl_c_leaves_nothing_and_says_so(run_main, tmp_path, monkeypatch, everything_below):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
@@ -237,7 +226,7 @@ def test_a_trained_run_is_evaluated(run_main, tmp_path):
     assert read["scores"]["psnr/generated"]["weight"] == 4
 
 
-def test_sigterm_leaves_nothing(tmp_path):
+def test_sigterm_leaves_nothing(tmp_path, everything_below):
     long = attrs.evolve(CONFIG, data=attrs.evolve(CONFIG.data, sequence_length=400))
     run = make_run(tmp_path / "run", 1, config=long)
     command = [sys.executable, "-m", "vs_eval", "vid2vid", str(run.path), "--device", "cpu"]

@@ -1,6 +1,7 @@
 """What every command begins with: the run, its checkpoint and its held-out data, checked before anything is written."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
@@ -16,6 +17,9 @@ from vs_eval.errors import OptionError, RunError
 from vs_eval.evaluation import Facts
 from vs_eval.output import check_output
 from vs_eval.runs import read_checkpoint
+
+COMMANDS: Mapping[str, str] = {"vid2vid": "hatch run eval:vid2vid", "few-shot": "hatch run eval:few-shot"}
+"""What evaluates a run, by the kind of its generator."""
 
 ConfigKind = TypeVar("ConfigKind", GeneratorConfig, FewShotGeneratorConfig)
 
@@ -78,8 +82,8 @@ def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKi
     config = read_run_config(run, TrainConfig)
     generator = config.generator
     if not isinstance(generator, kind):
-        other = generator.kind
-        raise RunError(run.path, f"trains a {other} generator; evaluate it by `hatch run eval:{other} {run.path}`")
+        command = COMMANDS[generator.kind]
+        raise RunError(run.path, f"trains a {generator.kind} generator; evaluate it by `{command} {run.path}`")
     checkpoint = read_checkpoint(run, request.checkpoint)
     out = request.out or run.path / "eval" / f"step-{checkpoint.step:08d}"
     check_output(out)

@@ -62,24 +62,23 @@ class Plan:
 def evaluate_few_shot(request: FewShotRequest, console: Console) -> Path:
     """Do what the command line asks for; returns the report's directory. All input is checked before it is written."""
     opened = open_evaluation(request.common, FewShotGeneratorConfig)
-    source, device = opened.source, opened.device
-    plan = plan_evaluation(request, source, people_of(opened.config, source))
+    plan = plan_evaluation(request, opened.source, people_of(opened.config, opened.source))
     average = build_few_shot_average(opened.generator, label_channels=opened.labels.channels)
-    generator = load_average(average, opened.checkpoint, device)
-    attends = opened.generator.weights.attention is not None
-    notices = () if attends or max(plan.counts) == 1 else (NO_ATTENTION,)
-    facts = evolve(opened.facts, notices=(*opened.facts.notices, *notices))
+    generator = load_average(average, opened.checkpoint, opened.device)
+    facts = evolve(opened.facts, notices=(*opened.facts.notices, *notices_on(opened.generator, plan.counts)))
+    example = opened.source.read(ClipRequest(sequence=0, start=0, length=1, references=(0,)))
+    remarks = remarks_on(example)
     warn(facts.notices)
-    say(console, f"{opened.run.path}, step {opened.checkpoint.step}, on {device}")
-    say(console, "baseline: mean colours of skin, hair, clothes and background in training frames")
-    spec = EvaluationSpec(labels=opened.labels, past=opened.generator.frames - 1, device=device)
-    training = training_region_colours(open_source(opened.config.data, "train"))
-    remarks = remarks_on(_probe(source))
+    say(console, f"{opened.run.path}, step {opened.checkpoint.step}, on {opened.device}")
+    training = None
+    if example.regions is not None:
+        say(console, "baseline: mean colour of each region in training frames")
+        training = training_region_colours(open_source(opened.config.data, "train"))
     with report_directory(opened.out) as draft:
         setting = Setting(
             bind=bind_generator(generator),
-            source=source,
-            spec=spec,
+            source=opened.source,
+            spec=EvaluationSpec(labels=opened.labels, past=opened.generator.frames - 1, device=opened.device),
             training=training,
             directory=draft,
             fps=facts.fps,
@@ -87,13 +86,14 @@ def evaluate_few_shot(request: FewShotRequest, console: Console) -> Path:
         with show_progress(console, clips=plan.videos, frames=plan.frames) as advance:
             parts = run_plan(setting, plan, remarks, advance)
         write_few_shot_report(parts, facts, draft)
-    for part in parts:
-        say(console, f"\n{part.title}")
-        show_tables(subject_tables(part.report), console)
-    for remark in remarks:
-        say(console, remark)
+    _show(parts, remarks, console)
     say(console, f"report: {opened.out / 'report.html'}")
     return opened.out
+
+
+def notices_on(config: FewShotGeneratorConfig, counts: Sequence[int]) -> tuple[str, ...]:
+    """What a generator does otherwise than asked for with so many references."""
+    return () if config.weights.attention is not None or max(counts) == 1 else (NO_ATTENTION,)
 
 
 def plan_evaluation(request: FewShotRequest, source: ClipSource, people: Sequence[int]) -> Plan:
@@ -149,8 +149,12 @@ def remarks_on(clip: Clip) -> tuple[str, ...]:
     return tuple(remarks)
 
 
-def _probe(source: ClipSource) -> Clip:
-    return source.read(ClipRequest(sequence=0, start=0, length=1, references=(0,)))
+def _show(parts: Sequence[Part], remarks: Sequence[str], console: Console) -> None:
+    for part in parts:
+        say(console, f"\n{part.title}")
+        show_tables(subject_tables(part.report), console)
+    for remark in remarks:
+        say(console, remark)
 
 
 def _after(advance: Advance, begun: int) -> Advance:

@@ -27,6 +27,8 @@ def check_counts(counts: Sequence[int], sequences: Sequence[SequenceInfo]) -> tu
     Raises:
         OptionError: one is below 1, or leaves a sequence without a frame that could be scored.
     """
+    if not counts:
+        raise OptionError("--references", "no number is given; 1 for one reference, 1 3 for a section each")
     shortest = min(sequences, key=lambda info: info.frames, default=None)
     for count in counts:
         if count < 1:

@@ -56,7 +56,7 @@ def score_subject_frame(
     scores = image_scores("psnr", "ssim", view.real, candidates)
     if before is not None:
         scores |= temporal_scores(view, before)
-    scores |= flow_errors("epe", view.synthesis.flow, view.flow if before else None, view.confidence)
+    scores |= flow_errors("epe", view.synthesis.flow, view.flow, view.confidence)
     if chosen is not None:
         warp = view.synthesis.reference
         scores |= flow_errors("reference_epe", None if warp is None else warp.flow, chosen.flow, chosen.confidence)

@@ -1,0 +1,224 @@
+"""Which frames are references, that they are encoded once, and who drives whom."""
+
+import io
+from itertools import pairwise
+
+import av
+import cv2
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from vs_data import SequenceInfo
+from vs_eval.errors import OptionError
+from vs_eval.evaluation import ClipPlan, plan_clips
+from vs_eval.few_shot.driving import (
+    MATRIX_SIZE,
+    Drive,
+    draw_matrix,
+    driven_frame,
+    evaluate_drives,
+    plan_drives,
+    plan_matrix,
+)
+from vs_eval.few_shot.evaluation import Setting, begin_video, evaluate_subjects, training_region_colours
+from vs_eval.few_shot.references import check_counts, encode_references, reference_frames
+from vs_eval.pictures import clip_frame
+from vs_eval.scoring import EvaluationSpec, roll_out
+from vs_eval.terminal import show_progress
+from vs_metrics import panel_row
+from vs_nets import ClassMap, FloatMap, LabelSpec, Synthesis
+
+
+@given(st.integers(1, 300), st.data())
+def test_references_are_spread_evenly_and_differ(frames, data):
+    count = data.draw(st.integers(1, frames))
+    chosen = reference_frames(frames, count)
+    gaps = [b - a for a, b in pairwise(chosen)]
+    assert len(chosen) == count
+    assert chosen[0] >= 0
+    assert chosen[-1] < frames
+    assert all(gap in (frames // count, -(-frames // count)) for gap in gaps)
+
+
+def test_one_reference_is_the_frame_in_the_middle_and_three_are_the_middles_of_thirds():
+    assert reference_frames(30, 1) == (15,)
+    assert reference_frames(30, 3) == (5, 15, 25)
+    assert reference_frames(1, 1) == (0,)
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ((0,), "--references: must be at least 1, got 0"),
+        ((1, -2), "--references: must be at least 1, got -2"),
+        ((), "--references: no number is given"),
+        ((1, 4), "--references: 4 asked for, but sequence 'b' has 4 frames.*at most 3"),
+    ],
+)
+def test_numbers_of_references_that_cannot_be_are_explained(counts, message):
+    sequences = [SequenceInfo(name="a", frames=9), SequenceInfo(name="b", frames=4)]
+    with pytest.raises(OptionError, match=message) as caught:
+        check_counts(counts, sequences)
+    assert "\n" not in str(caught.value)
+
+
+def test_numbers_of_references_are_taken_once_each_in_order():
+    assert check_counts((3, 1, 3), [SequenceInfo(name="a", frames=4)]) == (3, 1)
+
+
+def test_references_are_encoded_like_labels(heads):
+    clip = heads(5).read_all(0, 1, 3)
+    labels = {**clip.references.labels, "ids": torch.tensor([0, 2])[:, None, None].expand(2, 16, 40)}
+    both = LabelSpec((FloatMap(name="landmarks-dlib68", channels=1), ClassMap(name="ids", classes=3)))
+    references = type(clip.references)(frames=clip.references.frames, labels=labels)
+    made = encode_references(references, EvaluationSpec(labels=both, past=1))
+    assert made.frames.shape == (1, 2, 3, 16, 40)
+    assert made.labels.shape == (1, 2, 4, 16, 40)
+    assert made.labels[0, :, 1:, 0, 0].tolist() == [[1, 0, 0], [0, 0, 1]]
+    assert torch.equal(made.labels[0, :, :1], clip.references.labels["landmarks-dlib68"])
+
+
+def test_drives_go_from_each_person_to_the_next_in_a_ring():
+    plans = [ClipPlan(sequence=index, frames=4) for index in range(6)]
+    people = (0, 0, 1, 1, 2, 2)
+    assert plan_drives(plans, people) == [
+        Drive(subject=0, driver=plans[2]),
+        Drive(subject=2, driver=plans[4]),
+        Drive(subject=4, driver=plans[0]),
+    ]
+    assert plan_drives(plans[:2], people) == plan_matrix(plans[:2], people) == []
+    assert [drive.subject for drive in plan_matrix(plans, people)] == [0, 2, 4]
+    assert {drive.driver.sequence for drive in plan_matrix(plans, people)} == {0}
+    many = [ClipPlan(sequence=index, frames=2) for index in range(20)]
+    assert len(plan_matrix(many, range(20))) == MATRIX_SIZE
+
+
+class Painter:
+    """Binds references to a generator that paints each person's reference moved nowhere, and counts."""
+
+    def __init__(self) -> None:
+        self.bound = []
+
+    def __call__(self, references):
+        self.bound.append(references)
+
+        def generate(label, history):
+            return Synthesis(frame=references.frames[:, 0], chosen=torch.tensor([0]))
+
+        return generate
+
+
+@pytest.fixture
+def setting(heads, landmarks, tmp_path):
+    def make(world):
+        return Setting(
+            bind=Painter(),
+            source=world,
+            spec=EvaluationSpec(labels=landmarks, past=1),
+            training=training_region_colours(world),
+            directory=tmp_path,
+            fps=5,
+        )
+
+    return make
+
+
+def ignore(name, index):
+    pass
+
+
+def test_a_subject_is_encoded_once_for_its_video_however_many_pieces_it_has(setting, heads):
+    made = setting(heads(12, 3, speed=1))
+    pieces = iter([made.source.read_all(0, 1), made.source.read_all(1, 1)])
+    generate, whole = begin_video(made, pieces)
+    assert [clip.frames.shape[0] for clip in whole] == [12, 3]
+    assert len(made.bind.bound) == 1
+    assert torch.equal(generate(None, None).frame[0], made.source.read_all(0, 1).references.frames[0])
+    with pytest.raises(ValueError, match="without references"):
+        begin_video(made, iter([made.source.read_all(0)]))
+
+
+def test_every_subject_gets_a_video_and_a_strip_for_each_number_of_references(setting, heads, tmp_path):
+    made = setting(heads(18, 5, speed=1))
+    plans = plan_clips(made.source, clips=None, frames=17)
+    for count, left in ((1, 17 - 1 + 5 - 1), (3, 17 - 3 + 5 - 3)):
+        console = Console(file=io.StringIO(), width=140)
+        with show_progress(console, clips=2, frames=22) as advance:
+            report, files = evaluate_subjects(made, plans, count, advance)
+        assert console.file.getvalue().splitlines() == ["clip 1 of 2: person/0", "clip 2 of 2: person/1"]
+        assert [clip.frames for clip in report.clips] == [17, 5]
+        assert report.totals["psnr/generated"].weight == left
+        assert report.totals["psnr/generated"] == report.totals["psnr/repeated"]
+        assert [item.video for item in files] == [f"clip-000-person_0-k{count}.mp4", f"clip-001-person_1-k{count}.mp4"]
+        with av.open(str(tmp_path / files[0].video)) as container:
+            assert len(list(container.decode(video=0))) == 17
+        assert cv2.imread(str(tmp_path / files[0].strip)).shape[1] > 5 * 240
+    assert [references.frames.shape[1] for references in made.bind.bound] == [1, 1, 3, 3]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_drives_are_drawn_and_scored_where_the_truth_is_known(setting, heads, tmp_path, known):
+    world = heads(5, 4, known=known)
+    made = setting(world)
+    assert (made.training is not None) is known
+    plans = plan_clips(world, clips=None, frames=None)
+    drives = plan_drives(plans, (0, 1))
+    report, files = evaluate_drives(made, drives, 1, ignore)
+    assert [item.video for item in files] == [
+        "drive-000-person_0-by-person_1.mp4",
+        "drive-001-person_1-by-person_0.mp4",
+    ]
+    assert [clip.frames for clip in report.clips] == [4, 5]
+    assert ("head_psnr/generated" in report.totals) is known
+    if known:
+        held = {item.claim: item.holds for item in report.comparisons}
+        assert held["identity colours closer to the subject's than to the driving person's"]
+    for item in files:
+        assert (tmp_path / item.video).is_file()
+        assert (tmp_path / item.strip).is_file()
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_driven_frame_shows_the_driving_one_and_the_truth_only_where_it_is_known(setting, heads, known, landmarks):
+    world = heads(4, 4, known=known)
+    driven, driving = world.read_all(1, 0, subject=0), world.read_all(1)
+    generate, pieces = begin_video(setting(world), iter([driven]))
+    view = list(roll_out(generate, pieces, EvaluationSpec(labels=landmarks, past=1)))[2]
+    frame = driven_frame(landmarks, view, driving)
+    titles = [panel.title for panel in panel_row(frame, ())]
+    shown = ["reference", "landmarks, frame 2", "driving", "real", "generated"]
+    assert titles[:5] == shown if known else titles[:4] == [title for title in shown if title != "real"]
+    assert ("teacher's flow" in titles) is known
+    assert torch.equal(frame.driving, driving.frames[0])
+    assert torch.equal(frame.reference, world.colours(0)[world.regions(0)].movedim(-1, 0))
+
+
+def test_a_frame_with_references_shows_the_chosen_one_and_what_was_made_of_it(heads, landmarks):
+    clip = heads(3).read_all(0, 0, 2)
+
+    def generate(label, history):
+        return Synthesis(frame=torch.zeros(1, 3, 16, 40), chosen=torch.tensor([1]))
+
+    view = next(roll_out(generate, [clip], EvaluationSpec(labels=landmarks, past=1)))
+    frame = clip_frame(landmarks, view)
+    assert torch.equal(frame.reference, clip.references.frames[1])
+    assert torch.equal(frame.reference_teacher_flow, clip.references.flow[0, 1])
+    assert (frame.reference_flow, frame.warped_reference) == (None, None)
+    assert frame.label_title == "landmarks"
+
+
+def test_the_matrix_has_a_row_for_each_subject_and_a_column_for_each_pose(setting, heads, tmp_path):
+    made = setting(heads(8, 8, 8, speed=1))
+    picture = draw_matrix(made, plan_matrix(plan_clips(made.source, clips=None, frames=None), range(3)), 1, ignore)
+    height, width, _ = cv2.imread(str(tmp_path / picture.file)).shape
+    assert height > 4 * 6 * 16  # a row of poses and three subjects, enlarged at least to 240 pixels in width
+    assert width > 7 * 240
+
+
+def test_training_colours_are_those_of_the_people(heads):
+    world = heads(3, 3)
+    mean = training_region_colours(world)
+    torch.testing.assert_close(mean, (world.colours(0) + world.colours(1)) / 2)
+    assert training_region_colours(heads(3, known=False)) is None
