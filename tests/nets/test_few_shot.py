@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from vs_nets.layers import Conv2d, GeneratedConv, HyperConv2d, InstanceNorm2d, SpectralLayer
+from vs_nets.weight_generator import WeightHead
 from vs_runtime import checkpointed
 
 H, W, C = 16, 32, 2
@@ -372,6 +373,17 @@ def shapes_of(convs: Mapping[str, GeneratedConv | None]) -> dict[str, tuple[int,
     for conv in convs.values():
         assert conv is None or conv.bias.shape == conv.weight.shape[:2]
     return {name: tuple(conv.weight.shape) for name, conv in convs.items() if conv is not None}
+
+
+def test_rows_of_a_matrix_are_read_as_weights_then_bias_and_the_rest_is_left() -> None:
+    head = WeightHead(4, 4, (2, 2, 1, 1), hidden_layers=1, spectral=False)
+    with torch.no_grad():
+        head.layers[0].weight.copy_(torch.eye(4))
+        head.layers[1].weight.copy_(torch.tensor([[1.0] * 4, [10.0] * 4]))
+    matrix = torch.diag(torch.tensor([1.0, 2.0, 3.0, 4.0]))  # rows give (1, 10), (2, 20), (3, 30), (4, 40)
+    generated = head(torch.stack([matrix, -matrix]))  # a leaky ReLU stands between the layers
+    torch.testing.assert_close(generated.weight[0].flatten(1), torch.tensor([[1.0, 10.0], [2.0, 20.0]]))
+    torch.testing.assert_close(generated.bias, torch.tensor([[3.0, 30.0], [-0.6, -6.0]]))
 
 
 def test_shapes_of_generated_weights() -> None:
