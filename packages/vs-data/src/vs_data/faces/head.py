@@ -62,15 +62,15 @@ def build_subject(seed: int, number: int) -> Subject:
 
 def subject_of(identity: Identity) -> Subject:
     """The tables of a person."""
-    axis = np.linspace(-EXTENT, EXTENT, _TEXELS)
+    axis = np.linspace(-EXTENT, EXTENT, _TEXELS, dtype=np.float32)
     x, y = np.meshgrid(axis, axis)
     q = _surface(identity.shape, x, y)
     along_y, along_x = (np.gradient(q, float(axis[1] - axis[0]), axis=k) for k in (0, 1))
     random = np.random.default_rng(identity.looks.detail)
     return Subject(
         identity=identity,
-        surface=np.stack([q, along_x, along_y], axis=2).astype(np.float32),
-        skin=_skin(identity, random, x, y, q, along_x, along_y).astype(np.float32),
+        surface=np.stack([q, along_x, along_y], axis=2),
+        skin=_skin(identity, random, x, y, (q, along_x, along_y)),
         strands=_strands(random),
         solids=solids_of(identity),
         jaw=_jaw(identity.shape),
@@ -105,7 +105,7 @@ def height_at(subject: Subject, x: F64, y: F32) -> F64:
     return np.asarray(np.sqrt(np.maximum(upper * (1 - low) + lower * low, 0.0)), np.float64)
 
 
-def _surface(shape: Shape, x: F64, y: F64) -> F64:
+def _surface(shape: Shape, x: F32, y: F32) -> F32:
     """q: an egg with a jaw, and what stands out of it or is sunk in."""
     along = y / shape.height
     below = np.maximum(along, 0.0)
@@ -120,31 +120,30 @@ def _surface(shape: Shape, x: F64, y: F64) -> F64:
         - 0.050 * bump(side, y, (shape.eye_x - 0.03, shape.eye_y), (0.26, 0.18))
         + 0.040 * bump(side, y, (0.0, shape.mouth_y), (1.5 * shape.mouth_width, 0.22))
     )
-    return np.asarray(egg + relief * (2 * np.sqrt(np.maximum(egg, 0.0)) + relief), np.float64)
+    return np.asarray(egg + relief * (2 * np.sqrt(np.maximum(egg, 0.0)) + relief))
 
 
-def _nose(shape: Shape, x: F64, y: F64) -> F64:
+def _nose(shape: Shape, x: F32, y: F32) -> F32:
     start, tip, width = shape.eye_y - 0.06, shape.nose_tip, shape.nose_width
     down = np.clip((y - start) / (tip - start), 0.0, 1.0)
     profile = (0.12 + 0.88 * down**1.3) * smooth((y - start + 0.22) / 0.26)
     profile *= 1 - smooth((y - tip - 0.015) / 0.11)
     ridge = np.maximum(1 - (x / (width * (0.62 + 0.45 * down))) ** 2, 0.0) ** 2
     wings = bump(np.abs(x), y, (0.72 * width, tip + 0.01), (0.55 * width, 0.10))
-    return np.asarray(shape.nose_height * profile * ridge + 0.30 * shape.nose_height * wings, np.float64)
+    return np.asarray(shape.nose_height * profile * ridge + 0.30 * shape.nose_height * wings)
 
 
-def _skin(identity: Identity, random: np.random.Generator, x: F64, y: F64, q: F64, along_x: F64, along_y: F64) -> F64:
+def _skin(identity: Identity, random: np.random.Generator, x: F32, y: F32, surface: tuple[F32, F32, F32]) -> F32:
     shape, looks = identity.shape, identity.looks
+    q, along_x, along_y = surface
     front = np.sqrt(np.maximum(q, 0.0))
-    normal = np.stack([-along_x / 2, -along_y / 2, front])
-    normal /= np.linalg.norm(normal, axis=0) + 1e-9
-    light = shade(np.tensordot(_LIGHT, normal, 1))
-    colour = np.multiply.outer(np.ones_like(x), np.array(looks.skin))
+    light = shade_of(np.stack([-along_x / 2, -along_y / 2, front]))
+    colour = np.multiply.outer(np.ones_like(x), np.array(looks.skin, np.float32))
     side = np.abs(x)
     blush = 0.16 * bump(side, y, (0.46, 0.26), (0.26, 0.20)) + 0.14 * bump(side, y, (0.0, shape.nose_tip), (0.20, 0.14))
-    colour *= 1 - blush[..., None] * np.array([0.05, 0.75, 0.65])
+    colour *= 1 - blush[..., None] * np.array([0.05, 0.75, 0.65], np.float32)
     if looks.freckles:
-        colour *= 1 - _freckles(random, x, y)[..., None] * np.array([0.28, 0.40, 0.45])
+        colour *= 1 - _freckles(random, x, y)[..., None] * np.array([0.28, 0.40, 0.45], np.float32)
     socket = 0.16 * bump(side, y, (shape.eye_x, shape.eye_y), (0.30, 0.20))
     nostril = 0.62 * smooth(4 * bump(side, y, (0.46 * shape.nose_width, shape.nose_tip + 0.062), (0.05, 0.032)))
     philtrum = 0.07 * bump(side, y, (0.0, shape.nose_tip + 0.15), (0.05, 0.09))
@@ -153,24 +152,19 @@ def _skin(identity: Identity, random: np.random.Generator, x: F64, y: F64, q: F6
     beard = np.zeros_like(x)
     if looks.beard != "none":
         beard = _beard(shape, looks, side, y)
-        hair = np.multiply.outer(0.86 + 0.16 * _fluff(random), np.array(looks.hair))
+        hair = np.multiply.outer(0.86 + 0.16 * _fluff(random), np.array(looks.hair, np.float32))
         colour += (hair - colour) * (beard * (0.36 if looks.beard == "stubble" else 1.0))[..., None]
     return np.concatenate([np.clip(colour * light[..., None], 0, 1), beard[..., None]], axis=2)
 
 
-def shade(facing: F64) -> F64:
-    """Brightness of what faces the light by a cosine of `facing`: soft, never black."""
-    return 0.60 + 0.44 * (0.5 + 0.5 * np.asarray(facing)) ** 1.2
+def shade_of(direction: F32) -> F32:
+    """Brightness (n,) of points of a ball in directions (3,n), of any length but 0: soft, never black."""
+    length = np.sqrt((direction * direction).sum(axis=0)) + np.float32(1e-6)
+    facing = sum(np.float32(weight) * part for weight, part in zip(_LIGHT, direction, strict=True)) / length
+    return np.asarray(0.60 + 0.44 * (0.5 + 0.5 * facing) ** 1.2)
 
 
-def shade_of(direction: F64) -> F64:
-    """Brightness of points of a ball in directions (3,n), of any length but 0."""
-    length = np.sqrt((direction * direction).sum(axis=0)) + 1e-6
-    facing = sum(np.float32(weight) * part for weight, part in zip(_LIGHT, direction, strict=True))
-    return shade(facing / length)
-
-
-def _freckles(random: np.random.Generator, x: F64, y: F64) -> F64:
+def _freckles(random: np.random.Generator, x: F32, y: F32) -> F32:
     spots = np.zeros_like(x)
     for _ in range(46):
         centre = (float(random.normal(0, 0.30)), float(random.normal(0.20, 0.09)))
@@ -178,20 +172,20 @@ def _freckles(random: np.random.Generator, x: F64, y: F64) -> F64:
     return spots
 
 
-def _lid_crease(shape: Shape, side: F64, y: F64) -> F64:
+def _lid_crease(shape: Shape, side: F32, y: F32) -> F32:
     u = (side - shape.eye_x) / (1.08 * shape.eye_width)
     v = y - shape.eye_y - shape.eye_tilt * (side - shape.eye_x)
     arc = -1.42 * shape.eye_open * np.maximum(1 - u * u, 0.0) ** 0.8
     return np.where(np.abs(u) < 1, np.maximum(1 - ((v - arc) / 0.022) ** 2, 0.0), 0.0)
 
 
-def _fluff(random: np.random.Generator) -> F64:
+def _fluff(random: np.random.Generator) -> F32:
     """Noise of short upright strokes, mean 0, deviation 1."""
-    noise = cv2.GaussianBlur(random.standard_normal((_TEXELS, _TEXELS)), (0, 0), 0.8, sigmaY=3.0)
-    return np.asarray(noise / noise.std(), np.float64)
+    noise = cv2.GaussianBlur(random.standard_normal((_TEXELS, _TEXELS), np.float32), (0, 0), 0.8, sigmaY=3.0)
+    return np.asarray(noise / noise.std())
 
 
-def _beard(shape: Shape, looks: Looks, side: F64, y: F64) -> F64:
+def _beard(shape: Shape, looks: Looks, side: F32, y: F32) -> F32:
     """How much of a beard there is, 0 to 1."""
     mouth, width = shape.mouth_y, shape.mouth_width
     along = side / (1.25 * width)
@@ -201,12 +195,12 @@ def _beard(shape: Shape, looks: Looks, side: F64, y: F64) -> F64:
     beside = np.maximum(smooth((side - 1.05 * width) / 0.05), smooth((y - mouth - 0.12) / 0.05))
     match looks.beard:
         case "moustache":
-            return np.asarray(moustache, np.float64)
+            return np.asarray(moustache)
         case "goatee":
             chin = smooth((y - mouth - 0.14) / 0.05) * smooth((0.30 - side) / 0.08)
-            return np.asarray(np.maximum(moustache, chin), np.float64)
+            return np.asarray(np.maximum(moustache, chin))
         case _:
-            return np.asarray(np.maximum(jaw * beside, moustache), np.float64)
+            return np.asarray(np.maximum(jaw * beside, moustache))
 
 
 def _strands(random: np.random.Generator) -> F32:
