@@ -18,8 +18,8 @@ class FacesConfig:
 
     kind: ClassVar[str] = "faces"
 
-    height: int = whole(128, "height of the frames, pixels", low=16, high=4096)
-    width: int = whole(128, "width of the frames, pixels", low=16, high=4096)
+    height: int = whole(128, "height of the frames, pixels", low=16, high=2048)
+    width: int = whole(128, "width of the frames, pixels", low=16, high=2048)
     sequence_length: int = whole(30, "frames of each sequence", low=1, high=3_000)
     train_identities: int = whole(200, "people of the training split", low=1, high=MOST_IDENTITIES)
     val_identities: int = whole(8, "people of the validation split", low=1, high=MOST_IDENTITIES)

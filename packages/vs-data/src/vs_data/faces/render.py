@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
@@ -12,11 +13,18 @@ from vs_data.faces.arrays import F32, F64, Bytes, Rows
 from vs_data.faces.head import Subject
 from vs_data.faces.paint import backdrop, colours_of
 from vs_data.faces.parts import REGION_OF, Part
-from vs_data.faces.stage import Stage, from_pixels, to_pixels, unit
+from vs_data.faces.stage import Stage, from_pixels, to_pixels
 from vs_data.faces.trace import Traces, locate, trace
 
-_FINE = 192
-"""Samples along the shorter side of a picture that are enough for its edges."""
+_ENOUGH = 20_000
+"""So many samples in a square as wide as the picture's shorter side are enough for its edges and small features."""
+
+_AT_ONCE = 24_000
+"""Samples that are computed at a time, so that they stay in the processor's caches."""
+
+_LATTICES = ((5, 3), (13, 8), (34, 21), (89, 55))
+"""Numbers of samples of a pixel, and the step of each in its second coordinate: Fibonacci lattices, which see an edge
+that is nearly upright or level as finely as there are samples, other than a square of them."""
 
 _SAME_PLACE = 0.02
 """How far apart, head units, two traces of one piece of material may be."""
@@ -41,7 +49,9 @@ class Shot(NamedTuple):
 
 def shoot(subject: Subject, stage: Stage, size: tuple[int, int]) -> Shot:
     """What a picture of size (H, W) shows."""
-    return Shot(subject, stage, size, trace(subject, stage, *_samples(size, 1, np.arange(size[0] * size[1]))))
+    return Shot(
+        subject, stage, size, trace(subject, stage, *_samples(size, np.arange(size[0] * size[1]), np.zeros((2, 1))))
+    )
 
 
 def regions_of(shot: Shot) -> Bytes:
@@ -50,17 +60,19 @@ def regions_of(shot: Shot) -> Bytes:
 
 
 def picture_of(shot: Shot) -> F32:
-    """(3,H,W) float32 in [0,1]; each pixel is the mean of a square of samples."""
+    """(3,H,W) float32 in [0,1]; each pixel is the mean of a lattice of samples."""
     subject, stage, size, traces = shot
-    fine = max(2, -(-_FINE // min(size)))
     picture = backdrop(subject.identity, size).copy().reshape(3, -1)
     person = (traces.part != Part.BACKGROUND).astype(np.uint8).reshape(size)
     pixels = np.flatnonzero(cv2.dilate(person, np.ones((3, 3), np.uint8)))  # all others show the background alone
-    if pixels.size:
-        finer = trace(subject, stage, *_samples(size, fine, pixels))
-        bare = (finer.part == Part.BACKGROUND).reshape(-1, fine * fine).mean(axis=1, dtype=np.float32)
-        colours = colours_of(subject, finer).reshape(3, -1, fine * fine).mean(axis=2)
-        picture[:, pixels] = colours + bare * picture[:, pixels]
+    within = _lattice(min(size))
+    count = within.shape[1]
+    for start in range(0, pixels.size, _AT_ONCE // count):
+        some = pixels[start : start + _AT_ONCE // count]
+        finer = trace(subject, stage, *_samples(size, some, within))
+        bare = (finer.part == Part.BACKGROUND).reshape(-1, count).mean(axis=1, dtype=np.float32)
+        colours = colours_of(subject, finer).reshape(3, -1, count).mean(axis=2)
+        picture[:, some] = colours + bare * picture[:, some]
     return picture.reshape(3, *size)
 
 
@@ -94,10 +106,18 @@ def _seen(shot: Shot, other: Shot, there: F64) -> NDArray[np.bool_]:
     return np.asarray(inside & (found.part == shot.traces.part) & (apart < _SAME_PLACE))
 
 
-def _samples(size: tuple[int, int], fine: int, pixels: Rows) -> tuple[F32, F32]:
-    """Screen coordinates x and y (n * fine * fine,) of a square of samples in each of some pixels (n,)."""
-    place = from_pixels(np.stack(np.divmod(pixels, size[1])[::-1]).astype(np.float64), size).astype(np.float32)
-    step = ((np.arange(fine) + 0.5) / fine - 0.5) / unit(size)
-    within = np.stack([np.tile(step, fine), np.repeat(step, fine)]).astype(np.float32)
-    x, y = (place[:, :, None] + within[:, None]).reshape(2, -1)
+@lru_cache(maxsize=8)
+def _lattice(shorter: int) -> F64:
+    """(2,n) places of the samples within a pixel, from -0.5 to 0.5, for pictures whose shorter side is so long."""
+    wanted = _ENOUGH / shorter**2
+    count, step = next((lattice for lattice in _LATTICES if lattice[0] >= wanted), _LATTICES[-1])
+    index = np.arange(count)
+    return np.stack([(index + 0.5) / count, (index * step % count + 0.5) / count]) - 0.5
+
+
+def _samples(size: tuple[int, int], pixels: Rows, within: F64) -> tuple[F32, F32]:
+    """Screen coordinates x and y (n * k,) of samples at places (2,k) within each of some pixels (n,)."""
+    corner = np.stack(np.divmod(pixels, size[1])[::-1])
+    places = (corner[:, :, None] + within[:, None]).reshape(2, -1)
+    x, y = from_pixels(places, size).astype(np.float32)
     return x, y
