@@ -7,6 +7,7 @@ from typing import Literal
 from attrs import frozen
 from vs_metrics import Average, mean_of
 
+from vs_eval.few_shot.scoring import COLOUR_REGIONS, MOVED
 from vs_eval.scoring import PSNR_CAP
 
 
@@ -94,7 +95,7 @@ FEW_SHOT_MEASURES: tuple[Measure, ...] = (
         digits=2,
         explanation=(
             "PSNR over the pixels of the head (skin, hair, features) alone, on frames in which the head has moved from "
-            "the reference by more than 2 % of the frame's height; mean over these frames."
+            f"the reference by more than {100 * MOVED:.0f} % of the frame's height; mean over these frames."
         ),
     ),
     Measure(
@@ -128,7 +129,7 @@ FEW_SHOT_MEASURES: tuple[Measure, ...] = (
                 "over the pixels that show it in the true frame."
             ),
         )
-        for name in ("skin", "hair", "clothes", "background")
+        for name in COLOUR_REGIONS
     ),
     Measure(
         name="colour",
