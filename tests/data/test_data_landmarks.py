@@ -72,10 +72,10 @@ def test_a_line_that_leaves_the_picture_is_cut_where_it_leaves(face_points):
 
 def test_lines_grow_with_the_face_and_not_with_the_picture(face_points):
     small, large = face_points(), face_points(8.0)
-    assert line_width(small) == pytest.approx(1.0, abs=0.1)
+    assert line_width(small) == 2.0
     assert 2.0 < line_width(large) < 3.0
     assert line_width(large) == pytest.approx(line_width(large + 100))
-    assert line_width(0.1 * small) == 1.0
+    assert line_width(0.1 * small) == 2.0
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,8 @@ CURVES: tuple[tuple[int, ...], ...] = (
 
 _SAMPLES = 8  # straight pieces per span of a curve
 _FOREHEAD = 1.7  # height of the forehead above the line between the ears, in lengths of the nose
-_THIN = 12.5  # centroid size of a face, pixels, up to which lines are one pixel wide; that of one in a 64x64 picture
+_THIN = 12.5  # centroid size of a face, pixels, whose lines would be one pixel wide; that of one in a 64x64 picture
+_THINNEST = 2.0
 _THICKEST = 8.0
 
 _F64 = NDArray[np.float64]
@@ -72,12 +73,13 @@ def check_points(points: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def line_width(points: _F64) -> float:
-    """Width of the lines for a face (68, 2), pixels: grows with the root of its size, from 1 at 64x64 to 3 at 512x512.
+    """Width of the lines for a face (68, 2), pixels: 2 up to 256x256, then growing with the root of the face's size.
 
-    A line as wide in proportion everywhere would be gone in small pictures, or hide the eyes in large ones. Even of a
-    face larger than any screen, lines stay at most `_THICKEST` wide.
+    A line as wide in proportion everywhere would be gone in small pictures, or hide the eyes in large ones; and of
+    lines one pixel wide, a flow network learns later how far apart two faces are. Even of a face larger than any
+    screen, lines stay at most `_THICKEST` wide.
     """
-    return float(np.clip(np.sqrt(face_size(points) / _THIN), 1.0, _THICKEST))
+    return float(np.clip(np.sqrt(face_size(points) / _THIN), _THINNEST, _THICKEST))
 
 
 def face_size(points: _F64) -> float:
