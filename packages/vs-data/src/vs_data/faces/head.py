@@ -54,7 +54,7 @@ class Subject:
     jaw: F64
 
 
-@lru_cache(maxsize=48)
+@lru_cache(maxsize=256)
 def build_subject(seed: int, number: int) -> Subject:
     """Person `number` of a family; a pure function of its arguments (kept for the next clip)."""
     return subject_of(draw_identity(seed, number))
