@@ -130,6 +130,39 @@ def test_the_teacher_of_the_chosen_reference_is_used() -> None:
     assert losses[0] == losses[2] != losses[1]
 
 
+def test_flow_steps_train_the_flow_network_and_nothing_else() -> None:
+    document = {**SMALL, "curriculum": {"flow_steps": 1, "initial_length": 3, "max_length": 3}}
+    config, state, recipe = setup(document)
+    clip = faces_clip(config, (4, 5), frames=1)
+    before = {name: tensor.clone() for name, tensor in state.generator.state_dict().items()}
+    judge = {name: tensor.clone() for name, tensor in state.discriminator.state_dict().items()}
+    state, report = train_clip(state, clip, recipe)
+    assert set(report.losses) == {"g_flow", "g_flow_warp", "g_flow_mask"}
+    changed_weights = {
+        name for name, tensor in state.generator.state_dict().items() if not torch.equal(before[name], tensor)
+    }
+    assert changed_weights
+    assert all(name.startswith("flow_reference.") for name in changed_weights)
+    assert all(torch.equal(judge[name], tensor) for name, tensor in state.discriminator.state_dict().items())
+    state, report = train_clip(state, faces_clip(config, (4, 5)), recipe)
+    assert {"g_gan", "d_gan"} <= set(report.losses)
+    assert (state.step, state.updates) == (2, 4)
+
+
+def test_flow_steps_learn_from_every_reference() -> None:
+    losses = []
+    for spoiled in (None, 0, 1):
+        document = {**SMALL, "curriculum": {"flow_steps": 1, "initial_length": 3, "max_length": 3}}
+        config, state, recipe = setup(document)
+        clip = faces_clip(config, (4, 5), frames=1)
+        assert clip.references is not None
+        assert clip.references.flow is not None
+        if spoiled is not None:
+            clip.references.flow[:, :, spoiled] += 100
+        losses.append(train_clip(state, clip, recipe)[1].losses["g_flow"])
+    assert len(set(losses)) == 3
+
+
 def test_a_clip_without_references_is_refused() -> None:
     config, state, recipe = setup(SMALL)
     source = open_source(config.data, "train")
@@ -200,6 +233,11 @@ def test_vid2vid_takes_no_references() -> None:
         load_config(TrainConfig, {"references": {"fewest": 1}})
 
 
+def test_vid2vid_has_no_flow_network_to_train_alone() -> None:
+    with pytest.raises(ConfigError, match=r"flow_steps: is 5: only the flow network of a generator of kind 'few-shot'"):
+        load_config(TrainConfig, {"curriculum": {"flow_steps": 5}})
+
+
 @pytest.mark.parametrize(
     ("command", "preset", "other"), [("vid2vid", "faces-tiny", "few-shot"), ("few-shot", "street-tiny", "vid2vid")]
 )
@@ -249,7 +287,8 @@ TINY = [
     "discriminator.image.scales=1",
     "objective.perceptual.width_divisor=16",
     "objective.perceptual.scales=1",
-    "curriculum.single_frame_steps=2",
+    "curriculum.flow_steps=1",
+    "curriculum.single_frame_steps=1",
     "curriculum.initial_length=2",
     "curriculum.max_length=2",
     "optim.schedule.decay_start=4",

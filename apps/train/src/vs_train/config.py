@@ -61,7 +61,14 @@ class MemoryConfig:
 class CurriculumConfig:
     """Length of the training clips by training step: one frame, then clips that double up to a longest one."""
 
-    single_frame_steps: int = field(default=0, validator=ge(0), metadata={"help": "steps on single frames first"})
+    flow_steps: int = field(
+        default=0,
+        validator=ge(0),
+        metadata={"help": "few-shot: steps that train nothing but the flow network, before all others"},
+    )
+    single_frame_steps: int = field(
+        default=0, validator=ge(0), metadata={"help": "steps on single frames, before those on clips"}
+    )
     initial_length: int = field(default=4, validator=ge(1), metadata={"help": "frames of a clip after that"})
     double_every: int = field(default=1000, validator=ge(1), metadata={"help": "steps between doublings"})
     max_length: int = field(default=16, validator=ge(1), metadata={"help": "frames of the longest clip"})
@@ -202,6 +209,11 @@ def _check_references(config: TrainConfig) -> None:
     if isinstance(generator, nets.GeneratorConfig):
         if references is not None:
             raise ValueError("references is a table: only generators of kind 'few-shot' take references; remove it")
+        if config.curriculum.flow_steps:
+            raise ValueError(
+                f"curriculum.flow_steps is {config.curriculum.flow_steps}: only the flow network of a generator of "
+                "kind 'few-shot' can be trained alone; make it 0"
+            )
         return
     if references is None:
         raise ValueError("references is none: generators of kind 'few-shot' need it: fewest = 1, most = 1, for example")
@@ -233,7 +245,8 @@ def _label_kind(config: LabelConfig, name: str, info: LabelInfo) -> nets.LabelKi
 
 def clip_length(config: CurriculumConfig, step: int) -> int:
     """Frames of the clips of training step `step` (counted from 0). Pure."""
-    if step < config.single_frame_steps:
+    step -= config.flow_steps + config.single_frame_steps
+    if step < 0:
         return 1
-    doublings = (step - config.single_frame_steps) // config.double_every
+    doublings = step // config.double_every
     return min(config.max_length, config.initial_length << min(doublings, 32))

@@ -148,6 +148,7 @@ def build_recipe(
         overflow_policy=config.optim.scaler.policy,
         device=device,
         channels_last=config.memory.channels_last,
+        flow_steps=config.curriculum.flow_steps,
     )
 
 

@@ -57,6 +57,7 @@ class Recipe:
     device: torch.device
     channels_last: bool = True
     overflow_policy: optim.OverflowPolicy = "independent"
+    flow_steps: int = 0
 
 
 @attrs.frozen(kw_only=True)
@@ -101,10 +102,14 @@ class FrameReport:
 def train_clip(state: TrainState, clip: Clip, recipe: Recipe) -> tuple[TrainState, StepReport]:
     """Train on one batch of clips (N, T, ...), which must be on `recipe.device`.
 
+    The first `recipe.flow_steps` steps train the flow network of a few-shot generator alone, see `train_flow`.
+
     Raises:
         VsTrainError: the generator needs references, and the clip has none.
         NonFiniteError: a loss is not finite; it names the loss, the frame and the clip.
     """
+    if state.step < recipe.flow_steps:
+        return train_flow(state, clip, recipe)
     reports: list[FrameReport] = []
     history = nets.History()
     real_past: tuple[Tensor, ...] = ()
@@ -147,6 +152,41 @@ def train_frame(state: TrainState, inputs: FrameInputs, recipe: Recipe) -> tuple
     losses = {f"d_{k}": v.detach() for k, v in d_losses.items()} | {f"g_{k}": v.detach() for k, v in g_losses.items()}
     report = FrameReport(losses=losses, generator=g_report, discriminator=d_report)
     return attrs.evolve(state, updates=state.updates + 1), report, synthesis.frame.detach()
+
+
+def train_flow(state: TrainState, clip: Clip, recipe: Recipe) -> tuple[TrainState, StepReport]:
+    """Train nothing but the flow network of a few-shot generator: each frame is warped from every reference.
+
+    To find out how far apart two poses are takes a flow network hundreds of updates in which nothing seems to happen.
+    They cost a tenth without the other networks, and those need not get used to references warped wrongly.
+
+    Raises:
+        VsTrainError: the generator is no few-shot one, or the clip has no references.
+        NonFiniteError: a loss is not finite; it names the loss, the frame and the clip.
+    """
+    generator, references = state.generator, encode_references(clip, recipe)
+    if not isinstance(generator, nets.FewShotGenerator) or references is None:
+        raise VsTrainError("only a few-shot generator, on clips with references, can train its flow network alone")
+    reports = []
+    for t in range(clip.frames.shape[1]):
+        target = _target(clip, t, recipe)
+        inputs = FrameInputs(
+            label=encode_frame(clip, t, recipe), target=target, history=nets.History(), clip=clip.name, frame=t
+        )
+        with optim.autocast(recipe.precision, recipe.device):
+            warp = generator.warp_references(inputs.label, references)
+            losses = nets.warp_losses(
+                warp,
+                target.frame.repeat_interleave(references.count, 0),
+                None if target.reference_flow is None else target.reference_flow.flatten(0, 1),
+                None if target.reference_confidence is None else target.reference_confidence.flatten(0, 1),
+            )
+        scaled = _step_generator(state, losses, inputs, recipe)
+        update_average(state, recipe.ema)
+        named = {f"g_{name}": loss.detach() for name, loss in losses.items()}
+        reports.append(FrameReport(losses=named, generator=scaled, discriminator=state.discriminator_scaler.rest()))
+        state = attrs.evolve(state, updates=state.updates + 1)
+    return attrs.evolve(state, step=state.step + 1), _report(state, reports, clip)
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -236,11 +276,17 @@ def update_generator(
     with frozen_parameters(state.discriminator), optim.autocast(recipe.precision, recipe.device):
         verdicts = _judge(state.discriminator, real, synthesis, inputs, nets.judge_fake)
         losses = nets.generator_losses(synthesis, inputs.target, verdicts, recipe.perceptual)
-        loss = nets.total(losses, recipe.objective)
+    return losses, _step_generator(state, losses, inputs, recipe, may_step=may_step)
+
+
+def _step_generator(
+    state: TrainState, losses: nets.Losses, inputs: FrameInputs, recipe: Recipe, *, may_step: bool = True
+) -> optim.ScalerReport:
+    """Backward through the weighted losses, and a step of G."""
     _check_early(state, losses, "generator", inputs)
     state.generator_optimizer.zero_grad(set_to_none=True)
-    state.generator_scaler.scale(loss).backward()
-    return losses, state.generator_scaler.update(state.generator_optimizer, may_step=may_step)
+    state.generator_scaler.scale(nets.total(losses, recipe.objective)).backward()
+    return state.generator_scaler.update(state.generator_optimizer, may_step=may_step)
 
 
 def _check_early(state: TrainState, losses: nets.Losses, network: str, inputs: FrameInputs) -> None:

@@ -50,6 +50,7 @@ from vs_nets.objective import (
     flow_losses,
     generator_losses,
     total,
+    warp_losses,
     weight_of,
 )
 from vs_nets.perceptual import (
@@ -151,5 +152,6 @@ __all__ = [
     "temporal_memory",
     "temporal_window",
     "total",
+    "warp_losses",
     "weight_of",
 ]

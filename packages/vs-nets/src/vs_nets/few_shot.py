@@ -269,6 +269,16 @@ class FewShotGenerator(nn.Module):
 
         return pytree.tree_map_only(Tensor, pick, subject.generated), chosen
 
+    def warp_references(self, label: Tensor, references: References) -> Warp:
+        """Every reference fetched through the flow to it: (N, C, H, W) and K references -> a warp of N * K samples.
+
+        What the flow network alone is trained by; a frame needs that of its chosen reference only.
+        """
+        check_references(references, self.label_channels, self.config.stride)
+        repeated = label.repeat_interleave(references.count, 0)
+        labels, frames = references.labels.flatten(0, 1), references.frames.flatten(0, 1)
+        return self._warp(self.flow_reference, repeated, [labels], [frames])
+
     def _warps(self, label: Tensor, history: History, references: References, chosen: Tensor) -> list[Warp]:
         """The chosen reference and, once there are enough past frames, the previous frame, fetched through flows."""
         past = self.config.frames - 1

@@ -108,7 +108,7 @@ def flow_losses(synthesis: Synthesis, target: Target) -> Losses:
     """
     losses: dict[str, Tensor] = {}
     for warp, flow, confidence in _warps(synthesis, target):
-        for name, loss in _warp_losses(warp, target.frame, flow, confidence).items():
+        for name, loss in warp_losses(warp, target.frame, flow, confidence).items():
             losses[name] = losses[name] + loss if name in losses else loss
     return losses
 
@@ -132,7 +132,8 @@ def _chosen(x: Tensor | None, chosen: Tensor | None) -> Tensor | None:
     return None if x is None or chosen is None else pick_reference(x, chosen)
 
 
-def _warp_losses(warp: Warp, frame: Tensor, flow: Tensor | None, confidence: Tensor | None) -> dict[str, Tensor]:
+def warp_losses(warp: Warp, frame: Tensor, flow: Tensor | None, confidence: Tensor | None) -> dict[str, Tensor]:
+    """Losses of one warp towards `frame` (N, 3, H, W): `flow_warp`, `flow_mask`, and with a teacher `flow`."""
     losses = {}
     if flow is not None and confidence is not None:
         losses["flow"] = vs_ops.masked_l1(warp.flow, flow, confidence)

@@ -156,6 +156,10 @@ class LossScaler:
         """`loss` in float32 times the scale, of which to call `backward`; the loss itself where scaling is off."""
         return loss.float() * self.state.scale if self.enabled else loss
 
+    def rest(self) -> ScalerReport:
+        """What there is to report of a network that was not updated."""
+        return ScalerReport(scale=self.state.scale, skipped=False, skipped_total=self.state.skipped_total)
+
     def update(self, optimizer: torch.optim.Optimizer, *, may_step: bool = True) -> ScalerReport:
         """Unscale the gradients in place, step if they are finite and `may_step`, and move the scale.
 
