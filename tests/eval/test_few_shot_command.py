@@ -187,7 +187,11 @@ def street_run(path: Path) -> RunDirectory:
         (["good", "--checkpoint", "4"], "has no checkpoint of step 4; it has: 1"),
         (["good", "--references", "0"], "--references: must be at least 1, got 0"),
         (["good", "--references", "1", "5"], "--references: 5 asked for, but sequence 'face-500000-0' has 5 frames"),
-        (["good", "--references", "some"], "--references"),
+        (["good", "--references", "some"], "--references: expected a whole number, got 'some'"),
+        (["good", "--references", "1.5"], "--references: expected a whole number, got '1.5'"),
+        (["good", "--references"], "--references: no number is given"),
+        (["good", "--frames", "2.0"], "--frames: expected a whole number, got '2.0'"),
+        (["good", "--references", "3", "--frames", "1"], "--frames: 1 asked for, all of them among the 3 references"),
         (["good", "--clips", "0"], "--clips: must be at least 1, got 0"),
         (["good", "--out", "foreign"], "holds other files than a report"),
         (["edited"], "does not fit the run's config.toml"),
@@ -212,6 +216,7 @@ def test_wrong_input_is_one_line_and_status_2_and_leaves_nothing(
     assert len(err.splitlines()) == 1, err
     assert err.startswith("error: ")
     assert message in err
+    assert len(err) < 300
     assert everything_below(tmp_path) == before
 
 

@@ -64,6 +64,24 @@ def test_numbers_of_references_that_cannot_be_are_explained(counts, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_sequence_of_one_frame_cannot_be_generated_from_itself():
+    with pytest.raises(OptionError, match="sequence 'b' has 1 frame: with it as the reference none is left"):
+        check_counts((1,), [SequenceInfo(name="a", frames=9), SequenceInfo(name="b", frames=1)])
+
+
+@given(st.integers(2, 40), st.data())
+def test_of_the_first_frames_one_at_least_must_be_no_reference(total, data):
+    count = data.draw(st.integers(1, total - 1))
+    frames = data.draw(st.integers(1, total + 2))
+    scored = [frame for frame in range(min(frames, total)) if frame not in reference_frames(total, count)]
+    sequences = [SequenceInfo(name="a", frames=total)]
+    if scored:
+        assert check_counts((count,), sequences, frames) == (count,)
+    else:
+        with pytest.raises(OptionError, match=f"--frames: {frames} asked for, all of them among the {count} ref"):
+            check_counts((count,), sequences, frames)
+
+
 def test_numbers_of_references_are_taken_once_each_in_order():
     assert check_counts((3, 1, 3), [SequenceInfo(name="a", frames=4)]) == (3, 1)
 

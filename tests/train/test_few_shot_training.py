@@ -13,14 +13,14 @@ import vs_optim as optim
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from vs_data import Clip, ClipRequest, collate, open_source
+from vs_data import Clip, ClipRequest, SequenceInfo, collate, open_source
 from vs_nets.layers import InstanceNorm2d
 from vs_train.cli import main
 from vs_train.config import ReferencesConfig, TrainConfig, label_spec, reference_count
 from vs_train.config_io import ConfigError, load_config
 from vs_train.errors import VsTrainError
 from vs_train.samples import roll_out
-from vs_train.setup import build_recipe, build_state
+from vs_train.setup import build_recipe, build_state, check_references
 from vs_train.step import Recipe, TrainState, bind_references, encode_references, train_clip
 
 CPU = torch.device("cpu")
@@ -236,6 +236,39 @@ def test_vid2vid_takes_no_references() -> None:
 def test_vid2vid_has_no_flow_network_to_train_alone() -> None:
     with pytest.raises(ConfigError, match=r"flow_steps: is 5: only the flow network of a generator of kind 'few-shot'"):
         load_config(TrainConfig, {"curriculum": {"flow_steps": 5}})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "line"),
+    [
+        (["data.sequence_length=1"], "references: sequence 'face-000000-0' has 1 frame, which would be its own"),
+        (
+            ["data.sequence_length=3", "references.most=3"],
+            "references.most: is 3, but the longest sequence, 'face-000000-0', has 3 frames, one of which is generated",
+        ),
+    ],
+)
+def test_references_must_leave_a_frame_to_be_generated(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    overrides: list[str],
+    line: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    frames = ["curriculum.initial_length=1", "curriculum.max_length=1"]
+    assert main(["few-shot", *TINY, *frames, *overrides]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"error: {line}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sequence_that_is_long_enough_is_enough() -> None:
+    sequences = [SequenceInfo(name="short", frames=2), SequenceInfo(name="long", frames=4)]
+    check_references(ReferencesConfig(fewest=1, most=3), sequences)
+    with pytest.raises(VsTrainError, match="most: is 4, but the longest sequence, 'long', has 4 frames"):
+        check_references(ReferencesConfig(fewest=1, most=4), sequences)
+    with pytest.raises(VsTrainError, match="sequence 'still' has 1 frame"):
+        check_references(ReferencesConfig(), [*sequences, SequenceInfo(name="still", frames=1)])
 
 
 @pytest.mark.parametrize(

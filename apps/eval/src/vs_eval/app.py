@@ -8,14 +8,30 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, Token
 
 import vs_eval
 
 EXIT_INPUT = 2
 """Exit status when the input is wrong."""
+
+
+def _whole_numbers(kind: Any, tokens: Sequence[Token]) -> Any:
+    """What stands for numbers that count something: the library would round 1.5."""
+    for token in tokens:
+        if not token.value.removeprefix("-").isdecimal():
+            raise ValueError(f"expected a whole number, got {token.value!r}")
+    numbers = tuple(int(token.value) for token in tokens)
+    return numbers if kind == tuple[int, ...] else numbers[0]
+
+
+Whole = Annotated[int | None, Parameter(converter=_whole_numbers)]
+"""A whole number, or what there is by default."""
+
+WholeNumbers = Annotated[tuple[int, ...], Parameter(converter=_whole_numbers, consume_multiple=True, negative="")]
+"""As many whole numbers as follow."""
 
 app = App(
     name="vs-eval",
@@ -32,10 +48,10 @@ def vid2vid(
     /,
     *,
     out: Path | None = None,
-    checkpoint: int | None = None,
+    checkpoint: Whole = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
-    clips: int | None = None,
-    frames: int | None = None,
+    clips: Whole = None,
+    frames: Whole = None,
 ) -> None:
     """Roll the averaged generator of a run over whole held-out clips; write videos, pictures, scores and a page.
 
@@ -63,12 +79,12 @@ def few_shot(
     run: Path | None = None,
     /,
     *,
-    references: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (1, 3),
+    references: WholeNumbers = (1, 3),
     out: Path | None = None,
-    checkpoint: int | None = None,
+    checkpoint: Whole = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
-    clips: int | None = None,
-    frames: int | None = None,
+    clips: Whole = None,
+    frames: Whole = None,
     drive: bool = True,
 ) -> None:
     """Generate held-out subjects from a few references of each; write videos, pictures, scores and a page.

@@ -1,5 +1,6 @@
 """From a run directory to a generator that can be evaluated."""
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +14,9 @@ from vs_train.run_directory import RunDirectory
 from vs_eval.errors import OptionError, RunError
 
 AnyGenerator = TypeVar("AnyGenerator", Generator, FewShotGenerator)
+
+SHOWN = 160
+"""Most characters of what PyTorch says of weights that do not fit: it names every one of them."""
 
 
 def read_checkpoint(run: RunDirectory, step: int | None) -> LoadedCheckpoint:
@@ -55,8 +59,9 @@ def load_average(average: AnyGenerator, checkpoint: LoadedCheckpoint, device: to
     try:
         average.load_state_dict(dict(weights))
     except RuntimeError as error:
-        first = str(error).splitlines()[-1].strip()
-        raise RunError(checkpoint.path, f"does not fit the run's config.toml: {first}") from None
+        first = textwrap.shorten(str(error).splitlines()[-1], SHOWN, placeholder=" ...")
+        what = f"does not fit the run's config.toml: {first}"
+        raise RunError(checkpoint.path, f"{what}; put back the file that it was trained with") from None
     return average.requires_grad_(False).to(device).eval()
 
 

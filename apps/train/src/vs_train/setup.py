@@ -1,7 +1,8 @@
 """From a configuration to everything that training needs, checked, before anything is written or costs GPU time."""
 
+import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import attrs
@@ -16,6 +17,7 @@ from vs_data import (
     ClipSource,
     DataError,
     FolderConfig,
+    SequenceInfo,
     SourceConfig,
     VsDataError,
     check_command,
@@ -25,12 +27,15 @@ from vs_data import (
     open_source,
 )
 
-from vs_train.config import TrainConfig, label_spec
+from vs_train.config import ReferencesConfig, TrainConfig, label_spec
 from vs_train.errors import VsTrainError
 from vs_train.step import AnyGenerator, Recipe, TrainState
 
 WATCH_SECONDS = 10.0
 """Time between two lines about the looking at files."""
+
+SHOWN_CHARACTERS = 160
+"""Most of what PyTorch says of weights that do not fit: it names every one of them."""
 
 
 def _ignore(_: str) -> None:
@@ -72,7 +77,7 @@ def prepare(config: TrainConfig, *, check: bool = True, watch: Callable[[str], N
     Raises:
         VsDataError: the data are missing or bad.
         DeviceError: the device is not there.
-        VsTrainError: clips are longer than the sequences.
+        VsTrainError: clips are longer than the sequences, or these have too few frames for the references.
         WeightsError: the weights of the perceptual network are missing or are others.
         PrecisionError, AdamError: the precision or the optimizer asked for cannot be had here.
     """
@@ -84,6 +89,8 @@ def prepare(config: TrainConfig, *, check: bool = True, watch: Callable[[str], N
     checked = check_data(config.data, watch) if check else ()
     source, validation_source = open_source(config.data, "train"), open_source(config.data, "val")
     _check_lengths(config, source)
+    if config.references is not None:
+        check_references(config.references, source.sequences)
     labels = label_spec(config.labels, source)
     recipe = build_recipe(config, labels, precision, device)
     state, adam_notes = build_state(config, labels, precision, device)
@@ -240,8 +247,9 @@ def restore_state(state: TrainState, saved: dict[str, Any]) -> TrainState:
         runtime.restore_random_state(saved["random"])
         return attrs.evolve(state, step=saved["step"], updates=saved["updates"])
     except (RuntimeError, KeyError, optim.StateError) as error:
-        first = str(error).strip().splitlines()[-1].strip()
-        raise VsTrainError(f"the checkpoint does not fit the run's configuration: {first}") from error
+        first = textwrap.shorten(str(error).strip().splitlines()[-1], SHOWN_CHARACTERS, placeholder=" ...")
+        what = f"the checkpoint does not fit the run's config.toml: {first}"
+        raise VsTrainError(f"{what}; put back the file that it was trained with") from error
 
 
 def _plan_cores(config: TrainConfig, device: torch.device) -> runtime.AffinityPlan:
@@ -260,6 +268,26 @@ def _check_lengths(config: TrainConfig, source: ClipSource) -> None:
         check_lengths(source, config.curriculum.max_length)
     except VsDataError as error:
         raise VsTrainError(f"curriculum.max_length: {error}") from error
+
+
+def check_references(config: ReferencesConfig, sequences: Sequence[SequenceInfo]) -> None:
+    """See that references can show something else than the frame that is to be generated from them.
+
+    Raises:
+        VsTrainError: a sequence has a single frame, or all of them have too few for the most references.
+    """
+    longest = max(sequences, key=lambda info: info.frames)
+    for info in sequences:
+        if info.frames == 1:
+            raise VsTrainError(
+                f"references: sequence '{info.name}' has 1 frame, which would be its own reference; add frames to it "
+                "or remove it"
+            )
+    if config.most >= longest.frames:
+        raise VsTrainError(
+            f"references.most: is {config.most}, but the longest sequence, '{longest.name}', has {longest.frames} "
+            f"frames, one of which is generated: at most {longest.frames - 1}"
+        )
 
 
 def _validation_clip(config: TrainConfig, source: ClipSource) -> Clip:

@@ -103,7 +103,8 @@ def plan_evaluation(request: FewShotRequest, source: ClipSource, people: Sequenc
         OptionError: the numbers of references cannot be.
     """
     clips = plan_clips(source, clips=request.common.clips, frames=request.common.frames)
-    counts = check_counts(request.references, [source.sequences[clip.sequence] for clip in clips])
+    sequences = [source.sequences[clip.sequence] for clip in clips]
+    counts = check_counts(request.references, sequences, request.common.frames)
     return Plan(
         counts=counts,
         clips=tuple(clips),
