@@ -13,8 +13,18 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from vs_data import AugmentConfig, FacesConfig, FolderConfig, NoFlowConfig, StreetConfig, open_source
+from vs_data import (
+    AugmentConfig,
+    FacesConfig,
+    FolderConfig,
+    LandmarksConfig,
+    NoFlowConfig,
+    StreetConfig,
+    open_source,
+    write_folder,
+)
 from vs_eval.few_shot.command import NO_ATTENTION, people_of
+from vs_eval.opening import SEEN
 from vs_nets import (
     AttentionConfig,
     DiscriminatorConfig,
@@ -158,7 +168,8 @@ def test_data_without_regions_and_flow_say_what_is_missing(run_main, tmp_path):
     data = FolderConfig(root=str(tmp_path / "data"), height=32, width=32, flow=NoFlowConfig(), augment=AugmentConfig())
     make_run(tmp_path / "run", 1, config=attrs.evolve(CONFIG, data=data))
     status, out, err = run_main("run", "--references", "1", "--out", "report")
-    assert (status, err) == (0, "")
+    assert (status, err) == (0, f"warning: {SEEN}\n")
+    assert json.loads((tmp_path / "report" / "report.json").read_text())["notices"] == [SEEN]
     one, driving = json.loads((tmp_path / "report" / "report.json").read_text())["sections"]
     assert set(one["scores"]) == {
         f"{name}/{method}" for name in ("psnr", "ssim") for method in ("generated", "repeated")
@@ -169,6 +180,17 @@ def test_data_without_regions_and_flow_say_what_is_missing(run_main, tmp_path):
     for words in ("do not say which pixels are skin", "no teacher&#39;s flow to references", "pictures and no scores"):
         assert words in page
     assert "do not say which pixels are skin" in out
+
+
+def test_sequences_of_another_folder_are_held_out(run_main, tmp_path):
+    source = open_source(CONFIG.data, "val")
+    for name in ("train", "val"):
+        write_folder(source, tmp_path / name, sequences=1)
+    data = FolderConfig(
+        root="train", val_root="val", height=32, width=32, flow=NoFlowConfig(), labels=(LandmarksConfig(),)
+    )
+    make_run(tmp_path / "run", 1, config=attrs.evolve(CONFIG, data=data))
+    assert run_main("run", "--references", "1", "--frames", "2")[::2] == (0, "")
 
 
 def street_run(path: Path) -> RunDirectory:
@@ -230,8 +252,10 @@ def test_bad_data_are_one_line_and_leave_nothing(run_main, tmp_path, everything_
     before = everything_below(tmp_path)
     status, _, err = run_main("run", "--references", "1")
     assert status == 2
-    assert len(err.splitlines()) == 1, err
-    assert "2.png" in err
+    warning, error = err.splitlines()
+    assert warning == f"warning: {SEEN}"
+    assert error.startswith("error: ")
+    assert "2.png" in error
     assert everything_below(tmp_path) == before
 
 

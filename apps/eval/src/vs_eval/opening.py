@@ -7,7 +7,7 @@ from typing import Generic, Literal, TypeVar
 
 import torch
 from attrs import frozen
-from vs_data import ClipSource, open_source
+from vs_data import ClipSource, FolderConfig, check_roots, open_source
 from vs_nets import FewShotGeneratorConfig, GeneratorConfig, LabelSpec
 from vs_runtime import LoadedCheckpoint, choose_device, describe_environment
 from vs_train.config import TrainConfig, label_spec
@@ -20,6 +20,9 @@ from vs_eval.runs import read_checkpoint
 
 COMMANDS: Mapping[str, str] = {"vid2vid": "hatch run eval:vid2vid", "few-shot": "hatch run eval:few-shot"}
 """What evaluates a run, by the kind of its generator."""
+
+SEEN = "data.val_root names no other folder, so that nothing is held out: the run was trained on these sequences"
+"""What is said of an evaluation on the training data."""
 
 ConfigKind = TypeVar("ConfigKind", GeneratorConfig, FewShotGeneratorConfig)
 
@@ -118,8 +121,11 @@ def _facts(run: RunDirectory, checkpoint: LoadedCheckpoint, config: TrainConfig,
         data=config.data.kind,
         fps=float(config.run.video_fps),
         environment=describe_environment(),
-        notices=tuple(
-            f"{path.name} is damaged ({why}); step {checkpoint.step} is used instead"
-            for path, why in checkpoint.skipped
+        notices=(
+            *(
+                f"{path.name} is damaged ({why}); step {checkpoint.step} is used instead"
+                for path, why in checkpoint.skipped
+            ),
+            *([SEEN] if isinstance(config.data, FolderConfig) and len(check_roots(config.data)) == 1 else []),
         ),
     )

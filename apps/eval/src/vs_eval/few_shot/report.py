@@ -46,9 +46,9 @@ def subjects_part(report: Report, files: Sequence[ClipFiles], count: int, remark
         title=f"From {_references(count)}",
         references=count,
         texts=(
-            f"Every sequence shows somebody whom training has never seen. The generator is given {_references(count)} "
-            f"of the sequence, {which}, encodes the subject once, and then generates the whole sequence, each frame "
-            "from its label and the frames that it generated before. Frames that are references are not counted.",
+            f"The generator is given {_references(count)} of each held-out sequence, {which}, encodes the subject "
+            "once, and then generates the whole sequence, each frame from its label and the frames that it generated "
+            "before. Frames that are references are not counted.",
             "The baselines get the reference that the generator chose for the frame: repeated as it is, or moved by "
             "the teacher's flow, which no generator knows. A generator that has understood motion is above the former "
             "where the head has moved; the latter lacks whatever the reference does not show.",
