@@ -1,6 +1,7 @@
 """The command line: exit statuses, one line for a mistake, and a folder that is rendered, checked and read."""
 
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -144,6 +145,19 @@ def test_landmarks_are_checked_by_the_name_of_their_kind(face_folder, face_point
     assert status == 2
     assert f"error {root}/faces/a/0001.json: holds 0 landmarks, 68 are needed; write the 68 points" in output
     assert "1 error, 0 warnings" in output
+
+
+def test_a_folder_of_landmarks_alone_needs_no_option(face_folder, face_points, capsys):
+    root = face_folder({"a": np.stack([face_points(centre=(60, 45))] * 2)})
+    assert "seg_maps" in run(capsys, "check", root)[1]
+    shutil.rmtree(root / "seg_maps")
+    status, output, _ = run(capsys, "check", root)
+    assert status == 0
+    assert "files opened  4" in output
+    (root / "landmarks-dlib68" / "a" / "0001.json").write_text("[]")
+    assert "0001.json: holds 0 landmarks" in run(capsys, "check", root)[1]
+    shutil.rmtree(root / "landmarks-dlib68")
+    assert "seg_maps: the folder does not exist" in run(capsys, "check", root)[1]
 
 
 def test_an_interruption_is_said_in_one_line(folder, monkeypatch, capsys):

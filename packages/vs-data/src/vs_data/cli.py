@@ -41,7 +41,7 @@ app = App(
 def check(
     root: Path,
     *,
-    labels: Annotated[tuple[str, ...], _SEVERAL] = ("seg_maps",),
+    labels: Annotated[tuple[str, ...] | None, _SEVERAL] = None,
     classes: Annotated[tuple[int, ...], _SEVERAL] = (35,),
     ignore_id: Annotated[tuple[int, ...], _SEVERAL] = (255,),
     flow: Literal["auto", "none", "files"] = "auto",
@@ -65,7 +65,7 @@ def check(
         The data folder.
     labels
         Folders of labels: class id maps, or landmarks where the folder is called landmarks-dlib68. KIND:FOLDER says
-        which kind it is: landmarks-dlib68:faces.
+        which kind it is: landmarks-dlib68:faces. By default seg_maps, or landmarks-dlib68 where there is only that.
     classes
         Number of class ids; allowed in the maps are 0 to CLASSES - 1 and the id of ignored pixels. One number for all
         folders of maps, or one for each.
@@ -88,7 +88,7 @@ def check(
         Exit with 2 for warnings too.
     """
     with _typed_by_the_user():
-        kinds = _label_kinds(labels, classes, ignore_id)
+        kinds = _label_kinds(_usual_labels(root.expanduser()) if labels is None else labels, classes, ignore_id)
         files = flow == "files" or (flow == "auto" and (root.expanduser() / flow_folder).is_dir())
         teacher = FlowFilesConfig(folder=flow_folder) if files else NoFlowConfig()
         config = FolderConfig(root=str(root), labels=kinds, flow=teacher, min_frames=min_frames)
@@ -184,6 +184,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("vs-data: interrupted", file=sys.stderr)
         return 130
     return result if isinstance(result, int) else FINE
+
+
+def _usual_labels(root: Path) -> tuple[str, ...]:
+    """The labels of a folder of which nobody has said anything."""
+    maps, landmarks = SegMapsConfig().folder, LandmarksConfig().folder
+    return (landmarks,) if (root / landmarks).is_dir() and not (root / maps).exists() else (maps,)
 
 
 def _label_kinds(words: tuple[str, ...], classes: tuple[int, ...], ignore_id: tuple[int, ...]) -> tuple[LabelKind, ...]:
