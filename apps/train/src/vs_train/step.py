@@ -158,7 +158,7 @@ def train_flow(state: TrainState, clip: Clip, recipe: Recipe) -> tuple[TrainStat
     """Train nothing but the flow network of a few-shot generator: each frame is warped from every reference.
 
     To find out how far apart two poses are takes a flow network hundreds of updates in which nothing seems to happen.
-    They cost a tenth without the other networks, and those need not get used to references warped wrongly.
+    They cost a third without the other networks, and those need not get used to references warped wrongly.
 
     Raises:
         VsTrainError: the generator is no few-shot one, or the clip has no references.

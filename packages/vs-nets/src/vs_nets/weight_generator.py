@@ -7,7 +7,7 @@ query.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
@@ -249,7 +249,9 @@ class WeightGenerator(nn.Module):
         """Features of B references, or of B merged ones -> weights."""
         images = call(self.encode_image, features.image, "finish")
         labels = call(self.encode_label, features.label, "finish")
-        matrices = [vs_ops.reference_matrix(image, label) for image, label in zip(images, labels, strict=True)]
+        # Of the finest matrix only convolutions are made, and of those beyond the generated levels nothing at all.
+        wanted = range(0 if self.config.convolutions else 1, self.config.levels + 1)
+        matrices = {level: vs_ops.reference_matrix(images[level], labels[level]) for level in wanted}
         made = [self._generate(heads, matrices, level) for level, heads in enumerate(self.heads)]
         return Generated(
             start=images[-1],
@@ -257,7 +259,7 @@ class WeightGenerator(nn.Module):
             blocks=tuple(GeneratedBlock(**convs) for convs in made),
         )
 
-    def _generate(self, heads: nn.Module, matrices: Sequence[Tensor], level: int) -> dict[str, GeneratedConv]:
+    def _generate(self, heads: nn.Module, matrices: Mapping[int, Tensor], level: int) -> dict[str, GeneratedConv]:
         return {
             name: head(matrices[level if name.startswith("conv") else level + 1])
             for name, head in heads.named_children()
