@@ -51,7 +51,11 @@ def stepper(config: TrainConfig, frames: int, device: torch.device) -> Callable[
     precision = optim.resolve_precision(config.precision, device)
     state, _ = build_state(config, spec, precision, device)
     recipe = build_recipe(config, spec, precision, device)
-    requests = [ClipRequest(sequence=i, start=0, length=frames) for i in range(config.loader.batch_size)]
+    count = 0 if config.references is None else config.references.most
+    references = tuple(frames + k for k in range(count))  # frames behind the clip, so that none shows itself
+    requests = [
+        ClipRequest(sequence=i, start=0, length=frames, references=references) for i in range(config.loader.batch_size)
+    ]
     clip = move(collate([source.read(request) for request in requests]), device)
 
     def run() -> None:
