@@ -45,7 +45,8 @@ REFERENCES = (
 class Recipe:
     """How to try one operator: inputs of a shape in float64, the call, and the same in plain PyTorch.
 
-    `decides` is the input that the choice between implementations looks at, the first one by default.
+    `decides` is the input that the choice between implementations looks at, the first one by default; `roundings` is
+    how many roundings of the result are allowed beside twice the plain error.
     """
 
     inputs: Callable[[tuple[int, ...], torch.Generator], dict[str, Tensor]]
@@ -55,6 +56,7 @@ class Recipe:
     constants: tuple[str, ...] = ()
     scalar: bool = False
     decides: str = ""
+    roundings: int = 8
 
 
 def noise(shape: Sequence[int], generator: torch.Generator) -> Tensor:
@@ -103,6 +105,29 @@ def spade_inputs(shape: Sequence[int], generator: torch.Generator) -> dict[str, 
 def plain_power_iteration(inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     v = F.normalize(inputs["weight"].t() @ inputs["u"], dim=0)
     return F.normalize(inputs["weight"] @ v, dim=0), v
+
+
+def layers(shape: Sequence[int], generator: torch.Generator) -> dict[str, Tensor]:
+    """Two layers, one of the shape and a linear one."""
+    shapes = (tuple(shape), (shape[0] + 2, 3))
+    of = {"weight": lambda s: s, "u": lambda s: s[:1], "v": lambda s: (math.prod(s[1:]),)}
+    return {f"{name}{i}": noise(of[name](s), generator) for name in of for i, s in enumerate(shapes)}
+
+
+def call_spectral_normalize_all(f: Callable[..., Any], i: dict[str, Tensor], impl: str) -> tuple[Tensor, ...]:
+    lists = [[i[f"{name}0"], i[f"{name}1"]] for name in ("weight", "u", "v")]
+    return tuple(f(*lists, impl=impl).weights)
+
+
+def plain_spectral_normalize_all(i: dict[str, Tensor]) -> tuple[Tensor, ...]:
+    results = []
+    for k in ("0", "1"):
+        matrix = i[f"weight{k}"].flatten(1)
+        with torch.no_grad():
+            v = F.normalize(matrix.t() @ i[f"u{k}"], dim=0)
+            u = F.normalize(matrix @ v, dim=0)
+        results.append(i[f"weight{k}"] / (u @ (matrix @ v)))
+    return tuple(results)
 
 
 def plain_one_hot(inputs: dict[str, Tensor]) -> Tensor:
@@ -179,6 +204,13 @@ RECIPES = {
         shapes=((5, 3, 4, 4), (4, 7), (1, 3), (6, 2, 1, 1)),
         constants=("u", "v"),
     ),
+    "spectral_normalize_all": Recipe(
+        layers,
+        call_spectral_normalize_all,
+        plain_spectral_normalize_all,
+        shapes=((5, 3, 4, 4), (4, 7), (1, 3), (6, 2, 1, 1)),
+        constants=("u0", "u1", "v0", "v1"),
+    ),
     "instance_norm": Recipe(
         lambda s, g: {"x": noise(s, g) + 1, "weight": noise(s[1:2], g), "bias": noise(s[1:2], g)},
         lambda f, i, impl: f(*i.values(), eps=1e-3, impl=impl),
@@ -230,7 +262,7 @@ RECIPES = {
         by_position,
         lambda i: torch.einsum("nchw,ndhw->ncd", i["image"], i["label"].softmax(1)),
     ),
-    "attend": Recipe(references, by_position, plain_attend, shapes=REFERENCES, decides="keys"),
+    "attend": Recipe(references, by_position, plain_attend, shapes=REFERENCES, decides="keys", roundings=16),
 }
 PAIRS = [
     pytest.param(operator, implementation, id=f"{operator.name}-{implementation.name}")

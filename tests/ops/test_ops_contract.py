@@ -62,6 +62,7 @@ def test_autocast_changes_nothing(ops: SimpleNamespace, operator: vs_ops.Operato
     arguments = {
         "power_iteration": (image(16, 36), image(16), image(36)),
         "spectral_normalize": (image(16, 4, 3, 3), image(16), image(36)),
+        "spectral_normalize_all": ([image(16, 4, 3, 3)], [image(16)], [image(36)]),
         "instance_norm": (x,),
         "spade": (x, maps),
         "warp": (x, flow),
@@ -147,6 +148,12 @@ def test_every_mistake_is_a_value_error_with_the_shapes_in_it() -> None:
         "one or more scales": lambda: vs_ops.feature_matching([], []),
         r"u \(3,\)": lambda: vs_ops.power_iteration(image(4, 5), image(3), image(5)),
         r"v \(4,\)": lambda: vs_ops.spectral_normalize(image(4, 5, 1), image(4), image(4)),
+        r"1 weights, 1 us and 0 vs": lambda: vs_ops.spectral_normalize_all([image(4, 5)], [image(4)], []),
+        r"number 1: .* u \(3,\)": lambda: vs_ops.spectral_normalize_all(
+            [image(4, 5), image(4, 5)], [image(4), image(3)], [image(5), image(5)]
+        ),
+        "iterations must not be negative, got -1": lambda: vs_ops.spectral_normalize_all([], [], [], iterations=-1),
+        "floating dtype, got torch.int64": lambda: vs_ops.spectral_normalize_all([], [], [], dtype=torch.int64),
         r"ids \(6, 5\)": lambda: vs_ops.one_hot(torch.zeros(6, 5, dtype=torch.int64), 3),
         "ids must be an integer dtype, got torch.float32": lambda: vs_ops.one_hot(x[0], 3),
         "num_classes": lambda: vs_ops.one_hot(torch.zeros(1, 6, 5, dtype=torch.int64), 0),

@@ -16,6 +16,7 @@ from vs_ops.one_hot import ONE_HOT, one_hot
 from vs_ops.reference_matrix import REFERENCE_MATRIX, reference_matrix
 from vs_ops.spade import SPADE, spade
 from vs_ops.spectral_norm import POWER_ITERATION, SPECTRAL_NORMALIZE, power_iteration, spectral_normalize
+from vs_ops.spectral_normalize_all import SPECTRAL_NORMALIZE_ALL, spectral_normalize_all
 from vs_ops.warp import WARP, WARP_AND_BLEND, warp, warp_and_blend
 
 __version__ = "0.1.0"
@@ -26,6 +27,7 @@ OPERATORS = (
     HINGE_G,
     POWER_ITERATION,
     SPECTRAL_NORMALIZE,
+    SPECTRAL_NORMALIZE_ALL,
     INSTANCE_NORM,
     SPADE,
     WARP,
@@ -65,6 +67,7 @@ __all__ = [
     "reference_matrix",
     "spade",
     "spectral_normalize",
+    "spectral_normalize_all",
     "warp",
     "warp_and_blend",
 ]
