@@ -338,7 +338,7 @@ def check(
     plain, plain_grads = run(lambda i: recipe.plain(i), given, recipe.constants)
     for value, naive, truth in zip((*results, *grads), (*plain, *plain_grads), (*exact, *exact_grads), strict=True):
         scale = max(truth.abs().max().item(), 1.0)
-        roundings = 64 if value.dtype is torch.float64 else 8  # the truth itself is rounded to float64
+        roundings = 64 if value.dtype is torch.float64 else recipe.roundings  # the truth itself is rounded to float64
         allowed = 2 * distance(naive, truth) + roundings * torch.finfo(value.dtype).eps * scale
         assert distance(value, truth) <= allowed
     return True
