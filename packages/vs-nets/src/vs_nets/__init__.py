@@ -40,7 +40,7 @@ from vs_nets.generator import (
     build_generator,
 )
 from vs_nets.labels import ClassMap, FloatMap, LabelKind, LabelSpec, class_ids, class_kind, encode_labels
-from vs_nets.layers import Rematerialisation, effective_weights
+from vs_nets.layers import Rematerialisation
 from vs_nets.objective import (
     Losses,
     ObjectiveConfig,
@@ -70,6 +70,7 @@ from vs_nets.references import (
     nearest_reference,
     pick_reference,
 )
+from vs_nets.spectral import effective_weights
 from vs_nets.synthesis import History, Synthesis, Warp, remember, rollout
 from vs_nets.weight_generator import AttentionConfig, WeightGenerator, WeightGeneratorConfig
 

@@ -8,7 +8,8 @@ from attrs import field, frozen
 from attrs.validators import ge
 from torch import Tensor, nn
 
-from vs_nets.layers import Conv2d, InstanceNorm2d, has_power_iteration, leaky_relu, width
+from vs_nets.layers import Conv2d, InstanceNorm2d, leaky_relu, width
+from vs_nets.spectral import has_power_iteration, normalised_at_once
 
 Pyramid = tuple[Tensor, ...]
 """The same tensor at each scale of a discriminator, finest first."""
@@ -131,10 +132,11 @@ class MultiScaleDiscriminator(nn.Module):
 
         `shared` is what `share` returned for the condition, where that is known already.
         """
-        outputs = [
-            net(None if condition is None else condition[i], images[i], None if shared is None else shared[i])
-            for i, net in enumerate(self.scales)
-        ]
+        with normalised_at_once(self.scales):
+            outputs = [
+                net(None if condition is None else condition[i], images[i], None if shared is None else shared[i])
+                for i, net in enumerate(self.scales)
+            ]
         return Judgement(logits=tuple(o[0] for o in outputs), features=tuple(o[1] for o in outputs))
 
     def share(self, condition: Pyramid) -> Pyramid:

@@ -9,6 +9,7 @@ from attrs.validators import ge, in_
 from torch import Tensor, nn
 
 from vs_nets.layers import Conv2d, GeneratedConv, HyperConv2d, convolve, leaky_relu, upsample, width
+from vs_nets.spectral import normalised_at_once
 
 
 @frozen(kw_only=True)
@@ -60,6 +61,10 @@ class Embedder(nn.Module):
 
     def forward(self, x: Tensor, generated: Sequence[GeneratedConv] = ()) -> tuple[Tensor, ...]:
         """Maps at resolutions H, H/2, ..., H / 2^downsamples; `generated[i]` makes, or takes, the map at level i."""
+        with normalised_at_once(self):
+            return self._maps(x, generated)
+
+    def _maps(self, x: Tensor, generated: Sequence[GeneratedConv]) -> tuple[Tensor, ...]:
         encoder_only = self.arch == "encoder"
         encoded = [leaky_relu(self.first(x))]
         for i, down in enumerate(self.down):

@@ -29,6 +29,7 @@ from vs_nets.layers import (
     width,
 )
 from vs_nets.references import References, check_references, nearest_reference, pick_reference
+from vs_nets.spectral import normalised_at_once
 from vs_nets.synthesis import History, Synthesis, Warp
 from vs_nets.weight_generator import (
     Generated,
@@ -238,10 +239,11 @@ class FewShotGenerator(nn.Module):
                 f"the label, {tuple(label.shape)}"
             )
         generated, chosen = self._weights_for(label, subject)
-        maps: Maps = self.call.stages(self.embed_label, label, generated.embedder)
-        warps = self._warps(label, history, references, chosen)
-        extra = [self._embed_warped(i, warp) for i, warp in enumerate(warps)]
-        x, x_raw = self._main_branch(generated, maps, extra)
+        with normalised_at_once(*(self._called(history) if self.call.plain else ())):
+            maps: Maps = self.call.stages(self.embed_label, label, generated.embedder)
+            warps = self._warps(label, history, references, chosen)
+            extra = [self._embed_warped(i, warp) for i, warp in enumerate(warps)]
+            x, x_raw = self._main_branch(generated, maps, extra)
         previous = warps[1] if len(warps) > 1 else None
         return Synthesis(
             frame=self._to_frame(x),
@@ -252,6 +254,13 @@ class FewShotGenerator(nn.Module):
             reference=warps[0],
             chosen=chosen,
         )
+
+    def _called(self, history: History) -> list[nn.Module]:
+        """The parts that draw a frame with this history from weights that are there."""
+        called = [self.embed_label, *self.up, self.flow_reference, self.embed_reference]
+        if len(history.frames) >= self.config.frames - 1:
+            called += [part for part in (self.flow_previous, self.embed_previous) if part is not None]
+        return called
 
     def _weights_for(self, label: Tensor, subject: Subject) -> tuple[Generated, Tensor]:
         """The weights for a target, and (N,) which reference is warped and shown to the discriminators."""

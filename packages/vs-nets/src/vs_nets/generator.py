@@ -22,6 +22,7 @@ from vs_nets.layers import (
     upsample,
     width,
 )
+from vs_nets.spectral import normalised_at_once
 from vs_nets.synthesis import History, Synthesis, Warp
 
 FRAME_CHANNELS = 3
@@ -191,10 +192,23 @@ class Generator(nn.Module):
             ShapeError: the label has other channels than the network, or its size is not divisible by the stride.
         """
         check_size(label, self.label_channels, self.config.stride)
-        maps: Maps = self.call.stages(self.embed_label, label)
-        x = self._continue(history, maps) if history.frames else self._begin(label, maps)
-        warp = self._warp(label, history) if len(history.frames) >= self.config.frames - 1 else None
-        return self._main_branch(x, maps, warp)
+        with normalised_at_once(*(self._called(history) if self.call.plain else ())):
+            maps: Maps = self.call.stages(self.embed_label, label)
+            x = self._continue(history, maps) if history.frames else self._begin(label, maps)
+            warp = self._warp(label, history) if self._can_warp(history) else None
+            return self._main_branch(x, maps, warp)
+
+    def _can_warp(self, history: History) -> bool:
+        return len(history.frames) >= self.config.frames - 1
+
+    def _called(self, history: History) -> list[nn.Module]:
+        """The parts that a call with this history runs."""
+        main = self.config.image_downsamples + 1
+        called = [self.embed_label, *self.up[:main]]
+        called += [*self.down, *self.middle] if history.frames else self.up[main:]
+        if self._can_warp(history):
+            called += [self.flow] if self.embed_warped is None else [self.flow, self.embed_warped]
+        return called
 
     def _warp(self, label: Tensor, history: History) -> Warp:
         """Flow and mask from all labels and past frames, and the newest frame fetched through the flow."""

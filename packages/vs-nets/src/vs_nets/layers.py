@@ -1,10 +1,9 @@
 """Layers with optional spectral norm, layers whose weights are generated, SPADE, and residual blocks.
 
-Every layer pads with zeros and has a bias. Whether a layer is spectrally normalised is decided when it is built; the
-parameter is called `weight` either way, so that averaged, already normalised weights load into a network without.
+Every layer pads with zeros and has a bias.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +11,8 @@ import torch.nn.functional as F
 import vs_ops
 from attrs import field, frozen
 from torch import Tensor, nn
+
+from vs_nets.spectral import SpectralLayer
 
 LEAKY_SLOPE = 0.2
 NORM_EPS = 1e-5
@@ -35,53 +36,10 @@ class Rematerialisation:
     blocks: CallBlock = field(default=call_block)
     stages: CallBlock = field(default=call_block)
 
-
-class SpectralLayer(nn.Module):
-    """Weight (C_out, ...) and bias of a layer, with spectral norm on request.
-
-    With spectral norm the weight is divided by its largest singular value, estimated by one power iteration for each
-    call in training and by none in evaluation (Miyato et al., 2018). The singular vectors are the buffers `u` and `v`.
-    """
-
-    u: Tensor
-    v: Tensor
-
-    def __init__(self, shape: Sequence[int], *, spectral: bool) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(*shape))
-        self.bias = nn.Parameter(torch.empty(shape[0]))
-        self.spectral = spectral
-        if spectral:
-            self.register_buffer("u", torch.empty(shape[0]))
-            self.register_buffer("v", torch.empty(self.weight[0].numel()))
-        self.reset_parameters()
-
-    @torch.no_grad()
-    def reset_parameters(self, gain: float = 0.02) -> None:
-        """Xavier-normal weights, zero bias; singular vectors start at random and take a few power iterations."""
-        nn.init.xavier_normal_(self.weight, gain=gain)
-        nn.init.zeros_(self.bias)
-        if self.spectral:
-            self.u.copy_(F.normalize(torch.randn_like(self.u), dim=0))
-            self.v.copy_(F.normalize(torch.randn_like(self.v), dim=0))
-            for _ in range(10):
-                self._iterate()
-
-    @torch.no_grad()
-    def _iterate(self) -> None:
-        u, v = vs_ops.power_iteration(self.weight.flatten(1), self.u, self.v)
-        self.u.copy_(u)
-        self.v.copy_(v)
-
-    def effective_weight(self) -> Tensor:
-        """The weight that is used: `weight`, or `weight` over its largest singular value; never iterates."""
-        return vs_ops.spectral_normalize(self.weight, self.u, self.v) if self.spectral else self.weight
-
-    def next_weight(self) -> Tensor:
-        """`effective_weight` after the power iteration that a call in training makes."""
-        if self.spectral and self.training:
-            self._iterate()
-        return self.effective_weight()
+    @property
+    def plain(self) -> bool:
+        """Whether nothing is recomputed."""
+        return self.blocks is call_block and self.stages is call_block
 
 
 class Conv2d(SpectralLayer):
@@ -316,22 +274,3 @@ class PreActivationBlock(nn.Module):
 def width(filters: int, max_filters: int, level: int) -> int:
     """Channels at a level: `filters` at level 0, doubled for each level and capped."""
     return min(max_filters, filters << level)
-
-
-def has_power_iteration(module: nn.Module) -> bool:
-    """Whether a call of `module` changes spectral-norm buffers now (then the order of calls matters)."""
-    return module.training and any(isinstance(m, SpectralLayer) and m.spectral for m in module.modules())
-
-
-@torch.no_grad()
-def effective_weights(module: nn.Module) -> Mapping[str, Tensor]:
-    """Parameters by name as the network uses them: spectrally normalised where it normalises (no iteration is made).
-
-    These are what an average of weights should average: the averaged network then needs no spectral norm.
-    """
-    normalised = {
-        f"{name}.weight" if name else "weight": m.effective_weight()
-        for name, m in module.named_modules()
-        if isinstance(m, SpectralLayer) and m.spectral
-    }
-    return {name: normalised.get(name, p.detach()) for name, p in module.named_parameters()}
