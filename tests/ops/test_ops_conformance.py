@@ -100,6 +100,11 @@ def spade_inputs(shape: Sequence[int], generator: torch.Generator) -> dict[str, 
     return {"x": noise(shape, generator) + 1, **maps}
 
 
+def upsampled_spade_inputs(shape: Sequence[int], generator: torch.Generator) -> dict[str, Tensor]:
+    n, c, h, w = shape
+    return {**spade_inputs((n, c, 2 * h, 2 * w), generator), "x": noise(shape, generator) + 1}
+
+
 def plain_power_iteration(inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     v = F.normalize(inputs["weight"].t() @ inputs["u"], dim=0)
     return F.normalize(inputs["weight"] @ v, dim=0), v
@@ -232,6 +237,18 @@ RECIPES = {
     ),
     "attend": Recipe(references, by_position, plain_attend, shapes=REFERENCES, decides="keys"),
 }
+# Further ways to call an operator.
+VARIANTS = {
+    "spade": (
+        Recipe(
+            upsampled_spade_inputs,
+            lambda f, i, impl: f(
+                i["x"], [i["first"], i["second"]], eps=1e-3, negative_slope=0.2, upsample=True, impl=impl
+            ),
+            lambda i: plain_spade({**i, "x": F.interpolate(i["x"], scale_factor=2)}),
+        ),
+    ),
+}
 PAIRS = [
     pytest.param(operator, implementation, id=f"{operator.name}-{implementation.name}")
     for operator in vs_ops.OPERATORS
@@ -280,6 +297,7 @@ def check(
     ops: SimpleNamespace,
     operator: Operator,
     implementation: Implementation,
+    recipe: Recipe,
     *,
     shape: tuple[int, ...],
     layout: str,
@@ -287,7 +305,6 @@ def check(
     device: str,
 ) -> bool:
     """Compare, and return True; False if the implementation refuses."""
-    recipe = RECIPES[operator.name]
     generator = torch.Generator().manual_seed(zlib.crc32(f"{operator.name}{shape}".encode()))
     given = {
         name: laid_out(tensor.to(device, dtype if tensor.is_floating_point() else tensor.dtype), layout)
@@ -312,6 +329,10 @@ def check(
     return True
 
 
+def recipes_of(operator: Operator) -> tuple[Recipe, ...]:
+    return (RECIPES[operator.name], *VARIANTS.get(operator.name, ()))
+
+
 def test_every_operator_has_a_recipe() -> None:
     assert set(RECIPES) == {operator.name for operator in vs_ops.OPERATORS}
 
@@ -323,8 +344,9 @@ def test_it_agrees_with_float64(
     ops: SimpleNamespace, operator: Operator, implementation: Implementation, layout: str, dtype: torch.dtype
 ) -> None:
     accepted = [
-        check(ops, operator, implementation, shape=shape, layout=layout, dtype=dtype, device="cpu")
-        for shape in RECIPES[operator.name].shapes
+        check(ops, operator, implementation, recipe, shape=shape, layout=layout, dtype=dtype, device="cpu")
+        for recipe in recipes_of(operator)
+        for shape in recipe.shapes
     ]
     if not any(accepted):
         pytest.skip(f"{implementation.name} refuses {dtype}")
@@ -337,6 +359,7 @@ def test_it_agrees_with_float64(
 def test_it_agrees_with_float64_on_cuda(
     ops: SimpleNamespace, operator: Operator, implementation: Implementation, dtype: torch.dtype
 ) -> None:
-    for shape in RECIPES[operator.name].shapes:
-        for layout in LAYOUTS:
-            check(ops, operator, implementation, shape=shape, layout=layout, dtype=dtype, device="cuda")
+    for recipe in recipes_of(operator):
+        for shape in recipe.shapes:
+            for layout in LAYOUTS:
+                check(ops, operator, implementation, recipe, shape=shape, layout=layout, dtype=dtype, device="cuda")

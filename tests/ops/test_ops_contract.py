@@ -130,6 +130,9 @@ def test_every_mistake_is_a_value_error_with_the_shapes_in_it() -> None:
         r"x \(2, 4\)": lambda: vs_ops.instance_norm(x[:, :, 0, 0]),
         "eps must be positive, got 0": lambda: vs_ops.instance_norm(x, eps=0),
         r"gamma_betas\[1\].*gamma_beta \(2, 4, 6, 5\)": lambda: vs_ops.spade(x, [torch.cat((x, x), 1), x]),
+        r"twice the size of x; got x \(2, 4, 6, 5\), gamma_beta \(2, 8, 6, 5\)": lambda: vs_ops.spade(
+            x, [torch.cat((x, x), 1)], upsample=True
+        ),
         "negative_slope": lambda: vs_ops.spade(x, [], negative_slope=-1.0),
         "eps must": lambda: vs_ops.spade(x, [], eps=-1.0),
         r"x \(4, 6, 5\)": lambda: vs_ops.spade(x[0], []),
