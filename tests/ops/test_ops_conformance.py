@@ -236,6 +236,11 @@ RECIPES = {
         lambda i: torch.einsum("nchw,ndhw->ncd", i["image"], i["label"].softmax(1)),
     ),
     "attend": Recipe(references, by_position, plain_attend, shapes=REFERENCES, decides="keys"),
+    "gelu": Recipe(
+        lambda s, g: {"x": 2 * noise(s, g)},
+        by_position,
+        lambda i: i["x"] * 0.5 * (1 + torch.erf(i["x"] / math.sqrt(2))),
+    ),
 }
 # Further ways to call an operator.
 VARIANTS = {

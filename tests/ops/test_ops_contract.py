@@ -38,6 +38,7 @@ def test_images_keep_dtype_and_memory_format(dtype: torch.dtype, memory_format: 
     results += [vs_ops.warp(x, flow, impl=impl) for impl in names(vs_ops.WARP)]
     for impl in names(vs_ops.WARP_AND_BLEND):
         results += vs_ops.warp_and_blend(x, flow, mask, x, impl=impl)
+    results += [vs_ops.gelu(x, impl=impl) for impl in names(vs_ops.GELU)]
     weight, bias, keys = image(2, 3, 4, 1, 1).to(dtype), image(2, 3).to(dtype), image(2, 3, 4, 6, 5).to(dtype)
     results += [vs_ops.hyper_conv2d(x, weight, bias, impl=impl) for impl in names(vs_ops.HYPER_CONV2D)]
     merged, shares = vs_ops.attend(x, keys, keys)
@@ -172,6 +173,7 @@ def test_every_mistake_is_a_value_error_with_the_shapes_in_it() -> None:
         r"K of at least 1; got query \(2, 4, 6, 5\), keys \(2, 0, 4, 6, 5\)": lambda: vs_ops.attend(
             x, keys[:, :0], keys[:, :0]
         ),
+        "gelu: x must be a floating dtype, got torch.int64": lambda: vs_ops.gelu(torch.zeros(2, dtype=torch.int64)),
         r"values \(2, 2, 4, 6, 5\)": lambda: vs_ops.attend(x, keys, keys[:, :2]),
     }
     for message, mistake in mistakes.items():

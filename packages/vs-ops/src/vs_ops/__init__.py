@@ -8,6 +8,7 @@ from vs_ops.attend import ATTEND, attend
 from vs_ops.dispatch import DescribedCall, Implementation, Operator, Verdict, choose, explain
 from vs_ops.errors import ClassIdError, DtypeError, ImplementationError, ShapeError, VsOpsError
 from vs_ops.feature_matching import FEATURE_MATCHING, feature_matching
+from vs_ops.gelu import GELU, gelu
 from vs_ops.hinge import HINGE_D_FAKE, HINGE_D_REAL, HINGE_G, hinge_d_fake, hinge_d_real, hinge_g
 from vs_ops.hyper_conv2d import HYPER_CONV2D, hyper_conv2d
 from vs_ops.instance_norm import INSTANCE_NORM, instance_norm
@@ -36,6 +37,7 @@ OPERATORS = (
     HYPER_CONV2D,
     REFERENCE_MATRIX,
     ATTEND,
+    GELU,
 )
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "choose",
     "explain",
     "feature_matching",
+    "gelu",
     "hinge_d_fake",
     "hinge_d_real",
     "hinge_g",
