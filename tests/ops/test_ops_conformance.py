@@ -34,6 +34,14 @@ GENERATED = (
     ),
 )
 STRIDE_AND_PADDING = {1: (1, 0), 3: (1, 1), 4: (2, 1)}
+# Weights (N, C_out, C, k, k) of label maps of N samples, then the height and width of those.
+LABELLED = (
+    (2, 3, 25, 3, 3, 6, 7),
+    (1, 4, 26, 4, 4, 9, 8),
+    (3, 1, 24, 2, 2, 5, 2),
+    (2, 2, 30, 1, 1, 3, 4),
+    (0, 2, 25, 3, 3, 5, 5),
+)
 # Keys of K references (N, K, C, H, W), then the channels of the values.
 REFERENCES = (
     *((2, 3, 5, 4, 3, 7), (1, 1, 4, 6, 5, 3), (3, 2, 1, 1, 1, 1), (0, 2, 3, 4, 5, 2)),
@@ -158,6 +166,26 @@ def plain_attend(i: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     return merged, shares.to(torch.promote_types(shares.dtype, torch.float32))
 
 
+def labelled(shape: Sequence[int], generator: torch.Generator) -> dict[str, Tensor]:
+    """Ids, of which 99 is none; large biases, beside which one rounding more would be seen."""
+    n, c_out, c, k, _, h, w = shape
+    ids = torch.randint(-1, c, (n, h, w), generator=generator)
+    weight, bias = noise((c_out, c, k, k), generator), 16 * noise((c_out,), generator)
+    return {"ids": ids.where(ids >= 0, 99), "weight": weight, "bias": bias}
+
+
+def call_label_conv2d(f: Callable[..., Any], i: dict[str, Tensor], impl: str) -> Any:
+    stride, padding = STRIDE_AND_PADDING.get(i["weight"].shape[-1], (1, 0))
+    return f(*i.values(), ignore_id=99, stride=stride, padding=padding, impl=impl)
+
+
+def plain_label_conv2d(i: dict[str, Tensor]) -> Tensor:
+    c = i["weight"].shape[1]
+    maps = F.one_hot(i["ids"].clamp(max=c), c + 1)[..., :c].permute(0, 3, 1, 2).to(i["weight"])
+    stride, padding = STRIDE_AND_PADDING.get(i["weight"].shape[-1], (1, 0))
+    return F.conv2d(maps, i["weight"].contiguous(), i["bias"], stride, padding)
+
+
 def logits(shape: Sequence[int], generator: torch.Generator) -> dict[str, Tensor]:
     return {"logits": 2 * noise(shape, generator)}
 
@@ -236,6 +264,9 @@ RECIPES = {
         lambda i: torch.einsum("nchw,ndhw->ncd", i["image"], i["label"].softmax(1)),
     ),
     "attend": Recipe(references, by_position, plain_attend, shapes=REFERENCES, decides="keys"),
+    "label_conv2d": Recipe(
+        labelled, call_label_conv2d, plain_label_conv2d, shapes=LABELLED, constants=("ids",), decides="weight"
+    ),
     "gelu": Recipe(
         lambda s, g: {"x": 2 * noise(s, g)},
         by_position,

@@ -15,7 +15,7 @@ ISLANDS = [
     (operator, each.name)
     for operator in vs_ops.OPERATORS
     for each in operator.implementations
-    if operator is not vs_ops.HYPER_CONV2D  # a convolution, which autocast is for
+    if operator not in (vs_ops.HYPER_CONV2D, vs_ops.LABEL_CONV2D)  # convolutions, which autocast is for
 ]
 
 
@@ -117,14 +117,17 @@ def test_a_wrong_class_id_is_named_with_its_place(value: int, dtype: torch.dtype
     ids = torch.zeros(2, 4, 5, dtype=dtype)
     ids[0, 0, 0] = 255 if dtype is torch.uint8 else 7
     ids[1, 2, 3] = value
-    with pytest.raises(vs_ops.ClassIdError, match=rf"class id {value} at .* = \(1, 2, 3\)") as caught:
-        vs_ops.one_hot(ids, 8)
-    assert (caught.value.value, caught.value.position) == (value, (1, 2, 3))
+    weight = image(2, 8, 3, 3)
+    for mistake in (lambda: vs_ops.one_hot(ids, 8), lambda: vs_ops.label_conv2d(ids, weight, padding=1)):
+        with pytest.raises(vs_ops.ClassIdError, match=rf"class id {value} at .* = \(1, 2, 3\)") as caught:
+            mistake()
+        assert (caught.value.value, caught.value.position) == (value, (1, 2, 3))
 
 
 def test_every_mistake_is_a_value_error_with_the_shapes_in_it() -> None:
     x, flow, mask = image(2, 4, 6, 5), image(2, 2, 6, 5), image(2, 1, 6, 5)
     weight, keys = image(2, 3, 4, 3, 3), image(2, 3, 4, 6, 5)
+    ids, kernel = torch.zeros(2, 6, 5, dtype=torch.int64), weight[0]
     mistakes = {
         r"weight \(3,\)": lambda: vs_ops.instance_norm(x, torch.ones(3)),
         r"bias \(5,\)": lambda: vs_ops.instance_norm(x, None, torch.ones(5)),
@@ -173,6 +176,19 @@ def test_every_mistake_is_a_value_error_with_the_shapes_in_it() -> None:
         r"K of at least 1; got query \(2, 4, 6, 5\), keys \(2, 0, 4, 6, 5\)": lambda: vs_ops.attend(
             x, keys[:, :0], keys[:, :0]
         ),
+        r"label_conv2d: .* got ids \(6, 5\)": lambda: vs_ops.label_conv2d(ids[0], kernel),
+        "label_conv2d: ids must be an integer dtype, got torch.float32": lambda: vs_ops.label_conv2d(
+            mask[:, 0], kernel
+        ),
+        r"weight \(3, 4, 3, 2\)": lambda: vs_ops.label_conv2d(ids, kernel[..., :2]),
+        r"one channel more; got weight \(3, 1, 3, 3\)": lambda: vs_ops.label_conv2d(ids, kernel[:, :1], dont_care=True),
+        r"weight \(3, 4, 3, 3\), bias \(2,\)": lambda: vs_ops.label_conv2d(ids, kernel, torch.ones(2)),
+        "label_conv2d: bias must be torch.float32 as weight": lambda: vs_ops.label_conv2d(
+            ids, kernel, torch.ones(3).half()
+        ),
+        r"padding must be in \[0, 3\), got 3": lambda: vs_ops.label_conv2d(ids, kernel, padding=3),
+        "label_conv2d: stride must be positive, got 0": lambda: vs_ops.label_conv2d(ids, kernel, stride=0),
+        r"larger than ids with padding 0; got ids \(2, 6, 2\)": lambda: vs_ops.label_conv2d(ids[..., :2], kernel),
         "gelu: x must be a floating dtype, got torch.int64": lambda: vs_ops.gelu(torch.zeros(2, dtype=torch.int64)),
         r"values \(2, 2, 4, 6, 5\)": lambda: vs_ops.attend(x, keys, keys[:, :2]),
     }

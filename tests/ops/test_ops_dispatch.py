@@ -145,6 +145,8 @@ def everything(x: torch.Tensor, maps: torch.Tensor, flow: torch.Tensor, ids: tor
     convolved = vs_ops.hyper_conv2d(x, maps[:, :, None, :1, :1].expand(-1, -1, 4, 3, 3), maps[:, :, 0, 0], padding=1)
     merged, shares = vs_ops.attend(x, maps.unflatten(1, (2, 4)), maps.unflatten(1, (2, 4)))
     losses = losses + convolved.mean() + vs_ops.reference_matrix(merged, maps).mean() + shares.square().mean()
+    labelled = vs_ops.label_conv2d(ids, maps[0, :5, None, None, 0].expand(-1, 5, 3, -1)[..., :3], padding=1)
+    losses = losses + labelled.square().mean()
     return losses + vs_ops.spectral_normalize(x[0], u, v).sum() + vs_ops.one_hot(ids, 5).sum()
 
 

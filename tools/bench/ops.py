@@ -41,7 +41,7 @@ def subjects(device: torch.device, dtype: torch.dtype) -> list[Subject]:
     def make(*shape: int, gradient: bool = True) -> Tensor:
         return torch.randn(*shape, generator=generator).to(device, dtype).requires_grad_(gradient)
 
-    return [*_losses(make), *_normalisations(make), *_pictures(make), _labels(device, dtype), *_references(make)]
+    return [*_losses(make), *_normalisations(make), *_pictures(make), *_labels(make, device, dtype), *_references(make)]
 
 
 def _losses(make: Make) -> list[Subject]:
@@ -90,9 +90,20 @@ def _pictures(make: Make) -> list[Subject]:
     ]
 
 
-def _labels(device: torch.device, dtype: torch.dtype) -> Subject:
-    ids = torch.randint(CLASSES, (1, HEIGHT, WIDTH), generator=torch.Generator().manual_seed(0)).to(device)
-    return _subject("one_hot", lambda impl: vs_ops.one_hot(ids, CLASSES, dtype=dtype, impl=impl), constant=[ids])
+def _labels(make: Make, device: torch.device, dtype: torch.dtype) -> list[Subject]:
+    """Regions of 16x16 pixels of one class."""
+    generator = torch.Generator().manual_seed(0)
+    regions = torch.randint(CLASSES, (1, HEIGHT // 16, WIDTH // 16), generator=generator)
+    ids = regions.repeat_interleave(16, 1).repeat_interleave(16, 2).to(device)
+    weight, bias = make(CHANNELS, CLASSES, 3, 3), make(CHANNELS)
+    return [
+        _subject("one_hot", lambda impl: vs_ops.one_hot(ids, CLASSES, dtype=dtype, impl=impl), constant=[ids]),
+        _subject(
+            "label_conv2d",
+            lambda impl: vs_ops.label_conv2d(ids, weight, bias, padding=1, impl=impl),
+            *(weight, bias),
+        ),
+    ]
 
 
 def _references(make: Make) -> list[Subject]:

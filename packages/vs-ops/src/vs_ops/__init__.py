@@ -12,6 +12,7 @@ from vs_ops.gelu import GELU, gelu
 from vs_ops.hinge import HINGE_D_FAKE, HINGE_D_REAL, HINGE_G, hinge_d_fake, hinge_d_real, hinge_g
 from vs_ops.hyper_conv2d import HYPER_CONV2D, hyper_conv2d
 from vs_ops.instance_norm import INSTANCE_NORM, instance_norm
+from vs_ops.label_conv2d import LABEL_CONV2D, label_conv2d
 from vs_ops.masked_l1 import MASKED_L1, masked_l1
 from vs_ops.one_hot import ONE_HOT, one_hot
 from vs_ops.reference_matrix import REFERENCE_MATRIX, reference_matrix
@@ -38,6 +39,7 @@ OPERATORS = (
     REFERENCE_MATRIX,
     ATTEND,
     GELU,
+    LABEL_CONV2D,
 )
 
 __all__ = [
@@ -62,6 +64,7 @@ __all__ = [
     "hinge_g",
     "hyper_conv2d",
     "instance_norm",
+    "label_conv2d",
     "masked_l1",
     "one_hot",
     "power_iteration",
