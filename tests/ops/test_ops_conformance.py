@@ -42,6 +42,8 @@ LABELLED = (
     (2, 2, 30, 1, 1, 3, 4),
     (0, 2, 25, 3, 3, 5, 5),
 )
+# Small features (N, C_in, H, W), then the channels and the size of the kernel.
+UPSAMPLED = ((2, 3, 17, 16, 4, 3), (1, 5, 24, 23, 3, 5), (3, 4, 20, 13, 2, 1), (1, 3, 4, 5, 2, 3), (0, 2, 3, 3, 2, 3))
 # Keys of K references (N, K, C, H, W), then the channels of the values.
 REFERENCES = (
     *((2, 3, 5, 4, 3, 7), (1, 1, 4, 6, 5, 3), (3, 2, 1, 1, 1, 1), (0, 2, 3, 4, 5, 2)),
@@ -186,6 +188,17 @@ def plain_label_conv2d(i: dict[str, Tensor]) -> Tensor:
     return F.conv2d(maps, i["weight"].contiguous(), i["bias"], stride, padding)
 
 
+def upsampled(shape: Sequence[int], generator: torch.Generator) -> dict[str, Tensor]:
+    n, c_in, h, w, c_out, k = shape
+    weight = noise((c_out, c_in, k, k), generator)
+    return {"x": noise((n, c_in, h, w), generator), "weight": weight, "bias": noise((c_out,), generator)}
+
+
+def plain_upsample_conv2d(i: dict[str, Tensor]) -> Tensor:
+    large = i["x"].repeat_interleave(2, 2).repeat_interleave(2, 3)
+    return F.conv2d(large, i["weight"].contiguous(), i["bias"], padding=i["weight"].shape[-1] // 2)
+
+
 def logits(shape: Sequence[int], generator: torch.Generator) -> dict[str, Tensor]:
     return {"logits": 2 * noise(shape, generator)}
 
@@ -267,6 +280,7 @@ RECIPES = {
     "label_conv2d": Recipe(
         labelled, call_label_conv2d, plain_label_conv2d, shapes=LABELLED, constants=("ids",), decides="weight"
     ),
+    "upsample_conv2d": Recipe(upsampled, by_position, plain_upsample_conv2d, shapes=UPSAMPLED),
     "gelu": Recipe(
         lambda s, g: {"x": 2 * noise(s, g)},
         by_position,

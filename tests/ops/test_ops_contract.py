@@ -11,11 +11,12 @@ from torch import Tensor
 
 CL = torch.channels_last
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.uint16, torch.uint32)
+CONVOLUTIONS = (vs_ops.HYPER_CONV2D, vs_ops.LABEL_CONV2D, vs_ops.UPSAMPLE_CONV2D)  # which autocast is for
 ISLANDS = [
     (operator, each.name)
     for operator in vs_ops.OPERATORS
     for each in operator.implementations
-    if operator not in (vs_ops.HYPER_CONV2D, vs_ops.LABEL_CONV2D)  # convolutions, which autocast is for
+    if operator not in CONVOLUTIONS
 ]
 
 
@@ -189,6 +190,11 @@ def test_every_mistake_is_a_value_error_with_the_shapes_in_it() -> None:
         r"padding must be in \[0, 3\), got 3": lambda: vs_ops.label_conv2d(ids, kernel, padding=3),
         "label_conv2d: stride must be positive, got 0": lambda: vs_ops.label_conv2d(ids, kernel, stride=0),
         r"larger than ids with padding 0; got ids \(2, 6, 2\)": lambda: vs_ops.label_conv2d(ids[..., :2], kernel),
+        r"upsample_conv2d: .* got x \(4, 6, 5\)": lambda: vs_ops.upsample_conv2d(x[0], kernel),
+        r"got x \(2, 2, 6, 5\), weight \(3, 4, 3, 3\)": lambda: vs_ops.upsample_conv2d(flow, kernel),
+        r"must be odd; got weight \(3, 4, 2, 2\)": lambda: vs_ops.upsample_conv2d(x, kernel[..., :2, :2]),
+        r"upsample_conv2d: bias .* bias \(2,\)": lambda: vs_ops.upsample_conv2d(x, kernel, torch.ones(2)),
+        "upsample_conv2d: weight must be torch.float32 as x": lambda: vs_ops.upsample_conv2d(x, kernel.bfloat16()),
         "gelu: x must be a floating dtype, got torch.int64": lambda: vs_ops.gelu(torch.zeros(2, dtype=torch.int64)),
         r"values \(2, 2, 4, 6, 5\)": lambda: vs_ops.attend(x, keys, keys[:, :2]),
     }

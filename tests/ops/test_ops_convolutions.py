@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from vs_ops import LABEL_CONV2D, DescribedCall, choose
+from vs_ops import LABEL_CONV2D, UPSAMPLE_CONV2D, DescribedCall, choose
 
 CL = torch.channels_last
 quick = settings(max_examples=25, deadline=None)
@@ -22,6 +22,8 @@ seeds = st.integers(0, 2**31 - 1)
 orders = st.sampled_from([torch.contiguous_format, CL])
 LABELS = {each.name: each.function for each in LABEL_CONV2D.implementations}
 labels = pytest.mark.parametrize("function", LABELS.values(), ids=LABELS)
+UPSAMPLED = {each.name: each.function for each in UPSAMPLE_CONV2D.implementations}
+upsampled = pytest.mark.parametrize("function", UPSAMPLED.values(), ids=UPSAMPLED)
 
 
 def noise(seed: int, *shape: int) -> Tensor:
@@ -146,3 +148,97 @@ def test_the_gradient_of_many_pixels_keeps_its_digits() -> None:
 )
 def test_which_label_convolution_is_chosen(call: DescribedCall, chosen: str) -> None:
     assert choose(LABEL_CONV2D, call).name == chosen
+
+
+@upsampled
+@given(
+    seed=seeds,
+    size=st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    kernel=st.sampled_from([1, 3, 5, 7]),
+    order=orders,
+    weight_order=orders,
+    with_bias=st.booleans(),
+)
+@quick
+def test_an_up_sampling_convolution_is_what_its_name_says(
+    function: Callable[..., Tensor],
+    seed: int,
+    size: tuple[int, int],
+    kernel: int,
+    order: torch.memory_format,
+    weight_order: torch.memory_format,
+    with_bias: bool,
+) -> None:
+    x = noise(seed, 2, 3, *size).contiguous(memory_format=order).requires_grad_()
+    weight = noise(seed + 1, 4, 3, kernel, kernel).contiguous(memory_format=weight_order).requires_grad_()
+    bias = noise(seed + 2, 4).requires_grad_() if with_bias else None
+    leaves = [x, weight, *([] if bias is None else [bias])]
+    large = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    expected = F.conv2d(large, weight, bias, padding=kernel // 2)
+    result = function(x, weight, bias)
+    torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-4)
+    if size != (1, 1):
+        assert result.is_contiguous(memory_format=order)
+    upstream = noise(seed + 3, *result.shape)
+    grads, expected_grads = (torch.autograd.grad(each, leaves, upstream) for each in (result, expected))
+    torch.testing.assert_close(grads, expected_grads, rtol=1e-4, atol=1e-3)
+
+
+@upsampled
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_an_up_sampling_convolution_can_be_differentiated_twice(function: Callable[..., Tensor], kernel: int) -> None:
+    leaves = [noise(1, 1, 2, 3, 2), noise(2, 2, 2, kernel, kernel), noise(3, 2)]
+    leaves = [each.double().requires_grad_() for each in leaves]
+    assert torch.autograd.gradcheck(function, leaves)
+    assert torch.autograd.gradgradcheck(function, leaves)
+
+
+@upsampled
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_under_autocast_an_up_sampling_convolution_computes_in_its_dtype(
+    function: Callable[..., Tensor], kernel: int
+) -> None:
+    x, weight = noise(1, 2, 4, 6, 5).contiguous(memory_format=CL).requires_grad_(), noise(2, 3, 4, kernel, kernel)
+    weight, bias = weight.requires_grad_(), noise(3, 3).requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        result = function(x, weight, bias)
+    assert result.dtype is torch.bfloat16
+    assert result.is_contiguous(memory_format=CL)
+    exact = UPSAMPLED["reference"](*(each.detach().double() for each in (x, weight, bias)))
+    torch.testing.assert_close(result.double(), exact, rtol=2**-6, atol=2**-4)
+    grads = torch.autograd.grad(result.float().square().sum(), (x, weight, bias))
+    assert [each.dtype for each in grads] == [torch.float32] * 3
+
+
+def test_sums_of_weights_are_rounded_once() -> None:
+    """Four weights add up to one, which bfloat16 has, and three of them to what it has not."""
+    weight = torch.tensor([[1 / 3, 1 / 3, 1 / 3]] * 3).view(1, 1, 3, 3) / 3
+    x = torch.zeros(1, 1, 5, 5)
+    x[0, 0, 2, 2] = 1
+    with torch.autocast("cpu", torch.bfloat16):
+        result = UPSAMPLED["native"](x, weight, None)
+    box = torch.tensor([1.0, 2.0, 2.0, 1.0])
+    assert torch.equal(result[0, 0, 3:7, 3:7], (torch.outer(box, box) / 9).bfloat16())
+    assert result.float().sum() == result[0, 0, 3:7, 3:7].float().sum()
+
+
+def test_inference_first_does_not_spoil_training() -> None:
+    x, weight = noise(1, 1, 2, 4, 4), noise(2, 3, 2, 9, 9).requires_grad_()  # a size that no other test has
+    with torch.inference_mode():
+        UPSAMPLED["native"](x, weight, None)
+    assert torch.autograd.grad(UPSAMPLED["native"](x, weight, None).sum(), weight)[0].isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("call", "chosen"),
+    [
+        (DescribedCall(shape=(1, 32, 64, 128)), "native"),
+        (DescribedCall(shape=(1, 32, 8, 16)), "reference"),
+        (DescribedCall(shape=(4, 32, 8, 16)), "native"),
+        (DescribedCall(shape=(1, 32, 8, 16), device_type="cuda"), "native"),
+        (DescribedCall(shape=(0, 32, 64, 64)), "reference"),
+        (DescribedCall(shape=(1, 32, 64, 64), dtype=torch.float8_e4m3fn), "reference"),
+    ],
+)
+def test_which_up_sampling_convolution_is_chosen(call: DescribedCall, chosen: str) -> None:
+    assert choose(UPSAMPLE_CONV2D, call).name == chosen

@@ -107,13 +107,21 @@ def _labels(make: Make, device: torch.device, dtype: torch.dtype) -> list[Subjec
 
 
 def _references(make: Make) -> list[Subject]:
-    """SPADE with generated weights, which is a convolution of one pixel, and references at a quarter of the size."""
+    """SPADE with generated weights, which is a convolution of one pixel; references at a quarter of the size."""
     x, weight, bias = make(2, CHANNELS, HEIGHT, WIDTH), make(2, 2 * CHANNELS, CHANNELS, 1, 1), make(2, 2 * CHANNELS)
+    half, kernel, shift = (
+        make(1, CHANNELS, HEIGHT // 2, WIDTH // 2),
+        make(CHANNELS // 2, CHANNELS, 3, 3),
+        make(CHANNELS // 2),
+    )
     h, w = HEIGHT // 4, WIDTH // 4
     image, label = make(1, 2 * CHANNELS, h, w), make(1, 2 * CHANNELS, h, w)
     query, keys, values = make(1, 4 * CHANNELS, h, w), make(1, 2, 4 * CHANNELS, h, w), make(1, 2, 8 * CHANNELS, h, w)
     return [
         _subject("hyper_conv2d", lambda impl: vs_ops.hyper_conv2d(x, weight, bias, impl=impl), weight, x, bias),
+        _subject(
+            "upsample_conv2d", lambda impl: vs_ops.upsample_conv2d(half, kernel, shift, impl=impl), half, kernel, shift
+        ),
         _subject("reference_matrix", lambda impl: vs_ops.reference_matrix(image, label, impl=impl), image, label),
         _subject("attend", lambda impl: vs_ops.attend(query, keys, values, impl=impl), keys, query, values),
     ]

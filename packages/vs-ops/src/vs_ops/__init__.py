@@ -18,6 +18,7 @@ from vs_ops.one_hot import ONE_HOT, one_hot
 from vs_ops.reference_matrix import REFERENCE_MATRIX, reference_matrix
 from vs_ops.spade import SPADE, spade
 from vs_ops.spectral_norm import POWER_ITERATION, SPECTRAL_NORMALIZE, power_iteration, spectral_normalize
+from vs_ops.upsample_conv2d import UPSAMPLE_CONV2D, upsample_conv2d
 from vs_ops.warp import WARP, WARP_AND_BLEND, warp, warp_and_blend
 
 __version__ = "0.1.0"
@@ -40,6 +41,7 @@ OPERATORS = (
     ATTEND,
     GELU,
     LABEL_CONV2D,
+    UPSAMPLE_CONV2D,
 )
 
 __all__ = [
@@ -71,6 +73,7 @@ __all__ = [
     "reference_matrix",
     "spade",
     "spectral_normalize",
+    "upsample_conv2d",
     "warp",
     "warp_and_blend",
 ]
