@@ -199,6 +199,18 @@ def plain_upsample_conv2d(i: dict[str, Tensor]) -> Tensor:
     return F.conv2d(large, i["weight"].contiguous(), i["bias"], padding=i["weight"].shape[-1] // 2)
 
 
+def masks(shape: Sequence[int], generator: torch.Generator) -> dict[str, Tensor]:
+    """Frames of which some pixels are nearly right and some are wrong."""
+    frame = noise(shape, generator)
+    warped = frame + 0.6 / max(shape[1], 1) * noise(shape, generator)
+    return {"mask": noise((shape[0], 1, *shape[2:]), generator).sigmoid(), "warped": warped, "frame": frame}
+
+
+def plain_mask_loss(i: dict[str, Tensor]) -> Tensor:
+    right = (1 - (i["warped"] - i["frame"]).abs().sum(1, keepdim=True)).clamp(0, 1)
+    return (i["mask"].abs() * right).mean() + ((i["mask"] - 1).abs() * (1 - right)).mean()
+
+
 def logits(shape: Sequence[int], generator: torch.Generator) -> dict[str, Tensor]:
     return {"logits": 2 * noise(shape, generator)}
 
@@ -281,6 +293,7 @@ RECIPES = {
         labelled, call_label_conv2d, plain_label_conv2d, shapes=LABELLED, constants=("ids",), decides="weight"
     ),
     "upsample_conv2d": Recipe(upsampled, by_position, plain_upsample_conv2d, shapes=UPSAMPLED),
+    "mask_loss": Recipe(masks, by_position, plain_mask_loss, scalar=True),
     "gelu": Recipe(
         lambda s, g: {"x": 2 * noise(s, g)},
         by_position,

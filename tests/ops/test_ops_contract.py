@@ -52,7 +52,7 @@ def test_images_keep_dtype_and_memory_format(dtype: torch.dtype, memory_format: 
 @pytest.mark.parametrize(("dtype", "expected"), [(torch.bfloat16, torch.float32), (torch.float64, torch.float64)])
 def test_losses_are_scalars_of_at_least_float32(dtype: torch.dtype, expected: torch.dtype) -> None:
     a, b, mask = image(2, 3, 4, 5).to(dtype), image(2, 3, 4, 5, seed=1).to(dtype), image(2, 1, 4, 5).sigmoid()
-    losses = [vs_ops.masked_l1(a, b, mask), vs_ops.feature_matching([[a]], [[b]])]
+    losses = [vs_ops.masked_l1(a, b, mask), vs_ops.mask_loss(mask, a, b), vs_ops.feature_matching([[a]], [[b]])]
     losses += [loss(a) for loss in (vs_ops.hinge_d_real, vs_ops.hinge_d_fake, vs_ops.hinge_g)]
     assert all(each.shape == () and each.dtype is expected for each in losses)
 
@@ -69,6 +69,7 @@ def test_autocast_changes_nothing(ops: SimpleNamespace, operator: vs_ops.Operato
         "warp": (x, flow),
         "warp_and_blend": (x, flow, mask, y),
         "masked_l1": (x, y, mask),
+        "mask_loss": (mask, x, x + 0.1 * y),
         "feature_matching": ([[x]], [[y]]),
         "one_hot": (torch.randint(0, 4, (2, 6, 5)), 4),
         "reference_matrix": (x, y),
@@ -195,6 +196,9 @@ def test_every_mistake_is_a_value_error_with_the_shapes_in_it() -> None:
         r"must be odd; got weight \(3, 4, 2, 2\)": lambda: vs_ops.upsample_conv2d(x, kernel[..., :2, :2]),
         r"upsample_conv2d: bias .* bias \(2,\)": lambda: vs_ops.upsample_conv2d(x, kernel, torch.ones(2)),
         "upsample_conv2d: weight must be torch.float32 as x": lambda: vs_ops.upsample_conv2d(x, kernel.bfloat16()),
+        r"mask_loss: .* warped \(2, 4, 6, 5\), frame \(2, 2, 6, 5\)": lambda: vs_ops.mask_loss(mask, x, flow),
+        r"mask_loss: .* mask \(2, 2, 6, 5\)": lambda: vs_ops.mask_loss(flow, x, x),
+        r"mask_loss: .* warped \(4, 6, 5\)": lambda: vs_ops.mask_loss(mask, x[0], x[0]),
         "gelu: x must be a floating dtype, got torch.int64": lambda: vs_ops.gelu(torch.zeros(2, dtype=torch.int64)),
         r"values \(2, 2, 4, 6, 5\)": lambda: vs_ops.attend(x, keys, keys[:, :2]),
     }

@@ -56,6 +56,7 @@ def _losses(make: Make) -> list[Subject]:
         _subject("hinge_d_fake", lambda impl: vs_ops.hinge_d_fake(logits, impl=impl), logits),
         _subject("hinge_g", lambda impl: vs_ops.hinge_g(logits, impl=impl), logits),
         _subject("masked_l1", lambda impl: vs_ops.masked_l1(a, b, mask, impl=impl), a, mask),
+        _subject("mask_loss", lambda impl: vs_ops.mask_loss(mask, a, b, impl=impl), mask, a),
         _subject("feature_matching", lambda impl: vs_ops.feature_matching(fake, real, impl=impl), *layers),
     ]
 

@@ -13,6 +13,7 @@ from vs_ops.hinge import HINGE_D_FAKE, HINGE_D_REAL, HINGE_G, hinge_d_fake, hing
 from vs_ops.hyper_conv2d import HYPER_CONV2D, hyper_conv2d
 from vs_ops.instance_norm import INSTANCE_NORM, instance_norm
 from vs_ops.label_conv2d import LABEL_CONV2D, label_conv2d
+from vs_ops.mask_loss import MASK_LOSS, mask_loss
 from vs_ops.masked_l1 import MASKED_L1, masked_l1
 from vs_ops.one_hot import ONE_HOT, one_hot
 from vs_ops.reference_matrix import REFERENCE_MATRIX, reference_matrix
@@ -42,6 +43,7 @@ OPERATORS = (
     GELU,
     LABEL_CONV2D,
     UPSAMPLE_CONV2D,
+    MASK_LOSS,
 )
 
 __all__ = [
@@ -67,6 +69,7 @@ __all__ = [
     "hyper_conv2d",
     "instance_norm",
     "label_conv2d",
+    "mask_loss",
     "masked_l1",
     "one_hot",
     "power_iteration",

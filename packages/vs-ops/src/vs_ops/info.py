@@ -31,6 +31,7 @@ _SHAPES = {
     "warp": (1, 3, 128, 256),
     "warp_and_blend": (1, 3, 128, 256),
     "masked_l1": (1, 2, 128, 256),
+    "mask_loss": (1, 1, 128, 256),
     "one_hot": (1, 128, 256),
     "hyper_conv2d": (2, 64, 32, 1, 1),
     "label_conv2d": (32, 35, 3, 3),
