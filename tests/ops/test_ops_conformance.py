@@ -34,6 +34,16 @@ GENERATED = (
     ),
 )
 STRIDE_AND_PADDING = {1: (1, 0), 3: (1, 1), 4: (2, 1)}
+# Weights (N, C_out, C, k, k) of label maps of N samples, then the height and width of those.
+LABELLED = (
+    (2, 3, 25, 3, 3, 6, 7),
+    (1, 4, 26, 4, 4, 9, 8),
+    (3, 1, 24, 2, 2, 5, 2),
+    (2, 2, 30, 1, 1, 3, 4),
+    (0, 2, 25, 3, 3, 5, 5),
+)
+# Small features (N, C_in, H, W), then the channels and the size of the kernel.
+UPSAMPLED = ((2, 3, 17, 16, 4, 3), (1, 5, 24, 23, 3, 5), (3, 4, 20, 13, 2, 1), (1, 3, 4, 5, 2, 3), (0, 2, 3, 3, 2, 3))
 # Keys of K references (N, K, C, H, W), then the channels of the values.
 REFERENCES = (
     *((2, 3, 5, 4, 3, 7), (1, 1, 4, 6, 5, 3), (3, 2, 1, 1, 1, 1), (0, 2, 3, 4, 5, 2)),
@@ -100,6 +110,11 @@ def spade_inputs(shape: Sequence[int], generator: torch.Generator) -> dict[str, 
     maps = {name: 0.1 * noise((n, 2 * c, h, w), generator) for name in ("first", "second")}
     maps["second"][:, c:] += 16 * torch.randn(n, c, h, w, generator=generator).sign()
     return {"x": noise(shape, generator) + 1, **maps}
+
+
+def upsampled_spade_inputs(shape: Sequence[int], generator: torch.Generator) -> dict[str, Tensor]:
+    n, c, h, w = shape
+    return {**spade_inputs((n, c, 2 * h, 2 * w), generator), "x": noise(shape, generator) + 1}
 
 
 def plain_power_iteration(inputs: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -176,6 +191,49 @@ def plain_attend(i: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     shares = weights.sum((4, 5)).permute(0, 3, 1, 2)
     merged = torch.einsum("nhwkyx,nkdyx->ndhw", weights, i["values"])
     return merged, shares.to(torch.promote_types(shares.dtype, torch.float32))
+
+
+def labelled(shape: Sequence[int], generator: torch.Generator) -> dict[str, Tensor]:
+    """Ids, of which 99 is none; large biases, beside which one rounding more would be seen."""
+    n, c_out, c, k, _, h, w = shape
+    ids = torch.randint(-1, c, (n, h, w), generator=generator)
+    weight, bias = noise((c_out, c, k, k), generator), 16 * noise((c_out,), generator)
+    return {"ids": ids.where(ids >= 0, 99), "weight": weight, "bias": bias}
+
+
+def call_label_conv2d(f: Callable[..., Any], i: dict[str, Tensor], impl: str) -> Any:
+    stride, padding = STRIDE_AND_PADDING.get(i["weight"].shape[-1], (1, 0))
+    return f(*i.values(), ignore_id=99, stride=stride, padding=padding, impl=impl)
+
+
+def plain_label_conv2d(i: dict[str, Tensor]) -> Tensor:
+    c = i["weight"].shape[1]
+    maps = F.one_hot(i["ids"].clamp(max=c), c + 1)[..., :c].permute(0, 3, 1, 2).to(i["weight"])
+    stride, padding = STRIDE_AND_PADDING.get(i["weight"].shape[-1], (1, 0))
+    return F.conv2d(maps, i["weight"].contiguous(), i["bias"], stride, padding)
+
+
+def upsampled(shape: Sequence[int], generator: torch.Generator) -> dict[str, Tensor]:
+    n, c_in, h, w, c_out, k = shape
+    weight = noise((c_out, c_in, k, k), generator)
+    return {"x": noise((n, c_in, h, w), generator), "weight": weight, "bias": noise((c_out,), generator)}
+
+
+def plain_upsample_conv2d(i: dict[str, Tensor]) -> Tensor:
+    large = i["x"].repeat_interleave(2, 2).repeat_interleave(2, 3)
+    return F.conv2d(large, i["weight"].contiguous(), i["bias"], padding=i["weight"].shape[-1] // 2)
+
+
+def masks(shape: Sequence[int], generator: torch.Generator) -> dict[str, Tensor]:
+    """Frames of which some pixels are nearly right and some are wrong."""
+    frame = noise(shape, generator)
+    warped = frame + 0.6 / max(shape[1], 1) * noise(shape, generator)
+    return {"mask": noise((shape[0], 1, *shape[2:]), generator).sigmoid(), "warped": warped, "frame": frame}
+
+
+def plain_mask_loss(i: dict[str, Tensor]) -> Tensor:
+    right = (1 - (i["warped"] - i["frame"]).abs().sum(1, keepdim=True)).clamp(0, 1)
+    return (i["mask"].abs() * right).mean() + ((i["mask"] - 1).abs() * (1 - right)).mean()
 
 
 def logits(shape: Sequence[int], generator: torch.Generator) -> dict[str, Tensor]:
@@ -263,6 +321,28 @@ RECIPES = {
         lambda i: torch.einsum("nchw,ndhw->ncd", i["image"], i["label"].softmax(1)),
     ),
     "attend": Recipe(references, by_position, plain_attend, shapes=REFERENCES, decides="keys", roundings=16),
+    "label_conv2d": Recipe(
+        labelled, call_label_conv2d, plain_label_conv2d, shapes=LABELLED, constants=("ids",), decides="weight"
+    ),
+    "upsample_conv2d": Recipe(upsampled, by_position, plain_upsample_conv2d, shapes=UPSAMPLED),
+    "mask_loss": Recipe(masks, by_position, plain_mask_loss, scalar=True),
+    "gelu": Recipe(
+        lambda s, g: {"x": 2 * noise(s, g)},
+        by_position,
+        lambda i: i["x"] * 0.5 * (1 + torch.erf(i["x"] / math.sqrt(2))),
+    ),
+}
+# Further ways to call an operator.
+VARIANTS = {
+    "spade": (
+        Recipe(
+            upsampled_spade_inputs,
+            lambda f, i, impl: f(
+                i["x"], [i["first"], i["second"]], eps=1e-3, negative_slope=0.2, upsample=True, impl=impl
+            ),
+            lambda i: plain_spade({**i, "x": F.interpolate(i["x"], scale_factor=2)}),
+        ),
+    ),
 }
 PAIRS = [
     pytest.param(operator, implementation, id=f"{operator.name}-{implementation.name}")
@@ -312,6 +392,7 @@ def check(
     ops: SimpleNamespace,
     operator: Operator,
     implementation: Implementation,
+    recipe: Recipe,
     *,
     shape: tuple[int, ...],
     layout: str,
@@ -319,7 +400,6 @@ def check(
     device: str,
 ) -> bool:
     """Compare, and return True; False if the implementation refuses."""
-    recipe = RECIPES[operator.name]
     generator = torch.Generator().manual_seed(zlib.crc32(f"{operator.name}{shape}".encode()))
     given = {
         name: laid_out(tensor.to(device, dtype if tensor.is_floating_point() else tensor.dtype), layout)
@@ -344,6 +424,10 @@ def check(
     return True
 
 
+def recipes_of(operator: Operator) -> tuple[Recipe, ...]:
+    return (RECIPES[operator.name], *VARIANTS.get(operator.name, ()))
+
+
 def test_every_operator_has_a_recipe() -> None:
     assert set(RECIPES) == {operator.name for operator in vs_ops.OPERATORS}
 
@@ -355,8 +439,9 @@ def test_it_agrees_with_float64(
     ops: SimpleNamespace, operator: Operator, implementation: Implementation, layout: str, dtype: torch.dtype
 ) -> None:
     accepted = [
-        check(ops, operator, implementation, shape=shape, layout=layout, dtype=dtype, device="cpu")
-        for shape in RECIPES[operator.name].shapes
+        check(ops, operator, implementation, recipe, shape=shape, layout=layout, dtype=dtype, device="cpu")
+        for recipe in recipes_of(operator)
+        for shape in recipe.shapes
     ]
     if not any(accepted):
         pytest.skip(f"{implementation.name} refuses {dtype}")
@@ -369,6 +454,7 @@ def test_it_agrees_with_float64(
 def test_it_agrees_with_float64_on_cuda(
     ops: SimpleNamespace, operator: Operator, implementation: Implementation, dtype: torch.dtype
 ) -> None:
-    for shape in RECIPES[operator.name].shapes:
-        for layout in LAYOUTS:
-            check(ops, operator, implementation, shape=shape, layout=layout, dtype=dtype, device="cuda")
+    for recipe in recipes_of(operator):
+        for shape in recipe.shapes:
+            for layout in LAYOUTS:
+                check(ops, operator, implementation, recipe, shape=shape, layout=layout, dtype=dtype, device="cuda")

@@ -11,11 +11,12 @@ from torch import Tensor
 
 CL = torch.channels_last
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.uint16, torch.uint32)
+CONVOLUTIONS = (vs_ops.HYPER_CONV2D, vs_ops.LABEL_CONV2D, vs_ops.UPSAMPLE_CONV2D)  # which autocast is for
 ISLANDS = [
     (operator, each.name)
     for operator in vs_ops.OPERATORS
     for each in operator.implementations
-    if operator is not vs_ops.HYPER_CONV2D  # a convolution, which autocast is for
+    if operator not in CONVOLUTIONS
 ]
 
 
@@ -38,6 +39,7 @@ def test_images_keep_dtype_and_memory_format(dtype: torch.dtype, memory_format: 
     results += [vs_ops.warp(x, flow, impl=impl) for impl in names(vs_ops.WARP)]
     for impl in names(vs_ops.WARP_AND_BLEND):
         results += vs_ops.warp_and_blend(x, flow, mask, x, impl=impl)
+    results += [vs_ops.gelu(x, impl=impl) for impl in names(vs_ops.GELU)]
     weight, bias, keys = image(2, 3, 4, 1, 1).to(dtype), image(2, 3).to(dtype), image(2, 3, 4, 6, 5).to(dtype)
     results += [vs_ops.hyper_conv2d(x, weight, bias, impl=impl) for impl in names(vs_ops.HYPER_CONV2D)]
     merged, shares = vs_ops.attend(x, keys, keys)
@@ -50,7 +52,7 @@ def test_images_keep_dtype_and_memory_format(dtype: torch.dtype, memory_format: 
 @pytest.mark.parametrize(("dtype", "expected"), [(torch.bfloat16, torch.float32), (torch.float64, torch.float64)])
 def test_losses_are_scalars_of_at_least_float32(dtype: torch.dtype, expected: torch.dtype) -> None:
     a, b, mask = image(2, 3, 4, 5).to(dtype), image(2, 3, 4, 5, seed=1).to(dtype), image(2, 1, 4, 5).sigmoid()
-    losses = [vs_ops.masked_l1(a, b, mask), vs_ops.feature_matching([[a]], [[b]])]
+    losses = [vs_ops.masked_l1(a, b, mask), vs_ops.mask_loss(mask, a, b), vs_ops.feature_matching([[a]], [[b]])]
     losses += [loss(a) for loss in (vs_ops.hinge_d_real, vs_ops.hinge_d_fake, vs_ops.hinge_g)]
     assert all(each.shape == () and each.dtype is expected for each in losses)
 
@@ -68,6 +70,7 @@ def test_autocast_changes_nothing(ops: SimpleNamespace, operator: vs_ops.Operato
         "warp": (x, flow),
         "warp_and_blend": (x, flow, mask, y),
         "masked_l1": (x, y, mask),
+        "mask_loss": (mask, x, x + 0.1 * y),
         "feature_matching": ([[x]], [[y]]),
         "one_hot": (torch.randint(0, 4, (2, 6, 5)), 4),
         "reference_matrix": (x, y),
@@ -117,20 +120,26 @@ def test_a_wrong_class_id_is_named_with_its_place(value: int, dtype: torch.dtype
     ids = torch.zeros(2, 4, 5, dtype=dtype)
     ids[0, 0, 0] = 255 if dtype is torch.uint8 else 7
     ids[1, 2, 3] = value
-    with pytest.raises(vs_ops.ClassIdError, match=rf"class id {value} at .* = \(1, 2, 3\)") as caught:
-        vs_ops.one_hot(ids, 8)
-    assert (caught.value.value, caught.value.position) == (value, (1, 2, 3))
+    weight = image(2, 8, 3, 3)
+    for mistake in (lambda: vs_ops.one_hot(ids, 8), lambda: vs_ops.label_conv2d(ids, weight, padding=1)):
+        with pytest.raises(vs_ops.ClassIdError, match=rf"class id {value} at .* = \(1, 2, 3\)") as caught:
+            mistake()
+        assert (caught.value.value, caught.value.position) == (value, (1, 2, 3))
 
 
 def test_every_mistake_is_a_value_error_with_the_shapes_in_it() -> None:
     x, flow, mask = image(2, 4, 6, 5), image(2, 2, 6, 5), image(2, 1, 6, 5)
     weight, keys = image(2, 3, 4, 3, 3), image(2, 3, 4, 6, 5)
+    ids, kernel = torch.zeros(2, 6, 5, dtype=torch.int64), weight[0]
     mistakes = {
         r"weight \(3,\)": lambda: vs_ops.instance_norm(x, torch.ones(3)),
         r"bias \(5,\)": lambda: vs_ops.instance_norm(x, None, torch.ones(5)),
         r"x \(2, 4\)": lambda: vs_ops.instance_norm(x[:, :, 0, 0]),
         "eps must be positive, got 0": lambda: vs_ops.instance_norm(x, eps=0),
         r"gamma_betas\[1\].*gamma_beta \(2, 4, 6, 5\)": lambda: vs_ops.spade(x, [torch.cat((x, x), 1), x]),
+        r"twice the size of x; got x \(2, 4, 6, 5\), gamma_beta \(2, 8, 6, 5\)": lambda: vs_ops.spade(
+            x, [torch.cat((x, x), 1)], upsample=True
+        ),
         "negative_slope": lambda: vs_ops.spade(x, [], negative_slope=-1.0),
         "eps must": lambda: vs_ops.spade(x, [], eps=-1.0),
         r"x \(4, 6, 5\)": lambda: vs_ops.spade(x[0], []),
@@ -176,6 +185,28 @@ def test_every_mistake_is_a_value_error_with_the_shapes_in_it() -> None:
         r"K of at least 1; got query \(2, 4, 6, 5\), keys \(2, 0, 4, 6, 5\)": lambda: vs_ops.attend(
             x, keys[:, :0], keys[:, :0]
         ),
+        r"label_conv2d: .* got ids \(6, 5\)": lambda: vs_ops.label_conv2d(ids[0], kernel),
+        "label_conv2d: ids must be an integer dtype, got torch.float32": lambda: vs_ops.label_conv2d(
+            mask[:, 0], kernel
+        ),
+        r"weight \(3, 4, 3, 2\)": lambda: vs_ops.label_conv2d(ids, kernel[..., :2]),
+        r"one channel more; got weight \(3, 1, 3, 3\)": lambda: vs_ops.label_conv2d(ids, kernel[:, :1], dont_care=True),
+        r"weight \(3, 4, 3, 3\), bias \(2,\)": lambda: vs_ops.label_conv2d(ids, kernel, torch.ones(2)),
+        "label_conv2d: bias must be torch.float32 as weight": lambda: vs_ops.label_conv2d(
+            ids, kernel, torch.ones(3).half()
+        ),
+        r"padding must be in \[0, 3\), got 3": lambda: vs_ops.label_conv2d(ids, kernel, padding=3),
+        "label_conv2d: stride must be positive, got 0": lambda: vs_ops.label_conv2d(ids, kernel, stride=0),
+        r"larger than ids with padding 0; got ids \(2, 6, 2\)": lambda: vs_ops.label_conv2d(ids[..., :2], kernel),
+        r"upsample_conv2d: .* got x \(4, 6, 5\)": lambda: vs_ops.upsample_conv2d(x[0], kernel),
+        r"got x \(2, 2, 6, 5\), weight \(3, 4, 3, 3\)": lambda: vs_ops.upsample_conv2d(flow, kernel),
+        r"must be odd; got weight \(3, 4, 2, 2\)": lambda: vs_ops.upsample_conv2d(x, kernel[..., :2, :2]),
+        r"upsample_conv2d: bias .* bias \(2,\)": lambda: vs_ops.upsample_conv2d(x, kernel, torch.ones(2)),
+        "upsample_conv2d: weight must be torch.float32 as x": lambda: vs_ops.upsample_conv2d(x, kernel.bfloat16()),
+        r"mask_loss: .* warped \(2, 4, 6, 5\), frame \(2, 2, 6, 5\)": lambda: vs_ops.mask_loss(mask, x, flow),
+        r"mask_loss: .* mask \(2, 2, 6, 5\)": lambda: vs_ops.mask_loss(flow, x, x),
+        r"mask_loss: .* warped \(4, 6, 5\)": lambda: vs_ops.mask_loss(mask, x[0], x[0]),
+        "gelu: x must be a floating dtype, got torch.int64": lambda: vs_ops.gelu(torch.zeros(2, dtype=torch.int64)),
         r"values \(2, 2, 4, 6, 5\)": lambda: vs_ops.attend(x, keys, keys[:, :2]),
     }
     for message, mistake in mistakes.items():

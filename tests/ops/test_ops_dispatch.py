@@ -136,12 +136,19 @@ def test_info_prints_the_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 def everything(x: torch.Tensor, maps: torch.Tensor, flow: torch.Tensor, ids: torch.Tensor) -> Any:
     u, v = vs_ops.power_iteration(x[0].flatten(1), x[0, :, 0, 0], x[0, 0].flatten())
     shaded = vs_ops.spade(vs_ops.instance_norm(x), [maps], negative_slope=0.2)
+    halves = vs_ops.instance_norm(x[..., ::2, ::2])
+    shaded = shaded + vs_ops.spade(halves, [maps], upsample=True)
+    shaded = vs_ops.gelu(shaded)
     blended, warped = vs_ops.warp_and_blend(shaded, flow, flow[:, :1].sigmoid(), x)
     losses = vs_ops.hinge_d_real(warped) + vs_ops.hinge_d_fake(blended) + vs_ops.hinge_g(shaded)
     losses = losses + vs_ops.masked_l1(warped, x, flow[:, :1].abs()) + vs_ops.feature_matching([[blended]], [[x]])
     convolved = vs_ops.hyper_conv2d(x, maps[:, :, None, :1, :1].expand(-1, -1, 4, 3, 3), maps[:, :, 0, 0], padding=1)
     merged, shares = vs_ops.attend(x, maps.unflatten(1, (2, 4)), maps.unflatten(1, (2, 4)))
     losses = losses + convolved.mean() + vs_ops.reference_matrix(merged, maps).mean() + shares.square().mean()
+    labelled = vs_ops.label_conv2d(ids, maps[0, :5, None, None, 0].expand(-1, 5, 3, -1)[..., :3], padding=1)
+    losses = losses + labelled.square().mean()
+    losses = losses + vs_ops.upsample_conv2d(x, maps[0, :4, None, :3, :3].expand(-1, 4, -1, -1)).square().mean()
+    losses = losses + vs_ops.mask_loss(flow[:, :1].sigmoid(), warped, x)
     return losses + vs_ops.spectral_normalize(x[0], u, v).sum() + vs_ops.one_hot(ids, 5).sum()
 
 

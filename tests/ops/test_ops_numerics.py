@@ -179,6 +179,33 @@ def test_spade_is_its_formula(impl: str, seed: int, count: int, slope: float | N
 
 
 @spades
+@given(seed=seeds, height=st.integers(2, 5), width=st.integers(1, 5), channels_last=st.booleans())
+@quick
+def test_spade_up_samples_as_if_the_input_had_been(
+    impl: str, seed: int, height: int, width: int, channels_last: bool
+) -> None:
+    order = CL if channels_last else torch.contiguous_format
+    x = noise(seed, 2, 4, height, width).contiguous(memory_format=order).requires_grad_()
+    maps = [noise(seed + index, 2, 8, 2 * height, 2 * width) for index in range(2)]
+    maps = [each.contiguous(memory_format=order).requires_grad_() for each in maps]
+    result = vs_ops.spade(x, maps, eps=1e-2, upsample=True, impl=impl)
+    expected = vs_ops.spade(F.interpolate(x, scale_factor=2), maps, eps=1e-2, impl="reference")
+    torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-5)
+    assert result.is_contiguous(memory_format=order)
+    upstream = noise(seed + 3, *result.shape)
+    grads, expected_grads = (torch.autograd.grad(each, (x, *maps), upstream) for each in (result, expected))
+    torch.testing.assert_close(grads, expected_grads, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("impl", ["native", "reference"])
+def test_up_sampling_spade_can_be_differentiated_twice(impl: str) -> None:
+    x, gamma_beta = noise(1, 1, 2, 3, 2).double().requires_grad_(), noise(2, 1, 4, 6, 4).double().requires_grad_()
+    assert torch.autograd.gradgradcheck(
+        lambda *i: vs_ops.spade(i[0], [i[1]], upsample=True, impl=impl), (x, gamma_beta)
+    )
+
+
+@spades
 @pytest.mark.parametrize("maps", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("features", [torch.float32, torch.bfloat16, torch.float16])
 def test_spade_takes_maps_of_another_dtype(impl: str, features: torch.dtype, maps: torch.dtype) -> None:

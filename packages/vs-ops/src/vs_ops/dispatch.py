@@ -40,7 +40,8 @@ IMPLEMENTATION_NAMES = ("reference", "native", "torchscript", "inductor", "trito
 class DescribedCall:
     """All that a choice depends on: where the operator's deciding tensor lives, and its dtype and shape.
 
-    The deciding tensor is the operator's first, except of `hyper_conv2d` the weight and of `attend` the keys.
+    The deciding tensor is the operator's first, except of `hyper_conv2d` and `label_conv2d` the weight and of `attend`
+    the keys.
     """
 
     device_type: str = "cpu"

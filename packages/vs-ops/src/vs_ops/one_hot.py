@@ -40,23 +40,34 @@ def one_hot(
     return select(ONE_HOT, ids, impl)(ids, num_classes, dont_care, ignore_id, dtype)  # type: ignore[no-any-return]
 
 
-def one_hot_reference(ids: Tensor, num_classes: int, dont_care: bool, ignore_id: int, dtype: torch.dtype) -> Tensor:
-    """`one_hot`, readable."""
-    channel = ids.to(torch.int64)
-    ignored = channel == ignore_id
-    known = ignored | ((channel >= 0) & (channel < num_classes))
-    _require(known, ids, num_classes, ignore_id)
-    channel = torch.where(ignored, num_classes, channel)
+def one_hot_reference(
+    ids: Tensor, num_classes: int, dont_care: bool, ignore_id: int, dtype: torch.dtype, operator: str = "one_hot"
+) -> Tensor:
+    """`one_hot`, readable; `operator` is who complains of wrong ids."""
+    channel = class_channels(operator, ids, num_classes, ignore_id)
     channels = torch.arange(num_classes + dont_care, device=ids.device)
     return (channel[:, None] == channels[:, None, None]).to(dtype)
 
 
-def _require(known: Tensor, ids: Tensor, num_classes: int, ignore_id: int) -> None:
+def class_channels(operator: str, ids: Tensor, num_classes: int, ignore_id: int) -> Tensor:
+    """The channel of every pixel, int64: its class, and `num_classes` for ignored pixels.
+
+    Raises:
+        ClassIdError: an id is neither in [0, num_classes) nor `ignore_id`; as in `one_hot`.
+    """
+    channel = ids.to(torch.int64)
+    ignored = channel == ignore_id
+    known = ignored | ((channel >= 0) & (channel < num_classes))
+    _require(operator, known, ids, num_classes, ignore_id)
+    return torch.where(ignored, num_classes, channel)
+
+
+def _require(operator: str, known: Tensor, ids: Tensor, num_classes: int, ignore_id: int) -> None:
     if ids.device.type != "cpu" or torch.compiler.is_compiling():
-        torch._assert_async(known.all(), f"one_hot: a class id is neither in [0, {num_classes}) nor {ignore_id}")
+        torch._assert_async(known.all(), f"{operator}: a class id is neither in [0, {num_classes}) nor {ignore_id}")
     elif not bool(known.all()):
         batch, row, column = (int(index) for index in (~known).nonzero()[0])
-        raise ClassIdError("one_hot", int(ids[batch, row, column]), (batch, row, column), num_classes, ignore_id)
+        raise ClassIdError(operator, int(ids[batch, row, column]), (batch, row, column), num_classes, ignore_id)
 
 
 ONE_HOT = Operator(name="one_hot", implementations=(Implementation(name="reference", function=one_hot_reference),))

@@ -1,0 +1,91 @@
+"""What holds of the operators that only read and write: activations, the loss of masks, averages of weights."""
+
+import math
+
+import pytest
+import torch
+import vs_ops
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from vs_ops import GELU, MASK_LOSS
+
+CL = torch.channels_last
+quick = settings(max_examples=25, deadline=None)
+seeds = st.integers(0, 2**31 - 1)
+floats = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+
+
+def noise(seed: int, *shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def each_of(operator: vs_ops.Operator) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("impl", [each.name for each in operator.implementations])
+
+
+@each_of(GELU)
+@floats
+def test_gelu_rounds_once(impl: str, dtype: torch.dtype) -> None:
+    """Every value that 16 bits tell apart between -8 and 8, and as many float32 values."""
+    x = torch.linspace(-8, 8, 2**16).to(dtype)
+    exact = torch.tensor([0.5 * value * math.erfc(-value / math.sqrt(2)) for value in x.tolist()], dtype=torch.float64)
+    result = vs_ops.gelu(x, impl=impl)
+    assert result.dtype is dtype
+    # Half a unit in the last place of the result; 1 + erf costs float32 rounding errors of x where erf is near -1.
+    allowed = 0.51 * torch.finfo(dtype).eps * exact.abs() + 4 * torch.finfo(torch.float32).eps * x.double().abs()
+    allowed += torch.finfo(dtype).smallest_normal * torch.finfo(dtype).eps
+    assert ((result.double() - exact).abs() <= allowed).all()
+
+
+@each_of(GELU)
+@given(seed=seeds, scale=st.sampled_from([1.0, 100.0, 6e4]))
+@quick
+def test_gelu_is_x_where_x_is_large_and_nothing_where_it_is_small(impl: str, seed: int, scale: float) -> None:
+    x = scale * noise(seed, 3, 5)
+    result = vs_ops.gelu(x, impl=impl)
+    torch.testing.assert_close(result - vs_ops.gelu(-x, impl=impl), x)
+    assert (result >= -0.17).all()
+    assert torch.equal(result[x > 10], x[x > 10])
+    assert not result[x < -10].any()
+
+
+@each_of(GELU)
+def test_gelu_can_be_differentiated_twice(impl: str) -> None:
+    x = noise(1, 7).double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: vs_ops.gelu(x, impl=impl), (x,))
+    assert torch.autograd.gradgradcheck(lambda x: vs_ops.gelu(x, impl=impl), (x,))
+
+
+@each_of(MASK_LOSS)
+@given(seed=seeds, channels=st.integers(1, 4))
+@quick
+def test_a_mask_is_pulled_to_where_the_better_pixel_is(impl: str, seed: int, channels: int) -> None:
+    frame, mask = noise(seed, 2, channels, 4, 5), noise(seed + 1, 2, 1, 4, 5).sigmoid().requires_grad_()
+    wrong = torch.rand(2, 1, 4, 5, generator=torch.Generator().manual_seed(seed)) < 0.5
+    loss = vs_ops.mask_loss(mask, frame + 2.0 * wrong / channels, frame, impl=impl)
+    torch.testing.assert_close(loss, torch.where(wrong, 1 - mask, mask).mean())
+    (grad,) = torch.autograd.grad(loss, mask)
+    torch.testing.assert_close(grad, torch.where(wrong, -1.0, 1.0) / mask.numel())
+    assert vs_ops.mask_loss(wrong.float(), frame + 2.0 * wrong / channels, frame, impl=impl) < 1e-5
+
+
+@each_of(MASK_LOSS)
+@given(seed=seeds)
+@quick
+def test_the_loss_of_a_mask_reaches_the_warped_frame(impl: str, seed: int) -> None:
+    """A pixel that is nearly right becomes more so if that lowers the loss, that is, where the mask is below a half."""
+    frame, mask = noise(seed, 1, 3, 4, 5), noise(seed + 1, 1, 1, 4, 5).sigmoid()
+    off = 0.1 * (noise(seed + 2, 1, 3, 4, 5).sign())
+    warped = (frame + off).requires_grad_()
+    (grad,) = torch.autograd.grad(vs_ops.mask_loss(mask, warped, frame, impl=impl), warped)
+    torch.testing.assert_close(grad, off.sign() * (1 - 2 * mask) / mask.numel(), rtol=1e-4, atol=1e-6)
+
+
+@each_of(MASK_LOSS)
+@floats
+def test_differences_are_taken_in_float32(impl: str, dtype: torch.dtype) -> None:
+    frame = torch.full((1, 3, 2, 2), 0.25, dtype=dtype)
+    warped = frame + torch.finfo(dtype).eps
+    loss = vs_ops.mask_loss(torch.ones(1, 1, 2, 2, dtype=dtype), warped, frame, impl=impl)
+    assert loss == 1 - 3 * (warped - frame).double()[0, 0, 0, 0]
