@@ -8,7 +8,7 @@ from attrs import field, frozen
 from attrs.validators import ge, in_
 from torch import Tensor, nn
 
-from vs_nets.layers import Conv2d, GeneratedConv, HyperConv2d, convolve, leaky_relu, upsample, width
+from vs_nets.layers import Conv2d, GeneratedConv, HyperConv2d, convolve, leaky_relu, width
 from vs_nets.spectral import normalised_at_once
 
 
@@ -76,7 +76,7 @@ class Embedder(nn.Module):
             y = decoded[-1]  # at resolution i + 1
             if self.arch == "unet" and i != len(self.up) - 1:
                 y = torch.cat([y, encoded[i + 1]], dim=1)
-            decoded.append(leaky_relu(convolve(self.up[i], upsample(y), _at(generated, i))))
+            decoded.append(leaky_relu(convolve(self.up[i], y, _at(generated, i), doubled=True)))
         return tuple(reversed(decoded))
 
 

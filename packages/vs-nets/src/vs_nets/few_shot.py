@@ -25,7 +25,6 @@ from vs_nets.layers import (
     Rematerialisation,
     SpadeResidualBlock,
     leaky_relu,
-    upsample,
     width,
 )
 from vs_nets.references import References, check_references, nearest_reference, pick_reference
@@ -323,8 +322,8 @@ class FewShotGenerator(nn.Module):
         return x, x_raw
 
     def _up(self, level: int, x: Tensor, maps: Maps, generated: GeneratedBlock) -> Tensor:
-        y: Tensor = self.call.blocks(self.up[level], x, maps, generated)
-        return upsample(y) if level else y
+        y: Tensor = self.call.blocks(self.up[level], x, maps, generated, level < self.config.downsamples)
+        return y
 
     def _to_frame(self, x: Tensor) -> Tensor:
         return torch.tanh(self.last(leaky_relu(x)).float())

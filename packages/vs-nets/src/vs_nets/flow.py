@@ -8,7 +8,7 @@ from attrs import field, frozen
 from attrs.validators import ge, gt, lt
 from torch import Tensor, nn
 
-from vs_nets.layers import Conv2d, ConvNormAct, PreActivationBlock, ResidualBlock, upsample, width
+from vs_nets.layers import Conv2d, ConvNormAct, PreActivationBlock, ResidualBlock, width
 from vs_nets.spectral import normalised_at_once
 
 
@@ -94,6 +94,6 @@ def _decode(network: FlowNetwork | FewShotFlowNetwork, x: Tensor) -> tuple[Tenso
     for block in network.blocks:
         x = block(x)
     for up in network.up:
-        x = up(upsample(x))
+        x = up(x, doubled=True)
     flow = network.flow_head(x).float() * network.multiplier
     return flow, torch.sigmoid(network.mask_head(x).float())

@@ -14,12 +14,12 @@ from vs_nets.embedder import Embedder, EmbedderConfig
 from vs_nets.errors import ShapeError
 from vs_nets.flow import FlowConfig, FlowNetwork
 from vs_nets.layers import (
+    NOTHING_GENERATED,
     Conv2d,
     Rematerialisation,
     SpadeResidualBlock,
     leaky_relu,
     resize_nearest,
-    upsample,
     width,
 )
 from vs_nets.spectral import normalised_at_once
@@ -224,7 +224,7 @@ class Generator(nn.Module):
         """Features at the resolution of the main branch from the label map alone."""
         x: Tensor = self.start(label)
         for i in range(self.config.levels, self.config.image_downsamples, -1):
-            x = upsample(self.call.blocks(self.up[i], x, (self._map(maps, i),)))
+            x = self._up(i, x, maps, (self._map(maps, i),))
         return x
 
     def _continue(self, history: History, maps: Maps) -> Tensor:
@@ -265,13 +265,16 @@ class Generator(nn.Module):
             plain = (self._map(maps, i),)
             if with_raw and i < config.warped_levels:
                 # Before the final branch: each call of a spectrally normalised layer advances its buffers.
-                x_raw = self._up(i, x if x_raw is None else x_raw, plain)
-            x = self._up(i, x, (*plain, self._map(extra, i)) if extra and i < config.warped_levels else plain)
+                x_raw = self._up(i, x if x_raw is None else x_raw, maps, plain)
+            warped = (self._map(extra, i),) if extra and i < config.warped_levels else ()
+            x = self._up(i, x, maps, (*plain, *warped))
         return x, x_raw
 
-    def _up(self, level: int, x: Tensor, maps: Maps) -> Tensor:
-        y: Tensor = self.call.blocks(self.up[level], x, maps)
-        return upsample(y) if level else y
+    def _up(self, level: int, x: Tensor, maps: Maps, conditions: Maps) -> Tensor:
+        """The block of a level on features of its resolution, or of half of it, which are up-sampled on the way."""
+        doubled = x.shape[-2] << level < maps[0].shape[-2]
+        y: Tensor = self.call.blocks(self.up[level], x, conditions, NOTHING_GENERATED, doubled)
+        return y
 
     def _to_frame(self, x: Tensor) -> Tensor:
         return torch.tanh(self.last(leaky_relu(x)).float())

@@ -53,8 +53,13 @@ class Conv2d(SpectralLayer):
         self.stride = stride
         self.padding = (kernel - 1) // 2
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve (N, C_in, H, W); in training with spectral norm this advances `u` and `v` by one iteration."""
+    def forward(self, x: Tensor, *, doubled: bool = False) -> Tensor:
+        """Convolve (N, C_in, H, W); in training with spectral norm this advances `u` and `v` by one iteration.
+
+        With `doubled`, only at stride 1, `x` is first up-sampled by 2: (N, C_in, H, W) -> (N, C_out, 2H, 2W).
+        """
+        if doubled:
+            return vs_ops.upsample_conv2d(x, self.next_weight(), self.bias)
         return F.conv2d(x, self.next_weight(), self.bias, self.stride, self.padding)
 
 
@@ -94,9 +99,11 @@ class HyperConv2d(nn.Module):
         return vs_ops.hyper_conv2d(x, generated.weight, generated.bias, stride=self.stride, padding=self.padding)
 
 
-def convolve(conv: nn.Module, x: Tensor, generated: GeneratedConv | None) -> Tensor:
-    """Call a `Conv2d`, or with generated weights a `HyperConv2d`."""
-    return conv(x) if generated is None else conv(x, generated)  # type: ignore[no-any-return]
+def convolve(conv: nn.Module, x: Tensor, generated: GeneratedConv | None, *, doubled: bool = False) -> Tensor:
+    """Call a `Conv2d`, or with generated weights a `HyperConv2d`; with `doubled`, on `x` up-sampled by 2."""
+    if generated is None:
+        return conv(x, doubled=True) if doubled else conv(x)  # type: ignore[no-any-return]
+    return conv(upsample(x) if doubled else x, generated)  # type: ignore[no-any-return]
 
 
 class InstanceNorm2d(nn.Module):
@@ -138,9 +145,9 @@ class ConvNormAct(nn.Module):
         self.conv = Conv2d(c_in, c_out, kernel, stride=stride, spectral=spectral)
         self.norm = InstanceNorm2d(c_out, eps)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C_in, H, W) -> (N, C_out, H / stride, W / stride)."""
-        return leaky_relu(self.norm(self.conv(x)))
+    def forward(self, x: Tensor, *, doubled: bool = False) -> Tensor:
+        """(N, C_in, H, W) -> (N, C_out, H / stride, W / stride); `doubled` as of `Conv2d`."""
+        return leaky_relu(self.norm(self.conv(x, doubled=doubled)))
 
 
 class Spade(nn.Module):
@@ -164,14 +171,19 @@ class Spade(nn.Module):
         maps: Sequence[Tensor],
         negative_slope: float | None = None,
         generated: GeneratedConv | None = None,
+        *,
+        doubled: bool = False,
     ) -> Tensor:
-        """Normalise and modulate (N, C, H, W); `negative_slope` adds a leaky ReLU to the same pass."""
-        size = x.shape[-2:]
+        """Normalise and modulate (N, C, H, W); `negative_slope` adds a leaky ReLU to the same pass.
+
+        With `doubled`, `x` is first up-sampled by 2, and the result is (N, C, 2H, 2W).
+        """
+        size = [2 * side if doubled else side for side in x.shape[-2:]]
         modulations = [
             _project(projection, m, size, generated if i == 0 else None)
             for i, (projection, m) in enumerate(zip(self.projections, maps, strict=False))
         ]  # each (N, 2C, H, W)
-        return vs_ops.spade(x, modulations, eps=NORM_EPS, negative_slope=negative_slope)
+        return vs_ops.spade(x, modulations, eps=NORM_EPS, negative_slope=negative_slope, upsample=doubled)
 
 
 def _project(projection: nn.Module, m: Tensor, size: Sequence[int], generated: GeneratedConv | None) -> Tensor:
@@ -230,13 +242,25 @@ class SpadeResidualBlock(nn.Module):
         self.norm_s = spade(c_in) if c_in != c_out else None
         self.conv_s = conv(c_in, c_out, 1) if c_in != c_out else None
 
-    def forward(self, x: Tensor, maps: Sequence[Tensor], generated: GeneratedBlock = NOTHING_GENERATED) -> Tensor:
-        """(N, C_in, H, W) and conditioning maps -> (N, C_out, H, W)."""
-        dx = convolve(self.conv_0, self.norm_0(x, maps, LEAKY_SLOPE, generated.norm_0), generated.conv_0)
+    def forward(
+        self,
+        x: Tensor,
+        maps: Sequence[Tensor],
+        generated: GeneratedBlock = NOTHING_GENERATED,
+        doubled: bool = False,
+    ) -> Tensor:
+        """(N, C_in, H, W) and conditioning maps -> (N, C_out, H, W).
+
+        With `doubled`, `x` is first up-sampled by 2: (N, C_in, H / 2, W / 2) -> (N, C_out, H, W). Where the width
+        changes, the large `x` is never made: both of its readers are SPADE, which normalises the small one.
+        """
+        dx = self.norm_0(x, maps, LEAKY_SLOPE, generated.norm_0, doubled=doubled)
+        dx = convolve(self.conv_0, dx, generated.conv_0)
         dx = convolve(self.conv_1, self.norm_1(dx, maps, LEAKY_SLOPE, generated.norm_1), generated.conv_1)
         if self.norm_s is None or self.conv_s is None:
-            return x + dx
-        return convolve(self.conv_s, self.norm_s(x, maps, None, generated.norm_s), generated.conv_s) + dx
+            return (upsample(x) if doubled else x) + dx
+        shortcut = self.norm_s(x, maps, None, generated.norm_s, doubled=doubled)
+        return convolve(self.conv_s, shortcut, generated.conv_s) + dx
 
 
 class ResidualBlock(nn.Module):
