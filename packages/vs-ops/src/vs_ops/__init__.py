@@ -17,6 +17,7 @@ from vs_ops.mask_loss import MASK_LOSS, mask_loss
 from vs_ops.masked_l1 import MASKED_L1, masked_l1
 from vs_ops.one_hot import ONE_HOT, one_hot
 from vs_ops.reference_matrix import REFERENCE_MATRIX, reference_matrix
+from vs_ops.rules import NO_RULES, Rule, Rules
 from vs_ops.spade import SPADE, spade
 from vs_ops.spectral_norm import POWER_ITERATION, SPECTRAL_NORMALIZE, power_iteration, spectral_normalize
 from vs_ops.spectral_normalize_all import SPECTRAL_NORMALIZE_ALL, spectral_normalize_all
@@ -49,6 +50,7 @@ OPERATORS = (
 )
 
 __all__ = [
+    "NO_RULES",
     "OPERATORS",
     "ClassIdError",
     "DescribedCall",
@@ -56,6 +58,8 @@ __all__ = [
     "Implementation",
     "ImplementationError",
     "Operator",
+    "Rule",
+    "Rules",
     "ShapeError",
     "Verdict",
     "VsOpsError",

@@ -1,13 +1,15 @@
-"""Choosing an implementation: a pure function of what is called, that can explain itself.
+"""Choosing an implementation: a pure function of what is called and of what was measured, that can explain itself.
 
 Every operator owns an `Operator` record with its implementations in order of preference. An implementation answers a
-described call with the reason why it refuses it, or with None; the first without a reason wins. Adding an
-implementation means adding one record to the tuple of its operator.
+described call with the reason why it refuses it, or with None. Of those without a reason the first wins, unless rules
+that a benchmark has measured on that type of device say that another is quicker. Adding an implementation means adding
+one record to the tuple of its operator.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 import os
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +18,7 @@ import torch
 from attrs import field, frozen
 
 from vs_ops.errors import ImplementationError
+from vs_ops.rules import Rules, measured_seconds, rules_for
 
 __all__ = [
     "ENVIRONMENT_VARIABLE",
@@ -34,6 +37,13 @@ __all__ = [
 
 ENVIRONMENT_VARIABLE = "VS_OPS_IMPL"
 IMPLEMENTATION_NAMES = ("reference", "native", "torchscript", "inductor", "triton")
+
+_ALWAYS = ("reference", "native")
+"""What "auto" takes unasked; others only where they were measured to be quicker."""
+_NEVER = ("inductor",)
+"""What "auto" does not take at all: a compiler needs seconds for every new shape, and nobody expects to wait for it."""
+_QUICKER = 1.1
+"""How many times as long the preferred implementation must take before a measurement puts another in its place."""
 
 
 @frozen(kw_only=True)
@@ -82,26 +92,44 @@ class Operator:
 
 @frozen(kw_only=True)
 class Verdict:
-    """What one implementation says to a call: `reason` is why it refuses, None when it accepts."""
+    """What one implementation says to a call: `reason` is why it refuses, None when it accepts.
+
+    `seconds` is what it took for the nearest call that was measured, None when it was not.
+    """
 
     implementation: Implementation
     reason: str | None
+    seconds: float | None = None
 
 
-def explain(operator: Operator, call: DescribedCall) -> tuple[Verdict, ...]:
-    """Every implementation's verdict on a call, in order of preference."""
-    return tuple(Verdict(implementation=each, reason=_reason(each, call)) for each in operator.implementations)
+def explain(operator: Operator, call: DescribedCall, *, rules: Rules | None = None) -> tuple[Verdict, ...]:
+    """Every implementation's verdict on a call, in order of preference.
+
+    `rules` are those that come with this package for the type of device, unless others are given.
+    """
+    rules = rules_for(call.device_type) if rules is None else rules
+    measured = measured_seconds(rules, operator.name, call.dtype, math.prod(call.shape))
+    return tuple(
+        Verdict(implementation=each, reason=_reason(each, call), seconds=measured.get(each.name))
+        for each in operator.implementations
+    )
 
 
-def choose(operator: Operator, call: DescribedCall, *, impl: str = "auto") -> Implementation:
-    """The implementation for a call: the named one, or with "auto" the first that does not refuse.
+def choose(
+    operator: Operator, call: DescribedCall, *, impl: str = "auto", rules: Rules | None = None
+) -> Implementation:
+    """The implementation for a call: the named one, or with "auto" the one that preference and `rules` decide for.
+
+    Among those that do not refuse, "auto" prefers the first in order that needs neither a measurement (TorchScript,
+    Triton) nor a compiler (Inductor, which it never takes), and leaves it for one that `rules` know to be quicker by a
+    tenth or more.
 
     Raises:
         ImplementationError: `impl` names none of this operator's implementations, or the named one refuses the call.
     """
-    verdicts = explain(operator, call)
+    verdicts = explain(operator, call, rules=rules)
     if impl == "auto":
-        return next(verdict.implementation for verdict in verdicts if verdict.reason is None)
+        return _preferred(verdicts).implementation
     for verdict in verdicts:
         if verdict.implementation.name == impl:
             if verdict.reason is not None:
@@ -111,8 +139,23 @@ def choose(operator: Operator, call: DescribedCall, *, impl: str = "auto") -> Im
     raise ImplementationError(operator.name, impl, f"this operator has only {known}")
 
 
+def _preferred(verdicts: tuple[Verdict, ...]) -> Verdict:
+    accepting = [each for each in verdicts if each.reason is None]
+    first = next(each for each in accepting if each.implementation.name in _ALWAYS)
+    measured = [each for each in accepting if each.seconds is not None and each.implementation.name not in _NEVER]
+    if first.seconds is None or not measured:
+        return first
+    quickest = min(measured, key=lambda each: each.seconds or 0.0)
+    return quickest if first.seconds > _QUICKER * (quickest.seconds or 0.0) else first
+
+
 def resolve(
-    operator: Operator, call: DescribedCall, *, impl: str = "auto", override: str | None = None
+    operator: Operator,
+    call: DescribedCall,
+    *,
+    impl: str = "auto",
+    override: str | None = None,
+    rules: Rules | None = None,
 ) -> Implementation:
     """`choose`, except that `override` replaces "auto" wherever the implementation that it names accepts the call.
 
@@ -126,7 +169,7 @@ def resolve(
             raise ImplementationError(operator.name, override, reason)
         if any(each.implementation.name == override and each.reason is None for each in explain(operator, call)):
             impl = override
-    return choose(operator, call, impl=impl)
+    return choose(operator, call, impl=impl, rules=rules)
 
 
 def select(operator: Operator, tensor: torch.Tensor, impl: str) -> Callable[..., Any]:

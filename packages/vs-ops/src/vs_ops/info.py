@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from vs_ops import OPERATORS, DescribedCall, ImplementationError, Operator, VsOpsError, __version__, explain
-from vs_ops.dispatch import ENVIRONMENT_VARIABLE, resolve
+from vs_ops.dispatch import ENVIRONMENT_VARIABLE, Verdict, resolve
+from vs_ops.rules import rules_for
 
 __all__ = ["available", "main", "table"]
 
@@ -21,6 +22,8 @@ _FLOATS = (
     ("cuda", torch.float16),
     ("cuda", torch.bfloat16),
 )
+_DEVICES = ("cpu", "cuda")
+NOT_MEASURED = "nobody has measured; the order of preference decides"
 _FEATURES = (1, 32, 128, 256)
 _SHAPES = {
     "hinge_d_real": (1, 1, 16, 32),
@@ -57,13 +60,15 @@ def available() -> tuple[str, ...]:
         f"vs_ops {__version__}, torch {torch.__version__}, Python {sys.version.split()[0]}",
         f"cpu: {torch.get_num_threads()} threads; cuda: {cuda}; triton: {triton}",
         f"{ENVIRONMENT_VARIABLE}: {os.environ.get(ENVIRONMENT_VARIABLE) or 'not set'}",
+        *(f"rules for {device_type}: {rules_for(device_type).source or NOT_MEASURED}" for device_type in _DEVICES),
     )
 
 
 def table(operators: Sequence[Operator] = OPERATORS, *, override: str | None = None) -> tuple[str, ...]:
-    """One line per operator and common call: what "auto" chooses, and why the others refuse.
+    """One line per operator and common call: what "auto" chooses, and why not the others.
 
-    "by name only" is said of an implementation that accepts the call and is later in the order of preference.
+    Of an implementation that accepts the call it says how many times as long it took as the chosen one where both were
+    measured, else "by name only".
 
     Raises:
         ImplementationError: `override` names no implementation.
@@ -73,16 +78,25 @@ def table(operators: Sequence[Operator] = OPERATORS, *, override: str | None = N
         for call in common_calls(operator):
             dtype = str(call.dtype).removeprefix("torch.")
             chosen = resolve(operator, call, override=override).name
-            others = [
-                f"{verdict.implementation.name}: {verdict.reason or 'by name only'}"
-                for verdict in explain(operator, call)
-                if verdict.implementation.name != chosen
-            ]
+            verdicts = explain(operator, call)
+            others = [_said_of(verdict, verdicts, chosen) for verdict in verdicts]
+            others = [other for other in others if other]
             rows.append((operator.name, f"{call.device_type} {dtype} {call.shape}", chosen, "; ".join(others) or "-"))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return tuple(
         "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3])) for row in rows
     )
+
+
+def _said_of(verdict: Verdict, verdicts: Sequence[Verdict], chosen: str) -> str:
+    """Why this implementation is not the chosen one; empty of the chosen one."""
+    name = verdict.implementation.name
+    if name == chosen:
+        return ""
+    taken = next(each.seconds for each in verdicts if each.implementation.name == chosen)
+    if verdict.reason is None and verdict.seconds and taken:
+        return f"{name}: {verdict.seconds / taken:.1f} times the time"
+    return f"{name}: {verdict.reason or 'by name only'}"
 
 
 def main() -> int:
