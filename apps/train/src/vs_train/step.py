@@ -141,8 +141,8 @@ def train_frame(state: TrainState, inputs: FrameInputs, recipe: Recipe) -> tuple
     """Generate a frame, update D, update G, update the average; also returns the frame, detached."""
     with optim.autocast(recipe.precision, recipe.device):
         synthesis = bind_references(state.generator, inputs.references)(inputs.label, inputs.history)
-    condition = judged_condition(inputs, synthesis)
-    real = judged(condition, inputs.target.frame, inputs.real_past, state.discriminator.config)
+    condition = nets.judged_condition(inputs.label, inputs.references, synthesis)
+    real = nets.judged(condition, inputs.target.frame, inputs.real_past, state.discriminator.config)
     d_losses, d_report = update_discriminator(state, real, _detached(synthesis), inputs, recipe)
     decision = optim.resolve_overflow(
         generator_overflowed=False, discriminator_overflowed=d_report.overflowed, policy=recipe.overflow_policy
@@ -189,15 +189,6 @@ def train_flow(state: TrainState, clip: Clip, recipe: Recipe) -> tuple[TrainStat
     return attrs.evolve(state, step=state.step + 1), _report(state, reports, clip)
 
 
-@attrs.frozen(kw_only=True, eq=False)
-class JudgedReal:
-    """What both updates of a frame show the discriminators of the real side: condition, frame, windows over time."""
-
-    condition: nets.Pyramid
-    frame: nets.Pyramid
-    windows: tuple[nets.Pyramid | None, ...]
-
-
 def bind_references(generator: AnyGenerator, references: nets.References | None) -> GenerateFrame:
     """The generator as a function of label and history alone; a few-shot one encodes its references for that once.
 
@@ -211,50 +202,12 @@ def bind_references(generator: AnyGenerator, references: nets.References | None)
     return functools.partial(generator, subject=generator.encode_references(references))
 
 
-def judged_condition(inputs: FrameInputs, synthesis: nets.Synthesis) -> Tensor:
-    """What the discriminators see beside a frame: its label and, few-shot, the chosen reference with its label."""
-    if inputs.references is None or synthesis.chosen is None:
-        return inputs.label
-    return nets.few_shot_condition(inputs.label, inputs.references, synthesis.chosen)
-
-
-def judged(condition: Tensor, frame: Tensor, past: tuple[Tensor, ...], config: nets.DiscriminatorConfig) -> JudgedReal:
-    """Pyramids of the condition and the real frames, made once for a frame."""
-    return JudgedReal(
-        condition=nets.pyramid(condition, config.image.scales),
-        frame=nets.pyramid(frame, config.image.scales),
-        windows=_windows((*past, frame), config.temporal),
-    )
-
-
-def _windows(frames: tuple[Tensor, ...], config: nets.TemporalConfig | None) -> tuple[nets.Pyramid | None, ...]:
-    if config is None:
-        return ()
-    windows = [nets.temporal_window(frames, config, scale) for scale in range(config.time_scales)]
-    return tuple(None if w is None else nets.pyramid(w, config.patch.scales) for w in windows)
-
-
-def _judge(
-    net: nets.Discriminator, real: JudgedReal, synthesis: nets.Synthesis, inputs: FrameInputs, judge: nets.Judge
-) -> nets.Verdicts:
-    scales = net.config.image.scales
-    frames = [synthesis.frame] if synthesis.raw is None else [synthesis.frame, synthesis.raw]
-    image, *raw = judge(net.image, real.condition, real.frame, [nets.pyramid(frame, scales) for frame in frames])
-    fake_windows = _windows((*inputs.fake_past, synthesis.frame), net.config.temporal)
-    temporal = tuple(
-        None if r is None or f is None else judge(temporal_net, None, r, [f])[0]
-        for temporal_net, r, f in zip(net.temporal, real.windows, fake_windows, strict=True)
-        if isinstance(temporal_net, nets.MultiScaleDiscriminator)
-    )
-    return nets.Verdicts(image=image, raw=raw[0] if raw else None, temporal=temporal)
-
-
 def update_discriminator(
-    state: TrainState, real: JudgedReal, synthesis: nets.Synthesis, inputs: FrameInputs, recipe: Recipe
+    state: TrainState, real: nets.JudgedReal, synthesis: nets.Synthesis, inputs: FrameInputs, recipe: Recipe
 ) -> tuple[nets.Losses, optim.ScalerReport]:
     """One update of D on the real frame and a generated one, which must be detached."""
     with optim.autocast(recipe.precision, recipe.device):
-        verdicts = _judge(state.discriminator, real, synthesis, inputs, nets.judge_both)
+        verdicts = nets.judge_frame(state.discriminator, real, synthesis, inputs.fake_past, nets.judge_both)
         losses = nets.discriminator_losses(verdicts)
         loss = nets.total(losses, recipe.objective)
     _check_early(state, losses, "discriminator", inputs)
@@ -265,7 +218,7 @@ def update_discriminator(
 
 def update_generator(
     state: TrainState,
-    real: JudgedReal,
+    real: nets.JudgedReal,
     synthesis: nets.Synthesis,
     inputs: FrameInputs,
     recipe: Recipe,
@@ -274,7 +227,7 @@ def update_generator(
 ) -> tuple[nets.Losses, optim.ScalerReport]:
     """One update of G; no gradient of D's parameters is computed. Not `may_step` holds the step itself back."""
     with frozen_parameters(state.discriminator), optim.autocast(recipe.precision, recipe.device):
-        verdicts = _judge(state.discriminator, real, synthesis, inputs, nets.judge_fake)
+        verdicts = nets.judge_frame(state.discriminator, real, synthesis, inputs.fake_past, nets.judge_fake)
         losses = nets.generator_losses(synthesis, inputs.target, verdicts, recipe.perceptual)
     return losses, _step_generator(state, losses, inputs, recipe, may_step=may_step)
 

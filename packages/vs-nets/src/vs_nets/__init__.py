@@ -39,6 +39,7 @@ from vs_nets.generator import (
     build_average,
     build_generator,
 )
+from vs_nets.judging import JudgedReal, judge_frame, judged, judged_condition
 from vs_nets.labels import ClassMap, FloatMap, LabelKind, LabelSpec, class_ids, class_kind, encode_labels
 from vs_nets.layers import Rematerialisation
 from vs_nets.objective import (
@@ -96,6 +97,7 @@ __all__ = [
     "GeneratorConfig",
     "History",
     "Judge",
+    "JudgedReal",
     "Judgement",
     "LabelKind",
     "LabelSpec",
@@ -144,6 +146,9 @@ __all__ = [
     "generator_losses",
     "judge_both",
     "judge_fake",
+    "judge_frame",
+    "judged",
+    "judged_condition",
     "load_vgg19",
     "nearest_reference",
     "pick_reference",
