@@ -80,7 +80,7 @@ class FrameInputs:
     frame's index within it.
     """
 
-    label: Tensor
+    label: nets.Label
     target: nets.Target
     history: nets.History
     references: nets.References | None = None
@@ -277,10 +277,11 @@ def frozen_parameters(module: nn.Module) -> Iterator[None]:
             p.requires_grad_(True)
 
 
-def encode_frame(clip: Clip, t: int, recipe: Recipe) -> Tensor:
-    """Encoded label (N, C, H, W) of frame t of a batch."""
-    label = nets.encode_labels(recipe.labels, {name: x[:, t] for name, x in clip.labels.items()})
-    return _laid_out(label, recipe)
+def encode_frame(clip: Clip, t: int, recipe: Recipe) -> nets.Label:
+    """Encoded label (N, C, H, W) of frame t of a batch; without references class ids may stay what they are."""
+    labels = {name: x[:, t] for name, x in clip.labels.items()}
+    label = (nets.keep_class_ids if clip.references is None else nets.encode_labels)(recipe.labels, labels)
+    return _laid_out(label, recipe) if isinstance(label, Tensor) else label
 
 
 def encode_references(clip: Clip, recipe: Recipe) -> nets.References | None:

@@ -18,6 +18,7 @@ from vs_nets.embedder import Embedder, EmbedderConfig
 from vs_nets.errors import ShapeError
 from vs_nets.flow import FewShotFlowNetwork, FlowConfig, few_shot_flow
 from vs_nets.generator import FRAME_CHANNELS, Maps, SpadeCombination, check_size
+from vs_nets.label_map import Label, dense_label
 from vs_nets.layers import (
     NOTHING_GENERATED,
     Conv2d,
@@ -223,13 +224,14 @@ class FewShotGenerator(nn.Module):
             return AttendedSubject(references=references, features=features, keys=keys)
         return SeparateSubject(references=references, generated=self.weights.finish(features, self.call.stages))
 
-    def forward(self, label: Tensor, history: History, subject: Subject) -> Synthesis:
+    def forward(self, label: Label, history: History, subject: Subject) -> Synthesis:
         """Generate the frame of `label` (N, C, H, W), an encoded label map, after the frames in `history`.
 
         Raises:
             ShapeError: the label has other channels than the network, its size is not divisible by the stride, or the
                 references have another size or are of another number of subjects.
         """
+        label = dense_label(label)
         check_size(label, self.label_channels, self.config.stride)
         references = subject.references
         if references.frames.shape[:1] + references.frames.shape[-2:] != label.shape[:1] + label.shape[-2:]:
@@ -277,13 +279,13 @@ class FewShotGenerator(nn.Module):
 
         return pytree.tree_map_only(Tensor, pick, subject.generated), chosen
 
-    def warp_references(self, label: Tensor, references: References) -> Warp:
+    def warp_references(self, label: Label, references: References) -> Warp:
         """Every reference fetched through the flow to it: (N, C, H, W) and K references -> a warp of N * K samples.
 
         What the flow network alone is trained by; a frame needs that of its chosen reference only.
         """
         check_references(references, self.label_channels, self.config.stride)
-        repeated = label.repeat_interleave(references.count, 0)
+        repeated = dense_label(label).repeat_interleave(references.count, 0)
         labels, frames = references.labels.flatten(0, 1), references.frames.flatten(0, 1)
         return self._warp(self.flow_reference, repeated, [labels], [frames])
 
@@ -294,7 +296,8 @@ class FewShotGenerator(nn.Module):
         warps = [self._warp(self.flow_reference, label, [pick_reference(references.labels, chosen)], [reference])]
         if len(history.frames) >= past:
             flow = self.flow_reference if self.flow_previous is None else self.flow_previous
-            warps.append(self._warp(flow, label, history.labels[-past:], history.frames[-past:]))
+            labels = [dense_label(each) for each in history.labels[-past:]]
+            warps.append(self._warp(flow, label, labels, history.frames[-past:]))
         return warps
 
     def _warp(self, flow_network: nn.Module, label: Tensor, labels: Sequence[Tensor], frames: Sequence[Tensor]) -> Warp:

@@ -8,6 +8,7 @@ from attrs import field, frozen
 from attrs.validators import ge, gt, lt
 from torch import Tensor, nn
 
+from vs_nets.label_map import Label
 from vs_nets.layers import Conv2d, ConvNormAct, PreActivationBlock, ResidualBlock, width
 from vs_nets.spectral import normalised_at_once
 
@@ -52,7 +53,7 @@ class FlowNetwork(nn.Module):
         self.blocks = nn.ModuleList(ResidualBlock(widths[-1], spectral=spectral) for _ in range(config.residual_blocks))
         self.up, self.flow_head, self.mask_head = _decoder(config, spectral)
 
-    def forward(self, labels: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, labels: Label, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Estimate flow and mask in float32."""
         with normalised_at_once(self):
             return _decode(self, self.encode_labels(labels) + self.encode_frames(frames))

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from vs_nets.embedder import Embedder, EmbedderConfig
 from vs_nets.errors import ShapeError
 from vs_nets.flow import FlowConfig, FlowNetwork
+from vs_nets.label_map import Label, join_labels, shrink_label
 from vs_nets.layers import (
     NOTHING_GENERATED,
     Conv2d,
     Rematerialisation,
     SpadeResidualBlock,
     leaky_relu,
-    resize_nearest,
     width,
 )
 from vs_nets.spectral import normalised_at_once
@@ -185,7 +185,7 @@ class Generator(nn.Module):
             spectral=config.spectral_norm,
         )
 
-    def forward(self, label: Tensor, history: History) -> Synthesis:
+    def forward(self, label: Label, history: History) -> Synthesis:
         """Generate the frame of `label` (N, C, H, W), an encoded label map, after the frames in `history`.
 
         Raises:
@@ -210,17 +210,17 @@ class Generator(nn.Module):
             called += [self.flow] if self.embed_warped is None else [self.flow, self.embed_warped]
         return called
 
-    def _warp(self, label: Tensor, history: History) -> Warp:
+    def _warp(self, label: Label, history: History) -> Warp:
         """Flow and mask from all labels and past frames, and the newest frame fetched through the flow."""
         past = self.config.frames - 1
-        labels = torch.cat([*history.labels[-past:], label], dim=1)
+        labels = join_labels([*history.labels[-past:], label])
         flow, mask = self.call.stages(self.flow, labels, torch.cat(history.frames[-past:], dim=1))
         return Warp(flow=flow, mask=mask, frame=vs_ops.warp(history.frames[-1], flow))
 
     def _map(self, maps: Maps, level: int) -> Tensor:
         return maps[min(level, len(maps) - 1)]
 
-    def _begin(self, label: Tensor, maps: Maps) -> Tensor:
+    def _begin(self, label: Label, maps: Maps) -> Tensor:
         """Features at the resolution of the main branch from the label map alone."""
         x: Tensor = self.start(label)
         for i in range(self.config.levels, self.config.image_downsamples, -1):
@@ -286,9 +286,8 @@ class _LabelStart(nn.Module):
         self.levels = config.levels
         self.conv = Conv2d(label_channels, config.width(config.levels + 1))
 
-    def forward(self, label: Tensor) -> Tensor:
-        size = [s // 2**self.levels for s in label.shape[-2:]]
-        return self.conv(resize_nearest(label, size))  # type: ignore[no-any-return]
+    def forward(self, label: Label) -> Tensor:
+        return self.conv(shrink_label(label, 2**self.levels))  # type: ignore[no-any-return]
 
 
 class _ConstantStart(nn.Module):
@@ -296,7 +295,7 @@ class _ConstantStart(nn.Module):
         super().__init__()
         self.constant = nn.Parameter(torch.zeros(config.width(config.levels + 1), start.height, start.width))
 
-    def forward(self, label: Tensor) -> Tensor:
+    def forward(self, label: Label) -> Tensor:
         return self.constant.expand(label.shape[0], -1, -1, -1)
 
 
@@ -306,9 +305,9 @@ def _build_start(config: GeneratorConfig, label_channels: int) -> nn.Module:
     return _ConstantStart(config, config.start)
 
 
-def check_size(label: Tensor, channels: int, stride: int) -> None:
+def check_size(label: Label, channels: int, stride: int) -> None:
     """Raise `ShapeError` unless `label` is (N, channels, H, W) with H and W divisible by `stride`."""
-    if label.dim() != 4 or label.shape[1] != channels:
+    if len(label.shape) != 4 or label.shape[1] != channels:
         raise ShapeError(f"label has shape {tuple(label.shape)}: expected (N, {channels}, H, W)")
     if label.shape[2] % stride or label.shape[3] % stride:
         raise ShapeError(

@@ -4,15 +4,18 @@ from attrs import frozen
 from torch import Tensor
 
 from vs_nets.discriminator import (
+    Condition,
     Discriminator,
     DiscriminatorConfig,
     Judge,
     MultiScaleDiscriminator,
     Pyramid,
     TemporalConfig,
+    condition_pyramid,
     pyramid,
     temporal_window,
 )
+from vs_nets.label_map import Label, dense_label
 from vs_nets.objective import Verdicts
 from vs_nets.references import References, few_shot_condition
 from vs_nets.synthesis import Synthesis
@@ -22,22 +25,22 @@ from vs_nets.synthesis import Synthesis
 class JudgedReal:
     """What both updates of a frame show the discriminators of the real side: condition, frame, windows over time."""
 
-    condition: Pyramid
+    condition: Condition
     frame: Pyramid
     windows: tuple[Pyramid | None, ...]
 
 
-def judged_condition(label: Tensor, references: References | None, synthesis: Synthesis) -> Tensor:
+def judged_condition(label: Label, references: References | None, synthesis: Synthesis) -> Label:
     """What the discriminators see beside a frame: its label and, few-shot, the chosen reference with its label."""
     if references is None or synthesis.chosen is None:
         return label
-    return few_shot_condition(label, references, synthesis.chosen)
+    return few_shot_condition(dense_label(label), references, synthesis.chosen)
 
 
-def judged(condition: Tensor, frame: Tensor, past: tuple[Tensor, ...], config: DiscriminatorConfig) -> JudgedReal:
+def judged(condition: Label, frame: Tensor, past: tuple[Tensor, ...], config: DiscriminatorConfig) -> JudgedReal:
     """Pyramids of the condition and the real frames, made once for a frame; `past` is real, oldest first."""
     return JudgedReal(
-        condition=pyramid(condition, config.image.scales),
+        condition=condition_pyramid(condition, config.image.scales),
         frame=pyramid(frame, config.image.scales),
         windows=_windows((*past, frame), config.temporal),
     )

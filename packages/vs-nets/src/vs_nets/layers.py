@@ -12,6 +12,7 @@ import vs_ops
 from attrs import field, frozen
 from torch import Tensor, nn
 
+from vs_nets.label_map import Label, convolve_label
 from vs_nets.spectral import SpectralLayer
 
 LEAKY_SLOPE = 0.2
@@ -53,14 +54,16 @@ class Conv2d(SpectralLayer):
         self.stride = stride
         self.padding = (kernel - 1) // 2
 
-    def forward(self, x: Tensor, *, doubled: bool = False) -> Tensor:
+    def forward(self, x: Label, *, doubled: bool = False) -> Tensor:
         """Convolve (N, C_in, H, W); in training with spectral norm this advances `u` and `v` by one iteration.
 
-        With `doubled`, only at stride 1, `x` is first up-sampled by 2: (N, C_in, H, W) -> (N, C_out, 2H, 2W).
+        With `doubled`, only for tensors and at stride 1, `x` is first up-sampled by 2: (N, C_in, H, W) ->
+        (N, C_out, 2H, 2W).
         """
-        if doubled:
-            return vs_ops.upsample_conv2d(x, self.next_weight(), self.bias)
-        return F.conv2d(x, self.next_weight(), self.bias, self.stride, self.padding)
+        weight = self.next_weight()
+        if doubled and isinstance(x, Tensor):
+            return vs_ops.upsample_conv2d(x, weight, self.bias)
+        return convolve_label(x, weight, self.bias, self.stride, self.padding)
 
 
 class Linear(SpectralLayer):
@@ -145,7 +148,7 @@ class ConvNormAct(nn.Module):
         self.conv = Conv2d(c_in, c_out, kernel, stride=stride, spectral=spectral)
         self.norm = InstanceNorm2d(c_out, eps)
 
-    def forward(self, x: Tensor, *, doubled: bool = False) -> Tensor:
+    def forward(self, x: Label, *, doubled: bool = False) -> Tensor:
         """(N, C_in, H, W) -> (N, C_out, H / stride, W / stride); `doubled` as of `Conv2d`."""
         return leaky_relu(self.norm(self.conv(x, doubled=doubled)))
 
