@@ -7,6 +7,7 @@ result. Implementations are collected from the dispatch tables, so that a new on
 import math
 import zlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import vs_ops
-from attrs import frozen
+from attrs import evolve, frozen
 from torch import Tensor
 from vs_ops import Implementation, Operator
 from vs_ops.dispatch import describe
@@ -236,6 +237,21 @@ def plain_mask_loss(i: dict[str, Tensor]) -> Tensor:
     return (i["mask"].abs() * right).mean() + ((i["mask"] - 1).abs() * (1 - right)).mean()
 
 
+def moved(f: Callable[..., Any], i: dict[str, Tensor], impl: str, *, scaled: bool = False) -> tuple[Tensor, ...]:
+    """Averages of two tensors, which are float32 whatever their values are; `ema` writes into them."""
+    averages = [i[name].to(torch.promote_types(i[name].dtype, torch.float32), copy=True) for name in ("a0", "a1")]
+    scales = [i["scale"].exp(), i["scale"]] if scaled else None
+    assert f(averages, [i["v0"], i["v1"]], share=0.125, scales=scales, impl=impl) is None
+    return tuple(averages)
+
+
+def plain_ema(i: dict[str, Tensor], *, scaled: bool = False) -> tuple[Tensor, ...]:
+    scales = [i["scale"].exp(), i["scale"]] if scaled else [1.0, 1.0]
+    wide = torch.promote_types(i["a0"].dtype, torch.float32)
+    pairs = ((i["a0"], i["v0"], scales[0]), (i["a1"], i["v1"], scales[1]))
+    return tuple(0.875 * average.to(wide) + 0.125 * (value.to(wide) * scale) for average, value, scale in pairs)
+
+
 def logits(shape: Sequence[int], generator: torch.Generator) -> dict[str, Tensor]:
     return {"logits": 2 * noise(shape, generator)}
 
@@ -244,6 +260,18 @@ def by_position(f: Callable[..., Any], i: dict[str, Tensor], impl: str) -> Any:
     return f(*i.values(), impl=impl)
 
 
+EMA_RECIPE = Recipe(
+    lambda s, g: {
+        "a0": noise(s, g),
+        "v0": noise(s, g),
+        "a1": noise(s[1:], g),
+        "v1": noise(s[1:], g),
+        "scale": noise((), g),
+    },
+    moved,
+    plain_ema,
+    constants=("a0", "v0", "a1", "v1", "scale"),
+)
 RECIPES = {
     "hinge_d_real": Recipe(logits, by_position, lambda i: F.relu(1 - i["logits"]).mean(), scalar=True),
     "hinge_d_fake": Recipe(logits, by_position, lambda i: F.relu(1 + i["logits"]).mean(), scalar=True),
@@ -326,6 +354,7 @@ RECIPES = {
     ),
     "upsample_conv2d": Recipe(upsampled, by_position, plain_upsample_conv2d, shapes=UPSAMPLED),
     "mask_loss": Recipe(masks, by_position, plain_mask_loss, scalar=True),
+    "ema": EMA_RECIPE,
     "gelu": Recipe(
         lambda s, g: {"x": 2 * noise(s, g)},
         by_position,
@@ -343,6 +372,7 @@ VARIANTS = {
             lambda i: plain_spade({**i, "x": F.interpolate(i["x"], scale_factor=2)}),
         ),
     ),
+    "ema": (evolve(EMA_RECIPE, call=partial(moved, scaled=True), plain=partial(plain_ema, scaled=True)),),
 }
 PAIRS = [
     pytest.param(operator, implementation, id=f"{operator.name}-{implementation.name}")

@@ -8,7 +8,7 @@ import vs_ops
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from vs_ops import GELU, MASK_LOSS
+from vs_ops import EMA, GELU, MASK_LOSS
 
 CL = torch.channels_last
 quick = settings(max_examples=25, deadline=None)
@@ -89,3 +89,59 @@ def test_differences_are_taken_in_float32(impl: str, dtype: torch.dtype) -> None
     warped = frame + torch.finfo(dtype).eps
     loss = vs_ops.mask_loss(torch.ones(1, 1, 2, 2, dtype=dtype), warped, frame, impl=impl)
     assert loss == 1 - 3 * (warped - frame).double()[0, 0, 0, 0]
+
+
+@each_of(EMA)
+@given(seed=seeds, share=st.floats(0, 1), scaled=st.booleans(), autocast=st.booleans())
+@quick
+def test_averages_move_towards_their_values_in_place(
+    impl: str, seed: int, share: float, scaled: bool, autocast: bool
+) -> None:
+    averages, values = [noise(seed, 3, 4), noise(seed + 1, 5)], [noise(seed + 2, 3, 4), noise(seed + 3, 5)]
+    scales = [torch.tensor(0.5), torch.tensor(-3.0)]
+    targets = [value * scale for value, scale in zip(values, scales, strict=True)] if scaled else values
+    expected = [(1 - share) * each + share * target for each, target in zip(averages, targets, strict=True)]
+    places = [each.data_ptr() for each in averages]
+    given_values = [each.clone().requires_grad_() for each in values]
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        vs_ops.ema(averages, given_values, share=share, scales=scales if scaled else None, impl=impl)
+    torch.testing.assert_close(averages, expected, rtol=1e-5, atol=1e-6)
+    assert [each.data_ptr() for each in averages] == places
+    assert not any(each.requires_grad for each in averages)
+    assert all(torch.equal(each, value) for each, value in zip(given_values, values, strict=True))
+
+
+@each_of(EMA)
+@pytest.mark.parametrize("scales", [None, [torch.tensor(2.0)]], ids=["plain", "scaled"])
+@floats
+def test_all_of_the_share_copies_and_none_of_it_changes_nothing(
+    impl: str, scales: list[Tensor] | None, dtype: torch.dtype
+) -> None:
+    average, value = noise(1, 4, 5), noise(2, 4, 5).to(dtype)
+    kept = average.clone()
+    vs_ops.ema([average], [value], share=0.0, scales=scales, impl=impl)
+    assert torch.equal(average, kept)
+    vs_ops.ema([average], [value], share=1.0, scales=scales, impl=impl)
+    assert torch.equal(average, value.float() * (1 if scales is None else scales[0]))
+
+
+@each_of(EMA)
+@pytest.mark.parametrize("scales", [None, [torch.tensor(1.0)]], ids=["plain", "scaled"])
+def test_the_average_of_a_constant_stays_what_it_is(impl: str, scales: list[Tensor] | None) -> None:
+    """Ten thousand small shares of 1/3: weights that do not add up to one would show after a thousand."""
+    average = torch.full((3,), 1 / 3)
+    for _ in range(10_000):
+        vs_ops.ema([average], [torch.full((3,), 1 / 3)], share=0.0007, scales=scales, impl=impl)
+    torch.testing.assert_close(average, torch.full((3,), 1 / 3), rtol=1e-5, atol=0)
+
+
+@each_of(EMA)
+def test_averages_may_be_parameters_in_another_memory_format(impl: str) -> None:
+    average = torch.nn.Parameter(noise(1, 2, 3, 4, 5).contiguous(memory_format=CL))
+    value = torch.nn.Parameter(noise(2, 2, 3, 4, 5))
+    expected = (average + value).detach() / 2
+    vs_ops.ema([average], [value], share=0.5, impl=impl)
+    torch.testing.assert_close(average.detach(), expected)
+    assert average.is_contiguous(memory_format=CL)
+    assert average.is_leaf
+    vs_ops.ema([], [], share=0.5, impl=impl)

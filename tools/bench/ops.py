@@ -41,7 +41,14 @@ def subjects(device: torch.device, dtype: torch.dtype) -> list[Subject]:
     def make(*shape: int, gradient: bool = True) -> Tensor:
         return torch.randn(*shape, generator=generator).to(device, dtype).requires_grad_(gradient)
 
-    return [*_losses(make), *_normalisations(make), *_pictures(make), *_labels(make, device, dtype), *_references(make)]
+    return [
+        *_losses(make),
+        *_normalisations(make),
+        *_pictures(make),
+        *_labels(make, device, dtype),
+        *_references(make),
+        _averages(make),
+    ]
 
 
 def _losses(make: Make) -> list[Subject]:
@@ -126,6 +133,19 @@ def _references(make: Make) -> list[Subject]:
         _subject("reference_matrix", lambda impl: vs_ops.reference_matrix(image, label, impl=impl), image, label),
         _subject("attend", lambda impl: vs_ops.attend(query, keys, values, impl=impl), keys, query, values),
     ]
+
+
+def _averages(make: Make) -> Subject:
+    """Fifty scaled weights, convolutions and biases, moved in place."""
+    sizes = [(64, 64, 3, 3)] * 20 + [(512, 256, 3, 3)] * 2 + [(64,)] * 28
+    averages = [make(*size, gradient=False).float() for size in sizes]
+    values, scales = [make(*size, gradient=False) for size in sizes], make(len(sizes), gradient=False).unbind()
+
+    def call(impl: str) -> list[Tensor]:
+        vs_ops.ema(averages, values, share=0.001, scales=scales, impl=impl)
+        return averages
+
+    return _subject("ema", call, constant=averages)
 
 
 def _subject(name: str, call: Callable[[str], object], *leaves: Tensor, constant: Sequence[Tensor] = ()) -> Subject:

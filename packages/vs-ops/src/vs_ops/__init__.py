@@ -6,6 +6,7 @@ chooses and why.
 
 from vs_ops.attend import ATTEND, attend
 from vs_ops.dispatch import DescribedCall, Implementation, Operator, Verdict, choose, explain
+from vs_ops.ema import EMA, ema
 from vs_ops.errors import ClassIdError, DtypeError, ImplementationError, ShapeError, VsOpsError
 from vs_ops.feature_matching import FEATURE_MATCHING, feature_matching
 from vs_ops.gelu import GELU, gelu
@@ -47,6 +48,7 @@ OPERATORS = (
     LABEL_CONV2D,
     UPSAMPLE_CONV2D,
     MASK_LOSS,
+    EMA,
 )
 
 __all__ = [
@@ -66,6 +68,7 @@ __all__ = [
     "__version__",
     "attend",
     "choose",
+    "ema",
     "explain",
     "feature_matching",
     "gelu",
