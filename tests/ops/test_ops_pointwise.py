@@ -4,11 +4,12 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 import vs_ops
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from vs_ops import EMA, GELU, MASK_LOSS
+from vs_ops import BIAS_LEAKY_RELU, EMA, GELU, MASK_LOSS
 
 CL = torch.channels_last
 quick = settings(max_examples=25, deadline=None)
@@ -145,3 +146,44 @@ def test_averages_may_be_parameters_in_another_memory_format(impl: str) -> None:
     assert average.is_contiguous(memory_format=CL)
     assert average.is_leaf
     vs_ops.ema([], [], share=0.5, impl=impl)
+
+
+@each_of(BIAS_LEAKY_RELU)
+@given(seed=seeds, space=st.lists(st.integers(1, 5), max_size=3), slope=st.sampled_from([0.0, 0.2, 1.0, 3.0]))
+@quick
+def test_bias_leaky_relu_is_its_formula(impl: str, seed: int, space: list[int], slope: float) -> None:
+    x, bias = noise(seed, 2, 3, *space).requires_grad_(), noise(seed + 1, 3).requires_grad_()
+    expected = F.leaky_relu(x + bias.view(3, *(1 for _ in space)), slope)
+    result = vs_ops.bias_leaky_relu(x, bias, negative_slope=slope, impl=impl)
+    torch.testing.assert_close(result, expected)
+    upstream = noise(seed + 2, *result.shape)
+    grads, expected_grads = (torch.autograd.grad(each, (x, bias), upstream) for each in (result, expected))
+    torch.testing.assert_close(grads, expected_grads)
+
+
+@each_of(BIAS_LEAKY_RELU)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("kept", [torch.float32, None], ids=["float32 bias", "same dtype"])
+def test_sum_and_slope_are_rounded_once(impl: str, dtype: torch.dtype, kept: torch.dtype | None) -> None:
+    x, bias = (10 * noise(1, 2, 3, 40, 40)).to(dtype), noise(2, 3).to(kept or dtype)
+    result = vs_ops.bias_leaky_relu(x, bias, negative_slope=0.2, impl=impl)
+    wide = F.leaky_relu(x.float() + bias.float().view(3, 1, 1), 0.2)
+    assert torch.equal(result, wide.to(dtype))
+
+
+@each_of(BIAS_LEAKY_RELU)
+def test_bias_leaky_relu_leaves_its_input_alone_and_can_be_differentiated_twice(impl: str) -> None:
+    x, bias = noise(1, 2, 3, 4).double(), noise(2, 3).double()
+    kept = x.clone()
+    x, bias = x.requires_grad_(), bias.requires_grad_()
+    assert torch.autograd.gradcheck(lambda *i: vs_ops.bias_leaky_relu(*i, impl=impl), (x, bias))
+    assert torch.autograd.gradgradcheck(lambda *i: vs_ops.bias_leaky_relu(*i, impl=impl), (x, bias))
+    assert torch.equal(x, kept)
+
+
+def test_the_native_bias_leaky_relu_keeps_nothing_but_its_result() -> None:
+    x, bias = noise(1, 2, 3, 4, 4).requires_grad_(), noise(2, 3).requires_grad_()
+    kept: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda each: kept.append(each) or each, lambda each: each):  # type: ignore[func-returns-value]
+        result = vs_ops.bias_leaky_relu(x, bias, impl="native")
+    assert [each.data_ptr() for each in kept] == [result.data_ptr()]

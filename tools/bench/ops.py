@@ -79,6 +79,7 @@ def _normalisations(make: Make) -> list[Subject]:
     return [
         _subject("instance_norm", lambda impl: vs_ops.instance_norm(x, scale, shift, impl=impl), x, scale, shift),
         _subject("spade", lambda impl: vs_ops.spade(x, maps, negative_slope=0.2, impl=impl), x, *maps),
+        _subject("bias_leaky_relu", lambda impl: vs_ops.bias_leaky_relu(x, shift, impl=impl), x, shift),
         _subject("gelu", lambda impl: vs_ops.gelu(x, impl=impl), x),
         _subject("power_iteration", lambda impl: vs_ops.power_iteration(matrix, u, v, impl=impl), constant=[matrix]),
         _subject("spectral_normalize", lambda impl: vs_ops.spectral_normalize(weight, u, v, impl=impl), weight),

@@ -5,6 +5,7 @@ chooses and why.
 """
 
 from vs_ops.attend import ATTEND, attend
+from vs_ops.bias_leaky_relu import BIAS_LEAKY_RELU, bias_leaky_relu
 from vs_ops.dispatch import DescribedCall, Implementation, Operator, Verdict, choose, explain
 from vs_ops.ema import EMA, ema
 from vs_ops.errors import ClassIdError, DtypeError, ImplementationError, ShapeError, VsOpsError
@@ -49,6 +50,7 @@ OPERATORS = (
     UPSAMPLE_CONV2D,
     MASK_LOSS,
     EMA,
+    BIAS_LEAKY_RELU,
 )
 
 __all__ = [
@@ -67,6 +69,7 @@ __all__ = [
     "VsOpsError",
     "__version__",
     "attend",
+    "bias_leaky_relu",
     "choose",
     "ema",
     "explain",
