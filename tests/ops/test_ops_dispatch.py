@@ -138,7 +138,7 @@ def everything(x: torch.Tensor, maps: torch.Tensor, flow: torch.Tensor, ids: tor
     shaded = vs_ops.spade(vs_ops.instance_norm(x), [maps], negative_slope=0.2)
     halves = vs_ops.instance_norm(x[..., ::2, ::2])
     shaded = shaded + vs_ops.spade(halves, [maps], upsample=True)
-    shaded = vs_ops.gelu(shaded)
+    shaded = vs_ops.bias_leaky_relu(vs_ops.gelu(shaded), maps[0, :4, 0, 0])
     blended, warped = vs_ops.warp_and_blend(shaded, flow, flow[:, :1].sigmoid(), x)
     losses = vs_ops.hinge_d_real(warped) + vs_ops.hinge_d_fake(blended) + vs_ops.hinge_g(shaded)
     losses = losses + vs_ops.masked_l1(warped, x, flow[:, :1].abs()) + vs_ops.feature_matching([[blended]], [[x]])
@@ -148,6 +148,9 @@ def everything(x: torch.Tensor, maps: torch.Tensor, flow: torch.Tensor, ids: tor
     labelled = vs_ops.label_conv2d(ids, maps[0, :5, None, None, 0].expand(-1, 5, 3, -1)[..., :3], padding=1)
     losses = losses + labelled.square().mean()
     losses = losses + vs_ops.upsample_conv2d(x, maps[0, :4, None, :3, :3].expand(-1, 4, -1, -1)).square().mean()
+    average = flow.clone()
+    vs_ops.ema([average], [maps[:, :2]], share=0.5, scales=[flow[0, 0, 0, 0]])
+    losses = losses + vs_ops.mask_loss(average[:, :1].sigmoid(), warped, x)
     losses = losses + vs_ops.mask_loss(flow[:, :1].sigmoid(), warped, x)
     return losses + vs_ops.spectral_normalize(x[0], u, v).sum() + vs_ops.one_hot(ids, 5).sum()
 

@@ -41,7 +41,14 @@ def subjects(device: torch.device, dtype: torch.dtype) -> list[Subject]:
     def make(*shape: int, gradient: bool = True) -> Tensor:
         return torch.randn(*shape, generator=generator).to(device, dtype).requires_grad_(gradient)
 
-    return [*_losses(make), *_normalisations(make), *_pictures(make), *_labels(make, device, dtype), *_references(make)]
+    return [
+        *_losses(make),
+        *_normalisations(make),
+        *_pictures(make),
+        *_labels(make, device, dtype),
+        *_references(make),
+        _averages(make),
+    ]
 
 
 def _losses(make: Make) -> list[Subject]:
@@ -72,6 +79,7 @@ def _normalisations(make: Make) -> list[Subject]:
     return [
         _subject("instance_norm", lambda impl: vs_ops.instance_norm(x, scale, shift, impl=impl), x, scale, shift),
         _subject("spade", lambda impl: vs_ops.spade(x, maps, negative_slope=0.2, impl=impl), x, *maps),
+        _subject("bias_leaky_relu", lambda impl: vs_ops.bias_leaky_relu(x, shift, impl=impl), x, shift),
         _subject("gelu", lambda impl: vs_ops.gelu(x, impl=impl), x),
         _subject("power_iteration", lambda impl: vs_ops.power_iteration(matrix, u, v, impl=impl), constant=[matrix]),
         _subject("spectral_normalize", lambda impl: vs_ops.spectral_normalize(weight, u, v, impl=impl), weight),
@@ -126,6 +134,19 @@ def _references(make: Make) -> list[Subject]:
         _subject("reference_matrix", lambda impl: vs_ops.reference_matrix(image, label, impl=impl), image, label),
         _subject("attend", lambda impl: vs_ops.attend(query, keys, values, impl=impl), keys, query, values),
     ]
+
+
+def _averages(make: Make) -> Subject:
+    """Fifty scaled weights, convolutions and biases, moved in place."""
+    sizes = [(64, 64, 3, 3)] * 20 + [(512, 256, 3, 3)] * 2 + [(64,)] * 28
+    averages = [make(*size, gradient=False).float() for size in sizes]
+    values, scales = [make(*size, gradient=False) for size in sizes], make(len(sizes), gradient=False).unbind()
+
+    def call(impl: str) -> list[Tensor]:
+        vs_ops.ema(averages, values, share=0.001, scales=scales, impl=impl)
+        return averages
+
+    return _subject("ema", call, constant=averages)
 
 
 def _subject(name: str, call: Callable[[str], object], *leaves: Tensor, constant: Sequence[Tensor] = ()) -> Subject:

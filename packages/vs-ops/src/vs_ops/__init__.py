@@ -5,7 +5,9 @@ chooses and why.
 """
 
 from vs_ops.attend import ATTEND, attend
+from vs_ops.bias_leaky_relu import BIAS_LEAKY_RELU, bias_leaky_relu
 from vs_ops.dispatch import DescribedCall, Implementation, Operator, Verdict, choose, explain
+from vs_ops.ema import EMA, ema
 from vs_ops.errors import ClassIdError, DtypeError, ImplementationError, ShapeError, VsOpsError
 from vs_ops.feature_matching import FEATURE_MATCHING, feature_matching
 from vs_ops.gelu import GELU, gelu
@@ -47,6 +49,8 @@ OPERATORS = (
     LABEL_CONV2D,
     UPSAMPLE_CONV2D,
     MASK_LOSS,
+    EMA,
+    BIAS_LEAKY_RELU,
 )
 
 __all__ = [
@@ -65,7 +69,9 @@ __all__ = [
     "VsOpsError",
     "__version__",
     "attend",
+    "bias_leaky_relu",
     "choose",
+    "ema",
     "explain",
     "feature_matching",
     "gelu",

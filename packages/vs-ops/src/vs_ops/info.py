@@ -24,6 +24,10 @@ _FLOATS = (
 )
 _DEVICES = ("cpu", "cuda")
 NOT_MEASURED = "nobody has measured; the order of preference decides"
+_KINDS = {
+    "one_hot": (("cpu", torch.uint8), ("cuda", torch.uint8)),
+    "ema": (("cpu", torch.float32), ("cuda", torch.float32)),
+}
 _FEATURES = (1, 32, 128, 256)
 _SHAPES = {
     "hinge_d_real": (1, 1, 16, 32),
@@ -37,6 +41,7 @@ _SHAPES = {
     "masked_l1": (1, 2, 128, 256),
     "mask_loss": (1, 1, 128, 256),
     "one_hot": (1, 128, 256),
+    "ema": (256, 256, 3, 3),
     "hyper_conv2d": (2, 64, 32, 1, 1),
     "label_conv2d": (32, 35, 3, 3),
     "attend": (1, 2, 128, 64, 64),
@@ -46,7 +51,7 @@ _SHAPES = {
 def common_calls(operator: Operator) -> Iterator[DescribedCall]:
     """The calls that the table shows for an operator."""
     shape = _SHAPES.get(operator.name, _FEATURES)
-    kinds = (("cpu", torch.uint8), ("cuda", torch.uint8)) if operator.name == "one_hot" else _FLOATS
+    kinds = _KINDS.get(operator.name, _FLOATS)
     for device_type, dtype in kinds:
         yield DescribedCall(device_type=device_type, dtype=dtype, shape=shape)
 

@@ -27,7 +27,7 @@ def mask_loss(
         frame: the frame that it should be, of the same shape.
         impl: which implementation to use.
 
-    How right a pixel is, is clamp(1 - sum over channels of |warped - frame|, 0, 1). It weighs the first mean, and one
+    How right a pixel is, is clamp(1 - sum over channels of |warped - frame|, 0, 1). That weighs the first mean, and one
     minus it the second; both are over all elements of the mask. Computed and returned in float32 (float64 if any
     argument is). Differentiable in all three: how right a pixel is carries a gradient too, as published. No elements
     give zero.
