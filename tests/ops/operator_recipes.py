@@ -119,9 +119,12 @@ def layers(shape: Sequence[int], generator: torch.Generator) -> dict[str, Tensor
     return {f"{name}{i}": noise(of[name](s), generator) for name in of for i, s in enumerate(shapes)}
 
 
+def in_lists(i: dict[str, Tensor]) -> list[list[Tensor]]:
+    return [[i[f"{name}0"], i[f"{name}1"]] for name in ("weight", "u", "v")]
+
+
 def call_spectral_normalize_all(f: Callable[..., Any], i: dict[str, Tensor], impl: str) -> tuple[Tensor, ...]:
-    lists = [[i[f"{name}0"], i[f"{name}1"]] for name in ("weight", "u", "v")]
-    return tuple(f(*lists, impl=impl).weights)
+    return tuple(f(*in_lists(i), impl=impl).weights)
 
 
 def plain_spectral_normalize_all(i: dict[str, Tensor]) -> tuple[Tensor, ...]:
@@ -290,6 +293,13 @@ RECIPES = {
         layers,
         call_spectral_normalize_all,
         plain_spectral_normalize_all,
+        shapes=((5, 3, 4, 4), (4, 7), (1, 3), (6, 2, 1, 1)),
+        constants=("u0", "u1", "v0", "v1"),
+    ),
+    "singular_values": Recipe(
+        layers,
+        lambda f, i, impl: tuple(f(*in_lists(i), impl=impl)),
+        lambda i: tuple(i[f"u{k}"] @ (i[f"weight{k}"].flatten(1) @ i[f"v{k}"]) for k in "01"),
         shapes=((5, 3, 4, 4), (4, 7), (1, 3), (6, 2, 1, 1)),
         constants=("u0", "u1", "v0", "v1"),
     ),

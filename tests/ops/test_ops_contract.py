@@ -65,6 +65,7 @@ def test_autocast_changes_nothing(ops: SimpleNamespace, operator: vs_ops.Operato
     arguments = {
         "power_iteration": (image(16, 36), image(16), image(36)),
         "spectral_normalize": (image(16, 4, 3, 3), image(16), image(36)),
+        "singular_values": ([image(16, 4, 3, 3)], [image(16)], [image(36)]),
         "spectral_normalize_all": ([image(16, 4, 3, 3)], [image(16)], [image(36)]),
         "instance_norm": (x,),
         "spade": (x, maps),
@@ -159,6 +160,9 @@ def test_every_mistake_is_a_value_error_with_the_shapes_in_it() -> None:
         "one or more scales": lambda: vs_ops.feature_matching([], []),
         r"u \(3,\)": lambda: vs_ops.power_iteration(image(4, 5), image(3), image(5)),
         r"v \(4,\)": lambda: vs_ops.spectral_normalize(image(4, 5, 1), image(4), image(4)),
+        r"singular_values: expected lists of one length, got 1 weights, 2 us and 1 vs": lambda: vs_ops.singular_values(
+            [image(4, 5)], [image(4), image(4)], [image(5)]
+        ),
         r"1 weights, 1 us and 0 vs": lambda: vs_ops.spectral_normalize_all([image(4, 5)], [image(4)], []),
         r"number 1: .* u \(3,\)": lambda: vs_ops.spectral_normalize_all(
             [image(4, 5), image(4, 5)], [image(4), image(3)], [image(5), image(5)]

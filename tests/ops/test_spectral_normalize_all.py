@@ -1,4 +1,4 @@
-"""All layers of a network at once: the same as one after the other, in every memory format, with any precision."""
+"""Spectral norm of all layers at once: the same as one after the other, in every memory format and precision."""
 
 import pytest
 import torch
@@ -108,3 +108,19 @@ def test_one_layer_without_a_gradient_does_not_disturb_the_others(impl: str) -> 
 
 def test_no_layers_are_no_work() -> None:
     assert vs_ops.spectral_normalize_all([], [], []) == ([], [], [])
+
+
+@pytest.mark.parametrize("impl", [each.name for each in vs_ops.SINGULAR_VALUES.implementations])
+@given(shapes=st.lists(shapes, max_size=4), channels_last=st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_singular_values_are_what_weights_are_divided_by(
+    impl: str, shapes: list[tuple[int, ...]], channels_last: bool
+) -> None:
+    weights, us, vs = network(shapes, channels_last=channels_last)
+    sigmas = vs_ops.singular_values(weights, us, vs, impl=impl)
+    divided = vs_ops.spectral_normalize_all(weights, us, vs, iterations=0, impl="reference").weights
+    assert len(sigmas) == len(shapes)
+    for weight, sigma, expected in zip(weights, sigmas, divided, strict=True):
+        torch.testing.assert_close(weight / sigma, expected)
+        grads = [torch.autograd.grad(each.sum(), weight)[0] for each in (weight / sigma, expected)]
+        torch.testing.assert_close(*grads)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import attrs
 import torch
 import vs_nets as nets
+import vs_ops
 import vs_optim as optim
 from torch import Tensor, nn
 from vs_data import Clip, References
@@ -258,10 +259,18 @@ def _check_early(state: TrainState, losses: nets.Losses, network: str, inputs: F
 
 def update_average(state: TrainState, config: optim.EmaConfig) -> None:
     """Move the average towards the generator's weights as it uses them, that is, spectrally normalised."""
-    weights = nets.effective_weights(state.generator)
+    values, scales = dict(state.generator.named_parameters()), nets.weight_scales(state.generator)
     averages = dict(state.average.named_parameters())
-    pairs = [(average.detach(), weights[name]) for name, average in averages.items()]
-    optim.ema_update([a for a, _ in pairs], [w for _, w in pairs], config, step=state.updates)
+    share = optim.ema_share(config, step=state.updates)
+    normalised = [name for name in averages if name in scales]
+    plain = [name for name in averages if name not in scales]
+    vs_ops.ema(
+        [averages[name] for name in normalised],
+        [values[name] for name in normalised],
+        share=share,
+        scales=[scales[name] for name in normalised],
+    )
+    vs_ops.ema([averages[name] for name in plain], [values[name] for name in plain], share=share)
 
 
 @contextmanager

@@ -74,7 +74,7 @@ from vs_nets.references import (
     nearest_reference,
     pick_reference,
 )
-from vs_nets.spectral import effective_weights
+from vs_nets.spectral import effective_weights, weight_scales
 from vs_nets.synthesis import History, Synthesis, Warp, remember, rollout
 from vs_nets.weight_generator import AttentionConfig, WeightGenerator, WeightGeneratorConfig
 
@@ -171,4 +171,5 @@ __all__ = [
     "total",
     "warp_losses",
     "weight_of",
+    "weight_scales",
 ]

@@ -125,3 +125,19 @@ def effective_weights(module: nn.Module) -> Mapping[str, Tensor]:
         if isinstance(m, SpectralLayer) and m.spectral
     }
     return {name: normalised.get(name, p.detach()) for name, p in module.named_parameters()}
+
+
+@torch.no_grad()
+def weight_scales(module: nn.Module) -> Mapping[str, Tensor]:
+    """What each spectrally normalised parameter is multiplied by to give its entry in `effective_weights`, by name.
+
+    An average of weights can be moved by these and the parameters alone, without the normalised weights themselves.
+    """
+    layers = {
+        f"{name}.weight" if name else "weight": m
+        for name, m in module.named_modules()
+        if isinstance(m, SpectralLayer) and m.spectral
+    }
+    weights, us, vs = zip(*[(m.weight, m.u, m.v) for m in layers.values()], strict=True) if layers else ((), (), ())
+    sigmas = vs_ops.singular_values(weights, us, vs)
+    return {name: sigma.reciprocal() for name, sigma in zip(layers, sigmas, strict=True)}

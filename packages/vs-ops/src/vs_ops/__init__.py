@@ -20,6 +20,7 @@ from vs_ops.masked_l1 import MASKED_L1, masked_l1
 from vs_ops.one_hot import ONE_HOT, one_hot
 from vs_ops.reference_matrix import REFERENCE_MATRIX, reference_matrix
 from vs_ops.rules import NO_RULES, Rule, Rules
+from vs_ops.singular_values import SINGULAR_VALUES, singular_values
 from vs_ops.spade import SPADE, spade
 from vs_ops.spectral_norm import POWER_ITERATION, SPECTRAL_NORMALIZE, power_iteration, spectral_normalize
 from vs_ops.spectral_normalize_all import SPECTRAL_NORMALIZE_ALL, spectral_normalize_all
@@ -35,6 +36,7 @@ OPERATORS = (
     POWER_ITERATION,
     SPECTRAL_NORMALIZE,
     SPECTRAL_NORMALIZE_ALL,
+    SINGULAR_VALUES,
     INSTANCE_NORM,
     SPADE,
     WARP,
@@ -86,6 +88,7 @@ __all__ = [
     "one_hot",
     "power_iteration",
     "reference_matrix",
+    "singular_values",
     "spade",
     "spectral_normalize",
     "spectral_normalize_all",

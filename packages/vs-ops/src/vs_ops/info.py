@@ -35,6 +35,7 @@ _SHAPES = {
     "hinge_g": (1, 1, 16, 32),
     "power_iteration": (256, 2304),
     "spectral_normalize": (256, 256, 3, 3),
+    "singular_values": (256, 256, 3, 3),
     "spectral_normalize_all": (256, 256, 3, 3),
     "warp": (1, 3, 128, 256),
     "warp_and_blend": (1, 3, 128, 256),

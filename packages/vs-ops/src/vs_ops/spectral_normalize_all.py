@@ -9,9 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vs_ops._precision import compute_dtype, is_channels_last, memory_format_of, without_autocast
+from vs_ops._matrices import as_matrix, as_weight, check_layers, reordered
+from vs_ops._precision import compute_dtype, memory_format_of, without_autocast
 from vs_ops.dispatch import DescribedCall, Implementation, Operator, select
-from vs_ops.errors import DtypeError, ShapeError, VsOpsError
+from vs_ops.errors import DtypeError, VsOpsError
 from vs_ops.spectral_norm import power_iteration_reference, spectral_normalize_reference
 
 __all__ = ["SPECTRAL_NORMALIZE_ALL", "Normalised", "spectral_normalize_all"]
@@ -60,28 +61,16 @@ def spectral_normalize_all(
         DtypeError: `dtype` is no floating dtype.
         VsOpsError: lists differ in length, or iterations is negative.
     """
-    _check(weights, us, vs, iterations, dtype)
+    check_layers("spectral_normalize_all", weights, us, vs)
+    if iterations < 0:
+        raise VsOpsError("spectral_normalize_all", f"iterations must not be negative, got {iterations}")
+    if dtype is not None and not dtype.is_floating_point:
+        raise DtypeError("spectral_normalize_all", "dtype", dtype, "a floating dtype")
     if not weights:
         return Normalised([], [], [])
     largest = max(weights, key=Tensor.numel)
     results = select(SPECTRAL_NORMALIZE_ALL, largest, impl)(list(weights), list(us), list(vs), iterations, eps, dtype)
     return results  # type: ignore[no-any-return]
-
-
-def _check(
-    weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor], iterations: int, dtype: torch.dtype | None
-) -> None:
-    if not len(weights) == len(us) == len(vs):
-        counts = f"{len(weights)} weights, {len(us)} us and {len(vs)} vs"
-        raise VsOpsError("spectral_normalize_all", f"expected lists of one length, got {counts}")
-    if iterations < 0:
-        raise VsOpsError("spectral_normalize_all", f"iterations must not be negative, got {iterations}")
-    if dtype is not None and not dtype.is_floating_point:
-        raise DtypeError("spectral_normalize_all", "dtype", dtype, "a floating dtype")
-    for index, (weight, u, v) in enumerate(zip(weights, us, vs, strict=True)):
-        if weight.dim() < 2 or u.shape != weight.shape[:1] or v.shape != (weight[:1].numel(),):
-            problem = f"number {index}: expected weight (R, ...), u (R,), v (C,)"
-            raise ShapeError("spectral_normalize_all", problem, weight=weight, u=u, v=v)
 
 
 def spectral_normalize_all_reference(
@@ -111,9 +100,9 @@ def spectral_normalize_all_native(
     backward pass reads the gradient twice and the weight once, and writes once.
     """
     with torch.no_grad(), without_autocast(weights[0]):
-        matrices = [_as_matrix(weight.detach()) for weight in weights]
+        matrices = [as_matrix(weight.detach()) for weight in weights]
         lefts = [u.to(m.dtype, copy=True) for u, m in zip(us, matrices, strict=True)]
-        rights = [_reordered(v.to(m.dtype), w) for v, m, w in zip(vs, matrices, weights, strict=True)]
+        rights = [reordered(v.to(m.dtype), w) for v, m, w in zip(vs, matrices, weights, strict=True)]
         for _ in range(iterations):
             rights = _unit([torch.mv(m.t(), u) for m, u in zip(matrices, lefts, strict=True)], eps)
             products = [torch.mv(m, v) for m, v in zip(matrices, rights, strict=True)]
@@ -125,7 +114,7 @@ def spectral_normalize_all_native(
         _Divide.apply(w, sigma, u.clone(), v, w.dtype if dtype is None else dtype)  # type: ignore[no-untyped-call]
         for w, sigma, u, v in zip(weights, sigmas, lefts, rights, strict=True)
     ]
-    ordered = [_reordered(v, w, back=True) for v, w in zip(rights, weights, strict=True)]
+    ordered = [reordered(v, w, back=True) for v, w in zip(rights, weights, strict=True)]
     return Normalised(divided, lefts, ordered)
 
 
@@ -158,52 +147,24 @@ def _gradient(grad: Tensor, weight: Tensor, sigma: Tensor, u: Tensor, v: Tensor)
 
     In the dtype and the memory format of `weight`.
     """
-    upstream = _as_matrix(grad.contiguous(memory_format=memory_format_of(weight)), like=weight)
-    overlap = torch.dot(upstream.flatten(), _as_matrix(weight).flatten())
+    upstream = as_matrix(grad.contiguous(memory_format=memory_format_of(weight)), like=weight)
+    overlap = torch.dot(upstream.flatten(), as_matrix(weight).flatten())
     scale = sigma.reciprocal()
     factor = -overlap * scale * scale
     if grad.device.type == "cpu":  # one pass, with numbers on the host, for which another device would have to wait
         result = torch.addr(upstream, u, v, beta=scale.item(), alpha=factor.item())
     else:
         result = (upstream * scale).addr_(u * factor, v)
-    return _as_weight(result, weight).to(weight.dtype)
+    return as_weight(result, weight).to(weight.dtype)
 
 
 def _differentiable_gradient(grad: Tensor, weight: Tensor, sigma: Tensor, u: Tensor, v: Tensor) -> Tensor:
     """`_gradient` as a differentiable function of `grad` and `weight`."""
-    matrix, upstream = _as_matrix(weight), _as_matrix(grad, like=weight)
+    matrix, upstream = as_matrix(weight), as_matrix(grad, like=weight)
     sigma = torch.dot(u, torch.mv(matrix, v))
     overlap = (upstream * matrix).sum()
     result = upstream / sigma - overlap / sigma.square() * torch.outer(u, v)
-    return _as_weight(result, weight).to(weight.dtype)
-
-
-def _as_matrix(tensor: Tensor, like: Tensor | None = None) -> Tensor:
-    """(R, ...) as the (R, C) matrix that lies in memory, in the dtype of the computation.
-
-    The columns of a channels-last weight are in the order (height, width, channel). With `like` they get the order of
-    that tensor's.
-    """
-    if is_channels_last(tensor if like is None else like):
-        tensor = tensor.permute(0, 2, 3, 1)
-    return tensor.flatten(1).to(compute_dtype(tensor))
-
-
-def _as_weight(matrix: Tensor, weight: Tensor) -> Tensor:
-    """The (R, C) matrix of `_as_matrix` in the shape of `weight`."""
-    if is_channels_last(weight):
-        r, c, h, w = weight.shape
-        return matrix.view(r, h, w, c).permute(0, 3, 1, 2)
-    return matrix.view(weight.shape)
-
-
-def _reordered(vector: Tensor, weight: Tensor, *, back: bool = False) -> Tensor:
-    """A copy of a right singular vector in the order of the columns of `_as_matrix(weight)`, or back from it."""
-    if not is_channels_last(weight):
-        return vector.clone()
-    _, c, h, w = weight.shape
-    sides = (h * w, c) if back else (c, h * w)
-    return vector.view(sides).t().clone(memory_format=torch.contiguous_format).flatten()
+    return as_weight(result, weight).to(weight.dtype)
 
 
 def _unit(vectors: list[Tensor], eps: float) -> list[Tensor]:
