@@ -14,9 +14,9 @@ __all__ = ["SINGULAR_VALUES", "singular_values"]
 
 
 def singular_values(
-    weights: Sequence[Float[Tensor, ...]],
-    us: Sequence[Float[Tensor, ...]],
-    vs: Sequence[Float[Tensor, ...]],
+    weights: Sequence[Float[Tensor, "..."]],
+    us: Sequence[Float[Tensor, "..."]],
+    vs: Sequence[Float[Tensor, "..."]],
     *,
     impl: str = "auto",
 ) -> list[Float[Tensor, ""]]:

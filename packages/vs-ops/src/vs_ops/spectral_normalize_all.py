@@ -1,7 +1,5 @@
 """Spectral normalisation of all layers of a network at once: iterate and divide lists of weights."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -30,9 +28,9 @@ class Normalised(NamedTuple):
 
 
 def spectral_normalize_all(
-    weights: Sequence[Float[Tensor, ...]],
-    us: Sequence[Float[Tensor, ...]],
-    vs: Sequence[Float[Tensor, ...]],
+    weights: Sequence[Float[Tensor, "..."]],
+    us: Sequence[Float[Tensor, "..."]],
+    vs: Sequence[Float[Tensor, "..."]],
     *,
     iterations: int = 1,
     eps: float = 1e-12,
