@@ -6,7 +6,7 @@ from typing import Literal
 
 import attrs
 from vs_optim import PrecisionConfig, resolve_precision
-from vs_train.config import TrainConfig, clip_length
+from vs_train.config import TrainConfig
 from vs_train.config_io import resolve_config
 from vs_train.presets import read_preset
 from vs_train.run_directory import RunDirectory
@@ -83,6 +83,10 @@ SHORT: Mapping[str, tuple[str, tuple[str, ...]]] = {
 """Name of a default experiment -> the preset that it is made from, and what is changed in it."""
 
 
+class AccuracyError(Exception):
+    """An experiment that cannot be made as asked for, or an arm that failed; one line."""
+
+
 @attrs.frozen(kw_only=True)
 class Experiment:
     """A network and its schedule, to be trained at several levels: `config` but for seed and precision."""
@@ -119,11 +123,6 @@ class Arm:
     def name(self) -> str:
         """The name of its folder, such as `vid2vid-O0-seed1`."""
         return f"{self.experiment}-{self.level.name}-seed{self.seed}"
-
-    @property
-    def frames(self) -> int:
-        """Frames of the clips that it trains on, by which its progress is counted."""
-        return sum(clip_length(self.config.curriculum, step) for step in range(self.config.run.steps))
 
     def run(self, out: Path) -> RunDirectory:
         """Where it is trained."""
@@ -175,7 +174,10 @@ def plan_levels(wanted: Sequence[LevelName], device_type: str, fault_bits: int) 
 
 
 def plan_arms(
-    experiments: Sequence[Experiment], levels: Sequence[Level], seeds: Sequence[int], device_type: Literal["cpu", "cuda"]
+    experiments: Sequence[Experiment],
+    levels: Sequence[Level],
+    seeds: Sequence[int],
+    device_type: Literal["cpu", "cuda"],
 ) -> tuple[Arm, ...]:
     """Every experiment at every level with every seed; all of one seed before the next.
 
