@@ -12,6 +12,7 @@ from accuracy_verdict import overall
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from vs_eval.measures import measure_of
 
@@ -85,6 +86,7 @@ def _draw_curves(ax: Axes, finding: Finding, loss: str, name: str) -> None:
     """Every run's loss by step, thin, and smoothed over it; the axis shows the smoothed ones from the tenth step on."""
     _dress(ax, name)
     ax.set_xlabel("training step", fontsize=9, color=FAINT)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     seen: list[float] = []
     for result in _planted_first(finding.results):
         steps, values = _curve(result, loss)
@@ -93,7 +95,7 @@ def _draw_curves(ax: Axes, finding: Finding, loss: str, name: str) -> None:
         smoothed = smooth(values)
         ax.plot(steps, values, color=_colour(result.level), lw=0.4, alpha=0.16, zorder=2)
         ax.plot(steps, smoothed, color=_colour(result.level), lw=1.15, alpha=0.9, zorder=3)
-        seen += smoothed[min(10, len(smoothed) - 1) :].tolist()
+        seen += smoothed[min(10, len(smoothed) // 2) :].tolist()
     if seen:
         margin = 0.12 * (max(seen) - min(seen)) + 1e-9
         ax.set_ylim(min(seen) - margin, max(seen) + margin)

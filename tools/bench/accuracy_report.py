@@ -93,7 +93,7 @@ def find(name: str, results: Sequence[Result]) -> Finding:
     by_level: dict[str, list[Result]] = {}
     for result in sorted(results, key=lambda result: result.seed):
         by_level.setdefault(result.level, []).append(result)
-    baseline = by_level.pop(BASELINE)
+    baseline, faulty = by_level.pop(BASELINE), by_level.pop(PLANTED)
     for result in baseline:
         if result.diverged:
             message = (
@@ -103,7 +103,7 @@ def find(name: str, results: Sequence[Result]) -> Finding:
     scores = [score for score in baseline[0].scores if score.endswith("/generated")]
     comparisons = {
         level: {score: compare(_column(baseline, score), _column(arm, score)) for score in scores}
-        for level, arm in by_level.items()
+        for level, arm in {**by_level, PLANTED: faulty}.items()
     }
     planted = comparisons[PLANTED]
     verdicts = {
@@ -111,7 +111,7 @@ def find(name: str, results: Sequence[Result]) -> Finding:
         for level, compared in comparisons.items()
         if level != PLANTED
     }
-    ordered = tuple(result for arm in (baseline, *by_level.values()) for result in arm)
+    ordered = tuple(result for arm in (baseline, *by_level.values(), faulty) for result in arm)
     return Finding(name=name, results=ordered, comparisons=comparisons, verdicts=verdicts)
 
 
