@@ -6,7 +6,7 @@ Without options: vid2vid and few-shot, three seeds each, in O0, in O1, and in O0
 experiment has to see, or it reports "no power" instead of "no difference seen". Everything is written into
 runs/accuracy-DATE/: a run directory for each arm, `accuracy.json` and `accuracy.png`; this default experiment is also
 kept as docs/benchmarks/accuracy-DEVICE.json and .png. Given the same --out again, it goes on where it was stopped.
-docs/precision.md tells how to read the result.
+docs/accuracy.md tells how to read the result.
 """
 
 import shutil

@@ -201,7 +201,7 @@ def _row(finding: Finding, score: str, level: str) -> tuple[str, ...]:
 def record_of(
     experiments: Sequence[Experiment], levels: Sequence[Level], findings: Sequence[Finding], fault: str
 ) -> dict[str, Any]:
-    """Everything that was found, as JSON values: scores and losses of all runs, comparisons, verdicts, configuration."""
+    """Everything that was found, as JSON: scores and losses of all runs, comparisons, verdicts, configuration."""
     return {
         "baseline": BASELINE,
         "levels": {level.name: {**attrs.asdict(level.precision), "fault_bits": level.fault_bits} for level in levels},
