@@ -4,7 +4,7 @@ import accuracy_fault
 import pytest
 import torch
 from accuracy_arm import ArmError, check_planted
-from accuracy_fault import round_mantissa, rounded_weights
+from accuracy_fault import describe_fault, round_mantissa, rounded_weights
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -39,6 +39,15 @@ def test_two_bits_leave_four_numbers_in_each_octave_and_zero():
     assert set(round_mantissa(x, 2).tolist()) == {1.0, 1.25, 1.5, 1.75, 2.0}
     assert round_mantissa(torch.zeros(2, 0, 3), 2).shape == (2, 0, 3)
     assert round_mantissa(torch.zeros(()), 2) == 0
+
+
+def test_without_bits_numbers_are_powers_of_two():
+    assert round_mantissa(torch.tensor([0.3, -0.4, 1.1, 5.9]), 0).tolist() == [0.25, -0.5, 1.0, 4.0]
+    assert [describe_fault(bits).removeprefix("weights of the generator rounded to ") for bits in range(3)] == [
+        "powers of two",
+        "1 bit of mantissa",
+        "2 bits of mantissa",
+    ]
 
 
 @pytest.mark.parametrize(("bits", "dtype"), [(-1, torch.float32), (23, torch.float32), (3, torch.float64)])

@@ -11,11 +11,12 @@ import pytest
 from accuracy_arm import HELD_OUT
 from accuracy_plan import SHORT, AccuracyError, default_experiments, plan_arms, plan_levels, preset_experiments
 from accuracy_report import JUDGED, Result, compact, find, record_of, statements, table_of
-from accuracy_runs import Standing, check_arms, frames_until, steps_done
+from accuracy_runs import Setting, Standing, Stopped, check_arms, frames_until, run_arms, steps_done
 from rich.console import Console
 from vs_train.config import CurriculumConfig
 from vs_train.config_io import ConfigError, render_config
 from vs_train.run_directory import create_run
+from vs_train.signals import StopRequest
 
 SEEDS = (0, 1, 2)
 FAULT = "weights in 2 bits"
@@ -272,3 +273,18 @@ def test_a_miniature_trains_what_is_missing_goes_on_with_it_and_tells(tmp_path, 
     assert (run / HELD_OUT).read_bytes() == finished
     assert json.loads((tmp_path / "docs" / "accuracy-cpu.json").read_text())["experiments"] == record["experiments"]
     assert (tmp_path / "docs" / "accuracy-cpu.png").is_file()
+
+
+def test_a_failing_arm_ends_the_experiment_with_its_last_line(tmp_path):
+    arm = arms_of()[0]
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "configs").mkdir()
+    arm.run(tmp_path).path.write_text("in the way")
+    with pytest.raises(AccuracyError, match=r"vid2vid-O0-seed0 failed with status 2: error: .*is a file"):
+        run_arms([arm], Setting(out=tmp_path, jobs=1), StopRequest(), lambda standing: None)
+
+
+def test_whoever_asked_to_stop_is_told_how_to_go_on(tmp_path):
+    with pytest.raises(Stopped, match=f"SIGTERM.*--out {tmp_path} goes on"):
+        run_arms(arms_of(), Setting(out=tmp_path, jobs=1), StopRequest(requested="SIGTERM"), lambda standing: None)
+    assert not any(arm.run(tmp_path).path.exists() for arm in arms_of())

@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 
 import attrs
 import cyclopts
-from accuracy_fault import MOST_BITS
+from accuracy_fault import MOST_BITS, describe_fault
 from accuracy_picture import draw
 from accuracy_plan import (
     SHORT,
@@ -45,7 +45,7 @@ from vs_train.errors import VsTrainError
 from vs_train.signals import stop_requests
 
 EXIT_INPUT = 2
-FAULT_BITS = 2
+FAULT_BITS = 0
 """Bits of mantissa that the planted fault leaves the generator's weights, unless told otherwise."""
 
 Network = Literal["vid2vid", "few-shot"]
@@ -93,7 +93,7 @@ def make_plan(
         experiments=experiments,
         levels=planned,
         arms=plan_arms(experiments, planned, range(seeds), device_type),
-        fault=f"weights of the generator rounded to {fault_bits} bits of mantissa after every step, in O0",
+        fault=f"{describe_fault(fault_bits)} after every step, in O0",
     )
 
 
@@ -224,8 +224,8 @@ def start(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(app(arguments, print_error=False, exit_on_error=False, result_action="return_value") or 0)
     except Stopped as error:
-        print(f"stopped ({error}); the same command with --out goes on", file=sys.stderr)
-        return 128 + signal.Signals[str(error)]
+        print(error, file=sys.stderr)
+        return 128 + signal.Signals[error.signal]
     except KeyboardInterrupt:
         print("stopped at once; the same command with --out goes on from the last checkpoints", file=sys.stderr)
         return 128 + signal.SIGINT

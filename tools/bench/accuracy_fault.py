@@ -49,6 +49,12 @@ def round_mantissa(x: Tensor, bits: int) -> Tensor:
     return torch.ldexp(torch.round(mantissa * units) / units, exponent)
 
 
+def describe_fault(bits: int) -> str:
+    """What is done to the weights, in words."""
+    left = {0: "powers of two", 1: "1 bit of mantissa"}.get(bits, f"{bits} bits of mantissa")
+    return f"weights of the generator rounded to {left}"
+
+
 @contextlib.contextmanager
 def rounded_weights(shapes: Sequence[torch.Size], bits: int) -> Iterator[Planted]:
     """Round after each of its steps the parameters of every optimizer whose parameters have just these shapes.

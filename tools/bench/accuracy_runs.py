@@ -27,7 +27,17 @@ _SCRIPT = Path(__file__).with_name("accuracy_arm.py")
 
 
 class Stopped(Exception):  # noqa: N818  nothing has failed
-    """Somebody asked to stop; what has been trained is kept."""
+    """Somebody asked to stop; what has been trained is kept.
+
+    Attributes:
+        signal: by which signal, such as `SIGTERM`.
+        out: where what has been trained is.
+    """
+
+    def __init__(self, signal: str, out: Path) -> None:
+        super().__init__(f"stopped ({signal}); the same command with --out {out} goes on")
+        self.signal = signal
+        self.out = out
 
 
 @attrs.frozen(kw_only=True)
@@ -104,7 +114,7 @@ def run_arms(arms: Sequence[Arm], setting: Setting, stop: StopRequest, show: Cal
     try:
         while waiting or running:
             if stop.requested is not None:
-                raise Stopped(stop.requested)
+                raise Stopped(stop.requested, setting.out)
             while waiting and len(running) < setting.jobs:
                 arm = waiting.pop(0)
                 running[arm.name] = _start(arm, setting)
