@@ -47,7 +47,7 @@ def subjects(device: torch.device, dtype: torch.dtype) -> list[Subject]:
         *_pictures(make),
         *_labels(make, device, dtype),
         *_references(make),
-        _averages(make),
+        *_weights(make),
     ]
 
 
@@ -136,17 +136,26 @@ def _references(make: Make) -> list[Subject]:
     ]
 
 
-def _averages(make: Make) -> Subject:
-    """Fifty scaled weights, convolutions and biases, moved in place."""
+def _weights(make: Make) -> list[Subject]:
+    """Fifty weights, scaled and averaged in place; those of them that are no biases, normalised and measured."""
     sizes = [(64, 64, 3, 3)] * 20 + [(512, 256, 3, 3)] * 2 + [(64,)] * 28
     averages = [make(*size, gradient=False).float() for size in sizes]
     values, scales = [make(*size, gradient=False) for size in sizes], make(len(sizes), gradient=False).unbind()
+    weights = [make(*size) for size in sizes if len(size) > 1]
+    us = [make(len(one), gradient=False).float() for one in weights]
+    vs = [make(one[0].numel(), gradient=False).float() for one in weights]
 
-    def call(impl: str) -> list[Tensor]:
+    def average(impl: str) -> list[Tensor]:
         vs_ops.ema(averages, values, share=0.001, scales=scales, impl=impl)
         return averages
 
-    return _subject("ema", call, constant=averages)
+    return [
+        _subject("ema", average, constant=averages),
+        _subject(
+            "spectral_normalize_all", lambda impl: vs_ops.spectral_normalize_all(weights, us, vs, impl=impl), *weights
+        ),
+        _subject("singular_values", lambda impl: vs_ops.singular_values(weights, us, vs, impl=impl), *weights),
+    ]
 
 
 def _subject(name: str, call: Callable[[str], object], *leaves: Tensor, constant: Sequence[Tensor] = ()) -> Subject:
@@ -179,7 +188,10 @@ def _work(subject: Subject, impl: str, repeats: int) -> Callable[[], None]:
 
 
 def _outputs(result: object) -> Sequence[Tensor]:
-    return [result] if isinstance(result, Tensor) else [one for one in result if isinstance(one, Tensor)]  # type: ignore[attr-defined]
+    """All tensors of a result, of which lists may be part; where some have gradients, only those."""
+    parts = [result] if isinstance(result, Tensor) else list(result)  # type: ignore[call-overload]
+    tensors = [one for part in parts for one in (part if isinstance(part, list) else [part]) if isinstance(one, Tensor)]
+    return [one for one in tensors if one.requires_grad] or tensors
 
 
 def _measure_one(subject: Subject, device: torch.device, rounds: int, repeats: int) -> Result:
