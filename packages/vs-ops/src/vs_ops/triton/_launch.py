@@ -1,4 +1,8 @@
-"""What the kernels and the operators around them have in common."""
+"""What the kernels and the operators around them have in common.
+
+In a kernel's signature `tl.tensor` is what comes with the launch: the address of a tensor's first element, or a number.
+Numbers that decide what is compiled are `tl.constexpr`: among them eps and slopes, which would be float32 otherwise.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +20,7 @@ from vs_ops._precision import is_channels_last, memory_format_of
 from vs_ops.instance_norm import dense
 
 __all__ = [
-    "Integer",
-    "Number",
-    "Pointer",
+    "FULL_GPU",
     "accumulator",
     "blocks",
     "differentiable",
@@ -27,14 +29,8 @@ __all__ = [
     "on_device_of",
     "power_of_two",
     "strides",
+    "tile",
 ]
-
-Pointer = Any
-"""In a kernel: the address of a tensor's first element."""
-Integer = Any
-"""In a kernel: a whole number that is known at the launch."""
-Number = Any
-"""In a kernel: a scalar or a block of values."""
 
 FULL_GPU = 512
 """Programs that keep every GPU of today busy: two to four for each of its up to 132 (H100) multiprocessors."""
@@ -73,6 +69,20 @@ def strides(x: Tensor) -> tuple[int, int, int]:
     return (channels * pixels, 1, channels) if is_channels_last(x) else (channels * pixels, pixels, 1)
 
 
+def tile(x: Tensor, elements: int) -> tuple[int, int]:
+    """How many channels and pixels of `x` (N, C, ...) a program holds at a time: about `elements` in all.
+
+    The axis that lies together in memory goes first (up to 256 channels of channels-last);
+    the other one gets the rest.
+    """
+    channels, pixels = x.shape[1], x[0, 0].numel()
+    if is_channels_last(x):
+        block_c = power_of_two(channels, min(256, elements))
+        return block_c, power_of_two(pixels, elements // block_c)
+    block_l = power_of_two(pixels, elements)
+    return power_of_two(channels, elements // block_l), block_l
+
+
 def differentiable(
     reference: Callable[..., Any], arguments: Sequence[Any], grads: Sequence[Tensor], wanted: Sequence[bool]
 ) -> tuple[Tensor | None, ...]:
@@ -90,7 +100,7 @@ def differentiable(
 
 
 @triton.jit
-def finish_sum(partials: Pointer, result: Pointer, count: Integer, block: tl.constexpr) -> None:
+def finish_sum(partials: tl.tensor, result: tl.tensor, count: tl.tensor, block: tl.constexpr) -> None:
     """One program: the sum of `count` partial sums, always in the same order, so that it is the same in every run."""
     lanes = tl.arange(0, block)
     total = tl.zeros((block,), partials.dtype.element_ty)

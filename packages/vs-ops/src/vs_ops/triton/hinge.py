@@ -16,9 +16,6 @@ from vs_ops.hinge import hinge_d_fake_reference, hinge_d_real_reference, hinge_g
 from vs_ops.instance_norm import dense
 from vs_ops.triton._launch import (
     FULL_GPU,
-    Integer,
-    Number,
-    Pointer,
     accumulator,
     blocks,
     differentiable,
@@ -35,7 +32,7 @@ _BLOCK = 1024
 
 
 @triton.jit
-def _loss(logit: Number, kind: tl.constexpr) -> Number:
+def _loss(logit: tl.tensor, kind: tl.constexpr) -> tl.tensor:
     if kind == 2:
         return -logit
     margin = 1.0 - logit if kind == 0 else 1.0 + logit
@@ -44,7 +41,12 @@ def _loss(logit: Number, kind: tl.constexpr) -> Number:
 
 @triton.jit
 def _forward(
-    logits: Pointer, partials: Pointer, numel: Integer, kind: tl.constexpr, dtype: tl.constexpr, block: tl.constexpr
+    logits: tl.tensor,
+    partials: tl.tensor,
+    numel: tl.tensor,
+    kind: tl.constexpr,
+    dtype: tl.constexpr,
+    block: tl.constexpr,
 ) -> None:
     """Program p adds up blocks p, p + P, p + 2P, ...; neighbouring lanes read neighbouring logits."""
     program = tl.program_id(0)
@@ -60,10 +62,10 @@ def _forward(
 
 @triton.jit
 def _backward(
-    grad: Pointer,
-    logits: Pointer,
-    grad_logits: Pointer,
-    numel: Integer,
+    grad: tl.tensor,
+    logits: tl.tensor,
+    grad_logits: tl.tensor,
+    numel: tl.tensor,
     kind: tl.constexpr,
     dtype: tl.constexpr,
     block: tl.constexpr,
