@@ -28,6 +28,7 @@ __all__ = [
     "like",
     "on_device_of",
     "power_of_two",
+    "spread",
     "strides",
     "tile",
 ]
@@ -92,11 +93,18 @@ def differentiable(
     backward, as `create_graph=True` makes it), because Triton's kernels have a first derivative only.
     """
     with torch.enable_grad():
-        results = reference(*arguments)
+        # Views, because one tensor may be given as two arguments, whose gradients are to be told apart.
+        given = [each.view_as(each) if want else each for each, want in zip(arguments, wanted, strict=True)]
+        results = reference(*given)
         results = results if isinstance(results, tuple) else (results,)
-        leaves = [each for each, want in zip(arguments, wanted, strict=True) if want]
-        found = iter(torch.autograd.grad(results, leaves, grads, create_graph=True, allow_unused=True))
-    return tuple(next(found) if want else None for want in wanted)
+        leaves = [each for each, want in zip(given, wanted, strict=True) if want]
+        return spread(torch.autograd.grad(results, leaves, grads, create_graph=True), wanted)
+
+
+def spread(found: Sequence[Tensor], wanted: Sequence[bool]) -> tuple[Tensor | None, ...]:
+    """The gradients that were found in the places of those that were wanted, None in the others."""
+    remaining = iter(found)
+    return tuple(next(remaining) if want else None for want in wanted)
 
 
 @triton.jit

@@ -135,7 +135,7 @@ def _gradient(ctx: Any, grad: Tensor) -> tuple[list[Tensor | None], list[None], 
     if torch.is_grad_enabled():
 
         def reference(*ones: Tensor) -> Tensor:
-            return feature_matching_reference([ones], [real]) / ctx.scales
+            return feature_matching_reference([ones], [real]).div(ctx.scales)
 
         grads = differentiable(reference, fake, (grad,), ctx.needs_input_grad[0])
     else:

@@ -52,8 +52,8 @@ def _gradient(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
     wants = ctx.needs_input_grad[:3]
     if torch.is_grad_enabled():
 
-        def reference(*leaves: Tensor) -> Tensor:
-            return instance_norm_reference(*leaves, ctx.eps)
+        def reference(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+            return instance_norm_reference(x, weight, bias, ctx.eps)
 
         return *differentiable(reference, (x, weight, bias), (grad,), wants), None
     grad_x, grad_weight, grad_bias = instance_norm_backward(grad, x, weight, mean, scale)

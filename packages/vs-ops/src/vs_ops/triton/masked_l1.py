@@ -5,6 +5,7 @@ and sums its gradient without atomics. A tile is channels x pixels; whichever of
 (stride one, which Triton knows when it compiles) gets neighbouring lanes, in NCHW and in channels-last order alike.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from vs_ops.triton._launch import (
     like,
     on_device_of,
     power_of_two,
+    spread,
     strides,
     tile,
 )
@@ -123,7 +125,10 @@ def _backward(
     block_c: tl.constexpr,
     block_l: tl.constexpr,
 ) -> None:
-    """The same tiles again, each distance recomputed; a broadcast mask's gradient is summed over the channels here."""
+    """The same tiles again, each distance recomputed; a broadcast mask's gradient is summed over the channels here.
+
+    Gradients that nobody wants are None.
+    """
     line = tl.program_id(0) * block_l + tl.arange(0, block_l)
     pixel = line[None, :]
     sample = tl.program_id(1).to(tl.int64)
@@ -139,15 +144,18 @@ def _backward(
         other = tl.load(b + offsets, mask=inside, other=0.0).to(dtype)
         weight = tl.load(mask + mask_offsets, mask=inside, other=0.0).to(dtype) * share
         slope = tl.where(one > other, weight, tl.where(one < other, -weight, (one - other) * weight))
-        tl.store(grad_a + offsets, slope.to(grad_a.dtype.element_ty), mask=inside)
-        tl.store(grad_b + offsets, (-slope).to(grad_b.dtype.element_ty), mask=inside)
-        # With "valid" the mask also moves the divisor: d(total / W) = (d total - loss dW) / W.
-        of_mask = (tl.abs(one - other) - mean) * share if over_valid else tl.abs(one - other) * share
-        if broadcast:
-            summed += tl.sum(tl.where(inside, of_mask, 0.0), axis=0)
-        else:
-            tl.store(grad_mask + mask_offsets, of_mask.to(grad_mask.dtype.element_ty), mask=inside)
-    if broadcast:
+        if grad_a is not None:
+            tl.store(grad_a + offsets, slope.to(grad_a.dtype.element_ty), mask=inside)
+        if grad_b is not None:
+            tl.store(grad_b + offsets, (-slope).to(grad_b.dtype.element_ty), mask=inside)
+        if grad_mask is not None:
+            # With "valid" the mask also moves the divisor: d(total / W) = (d total - loss dW) / W.
+            of_mask = (tl.abs(one - other) - mean) * share if over_valid else tl.abs(one - other) * share
+            if broadcast:
+                summed += tl.sum(tl.where(inside, of_mask, 0.0), axis=0)
+            else:
+                tl.store(grad_mask + mask_offsets, of_mask.to(grad_mask.dtype.element_ty), mask=inside)
+    if broadcast and grad_mask is not None:
         offsets = sample * mask_of_sample + line * mask_of_pixel
         tl.store(grad_mask + offsets, summed.to(grad_mask.dtype.element_ty), mask=line < pixels)
 
@@ -188,11 +196,18 @@ def _(a: Tensor, b: Tensor, mask: Tensor, over_valid: bool) -> tuple[Tensor, Ten
 
 @torch.library.custom_op("vs_ops::masked_l1_backward", mutates_args=())
 def masked_l1_backward(
-    grad: Tensor, loss: Tensor, divisor: Tensor, a: Tensor, b: Tensor, mask: Tensor, over_valid: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients in a, b and mask, in their dtypes and in the memory format of `a`."""
+    grad: Tensor,
+    loss: Tensor,
+    divisor: Tensor,
+    a: Tensor,
+    b: Tensor,
+    mask: Tensor,
+    over_valid: bool,
+    wanted: Sequence[bool],
+) -> list[Tensor]:
+    """The wanted ones of the gradients in a, b and mask, in their dtypes and in the memory format of `a`."""
     a, b, mask, layout = _arranged(a, b, mask)
-    grads = torch.empty_like(a), torch.empty_like(b), torch.empty_like(mask)
+    grads = [torch.empty_like(each) if want else None for each, want in zip((a, b, mask), wanted, strict=True)]
     block_c, block_l = tile(a, _BLOCK)
     with on_device_of(a):
         _backward[(blocks(layout[1], block_l), a.shape[0])](
@@ -203,15 +218,23 @@ def masked_l1_backward(
             block_c=block_c,
             block_l=block_l,
         )
-    return grads
+    return [each for each in grads if each is not None]
 
 
 @masked_l1_backward.register_fake
 def _(
-    grad: Tensor, loss: Tensor, divisor: Tensor, a: Tensor, b: Tensor, mask: Tensor, over_valid: bool
-) -> tuple[Tensor, Tensor, Tensor]:
+    grad: Tensor,
+    loss: Tensor,
+    divisor: Tensor,
+    a: Tensor,
+    b: Tensor,
+    mask: Tensor,
+    over_valid: bool,
+    wanted: Sequence[bool],
+) -> list[Tensor]:
     a = dense(a)
-    return torch.empty_like(a), torch.empty_like(like(b, a)), torch.empty_like(like(mask, a))
+    arranged = a, like(b, a), like(mask, a)
+    return [torch.empty_like(each) for each, want in zip(arranged, wanted, strict=True) if want]
 
 
 def _remember(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, bool], output: tuple[Tensor, Tensor]) -> None:
@@ -222,13 +245,15 @@ def _remember(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, bool], output: tup
 
 def _gradient(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
     a, b, mask, loss, divisor = ctx.saved_tensors
+    wanted = list(ctx.needs_input_grad[:3])
     if torch.is_grad_enabled():
 
-        def reference(*leaves: Tensor) -> Tensor:
-            return masked_l1_reference(*leaves, ctx.over_valid)
+        def reference(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
+            return masked_l1_reference(a, b, mask, ctx.over_valid)
 
-        return *differentiable(reference, (a, b, mask), (grad,), ctx.needs_input_grad[:3]), None
-    return *masked_l1_backward(grad, loss, divisor, a, b, mask, ctx.over_valid), None
+        return *differentiable(reference, (a, b, mask), (grad,), wanted), None
+    found = masked_l1_backward(grad, loss, divisor, a, b, mask, ctx.over_valid, wanted)
+    return *spread(found, wanted), None
 
 
 masked_l1.register_autograd(_gradient, setup_context=_remember)

@@ -10,7 +10,7 @@ from vs_ops._precision import compute_dtype
 from vs_ops.instance_norm import dense
 from vs_ops.spade import spade_reference
 from vs_ops.triton import _norm
-from vs_ops.triton._launch import differentiable, like
+from vs_ops.triton._launch import differentiable, like, spread
 
 __all__ = ["spade", "spade_backward", "spade_triton"]
 
@@ -79,9 +79,8 @@ def _gradient(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Any, ...]:
 
         grad_x, *grad_maps = differentiable(reference, (x, *maps), (grad,), (wants_x, *wants_map))
         return grad_x, grad_maps, None, None
-    grad_x, *wanted = spade_backward(grad, x, maps, mean, scale, ctx.slope, wants_map)
-    found = iter(wanted)
-    return grad_x, [next(found) if want else None for want in wants_map], None, None
+    grad_x, *grad_maps = spade_backward(grad, x, maps, mean, scale, ctx.slope, wants_map)
+    return grad_x, list(spread(grad_maps, wants_map)), None, None
 
 
 spade.register_autograd(_gradient, setup_context=_remember)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from vs_ops._precision import compute_dtype
 from vs_ops.instance_norm import dense
-from vs_ops.triton._launch import accumulator, blocks, differentiable, like, on_device_of, strides, tile
+from vs_ops.triton._launch import accumulator, blocks, differentiable, like, on_device_of, spread, strides, tile
 from vs_ops.warp import warp_and_blend_reference, warp_reference
 
 __all__ = ["warp", "warp_and_blend", "warp_backward"]
@@ -278,24 +278,19 @@ def _remember(ctx: Any, inputs: tuple[Tensor, ...], output: Any) -> None:
     ctx.save_for_backward(*inputs)
 
 
-def _spread(found: list[Tensor], wanted: tuple[bool, ...]) -> tuple[Tensor | None, ...]:
-    remaining = iter(found)
-    return tuple(next(remaining) if want else None for want in wanted)
-
-
 def _gradient_of_warp(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     image, flow = ctx.saved_tensors
     wanted = tuple(ctx.needs_input_grad)
     if torch.is_grad_enabled():
         return differentiable(warp_reference, (image, flow), (grad,), wanted)
-    return _spread(warp_backward(grad, None, image, flow, None, None, [*wanted, False, False]), wanted)
+    return spread(warp_backward(grad, None, image, flow, None, None, [*wanted, False, False]), wanted)
 
 
 def _gradient_of_both(ctx: Any, grad_blended: Tensor, grad_warped: Tensor) -> tuple[Tensor | None, ...]:
     wanted = tuple(ctx.needs_input_grad)
     if torch.is_grad_enabled():
         return differentiable(warp_and_blend_reference, ctx.saved_tensors, (grad_blended, grad_warped), wanted)
-    return _spread(warp_backward(grad_warped, grad_blended, *ctx.saved_tensors, list(wanted)), wanted)
+    return spread(warp_backward(grad_warped, grad_blended, *ctx.saved_tensors, list(wanted)), wanted)
 
 
 warp.register_autograd(_gradient_of_warp, setup_context=_remember)
