@@ -7,15 +7,16 @@ import vs_ops
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from triton_samples import names_here
 from vs_ops import INSTANCE_NORM, SPADE, WARP
 
 CL = torch.channels_last
 quick = settings(max_examples=25, deadline=None)
 seeds = st.integers(0, 2**31 - 1)
 sizes = st.integers(1, 9)
-norms = pytest.mark.parametrize("impl", [each.name for each in INSTANCE_NORM.implementations])
-spades = pytest.mark.parametrize("impl", [each.name for each in SPADE.implementations])
-warps = pytest.mark.parametrize("impl", [each.name for each in WARP.implementations])
+norms = pytest.mark.parametrize("impl", names_here(INSTANCE_NORM))
+spades = pytest.mark.parametrize("impl", names_here(SPADE))
+warps = pytest.mark.parametrize("impl", names_here(WARP))
 
 
 def noise(seed: int, *shape: int) -> Tensor:
@@ -245,7 +246,7 @@ def test_warped_values_stay_within_those_of_the_image(impl: str, seed: int, scal
 @quick
 def test_masks_of_zero_and_one_take_one_side(seed: int) -> None:
     image, flow, hallucinated = noise(seed, 1, 3, 5, 6), noise(seed + 1, 1, 2, 5, 6), noise(seed + 2, 1, 3, 5, 6)
-    for impl in (each.name for each in vs_ops.WARP_AND_BLEND.implementations):
+    for impl in names_here(vs_ops.WARP_AND_BLEND):
         ones = torch.ones(1, 1, 5, 6)
         assert torch.equal(vs_ops.warp_and_blend(image, flow, ones, hallucinated, impl=impl)[0], hallucinated)
         blended, warped = vs_ops.warp_and_blend(image, flow, 0 * ones, hallucinated, impl=impl)

@@ -84,6 +84,8 @@ def test_it_says_what_it_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refusal("one_hot", DescribedCall(dtype=torch.float32, **cuda)) == "no kernel for torch.float32"
     assert "at least one element" in str(refusal("warp", DescribedCall(device_type="cuda", shape=(2, 0, 4, 5))))
     assert "2^30" in str(refusal("warp", DescribedCall(device_type="cuda", shape=(2, 2**15, 2**15))))
+    many = DescribedCall(device_type="cuda", shape=(2**16, 2))
+    assert (refusal("masked_l1", many), refusal("hinge_g", many)) == ("more than 65535 samples", None)
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     assert "no Triton kernel runs on cpu" in str(refusal("warp", DescribedCall(shape=(1, 3, 4, 5))))
 
@@ -251,6 +253,18 @@ def test_flow_that_is_no_number_reads_and_writes_within_the_image(value: float) 
     of_image, of_flow = torch.autograd.grad(warped.sum(), (image, flow))
     assert not of_flow.any()
     assert of_image.sum() == image.numel()
+
+
+def test_where_results_must_be_deterministic_the_image_gets_its_gradient_from_pytorch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
+    image, flow = noise(1, 1, 2, 4, 5).requires_grad_(), noise(2, 1, 2, 4, 5).requires_grad_()
+    for wanted, kernels in (((image, flow), 1), ((flow,), 2)):
+        leaves = [each if any(each is one for one in wanted) else each.detach() for each in (image, flow)]
+        with Recorder() as recorder:
+            torch.autograd.grad(vs_ops.warp(*leaves, impl="triton").sum(), wanted)
+        assert len(recorder.calls) == kernels
 
 
 @pytest.mark.parametrize("loss", [vs_ops.hinge_d_real, vs_ops.hinge_d_fake, vs_ops.hinge_g])

@@ -7,6 +7,7 @@ import torch
 import vs_ops
 from attrs import frozen
 from torch import Tensor
+from vs_ops import _triton
 
 
 @frozen
@@ -17,6 +18,11 @@ class Sample:
     tensors: tuple[Tensor, ...]
     differentiable: int
     twice: bool = True
+
+
+def names_here(operator: vs_ops.Operator) -> list[str]:
+    """The implementations that CPU tensors can be given to: Triton's only in its interpreter."""
+    return [each.name for each in operator.implementations if each.name != "triton" or _triton.interpreting()]
 
 
 def _noise(generator: torch.Generator, *shape: int) -> Tensor:

@@ -11,13 +11,16 @@ import torch
 
 from vs_ops.dispatch import DescribedCall
 
-__all__ = ["INSTALLED", "LARGEST", "interpreting", "refuse_floats", "refuse_integers"]
+__all__ = ["INSTALLED", "LARGEST", "MOST_SAMPLES", "interpreting", "refuse_floats", "refuse_images", "refuse_integers"]
 
 INSTALLED = importlib.util.find_spec("triton") is not None
 """Whether Triton can be imported: it comes with PyTorch's CUDA builds, and can be installed on Linux anyway."""
 
 LARGEST = 2**30
 """The number of elements up to which the kernels' 32-bit offsets reach (maps have twice as many as their features)."""
+
+MOST_SAMPLES = 65535
+"""What CUDA allows along the axis of a grid that counts samples."""
 
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 _INTEGERS = (
@@ -38,13 +41,22 @@ def interpreting() -> bool:
 
 
 def refuse_floats(call: DescribedCall) -> str | None:
-    """The refusal that operators on floating-point tensors have in common."""
+    """The refusal of operators that take any number of floats in any shape."""
     return _refuse(call, _FLOATS)
 
 
+def refuse_images(call: DescribedCall) -> str | None:
+    """The refusal of operators on floats (N, C, ...)."""
+    return _refuse(call, _FLOATS) or _too_many_samples(call)
+
+
 def refuse_integers(call: DescribedCall) -> str | None:
-    """The refusal of operators whose deciding tensor holds integers."""
-    return _refuse(call, _INTEGERS)
+    """The refusal of operators on integers (N, ...)."""
+    return _refuse(call, _INTEGERS) or _too_many_samples(call)
+
+
+def _too_many_samples(call: DescribedCall) -> str | None:
+    return f"more than {MOST_SAMPLES} samples" if call.shape and call.shape[0] > MOST_SAMPLES else None
 
 
 def _refuse(call: DescribedCall, dtypes: tuple[torch.dtype, ...]) -> str | None:

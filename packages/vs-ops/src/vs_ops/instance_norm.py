@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vs_ops._precision import compute_dtype, is_channels_last, memory_format_of
-from vs_ops._triton import refuse_floats
+from vs_ops._triton import refuse_images
 from vs_ops.dispatch import DescribedCall, Implementation, Operator, select
 from vs_ops.errors import ShapeError, VsOpsError
 
@@ -247,6 +247,6 @@ INSTANCE_NORM = Operator(
     implementations=(
         Implementation(name="native", function=instance_norm_native, refuse=refuse_native),
         Implementation(name="reference", function=instance_norm_reference),
-        Implementation(name="triton", function=instance_norm_triton, refuse=refuse_floats, compilable=True),
+        Implementation(name="triton", function=instance_norm_triton, refuse=refuse_images, compilable=True),
     ),
 )

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vs_ops._precision import compute_dtype
 from vs_ops._scripting import scripted
-from vs_ops._triton import refuse_floats
+from vs_ops._triton import refuse_images
 from vs_ops.dispatch import Implementation, Operator, select
 from vs_ops.errors import ShapeError, VsOpsError
 
@@ -87,6 +87,6 @@ MASKED_L1 = Operator(
     implementations=(
         Implementation(name="reference", function=masked_l1_reference),
         Implementation(name="torchscript", function=masked_l1_torchscript),
-        Implementation(name="triton", function=masked_l1_triton, refuse=refuse_floats, compilable=True),
+        Implementation(name="triton", function=masked_l1_triton, refuse=refuse_images, compilable=True),
     ),
 )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vs_ops._precision import compute_dtype
 from vs_ops._scripting import scripted
-from vs_ops._triton import refuse_floats
+from vs_ops._triton import refuse_images
 from vs_ops.dispatch import Implementation, Operator, select
 from vs_ops.errors import ShapeError, VsOpsError
 from vs_ops.instance_norm import instance_norm_native, normalized, refuse_native
@@ -133,6 +133,6 @@ SPADE = Operator(
         Implementation(name="native", function=spade_native, refuse=refuse_native),
         Implementation(name="reference", function=spade_reference),
         Implementation(name="torchscript", function=spade_torchscript),
-        Implementation(name="triton", function=spade_triton, refuse=refuse_floats, compilable=True),
+        Implementation(name="triton", function=spade_triton, refuse=refuse_images, compilable=True),
     ),
 )

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from vs_ops._precision import compute_dtype, memory_format_of, without_autocast
 from vs_ops._scripting import scripted
-from vs_ops._triton import refuse_floats
+from vs_ops._triton import refuse_images
 from vs_ops.dispatch import Implementation, Operator, select
 from vs_ops.errors import ShapeError
 
@@ -117,7 +117,7 @@ WARP = Operator(
     name="warp",
     implementations=(
         Implementation(name="reference", function=warp_reference),
-        Implementation(name="triton", function=warp_triton, refuse=refuse_floats, compilable=True),
+        Implementation(name="triton", function=warp_triton, refuse=refuse_images, compilable=True),
     ),
 )
 WARP_AND_BLEND = Operator(
@@ -125,6 +125,6 @@ WARP_AND_BLEND = Operator(
     implementations=(
         Implementation(name="reference", function=warp_and_blend_reference),
         Implementation(name="torchscript", function=warp_and_blend_torchscript),
-        Implementation(name="triton", function=warp_and_blend_triton, refuse=refuse_floats, compilable=True),
+        Implementation(name="triton", function=warp_and_blend_triton, refuse=refuse_images, compilable=True),
     ),
 )

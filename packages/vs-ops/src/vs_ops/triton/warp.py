@@ -278,17 +278,25 @@ def _remember(ctx: Any, inputs: tuple[Tensor, ...], output: Any) -> None:
     ctx.save_for_backward(*inputs)
 
 
+def _by_reference(ctx: Any) -> bool:
+    """Where gradients will be differentiated again, or must not depend on the order of atomic additions.
+
+    In the latter case PyTorch decides what its own kernel may do, as `torch.use_deterministic_algorithms` describes.
+    """
+    return torch.is_grad_enabled() or (ctx.needs_input_grad[0] and torch.are_deterministic_algorithms_enabled())
+
+
 def _gradient_of_warp(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     image, flow = ctx.saved_tensors
     wanted = tuple(ctx.needs_input_grad)
-    if torch.is_grad_enabled():
+    if _by_reference(ctx):
         return differentiable(warp_reference, (image, flow), (grad,), wanted)
     return spread(warp_backward(grad, None, image, flow, None, None, [*wanted, False, False]), wanted)
 
 
 def _gradient_of_both(ctx: Any, grad_blended: Tensor, grad_warped: Tensor) -> tuple[Tensor | None, ...]:
     wanted = tuple(ctx.needs_input_grad)
-    if torch.is_grad_enabled():
+    if _by_reference(ctx):
         return differentiable(warp_and_blend_reference, ctx.saved_tensors, (grad_blended, grad_warped), wanted)
     return spread(warp_backward(grad_warped, grad_blended, *ctx.saved_tensors, list(wanted)), wanted)
 
