@@ -14,10 +14,7 @@ CL = torch.channels_last
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.uint16, torch.uint32)
 CONVOLUTIONS = (vs_ops.HYPER_CONV2D, vs_ops.LABEL_CONV2D, vs_ops.UPSAMPLE_CONV2D)  # which autocast is for
 ISLANDS = [
-    (operator, name)
-    for operator in vs_ops.OPERATORS
-    for name in names_here(operator)
-    if operator not in CONVOLUTIONS
+    (operator, name) for operator in vs_ops.OPERATORS for name in names_here(operator) if operator not in CONVOLUTIONS
 ]
 
 

@@ -55,6 +55,11 @@ def samples(height: int = 5, width: int = 6) -> dict[str, Sample]:
         "spade": Sample(
             lambda impl, t: vs_ops.spade(t[0], t[1:], eps=1e-2, negative_slope=0.2, impl=impl), (image, maps, more), 3
         ),
+        "spade, up-sampling": Sample(
+            lambda impl, t: vs_ops.spade(t[0], t[1:], eps=1e-2, negative_slope=0.2, upsample=True, impl=impl),
+            (image, _noise(g, 2, 6, 2 * height, 2 * width), _noise(g, 2, 6, 2 * height, 2 * width)),
+            3,
+        ),
         "warp": Sample(lambda impl, t: vs_ops.warp(*t, impl=impl), (image, flow), 2, twice=False),
         "warp_and_blend": Sample(
             lambda impl, t: vs_ops.warp_and_blend(*t, impl=impl), (image, flow, mask, other), 4, twice=False

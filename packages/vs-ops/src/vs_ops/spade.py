@@ -120,11 +120,13 @@ def spade_torchscript(
     return _scripted_modulate(result, list(gamma_betas), slope).to(x.dtype)  # type: ignore[no-any-return]
 
 
-def spade_triton(x: Tensor, gamma_betas: Sequence[Tensor], eps: float, negative_slope: float | None) -> Tensor:
+def spade_triton(
+    x: Tensor, gamma_betas: Sequence[Tensor], eps: float, negative_slope: float | None, upsample: bool
+) -> Tensor:
     """`spade` by Triton."""
     from vs_ops.triton.spade import spade_triton as function
 
-    return function(x, gamma_betas, eps, negative_slope)
+    return function(x, gamma_betas, eps, negative_slope, upsample)
 
 
 SPADE = Operator(

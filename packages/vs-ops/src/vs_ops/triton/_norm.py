@@ -1,339 +1,24 @@
-"""The kernels of instance norm and of SPADE: normalise planes, then scale, shift, modulate, and apply a leaky ReLU.
-
-Everything sees (N, C, L): L pixels, in NCHW or in channels-last order, told apart by strides. A tile is channels x
-pixels; the axis of stride one gets neighbouring lanes, so that loads and stores are coalesced in both orders.
-
-Forward: `moments` reads x once and leaves mean and squared deviations of pieces of planes. `normalise` reads x again,
-and every map once, merges the pieces of its planes (a few numbers, from cache) and writes the result. Backward: `sums`
-reads x, the maps and the upstream gradient, writes the gradients of the maps and leaves sums of pieces; `grad_x` reads
-the same again and writes the gradient of x. Only x, the maps, mean and 1 / deviation outlive the forward: normalised
-and half-modulated features are recomputed in registers, which costs less than their memory traffic would.
-
-A plane of 512x1024 is cut into pieces where samples times channels are too few to fill a GPU. Pieces are merged by
-Chan's formula, in a fixed order, without atomics: results do not change from run to run.
-"""
+"""Launching the kernels of instance norm and of SPADE: how planes are cut, and which strides they have."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
-import triton
-import triton.language as tl
 from attrs import frozen
 from torch import Tensor
 
-from vs_ops._precision import compute_dtype
+from vs_ops._precision import compute_dtype, is_channels_last, memory_format_of
 from vs_ops.triton._launch import FULL_GPU, accumulator, blocks, on_device_of, power_of_two, strides, tile
+from vs_ops.triton._norm_kernels import grad_x, moments, normalise, sums
 
-__all__ = ["MOST_MAPS", "backward", "forward", "of_planes"]
+__all__ = ["MOST_MAPS", "backward", "forward", "of_planes", "result_of"]
 
 MOST_MAPS = 3
 """Modulations that one pass takes."""
 
 _ELEMENTS = 1024
 _MOST_PIECES = 64
-
-
-@triton.jit
-def _merge(mean: tl.tensor, deviations: tl.tensor, count: tl.tensor, total: tl.tensor) -> tl.tensor:
-    """Mean and squared deviations of rows, from those of each row's parts, some of which may be empty (Chan, 1979).
-
-    Means are taken relative to the first part's, which is never empty, so that a mean of 1000 costs no digits.
-    """
-    pivot = tl.sum(tl.where(tl.arange(0, mean.shape[1])[None, :] == 0, mean, 0.0), axis=1)
-    offset = tl.where(count > 0, mean - pivot[:, None], 0.0)
-    shift = tl.sum(offset * count, axis=1) / total
-    apart = offset - shift[:, None]
-    return pivot + shift, tl.sum(deviations + apart * apart * count, axis=1)
-
-
-@triton.jit
-def moments(
-    x: tl.tensor,
-    means: tl.tensor,
-    deviations: tl.tensor,
-    channels: tl.tensor,
-    pixels: tl.tensor,
-    piece: tl.tensor,
-    of_sample: tl.tensor,
-    of_channel: tl.tensor,
-    of_pixel: tl.tensor,
-    dtype: tl.constexpr,
-    block_c: tl.constexpr,
-    block_l: tl.constexpr,
-) -> None:
-    """Program (piece, run of channels, sample): one read; every lane keeps Welford's mean of what it sees."""
-    lane = tl.arange(0, block_l)[None, :]
-    channel = tl.program_id(1) * block_c + tl.arange(0, block_c)
-    x += tl.program_id(2).to(tl.int64) * of_sample + channel[:, None] * of_channel
-    first = tl.program_id(0) * piece
-    last = tl.minimum(first + piece, pixels)
-    mean = tl.zeros((block_c, block_l), dtype)
-    deviation = tl.zeros((block_c, block_l), dtype)
-    for start in range(first, last, block_l):
-        pixel = start + lane
-        inside = (channel[:, None] < channels) & (pixel < last)
-        value = tl.load(x + pixel * of_pixel, mask=inside, other=0.0).to(dtype)
-        delta = tl.where(inside, value - mean, 0.0)
-        mean += delta / ((start - first) // block_l + 1).to(dtype)
-        deviation += delta * (value - mean)
-    seen = (last - first - lane + block_l - 1) // block_l
-    merged, deviation = _merge(mean, deviation, seen.to(dtype), (last - first).to(dtype))
-    part = (tl.program_id(2) * channels + channel) * tl.num_programs(0) + tl.program_id(0)
-    tl.store(means + part, merged, mask=channel < channels)
-    tl.store(deviations + part, deviation, mask=channel < channels)
-
-
-@triton.jit
-def _modulate(
-    y: tl.tensor, gamma_beta: tl.tensor, gamma_at: tl.tensor, beta_at: tl.tensor, inside: tl.tensor, dtype: tl.constexpr
-) -> tl.tensor:
-    """One modulation of a tile; returns gamma too."""
-    gamma = tl.load(gamma_beta + gamma_at, mask=inside, other=0.0).to(dtype)
-    beta = tl.load(gamma_beta + beta_at, mask=inside, other=0.0).to(dtype)
-    return y * (1.0 + gamma) + beta, gamma
-
-
-@triton.jit
-def normalise(
-    x: tl.tensor,
-    weight: tl.tensor,
-    bias: tl.tensor,
-    map0: tl.tensor,
-    map1: tl.tensor,
-    map2: tl.tensor,
-    means: tl.tensor,
-    deviations: tl.tensor,
-    result: tl.tensor,
-    mean_of: tl.tensor,
-    scale_of: tl.tensor,
-    channels: tl.tensor,
-    pixels: tl.tensor,
-    piece: tl.tensor,
-    pieces: tl.tensor,
-    of_sample: tl.tensor,
-    of_channel: tl.tensor,
-    of_pixel: tl.tensor,
-    map_of_sample: tl.tensor,
-    map_of_channel: tl.tensor,
-    map_of_pixel: tl.tensor,
-    eps: tl.constexpr,
-    slope: tl.constexpr,
-    dtype: tl.constexpr,
-    block_s: tl.constexpr,
-    block_c: tl.constexpr,
-    block_l: tl.constexpr,
-) -> None:
-    """Program (run of pixels, run of channels, sample). Absent vectors and maps are None, and compiled away."""
-    pixel = tl.program_id(0) * block_l + tl.arange(0, block_l)[None, :]
-    channel = tl.program_id(1) * block_c + tl.arange(0, block_c)
-    column = channel[:, None]
-    sample = tl.program_id(2).to(tl.int64)
-    exists = channel < channels
-    inside = exists[:, None] & (pixel < pixels)
-
-    part = tl.arange(0, block_s)[None, :]
-    plane = sample * channels + channel
-    there = exists[:, None] & (part < pieces)
-    mean = tl.load(means + plane[:, None] * pieces + part, mask=there, other=0.0)
-    deviation = tl.load(deviations + plane[:, None] * pieces + part, mask=there, other=0.0)
-    count = tl.maximum(tl.minimum(pixels - part * piece, piece), 0).to(dtype)
-    mean, deviation = _merge(mean, deviation, count, pixels)
-    scale = tl.rsqrt(deviation / pixels + eps)
-    if tl.program_id(0) == 0:
-        tl.store(mean_of + plane, mean, mask=exists)
-        tl.store(scale_of + plane, scale, mask=exists)
-
-    at = sample * of_sample + column * of_channel + pixel * of_pixel
-    y = (tl.load(x + at, mask=inside, other=0.0).to(dtype) - mean[:, None]) * scale[:, None]
-    if weight is not None:
-        y *= tl.load(weight + column, mask=exists[:, None], other=0.0).to(dtype)
-    if bias is not None:
-        y += tl.load(bias + column, mask=exists[:, None], other=0.0).to(dtype)
-    gamma_at = sample * map_of_sample + column * map_of_channel + pixel * map_of_pixel
-    beta_at = gamma_at + channels * map_of_channel
-    if map0 is not None:
-        y, _ = _modulate(y, map0, gamma_at, beta_at, inside, dtype)
-    if map1 is not None:
-        y, _ = _modulate(y, map1, gamma_at, beta_at, inside, dtype)
-    if map2 is not None:
-        y, _ = _modulate(y, map2, gamma_at, beta_at, inside, dtype)
-    if slope is not None:
-        y = tl.where(y > 0.0, y, y * slope)
-    tl.store(result + at, y.to(result.dtype.element_ty), mask=inside)
-
-
-@triton.jit
-def _unmodulate(
-    grad: tl.tensor,
-    y: tl.tensor,
-    gamma: tl.tensor,
-    grad_map: tl.tensor,
-    gamma_at: tl.tensor,
-    beta_at: tl.tensor,
-    inside: tl.tensor,
-) -> tl.tensor:
-    """Back through one modulation of `y`: stores the map's gradient if that is wanted, returns that of `y`."""
-    if grad_map is not None:
-        tl.store(grad_map + gamma_at, (grad * y).to(grad_map.dtype.element_ty), mask=inside)
-        tl.store(grad_map + beta_at, grad.to(grad_map.dtype.element_ty), mask=inside)
-    return grad * (1.0 + gamma)
-
-
-@triton.jit
-def _back_to_normalised(
-    grad: tl.tensor,
-    y: tl.tensor,
-    map0: tl.tensor,
-    map1: tl.tensor,
-    map2: tl.tensor,
-    grad0: tl.tensor,
-    grad1: tl.tensor,
-    grad2: tl.tensor,
-    gamma_at: tl.tensor,
-    beta_at: tl.tensor,
-    inside: tl.tensor,
-    slope: tl.constexpr,
-    dtype: tl.constexpr,
-) -> tl.tensor:
-    """The gradient in the normalised features `y`, through what follows them, which is computed again on the way."""
-    before0 = y
-    if map0 is not None:
-        y, gamma0 = _modulate(y, map0, gamma_at, beta_at, inside, dtype)
-    before1 = y
-    if map1 is not None:
-        y, gamma1 = _modulate(y, map1, gamma_at, beta_at, inside, dtype)
-    before2 = y
-    if map2 is not None:
-        y, gamma2 = _modulate(y, map2, gamma_at, beta_at, inside, dtype)
-    if slope is not None:
-        grad = tl.where(y > 0.0, grad, grad * slope)
-    if map2 is not None:
-        grad = _unmodulate(grad, before2, gamma2, grad2, gamma_at, beta_at, inside)
-    if map1 is not None:
-        grad = _unmodulate(grad, before1, gamma1, grad1, gamma_at, beta_at, inside)
-    if map0 is not None:
-        grad = _unmodulate(grad, before0, gamma0, grad0, gamma_at, beta_at, inside)
-    return grad
-
-
-@triton.jit
-def sums(
-    grad: tl.tensor,
-    x: tl.tensor,
-    map0: tl.tensor,
-    map1: tl.tensor,
-    map2: tl.tensor,
-    mean_of: tl.tensor,
-    scale_of: tl.tensor,
-    grad0: tl.tensor,
-    grad1: tl.tensor,
-    grad2: tl.tensor,
-    grad_sums: tl.tensor,
-    product_sums: tl.tensor,
-    channels: tl.tensor,
-    pixels: tl.tensor,
-    piece: tl.tensor,
-    of_sample: tl.tensor,
-    of_channel: tl.tensor,
-    of_pixel: tl.tensor,
-    map_of_sample: tl.tensor,
-    map_of_channel: tl.tensor,
-    map_of_pixel: tl.tensor,
-    slope: tl.constexpr,
-    dtype: tl.constexpr,
-    block_c: tl.constexpr,
-    block_l: tl.constexpr,
-) -> None:
-    """Program (piece, run of channels, sample): its piece's sums of g and of g * y, and the gradients of the maps.
-
-    y is normalised, and g the gradient in y, or, where there are a weight and a bias, in y * weight + bias.
-    """
-    channel = tl.program_id(1) * block_c + tl.arange(0, block_c)
-    column = channel[:, None]
-    sample = tl.program_id(2).to(tl.int64)
-    exists = channel < channels
-    plane = sample * channels + channel
-    mean = tl.load(mean_of + plane, mask=exists, other=0.0)[:, None]
-    scale = tl.load(scale_of + plane, mask=exists, other=0.0)[:, None]
-    first = tl.program_id(0) * piece
-    last = tl.minimum(first + piece, pixels)
-    grad_sum = tl.zeros((block_c, block_l), dtype)
-    product_sum = tl.zeros((block_c, block_l), dtype)
-    for start in range(first, last, block_l):
-        pixel = start + tl.arange(0, block_l)[None, :]
-        inside = exists[:, None] & (pixel < last)
-        at = sample * of_sample + column * of_channel + pixel * of_pixel
-        gamma_at = sample * map_of_sample + column * map_of_channel + pixel * map_of_pixel
-        beta_at = gamma_at + channels * map_of_channel
-        y = (tl.load(x + at, mask=inside, other=0.0).to(dtype) - mean) * scale
-        g = tl.load(grad + at, mask=inside, other=0.0).to(dtype)
-        g = _back_to_normalised(
-            g, y, map0, map1, map2, grad0, grad1, grad2, gamma_at, beta_at, inside, slope, dtype
-        )  # zero outside, where the upstream gradient is
-        grad_sum += g
-        product_sum += g * y
-    part = plane * tl.num_programs(0) + tl.program_id(0)
-    tl.store(grad_sums + part, tl.sum(grad_sum, axis=1), mask=exists)
-    tl.store(product_sums + part, tl.sum(product_sum, axis=1), mask=exists)
-
-
-@triton.jit
-def grad_x(
-    grad: tl.tensor,
-    x: tl.tensor,
-    weight: tl.tensor,
-    map0: tl.tensor,
-    map1: tl.tensor,
-    map2: tl.tensor,
-    mean_of: tl.tensor,
-    scale_of: tl.tensor,
-    grad_sums: tl.tensor,
-    product_sums: tl.tensor,
-    result: tl.tensor,
-    channels: tl.tensor,
-    pixels: tl.tensor,
-    pieces: tl.tensor,
-    of_sample: tl.tensor,
-    of_channel: tl.tensor,
-    of_pixel: tl.tensor,
-    map_of_sample: tl.tensor,
-    map_of_channel: tl.tensor,
-    map_of_pixel: tl.tensor,
-    slope: tl.constexpr,
-    dtype: tl.constexpr,
-    block_s: tl.constexpr,
-    block_c: tl.constexpr,
-    block_l: tl.constexpr,
-) -> None:
-    """Program (run of pixels, run of channels, sample): scale * weight * (g - mean(g) - y * mean(g * y))."""
-    pixel = tl.program_id(0) * block_l + tl.arange(0, block_l)[None, :]
-    channel = tl.program_id(1) * block_c + tl.arange(0, block_c)
-    column = channel[:, None]
-    sample = tl.program_id(2).to(tl.int64)
-    exists = channel < channels
-    inside = exists[:, None] & (pixel < pixels)
-    plane = sample * channels + channel
-    mean = tl.load(mean_of + plane, mask=exists, other=0.0)[:, None]
-    scale = tl.load(scale_of + plane, mask=exists, other=0.0)[:, None]
-
-    part = tl.arange(0, block_s)[None, :]
-    there = exists[:, None] & (part < pieces)
-    at = plane[:, None] * pieces + part
-    mean_grad = tl.sum(tl.load(grad_sums + at, mask=there, other=0.0), axis=1)[:, None] / pixels
-    mean_product = tl.sum(tl.load(product_sums + at, mask=there, other=0.0), axis=1)[:, None] / pixels
-
-    at = sample * of_sample + column * of_channel + pixel * of_pixel
-    gamma_at = sample * map_of_sample + column * map_of_channel + pixel * map_of_pixel
-    beta_at = gamma_at + channels * map_of_channel
-    y = (tl.load(x + at, mask=inside, other=0.0).to(dtype) - mean) * scale
-    g = tl.load(grad + at, mask=inside, other=0.0).to(dtype)
-    g = _back_to_normalised(g, y, map0, map1, map2, None, None, None, gamma_at, beta_at, inside, slope, dtype)
-    if weight is not None:
-        scale *= tl.load(weight + column, mask=exists[:, None], other=0.0).to(dtype)
-    g = scale * (g - mean_grad - y * mean_product)
-    tl.store(result + at, g.to(result.dtype.element_ty), mask=inside)
 
 
 @frozen(kw_only=True)
@@ -378,10 +63,21 @@ def _plan(x: Tensor) -> _Plan:
     )
 
 
-def _map_strides(x: Tensor) -> tuple[int, int, int]:
-    """Of a map with twice the channels of `x` in the memory format of `x`."""
-    of_sample, of_channel, of_pixel = strides(x)
-    return (2 * of_sample, of_channel, 2 * of_pixel) if of_channel == 1 else (2 * of_sample, of_channel, of_pixel)
+def result_of(x: Tensor, upsample: bool) -> Tensor:
+    """An empty tensor for the result: the dtype and memory format of `x`, but twice its size with `upsample`."""
+    if not upsample:
+        return torch.empty_like(x)
+    samples, channels, height, width = x.shape
+    shape = samples, channels, 2 * height, 2 * width
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=memory_format_of(x))
+
+
+def _all_strides(x: Tensor, result: Tensor) -> tuple[int, ...]:
+    """Of x, of the result, and of maps, which have twice its channels and its memory format."""
+    of_sample, of_channel, of_pixel = strides(result)
+    together = of_channel == 1 and is_channels_last(result)
+    of_map = 2 * of_sample, of_channel, 2 * of_pixel if together else of_pixel
+    return *strides(x), of_sample, of_channel, of_pixel, *of_map
 
 
 def _three(maps: Sequence[Tensor | None]) -> list[Tensor | None]:
@@ -389,25 +85,39 @@ def _three(maps: Sequence[Tensor | None]) -> list[Tensor | None]:
 
 
 def forward(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, maps: Sequence[Tensor], eps: float, slope: float | None
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    maps: Sequence[Tensor],
+    eps: float,
+    slope: float | None,
+    upsample: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Result, mean (N * C,) and 1 / deviation (N * C,); `x` is dense, at most three maps have its memory format."""
-    plan, dtype = _plan(x), compute_dtype(x)
+    result, dtype = result_of(x, upsample), compute_dtype(x)
+    plan, result_plan = _plan(x), _plan(result)
     planes = plan.samples * plan.channels
     means, deviations = torch.empty(2, planes * plan.pieces, dtype=dtype, device=x.device)
-    result = torch.empty_like(x)
     mean, scale = (torch.empty(planes, dtype=dtype, device=x.device) for _ in range(2))
     shape = plan.channels, plan.pixels, plan.piece
-    tiling = {"dtype": accumulator(dtype), "block_c": plan.block_c, "block_l": plan.block_l}
+    accumulate = accumulator(dtype)
     with on_device_of(x):
-        moments[plan.of_pieces](x, means, deviations, *shape, *strides(x), **tiling)
-        normalise[plan.of_tiles](
+        moments[plan.of_pieces](
+            *(x, means, deviations, *shape, *strides(x)),
+            dtype=accumulate,
+            block_c=plan.block_c,
+            block_l=plan.block_l,
+        )
+        normalise[result_plan.of_tiles](
             *(x, weight, bias, *_three(maps), means, deviations, result, mean, scale),
-            *(*shape, plan.pieces, *strides(x), *_map_strides(x)),
+            *(*shape, plan.pieces, result_plan.pixels, x.shape[-1], *_all_strides(x, result)),
             eps=eps,
             slope=slope,
+            upsample=upsample,
+            dtype=accumulate,
             block_s=power_of_two(plan.pieces, _MOST_PIECES),
-            **tiling,
+            block_c=result_plan.block_c,
+            block_l=result_plan.block_l,
         )
     return result, mean, scale
 
@@ -426,27 +136,31 @@ def backward(
     mean: Tensor,
     scale: Tensor,
     slope: float | None,
+    upsample: bool,
     wants_map: Sequence[bool],
 ) -> tuple[Tensor, list[Tensor | None], Tensor]:
     """Gradient of x, of the wanted maps, and (2, N, C) sums of g and g * y: the gradients of bias and of weight."""
-    plan, dtype = _plan(x), compute_dtype(x)
-    partial = torch.empty(2, plan.samples, plan.channels, plan.pieces, dtype=dtype, device=x.device)
+    plan, grad_plan = _plan(x), _plan(grad)
+    dtype = compute_dtype(x)
+    partial = torch.empty(2, plan.samples, plan.channels, grad_plan.pieces, dtype=dtype, device=x.device)
     result = torch.empty_like(x)
     grad_maps = [torch.empty_like(each) if want else None for each, want in zip(maps, wants_map, strict=True)]
-    tiling = {"dtype": accumulator(dtype), "block_c": plan.block_c, "block_l": plan.block_l}
-    layout = *strides(x), *_map_strides(x)
+    layout = x.shape[-1], *_all_strides(x, grad)
+    choices = {"slope": slope, "upsample": upsample, "dtype": accumulator(dtype)}
     with on_device_of(x):
-        sums[plan.of_pieces](
+        sums[grad_plan.of_pieces](
             *(grad, x, *_three(maps), mean, scale, *_three(grad_maps), partial[0], partial[1]),
-            *(plan.channels, plan.pixels, plan.piece, *layout),
-            slope=slope,
-            **tiling,
+            *(plan.channels, grad_plan.pixels, grad_plan.piece, *layout),
+            block_c=grad_plan.block_c,
+            block_l=grad_plan.block_l,
+            **choices,
         )
         grad_x[plan.of_tiles](
             *(grad, x, weight, *_three(maps), mean, scale, partial[0], partial[1], result),
-            *(plan.channels, plan.pixels, plan.pieces, *layout),
-            slope=slope,
-            block_s=power_of_two(plan.pieces, _MOST_PIECES),
-            **tiling,
+            *(plan.channels, plan.pixels, grad_plan.pieces, *layout),
+            block_s=power_of_two(grad_plan.pieces, _MOST_PIECES),
+            block_c=plan.block_c,
+            block_l=plan.block_l,
+            **choices,
         )
     return result, grad_maps, partial.sum(3)

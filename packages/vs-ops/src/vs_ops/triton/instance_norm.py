@@ -1,4 +1,4 @@
-"""Instance norm by Triton: two kernels forward, two backward (see `_norm`)."""
+"""Instance norm by Triton: two kernels forward, two backward (see `_norm_kernels`)."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def instance_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: fl
     """Result, and mean and 1 / deviation of every plane (N * C,) for the backward."""
     weight = None if weight is None else weight.contiguous()
     bias = None if bias is None else bias.contiguous()
-    return _norm.forward(dense(x), weight, bias, [], eps, None)
+    return _norm.forward(dense(x), weight, bias, [], eps, None, False)
 
 
 @instance_norm.register_fake
@@ -32,7 +32,7 @@ def instance_norm_backward(
     """The gradients in x, weight and bias; those of the vectors (C,) in the dtype of the statistics."""
     x = dense(x)
     weight = None if weight is None else weight.contiguous()
-    grad_x, _, sums = _norm.backward(like(grad, x), x, weight, [], mean, scale, None, [])
+    grad_x, _, sums = _norm.backward(like(grad, x), x, weight, [], mean, scale, None, False, [])
     return grad_x, sums[1].sum(0), sums[0].sum(0)
 
 

@@ -1,4 +1,4 @@
-"""SPADE by Triton: two kernels forward, two backward, whatever the number of modulations (see `_norm`)."""
+"""SPADE by Triton: two kernels forward, two backward, whatever the number of modulations (see `_norm_kernels`)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,18 +17,18 @@ __all__ = ["spade", "spade_backward", "spade_triton"]
 
 @torch.library.custom_op("vs_ops::spade", mutates_args=())
 def spade(
-    x: Tensor, gamma_betas: Sequence[Tensor], eps: float, negative_slope: float | None
+    x: Tensor, gamma_betas: Sequence[Tensor], eps: float, negative_slope: float | None, upsample: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Result, and mean and 1 / deviation of every plane (N * C,) for the backward; at most three maps."""
     x = dense(x)
-    return _norm.forward(x, None, None, [like(each, x) for each in gamma_betas], eps, negative_slope)
+    return _norm.forward(x, None, None, [like(each, x) for each in gamma_betas], eps, negative_slope, upsample)
 
 
 @spade.register_fake
 def _(
-    x: Tensor, gamma_betas: Sequence[Tensor], eps: float, negative_slope: float | None
+    x: Tensor, gamma_betas: Sequence[Tensor], eps: float, negative_slope: float | None, upsample: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return torch.empty_like(dense(x)), *_norm.of_planes(x)
+    return _norm.result_of(dense(x), upsample), *_norm.of_planes(x)
 
 
 @torch.library.custom_op("vs_ops::spade_backward", mutates_args=())
@@ -39,12 +39,14 @@ def spade_backward(
     mean: Tensor,
     scale: Tensor,
     negative_slope: float | None,
+    upsample: bool,
     wants_map: Sequence[bool],
 ) -> list[Tensor]:
     """The gradients in x and in the wanted maps, in their dtypes and in the memory format of `x`."""
     x = dense(x)
     maps = [like(each, x) for each in gamma_betas]
-    grad_x, grad_maps, _ = _norm.backward(like(grad, x), x, None, maps, mean, scale, negative_slope, wants_map)
+    grad = like(grad, x)
+    grad_x, grad_maps, _ = _norm.backward(grad, x, None, maps, mean, scale, negative_slope, upsample, wants_map)
     return [grad_x, *(each for each in grad_maps if each is not None)]
 
 
@@ -56,6 +58,7 @@ def _(
     mean: Tensor,
     scale: Tensor,
     negative_slope: float | None,
+    upsample: bool,
     wants_map: Sequence[bool],
 ) -> list[Tensor]:
     x = dense(x)
@@ -64,7 +67,7 @@ def _(
 
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    x, gamma_betas, ctx.eps, ctx.slope = inputs
+    x, gamma_betas, *ctx.rest = inputs
     ctx.save_for_backward(x, *output[1:], *gamma_betas)
     ctx.mark_non_differentiable(*output[1:])
 
@@ -75,18 +78,21 @@ def _gradient(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Any, ...]:
     if torch.is_grad_enabled():
 
         def reference(features: Tensor, *gamma_betas: Tensor) -> Tensor:
-            return spade_reference(features, gamma_betas, ctx.eps, ctx.slope)
+            return spade_reference(features, gamma_betas, *ctx.rest)
 
         grad_x, *grad_maps = differentiable(reference, (x, *maps), (grad,), (wants_x, *wants_map))
-        return grad_x, grad_maps, None, None
-    grad_x, *grad_maps = spade_backward(grad, x, maps, mean, scale, ctx.slope, wants_map)
-    return grad_x, list(spread(grad_maps, wants_map)), None, None
+        return grad_x, grad_maps, None, None, None
+    _, slope, upsample = ctx.rest
+    grad_x, *grad_maps = spade_backward(grad, x, maps, mean, scale, slope, upsample, wants_map)
+    return grad_x, list(spread(grad_maps, wants_map)), None, None, None
 
 
 spade.register_autograd(_gradient, setup_context=_remember)
 
 
-def spade_triton(x: Tensor, gamma_betas: Sequence[Tensor], eps: float, negative_slope: float | None) -> Tensor:
+def spade_triton(
+    x: Tensor, gamma_betas: Sequence[Tensor], eps: float, negative_slope: float | None, upsample: bool
+) -> Tensor:
     """`vs_ops.spade` by Triton.
 
     One pass takes three maps. Further ones become one with the third: y -> (y (1 + g) + b) (1 + h) + c is a modulation
@@ -98,4 +104,4 @@ def spade_triton(x: Tensor, gamma_betas: Sequence[Tensor], eps: float, negative_
         both = torch.cat((gamma + next_gamma + gamma * next_gamma, beta + beta * next_gamma + next_beta), dim=1)
         maps[-2:] = [both]
     slope = None if negative_slope is None else float(negative_slope)
-    return spade(x, maps, float(eps), slope)[0]  # type: ignore[no-any-return]
+    return spade(x, maps, float(eps), slope, upsample)[0]  # type: ignore[no-any-return]
