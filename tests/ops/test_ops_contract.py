@@ -8,14 +8,15 @@ import vs_ops
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from triton_samples import names_here
 
 CL = torch.channels_last
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.uint16, torch.uint32)
 CONVOLUTIONS = (vs_ops.HYPER_CONV2D, vs_ops.LABEL_CONV2D, vs_ops.UPSAMPLE_CONV2D)  # which autocast is for
 ISLANDS = [
-    (operator, each.name)
+    (operator, name)
     for operator in vs_ops.OPERATORS
-    for each in operator.implementations
+    for name in names_here(operator)
     if operator not in (*CONVOLUTIONS, vs_ops.EMA)  # which returns nothing: its own tests see to it
 ]
 
@@ -24,25 +25,21 @@ def image(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def names(operator: vs_ops.Operator) -> list[str]:
-    return [each.name for each in operator.implementations]
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, CL])
 def test_images_keep_dtype_and_memory_format(dtype: torch.dtype, memory_format: torch.memory_format) -> None:
     x = image(2, 4, 6, 5).to(dtype).contiguous(memory_format=memory_format)
     maps = [image(2, 8, 6, 5).to(dtype).contiguous(memory_format=memory_format)]
     flow, mask = image(2, 2, 6, 5), image(2, 1, 6, 5).sigmoid()
-    results = [vs_ops.instance_norm(x, impl=impl) for impl in names(vs_ops.INSTANCE_NORM)]
-    results += [vs_ops.spade(x, maps, negative_slope=0.2, impl=impl) for impl in names(vs_ops.SPADE)]
-    results += [vs_ops.warp(x, flow, impl=impl) for impl in names(vs_ops.WARP)]
-    for impl in names(vs_ops.WARP_AND_BLEND):
+    results = [vs_ops.instance_norm(x, impl=impl) for impl in names_here(vs_ops.INSTANCE_NORM)]
+    results += [vs_ops.spade(x, maps, negative_slope=0.2, impl=impl) for impl in names_here(vs_ops.SPADE)]
+    results += [vs_ops.warp(x, flow, impl=impl) for impl in names_here(vs_ops.WARP)]
+    for impl in names_here(vs_ops.WARP_AND_BLEND):
         results += vs_ops.warp_and_blend(x, flow, mask, x, impl=impl)
-    results += [vs_ops.gelu(x, impl=impl) for impl in names(vs_ops.GELU)]
-    results += [vs_ops.bias_leaky_relu(x, x[0, :, 0, 0], impl=impl) for impl in names(vs_ops.BIAS_LEAKY_RELU)]
+    results += [vs_ops.gelu(x, impl=impl) for impl in names_here(vs_ops.GELU)]
+    results += [vs_ops.bias_leaky_relu(x, x[0, :, 0, 0], impl=impl) for impl in names_here(vs_ops.BIAS_LEAKY_RELU)]
     weight, bias, keys = image(2, 3, 4, 1, 1).to(dtype), image(2, 3).to(dtype), image(2, 3, 4, 6, 5).to(dtype)
-    results += [vs_ops.hyper_conv2d(x, weight, bias, impl=impl) for impl in names(vs_ops.HYPER_CONV2D)]
+    results += [vs_ops.hyper_conv2d(x, weight, bias, impl=impl) for impl in names_here(vs_ops.HYPER_CONV2D)]
     merged, shares = vs_ops.attend(x, keys, keys)
     assert shares.dtype is torch.promote_types(dtype, torch.float32)
     results += [merged, shares.to(dtype)]

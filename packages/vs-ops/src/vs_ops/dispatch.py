@@ -70,11 +70,15 @@ def never_refuses(call: DescribedCall) -> str | None:  # noqa: ARG001
 
 @frozen(kw_only=True)
 class Implementation:
-    """One way to compute an operator; `refuse` answers a call with the reason not to use it, or None."""
+    """One way to compute an operator; `refuse` answers a call with the reason not to use it, or None.
+
+    `compilable` says that `torch.compile` may call it, as an operator that it does not look into.
+    """
 
     name: str
     function: Callable[..., Any]
     refuse: Refusal = never_refuses
+    compilable: bool = False
 
 
 @frozen(kw_only=True, eq=False)
@@ -181,9 +185,27 @@ def select(operator: Operator, tensor: torch.Tensor, impl: str) -> Callable[...,
     if torch.compiler.is_compiling():
         if impl in ("auto", "reference"):
             return operator.reference
-        return choose(operator, describe(tensor, compiling=True), impl=impl).function
+        index = _while_compiling(operator, tensor.device.type, tensor.dtype, _sketch(tensor), impl)
+        return operator.implementations[index].function
     override = os.environ.get(ENVIRONMENT_VARIABLE)
     return _remembered(operator, tensor.device.type, tensor.dtype, tensor.shape, impl, override)
+
+
+def _while_compiling(
+    operator: Operator, device_type: str, dtype: torch.dtype, shape: tuple[int, ...], impl: str
+) -> int:
+    """`choose` for the compiler, which calls it while it traces, and takes its answer, an index, for a constant."""
+    call = DescribedCall(device_type=device_type, dtype=dtype, shape=shape, compiling=True)
+    return operator.implementations.index(choose(operator, call, impl=impl))
+
+
+# This is all that the decorator `torch.compiler.assume_constant_result` does, which would import the compiler now.
+_while_compiling._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def _sketch(tensor: torch.Tensor) -> tuple[int, ...]:
+    """The shape as far as the compiler has settled it: extents of two and more may change, and count as two."""
+    return tuple(0 if extent == 0 else 1 if extent == 1 else 2 for extent in tensor.shape)
 
 
 def describe(tensor: torch.Tensor, *, compiling: bool = False) -> DescribedCall:
@@ -202,6 +224,6 @@ def _remembered(
 
 
 def _reason(implementation: Implementation, call: DescribedCall) -> str | None:
-    if call.compiling and implementation.name != "reference":
+    if call.compiling and implementation.name != "reference" and not implementation.compilable:
         return "under torch.compile the reference is what the compiler can fuse"
     return implementation.refuse(call)

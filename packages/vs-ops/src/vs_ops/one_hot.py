@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
+from vs_ops._triton import refuse_integers
 from vs_ops.dispatch import Implementation, Operator, select
 from vs_ops.errors import ClassIdError, DtypeError, ShapeError, VsOpsError
 
@@ -57,9 +58,12 @@ def class_channels(operator: str, ids: Tensor, num_classes: int, ignore_id: int)
     """
     channel = ids.to(torch.int64)
     ignored = channel == ignore_id
-    known = ignored | ((channel >= 0) & (channel < num_classes))
-    _require(operator, known, ids, num_classes, ignore_id)
+    _require(operator, _known(channel, num_classes, ignore_id), ids, num_classes, ignore_id)
     return torch.where(ignored, num_classes, channel)
+
+
+def _known(ids: Tensor, num_classes: int, ignore_id: int) -> Tensor:
+    return (ids == ignore_id) | ((ids >= 0) & (ids < num_classes))
 
 
 def _require(operator: str, known: Tensor, ids: Tensor, num_classes: int, ignore_id: int) -> None:
@@ -70,4 +74,22 @@ def _require(operator: str, known: Tensor, ids: Tensor, num_classes: int, ignore
         raise ClassIdError(operator, int(ids[batch, row, column]), (batch, row, column), num_classes, ignore_id)
 
 
-ONE_HOT = Operator(name="one_hot", implementations=(Implementation(name="reference", function=one_hot_reference),))
+def one_hot_triton(ids: Tensor, num_classes: int, dont_care: bool, ignore_id: int, dtype: torch.dtype) -> Tensor:
+    """`one_hot` by Triton."""
+    from vs_ops.triton.one_hot import one_hot
+
+    result, known = one_hot(ids, num_classes, dont_care, ignore_id, dtype)
+    if ids.device.type != "cpu" or torch.compiler.is_compiling():
+        _require("one_hot", known, ids, num_classes, ignore_id)
+    elif not bool(known):
+        _require("one_hot", _known(ids.to(torch.int64), num_classes, ignore_id), ids, num_classes, ignore_id)
+    return result  # type: ignore[no-any-return]
+
+
+ONE_HOT = Operator(
+    name="one_hot",
+    implementations=(
+        Implementation(name="reference", function=one_hot_reference),
+        Implementation(name="triton", function=one_hot_triton, refuse=refuse_integers, compilable=True),
+    ),
+)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vs_ops._precision import compute_dtype
 from vs_ops._scripting import scripted
+from vs_ops._triton import refuse_images
 from vs_ops.dispatch import Implementation, Operator, select
 from vs_ops.errors import ShapeError, VsOpsError
 from vs_ops.instance_norm import instance_norm_native, normalized, refuse_native
@@ -119,11 +120,21 @@ def spade_torchscript(
     return _scripted_modulate(result, list(gamma_betas), slope).to(x.dtype)  # type: ignore[no-any-return]
 
 
+def spade_triton(
+    x: Tensor, gamma_betas: Sequence[Tensor], eps: float, negative_slope: float | None, upsample: bool
+) -> Tensor:
+    """`spade` by Triton."""
+    from vs_ops.triton.spade import spade_triton as function
+
+    return function(x, gamma_betas, eps, negative_slope, upsample)
+
+
 SPADE = Operator(
     name="spade",
     implementations=(
         Implementation(name="native", function=spade_native, refuse=refuse_native),
         Implementation(name="reference", function=spade_reference),
         Implementation(name="torchscript", function=spade_torchscript),
+        Implementation(name="triton", function=spade_triton, refuse=refuse_images, compilable=True),
     ),
 )
