@@ -7,7 +7,6 @@ docs/adding-an-operator.md, put beside the package in a file of its own.
 
 import ast
 import importlib
-import importlib.util
 import pkgutil
 import re
 import sys
@@ -19,6 +18,7 @@ import pytest
 import torch
 import vs_ops
 from op_subjects import PLANS
+from operator_recipes import RECIPES
 from vs_ops import Operator, info
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,7 +52,7 @@ def missing(facts: Facts) -> list[str]:
         "it is not in vs_ops.OPERATORS": facts.listed,
         f"vs_ops.{facts.name} is not a public function": facts.public,
         "it has no implementation called reference": facts.reference,
-        "RECIPES of tests/ops/test_ops_conformance.py has no recipe for it": facts.recipe,
+        "RECIPES of tests/ops/operator_recipes.py has no recipe for it": facts.recipe,
         "no test of tests/ops but the general ones calls it": bool(facts.own_tests),
         "tools/bench/op_subjects has no subject for it": facts.subjects > 0,
         "no subject of it is small enough for its eager counterpart to be tested": facts.compared_subjects > 0,
@@ -72,15 +72,6 @@ def operators() -> Iterator[tuple[str, Operator]]:
                 yield found.name, one
 
 
-def recipes() -> set[str]:
-    spec = importlib.util.spec_from_file_location("conformance", TESTS / "test_ops_conformance.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return set(module.RECIPES)
-
-
 def called_in(path: Path) -> set[str]:
     """Names of everything that a file calls."""
     functions = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
@@ -89,7 +80,7 @@ def called_in(path: Path) -> set[str]:
 
 
 def collect() -> list[Facts]:
-    known, readme = recipes(), README.read_text()
+    readme = README.read_text()
     calls = {path.name: called_in(path) for path in TESTS.glob("test_*.py") if path.name not in GENERAL}
     return [
         Facts(
@@ -98,7 +89,7 @@ def collect() -> list[Facts]:
             listed=one in vs_ops.OPERATORS,
             public=one.name in vs_ops.__all__ and callable(getattr(vs_ops, one.name, None)),
             reference="reference" in {each.name for each in one.implementations},
-            recipe=one.name in known,
+            recipe=one.name in RECIPES,
             own_tests=tuple(sorted(file for file, names in calls.items() if one.name in names)),
             subjects=sum(plan.operator is one for plan in PLANS),
             compared_subjects=sum(plan.operator is one and not plan.large for plan in PLANS),
