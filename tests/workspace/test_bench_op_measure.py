@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from op_subjects.pointwise import eager_gelu
 from rich.console import Console
+from vs_ops.rules import measured_seconds, parse_rules
 
 CPU = torch.device("cpu")
 RULE = {"operator": "spade", "dtype": "float32", "elements": 8, "seconds": {"native": 1.0, "reference": 2.0}}
@@ -220,4 +221,7 @@ def test_the_file_of_rules_has_one_rule_a_line_and_is_merged_into(tmp_path):
     assert list(content) == ["device_type", "device", "torch", "command", "measured_at", "rules"]
     assert [rule["operator"] for rule in content["rules"]] == ["spade", "warp"]
     assert sum('"operator"' in line for line in path.read_text().splitlines()) == 2
+    read = parse_rules(path.read_text())
+    assert measured_seconds(read, "spade", torch.float32, 8) == RULE["seconds"]
+    assert "hatch run x" in read.source
     assert json.loads(op_rules.rendered(op_rules.merge_rules(None, [], ORIGIN)))["rules"] == []
