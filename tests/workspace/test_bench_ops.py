@@ -142,6 +142,13 @@ def test_rules_are_made_of_one_memory_format():
         ops.main(write_rules=True, memory_format="contiguous")
 
 
+@pytest.mark.parametrize("options", [{"size": "street"}, {"skip": ("inductor", "native")}])
+def test_rules_are_not_made_of_a_part(options):
+    with pytest.raises(SystemExit, match="all sizes and implementations"):
+        ops.main(write_rules=True, **options)
+    ops.check_rules("both", "", ("inductor",))
+
+
 def test_the_layers_with_spectral_norm_are_found_without_making_them():
     shapes = spectral_shapes("few-shot default")
     assert (len(shapes), sum(torch.Size(shape).numel() for shape in shapes)) == (135, 84157120)

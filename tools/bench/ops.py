@@ -169,6 +169,18 @@ def origin_of(device: torch.device, command: str) -> op_rules.Origin:
     )
 
 
+def check_rules(formats: Formats, size: str, skip: Sequence[str]) -> None:
+    """Refuse to make rules of a part of what an operator's rules are made of, since they replace all it had.
+
+    Raises:
+        SystemExit: channels_last, a size or an implementation that can be chosen would be missing.
+    """
+    if formats == "contiguous":
+        raise SystemExit("rules are made of channels_last, the format that training uses; drop one of the options")
+    if size or set(skip) & set(op_rules.CHOSEN_FROM):
+        raise SystemExit("rules replace all that an operator had: measure all sizes and implementations of it")
+
+
 def in_format(records: Records, memory_format: MemoryFormat) -> Records:
     """The records of one memory format, and those of what has none. Pure."""
     return {
@@ -220,8 +232,8 @@ def main(
     if executors:
         compare_executors(where, threads)
         return
-    if write_rules and memory_format == "contiguous":
-        raise SystemExit("rules are made of channels_last, the format that training uses; drop one of the options")
+    if write_rules:
+        check_rules(memory_format, size, skip)
     settings = Settings(
         device=where, dtype=getattr(torch, dtype), rounds=rounds, seconds=seconds, threads=threads, skip=skip
     )
