@@ -8,6 +8,7 @@ import torch.nn.functional as F
 import vs_ops
 from torch import Tensor
 from vs_ops.ema import EMA
+from vs_ops.singular_values import SINGULAR_VALUES
 from vs_ops.spectral_norm import POWER_ITERATION, SPECTRAL_NORMALIZE
 from vs_ops.spectral_normalize_all import SPECTRAL_NORMALIZE_ALL
 
@@ -90,6 +91,25 @@ def eager_all(weights: Sequence[Tensor], us: Sequence[Tensor], dtype: torch.dtyp
     return normalised, [u for u, _ in pairs], [v for _, v in pairs]
 
 
+def singular_values(network: Network) -> Callable[[Make], Subject]:
+    """The singular values of all layers of a network, given the vectors; forward, as averages of weights need them."""
+
+    def build(make: Make) -> Subject:
+        shapes = spectral_shapes(network)
+        weights = [make.parameter(*shape, gradient=False) for shape in shapes]
+        us = [make.direction(shape[0]) for shape in shapes]
+        vs = [make.direction(math.prod(shape[1:])) for shape in shapes]
+        layers = list(zip(weights, us, vs, strict=True))
+        return Subject(
+            call=lambda impl: vs_ops.singular_values(weights, us, vs, impl=impl),
+            eager=lambda: [torch.vdot(u, torch.mv(weight.flatten(1), v)) for weight, u, v in layers],
+            constants=(*weights, *us, *vs),
+            decides=max(weights, key=Tensor.numel),
+        )
+
+    return build
+
+
 def ema(network: Network, *, scaled: bool) -> Callable[[Make], Subject]:
     """A step of the averages of all parameters, each scaled by a number on the device if asked."""
 
@@ -140,6 +160,17 @@ ALL_LAYERS = tuple(
     for network in NETWORKS
     for dtype in (torch.float32, torch.bfloat16)
 )
+SIGMAS = tuple(
+    Plan(
+        operator=SINGULAR_VALUES,
+        size=f"{network}, all layers of the generator",
+        build=singular_values(network),
+        images=False,
+        parameters=True,
+        large=network == "few-shot default",
+    )
+    for network in NETWORKS
+)
 AVERAGES = tuple(
     Plan(
         operator=EMA,
@@ -152,4 +183,4 @@ AVERAGES = tuple(
     for network in NETWORKS
     for scaled in (False, True)
 )
-PLANS = (*ONE_LAYER, *ALL_LAYERS, *AVERAGES)
+PLANS = (*ONE_LAYER, *ALL_LAYERS, *SIGMAS, *AVERAGES)
