@@ -13,6 +13,12 @@ SMALL = [plan for plan in PLANS if not plan.large]
 by_plan = pytest.mark.parametrize("plan", SMALL, ids=lambda plan: f"{plan.operator.name}, {plan.size}")
 
 
+@pytest.fixture(autouse=True)
+def _measure_no_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which computes whatever Triton's kernels do, a thousand times slower."""
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+
+
 def make(dtype: torch.dtype = torch.float32, memory_format: str = "channels_last") -> Make:
     return Make(device=torch.device("cpu"), dtype=dtype, memory_format=memory_format)
 
