@@ -1,6 +1,7 @@
 """A whole training step against reference tensors: every update of G and D over three frames, with plain SGD."""
 
 import import_imaginaire as importer
+import pytest
 import torch
 import vs_nets as nets
 import vs_optim as optim
@@ -8,6 +9,8 @@ from reference import Case, build_discriminator, build_generator, build_vgg, loa
 from torch import Tensor
 from vs_data import Clip
 from vs_train.step import Recipe, TrainState, train_clip
+
+pytestmark = pytest.mark.usefixtures("every_implementation")
 
 
 def build_state(case: Case) -> TrainState:
