@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vs_ops._compiling import compiled, refuse_inductor
 from vs_ops._precision import compute_dtype, without_autocast
 from vs_ops._scripting import scripted
 from vs_ops.dispatch import Implementation, Operator, select
@@ -84,6 +85,19 @@ def spectral_normalize_torchscript(weight: Tensor, u: Tensor, v: Tensor) -> Tens
         return _scripted_divide(weight, u, v, dtype)  # type: ignore[no-any-return]
 
 
+@compiled
+def _compiled_divide(weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    sigma = torch.dot(u, torch.mv(weight.flatten(1).to(u.dtype), v))
+    return (weight / sigma).to(weight.dtype)
+
+
+def spectral_normalize_inductor(weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """`spectral_normalize`, compiled; the vectors are copied before, where the compiler cannot leave it out."""
+    dtype = compute_dtype(weight)
+    u, v = u.detach().to(dtype, copy=True), v.detach().to(dtype, copy=True)
+    return _compiled_divide(weight, u, v)  # type: ignore[no-any-return]
+
+
 POWER_ITERATION = Operator(
     name="power_iteration", implementations=(Implementation(name="reference", function=power_iteration_reference),)
 )
@@ -92,5 +106,6 @@ SPECTRAL_NORMALIZE = Operator(
     implementations=(
         Implementation(name="reference", function=spectral_normalize_reference),
         Implementation(name="torchscript", function=spectral_normalize_torchscript),
+        Implementation(name="inductor", function=spectral_normalize_inductor, refuse=refuse_inductor),
     ),
 )

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from vs_ops._compiling import compiled, refuse_inductor
 from vs_ops._precision import compute_dtype, memory_format_of, without_autocast
 from vs_ops._scripting import scripted
 from vs_ops.dispatch import Implementation, Operator, select
@@ -98,11 +99,18 @@ def warp_and_blend_torchscript(
     return _scripted_blend(warped, mask, hallucinated, compute_dtype(image)), warped
 
 
-WARP = Operator(name="warp", implementations=(Implementation(name="reference", function=warp_reference),))
+WARP = Operator(
+    name="warp",
+    implementations=(
+        Implementation(name="reference", function=warp_reference),
+        Implementation(name="inductor", function=compiled(warp_reference), refuse=refuse_inductor),
+    ),
+)
 WARP_AND_BLEND = Operator(
     name="warp_and_blend",
     implementations=(
         Implementation(name="reference", function=warp_and_blend_reference),
         Implementation(name="torchscript", function=warp_and_blend_torchscript),
+        Implementation(name="inductor", function=compiled(warp_and_blend_reference), refuse=refuse_inductor),
     ),
 )
