@@ -124,7 +124,8 @@ def test_info_prints_the_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     lines = capsys.readouterr().out.splitlines()
     assert f"torch {torch.__version__}" in lines[0]
     row = next(line for line in lines if line.startswith("instance_norm") and "cpu bfloat16" in line)
-    assert row.split(")")[1].split() == ["native", "reference:", "by", "name", "only"]
+    assert row.split(")")[1].strip().endswith("reference: by name only; inductor: by name only")
+    assert row.split(")")[1].split()[0] == "native"
     monkeypatch.setenv("VS_OPS_IMPL", "reference")
     assert info.main() == 0
     assert "VS_OPS_IMPL: reference" in capsys.readouterr().out

@@ -107,9 +107,7 @@ class _Modulation(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, gamma_beta: Tensor, slope: float | None) -> Tensor:
         gamma, beta = gamma_beta.chunk(2, dim=1)
-        # The kernel of addcmul is slow where pixels lie apart, as those of half of the channels do in channels-last.
-        result = torch.mul(x, gamma).add_(x) if is_channels_last(gamma_beta) else torch.addcmul(x, x, gamma)
-        result.add_(beta)
+        result = _scaled(x, gamma).add_(beta)
         if slope is not None:
             F.leaky_relu_(result, slope)
         ctx.save_for_backward(x, gamma_beta, None if slope is None else result)
@@ -132,8 +130,12 @@ class _Modulation(torch.autograd.Function):
             _LEAKY_RELU_BACKWARD(grad, result, ctx.slope, True, grad_input=of_beta)
             grad = of_beta
         torch.mul(grad, x, out=of_gamma)
-        gamma = gamma_beta.chunk(2, dim=1)[0]
-        return torch.mul(grad, gamma).add_(grad), both, None
+        return _scaled(grad, gamma_beta.chunk(2, dim=1)[0]), both, None
+
+
+def _scaled(x: Tensor, gamma: Tensor) -> Tensor:
+    """Scale by 1 + gamma; addcmul is slow where pixels lie apart, as those of half of the channels in channels-last."""
+    return torch.addcmul(x, x, gamma) if gamma.stride(-1) == 1 else torch.mul(x, gamma).add_(x)
 
 
 _LEAKY_RELU_BACKWARD = torch.ops.aten.leaky_relu_backward.grad_input
