@@ -1,8 +1,14 @@
-"""What holds for every test: how Hypothesis searches, and what a machine without a GPU skips."""
+"""What holds for every test: how Hypothesis searches, what runs Triton kernels, what a machine without a GPU skips."""
+
+import os
 
 import pytest
 import torch
 from hypothesis import settings
+
+if not torch.cuda.is_available():
+    # Triton's interpreter runs kernels on the CPU. It has to be asked for before anything imports Triton.
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 settings.register_profile("vs", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("vs")

@@ -11,7 +11,8 @@ import vs_nets as nets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from vs_nets.layers import Conv2d, GeneratedConv, HyperConv2d, InstanceNorm2d, SpectralLayer
+from vs_nets.layers import Conv2d, GeneratedConv, HyperConv2d, InstanceNorm2d
+from vs_nets.spectral import SpectralLayer
 from vs_nets.weight_generator import WeightHead
 from vs_runtime import checkpointed
 

@@ -44,14 +44,13 @@ MEAN_ERROR = 4 * SINGLE
 """Of the mean of a channel in float32, in units of its largest element; its sums have few terms or are pairwise."""
 
 pytestmark = pytest.mark.draws_shapes
-norms = pytest.mark.parametrize(
-    "impl",
-    [
-        each.name
-        for each in vs_ops.INSTANCE_NORM.implementations
-        if each.refuse(vs_ops.DescribedCall(dtype=torch.float16, shape=(1, 2, 2, 2))) is None
-    ],
-)
+IMPLEMENTATIONS = [
+    each.name
+    for each in vs_ops.INSTANCE_NORM.implementations
+    if each.refuse(vs_ops.DescribedCall(dtype=torch.float16, shape=(1, 2, 2, 2))) is None
+]
+norms = pytest.mark.parametrize("impl", [name for name in IMPLEMENTATIONS if name != "triton"])
+interpreted = pytest.mark.skipif("triton" not in IMPLEMENTATIONS, reason="needs Triton's interpreter")
 formats = st.sampled_from([torch.contiguous_format, torch.channels_last])
 
 
@@ -122,10 +121,7 @@ def exact_block(case: Case, eps: float, slopes: Tensor) -> tuple[Tensor, Tensor]
     return F.leaky_relu(normalized.detach(), SLOPE), gradient
 
 
-@norms
-@given(case=cases())
-@settings(max_examples=100, deadline=None)
-def test_at_a_tenth_float16_is_finite_and_near_float64(impl: str, case: Case) -> None:
+def is_finite_and_near_float64(impl: str, case: Case) -> None:
     result, gradient, slopes = block(case, EPS, impl)
     exact, exact_gradient = exact_block(case, EPS, slopes)
     # The error of the mean, amplified, is an error of y everywhere.
@@ -138,6 +134,21 @@ def test_at_a_tenth_float16_is_finite_and_near_float64(impl: str, case: Case) ->
     error = rms(gradient.double() - exact_gradient)
     assert (error <= ((3 * HALF + 3 * shift) * rms(case.upstream) + 3 * UNDERFLOW) / math.sqrt(EPS)).all()
     assert gradient.abs().max() <= LARGEST_RESULT
+
+
+@norms
+@given(case=cases())
+@settings(max_examples=100, deadline=None)
+def test_at_a_tenth_float16_is_finite_and_near_float64(impl: str, case: Case) -> None:
+    is_finite_and_near_float64(impl, case)
+
+
+@interpreted
+@given(case=cases())
+@settings(max_examples=20, deadline=None)
+def test_at_a_tenth_triton_is_finite_and_near_float64_too(case: Case) -> None:
+    """Fewer examples, because the interpreter is slow."""
+    is_finite_and_near_float64("triton", case)
 
 
 @norms

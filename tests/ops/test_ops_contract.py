@@ -8,14 +8,17 @@ import vs_ops
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from triton_samples import names_here
+from vs_ops.dispatch import IMPLEMENTATION_NAMES
 
 CL = torch.channels_last
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.uint16, torch.uint32)
+CONVOLUTIONS = (vs_ops.HYPER_CONV2D, vs_ops.LABEL_CONV2D, vs_ops.UPSAMPLE_CONV2D)  # which autocast is for
 ISLANDS = [
-    (operator, each.name)
+    (operator, name)
     for operator in vs_ops.OPERATORS
-    for each in operator.implementations
-    if operator is not vs_ops.HYPER_CONV2D  # a convolution, which autocast is for
+    for name in names_here(operator)
+    if operator not in (*CONVOLUTIONS, vs_ops.EMA)  # which returns nothing: its own tests see to it
 ]
 
 
@@ -23,25 +26,25 @@ def image(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def names(operator: vs_ops.Operator) -> list[str]:
-    """Of all implementations but the compiled ones, whose turn is in the conformance tests."""
-    return [each.name for each in operator.implementations if each.name != "inductor"]
-
-
+@pytest.mark.parametrize("impl", IMPLEMENTATION_NAMES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, CL])
-def test_images_keep_dtype_and_memory_format(dtype: torch.dtype, memory_format: torch.memory_format) -> None:
+def test_images_keep_dtype_and_memory_format(impl: str, dtype: torch.dtype, memory_format: torch.memory_format) -> None:
+    def having(operator: vs_ops.Operator) -> list[str]:
+        return [impl] if impl in names_here(operator) else []
+
     x = image(2, 4, 6, 5).to(dtype).contiguous(memory_format=memory_format)
     maps = [image(2, 8, 6, 5).to(dtype).contiguous(memory_format=memory_format)]
     flow, mask = image(2, 2, 6, 5), image(2, 1, 6, 5).sigmoid()
-    results = [vs_ops.instance_norm(x, impl=impl) for impl in names(vs_ops.INSTANCE_NORM)]
-    results += [vs_ops.spade(x, maps, negative_slope=0.2, impl=impl) for impl in names(vs_ops.SPADE)]
-    results += [vs_ops.warp(x, flow, impl=impl) for impl in names(vs_ops.WARP)]
-    for impl in names(vs_ops.WARP_AND_BLEND):
+    results = [vs_ops.instance_norm(x, impl=impl) for impl in having(vs_ops.INSTANCE_NORM)]
+    results += [vs_ops.spade(x, maps, negative_slope=0.2, impl=impl) for impl in having(vs_ops.SPADE)]
+    results += [vs_ops.warp(x, flow, impl=impl) for impl in having(vs_ops.WARP)]
+    for impl in having(vs_ops.WARP_AND_BLEND):
         results += vs_ops.warp_and_blend(x, flow, mask, x, impl=impl)
-    results += [vs_ops.gelu(x, impl=impl) for impl in names(vs_ops.GELU)]
+    results += [vs_ops.gelu(x, impl=impl) for impl in having(vs_ops.GELU)]
+    results += [vs_ops.bias_leaky_relu(x, x[0, :, 0, 0], impl=impl) for impl in having(vs_ops.BIAS_LEAKY_RELU)]
     weight, bias, keys = image(2, 3, 4, 1, 1).to(dtype), image(2, 3).to(dtype), image(2, 3, 4, 6, 5).to(dtype)
-    results += [vs_ops.hyper_conv2d(x, weight, bias, impl=impl) for impl in names(vs_ops.HYPER_CONV2D)]
+    results += [vs_ops.hyper_conv2d(x, weight, bias, impl=impl) for impl in having(vs_ops.HYPER_CONV2D)]
     merged, shares = vs_ops.attend(x, keys, keys)
     assert shares.dtype is torch.promote_types(dtype, torch.float32)
     results += [merged, shares.to(dtype)]
@@ -52,7 +55,7 @@ def test_images_keep_dtype_and_memory_format(dtype: torch.dtype, memory_format: 
 @pytest.mark.parametrize(("dtype", "expected"), [(torch.bfloat16, torch.float32), (torch.float64, torch.float64)])
 def test_losses_are_scalars_of_at_least_float32(dtype: torch.dtype, expected: torch.dtype) -> None:
     a, b, mask = image(2, 3, 4, 5).to(dtype), image(2, 3, 4, 5, seed=1).to(dtype), image(2, 1, 4, 5).sigmoid()
-    losses = [vs_ops.masked_l1(a, b, mask), vs_ops.feature_matching([[a]], [[b]])]
+    losses = [vs_ops.masked_l1(a, b, mask), vs_ops.mask_loss(mask, a, b), vs_ops.feature_matching([[a]], [[b]])]
     losses += [loss(a) for loss in (vs_ops.hinge_d_real, vs_ops.hinge_d_fake, vs_ops.hinge_g)]
     assert all(each.shape == () and each.dtype is expected for each in losses)
 
@@ -64,13 +67,17 @@ def test_autocast_changes_nothing(ops: SimpleNamespace, operator: vs_ops.Operato
     arguments = {
         "power_iteration": (image(16, 36), image(16), image(36)),
         "spectral_normalize": (image(16, 4, 3, 3), image(16), image(36)),
+        "singular_values": ([image(16, 4, 3, 3)], [image(16)], [image(36)]),
+        "spectral_normalize_all": ([image(16, 4, 3, 3)], [image(16)], [image(36)]),
         "instance_norm": (x,),
         "spade": (x, maps),
         "warp": (x, flow),
         "warp_and_blend": (x, flow, mask, y),
         "masked_l1": (x, y, mask),
+        "mask_loss": (mask, x, x + 0.1 * y),
         "feature_matching": ([[x]], [[y]]),
         "one_hot": (torch.randint(0, 4, (2, 6, 5)), 4),
+        "bias_leaky_relu": (x, image(4)),
         "reference_matrix": (x, y),
         "attend": (image(1, 4, 46, 46), image(1, 2, 4, 46, 46, seed=1), image(1, 2, 3, 46, 46, seed=2)),
     }.get(operator.name, (x,))
@@ -118,14 +125,17 @@ def test_a_wrong_class_id_is_named_with_its_place(value: int, dtype: torch.dtype
     ids = torch.zeros(2, 4, 5, dtype=dtype)
     ids[0, 0, 0] = 255 if dtype is torch.uint8 else 7
     ids[1, 2, 3] = value
-    with pytest.raises(vs_ops.ClassIdError, match=rf"class id {value} at .* = \(1, 2, 3\)") as caught:
-        vs_ops.one_hot(ids, 8)
-    assert (caught.value.value, caught.value.position) == (value, (1, 2, 3))
+    weight = image(2, 8, 3, 3)
+    for mistake in (lambda: vs_ops.one_hot(ids, 8), lambda: vs_ops.label_conv2d(ids, weight, padding=1)):
+        with pytest.raises(vs_ops.ClassIdError, match=rf"class id {value} at .* = \(1, 2, 3\)") as caught:
+            mistake()
+        assert (caught.value.value, caught.value.position) == (value, (1, 2, 3))
 
 
 def test_every_mistake_is_a_value_error_with_the_shapes_in_it() -> None:
     x, flow, mask = image(2, 4, 6, 5), image(2, 2, 6, 5), image(2, 1, 6, 5)
     weight, keys = image(2, 3, 4, 3, 3), image(2, 3, 4, 6, 5)
+    ids, kernel = torch.zeros(2, 6, 5, dtype=torch.int64), weight[0]
     mistakes = {
         r"weight \(3,\)": lambda: vs_ops.instance_norm(x, torch.ones(3)),
         r"bias \(5,\)": lambda: vs_ops.instance_norm(x, None, torch.ones(5)),
@@ -152,6 +162,15 @@ def test_every_mistake_is_a_value_error_with_the_shapes_in_it() -> None:
         "one or more scales": lambda: vs_ops.feature_matching([], []),
         r"u \(3,\)": lambda: vs_ops.power_iteration(image(4, 5), image(3), image(5)),
         r"v \(4,\)": lambda: vs_ops.spectral_normalize(image(4, 5, 1), image(4), image(4)),
+        r"singular_values: expected lists of one length, got 1 weights, 2 us and 1 vs": lambda: vs_ops.singular_values(
+            [image(4, 5)], [image(4), image(4)], [image(5)]
+        ),
+        r"1 weights, 1 us and 0 vs": lambda: vs_ops.spectral_normalize_all([image(4, 5)], [image(4)], []),
+        r"number 1: .* u \(3,\)": lambda: vs_ops.spectral_normalize_all(
+            [image(4, 5), image(4, 5)], [image(4), image(3)], [image(5), image(5)]
+        ),
+        "iterations must not be negative, got -1": lambda: vs_ops.spectral_normalize_all([], [], [], iterations=-1),
+        "floating dtype, got torch.int64": lambda: vs_ops.spectral_normalize_all([], [], [], dtype=torch.int64),
         r"ids \(6, 5\)": lambda: vs_ops.one_hot(torch.zeros(6, 5, dtype=torch.int64), 3),
         "ids must be an integer dtype, got torch.float32": lambda: vs_ops.one_hot(x[0], 3),
         "num_classes": lambda: vs_ops.one_hot(torch.zeros(1, 6, 5, dtype=torch.int64), 0),
@@ -174,6 +193,44 @@ def test_every_mistake_is_a_value_error_with_the_shapes_in_it() -> None:
         r"K of at least 1; got query \(2, 4, 6, 5\), keys \(2, 0, 4, 6, 5\)": lambda: vs_ops.attend(
             x, keys[:, :0], keys[:, :0]
         ),
+        r"label_conv2d: .* got ids \(6, 5\)": lambda: vs_ops.label_conv2d(ids[0], kernel),
+        "label_conv2d: ids must be an integer dtype, got torch.float32": lambda: vs_ops.label_conv2d(
+            mask[:, 0], kernel
+        ),
+        r"weight \(3, 4, 3, 2\)": lambda: vs_ops.label_conv2d(ids, kernel[..., :2]),
+        r"one channel more; got weight \(3, 1, 3, 3\)": lambda: vs_ops.label_conv2d(ids, kernel[:, :1], dont_care=True),
+        r"weight \(3, 4, 3, 3\), bias \(2,\)": lambda: vs_ops.label_conv2d(ids, kernel, torch.ones(2)),
+        "label_conv2d: bias must be torch.float32 as weight": lambda: vs_ops.label_conv2d(
+            ids, kernel, torch.ones(3).half()
+        ),
+        r"padding must be in \[0, 3\), got 3": lambda: vs_ops.label_conv2d(ids, kernel, padding=3),
+        "label_conv2d: stride must be positive, got 0": lambda: vs_ops.label_conv2d(ids, kernel, stride=0),
+        r"larger than ids with padding 0; got ids \(2, 6, 2\)": lambda: vs_ops.label_conv2d(ids[..., :2], kernel),
+        r"upsample_conv2d: .* got x \(4, 6, 5\)": lambda: vs_ops.upsample_conv2d(x[0], kernel),
+        r"got x \(2, 2, 6, 5\), weight \(3, 4, 3, 3\)": lambda: vs_ops.upsample_conv2d(flow, kernel),
+        r"must be odd; got weight \(3, 4, 2, 2\)": lambda: vs_ops.upsample_conv2d(x, kernel[..., :2, :2]),
+        r"upsample_conv2d: bias .* bias \(2,\)": lambda: vs_ops.upsample_conv2d(x, kernel, torch.ones(2)),
+        "upsample_conv2d: weight must be torch.float32 as x": lambda: vs_ops.upsample_conv2d(x, kernel.bfloat16()),
+        r"mask_loss: .* warped \(2, 4, 6, 5\), frame \(2, 2, 6, 5\)": lambda: vs_ops.mask_loss(mask, x, flow),
+        r"mask_loss: .* mask \(2, 2, 6, 5\)": lambda: vs_ops.mask_loss(flow, x, x),
+        r"mask_loss: .* warped \(4, 6, 5\)": lambda: vs_ops.mask_loss(mask, x[0], x[0]),
+        "2 averages, 1 values": lambda: vs_ops.ema([x, x], [x], share=0.5),
+        "1 averages, 1 values, 2 scales": lambda: vs_ops.ema([x], [x], share=0.5, scales=[x.sum(), x.sum()]),
+        r"share must be in \[0, 1\], got 1.5": lambda: vs_ops.ema([x], [x], share=1.5),
+        r"averages\[1\] .* average \(2, 4, 6, 5\), value \(2, 2, 6, 5\)": lambda: vs_ops.ema(
+            [x, x], [x, flow], share=0.5
+        ),
+        r"scales\[0\] must be a scalar; got scale \(3,\)": lambda: vs_ops.ema(
+            [x], [x], share=0.5, scales=[torch.ones(3)]
+        ),
+        r"averages\[0\] must be float32 or float64, got torch.bfloat16": lambda: vs_ops.ema(
+            [x.bfloat16()], [x], share=0.5
+        ),
+        r"values\[0\] must be of a floating dtype": lambda: vs_ops.ema([mask[:, 0]], [ids], share=0.5),
+        r"bias_leaky_relu: .* bias \(2,\)": lambda: vs_ops.bias_leaky_relu(x, torch.ones(2)),
+        r"bias_leaky_relu: .* x \(4,\)": lambda: vs_ops.bias_leaky_relu(torch.ones(4), torch.ones(4)),
+        "bias must be of a floating dtype": lambda: vs_ops.bias_leaky_relu(x, ids[0, 0, :4]),
+        "bias_leaky_relu: negative_slope": lambda: vs_ops.bias_leaky_relu(x, torch.ones(4), negative_slope=-0.1),
         "gelu: x must be a floating dtype, got torch.int64": lambda: vs_ops.gelu(torch.zeros(2, dtype=torch.int64)),
         r"values \(2, 2, 4, 6, 5\)": lambda: vs_ops.attend(x, keys, keys[:, :2]),
     }

@@ -14,6 +14,7 @@ import vs_ops
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from triton_samples import names_here
 from vs_ops import Operator
 
 CL = torch.channels_last
@@ -30,7 +31,7 @@ SUBNORMAL = 2.0**-24
 
 
 def each_of(operator: Operator) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("impl", [each.name for each in operator.implementations])
+    return pytest.mark.parametrize("impl", names_here(operator))
 
 
 def noise(seed: int, *shape: int) -> Tensor:
@@ -194,7 +195,7 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
 @pytest.mark.parametrize("magnitude", MAGNITUDES)
 @pytest.mark.parametrize(
     ("name", "impl"),
-    [(each.name, one.name) for each in vs_ops.OPERATORS if each.name in LOSSES for one in each.implementations],
+    [(each.name, impl) for each in vs_ops.OPERATORS if each.name in LOSSES for impl in names_here(each)],
 )
 @given(seed=seeds)
 @quick

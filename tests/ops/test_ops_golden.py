@@ -1,5 +1,6 @@
 """Warping, masked L1 and one-hot against tensors of another implementation."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -43,13 +44,16 @@ def test_the_mean_over_valid_elements(losses: dict[str, Tensor]) -> None:
     close(loss, losses["out.masked_l1_normalize_over_valid"], 1e-6)
 
 
-def mask_loss(mask: Tensor, warped: Tensor, real: Tensor) -> Tensor:
+def of_masked_l1(mask: Tensor, warped: Tensor, real: Tensor) -> Tensor:
     confidence = (1 - (warped - real).abs().sum(1, keepdim=True)).clamp(0, 1)
     hidden = vs_ops.masked_l1(mask, torch.zeros_like(mask), confidence)
     return hidden + vs_ops.masked_l1(mask, torch.ones_like(mask), 1 - confidence)
 
 
-def test_the_mask_loss_and_the_gradients_that_reach_the_flow(losses: dict[str, Tensor]) -> None:
+@pytest.mark.parametrize("mask_loss", [of_masked_l1, vs_ops.mask_loss], ids=["masked_l1", "mask_loss"])
+def test_the_mask_loss_and_the_gradients_that_reach_the_flow(
+    losses: dict[str, Tensor], mask_loss: Callable[[Tensor, Tensor, Tensor], Tensor]
+) -> None:
     flow, mask = losses["in.flow"].clone().requires_grad_(), losses["in.mask"].clone().requires_grad_()
     real = losses["in.real"]
     loss = mask_loss(mask, vs_ops.warp(real[:, 1], flow), real[:, 2])

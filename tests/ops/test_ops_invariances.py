@@ -9,6 +9,7 @@ import vs_ops
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from triton_samples import names_here
 from vs_ops import Operator
 
 CL = torch.channels_last
@@ -20,7 +21,7 @@ powers = st.integers(-12, 12).map(lambda exponent: 2.0**exponent)
 
 
 def each_of(operator: Operator) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("impl", [each.name for each in operator.implementations])
+    return pytest.mark.parametrize("impl", names_here(operator))
 
 
 def noise(seed: int, *shape: int) -> Tensor:
@@ -183,7 +184,7 @@ HINGES: Sequence[Operator] = (vs_ops.HINGE_D_REAL, vs_ops.HINGE_D_FAKE, vs_ops.H
 
 @pytest.mark.parametrize(
     ("operator", "impl"),
-    [pytest.param(one, each.name, id=f"{one.name}-{each.name}") for one in HINGES for each in one.implementations],
+    [pytest.param(one, impl, id=f"{one.name}-{impl}") for one in HINGES for impl in names_here(one)],
 )
 @given(seed=seeds, scale=st.floats(0.1, 100))
 @quick

@@ -4,11 +4,12 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 import vs_ops
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from vs_ops import GELU
+from vs_ops import BIAS_LEAKY_RELU, EMA, GELU, MASK_LOSS
 
 CL = torch.channels_last
 quick = settings(max_examples=25, deadline=None)
@@ -55,3 +56,134 @@ def test_gelu_can_be_differentiated_twice(impl: str) -> None:
     x = noise(1, 7).double().requires_grad_()
     assert torch.autograd.gradcheck(lambda x: vs_ops.gelu(x, impl=impl), (x,))
     assert torch.autograd.gradgradcheck(lambda x: vs_ops.gelu(x, impl=impl), (x,))
+
+
+@each_of(MASK_LOSS)
+@given(seed=seeds, channels=st.integers(1, 4))
+@quick
+def test_a_mask_is_pulled_to_where_the_better_pixel_is(impl: str, seed: int, channels: int) -> None:
+    frame, mask = noise(seed, 2, channels, 4, 5), noise(seed + 1, 2, 1, 4, 5).sigmoid().requires_grad_()
+    wrong = torch.rand(2, 1, 4, 5, generator=torch.Generator().manual_seed(seed)) < 0.5
+    loss = vs_ops.mask_loss(mask, frame + 2.0 * wrong / channels, frame, impl=impl)
+    torch.testing.assert_close(loss, torch.where(wrong, 1 - mask, mask).mean())
+    (grad,) = torch.autograd.grad(loss, mask)
+    torch.testing.assert_close(grad, torch.where(wrong, -1.0, 1.0) / mask.numel())
+    assert vs_ops.mask_loss(wrong.float(), frame + 2.0 * wrong / channels, frame, impl=impl) < 1e-5
+
+
+@each_of(MASK_LOSS)
+@given(seed=seeds)
+@quick
+def test_the_loss_of_a_mask_reaches_the_warped_frame(impl: str, seed: int) -> None:
+    """A pixel that is nearly right becomes more so if that lowers the loss, that is, where the mask is below a half."""
+    frame, mask = noise(seed, 1, 3, 4, 5), noise(seed + 1, 1, 1, 4, 5).sigmoid()
+    off = 0.1 * (noise(seed + 2, 1, 3, 4, 5).sign())
+    warped = (frame + off).requires_grad_()
+    (grad,) = torch.autograd.grad(vs_ops.mask_loss(mask, warped, frame, impl=impl), warped)
+    torch.testing.assert_close(grad, off.sign() * (1 - 2 * mask) / mask.numel(), rtol=1e-4, atol=1e-6)
+
+
+@each_of(MASK_LOSS)
+@floats
+def test_differences_are_taken_in_float32(impl: str, dtype: torch.dtype) -> None:
+    frame = torch.full((1, 3, 2, 2), 0.25, dtype=dtype)
+    warped = frame + torch.finfo(dtype).eps
+    loss = vs_ops.mask_loss(torch.ones(1, 1, 2, 2, dtype=dtype), warped, frame, impl=impl)
+    assert loss == 1 - 3 * (warped - frame).double()[0, 0, 0, 0]
+
+
+@each_of(EMA)
+@given(seed=seeds, share=st.floats(0, 1), scaled=st.booleans(), autocast=st.booleans())
+@quick
+def test_averages_move_towards_their_values_in_place(
+    impl: str, seed: int, share: float, scaled: bool, autocast: bool
+) -> None:
+    averages, values = [noise(seed, 3, 4), noise(seed + 1, 5)], [noise(seed + 2, 3, 4), noise(seed + 3, 5)]
+    scales = [torch.tensor(0.5), torch.tensor(-3.0)]
+    targets = [value * scale for value, scale in zip(values, scales, strict=True)] if scaled else values
+    expected = [(1 - share) * each + share * target for each, target in zip(averages, targets, strict=True)]
+    places = [each.data_ptr() for each in averages]
+    given_values = [each.clone().requires_grad_() for each in values]
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        vs_ops.ema(averages, given_values, share=share, scales=scales if scaled else None, impl=impl)
+    torch.testing.assert_close(averages, expected, rtol=1e-5, atol=1e-6)
+    assert [each.data_ptr() for each in averages] == places
+    assert not any(each.requires_grad for each in averages)
+    assert all(torch.equal(each, value) for each, value in zip(given_values, values, strict=True))
+
+
+@each_of(EMA)
+@pytest.mark.parametrize("scales", [None, [torch.tensor(2.0)]], ids=["plain", "scaled"])
+@floats
+def test_all_of_the_share_copies_and_none_of_it_changes_nothing(
+    impl: str, scales: list[Tensor] | None, dtype: torch.dtype
+) -> None:
+    average, value = noise(1, 4, 5), noise(2, 4, 5).to(dtype)
+    kept = average.clone()
+    vs_ops.ema([average], [value], share=0.0, scales=scales, impl=impl)
+    assert torch.equal(average, kept)
+    vs_ops.ema([average], [value], share=1.0, scales=scales, impl=impl)
+    assert torch.equal(average, value.float() * (1 if scales is None else scales[0]))
+
+
+@each_of(EMA)
+@pytest.mark.parametrize("scales", [None, [torch.tensor(1.0)]], ids=["plain", "scaled"])
+def test_the_average_of_a_constant_stays_what_it_is(impl: str, scales: list[Tensor] | None) -> None:
+    """Ten thousand small shares of 1/3: weights that do not add up to one would show after a thousand."""
+    average = torch.full((3,), 1 / 3)
+    for _ in range(10_000):
+        vs_ops.ema([average], [torch.full((3,), 1 / 3)], share=0.0007, scales=scales, impl=impl)
+    torch.testing.assert_close(average, torch.full((3,), 1 / 3), rtol=1e-5, atol=0)
+
+
+@each_of(EMA)
+def test_averages_may_be_parameters_in_another_memory_format(impl: str) -> None:
+    average = torch.nn.Parameter(noise(1, 2, 3, 4, 5).contiguous(memory_format=CL))
+    value = torch.nn.Parameter(noise(2, 2, 3, 4, 5))
+    expected = (average + value).detach() / 2
+    vs_ops.ema([average], [value], share=0.5, impl=impl)
+    torch.testing.assert_close(average.detach(), expected)
+    assert average.is_contiguous(memory_format=CL)
+    assert average.is_leaf
+    vs_ops.ema([], [], share=0.5, impl=impl)
+
+
+@each_of(BIAS_LEAKY_RELU)
+@given(seed=seeds, space=st.lists(st.integers(1, 5), max_size=3), slope=st.sampled_from([0.0, 0.2, 1.0, 3.0]))
+@quick
+def test_bias_leaky_relu_is_its_formula(impl: str, seed: int, space: list[int], slope: float) -> None:
+    x, bias = noise(seed, 2, 3, *space).requires_grad_(), noise(seed + 1, 3).requires_grad_()
+    expected = F.leaky_relu(x + bias.view(3, *(1 for _ in space)), slope)
+    result = vs_ops.bias_leaky_relu(x, bias, negative_slope=slope, impl=impl)
+    torch.testing.assert_close(result, expected)
+    upstream = noise(seed + 2, *result.shape)
+    grads, expected_grads = (torch.autograd.grad(each, (x, bias), upstream) for each in (result, expected))
+    torch.testing.assert_close(grads, expected_grads)
+
+
+@each_of(BIAS_LEAKY_RELU)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("kept", [torch.float32, None], ids=["float32 bias", "same dtype"])
+def test_sum_and_slope_are_rounded_once(impl: str, dtype: torch.dtype, kept: torch.dtype | None) -> None:
+    x, bias = (10 * noise(1, 2, 3, 40, 40)).to(dtype), noise(2, 3).to(kept or dtype)
+    result = vs_ops.bias_leaky_relu(x, bias, negative_slope=0.2, impl=impl)
+    wide = F.leaky_relu(x.float() + bias.float().view(3, 1, 1), 0.2)
+    assert torch.equal(result, wide.to(dtype))
+
+
+@each_of(BIAS_LEAKY_RELU)
+def test_bias_leaky_relu_leaves_its_input_alone_and_can_be_differentiated_twice(impl: str) -> None:
+    x, bias = noise(1, 2, 3, 4).double(), noise(2, 3).double()
+    kept = x.clone()
+    x, bias = x.requires_grad_(), bias.requires_grad_()
+    assert torch.autograd.gradcheck(lambda *i: vs_ops.bias_leaky_relu(*i, impl=impl), (x, bias))
+    assert torch.autograd.gradgradcheck(lambda *i: vs_ops.bias_leaky_relu(*i, impl=impl), (x, bias))
+    assert torch.equal(x, kept)
+
+
+def test_the_native_bias_leaky_relu_keeps_nothing_but_its_result() -> None:
+    x, bias = noise(1, 2, 3, 4, 4).requires_grad_(), noise(2, 3).requires_grad_()
+    kept: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda each: kept.append(each) or each, lambda each: each):  # type: ignore[func-returns-value]
+        result = vs_ops.bias_leaky_relu(x, bias, impl="native")
+    assert [each.data_ptr() for each in kept] == [result.data_ptr()]

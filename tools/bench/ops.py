@@ -41,7 +41,14 @@ def subjects(device: torch.device, dtype: torch.dtype) -> list[Subject]:
     def make(*shape: int, gradient: bool = True) -> Tensor:
         return torch.randn(*shape, generator=generator).to(device, dtype).requires_grad_(gradient)
 
-    return [*_losses(make), *_normalisations(make), *_pictures(make), _labels(device, dtype), *_references(make)]
+    return [
+        *_losses(make),
+        *_normalisations(make),
+        *_pictures(make),
+        *_labels(make, device, dtype),
+        *_references(make),
+        *_weights(make),
+    ]
 
 
 def _losses(make: Make) -> list[Subject]:
@@ -56,6 +63,7 @@ def _losses(make: Make) -> list[Subject]:
         _subject("hinge_d_fake", lambda impl: vs_ops.hinge_d_fake(logits, impl=impl), logits),
         _subject("hinge_g", lambda impl: vs_ops.hinge_g(logits, impl=impl), logits),
         _subject("masked_l1", lambda impl: vs_ops.masked_l1(a, b, mask, impl=impl), a, mask),
+        _subject("mask_loss", lambda impl: vs_ops.mask_loss(mask, a, b, impl=impl), mask, a),
         _subject("feature_matching", lambda impl: vs_ops.feature_matching(fake, real, impl=impl), *layers),
     ]
 
@@ -71,6 +79,7 @@ def _normalisations(make: Make) -> list[Subject]:
     return [
         _subject("instance_norm", lambda impl: vs_ops.instance_norm(x, scale, shift, impl=impl), x, scale, shift),
         _subject("spade", lambda impl: vs_ops.spade(x, maps, negative_slope=0.2, impl=impl), x, *maps),
+        _subject("bias_leaky_relu", lambda impl: vs_ops.bias_leaky_relu(x, shift, impl=impl), x, shift),
         _subject("gelu", lambda impl: vs_ops.gelu(x, impl=impl), x),
         _subject("power_iteration", lambda impl: vs_ops.power_iteration(matrix, u, v, impl=impl), constant=[matrix]),
         _subject("spectral_normalize", lambda impl: vs_ops.spectral_normalize(weight, u, v, impl=impl), weight),
@@ -90,21 +99,62 @@ def _pictures(make: Make) -> list[Subject]:
     ]
 
 
-def _labels(device: torch.device, dtype: torch.dtype) -> Subject:
-    ids = torch.randint(CLASSES, (1, HEIGHT, WIDTH), generator=torch.Generator().manual_seed(0)).to(device)
-    return _subject("one_hot", lambda impl: vs_ops.one_hot(ids, CLASSES, dtype=dtype, impl=impl), constant=[ids])
+def _labels(make: Make, device: torch.device, dtype: torch.dtype) -> list[Subject]:
+    """Regions of 16x16 pixels of one class."""
+    generator = torch.Generator().manual_seed(0)
+    regions = torch.randint(CLASSES, (1, HEIGHT // 16, WIDTH // 16), generator=generator)
+    ids = regions.repeat_interleave(16, 1).repeat_interleave(16, 2).to(device)
+    weight, bias = make(CHANNELS, CLASSES, 3, 3), make(CHANNELS)
+    return [
+        _subject("one_hot", lambda impl: vs_ops.one_hot(ids, CLASSES, dtype=dtype, impl=impl), constant=[ids]),
+        _subject(
+            "label_conv2d",
+            lambda impl: vs_ops.label_conv2d(ids, weight, bias, padding=1, impl=impl),
+            *(weight, bias),
+        ),
+    ]
 
 
 def _references(make: Make) -> list[Subject]:
-    """SPADE with generated weights, which is a convolution of one pixel, and references at a quarter of the size."""
+    """SPADE with generated weights, which is a convolution of one pixel; references at a quarter of the size."""
     x, weight, bias = make(2, CHANNELS, HEIGHT, WIDTH), make(2, 2 * CHANNELS, CHANNELS, 1, 1), make(2, 2 * CHANNELS)
+    half, kernel, shift = (
+        make(1, CHANNELS, HEIGHT // 2, WIDTH // 2),
+        make(CHANNELS // 2, CHANNELS, 3, 3),
+        make(CHANNELS // 2),
+    )
     h, w = HEIGHT // 4, WIDTH // 4
     image, label = make(1, 2 * CHANNELS, h, w), make(1, 2 * CHANNELS, h, w)
     query, keys, values = make(1, 4 * CHANNELS, h, w), make(1, 2, 4 * CHANNELS, h, w), make(1, 2, 8 * CHANNELS, h, w)
     return [
         _subject("hyper_conv2d", lambda impl: vs_ops.hyper_conv2d(x, weight, bias, impl=impl), weight, x, bias),
+        _subject(
+            "upsample_conv2d", lambda impl: vs_ops.upsample_conv2d(half, kernel, shift, impl=impl), half, kernel, shift
+        ),
         _subject("reference_matrix", lambda impl: vs_ops.reference_matrix(image, label, impl=impl), image, label),
         _subject("attend", lambda impl: vs_ops.attend(query, keys, values, impl=impl), keys, query, values),
+    ]
+
+
+def _weights(make: Make) -> list[Subject]:
+    """Fifty weights, scaled and averaged in place; those of them that are no biases, normalised and measured."""
+    sizes = [(64, 64, 3, 3)] * 20 + [(512, 256, 3, 3)] * 2 + [(64,)] * 28
+    averages = [make(*size, gradient=False).float() for size in sizes]
+    values, scales = [make(*size, gradient=False) for size in sizes], make(len(sizes), gradient=False).unbind()
+    weights = [make(*size) for size in sizes if len(size) > 1]
+    us = [make(len(one), gradient=False).float() for one in weights]
+    vs = [make(one[0].numel(), gradient=False).float() for one in weights]
+
+    def average(impl: str) -> list[Tensor]:
+        vs_ops.ema(averages, values, share=0.001, scales=scales, impl=impl)
+        return averages
+
+    return [
+        _subject("ema", average, constant=averages),
+        _subject(
+            "spectral_normalize_all", lambda impl: vs_ops.spectral_normalize_all(weights, us, vs, impl=impl), *weights
+        ),
+        _subject("singular_values", lambda impl: vs_ops.singular_values(weights, us, vs, impl=impl), *weights),
     ]
 
 
@@ -138,7 +188,10 @@ def _work(subject: Subject, impl: str, repeats: int) -> Callable[[], None]:
 
 
 def _outputs(result: object) -> Sequence[Tensor]:
-    return [result] if isinstance(result, Tensor) else [one for one in result if isinstance(one, Tensor)]  # type: ignore[attr-defined]
+    """All tensors of a result, of which lists may be part; where some have gradients, only those."""
+    parts = [result] if isinstance(result, Tensor) else list(result)  # type: ignore[call-overload]
+    tensors = [one for part in parts for one in (part if isinstance(part, list) else [part]) if isinstance(one, Tensor)]
+    return [one for one in tensors if one.requires_grad] or tensors
 
 
 def _measure_one(subject: Subject, device: torch.device, rounds: int, repeats: int) -> Result:

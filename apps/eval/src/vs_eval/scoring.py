@@ -21,7 +21,7 @@ from vs_metrics import (
     ssim,
     warping_errors,
 )
-from vs_nets import History, LabelSpec, Synthesis, Warp, class_ids, class_kind, encode_labels, rollout
+from vs_nets import History, Label, LabelSpec, Synthesis, Warp, class_ids, class_kind, keep_class_ids, rollout
 from vs_nets.synthesis import GenerateFrame
 
 LEVELS = 127.5
@@ -189,14 +189,14 @@ def roll_out(generator: GenerateFrame, pieces: Iterable[Clip], spec: EvaluationS
         )
 
 
-def _encoded(frame: Clip, spec: EvaluationSpec) -> Tensor:
-    return encode_labels(spec.labels, {kind: ids.to(spec.device) for kind, ids in frame.labels.items()})
+def _encoded(frame: Clip, spec: EvaluationSpec) -> Label:
+    return keep_class_ids(spec.labels, {kind: ids.to(spec.device) for kind, ids in frame.labels.items()})
 
 
 def _without_gradients(generator: GenerateFrame) -> GenerateFrame:
     """The generator in inference mode, which ends before whoever takes the frames goes on."""
 
-    def generate(label: Tensor, history: History) -> Synthesis:
+    def generate(label: Label, history: History) -> Synthesis:
         with torch.inference_mode():
             return generator(label, history)
 

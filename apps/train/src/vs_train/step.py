@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import attrs
 import torch
 import vs_nets as nets
+import vs_ops
 import vs_optim as optim
 from torch import Tensor, nn
 from vs_data import Clip, References
@@ -80,7 +81,7 @@ class FrameInputs:
     frame's index within it.
     """
 
-    label: Tensor
+    label: nets.Label
     target: nets.Target
     history: nets.History
     references: nets.References | None = None
@@ -141,8 +142,8 @@ def train_frame(state: TrainState, inputs: FrameInputs, recipe: Recipe) -> tuple
     """Generate a frame, update D, update G, update the average; also returns the frame, detached."""
     with optim.autocast(recipe.precision, recipe.device):
         synthesis = bind_references(state.generator, inputs.references)(inputs.label, inputs.history)
-    condition = judged_condition(inputs, synthesis)
-    real = judged(condition, inputs.target.frame, inputs.real_past, state.discriminator.config)
+    condition = nets.judged_condition(inputs.label, inputs.references, synthesis)
+    real = nets.judged(condition, inputs.target.frame, inputs.real_past, state.discriminator.config)
     d_losses, d_report = update_discriminator(state, real, _detached(synthesis), inputs, recipe)
     decision = optim.resolve_overflow(
         generator_overflowed=False, discriminator_overflowed=d_report.overflowed, policy=recipe.overflow_policy
@@ -189,15 +190,6 @@ def train_flow(state: TrainState, clip: Clip, recipe: Recipe) -> tuple[TrainStat
     return attrs.evolve(state, step=state.step + 1), _report(state, reports, clip)
 
 
-@attrs.frozen(kw_only=True, eq=False)
-class JudgedReal:
-    """What both updates of a frame show the discriminators of the real side: condition, frame, windows over time."""
-
-    condition: nets.Pyramid
-    frame: nets.Pyramid
-    windows: tuple[nets.Pyramid | None, ...]
-
-
 def bind_references(generator: AnyGenerator, references: nets.References | None) -> GenerateFrame:
     """The generator as a function of label and history alone; a few-shot one encodes its references for that once.
 
@@ -211,50 +203,12 @@ def bind_references(generator: AnyGenerator, references: nets.References | None)
     return functools.partial(generator, subject=generator.encode_references(references))
 
 
-def judged_condition(inputs: FrameInputs, synthesis: nets.Synthesis) -> Tensor:
-    """What the discriminators see beside a frame: its label and, few-shot, the chosen reference with its label."""
-    if inputs.references is None or synthesis.chosen is None:
-        return inputs.label
-    return nets.few_shot_condition(inputs.label, inputs.references, synthesis.chosen)
-
-
-def judged(condition: Tensor, frame: Tensor, past: tuple[Tensor, ...], config: nets.DiscriminatorConfig) -> JudgedReal:
-    """Pyramids of the condition and the real frames, made once for a frame."""
-    return JudgedReal(
-        condition=nets.pyramid(condition, config.image.scales),
-        frame=nets.pyramid(frame, config.image.scales),
-        windows=_windows((*past, frame), config.temporal),
-    )
-
-
-def _windows(frames: tuple[Tensor, ...], config: nets.TemporalConfig | None) -> tuple[nets.Pyramid | None, ...]:
-    if config is None:
-        return ()
-    windows = [nets.temporal_window(frames, config, scale) for scale in range(config.time_scales)]
-    return tuple(None if w is None else nets.pyramid(w, config.patch.scales) for w in windows)
-
-
-def _judge(
-    net: nets.Discriminator, real: JudgedReal, synthesis: nets.Synthesis, inputs: FrameInputs, judge: nets.Judge
-) -> nets.Verdicts:
-    scales = net.config.image.scales
-    frames = [synthesis.frame] if synthesis.raw is None else [synthesis.frame, synthesis.raw]
-    image, *raw = judge(net.image, real.condition, real.frame, [nets.pyramid(frame, scales) for frame in frames])
-    fake_windows = _windows((*inputs.fake_past, synthesis.frame), net.config.temporal)
-    temporal = tuple(
-        None if r is None or f is None else judge(temporal_net, None, r, [f])[0]
-        for temporal_net, r, f in zip(net.temporal, real.windows, fake_windows, strict=True)
-        if isinstance(temporal_net, nets.MultiScaleDiscriminator)
-    )
-    return nets.Verdicts(image=image, raw=raw[0] if raw else None, temporal=temporal)
-
-
 def update_discriminator(
-    state: TrainState, real: JudgedReal, synthesis: nets.Synthesis, inputs: FrameInputs, recipe: Recipe
+    state: TrainState, real: nets.JudgedReal, synthesis: nets.Synthesis, inputs: FrameInputs, recipe: Recipe
 ) -> tuple[nets.Losses, optim.ScalerReport]:
     """One update of D on the real frame and a generated one, which must be detached."""
     with optim.autocast(recipe.precision, recipe.device):
-        verdicts = _judge(state.discriminator, real, synthesis, inputs, nets.judge_both)
+        verdicts = nets.judge_frame(state.discriminator, real, synthesis, inputs.fake_past, nets.judge_both)
         losses = nets.discriminator_losses(verdicts)
         loss = nets.total(losses, recipe.objective)
     _check_early(state, losses, "discriminator", inputs)
@@ -265,7 +219,7 @@ def update_discriminator(
 
 def update_generator(
     state: TrainState,
-    real: JudgedReal,
+    real: nets.JudgedReal,
     synthesis: nets.Synthesis,
     inputs: FrameInputs,
     recipe: Recipe,
@@ -274,7 +228,7 @@ def update_generator(
 ) -> tuple[nets.Losses, optim.ScalerReport]:
     """One update of G; no gradient of D's parameters is computed. Not `may_step` holds the step itself back."""
     with frozen_parameters(state.discriminator), optim.autocast(recipe.precision, recipe.device):
-        verdicts = _judge(state.discriminator, real, synthesis, inputs, nets.judge_fake)
+        verdicts = nets.judge_frame(state.discriminator, real, synthesis, inputs.fake_past, nets.judge_fake)
         losses = nets.generator_losses(synthesis, inputs.target, verdicts, recipe.perceptual)
     return losses, _step_generator(state, losses, inputs, recipe, may_step=may_step)
 
@@ -305,10 +259,18 @@ def _check_early(state: TrainState, losses: nets.Losses, network: str, inputs: F
 
 def update_average(state: TrainState, config: optim.EmaConfig) -> None:
     """Move the average towards the generator's weights as it uses them, that is, spectrally normalised."""
-    weights = nets.effective_weights(state.generator)
+    values, scales = dict(state.generator.named_parameters()), nets.weight_scales(state.generator)
     averages = dict(state.average.named_parameters())
-    pairs = [(average.detach(), weights[name]) for name, average in averages.items()]
-    optim.ema_update([a for a, _ in pairs], [w for _, w in pairs], config, step=state.updates)
+    share = optim.ema_share(config, step=state.updates)
+    normalised = [name for name in averages if name in scales]
+    plain = [name for name in averages if name not in scales]
+    vs_ops.ema(
+        [averages[name] for name in normalised],
+        [values[name] for name in normalised],
+        share=share,
+        scales=[scales[name] for name in normalised],
+    )
+    vs_ops.ema([averages[name] for name in plain], [values[name] for name in plain], share=share)
 
 
 @contextmanager
@@ -324,10 +286,11 @@ def frozen_parameters(module: nn.Module) -> Iterator[None]:
             p.requires_grad_(True)
 
 
-def encode_frame(clip: Clip, t: int, recipe: Recipe) -> Tensor:
-    """Encoded label (N, C, H, W) of frame t of a batch."""
-    label = nets.encode_labels(recipe.labels, {name: x[:, t] for name, x in clip.labels.items()})
-    return _laid_out(label, recipe)
+def encode_frame(clip: Clip, t: int, recipe: Recipe) -> nets.Label:
+    """Encoded label (N, C, H, W) of frame t of a batch; without references class ids may stay what they are."""
+    labels = {name: x[:, t] for name, x in clip.labels.items()}
+    label = (nets.keep_class_ids if clip.references is None else nets.encode_labels)(recipe.labels, labels)
+    return _laid_out(label, recipe) if isinstance(label, Tensor) else label
 
 
 def encode_references(clip: Clip, recipe: Recipe) -> nets.References | None:

@@ -1,6 +1,7 @@
 """Generators, discriminators and losses of vid2vid and few-shot vid2vid."""
 
 from vs_nets.discriminator import (
+    Condition,
     Discriminator,
     DiscriminatorConfig,
     Judge,
@@ -11,6 +12,7 @@ from vs_nets.discriminator import (
     TemporalConfig,
     Verdict,
     build_discriminator,
+    condition_pyramid,
     judge_both,
     judge_fake,
     pyramid,
@@ -39,8 +41,10 @@ from vs_nets.generator import (
     build_average,
     build_generator,
 )
+from vs_nets.judging import JudgedReal, judge_frame, judged, judged_condition
+from vs_nets.label_map import Label, LabelMap, OneHot, dense_label, join_labels, keep_class_ids
 from vs_nets.labels import ClassMap, FloatMap, LabelKind, LabelSpec, class_ids, class_kind, encode_labels
-from vs_nets.layers import Rematerialisation, effective_weights
+from vs_nets.layers import Rematerialisation
 from vs_nets.objective import (
     Losses,
     ObjectiveConfig,
@@ -70,6 +74,7 @@ from vs_nets.references import (
     nearest_reference,
     pick_reference,
 )
+from vs_nets.spectral import effective_weights, weight_scales
 from vs_nets.synthesis import History, Synthesis, Warp, remember, rollout
 from vs_nets.weight_generator import AttentionConfig, WeightGenerator, WeightGeneratorConfig
 
@@ -79,6 +84,7 @@ __all__ = [
     "AttendedSubject",
     "AttentionConfig",
     "ClassMap",
+    "Condition",
     "ConstantStart",
     "Discriminator",
     "DiscriminatorConfig",
@@ -95,8 +101,11 @@ __all__ = [
     "GeneratorConfig",
     "History",
     "Judge",
+    "JudgedReal",
     "Judgement",
+    "Label",
     "LabelKind",
+    "LabelMap",
     "LabelSpec",
     "LabelStart",
     "LinearCombination",
@@ -104,6 +113,7 @@ __all__ = [
     "MultiScaleDiscriminator",
     "NoPerceptual",
     "ObjectiveConfig",
+    "OneHot",
     "PatchConfig",
     "Perceptual",
     "PerceptualConfig",
@@ -134,6 +144,8 @@ __all__ = [
     "build_perceptual",
     "class_ids",
     "class_kind",
+    "condition_pyramid",
+    "dense_label",
     "discriminator_losses",
     "effective_weights",
     "encode_labels",
@@ -141,8 +153,13 @@ __all__ = [
     "few_shot_condition_channels",
     "flow_losses",
     "generator_losses",
+    "join_labels",
     "judge_both",
     "judge_fake",
+    "judge_frame",
+    "judged",
+    "judged_condition",
+    "keep_class_ids",
     "load_vgg19",
     "nearest_reference",
     "pick_reference",
@@ -154,4 +171,5 @@ __all__ = [
     "total",
     "warp_losses",
     "weight_of",
+    "weight_scales",
 ]

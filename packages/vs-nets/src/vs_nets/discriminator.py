@@ -8,10 +8,15 @@ from attrs import field, frozen
 from attrs.validators import ge
 from torch import Tensor, nn
 
-from vs_nets.layers import Conv2d, InstanceNorm2d, has_power_iteration, leaky_relu, width
+from vs_nets.label_map import Label, convolve_label, dense_label
+from vs_nets.layers import Conv2d, InstanceNorm2d, leaky_relu, width
+from vs_nets.spectral import has_power_iteration, normalised_at_once
 
 Pyramid = tuple[Tensor, ...]
 """The same tensor at each scale of a discriminator, finest first."""
+
+Condition = tuple[Label, ...]
+"""An encoded label at each scale of a discriminator, finest first; the finest may hold class ids."""
 
 
 @frozen(kw_only=True)
@@ -76,7 +81,7 @@ class _PatchDiscriminator(nn.Module):
         self.head = Conv2d(widths[-1], 1, 3, spectral=spectral)
 
     def forward(
-        self, condition: Tensor | None, images: Tensor, shared: Tensor | None = None
+        self, condition: Label | None, images: Tensor, shared: Tensor | None = None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Logits and the features of each layer for images (B, C, H, W).
 
@@ -89,11 +94,11 @@ class _PatchDiscriminator(nn.Module):
             features.append(self._activate(i, self.convs[i](features[-1])))
         return self.head(features[-1]), tuple(features)
 
-    def share(self, condition: Tensor) -> Tensor:
+    def share(self, condition: Label) -> Tensor:
         """The condition's share of the first convolution; never iterates."""
         conv = self.first_conv
         weight = conv.effective_weight()[:, : condition.shape[1]]
-        return F.conv2d(condition, weight, conv.bias, conv.stride, conv.padding)
+        return convolve_label(condition, weight, conv.bias, conv.stride, conv.padding)
 
     @property
     def first_conv(self) -> Conv2d:
@@ -106,14 +111,14 @@ class _PatchDiscriminator(nn.Module):
     def _activate(self, i: int, x: Tensor) -> Tensor:
         return leaky_relu(self.norms[i](x))
 
-    def _first(self, condition: Tensor | None, images: Tensor, shared: Tensor | None) -> Tensor:
+    def _first(self, condition: Label | None, images: Tensor, shared: Tensor | None) -> Tensor:
         conv = self.first_conv
         if condition is None:
             return conv(images)  # type: ignore[no-any-return]
         weight = conv.next_weight()
         split = condition.shape[1]
         if shared is None:
-            shared = F.conv2d(condition, weight[:, :split], conv.bias, conv.stride, conv.padding)
+            shared = convolve_label(condition, weight[:, :split], conv.bias, conv.stride, conv.padding)
         own = F.conv2d(images, weight[:, split:], None, conv.stride, conv.padding)
         copies = images.shape[0] // condition.shape[0]
         return own + (shared if copies == 1 else shared.repeat(copies, 1, 1, 1))
@@ -126,18 +131,19 @@ class MultiScaleDiscriminator(nn.Module):
         super().__init__()
         self.scales = nn.ModuleList(_PatchDiscriminator(config, channels) for _ in range(config.scales))
 
-    def forward(self, condition: Pyramid | None, images: Pyramid, shared: Pyramid | None = None) -> Judgement:
+    def forward(self, condition: Condition | None, images: Pyramid, shared: Pyramid | None = None) -> Judgement:
         """Judge images, given as a pyramid of (B, C, H, W), under a condition that B / N of them share.
 
         `shared` is what `share` returned for the condition, where that is known already.
         """
-        outputs = [
-            net(None if condition is None else condition[i], images[i], None if shared is None else shared[i])
-            for i, net in enumerate(self.scales)
-        ]
+        with normalised_at_once(self.scales):
+            outputs = [
+                net(None if condition is None else condition[i], images[i], None if shared is None else shared[i])
+                for i, net in enumerate(self.scales)
+            ]
         return Judgement(logits=tuple(o[0] for o in outputs), features=tuple(o[1] for o in outputs))
 
-    def share(self, condition: Pyramid) -> Pyramid:
+    def share(self, condition: Condition) -> Pyramid:
         """The condition's share of the first layer of each scale."""
         return tuple(
             net.share(c) for net, c in zip(self.scales, condition, strict=True) if isinstance(net, _PatchDiscriminator)
@@ -172,12 +178,17 @@ def pyramid(x: Tensor, scales: int) -> Pyramid:
     return tuple(levels)
 
 
-Judge = Callable[[MultiScaleDiscriminator, Pyramid | None, Pyramid, Sequence[Pyramid]], tuple[Verdict, ...]]
+def condition_pyramid(label: Label, scales: int) -> Condition:
+    """`pyramid` of an encoded label; class ids stay what they are at the finest scale."""
+    return (label, *pyramid(dense_label(label), scales)[1:]) if scales > 1 else (label,)
+
+
+Judge = Callable[[MultiScaleDiscriminator, Condition | None, Pyramid, Sequence[Pyramid]], tuple[Verdict, ...]]
 """(discriminator, condition, real, fakes) -> a verdict for each fake: `judge_both` or `judge_fake`."""
 
 
 def judge_both(
-    net: MultiScaleDiscriminator, condition: Pyramid | None, real: Pyramid, fakes: Sequence[Pyramid]
+    net: MultiScaleDiscriminator, condition: Condition | None, real: Pyramid, fakes: Sequence[Pyramid]
 ) -> tuple[Verdict, ...]:
     """Judge real and generated images with gradients for both: the update of the discriminator.
 
@@ -193,7 +204,7 @@ def judge_both(
 
 
 def judge_fake(
-    net: MultiScaleDiscriminator, condition: Pyramid | None, real: Pyramid, fakes: Sequence[Pyramid]
+    net: MultiScaleDiscriminator, condition: Condition | None, real: Pyramid, fakes: Sequence[Pyramid]
 ) -> tuple[Verdict, ...]:
     """Judge generated images with gradients for them alone: the update of the generator.
 
@@ -215,7 +226,7 @@ def judge_fake(
 
 
 def _without_gradient(
-    net: MultiScaleDiscriminator, condition: Pyramid | None, images: Pyramid, shared: Pyramid | None
+    net: MultiScaleDiscriminator, condition: Condition | None, images: Pyramid, shared: Pyramid | None
 ) -> Judgement:
     with torch.no_grad():
         return net(condition, images, shared)  # type: ignore[no-any-return]

@@ -8,7 +8,9 @@ from attrs import field, frozen
 from attrs.validators import ge, in_
 from torch import Tensor, nn
 
-from vs_nets.layers import Conv2d, GeneratedConv, HyperConv2d, convolve, leaky_relu, upsample, width
+from vs_nets.label_map import Label
+from vs_nets.layers import Conv2d, GeneratedConv, HyperConv2d, convolve, leaky_relu, width
+from vs_nets.spectral import normalised_at_once
 
 
 @frozen(kw_only=True)
@@ -58,8 +60,12 @@ class Embedder(nn.Module):
             for i in range(n if config.arch != "encoder" else 0)
         )
 
-    def forward(self, x: Tensor, generated: Sequence[GeneratedConv] = ()) -> tuple[Tensor, ...]:
+    def forward(self, x: Label, generated: Sequence[GeneratedConv] = ()) -> tuple[Tensor, ...]:
         """Maps at resolutions H, H/2, ..., H / 2^downsamples; `generated[i]` makes, or takes, the map at level i."""
+        with normalised_at_once(self):
+            return self._maps(x, generated)
+
+    def _maps(self, x: Label, generated: Sequence[GeneratedConv]) -> tuple[Tensor, ...]:
         encoder_only = self.arch == "encoder"
         encoded = [leaky_relu(self.first(x))]
         for i, down in enumerate(self.down):
@@ -71,7 +77,7 @@ class Embedder(nn.Module):
             y = decoded[-1]  # at resolution i + 1
             if self.arch == "unet" and i != len(self.up) - 1:
                 y = torch.cat([y, encoded[i + 1]], dim=1)
-            decoded.append(leaky_relu(convolve(self.up[i], upsample(y), _at(generated, i))))
+            decoded.append(leaky_relu(convolve(self.up[i], y, _at(generated, i), doubled=True)))
         return tuple(reversed(decoded))
 
 

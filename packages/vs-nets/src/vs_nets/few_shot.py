@@ -18,6 +18,7 @@ from vs_nets.embedder import Embedder, EmbedderConfig
 from vs_nets.errors import ShapeError
 from vs_nets.flow import FewShotFlowNetwork, FlowConfig, few_shot_flow
 from vs_nets.generator import FRAME_CHANNELS, Maps, SpadeCombination, check_size
+from vs_nets.label_map import Label, dense_label
 from vs_nets.layers import (
     NOTHING_GENERATED,
     Conv2d,
@@ -25,10 +26,10 @@ from vs_nets.layers import (
     Rematerialisation,
     SpadeResidualBlock,
     leaky_relu,
-    upsample,
     width,
 )
 from vs_nets.references import References, check_references, nearest_reference, pick_reference
+from vs_nets.spectral import normalised_at_once
 from vs_nets.synthesis import History, Synthesis, Warp
 from vs_nets.weight_generator import (
     Generated,
@@ -223,13 +224,14 @@ class FewShotGenerator(nn.Module):
             return AttendedSubject(references=references, features=features, keys=keys)
         return SeparateSubject(references=references, generated=self.weights.finish(features, self.call.stages))
 
-    def forward(self, label: Tensor, history: History, subject: Subject) -> Synthesis:
+    def forward(self, label: Label, history: History, subject: Subject) -> Synthesis:
         """Generate the frame of `label` (N, C, H, W), an encoded label map, after the frames in `history`.
 
         Raises:
             ShapeError: the label has other channels than the network, its size is not divisible by the stride, or the
                 references have another size or are of another number of subjects.
         """
+        label = dense_label(label)
         check_size(label, self.label_channels, self.config.stride)
         references = subject.references
         if references.frames.shape[:1] + references.frames.shape[-2:] != label.shape[:1] + label.shape[-2:]:
@@ -238,10 +240,11 @@ class FewShotGenerator(nn.Module):
                 f"the label, {tuple(label.shape)}"
             )
         generated, chosen = self._weights_for(label, subject)
-        maps: Maps = self.call.stages(self.embed_label, label, generated.embedder)
-        warps = self._warps(label, history, references, chosen)
-        extra = [self._embed_warped(i, warp) for i, warp in enumerate(warps)]
-        x, x_raw = self._main_branch(generated, maps, extra)
+        with normalised_at_once(*(self._called(history) if self.call.plain else ())):
+            maps: Maps = self.call.stages(self.embed_label, label, generated.embedder)
+            warps = self._warps(label, history, references, chosen)
+            extra = [self._embed_warped(i, warp) for i, warp in enumerate(warps)]
+            x, x_raw = self._main_branch(generated, maps, extra)
         previous = warps[1] if len(warps) > 1 else None
         return Synthesis(
             frame=self._to_frame(x),
@@ -252,6 +255,13 @@ class FewShotGenerator(nn.Module):
             reference=warps[0],
             chosen=chosen,
         )
+
+    def _called(self, history: History) -> list[nn.Module]:
+        """The parts that draw a frame with this history from weights that are there."""
+        called = [self.embed_label, *self.up, self.flow_reference, self.embed_reference]
+        if len(history.frames) >= self.config.frames - 1:
+            called += [part for part in (self.flow_previous, self.embed_previous) if part is not None]
+        return called
 
     def _weights_for(self, label: Tensor, subject: Subject) -> tuple[Generated, Tensor]:
         """The weights for a target, and (N,) which reference is warped and shown to the discriminators."""
@@ -269,13 +279,13 @@ class FewShotGenerator(nn.Module):
 
         return pytree.tree_map_only(Tensor, pick, subject.generated), chosen
 
-    def warp_references(self, label: Tensor, references: References) -> Warp:
+    def warp_references(self, label: Label, references: References) -> Warp:
         """Every reference fetched through the flow to it: (N, C, H, W) and K references -> a warp of N * K samples.
 
         What the flow network alone is trained by; a frame needs that of its chosen reference only.
         """
         check_references(references, self.label_channels, self.config.stride)
-        repeated = label.repeat_interleave(references.count, 0)
+        repeated = dense_label(label).repeat_interleave(references.count, 0)
         labels, frames = references.labels.flatten(0, 1), references.frames.flatten(0, 1)
         return self._warp(self.flow_reference, repeated, [labels], [frames])
 
@@ -286,7 +296,8 @@ class FewShotGenerator(nn.Module):
         warps = [self._warp(self.flow_reference, label, [pick_reference(references.labels, chosen)], [reference])]
         if len(history.frames) >= past:
             flow = self.flow_reference if self.flow_previous is None else self.flow_previous
-            warps.append(self._warp(flow, label, history.labels[-past:], history.frames[-past:]))
+            labels = [dense_label(each) for each in history.labels[-past:]]
+            warps.append(self._warp(flow, label, labels, history.frames[-past:]))
         return warps
 
     def _warp(self, flow_network: nn.Module, label: Tensor, labels: Sequence[Tensor], frames: Sequence[Tensor]) -> Warp:
@@ -314,8 +325,8 @@ class FewShotGenerator(nn.Module):
         return x, x_raw
 
     def _up(self, level: int, x: Tensor, maps: Maps, generated: GeneratedBlock) -> Tensor:
-        y: Tensor = self.call.blocks(self.up[level], x, maps, generated)
-        return upsample(y) if level else y
+        y: Tensor = self.call.blocks(self.up[level], x, maps, generated, level < self.config.downsamples)
+        return y
 
     def _to_frame(self, x: Tensor) -> Tensor:
         return torch.tanh(self.last(leaky_relu(x)).float())

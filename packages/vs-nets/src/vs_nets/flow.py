@@ -8,7 +8,9 @@ from attrs import field, frozen
 from attrs.validators import ge, gt, lt
 from torch import Tensor, nn
 
-from vs_nets.layers import Conv2d, ConvNormAct, PreActivationBlock, ResidualBlock, upsample, width
+from vs_nets.label_map import Label
+from vs_nets.layers import Conv2d, ConvNormAct, PreActivationBlock, ResidualBlock, width
+from vs_nets.spectral import normalised_at_once
 
 
 @frozen(kw_only=True)
@@ -51,12 +53,10 @@ class FlowNetwork(nn.Module):
         self.blocks = nn.ModuleList(ResidualBlock(widths[-1], spectral=spectral) for _ in range(config.residual_blocks))
         self.up, self.flow_head, self.mask_head = _decoder(config, spectral)
 
-    def forward(self, labels: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, labels: Label, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Estimate flow and mask in float32."""
-        x = self.encode_labels(labels) + self.encode_frames(frames)
-        for block in self.blocks:
-            x = block(x)
-        return _decode(self, x)
+        with normalised_at_once(self):
+            return _decode(self, self.encode_labels(labels) + self.encode_frames(frames))
 
 
 class FewShotFlowNetwork(nn.Module):
@@ -77,10 +77,8 @@ class FewShotFlowNetwork(nn.Module):
 
     def forward(self, label: Tensor, labels: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Estimate flow and mask in float32."""
-        x = self.encode(torch.cat([label, labels, frames], dim=1))
-        for block in self.blocks:
-            x = block(x)
-        return _decode(self, x)
+        with normalised_at_once(self):
+            return _decode(self, self.encode(torch.cat([label, labels, frames], dim=1)))
 
 
 def _decoder(config: FlowConfig, spectral: bool) -> tuple[nn.ModuleList, Conv2d, Conv2d]:
@@ -93,7 +91,10 @@ def _decoder(config: FlowConfig, spectral: bool) -> tuple[nn.ModuleList, Conv2d,
 
 
 def _decode(network: FlowNetwork | FewShotFlowNetwork, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Residual blocks, up-sampling, and the heads."""
+    for block in network.blocks:
+        x = block(x)
     for up in network.up:
-        x = up(upsample(x))
+        x = up(x, doubled=True)
     flow = network.flow_head(x).float() * network.multiplier
     return flow, torch.sigmoid(network.mask_head(x).float())

@@ -13,15 +13,16 @@ from torch import Tensor, nn
 from vs_nets.embedder import Embedder, EmbedderConfig
 from vs_nets.errors import ShapeError
 from vs_nets.flow import FlowConfig, FlowNetwork
+from vs_nets.label_map import Label, join_labels, shrink_label
 from vs_nets.layers import (
+    NOTHING_GENERATED,
     Conv2d,
     Rematerialisation,
     SpadeResidualBlock,
     leaky_relu,
-    resize_nearest,
-    upsample,
     width,
 )
+from vs_nets.spectral import normalised_at_once
 from vs_nets.synthesis import History, Synthesis, Warp
 
 FRAME_CHANNELS = 3
@@ -184,33 +185,46 @@ class Generator(nn.Module):
             spectral=config.spectral_norm,
         )
 
-    def forward(self, label: Tensor, history: History) -> Synthesis:
+    def forward(self, label: Label, history: History) -> Synthesis:
         """Generate the frame of `label` (N, C, H, W), an encoded label map, after the frames in `history`.
 
         Raises:
             ShapeError: the label has other channels than the network, or its size is not divisible by the stride.
         """
         check_size(label, self.label_channels, self.config.stride)
-        maps: Maps = self.call.stages(self.embed_label, label)
-        x = self._continue(history, maps) if history.frames else self._begin(label, maps)
-        warp = self._warp(label, history) if len(history.frames) >= self.config.frames - 1 else None
-        return self._main_branch(x, maps, warp)
+        with normalised_at_once(*(self._called(history) if self.call.plain else ())):
+            maps: Maps = self.call.stages(self.embed_label, label)
+            x = self._continue(history, maps) if history.frames else self._begin(label, maps)
+            warp = self._warp(label, history) if self._can_warp(history) else None
+            return self._main_branch(x, maps, warp)
 
-    def _warp(self, label: Tensor, history: History) -> Warp:
+    def _can_warp(self, history: History) -> bool:
+        return len(history.frames) >= self.config.frames - 1
+
+    def _called(self, history: History) -> list[nn.Module]:
+        """The parts that a call with this history runs."""
+        main = self.config.image_downsamples + 1
+        called = [self.embed_label, *self.up[:main]]
+        called += [*self.down, *self.middle] if history.frames else self.up[main:]
+        if self._can_warp(history):
+            called += [self.flow] if self.embed_warped is None else [self.flow, self.embed_warped]
+        return called
+
+    def _warp(self, label: Label, history: History) -> Warp:
         """Flow and mask from all labels and past frames, and the newest frame fetched through the flow."""
         past = self.config.frames - 1
-        labels = torch.cat([*history.labels[-past:], label], dim=1)
+        labels = join_labels([*history.labels[-past:], label])
         flow, mask = self.call.stages(self.flow, labels, torch.cat(history.frames[-past:], dim=1))
         return Warp(flow=flow, mask=mask, frame=vs_ops.warp(history.frames[-1], flow))
 
     def _map(self, maps: Maps, level: int) -> Tensor:
         return maps[min(level, len(maps) - 1)]
 
-    def _begin(self, label: Tensor, maps: Maps) -> Tensor:
+    def _begin(self, label: Label, maps: Maps) -> Tensor:
         """Features at the resolution of the main branch from the label map alone."""
         x: Tensor = self.start(label)
         for i in range(self.config.levels, self.config.image_downsamples, -1):
-            x = upsample(self.call.blocks(self.up[i], x, (self._map(maps, i),)))
+            x = self._up(i, x, maps, (self._map(maps, i),))
         return x
 
     def _continue(self, history: History, maps: Maps) -> Tensor:
@@ -251,13 +265,16 @@ class Generator(nn.Module):
             plain = (self._map(maps, i),)
             if with_raw and i < config.warped_levels:
                 # Before the final branch: each call of a spectrally normalised layer advances its buffers.
-                x_raw = self._up(i, x if x_raw is None else x_raw, plain)
-            x = self._up(i, x, (*plain, self._map(extra, i)) if extra and i < config.warped_levels else plain)
+                x_raw = self._up(i, x if x_raw is None else x_raw, maps, plain)
+            warped = (self._map(extra, i),) if extra and i < config.warped_levels else ()
+            x = self._up(i, x, maps, (*plain, *warped))
         return x, x_raw
 
-    def _up(self, level: int, x: Tensor, maps: Maps) -> Tensor:
-        y: Tensor = self.call.blocks(self.up[level], x, maps)
-        return upsample(y) if level else y
+    def _up(self, level: int, x: Tensor, maps: Maps, conditions: Maps) -> Tensor:
+        """The block of a level on features of its resolution, or of half of it, which are up-sampled on the way."""
+        doubled = x.shape[-2] << level < maps[0].shape[-2]
+        y: Tensor = self.call.blocks(self.up[level], x, conditions, NOTHING_GENERATED, doubled)
+        return y
 
     def _to_frame(self, x: Tensor) -> Tensor:
         return torch.tanh(self.last(leaky_relu(x)).float())
@@ -269,9 +286,8 @@ class _LabelStart(nn.Module):
         self.levels = config.levels
         self.conv = Conv2d(label_channels, config.width(config.levels + 1))
 
-    def forward(self, label: Tensor) -> Tensor:
-        size = [s // 2**self.levels for s in label.shape[-2:]]
-        return self.conv(resize_nearest(label, size))  # type: ignore[no-any-return]
+    def forward(self, label: Label) -> Tensor:
+        return self.conv(shrink_label(label, 2**self.levels))  # type: ignore[no-any-return]
 
 
 class _ConstantStart(nn.Module):
@@ -279,7 +295,7 @@ class _ConstantStart(nn.Module):
         super().__init__()
         self.constant = nn.Parameter(torch.zeros(config.width(config.levels + 1), start.height, start.width))
 
-    def forward(self, label: Tensor) -> Tensor:
+    def forward(self, label: Label) -> Tensor:
         return self.constant.expand(label.shape[0], -1, -1, -1)
 
 
@@ -289,9 +305,9 @@ def _build_start(config: GeneratorConfig, label_channels: int) -> nn.Module:
     return _ConstantStart(config, config.start)
 
 
-def check_size(label: Tensor, channels: int, stride: int) -> None:
+def check_size(label: Label, channels: int, stride: int) -> None:
     """Raise `ShapeError` unless `label` is (N, channels, H, W) with H and W divisible by `stride`."""
-    if label.dim() != 4 or label.shape[1] != channels:
+    if len(label.shape) != 4 or label.shape[1] != channels:
         raise ShapeError(f"label has shape {tuple(label.shape)}: expected (N, {channels}, H, W)")
     if label.shape[2] % stride or label.shape[3] % stride:
         raise ShapeError(

@@ -29,6 +29,11 @@ class ClassMap:
     """Id of pixels without a class; None: there are none."""
 
     @property
+    def id_of_no_class(self) -> int:
+        """`ignore_id`, or an id that no pixel has."""
+        return NO_ID if self.ignore_id is None else self.ignore_id
+
+    @property
     def channels(self) -> int:
         """Channels of the encoding."""
         return self.classes + self.dont_care
@@ -75,8 +80,9 @@ def _encode(kind: LabelKind, labels: Mapping[str, Tensor], dtype: torch.dtype) -
     if values.dim() != expected:
         raise ShapeError(f"label {kind.name!r} has shape {tuple(values.shape)}: expected {expected} dimensions")
     if isinstance(kind, ClassMap):
-        ignore_id = NO_ID if kind.ignore_id is None else kind.ignore_id
-        return vs_ops.one_hot(values, kind.classes, dont_care=kind.dont_care, ignore_id=ignore_id, dtype=dtype)
+        return vs_ops.one_hot(
+            values, kind.classes, dont_care=kind.dont_care, ignore_id=kind.id_of_no_class, dtype=dtype
+        )
     if values.shape[1] != kind.channels:
         raise ShapeError(f"label {kind.name!r} has {values.shape[1]} channels: expected {kind.channels}")
     return values.to(dtype)

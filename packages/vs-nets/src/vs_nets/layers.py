@@ -1,10 +1,9 @@
 """Layers with optional spectral norm, layers whose weights are generated, SPADE, and residual blocks.
 
-Every layer pads with zeros and has a bias. Whether a layer is spectrally normalised is decided when it is built; the
-parameter is called `weight` either way, so that averaged, already normalised weights load into a network without.
+Every layer pads with zeros and has a bias.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -12,6 +11,9 @@ import torch.nn.functional as F
 import vs_ops
 from attrs import field, frozen
 from torch import Tensor, nn
+
+from vs_nets.label_map import Label, convolve_label
+from vs_nets.spectral import SpectralLayer
 
 LEAKY_SLOPE = 0.2
 NORM_EPS = 1e-5
@@ -35,53 +37,10 @@ class Rematerialisation:
     blocks: CallBlock = field(default=call_block)
     stages: CallBlock = field(default=call_block)
 
-
-class SpectralLayer(nn.Module):
-    """Weight (C_out, ...) and bias of a layer, with spectral norm on request.
-
-    With spectral norm the weight is divided by its largest singular value, estimated by one power iteration for each
-    call in training and by none in evaluation (Miyato et al., 2018). The singular vectors are the buffers `u` and `v`.
-    """
-
-    u: Tensor
-    v: Tensor
-
-    def __init__(self, shape: Sequence[int], *, spectral: bool) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(*shape))
-        self.bias = nn.Parameter(torch.empty(shape[0]))
-        self.spectral = spectral
-        if spectral:
-            self.register_buffer("u", torch.empty(shape[0]))
-            self.register_buffer("v", torch.empty(self.weight[0].numel()))
-        self.reset_parameters()
-
-    @torch.no_grad()
-    def reset_parameters(self, gain: float = 0.02) -> None:
-        """Xavier-normal weights, zero bias; singular vectors start at random and take a few power iterations."""
-        nn.init.xavier_normal_(self.weight, gain=gain)
-        nn.init.zeros_(self.bias)
-        if self.spectral:
-            self.u.copy_(F.normalize(torch.randn_like(self.u), dim=0))
-            self.v.copy_(F.normalize(torch.randn_like(self.v), dim=0))
-            for _ in range(10):
-                self._iterate()
-
-    @torch.no_grad()
-    def _iterate(self) -> None:
-        u, v = vs_ops.power_iteration(self.weight.flatten(1), self.u, self.v)
-        self.u.copy_(u)
-        self.v.copy_(v)
-
-    def effective_weight(self) -> Tensor:
-        """The weight that is used: `weight`, or `weight` over its largest singular value; never iterates."""
-        return vs_ops.spectral_normalize(self.weight, self.u, self.v) if self.spectral else self.weight
-
-    def next_weight(self) -> Tensor:
-        """`effective_weight` after the power iteration that a call in training makes."""
-        if self.spectral and self.training:
-            self._iterate()
-        return self.effective_weight()
+    @property
+    def plain(self) -> bool:
+        """Whether nothing is recomputed."""
+        return self.blocks is call_block and self.stages is call_block
 
 
 class Conv2d(SpectralLayer):
@@ -95,9 +54,16 @@ class Conv2d(SpectralLayer):
         self.stride = stride
         self.padding = (kernel - 1) // 2
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve (N, C_in, H, W); in training with spectral norm this advances `u` and `v` by one iteration."""
-        return F.conv2d(x, self.next_weight(), self.bias, self.stride, self.padding)
+    def forward(self, x: Label, *, doubled: bool = False) -> Tensor:
+        """Convolve (N, C_in, H, W); in training with spectral norm this advances `u` and `v` by one iteration.
+
+        With `doubled`, only for tensors and at stride 1, `x` is first up-sampled by 2: (N, C_in, H, W) ->
+        (N, C_out, 2H, 2W).
+        """
+        weight = self.next_weight()
+        if doubled and isinstance(x, Tensor):
+            return vs_ops.upsample_conv2d(x, weight, self.bias)
+        return convolve_label(x, weight, self.bias, self.stride, self.padding)
 
 
 class Linear(SpectralLayer):
@@ -136,9 +102,11 @@ class HyperConv2d(nn.Module):
         return vs_ops.hyper_conv2d(x, generated.weight, generated.bias, stride=self.stride, padding=self.padding)
 
 
-def convolve(conv: nn.Module, x: Tensor, generated: GeneratedConv | None) -> Tensor:
-    """Call a `Conv2d`, or with generated weights a `HyperConv2d`."""
-    return conv(x) if generated is None else conv(x, generated)  # type: ignore[no-any-return]
+def convolve(conv: nn.Module, x: Tensor, generated: GeneratedConv | None, *, doubled: bool = False) -> Tensor:
+    """Call a `Conv2d`, or with generated weights a `HyperConv2d`; with `doubled`, on `x` up-sampled by 2."""
+    if generated is None:
+        return conv(x, doubled=True) if doubled else conv(x)  # type: ignore[no-any-return]
+    return conv(upsample(x) if doubled else x, generated)  # type: ignore[no-any-return]
 
 
 class InstanceNorm2d(nn.Module):
@@ -180,9 +148,9 @@ class ConvNormAct(nn.Module):
         self.conv = Conv2d(c_in, c_out, kernel, stride=stride, spectral=spectral)
         self.norm = InstanceNorm2d(c_out, eps)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C_in, H, W) -> (N, C_out, H / stride, W / stride)."""
-        return leaky_relu(self.norm(self.conv(x)))
+    def forward(self, x: Label, *, doubled: bool = False) -> Tensor:
+        """(N, C_in, H, W) -> (N, C_out, H / stride, W / stride); `doubled` as of `Conv2d`."""
+        return leaky_relu(self.norm(self.conv(x, doubled=doubled)))
 
 
 class Spade(nn.Module):
@@ -206,14 +174,19 @@ class Spade(nn.Module):
         maps: Sequence[Tensor],
         negative_slope: float | None = None,
         generated: GeneratedConv | None = None,
+        *,
+        doubled: bool = False,
     ) -> Tensor:
-        """Normalise and modulate (N, C, H, W); `negative_slope` adds a leaky ReLU to the same pass."""
-        size = x.shape[-2:]
+        """Normalise and modulate (N, C, H, W); `negative_slope` adds a leaky ReLU to the same pass.
+
+        With `doubled`, `x` is first up-sampled by 2, and the result is (N, C, 2H, 2W).
+        """
+        size = [2 * side if doubled else side for side in x.shape[-2:]]
         modulations = [
             _project(projection, m, size, generated if i == 0 else None)
             for i, (projection, m) in enumerate(zip(self.projections, maps, strict=False))
         ]  # each (N, 2C, H, W)
-        return vs_ops.spade(x, modulations, eps=NORM_EPS, negative_slope=negative_slope)
+        return vs_ops.spade(x, modulations, eps=NORM_EPS, negative_slope=negative_slope, upsample=doubled)
 
 
 def _project(projection: nn.Module, m: Tensor, size: Sequence[int], generated: GeneratedConv | None) -> Tensor:
@@ -272,13 +245,25 @@ class SpadeResidualBlock(nn.Module):
         self.norm_s = spade(c_in) if c_in != c_out else None
         self.conv_s = conv(c_in, c_out, 1) if c_in != c_out else None
 
-    def forward(self, x: Tensor, maps: Sequence[Tensor], generated: GeneratedBlock = NOTHING_GENERATED) -> Tensor:
-        """(N, C_in, H, W) and conditioning maps -> (N, C_out, H, W)."""
-        dx = convolve(self.conv_0, self.norm_0(x, maps, LEAKY_SLOPE, generated.norm_0), generated.conv_0)
+    def forward(
+        self,
+        x: Tensor,
+        maps: Sequence[Tensor],
+        generated: GeneratedBlock = NOTHING_GENERATED,
+        doubled: bool = False,
+    ) -> Tensor:
+        """(N, C_in, H, W) and conditioning maps -> (N, C_out, H, W).
+
+        With `doubled`, `x` is first up-sampled by 2: (N, C_in, H / 2, W / 2) -> (N, C_out, H, W). Where the width
+        changes, the large `x` is never made: both of its readers are SPADE, which normalises the small one.
+        """
+        dx = self.norm_0(x, maps, LEAKY_SLOPE, generated.norm_0, doubled=doubled)
+        dx = convolve(self.conv_0, dx, generated.conv_0)
         dx = convolve(self.conv_1, self.norm_1(dx, maps, LEAKY_SLOPE, generated.norm_1), generated.conv_1)
         if self.norm_s is None or self.conv_s is None:
-            return x + dx
-        return convolve(self.conv_s, self.norm_s(x, maps, None, generated.norm_s), generated.conv_s) + dx
+            return (upsample(x) if doubled else x) + dx
+        shortcut = self.norm_s(x, maps, None, generated.norm_s, doubled=doubled)
+        return convolve(self.conv_s, shortcut, generated.conv_s) + dx
 
 
 class ResidualBlock(nn.Module):
@@ -316,22 +301,3 @@ class PreActivationBlock(nn.Module):
 def width(filters: int, max_filters: int, level: int) -> int:
     """Channels at a level: `filters` at level 0, doubled for each level and capped."""
     return min(max_filters, filters << level)
-
-
-def has_power_iteration(module: nn.Module) -> bool:
-    """Whether a call of `module` changes spectral-norm buffers now (then the order of calls matters)."""
-    return module.training and any(isinstance(m, SpectralLayer) and m.spectral for m in module.modules())
-
-
-@torch.no_grad()
-def effective_weights(module: nn.Module) -> Mapping[str, Tensor]:
-    """Parameters by name as the network uses them: spectrally normalised where it normalises (no iteration is made).
-
-    These are what an average of weights should average: the averaged network then needs no spectral norm.
-    """
-    normalised = {
-        f"{name}.weight" if name else "weight": m.effective_weight()
-        for name, m in module.named_modules()
-        if isinstance(m, SpectralLayer) and m.spectral
-    }
-    return {name: normalised.get(name, p.detach()) for name, p in module.named_parameters()}

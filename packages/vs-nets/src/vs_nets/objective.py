@@ -139,10 +139,7 @@ def warp_losses(warp: Warp, frame: Tensor, flow: Tensor | None, confidence: Tens
         losses["flow"] = vs_ops.masked_l1(warp.flow, flow, confidence)
     warped, mask = warp.frame.float(), warp.mask.float()
     losses["flow_warp"] = F.l1_loss(warped, frame)
-    right = (1 - (warped - frame).abs().sum(dim=1, keepdim=True)).clamp(0, 1)
-    losses["flow_mask"] = vs_ops.masked_l1(mask, torch.zeros_like(mask), right) + vs_ops.masked_l1(
-        mask, torch.ones_like(mask), 1 - right
-    )
+    losses["flow_mask"] = vs_ops.mask_loss(mask, warped, frame)
     return losses
 
 

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 from attrs import field, frozen
 from torch import Tensor
 
+from vs_nets.label_map import Label
+
 
 @frozen(kw_only=True)
 class Warp:
@@ -48,21 +50,21 @@ class Synthesis:
 class History:
     """Encoded labels and generated frames of the past, oldest first; frames are detached."""
 
-    labels: tuple[Tensor, ...] = field(default=())
+    labels: tuple[Label, ...] = field(default=())
     frames: tuple[Tensor, ...] = field(default=())
 
 
-def remember(history: History, label: Tensor, frame: Tensor, length: int) -> History:
+def remember(history: History, label: Label, frame: Tensor, length: int) -> History:
     """History with one more (label, frame), cut to the newest `length`."""
     labels = (*history.labels, label)[-length:] if length else ()
     frames = (*history.frames, frame.detach())[-length:] if length else ()
     return History(labels=labels, frames=frames)
 
 
-GenerateFrame = Callable[[Tensor, History], Synthesis]
+GenerateFrame = Callable[[Label, History], Synthesis]
 
 
-def rollout(generate: GenerateFrame, labels: Iterable[Tensor], *, past: int) -> Iterator[Synthesis]:
+def rollout(generate: GenerateFrame, labels: Iterable[Label], *, past: int) -> Iterator[Synthesis]:
     """Generate a clip from its own frames.
 
     Args:

@@ -27,6 +27,7 @@ from vs_nets.layers import (
     call_block,
     leaky_relu,
 )
+from vs_nets.spectral import normalised_at_once
 
 LABEL_EPS = 0.1
 """Eps of the instance norms in the label encoder of the weight generator; everywhere else it is 1e-5.
@@ -117,15 +118,18 @@ class ReferenceEncoder(nn.Module):
         The last of those are the deepest features; all of them have the lowest resolution.
         """
         if part == "begin":
-            x = self.first(x)
-            for down in self.down[: self.merge_at]:
-                x = down(x)
+            begin = (self.first, *self.down[: self.merge_at])
+            with normalised_at_once(*begin):
+                for layer in begin:
+                    x = layer(x)
             return (x,)
-        for down in self.down[self.merge_at :]:
-            x = down(x)
-        levels = [x]
-        for up in reversed(self.up):
-            levels.append(up(levels[-1]))
+        deeper = self.down[self.merge_at :]
+        with normalised_at_once(*deeper, self.up):
+            for down in deeper:
+                x = down(x)
+            levels = [x]
+            for up in reversed(self.up):
+                levels.append(up(levels[-1]))
         return tuple(reversed(levels))
 
 
@@ -252,7 +256,8 @@ class WeightGenerator(nn.Module):
         # Of the finest matrix only convolutions are made, and of those beyond the generated levels nothing at all.
         wanted = range(0 if self.config.convolutions else 1, self.config.levels + 1)
         matrices = {level: vs_ops.reference_matrix(images[level], labels[level]) for level in wanted}
-        made = [self._generate(heads, matrices, level) for level, heads in enumerate(self.heads)]
+        with normalised_at_once(self.heads):
+            made = [self._generate(heads, matrices, level) for level, heads in enumerate(self.heads)]
         return Generated(
             start=images[-1],
             embedder=tuple(convs.pop("embedder") for convs in made) if self.config.embedder else (),

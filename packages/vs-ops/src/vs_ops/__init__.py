@@ -5,18 +5,26 @@ chooses and why.
 """
 
 from vs_ops.attend import ATTEND, attend
+from vs_ops.bias_leaky_relu import BIAS_LEAKY_RELU, bias_leaky_relu
 from vs_ops.dispatch import DescribedCall, Implementation, Operator, Verdict, choose, explain
+from vs_ops.ema import EMA, ema
 from vs_ops.errors import ClassIdError, DtypeError, ImplementationError, ShapeError, VsOpsError
 from vs_ops.feature_matching import FEATURE_MATCHING, feature_matching
 from vs_ops.gelu import GELU, gelu
 from vs_ops.hinge import HINGE_D_FAKE, HINGE_D_REAL, HINGE_G, hinge_d_fake, hinge_d_real, hinge_g
 from vs_ops.hyper_conv2d import HYPER_CONV2D, hyper_conv2d
 from vs_ops.instance_norm import INSTANCE_NORM, instance_norm
+from vs_ops.label_conv2d import LABEL_CONV2D, label_conv2d
+from vs_ops.mask_loss import MASK_LOSS, mask_loss
 from vs_ops.masked_l1 import MASKED_L1, masked_l1
 from vs_ops.one_hot import ONE_HOT, one_hot
 from vs_ops.reference_matrix import REFERENCE_MATRIX, reference_matrix
+from vs_ops.rules import NO_RULES, Rule, Rules
+from vs_ops.singular_values import SINGULAR_VALUES, singular_values
 from vs_ops.spade import SPADE, spade
 from vs_ops.spectral_norm import POWER_ITERATION, SPECTRAL_NORMALIZE, power_iteration, spectral_normalize
+from vs_ops.spectral_normalize_all import SPECTRAL_NORMALIZE_ALL, spectral_normalize_all
+from vs_ops.upsample_conv2d import UPSAMPLE_CONV2D, upsample_conv2d
 from vs_ops.warp import WARP, WARP_AND_BLEND, warp, warp_and_blend
 
 __version__ = "0.1.0"
@@ -27,6 +35,8 @@ OPERATORS = (
     HINGE_G,
     POWER_ITERATION,
     SPECTRAL_NORMALIZE,
+    SPECTRAL_NORMALIZE_ALL,
+    SINGULAR_VALUES,
     INSTANCE_NORM,
     SPADE,
     WARP,
@@ -38,9 +48,15 @@ OPERATORS = (
     REFERENCE_MATRIX,
     ATTEND,
     GELU,
+    LABEL_CONV2D,
+    UPSAMPLE_CONV2D,
+    MASK_LOSS,
+    EMA,
+    BIAS_LEAKY_RELU,
 )
 
 __all__ = [
+    "NO_RULES",
     "OPERATORS",
     "ClassIdError",
     "DescribedCall",
@@ -48,12 +64,16 @@ __all__ = [
     "Implementation",
     "ImplementationError",
     "Operator",
+    "Rule",
+    "Rules",
     "ShapeError",
     "Verdict",
     "VsOpsError",
     "__version__",
     "attend",
+    "bias_leaky_relu",
     "choose",
+    "ema",
     "explain",
     "feature_matching",
     "gelu",
@@ -62,12 +82,17 @@ __all__ = [
     "hinge_g",
     "hyper_conv2d",
     "instance_norm",
+    "label_conv2d",
+    "mask_loss",
     "masked_l1",
     "one_hot",
     "power_iteration",
     "reference_matrix",
+    "singular_values",
     "spade",
     "spectral_normalize",
+    "spectral_normalize_all",
+    "upsample_conv2d",
     "warp",
     "warp_and_blend",
 ]

@@ -1,13 +1,15 @@
-"""Choosing an implementation: a pure function of what is called, that can explain itself.
+"""Choosing an implementation: a pure function of what is called and of what was measured, that can explain itself.
 
 Every operator owns an `Operator` record with its implementations in order of preference. An implementation answers a
-described call with the reason why it refuses it, or with None; the first without a reason wins. Adding an
-implementation means adding one record to the tuple of its operator.
+described call with the reason why it refuses it, or with None. Of those without a reason the first wins, unless rules
+that a benchmark has measured on that type of device say that another is quicker. Adding an implementation means adding
+one record to the tuple of its operator.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 import os
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +18,7 @@ import torch
 from attrs import field, frozen
 
 from vs_ops.errors import ImplementationError
+from vs_ops.rules import Rules, measured_seconds, rules_for
 
 __all__ = [
     "ENVIRONMENT_VARIABLE",
@@ -35,12 +38,20 @@ __all__ = [
 ENVIRONMENT_VARIABLE = "VS_OPS_IMPL"
 IMPLEMENTATION_NAMES = ("reference", "native", "torchscript", "inductor", "triton")
 
+_ALWAYS = ("reference", "native")
+"""What "auto" takes unasked; others only where they were measured to be quicker."""
+_NEVER = ("inductor",)
+"""What "auto" does not take at all: a compiler needs seconds for every new shape, and nobody expects to wait for it."""
+_QUICKER = 1.1
+"""How many times as long the preferred implementation must take before a measurement puts another in its place."""
+
 
 @frozen(kw_only=True)
 class DescribedCall:
     """All that a choice depends on: where the operator's deciding tensor lives, and its dtype and shape.
 
-    The deciding tensor is the operator's first, except of `hyper_conv2d` the weight and of `attend` the keys.
+    The deciding tensor is the operator's first, except of `hyper_conv2d` and `label_conv2d` the weight and of `attend`
+    the keys.
     """
 
     device_type: str = "cpu"
@@ -59,11 +70,15 @@ def never_refuses(call: DescribedCall) -> str | None:  # noqa: ARG001
 
 @frozen(kw_only=True)
 class Implementation:
-    """One way to compute an operator; `refuse` answers a call with the reason not to use it, or None."""
+    """One way to compute an operator; `refuse` answers a call with the reason not to use it, or None.
+
+    `compilable` says that `torch.compile` may call it, as an operator that it does not look into.
+    """
 
     name: str
     function: Callable[..., Any]
     refuse: Refusal = never_refuses
+    compilable: bool = False
 
 
 @frozen(kw_only=True, eq=False)
@@ -81,26 +96,44 @@ class Operator:
 
 @frozen(kw_only=True)
 class Verdict:
-    """What one implementation says to a call: `reason` is why it refuses, None when it accepts."""
+    """What one implementation says to a call: `reason` is why it refuses, None when it accepts.
+
+    `seconds` is what it took for the nearest call that was measured, None when it was not.
+    """
 
     implementation: Implementation
     reason: str | None
+    seconds: float | None = None
 
 
-def explain(operator: Operator, call: DescribedCall) -> tuple[Verdict, ...]:
-    """Every implementation's verdict on a call, in order of preference."""
-    return tuple(Verdict(implementation=each, reason=_reason(each, call)) for each in operator.implementations)
+def explain(operator: Operator, call: DescribedCall, *, rules: Rules | None = None) -> tuple[Verdict, ...]:
+    """Every implementation's verdict on a call, in order of preference.
+
+    `rules` are those that come with this package for the type of device, unless others are given.
+    """
+    rules = rules_for(call.device_type) if rules is None else rules
+    measured = measured_seconds(rules, operator.name, call.dtype, math.prod(call.shape))
+    return tuple(
+        Verdict(implementation=each, reason=_reason(each, call), seconds=measured.get(each.name))
+        for each in operator.implementations
+    )
 
 
-def choose(operator: Operator, call: DescribedCall, *, impl: str = "auto") -> Implementation:
-    """The implementation for a call: the named one, or with "auto" the first that does not refuse.
+def choose(
+    operator: Operator, call: DescribedCall, *, impl: str = "auto", rules: Rules | None = None
+) -> Implementation:
+    """The implementation for a call: the named one, or with "auto" the one that preference and `rules` decide for.
+
+    Among those that do not refuse, "auto" prefers the first in order that needs neither a measurement (TorchScript,
+    Triton) nor a compiler (Inductor, which it never takes), and leaves it for one that `rules` know to be quicker by a
+    tenth or more.
 
     Raises:
         ImplementationError: `impl` names none of this operator's implementations, or the named one refuses the call.
     """
-    verdicts = explain(operator, call)
+    verdicts = explain(operator, call, rules=rules)
     if impl == "auto":
-        return next(verdict.implementation for verdict in verdicts if verdict.reason is None)
+        return _preferred(verdicts).implementation
     for verdict in verdicts:
         if verdict.implementation.name == impl:
             if verdict.reason is not None:
@@ -110,8 +143,23 @@ def choose(operator: Operator, call: DescribedCall, *, impl: str = "auto") -> Im
     raise ImplementationError(operator.name, impl, f"this operator has only {known}")
 
 
+def _preferred(verdicts: tuple[Verdict, ...]) -> Verdict:
+    accepting = [each for each in verdicts if each.reason is None]
+    first = next(each for each in accepting if each.implementation.name in _ALWAYS)
+    measured = [each for each in accepting if each.seconds is not None and each.implementation.name not in _NEVER]
+    if first.seconds is None or not measured:
+        return first
+    quickest = min(measured, key=lambda each: each.seconds or 0.0)
+    return quickest if first.seconds > _QUICKER * (quickest.seconds or 0.0) else first
+
+
 def resolve(
-    operator: Operator, call: DescribedCall, *, impl: str = "auto", override: str | None = None
+    operator: Operator,
+    call: DescribedCall,
+    *,
+    impl: str = "auto",
+    override: str | None = None,
+    rules: Rules | None = None,
 ) -> Implementation:
     """`choose`, except that `override` replaces "auto" wherever the implementation that it names accepts the call.
 
@@ -125,7 +173,7 @@ def resolve(
             raise ImplementationError(operator.name, override, reason)
         if any(each.implementation.name == override and each.reason is None for each in explain(operator, call)):
             impl = override
-    return choose(operator, call, impl=impl)
+    return choose(operator, call, impl=impl, rules=rules)
 
 
 def select(operator: Operator, tensor: torch.Tensor, impl: str) -> Callable[..., Any]:
@@ -137,9 +185,27 @@ def select(operator: Operator, tensor: torch.Tensor, impl: str) -> Callable[...,
     if torch.compiler.is_compiling():
         if impl in ("auto", "reference"):
             return operator.reference
-        return choose(operator, describe(tensor, compiling=True), impl=impl).function
+        index = _while_compiling(operator, tensor.device.type, tensor.dtype, _sketch(tensor), impl)
+        return operator.implementations[index].function
     override = os.environ.get(ENVIRONMENT_VARIABLE)
     return _remembered(operator, tensor.device.type, tensor.dtype, tensor.shape, impl, override)
+
+
+def _while_compiling(
+    operator: Operator, device_type: str, dtype: torch.dtype, shape: tuple[int, ...], impl: str
+) -> int:
+    """`choose` for the compiler, which calls it while it traces, and takes its answer, an index, for a constant."""
+    call = DescribedCall(device_type=device_type, dtype=dtype, shape=shape, compiling=True)
+    return operator.implementations.index(choose(operator, call, impl=impl))
+
+
+# This is all that the decorator `torch.compiler.assume_constant_result` does, which would import the compiler now.
+_while_compiling._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def _sketch(tensor: torch.Tensor) -> tuple[int, ...]:
+    """The shape as far as the compiler has settled it: extents of two and more may change, and count as two."""
+    return tuple(0 if extent == 0 else 1 if extent == 1 else 2 for extent in tensor.shape)
 
 
 def describe(tensor: torch.Tensor, *, compiling: bool = False) -> DescribedCall:
@@ -158,6 +224,6 @@ def _remembered(
 
 
 def _reason(implementation: Implementation, call: DescribedCall) -> str | None:
-    if call.compiling and implementation.name != "reference":
+    if call.compiling and implementation.name != "reference" and not implementation.compilable:
         return "under torch.compile the reference is what the compiler can fuse"
     return implementation.refuse(call)

@@ -9,6 +9,7 @@ from torch import Tensor
 from vs_ops._compiling import compiled, refuse_inductor
 from vs_ops._precision import compute_dtype
 from vs_ops._scripting import scripted
+from vs_ops._triton import refuse_floats
 from vs_ops.dispatch import Implementation, Operator, select
 from vs_ops.errors import ShapeError, VsOpsError
 
@@ -74,11 +75,19 @@ def feature_matching_torchscript(fake: Sequence[Sequence[Tensor]], real: Sequenc
     return torch.stack(distances).sum() / len(fake)
 
 
+def feature_matching_triton(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[Tensor]]) -> Tensor:
+    """`feature_matching` by Triton."""
+    from vs_ops.triton.feature_matching import feature_matching_triton as function
+
+    return function(fake, real)
+
+
 FEATURE_MATCHING = Operator(
     name="feature_matching",
     implementations=(
         Implementation(name="reference", function=feature_matching_reference),
         Implementation(name="torchscript", function=feature_matching_torchscript),
         Implementation(name="inductor", function=compiled(feature_matching_reference), refuse=refuse_inductor),
+        Implementation(name="triton", function=feature_matching_triton, refuse=refuse_floats, compilable=True),
     ),
 )

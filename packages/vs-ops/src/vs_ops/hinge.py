@@ -7,6 +7,7 @@ from torch import Tensor
 from vs_ops._compiling import compiled, refuse_inductor
 from vs_ops._precision import compute_dtype
 from vs_ops._scripting import scripted
+from vs_ops._triton import refuse_floats
 from vs_ops.dispatch import Implementation, Operator, select
 
 __all__ = ["HINGE_D_FAKE", "HINGE_D_REAL", "HINGE_G", "hinge_d_fake", "hinge_d_real", "hinge_g"]
@@ -70,12 +71,34 @@ def hinge_g_torchscript(logits: Tensor) -> Tensor:
     return _scripted_mean(logits, compute_dtype(logits))  # type: ignore[no-any-return]
 
 
+def hinge_d_real_triton(logits: Tensor) -> Tensor:
+    """`hinge_d_real` by Triton."""
+    from vs_ops.triton.hinge import REAL, hinge
+
+    return hinge(logits, REAL)  # type: ignore[no-any-return]
+
+
+def hinge_d_fake_triton(logits: Tensor) -> Tensor:
+    """`hinge_d_fake` by Triton."""
+    from vs_ops.triton.hinge import FAKE, hinge
+
+    return hinge(logits, FAKE)  # type: ignore[no-any-return]
+
+
+def hinge_g_triton(logits: Tensor) -> Tensor:
+    """`hinge_g` by Triton."""
+    from vs_ops.triton.hinge import GENERATOR, hinge
+
+    return hinge(logits, GENERATOR)  # type: ignore[no-any-return]
+
+
 HINGE_D_REAL = Operator(
     name="hinge_d_real",
     implementations=(
         Implementation(name="reference", function=hinge_d_real_reference),
         Implementation(name="torchscript", function=hinge_d_real_torchscript),
         Implementation(name="inductor", function=compiled(hinge_d_real_reference), refuse=refuse_inductor),
+        Implementation(name="triton", function=hinge_d_real_triton, refuse=refuse_floats, compilable=True),
     ),
 )
 HINGE_D_FAKE = Operator(
@@ -84,6 +107,7 @@ HINGE_D_FAKE = Operator(
         Implementation(name="reference", function=hinge_d_fake_reference),
         Implementation(name="torchscript", function=hinge_d_fake_torchscript),
         Implementation(name="inductor", function=compiled(hinge_d_fake_reference), refuse=refuse_inductor),
+        Implementation(name="triton", function=hinge_d_fake_triton, refuse=refuse_floats, compilable=True),
     ),
 )
 HINGE_G = Operator(
@@ -92,5 +116,6 @@ HINGE_G = Operator(
         Implementation(name="reference", function=hinge_g_reference),
         Implementation(name="torchscript", function=hinge_g_torchscript),
         Implementation(name="inductor", function=compiled(hinge_g_reference), refuse=refuse_inductor),
+        Implementation(name="triton", function=hinge_g_triton, refuse=refuse_floats, compilable=True),
     ),
 )

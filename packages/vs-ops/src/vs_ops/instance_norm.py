@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vs_ops._compiling import compiled, refuse_inductor
 from vs_ops._precision import compute_dtype, is_channels_last, memory_format_of
+from vs_ops._triton import refuse_images
 from vs_ops.dispatch import DescribedCall, Implementation, Operator, select
 from vs_ops.errors import ShapeError, VsOpsError
 
@@ -322,11 +323,19 @@ def refuse_native(call: DescribedCall) -> str | None:
     return None
 
 
+def instance_norm_triton(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+    """`instance_norm` by Triton."""
+    from vs_ops.triton.instance_norm import instance_norm
+
+    return instance_norm(x, weight, bias, float(eps))[0]  # type: ignore[no-any-return]
+
+
 INSTANCE_NORM = Operator(
     name="instance_norm",
     implementations=(
         Implementation(name="native", function=instance_norm_native, refuse=refuse_native),
         Implementation(name="reference", function=instance_norm_reference),
         Implementation(name="inductor", function=instance_norm_inductor, refuse=refuse_inductor),
+        Implementation(name="triton", function=instance_norm_triton, refuse=refuse_images, compilable=True),
     ),
 )

@@ -9,6 +9,7 @@ from torch import Tensor
 from vs_ops._compiling import compiled, refuse_inductor
 from vs_ops._precision import compute_dtype
 from vs_ops._scripting import scripted
+from vs_ops._triton import refuse_images
 from vs_ops.dispatch import Implementation, Operator, select
 from vs_ops.errors import ShapeError, VsOpsError
 
@@ -75,11 +76,19 @@ def masked_l1_torchscript(a: Tensor, b: Tensor, mask: Tensor, over_valid: bool) 
     return _scripted_masked_l1(a, b, mask, over_valid, compute_dtype(a, b), TINY)  # type: ignore[no-any-return]
 
 
+def masked_l1_triton(a: Tensor, b: Tensor, mask: Tensor, over_valid: bool) -> Tensor:
+    """`masked_l1` by Triton."""
+    from vs_ops.triton.masked_l1 import masked_l1
+
+    return masked_l1(a, b, mask, over_valid)[0]  # type: ignore[no-any-return]
+
+
 MASKED_L1 = Operator(
     name="masked_l1",
     implementations=(
         Implementation(name="reference", function=masked_l1_reference),
         Implementation(name="torchscript", function=masked_l1_torchscript),
         Implementation(name="inductor", function=compiled(masked_l1_reference), refuse=refuse_inductor),
+        Implementation(name="triton", function=masked_l1_triton, refuse=refuse_images, compilable=True),
     ),
 )

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
+from vs_ops._compiling import compiled, refuse_inductor
+from vs_ops._triton import refuse_integers
 from vs_ops.dispatch import Implementation, Operator, select
 from vs_ops.errors import ClassIdError, DtypeError, ShapeError, VsOpsError
 
@@ -40,23 +42,67 @@ def one_hot(
     return select(ONE_HOT, ids, impl)(ids, num_classes, dont_care, ignore_id, dtype)  # type: ignore[no-any-return]
 
 
-def one_hot_reference(ids: Tensor, num_classes: int, dont_care: bool, ignore_id: int, dtype: torch.dtype) -> Tensor:
-    """`one_hot`, readable."""
+def one_hot_reference(
+    ids: Tensor, num_classes: int, dont_care: bool, ignore_id: int, dtype: torch.dtype, operator: str = "one_hot"
+) -> Tensor:
+    """`one_hot`, readable; `operator` is who complains of wrong ids."""
+    return _ones_at(class_channels(operator, ids, num_classes, ignore_id), num_classes + dont_care, dtype)
+
+
+def _ones_at(channel: Tensor, channels: int, dtype: torch.dtype) -> Tensor:
+    return (channel[:, None] == torch.arange(channels, device=channel.device)[:, None, None]).to(dtype)
+
+
+def class_channels(operator: str, ids: Tensor, num_classes: int, ignore_id: int) -> Tensor:
+    """The channel of every pixel, int64: its class, and `num_classes` for ignored pixels.
+
+    Raises:
+        ClassIdError: an id is neither in [0, num_classes) nor `ignore_id`; as in `one_hot`.
+    """
     channel = ids.to(torch.int64)
     ignored = channel == ignore_id
-    known = ignored | ((channel >= 0) & (channel < num_classes))
-    _require(known, ids, num_classes, ignore_id)
-    channel = torch.where(ignored, num_classes, channel)
-    channels = torch.arange(num_classes + dont_care, device=ids.device)
-    return (channel[:, None] == channels[:, None, None]).to(dtype)
+    _require(operator, _known(channel, num_classes, ignore_id), ids, num_classes, ignore_id)
+    return torch.where(ignored, num_classes, channel)
 
 
-def _require(known: Tensor, ids: Tensor, num_classes: int, ignore_id: int) -> None:
+def _known(ids: Tensor, num_classes: int, ignore_id: int) -> Tensor:
+    return (ids == ignore_id) | ((ids >= 0) & (ids < num_classes))
+
+
+def _require(operator: str, known: Tensor, ids: Tensor, num_classes: int, ignore_id: int) -> None:
     if ids.device.type != "cpu" or torch.compiler.is_compiling():
-        torch._assert_async(known.all(), f"one_hot: a class id is neither in [0, {num_classes}) nor {ignore_id}")
+        torch._assert_async(known.all(), f"{operator}: a class id is neither in [0, {num_classes}) nor {ignore_id}")
     elif not bool(known.all()):
         batch, row, column = (int(index) for index in (~known).nonzero()[0])
-        raise ClassIdError("one_hot", int(ids[batch, row, column]), (batch, row, column), num_classes, ignore_id)
+        raise ClassIdError(operator, int(ids[batch, row, column]), (batch, row, column), num_classes, ignore_id)
 
 
-ONE_HOT = Operator(name="one_hot", implementations=(Implementation(name="reference", function=one_hot_reference),))
+_compiled_ones_at = compiled(_ones_at)
+
+
+def one_hot_inductor(ids: Tensor, num_classes: int, dont_care: bool, ignore_id: int, dtype: torch.dtype) -> Tensor:
+    """`one_hot` with its one large tensor compiled; wrong ids are found before."""
+    channel = class_channels("one_hot", ids, num_classes, ignore_id)
+    return _compiled_ones_at(channel, num_classes + dont_care, dtype)  # type: ignore[no-any-return]
+
+
+def one_hot_triton(ids: Tensor, num_classes: int, dont_care: bool, ignore_id: int, dtype: torch.dtype) -> Tensor:
+    """`one_hot` by Triton."""
+    from vs_ops.triton.one_hot import one_hot
+
+    result, known = one_hot(ids, num_classes, dont_care, ignore_id, dtype)
+    if ids.device.type != "cpu" or torch.compiler.is_compiling():
+        _require("one_hot", known, ids, num_classes, ignore_id)
+    elif not bool(known):
+        _require("one_hot", _known(ids.to(torch.int64), num_classes, ignore_id), ids, num_classes, ignore_id)
+    return result  # type: ignore[no-any-return]
+
+
+ONE_HOT = Operator(
+    name="one_hot",
+    implementations=(
+        Implementation(name="reference", function=one_hot_reference),
+        Implementation(name="inductor", function=one_hot_inductor, refuse=refuse_inductor),
+        Implementation(name="triton", function=one_hot_triton, refuse=refuse_integers, compilable=True),
+    ),
+)

@@ -11,6 +11,7 @@ from torch import Tensor
 from vs_ops._compiling import compiled, refuse_inductor
 from vs_ops._precision import compute_dtype, is_channels_last, memory_format_of
 from vs_ops._scripting import scripted
+from vs_ops._triton import refuse_images
 from vs_ops.dispatch import Implementation, Operator, select
 from vs_ops.errors import ShapeError, VsOpsError
 from vs_ops.instance_norm import instance_norm_native, measured, normalized, plane_sum, refuse_native
@@ -247,6 +248,15 @@ def spade_torchscript(
     return _scripted_modulate(result, list(gamma_betas), slope).to(x.dtype)  # type: ignore[no-any-return]
 
 
+def spade_triton(
+    x: Tensor, gamma_betas: Sequence[Tensor], eps: float, negative_slope: float | None, upsample: bool
+) -> Tensor:
+    """`spade` by Triton."""
+    from vs_ops.triton.spade import spade_triton as function
+
+    return function(x, gamma_betas, eps, negative_slope, upsample)
+
+
 SPADE = Operator(
     name="spade",
     implementations=(
@@ -254,5 +264,6 @@ SPADE = Operator(
         Implementation(name="reference", function=spade_reference),
         Implementation(name="torchscript", function=spade_torchscript),
         Implementation(name="inductor", function=spade_inductor, refuse=refuse_inductor),
+        Implementation(name="triton", function=spade_triton, refuse=refuse_images, compilable=True),
     ),
 )

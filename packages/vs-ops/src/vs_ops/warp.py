@@ -8,6 +8,7 @@ from torch import Tensor
 from vs_ops._compiling import compiled, refuse_inductor
 from vs_ops._precision import compute_dtype, memory_format_of, without_autocast
 from vs_ops._scripting import scripted
+from vs_ops._triton import refuse_images
 from vs_ops.dispatch import Implementation, Operator, select
 from vs_ops.errors import ShapeError
 
@@ -99,11 +100,26 @@ def warp_and_blend_torchscript(
     return _scripted_blend(warped, mask, hallucinated, compute_dtype(image)), warped
 
 
+def warp_triton(image: Tensor, flow: Tensor) -> Tensor:
+    """`warp` by Triton."""
+    from vs_ops.triton.warp import warp
+
+    return warp(image, flow)  # type: ignore[no-any-return]
+
+
+def warp_and_blend_triton(image: Tensor, flow: Tensor, mask: Tensor, hallucinated: Tensor) -> tuple[Tensor, Tensor]:
+    """`warp_and_blend` by Triton, in one pass."""
+    from vs_ops.triton.warp import warp_and_blend
+
+    return warp_and_blend(image, flow, mask, hallucinated)  # type: ignore[no-any-return]
+
+
 WARP = Operator(
     name="warp",
     implementations=(
         Implementation(name="reference", function=warp_reference),
         Implementation(name="inductor", function=compiled(warp_reference), refuse=refuse_inductor),
+        Implementation(name="triton", function=warp_triton, refuse=refuse_images, compilable=True),
     ),
 )
 WARP_AND_BLEND = Operator(
@@ -112,5 +128,6 @@ WARP_AND_BLEND = Operator(
         Implementation(name="reference", function=warp_and_blend_reference),
         Implementation(name="torchscript", function=warp_and_blend_torchscript),
         Implementation(name="inductor", function=compiled(warp_and_blend_reference), refuse=refuse_inductor),
+        Implementation(name="triton", function=warp_and_blend_triton, refuse=refuse_images, compilable=True),
     ),
 )

@@ -2,7 +2,7 @@
 
 from vs_optim.adam import AdamChoice, AdamConfig, ApexStatus, build_adam, choose_adam, find_apex
 from vs_optim.adam_state import adam_state, load_adam_state
-from vs_optim.ema import EmaConfig, ema_update
+from vs_optim.ema import EmaConfig, ema_share, ema_update
 from vs_optim.errors import (
     AdamError,
     ConfigError,
@@ -57,6 +57,7 @@ __all__ = [
     "build_scaler",
     "choose_adam",
     "describe",
+    "ema_share",
     "ema_update",
     "find_apex",
     "load_adam_state",

@@ -11,7 +11,7 @@ from torch import Tensor
 from vs_optim._checks import integer, number
 from vs_optim.errors import EmaError
 
-__all__ = ["EmaConfig", "ema_update"]
+__all__ = ["EmaConfig", "ema_share", "ema_update"]
 
 
 @attrs.frozen(kw_only=True)
@@ -28,6 +28,11 @@ class EmaConfig:
     )
 
 
+def ema_share(config: EmaConfig, *, step: int) -> float:
+    """How much a new value counts for: 1, which copies it, while step < start_step, else 1 - beta. Pure."""
+    return 1.0 if step < config.start_step else 1.0 - config.beta
+
+
 @torch.no_grad()
 def ema_update(averages: Sequence[Tensor], values: Sequence[Tensor], config: EmaConfig, *, step: int) -> None:
     """Move `averages` in place: average = beta * average + (1 - beta) * value; a copy while step < start_step.
@@ -42,7 +47,8 @@ def ema_update(averages: Sequence[Tensor], values: Sequence[Tensor], config: Ema
         EmaError: numbers or shapes of tensors differ, or an average is in a dtype too coarse to average in.
     """
     _check_pairs(averages, values)
-    if step < config.start_step or config.beta == 0.0:
+    share = ema_share(config, step=step)
+    if share == 1.0:
         floating: list[tuple[Tensor, Tensor]] = []
         copied = list(zip(averages, values, strict=True))
     else:
@@ -53,7 +59,7 @@ def ema_update(averages: Sequence[Tensor], values: Sequence[Tensor], config: Ema
         torch._foreach_copy_([a for a, _ in copied], [v for _, v in copied])
     if floating:
         targets = [v.to(dtype=a.dtype, device=a.device) for a, v in floating]
-        torch._foreach_lerp_([a for a, _ in floating], targets, 1.0 - config.beta)
+        torch._foreach_lerp_([a for a, _ in floating], targets, share)
 
 
 def _check_pairs(averages: Sequence[Tensor], values: Sequence[Tensor]) -> None:

@@ -1,0 +1,52 @@
+"""Weights as the matrices that lie in memory, for operators on the singular vectors of many layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from vs_ops._precision import compute_dtype, is_channels_last
+from vs_ops.errors import ShapeError, VsOpsError
+
+__all__ = ["as_matrix", "as_weight", "check_layers", "reordered"]
+
+
+def check_layers(operator: str, weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor]) -> None:
+    """Refuse lists of which not every weight (R, ...) has a u (R,) and a v (C,)."""
+    if not len(weights) == len(us) == len(vs):
+        counts = f"{len(weights)} weights, {len(us)} us and {len(vs)} vs"
+        raise VsOpsError(operator, f"expected lists of one length, got {counts}")
+    for index, (weight, u, v) in enumerate(zip(weights, us, vs, strict=True)):
+        if weight.dim() < 2 or u.shape != weight.shape[:1] or v.shape != (weight[:1].numel(),):
+            problem = f"number {index}: expected weight (R, ...), u (R,), v (C,)"
+            raise ShapeError(operator, problem, weight=weight, u=u, v=v)
+
+
+def as_matrix(tensor: Tensor, like: Tensor | None = None) -> Tensor:
+    """(R, ...) as the (R, C) matrix that lies in memory, in the dtype of the computation.
+
+    The columns of a channels-last weight are in the order (height, width, channel). With `like` they get the order of
+    that tensor's.
+    """
+    if is_channels_last(tensor if like is None else like):
+        tensor = tensor.permute(0, 2, 3, 1)
+    return tensor.flatten(1).to(compute_dtype(tensor))
+
+
+def as_weight(matrix: Tensor, weight: Tensor) -> Tensor:
+    """The (R, C) matrix of `as_matrix` in the shape of `weight`."""
+    if is_channels_last(weight):
+        r, c, h, w = weight.shape
+        return matrix.view(r, h, w, c).permute(0, 3, 1, 2)
+    return matrix.view(weight.shape)
+
+
+def reordered(vector: Tensor, weight: Tensor, *, back: bool = False) -> Tensor:
+    """A copy of a right singular vector in the order of the columns of `as_matrix(weight)`, or back from it."""
+    if not is_channels_last(weight):
+        return vector.clone()
+    _, c, h, w = weight.shape
+    sides = (h * w, c) if back else (c, h * w)
+    return vector.view(sides).t().clone(memory_format=torch.contiguous_format).flatten()

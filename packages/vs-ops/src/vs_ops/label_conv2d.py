@@ -1,0 +1,222 @@
+"""Convolution of a map of class ids as if it were one-hot, without making the one-hot map."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Integer
+from torch import Tensor
+
+from vs_ops._precision import compute_dtype, memory_format_of
+from vs_ops.dispatch import DescribedCall, Implementation, Operator, select
+from vs_ops.errors import DtypeError, ShapeError, VsOpsError
+from vs_ops.one_hot import class_channels, one_hot_reference
+
+__all__ = ["LABEL_CONV2D", "label_conv2d"]
+
+
+def label_conv2d(
+    ids: Integer[Tensor, "n h w"],
+    weight: Float[Tensor, "c_out c k k"],
+    bias: Float[Tensor, "c_out"] | None = None,
+    *,
+    dont_care: bool = False,
+    ignore_id: int = 255,
+    stride: int = 1,
+    padding: int = 0,
+    impl: str = "auto",
+) -> Float[Tensor, "n c_out h2 w2"]:
+    """Convolve the one-hot map of `ids`: every result is the sum of one weight per tap, chosen by the class there.
+
+    Args:
+        ids: class ids (N, H, W) of any integer dtype.
+        weight: (C_out, C, k, k) for C classes; with `dont_care` for C - 1, and the last channel is that of `ignore_id`.
+        bias: (C_out,); None leaves it out.
+        dont_care: whether pixels of `ignore_id` have a channel; otherwise they contribute nothing.
+        ignore_id: the id of pixels of no class.
+        stride: of the convolution, the same on both axes.
+        padding: on every side, less than k; what is there contributes nothing.
+        impl: which implementation to use.
+
+    It is a convolution: it computes in the dtype of `weight`, or under autocast in autocast's, sums in float32 at
+    least, and the result has that dtype. The result is in channels-last order if `weight` is (a kernel of one pixel,
+    which is in both orders, counts as contiguous), as the weights of a network in channels-last order are.
+    Differentiable in weight and bias, any number of times.
+
+    Raises:
+        ClassIdError: an id is neither a class nor `ignore_id`; as in `one_hot`.
+        ShapeError: shapes do not fit, or the kernel is larger than the padded `ids`.
+        DtypeError: `ids` are not integers, or bias has another dtype than weight and no autocast makes them equal.
+        VsOpsError: stride is not positive, or padding is not in [0, k).
+    """
+    _check(ids, weight, bias, dont_care, stride, padding)
+    function = select(LABEL_CONV2D, weight, impl)
+    return function(ids, weight, bias, dont_care, ignore_id, stride, padding)  # type: ignore[no-any-return]
+
+
+def _check(ids: Tensor, weight: Tensor, bias: Tensor | None, dont_care: bool, stride: int, padding: int) -> None:
+    if ids.dim() != 3:
+        raise ShapeError("label_conv2d", "ids must be (N, H, W)", ids=ids)
+    if ids.is_floating_point() or ids.is_complex() or ids.dtype is torch.bool:
+        raise DtypeError("label_conv2d", "ids", ids.dtype, "an integer dtype")
+    if weight.dim() != 4 or weight.shape[2] != weight.shape[3] or weight.shape[1] < 1 + dont_care:
+        classes = "at least one class" + " and one channel more" * dont_care
+        raise ShapeError("label_conv2d", f"weight must be (C_out, C, k, k) with C of {classes}", weight=weight)
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ShapeError("label_conv2d", "bias must be (C_out,)", weight=weight, bias=bias)
+    if stride < 1:
+        raise VsOpsError("label_conv2d", f"stride must be positive, got {stride}")
+    if not 0 <= padding < weight.shape[-1]:
+        raise VsOpsError("label_conv2d", f"padding must be in [0, {weight.shape[-1]}), got {padding}")
+    if min(ids.shape[1:]) + 2 * padding < weight.shape[-1]:
+        raise ShapeError(
+            "label_conv2d", f"the kernel is larger than ids with padding {padding}", ids=ids, weight=weight
+        )
+    by_autocast = torch.is_autocast_enabled(weight.device.type) and weight.dtype is not torch.float64
+    if bias is not None and bias.dtype is not weight.dtype and (not by_autocast or bias.dtype is torch.float64):
+        raise DtypeError("label_conv2d", "bias", bias.dtype, f"{weight.dtype} as weight")
+
+
+def label_conv2d_reference(
+    ids: Tensor, weight: Tensor, bias: Tensor | None, dont_care: bool, ignore_id: int, stride: int, padding: int
+) -> Tensor:
+    """`label_conv2d`, readable."""
+    classes = weight.shape[1] - dont_care
+    maps = one_hot_reference(ids, classes, dont_care, ignore_id, weight.dtype, operator="label_conv2d")
+    order = memory_format_of(weight)
+    # Not all of PyTorch's kernels return the gradient of a weight that is in neither order.
+    return F.conv2d(maps, weight.contiguous(memory_format=order), bias, stride, padding).contiguous(memory_format=order)
+
+
+def label_conv2d_native(
+    ids: Tensor, weight: Tensor, bias: Tensor | None, dont_care: bool, ignore_id: int, stride: int, padding: int
+) -> Tensor:
+    """`label_conv2d` by looking up and adding rows of weights, forward and backward, with the kernel of embeddings."""
+    if ids.numel() == 0:
+        return label_conv2d_reference(ids, weight, bias, dont_care, ignore_id, stride, padding)
+    channels = class_channels("label_conv2d", ids, weight.shape[1] - dont_care, ignore_id).to(torch.int32)
+    dtype = weight.dtype
+    if torch.is_autocast_enabled(weight.device.type) and dtype is not torch.float64:
+        dtype = torch.get_autocast_dtype(weight.device.type)
+    wide = compute_dtype(weight)
+    shift = None if bias is None else bias.to(dtype).to(wide)
+    rows = _Gather.apply(weight.to(dtype).to(wide), shift, channels, stride, padding, dtype)  # type: ignore[no-untyped-call]
+    return rows.permute(0, 3, 1, 2).contiguous(memory_format=memory_format_of(weight))  # type: ignore[no-any-return]
+
+
+class _Gather(torch.autograd.Function):
+    """(weight, bias) to the result as rows (N, H2, W2, C_out): a linear map, whose transpose is `_Scatter`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        weight: Tensor,
+        bias: Tensor | None,
+        channels: Tensor,
+        stride: int,
+        padding: int,
+        dtype: torch.dtype,
+    ) -> Tensor:
+        ctx.save_for_backward(channels)
+        ctx.geometry = stride, padding, weight.shape[1], weight.shape[2]
+        c_out, c, k, _ = weight.shape
+        table = F.pad(weight.permute(2, 3, 1, 0).reshape(k * k, c, c_out), (0, 0, 0, 1))  # a row of zeros for no class
+        if bias is not None:
+            table[0] += bias  # of the first tap, which every sum has exactly once
+        chosen = _windows(channels, stride, padding, c, k)
+        rows = F.embedding_bag(chosen.view(-1, k * k), table.view(-1, c_out), mode="sum")
+        return rows.to(dtype).view(*chosen.shape[:3], c_out)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        (channels,) = ctx.saved_tensors
+        dtype = torch.promote_types(grad.dtype, torch.float32)
+        grad_weight, grad_bias = _Scatter.apply(grad, channels, *ctx.geometry, dtype)  # type: ignore[no-untyped-call]
+        wants_bias = ctx.needs_input_grad[1]
+        return grad_weight, grad_bias if wants_bias else None, None, None, None, None
+
+
+class _Scatter(torch.autograd.Function):
+    """Rows (N, H2, W2, C_out) to (weight, bias): every row added to all weights that `_Gather` took for it.
+
+    The pixels are sorted by class once; then the sum of a class and a tap is that of a bag of rows, and no two sums
+    write to the same place.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, rows: Tensor, channels: Tensor, stride: int, padding: int, c: int, k: int, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(channels)
+        ctx.geometry, ctx.dtype = (stride, padding), rows.dtype
+        (n, h, w), c_out = channels.shape, rows.shape[3]
+        spread = rows.new_zeros((n, h + k - 1, w + k - 1, c_out), dtype=dtype)
+        start = k - 1 - padding
+        ends = (start + stride * (size - 1) + 1 for size in rows.shape[1:3])
+        spread[:, start : next(ends) : stride, start : next(ends) : stride] = rows
+        sums = torch.stack(list(_sums(spread, channels, c, k)))  # (k * k, C, C_out)
+        return sums.view(k, k, c, c_out).permute(3, 2, 0, 1), spread.sum((0, 1, 2))
+
+    @staticmethod
+    def backward(ctx: Any, grad_weight: Tensor, grad_bias: Tensor) -> tuple[Tensor | None, ...]:
+        (channels,) = ctx.saved_tensors
+        rows = _Gather.apply(grad_weight, grad_bias, channels, *ctx.geometry, ctx.dtype)  # type: ignore[no-untyped-call]
+        return rows, None, None, None, None, None, None
+
+
+_MANY_CLASSES = 16
+_FEW_PIXELS = 1024  # are added up one after the other
+
+
+def _windows(channels: Tensor, stride: int, padding: int, c: int, k: int) -> Tensor:
+    """For every result and tap the row of the table of weights, (N, H2, W2, k, k); row c is that of no class."""
+    windows = F.pad(channels, (padding,) * 4, value=c).unfold(1, k, stride).unfold(2, k, stride)
+    dtype = torch.int32 if windows.numel() < 2**31 else torch.int64  # in which the kernel counts them, too
+    taps = torch.arange(0, k * k * (c + 1), c + 1, dtype=dtype, device=channels.device).view(k, k)
+    return torch.add(windows, taps, out=windows.new_empty(windows.shape, dtype=dtype))
+
+
+def _sums(spread: Tensor, channels: Tensor, c: int, k: int) -> Iterator[Tensor]:
+    """For every tap the sums (C, C_out) of the rows of `spread` whose pixel has that class."""
+    n, h, w = channels.shape
+    height, width = spread.shape[1:3]
+    count = channels.numel()
+    each = min(count, _FEW_PIXELS)
+    filling = (0, -count % each)
+    parts = F.pad(channels.flatten(), filling, value=c).view(-1, each)
+    classes, order = parts.to(torch.int16 if c < 2**15 else torch.int32).sort()
+    order += torch.arange(0, parts.numel(), each, device=order.device)[:, None]
+    position = torch.arange(n * height * width, dtype=torch.int32, device=order.device).view(n, height, width)
+    position = F.pad(position[:, :h, :w].flatten(), filling)[order]
+    bounds = torch.arange(c + 1, dtype=classes.dtype, device=order.device).expand(len(parts), -1).contiguous()
+    starts = torch.searchsorted(classes, bounds, out_int32=True)
+    starts += torch.arange(0, parts.numel(), each, dtype=torch.int32, device=order.device)[:, None]
+    rows, starts = spread.view(-1, spread.shape[3]), starts.flatten()
+    for tap in range(k * k):
+        dy, dx = divmod(tap, k)
+        shift = (k - 1 - dy) * width + k - 1 - dx
+        bags = F.embedding_bag(position.flatten() + shift, rows, starts, mode="sum")
+        yield bags.view(len(parts), c + 1, -1)[:, :c].sum(0)
+
+
+def _refuse_native(call: DescribedCall) -> str | None:
+    """What the weight (C_out, C, k, k) says."""
+    if call.device_type not in ("cpu", "cuda"):
+        return f"PyTorch's kernels of embeddings are not known to be right on {call.device_type}"
+    if call.dtype not in (torch.float32, torch.float64, torch.bfloat16, torch.float16):
+        return f"no kernel for {call.dtype}"
+    if 0 in call.shape:
+        return "the kernels need at least one element"
+    if call.device_type == "cpu" and (call.shape[1] < _MANY_CLASSES or call.shape[-1] == 1):
+        return f"on the CPU a convolution is quicker for less than {_MANY_CLASSES} classes or a kernel of one pixel"
+    return None
+
+
+LABEL_CONV2D = Operator(
+    name="label_conv2d",
+    implementations=(
+        Implementation(name="native", function=label_conv2d_native, refuse=_refuse_native),
+        Implementation(name="reference", function=label_conv2d_reference),
+    ),
+)

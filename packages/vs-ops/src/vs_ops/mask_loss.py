@@ -1,0 +1,75 @@
+"""The loss of occlusion masks: warped pixels where they are right, hallucinated ones elsewhere (Wang et al., 2018)."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vs_ops._compiling import compiled, refuse_inductor
+from vs_ops._precision import compute_dtype
+from vs_ops._scripting import scripted
+from vs_ops.dispatch import Implementation, Operator, select
+from vs_ops.errors import ShapeError
+
+__all__ = ["MASK_LOSS", "mask_loss"]
+
+
+def mask_loss(
+    mask: Float[Tensor, "n 1 h w"],
+    warped: Float[Tensor, "n c h w"],
+    frame: Float[Tensor, "n c h w"],
+    *,
+    impl: str = "auto",
+) -> Float[Tensor, ""]:
+    """Mean of |mask| where the warped frame is right, plus mean of |mask - 1| where it is wrong.
+
+    Args:
+        mask: (N, 1, H, W); 1: use the hallucinated pixel, 0: use the warped one.
+        warped: the warped frame (N, C, H, W).
+        frame: the frame that it should be, of the same shape.
+        impl: which implementation to use.
+
+    How right a pixel is, is clamp(1 - sum over channels of |warped - frame|, 0, 1). That weighs the first mean, and one
+    minus it the second; both are over all elements of the mask. Computed and returned in float32 (float64 if any
+    argument is). Differentiable in all three: how right a pixel is carries a gradient too, as published. No elements
+    give zero.
+
+    Raises:
+        ShapeError: shapes do not fit.
+    """
+    if warped.dim() != 4 or frame.shape != warped.shape:
+        raise ShapeError("mask_loss", "warped and frame must have one shape (N, C, H, W)", warped=warped, frame=frame)
+    if mask.shape != (warped.shape[0], 1, *warped.shape[2:]):
+        raise ShapeError("mask_loss", "mask must be (N, 1, H, W)", mask=mask, warped=warped)
+    return select(MASK_LOSS, mask, impl)(mask, warped, frame)  # type: ignore[no-any-return]
+
+
+def mask_loss_reference(mask: Tensor, warped: Tensor, frame: Tensor) -> Tensor:
+    """`mask_loss`, readable."""
+    dtype = compute_dtype(mask, warped, frame)
+    mask, warped, frame = mask.to(dtype), warped.to(dtype), frame.to(dtype)
+    right = (1 - (warped - frame).abs().sum(dim=1, keepdim=True)).clamp(0, 1)  # (N, 1, H, W)
+    pulled_down = (mask.abs() * right).sum()
+    pulled_up = ((mask - 1).abs() * (1 - right)).sum()
+    return (pulled_down + pulled_up) / max(mask.numel(), 1)
+
+
+@scripted
+def _scripted_mask_loss(mask: Tensor, warped: Tensor, frame: Tensor, dtype: torch.dtype) -> Tensor:
+    mask, warped, frame = mask.to(dtype), warped.to(dtype), frame.to(dtype)
+    right = (1 - (warped - frame).abs().sum(dim=1, keepdim=True)).clamp(0, 1)
+    return ((mask.abs() * right).sum() + ((mask - 1).abs() * (1 - right)).sum()) / max(mask.numel(), 1)
+
+
+def mask_loss_torchscript(mask: Tensor, warped: Tensor, frame: Tensor) -> Tensor:
+    """`mask_loss`, scripted."""
+    return _scripted_mask_loss(mask, warped, frame, compute_dtype(mask, warped, frame))  # type: ignore[no-any-return]
+
+
+MASK_LOSS = Operator(
+    name="mask_loss",
+    implementations=(
+        Implementation(name="reference", function=mask_loss_reference),
+        Implementation(name="torchscript", function=mask_loss_torchscript),
+        Implementation(name="inductor", function=compiled(mask_loss_reference), refuse=refuse_inductor),
+    ),
+)

@@ -1,0 +1,78 @@
+"""The largest singular values of many weights, from singular vectors that are known already (Miyato et al., 2018)."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vs_ops._matrices import as_matrix, check_layers, reordered
+from vs_ops._precision import compute_dtype, without_autocast
+from vs_ops.dispatch import DescribedCall, Implementation, Operator, select
+
+__all__ = ["SINGULAR_VALUES", "singular_values"]
+
+
+def singular_values(
+    weights: Sequence[Float[Tensor, "..."]],
+    us: Sequence[Float[Tensor, "..."]],
+    vs: Sequence[Float[Tensor, "..."]],
+    *,
+    impl: str = "auto",
+) -> list[Float[Tensor, ""]]:
+    """Sigma = u^T W v of every weight of a list, with W = weight.flatten(1); nothing is iterated or divided.
+
+    Args:
+        weights: any number of weights, (R, ...) each.
+        us: left singular vectors, (R,) each.
+        vs: right singular vectors, (C,) each with C the product of the weight's other dimensions.
+        impl: which implementation to use.
+
+    Scalars in float32 (float64 for float64), whatever autocast says. Differentiable in the weights; the vectors count
+    as constants.
+
+    Raises:
+        ShapeError: shapes do not fit; the message says which weight of the list.
+        VsOpsError: lists differ in length.
+    """
+    check_layers("singular_values", weights, us, vs)
+    if not weights:
+        return []
+    largest = max(weights, key=Tensor.numel)
+    with without_autocast(largest):
+        return select(SINGULAR_VALUES, largest, impl)(weights, us, vs)  # type: ignore[no-any-return]
+
+
+def singular_values_reference(weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor]) -> list[Tensor]:
+    """`singular_values`, readable."""
+    sigmas = []
+    for weight, u, v in zip(weights, us, vs, strict=True):
+        dtype = compute_dtype(weight)
+        product = torch.mv(weight.flatten(1).to(dtype), v.detach().to(dtype, copy=True))
+        sigmas.append(torch.dot(u.detach().to(dtype, copy=True), product))
+    return sigmas
+
+
+def singular_values_native(weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor]) -> list[Tensor]:
+    """`singular_values` of the matrices as they lie in memory: nobody copies a weight in channels-last order."""
+    sigmas = []
+    for weight, u, v in zip(weights, us, vs, strict=True):
+        matrix = as_matrix(weight)
+        product = torch.mv(matrix, reordered(v.detach().to(matrix.dtype), weight))
+        sigmas.append(torch.dot(u.detach().to(matrix.dtype, copy=True), product))
+    return sigmas
+
+
+def _refuse_native(call: DescribedCall) -> str | None:
+    if 0 in call.shape:
+        return "the products need at least one element"
+    return None
+
+
+SINGULAR_VALUES = Operator(
+    name="singular_values",
+    implementations=(
+        Implementation(name="native", function=singular_values_native, refuse=_refuse_native),
+        Implementation(name="reference", function=singular_values_reference),
+    ),
+)

@@ -1,0 +1,187 @@
+"""Spectral normalisation of all layers of a network at once: iterate and divide lists of weights."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vs_ops._matrices import as_matrix, as_weight, check_layers, reordered
+from vs_ops._precision import compute_dtype, memory_format_of, without_autocast
+from vs_ops.dispatch import DescribedCall, Implementation, Operator, select
+from vs_ops.errors import DtypeError, VsOpsError
+from vs_ops.spectral_norm import power_iteration_reference, spectral_normalize_reference
+
+__all__ = ["SPECTRAL_NORMALIZE_ALL", "Normalised", "spectral_normalize_all"]
+
+
+class Normalised(NamedTuple):
+    """What `spectral_normalize_all` returns: three lists in the order of the weights."""
+
+    weights: list[Tensor]
+    """(R, ...) each: weight / sigma."""
+    us: list[Tensor]
+    """(R,) each: left singular vectors after the iterations."""
+    vs: list[Tensor]
+    """(C,) each: right singular vectors after the iterations."""
+
+
+def spectral_normalize_all(
+    weights: Sequence[Float[Tensor, "..."]],
+    us: Sequence[Float[Tensor, "..."]],
+    vs: Sequence[Float[Tensor, "..."]],
+    *,
+    iterations: int = 1,
+    eps: float = 1e-12,
+    dtype: torch.dtype | None = None,
+    impl: str = "auto",
+) -> Normalised:
+    """`power_iteration`, `iterations` times, and `spectral_normalize`, for every weight of a list.
+
+    Args:
+        weights: any number of weights, (R, ...) each.
+        us: left singular vectors, (R,) each.
+        vs: right singular vectors, (C,) each with C the product of the weight's other dimensions.
+        iterations: power iterations before the division; 0 divides by u^T W v as the vectors are.
+        eps: least norm that a vector is divided by.
+        dtype: of the normalised weights, that of each weight by default. Asking for the dtype that a convolution will
+            compute in saves the cast after the division.
+        impl: which implementation to use.
+
+    Differentiable in the weights, through sigma too; the vectors count as constants, are returned as new tensors
+    without gradient, and may be overwritten before backward. Products with vectors, sigma and the division are float32
+    (float64 for float64), whatever autocast says, and rounded once at the end. A normalised weight has the memory
+    format of its weight.
+
+    Raises:
+        ShapeError: shapes do not fit; the message says which weight of the list.
+        DtypeError: `dtype` is no floating dtype.
+        VsOpsError: lists differ in length, or iterations is negative.
+    """
+    check_layers("spectral_normalize_all", weights, us, vs)
+    if iterations < 0:
+        raise VsOpsError("spectral_normalize_all", f"iterations must not be negative, got {iterations}")
+    if dtype is not None and not dtype.is_floating_point:
+        raise DtypeError("spectral_normalize_all", "dtype", dtype, "a floating dtype")
+    if not weights:
+        return Normalised([], [], [])
+    largest = max(weights, key=Tensor.numel)
+    results = select(SPECTRAL_NORMALIZE_ALL, largest, impl)(list(weights), list(us), list(vs), iterations, eps, dtype)
+    return results  # type: ignore[no-any-return]
+
+
+def spectral_normalize_all_reference(
+    weights: list[Tensor], us: list[Tensor], vs: list[Tensor], iterations: int, eps: float, dtype: torch.dtype | None
+) -> Normalised:
+    """`spectral_normalize_all`, readable: one weight after the other."""
+    new_us, new_vs, normalised = [], [], []
+    for weight, u, v in zip(weights, us, vs, strict=True):
+        wide = compute_dtype(weight)
+        u, v = u.detach().to(wide, copy=True), v.detach().to(wide, copy=True)
+        for _ in range(iterations):
+            u, v = power_iteration_reference(weight.flatten(1), u, eps)
+        new_us.append(u)
+        new_vs.append(v)
+        result = spectral_normalize_reference(weight if dtype is None else weight.to(wide), u, v)
+        normalised.append(result if dtype is None else result.to(dtype))
+    return Normalised(normalised, new_us, new_vs)
+
+
+def spectral_normalize_all_native(
+    weights: list[Tensor], us: list[Tensor], vs: list[Tensor], iterations: int, eps: float, dtype: torch.dtype | None
+) -> Normalised:
+    """`spectral_normalize_all` with as few passes over the weights as there can be, and few calls for small ones.
+
+    An iteration leaves W v behind, whose norm is sigma: dividing costs no further product. A weight in channels-last
+    order is read as the matrix that lies in memory, with the vector put into that order, instead of being copied. The
+    backward pass reads the gradient twice and the weight once, and writes once.
+    """
+    with torch.no_grad(), without_autocast(weights[0]):
+        matrices = [as_matrix(weight.detach()) for weight in weights]
+        lefts = [u.to(m.dtype, copy=True) for u, m in zip(us, matrices, strict=True)]
+        rights = [reordered(v.to(m.dtype), w) for v, m, w in zip(vs, matrices, weights, strict=True)]
+        for _ in range(iterations):
+            rights = _unit([torch.mv(m.t(), u) for m, u in zip(matrices, lefts, strict=True)], eps)
+            products = [torch.mv(m, v) for m, v in zip(matrices, rights, strict=True)]
+            lefts = _unit(products, eps)
+        if not iterations:
+            products = [torch.mv(m, v) for m, v in zip(matrices, rights, strict=True)]
+        sigmas = [torch.dot(u, product) for u, product in zip(lefts, products, strict=True)]
+    divided = [
+        _Divide.apply(w, sigma, u.clone(), v, w.dtype if dtype is None else dtype)  # type: ignore[no-untyped-call]
+        for w, sigma, u, v in zip(weights, sigmas, lefts, rights, strict=True)
+    ]
+    ordered = [reordered(v, w, back=True) for v, w in zip(rights, weights, strict=True)]
+    return Normalised(divided, lefts, ordered)
+
+
+class _Divide(torch.autograd.Function):
+    """A weight over its sigma, which is the function u^T W v of it; the vectors are constant.
+
+    There is a node for each layer, and not one for all, so that the gradient of a layer is finished, and what it was
+    made from freed, as soon as the backward pass comes by.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, sigma: Tensor, u: Tensor, v: Tensor, dtype: torch.dtype) -> Tensor:
+        ctx.save_for_backward(weight, sigma, u, v)
+        return _over(weight, sigma, dtype)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
+        of_weight = _differentiable_gradient if torch.is_grad_enabled() else _gradient
+        with without_autocast(grad):
+            return of_weight(grad, *ctx.saved_tensors), None, None, None, None
+
+
+def _over(weight: Tensor, sigma: Tensor, dtype: torch.dtype) -> Tensor:
+    """`weight / sigma`, rounded once to `dtype`."""
+    return torch.mul(weight.to(sigma.dtype), sigma.reciprocal()).to(dtype)
+
+
+def _gradient(grad: Tensor, weight: Tensor, sigma: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """The gradient of `weight / sigma`: grad / sigma - <grad, weight> / sigma^2 * u v^T.
+
+    In the dtype and the memory format of `weight`.
+    """
+    upstream = as_matrix(grad.contiguous(memory_format=memory_format_of(weight)), like=weight)
+    overlap = torch.dot(upstream.flatten(), as_matrix(weight).flatten())
+    scale = sigma.reciprocal()
+    factor = -overlap * scale * scale
+    if grad.device.type == "cpu":  # one pass, with numbers on the host, for which another device would have to wait
+        result = torch.addr(upstream, u, v, beta=scale.item(), alpha=factor.item())
+    else:
+        result = (upstream * scale).addr_(u * factor, v)
+    return as_weight(result, weight).to(weight.dtype)
+
+
+def _differentiable_gradient(grad: Tensor, weight: Tensor, sigma: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """`_gradient` as a differentiable function of `grad` and `weight`."""
+    matrix, upstream = as_matrix(weight), as_matrix(grad, like=weight)
+    sigma = torch.dot(u, torch.mv(matrix, v))
+    overlap = (upstream * matrix).sum()
+    result = upstream / sigma - overlap / sigma.square() * torch.outer(u, v)
+    return as_weight(result, weight).to(weight.dtype)
+
+
+def _unit(vectors: list[Tensor], eps: float) -> list[Tensor]:
+    """Each vector over its norm, which counts as `eps` at least."""
+    norms = torch._foreach_norm(vectors)
+    torch._foreach_clamp_min_(norms, eps)
+    return list(torch._foreach_div(vectors, norms))
+
+
+def _refuse_native(call: DescribedCall) -> str | None:
+    if 0 in call.shape:
+        return "the products need at least one element"
+    return None
+
+
+SPECTRAL_NORMALIZE_ALL = Operator(
+    name="spectral_normalize_all",
+    implementations=(
+        Implementation(name="native", function=spectral_normalize_all_native, refuse=_refuse_native),
+        Implementation(name="reference", function=spectral_normalize_all_reference),
+    ),
+)

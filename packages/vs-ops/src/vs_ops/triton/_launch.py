@@ -1,0 +1,117 @@
+"""What the kernels and the operators around them have in common.
+
+In a kernel's signature `tl.tensor` is what comes with the launch: the address of a tensor's first element, or a number.
+Numbers that decide what is compiled are `tl.constexpr`: among them eps and slopes, which would be float32 otherwise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from vs_ops._precision import is_channels_last, memory_format_of
+from vs_ops.instance_norm import dense
+
+__all__ = [
+    "FULL_GPU",
+    "accumulator",
+    "blocks",
+    "differentiable",
+    "finish_sum",
+    "like",
+    "on_device_of",
+    "power_of_two",
+    "spread",
+    "strides",
+    "tile",
+]
+
+FULL_GPU = 512
+"""Programs that keep every GPU of today busy: two to four for each of its up to 132 (H100) multiprocessors."""
+
+_ACCUMULATORS = {torch.float32: tl.float32, torch.float64: tl.float64}
+
+
+def on_device_of(tensor: Tensor) -> AbstractContextManager[object]:
+    """Launch on the device of `tensor`: Triton launches on the current one."""
+    return torch.cuda.device(tensor.device) if tensor.is_cuda else contextlib.nullcontext()
+
+
+def accumulator(dtype: torch.dtype) -> Any:
+    """Triton's name for a dtype of computation, float32 or float64."""
+    return _ACCUMULATORS[dtype]
+
+
+def blocks(length: int, block: int) -> int:
+    """How many blocks cover `length`."""
+    return -(-length // block)
+
+
+def power_of_two(length: int, at_most: int) -> int:
+    """The smallest power of two that covers `length`, or `at_most`: what Triton's blocks may measure."""
+    return min(1 << max(length - 1, 0).bit_length(), at_most)
+
+
+def like(tensor: Tensor, leader: Tensor) -> Tensor:
+    """`tensor` in the memory format of `leader`, which is dense: both can then be read in the order of memory."""
+    return dense(tensor.contiguous(memory_format=memory_format_of(leader)))
+
+
+def strides(x: Tensor) -> tuple[int, int, int]:
+    """Strides of samples, channels and pixels of a dense `x` (N, C, ...), whose spatial axes count as one."""
+    channels, pixels = x.shape[1], x[0, 0].numel()
+    return (channels * pixels, 1, channels) if is_channels_last(x) else (channels * pixels, pixels, 1)
+
+
+def tile(x: Tensor, elements: int) -> tuple[int, int]:
+    """How many channels and pixels of `x` (N, C, ...) a program holds at a time: about `elements` in all.
+
+    The axis that lies together in memory goes first (up to 256 channels of channels-last);
+    the other one gets the rest.
+    """
+    channels, pixels = x.shape[1], x[0, 0].numel()
+    if is_channels_last(x):
+        block_c = power_of_two(channels, min(256, elements))
+        return block_c, power_of_two(pixels, elements // block_c)
+    block_l = power_of_two(pixels, elements)
+    return power_of_two(channels, elements // block_l), block_l
+
+
+def differentiable(
+    reference: Callable[..., Any], arguments: Sequence[Any], grads: Sequence[Tensor], wanted: Sequence[bool]
+) -> tuple[Tensor | None, ...]:
+    """Gradients in the wanted arguments, by the reference, such that they can be differentiated again.
+
+    The backward of an operator answers with this where gradients of gradients are asked for (grad mode is on during
+    backward, as `create_graph=True` makes it), because Triton's kernels have a first derivative only.
+    """
+    with torch.enable_grad():
+        # Views, because one tensor may be given as two arguments, whose gradients are to be told apart.
+        given = [each.view_as(each) if want else each for each, want in zip(arguments, wanted, strict=True)]
+        results = reference(*given)
+        results = results if isinstance(results, tuple) else (results,)
+        leaves = [each for each, want in zip(given, wanted, strict=True) if want]
+        return spread(torch.autograd.grad(results, leaves, grads, create_graph=True), wanted)
+
+
+def spread(found: Sequence[Tensor], wanted: Sequence[bool]) -> tuple[Tensor | None, ...]:
+    """The gradients that were found in the places of those that were wanted, None in the others."""
+    remaining = iter(found)
+    return tuple(next(remaining) if want else None for want in wanted)
+
+
+@triton.jit
+def finish_sum(partials: tl.tensor, result: tl.tensor, count: tl.tensor, block: tl.constexpr) -> None:
+    """One program: the sum of `count` partial sums, always in the same order, so that it is the same in every run."""
+    lanes = tl.arange(0, block)
+    total = tl.zeros((block,), partials.dtype.element_ty)
+    for start in range(0, count, block):
+        total += tl.load(partials + start + lanes, mask=start + lanes < count, other=0.0)
+    tl.store(result, tl.sum(total, axis=0))

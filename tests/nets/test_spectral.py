@@ -1,0 +1,143 @@
+"""Normalising the weights of many layers at once is what each of them alone would have done."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+import vs_nets as nets
+import vs_ops
+from torch import Tensor, nn
+from vs_nets import spectral
+from vs_nets.layers import Conv2d, Linear
+from vs_nets.spectral import SpectralLayer, normalised_at_once
+
+
+def layers() -> nn.ModuleList:
+    torch.manual_seed(0)
+    plain = Conv2d(3, 4)
+    return nn.ModuleList([Conv2d(3, 4, spectral=True), plain, Linear(5, 6, spectral=True)]).train()
+
+
+def vectors(module: nn.Module) -> dict[str, Tensor]:
+    return {name: buffer.clone() for name, buffer in module.named_buffers()}
+
+
+def call(conv: nn.Module, plain: nn.Module, linear: nn.Module) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    x, rows = torch.randn(1, 3, 6, 5, generator=generator), torch.randn(2, 5, generator=generator)
+    return conv(x).mean() + plain(x).mean() + linear(rows).square().mean() + conv(x).square().mean()  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_values_gradients_and_vectors_are_those_of_single_calls(training: bool) -> None:
+    together, alone = layers().train(training), layers().train(training)
+    with normalised_at_once(together):
+        one = call(*together)
+    other = call(*alone)
+    torch.testing.assert_close(one, other)
+    one.backward()
+    other.backward()
+    for a, b in zip(together.parameters(), alone.parameters(), strict=True):
+        torch.testing.assert_close(a.grad, b.grad)
+    torch.testing.assert_close(vectors(together), vectors(alone))
+
+
+def test_two_calls_of_a_layer_iterate_twice() -> None:
+    group = layers()
+    before = vectors(group)
+    with normalised_at_once(group):
+        once = vectors(group)
+        call(*group)
+    after = vectors(group)
+    assert not torch.equal(before["0.u"], once["0.u"])
+    assert not torch.equal(once["0.u"], after["0.u"])  # the second call
+    assert torch.equal(once["2.u"], after["2.u"])  # called once
+
+
+def test_a_nested_group_does_not_iterate_what_lies_ready() -> None:
+    group = layers()
+    with normalised_at_once(group):
+        once = vectors(group)
+        with normalised_at_once(group[0]):
+            assert group[0].ready is not None
+        assert torch.equal(vectors(group)["0.u"], once["0.u"])
+        assert group[0].ready is not None
+    assert group[0].ready is None
+
+
+def test_nothing_lies_ready_after_an_error() -> None:
+    group = layers()
+    with pytest.raises(RuntimeError, match="deliberate"), normalised_at_once(group):
+        raise RuntimeError("deliberate")
+    assert all(layer.ready is None for layer in group)
+
+
+def test_under_autocast_weights_are_made_in_its_dtype() -> None:
+    group = layers()
+    with torch.autocast("cpu", torch.bfloat16), normalised_at_once(group):
+        assert group[0].ready.dtype is torch.bfloat16
+        assert group[0](torch.randn(1, 3, 6, 5)).dtype is torch.bfloat16
+    assert group.double()[0].next_weight().dtype is torch.float64
+
+
+class Counted:
+    """Counts the layers of each call of `spectral_normalize_all`."""
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+        self.counted = vs_ops.spectral_normalize_all
+
+    def __call__(self, weights: Any, us: Any, vs: Any, **options: Any) -> Any:
+        self.calls.append(len(weights))
+        return self.counted(weights, us, vs, **options)
+
+
+SMALL = nets.GeneratorConfig(
+    levels=3,
+    image_downsamples=1,
+    filters=4,
+    max_filters=8,
+    embedder=nets.EmbedderConfig(filters=4, max_filters=8, downsamples=2),
+    flow=nets.FlowConfig(filters=4, max_filters=8, downsamples=2, residual_blocks=1),
+    combination=nets.SpadeCombination(
+        levels=2,
+        raw_output=True,
+        embedder=nets.EmbedderConfig(arch="unet", filters=4, max_filters=8, downsamples=2),
+    ),
+)
+
+
+def spectral_layers(*modules: nn.Module) -> int:
+    return sum(isinstance(m, SpectralLayer) and m.spectral for module in modules for m in module.modules())
+
+
+def test_a_generator_normalises_all_that_it_calls_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = nets.build_generator(SMALL, label_channels=3).train()
+    counted = Counted()
+    monkeypatch.setattr(spectral.vs_ops, "spectral_normalize_all", counted)
+    label, frame = torch.randn(1, 3, 16, 24), torch.randn(1, 3, 16, 24)
+    generator(label, nets.History())
+    begin = spectral_layers(generator.embed_label, generator.up)
+    raw = spectral_layers(*generator.up[:2])  # a second time, for the raw output
+    assert counted.calls == [begin, *[1] * raw]
+    counted.calls.clear()
+    generator(label, nets.History(labels=(label, label), frames=(frame, frame)))
+    parts = (generator.embed_label, generator.down, generator.middle, generator.flow, generator.embed_warped)
+    assert counted.calls[0] == spectral_layers(*parts, *generator.up[:2])
+    assert counted.calls[1:] == [spectral_layers(generator.embed_label), *[1] * raw]  # the previous label
+
+
+@pytest.mark.parametrize("frames", [0, 1, 2])
+def test_a_generator_computes_what_it_did_layer_by_layer(frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    generator = nets.build_generator(SMALL, label_channels=3).train()
+    other = copy.deepcopy(generator)
+    label, frame = torch.randn(1, 3, 16, 24), torch.randn(1, 3, 16, 24)
+    history = nets.History(labels=(label,) * frames, frames=(frame,) * frames)
+    together = generator(label, history)
+    monkeypatch.setattr("vs_nets.spectral.torch.compiler.is_compiling", lambda: True)  # which prepares nothing
+    alone = other(label, history)
+    torch.testing.assert_close(together.frame, alone.frame, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(together.raw, alone.raw, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(vectors(generator), vectors(other), rtol=1e-4, atol=1e-5)

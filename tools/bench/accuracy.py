@@ -1,0 +1,238 @@
+"""Train the same data, seeds and schedule in O0 and O1, and say whether the levels differ by more than seeds do.
+
+Usage: hatch run bench:accuracy [--out DIR] [--network NAME] [--preset NAME] [--levels LEVEL] [PATH=VALUE ...]
+
+Without options: vid2vid and few-shot, three seeds each, in O0, in O1, and in O0 with a planted precision fault that the
+experiment has to see, or it reports "no power" instead of "no difference seen". Everything is written into
+runs/accuracy-DATE/: a run directory for each arm, `accuracy.json` and `accuracy.png`; this default experiment is also
+kept as docs/benchmarks/accuracy-DEVICE.json and .png. Given the same --out again, it goes on where it was stopped.
+docs/accuracy.md tells how to read the result.
+"""
+
+import shutil
+import signal
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import attrs
+import cyclopts
+from accuracy_fault import MOST_BITS, describe_fault
+from accuracy_picture import draw
+from accuracy_plan import (
+    SHORT,
+    AccuracyError,
+    Arm,
+    Experiment,
+    Level,
+    LevelName,
+    default_experiments,
+    plan_arms,
+    plan_levels,
+    preset_experiments,
+)
+from accuracy_report import Finding, compact, find, read_result, record_of, statements, table_of
+from accuracy_runs import Setting, Stopped, check_arms, is_finished, run_arms, show_standing
+from cyclopts import Parameter
+from harness import RESULTS, command_of, save_records
+from rich.console import Console
+from vs_eval.command import INPUT_ERRORS
+from vs_optim import VsOptimError
+from vs_runtime import allowed_cpus, choose_device
+from vs_train.errors import VsTrainError
+from vs_train.signals import stop_requests
+
+EXIT_INPUT = 2
+FAULT_BITS = 0
+"""Bits of mantissa that the planted fault leaves the generator's weights, unless told otherwise."""
+
+Network = Literal["vid2vid", "few-shot"]
+DeviceType = Literal["cpu", "cuda"]
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """The whole experiment.
+
+    Attributes:
+        experiments: what is trained.
+        levels: at which levels; O0 first, the planted fault last.
+        arms: every combination with every seed.
+        fault: what is planted, in words.
+    """
+
+    experiments: tuple[Experiment, ...]
+    levels: tuple[Level, ...]
+    arms: tuple[Arm, ...]
+    fault: str
+
+
+def make_plan(
+    experiments: tuple[Experiment, ...],
+    levels: Sequence[LevelName],
+    seeds: int,
+    fault_bits: int,
+    device_type: DeviceType,
+) -> Plan:
+    """The arms of some experiments.
+
+    Raises:
+        AccuracyError: fewer than two seeds, or bits that the fault cannot have.
+        PrecisionError: the device does not know a level.
+    """
+    if seeds < 2:
+        message = f"--seeds: a spread needs two at least, got {seeds}"
+        raise AccuracyError(message)
+    if not 0 <= fault_bits <= MOST_BITS:
+        message = f"--fault-bits: must be from 0 to {MOST_BITS}, got {fault_bits}"
+        raise AccuracyError(message)
+    planned = plan_levels(levels, device_type, fault_bits)
+    return Plan(
+        experiments=experiments,
+        levels=planned,
+        arms=plan_arms(experiments, planned, range(seeds), device_type),
+        fault=f"{describe_fault(fault_bits)} after every step, in O0",
+    )
+
+
+def choose_experiments(
+    networks: Sequence[Network], presets: Sequence[str], overrides: Sequence[str]
+) -> tuple[Experiment, ...]:
+    """The presets, or the short experiments of the networks, or both short experiments.
+
+    Raises:
+        AccuracyError: networks and presets are given.
+        PresetError, ConfigError: there is no such preset, or an override is wrong.
+    """
+    if networks and presets:
+        message = "--network and --preset exclude each other: a preset has its own network"
+        raise AccuracyError(message)
+    return preset_experiments(presets, overrides) if presets else default_experiments(networks or SHORT, overrides)
+
+
+def default_jobs(arms: Sequence[Arm], device_type: str) -> int:
+    """As many arms at a time as there are cores for their threads; one on a GPU."""
+    if device_type != "cpu":
+        return 1
+    cores = len(allowed_cpus())
+    return max(1, min(cores // max(arm.config.run.threads or cores for arm in arms), len(arms)))
+
+
+def run(plan: Plan, setting: Setting) -> list[Finding]:
+    """Train what is not trained yet, and compare.
+
+    Raises:
+        AccuracyError: an arm failed or does not belong to the plan.
+        Stopped: somebody asked to stop.
+    """
+    check_arms(plan.arms, setting.out)
+    left = sum(not is_finished(arm, setting.out) for arm in plan.arms)
+    log = Console(stderr=True)
+    log.print(f"{setting.out}: {left} of {len(plan.arms)} arms to train, {setting.jobs} at a time", highlight=False)
+    with stop_requests() as stop, show_standing(log) as show:
+        run_arms(plan.arms, setting, stop, show)
+    return [
+        find(experiment.name, [read_result(arm, setting.out) for arm in plan.arms if arm.experiment == experiment.name])
+        for experiment in plan.experiments
+    ]
+
+
+def write(plan: Plan, findings: Sequence[Finding], setting: Setting, command: str) -> tuple[Path, Path]:
+    """Write `accuracy.json` and `accuracy.png` into the experiment's directory; returns both."""
+    held_out = {"clips": setting.clips, "frames": setting.frames}
+    record = {"held_out": held_out, **record_of(plan.experiments, plan.levels, findings, plan.fault)}
+    document = save_records(record, "accuracy", command=command, folder=setting.out)
+    document.write_text(compact(document.read_text("utf-8")), "utf-8")
+    return document, draw(findings, plan.fault, setting.out / "accuracy.png")
+
+
+def keep(files: Sequence[Path], name: str) -> list[Path]:
+    """Copy the results to docs/benchmarks under a name."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    return [Path(shutil.copyfile(file, RESULTS / f"{name}{file.suffix}")) for file in files]
+
+
+def command_without_out() -> str:
+    """The command that repeats the experiment; where it goes is nobody else's business."""
+    words = list(sys.argv[1:])
+    for index, word in enumerate(words):
+        if word == "--out":
+            return command_of("bench:accuracy", words[:index] + words[index + 2 :])
+        if word.startswith("--out="):
+            return command_of("bench:accuracy", words[:index] + words[index + 1 :])
+    return command_of("bench:accuracy", words)
+
+
+app = cyclopts.App(name="bench:accuracy", help=__doc__, suppress_keyboard_interrupt=False)
+_FLAG = Parameter(negative="", show_default=False)
+
+
+@app.default
+def main(
+    *overrides: str,
+    network: tuple[Network, ...] = (),
+    preset: tuple[str, ...] = (),
+    levels: tuple[LevelName, ...] = (),
+    seeds: int = 3,
+    fault_bits: int = FAULT_BITS,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    jobs: int | None = None,
+    clips: int | None = None,
+    frames: int | None = None,
+    out: Path | None = None,
+    keep_result: Annotated[bool, Parameter(name="--keep", negative="")] = False,
+) -> int:
+    """Run the experiment.
+
+    Args:
+        overrides: changes to the configuration of every arm: dotted.path=value.
+        network: only this one of the two default experiments; may be given several times.
+        preset: instead of them a preset at its own size, with its own schedule; may be given several times.
+        levels: beside O0: O1 (the dtype of the device), float16, bfloat16; may be given several times. Default: O1, and
+            on CUDA bfloat16 too.
+        seeds: how many seeds, from 0 on.
+        fault_bits: bits of mantissa that the planted fault leaves the generator's weights.
+        device: where to train.
+        jobs: how many arms are trained at a time; default: one for each core, on CUDA one.
+        clips: how many held-out clips are generated; default: all.
+        frames: at most so many frames of each; default: all.
+        out: directory of the experiment; default runs/accuracy-DATE. What is there already is not trained again.
+        keep_result: keep the result in docs/benchmarks, also of another experiment than the default one.
+    """
+    whole = not (overrides or network or preset or levels or clips or frames) and (seeds, fault_bits) == (3, FAULT_BITS)
+    place: DeviceType = "cuda" if choose_device(device).type == "cuda" else "cpu"
+    plan = make_plan(choose_experiments(network, preset, overrides), levels, seeds, fault_bits, place)
+    folder = out or Path("runs") / f"accuracy-{datetime.now():%Y%m%d-%H%M%S}"
+    setting = Setting(out=folder, jobs=jobs or default_jobs(plan.arms, place), clips=clips, frames=frames)
+    findings = run(plan, setting)
+    written = list(write(plan, findings, setting, command_without_out()))
+    if whole or keep_result:
+        written += keep(written, "-".join(("accuracy", *preset, place)))
+    console = Console() if sys.stdout.isatty() else Console(width=140)
+    console.print(table_of(findings))
+    for finding in findings:
+        for sentence in statements(finding, plan.fault):
+            console.print(sentence, highlight=False, markup=False)
+    console.print("written: " + ", ".join(str(file) for file in written), highlight=False, soft_wrap=True)
+    return 0
+
+
+def start(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 2 with one line on stderr for wrong input, 130 or 143 stopped."""
+    try:
+        return int(app(arguments, print_error=False, exit_on_error=False, result_action="return_value") or 0)
+    except Stopped as error:
+        print(error, file=sys.stderr)
+        return 128 + signal.Signals[error.signal]
+    except KeyboardInterrupt:
+        print("stopped at once; the same command with --out goes on from the last checkpoints", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except (cyclopts.CycloptsError, AccuracyError, VsTrainError, VsOptimError, *INPUT_ERRORS) as error:
+        print("error: " + " ".join(str(error).split()), file=sys.stderr)
+        return EXIT_INPUT
+
+
+if __name__ == "__main__":
+    sys.exit(start())
