@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -21,6 +22,24 @@ def checked_functions() -> SimpleNamespace:
 def ops() -> SimpleNamespace:
     """`ops.warp(...)` is `vs_ops.warp(...)` with arguments and results checked against its annotations."""
     return checked_functions()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is parametrised by `inductor` compiles for seconds: it is slow, and no test of shapes drawn at random."""
+    here = Path(__file__).parent
+    compiled = [item for item in items if item.path.is_relative_to(here) and _compiles(item)]
+    dropped = [item for item in compiled if item.get_closest_marker("draws_shapes")]
+    for item in compiled:
+        item.add_marker(pytest.mark.slow)
+    items[:] = [item for item in items if item not in dropped]
+    config.hook.pytest_deselected(items=dropped)
+
+
+def _compiles(item: pytest.Item) -> bool:
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    names = (each if isinstance(each, str) else getattr(each, "name", None) for each in parameters)
+    return "inductor" in names
 
 
 @pytest.fixture(autouse=True)

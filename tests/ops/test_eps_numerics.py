@@ -43,6 +43,7 @@ UNDERFLOW = 2.0**-25
 MEAN_ERROR = 4 * SINGLE
 """Of the mean of a channel in float32, in units of its largest element; its sums have few terms or are pairwise."""
 
+pytestmark = pytest.mark.draws_shapes
 IMPLEMENTATIONS = [
     each.name
     for each in vs_ops.INSTANCE_NORM.implementations

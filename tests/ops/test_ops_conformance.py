@@ -4,6 +4,7 @@ The error may be twice that of the same computation written in plain PyTorch at 
 result. Implementations are collected from the dispatch tables, so that a new one is tested by being there.
 """
 
+import itertools
 import zlib
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
@@ -19,6 +20,15 @@ from vs_ops.dispatch import describe
 
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 LAYOUTS = ("contiguous", "channels_last", "strided")
+# Compiling takes seconds for every kind of arguments: one kind for every dtype and layout, and only the first shapes.
+FOR_COMPILERS = (
+    ("contiguous", torch.float32),
+    ("channels_last", torch.float32),
+    ("channels_last", torch.bfloat16),
+    ("strided", torch.float16),
+    ("contiguous", torch.float64),
+)
+FEW_SHAPES = 2
 PAIRS = [
     pytest.param(operator, implementation, id=f"{operator.name}-{implementation.name}")
     for operator in vs_ops.OPERATORS
@@ -103,19 +113,38 @@ def test_every_operator_has_a_recipe() -> None:
     assert set(RECIPES) == {operator.name for operator in vs_ops.OPERATORS}
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize(("operator", "implementation"), PAIRS)
+@pytest.mark.parametrize(
+    ("operator", "implementation", "layout", "dtype"),
+    [
+        pytest.param(*pair.values, layout, dtype, id=f"{pair.id}-{layout}-{dtype}")
+        for pair in PAIRS
+        for layout, dtype in (FOR_COMPILERS if "inductor" in str(pair.id) else itertools.product(LAYOUTS, DTYPES))
+    ],
+)
 def test_it_agrees_with_float64(
     ops: SimpleNamespace, operator: Operator, implementation: Implementation, layout: str, dtype: torch.dtype
 ) -> None:
     accepted = [
         check(ops, operator, implementation, recipe, shape=shape, layout=layout, dtype=dtype, device="cpu")
         for recipe in recipes_of(operator)
-        for shape in recipe.shapes
+        for shape in recipe.shapes[: FEW_SHAPES if implementation.name == "inductor" else None]
     ]
     if not any(accepted):
         pytest.skip(f"{implementation.name} refuses {dtype}")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(
+    "operator",
+    [vs_ops.SPADE, vs_ops.INSTANCE_NORM, vs_ops.WARP_AND_BLEND, vs_ops.MASKED_L1, vs_ops.HINGE_D_REAL],
+    ids=lambda operator: operator.name,
+)
+def test_what_is_compiled_agrees_with_float64(ops: SimpleNamespace, operator: Operator, dtype: torch.dtype) -> None:
+    """What of the compiled implementations is tested in every run: two shapes, each in another memory format."""
+    inductor = next(each for each in operator.implementations if each.name == "inductor")
+    recipe = RECIPES[operator.name]
+    for shape, layout in zip(recipe.shapes[:FEW_SHAPES], ("contiguous", "channels_last"), strict=True):
+        assert check(ops, operator, inductor, recipe, shape=shape, layout=layout, dtype=dtype, device="cpu")
 
 
 @pytest.mark.gpu

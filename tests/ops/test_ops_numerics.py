@@ -48,6 +48,7 @@ def test_losses_do_not_overflow_where_their_inputs_do_not(dtype: torch.dtype, se
         assert loss(a).dtype is torch.float32
 
 
+@pytest.mark.draws_shapes
 @norms
 @given(value=st.floats(-1e3, 1e3), height=sizes, width=sizes, channels_last=st.booleans())
 @quick
@@ -154,7 +155,7 @@ def test_the_gradient_does_not_depend_on_the_memory_format_of_what_arrives(
     torch.testing.assert_close(grad, expected, rtol=1e-4, atol=1e-5)
 
 
-@norms
+@pytest.mark.parametrize("impl", ["native", "reference"])
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, CL])
 def test_instance_norm_can_be_differentiated_twice(impl: str, memory_format: torch.memory_format) -> None:
     x = noise(6, 2, 3, 16, 16).double().contiguous(memory_format=memory_format)[:, :2, :4, :4].requires_grad_()
@@ -181,6 +182,7 @@ def test_spade_is_its_formula(impl: str, seed: int, count: int, slope: float | N
     torch.testing.assert_close(vs_ops.spade(x, maps, negative_slope=slope, impl=impl), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.draws_shapes
 @spades
 @given(seed=seeds, height=st.integers(2, 5), width=st.integers(1, 5), channels_last=st.booleans())
 @quick
@@ -220,6 +222,7 @@ def test_spade_takes_maps_of_another_dtype(impl: str, features: torch.dtype, map
     torch.testing.assert_close(result.double(), exact, rtol=0, atol=8 * coarsest)
 
 
+@pytest.mark.draws_shapes
 @warps
 @given(seed=seeds, height=sizes, width=sizes, dx=st.integers(-4, 4), dy=st.integers(-4, 4))
 @quick
@@ -242,15 +245,15 @@ def test_warped_values_stay_within_those_of_the_image(impl: str, seed: int, scal
     assert result.max() <= image.max() + 1e-5
 
 
+@pytest.mark.parametrize("impl", names_here(vs_ops.WARP_AND_BLEND))
 @given(seed=seeds)
 @quick
-def test_masks_of_zero_and_one_take_one_side(seed: int) -> None:
+def test_masks_of_zero_and_one_take_one_side(impl: str, seed: int) -> None:
     image, flow, hallucinated = noise(seed, 1, 3, 5, 6), noise(seed + 1, 1, 2, 5, 6), noise(seed + 2, 1, 3, 5, 6)
-    for impl in names_here(vs_ops.WARP_AND_BLEND):
-        ones = torch.ones(1, 1, 5, 6)
-        assert torch.equal(vs_ops.warp_and_blend(image, flow, ones, hallucinated, impl=impl)[0], hallucinated)
-        blended, warped = vs_ops.warp_and_blend(image, flow, 0 * ones, hallucinated, impl=impl)
-        assert torch.equal(blended, warped)
+    ones = torch.ones(1, 1, 5, 6)
+    assert torch.equal(vs_ops.warp_and_blend(image, flow, ones, hallucinated, impl=impl)[0], hallucinated)
+    blended, warped = vs_ops.warp_and_blend(image, flow, 0 * ones, hallucinated, impl=impl)
+    assert torch.equal(blended, warped)
 
 
 @given(seed=seeds, rows=st.integers(1, 8), columns=st.integers(1, 8), scale=st.floats(1e-3, 1e3))

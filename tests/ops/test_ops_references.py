@@ -100,6 +100,7 @@ def test_under_autocast_a_hyper_convolution_computes_in_its_dtype(
         assert [each.dtype for each in grads] == [torch.float32, generated, torch.float32]
 
 
+@pytest.mark.draws_shapes
 @matrices
 @given(seed=seeds, height=st.integers(1, 9), width=st.integers(1, 9), scale=st.sampled_from([1.0, 1e4]))
 @quick

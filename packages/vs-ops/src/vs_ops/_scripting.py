@@ -13,7 +13,11 @@ __all__ = ["scripted"]
 
 
 def scripted(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` compiled by `torch.jit.script` when it is first called; the results keep its name and docstring."""
+    """`function` compiled by `torch.jit.script` when it is first called; the results keep its name and docstring.
+
+    Activation checkpointing ends its second forward by an exception from where a tensor is saved, which TorchScript
+    turns into a meaningless one. So what is saved in here is hidden from it, and kept.
+    """
 
     @functools.cache
     def compiled() -> Callable[..., Any]:
@@ -23,6 +27,11 @@ def scripted(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def call(*arguments: Any) -> Any:
-        return compiled()(*arguments)
+        with torch.autograd.graph.saved_tensors_hooks(_itself, _itself):
+            return compiled()(*arguments)
 
     return call
+
+
+def _itself(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor

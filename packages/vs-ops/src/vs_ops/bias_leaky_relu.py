@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from vs_ops._compiling import compiled, refuse_inductor
 from vs_ops._precision import compute_dtype, without_autocast
 from vs_ops._scripting import scripted
 from vs_ops.dispatch import DescribedCall, Implementation, Operator, select
@@ -102,5 +103,6 @@ BIAS_LEAKY_RELU = Operator(
         Implementation(name="native", function=bias_leaky_relu_native, refuse=_refuse_native),
         Implementation(name="reference", function=bias_leaky_relu_reference),
         Implementation(name="torchscript", function=bias_leaky_relu_torchscript),
+        Implementation(name="inductor", function=compiled(bias_leaky_relu_reference), refuse=refuse_inductor),
     ),
 )

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vs_ops._compiling import compiled, refuse_inductor
 from vs_ops._precision import compute_dtype
 from vs_ops._scripting import scripted
 from vs_ops._triton import refuse_floats
@@ -86,6 +87,7 @@ FEATURE_MATCHING = Operator(
     implementations=(
         Implementation(name="reference", function=feature_matching_reference),
         Implementation(name="torchscript", function=feature_matching_torchscript),
+        Implementation(name="inductor", function=compiled(feature_matching_reference), refuse=refuse_inductor),
         Implementation(name="triton", function=feature_matching_triton, refuse=refuse_floats, compilable=True),
     ),
 )

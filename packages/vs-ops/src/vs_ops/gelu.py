@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from vs_ops._compiling import compiled, refuse_inductor
 from vs_ops._precision import compute_dtype
 from vs_ops._scripting import scripted
 from vs_ops.dispatch import DescribedCall, Implementation, Operator, select
@@ -64,5 +65,6 @@ GELU = Operator(
         Implementation(name="native", function=gelu_native, refuse=_refuse_native),
         Implementation(name="reference", function=gelu_reference),
         Implementation(name="torchscript", function=gelu_torchscript),
+        Implementation(name="inductor", function=compiled(gelu_reference), refuse=refuse_inductor),
     ),
 )

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vs_ops._compiling import compiled, refuse_inductor
 from vs_ops._precision import compute_dtype
 from vs_ops._scripting import scripted
 from vs_ops._triton import refuse_floats
@@ -96,6 +97,7 @@ HINGE_D_REAL = Operator(
     implementations=(
         Implementation(name="reference", function=hinge_d_real_reference),
         Implementation(name="torchscript", function=hinge_d_real_torchscript),
+        Implementation(name="inductor", function=compiled(hinge_d_real_reference), refuse=refuse_inductor),
         Implementation(name="triton", function=hinge_d_real_triton, refuse=refuse_floats, compilable=True),
     ),
 )
@@ -104,6 +106,7 @@ HINGE_D_FAKE = Operator(
     implementations=(
         Implementation(name="reference", function=hinge_d_fake_reference),
         Implementation(name="torchscript", function=hinge_d_fake_torchscript),
+        Implementation(name="inductor", function=compiled(hinge_d_fake_reference), refuse=refuse_inductor),
         Implementation(name="triton", function=hinge_d_fake_triton, refuse=refuse_floats, compilable=True),
     ),
 )
@@ -112,6 +115,7 @@ HINGE_G = Operator(
     implementations=(
         Implementation(name="reference", function=hinge_g_reference),
         Implementation(name="torchscript", function=hinge_g_torchscript),
+        Implementation(name="inductor", function=compiled(hinge_g_reference), refuse=refuse_inductor),
         Implementation(name="triton", function=hinge_g_triton, refuse=refuse_floats, compilable=True),
     ),
 )

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vs_ops._compiling import compiled, refuse_inductor
 from vs_ops._precision import compute_dtype
 from vs_ops._scripting import scripted
 from vs_ops.dispatch import Implementation, Operator, select
@@ -69,5 +70,6 @@ MASK_LOSS = Operator(
     implementations=(
         Implementation(name="reference", function=mask_loss_reference),
         Implementation(name="torchscript", function=mask_loss_torchscript),
+        Implementation(name="inductor", function=compiled(mask_loss_reference), refuse=refuse_inductor),
     ),
 )

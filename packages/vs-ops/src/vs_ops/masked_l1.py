@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vs_ops._compiling import compiled, refuse_inductor
 from vs_ops._precision import compute_dtype
 from vs_ops._scripting import scripted
 from vs_ops._triton import refuse_images
@@ -87,6 +88,7 @@ MASKED_L1 = Operator(
     implementations=(
         Implementation(name="reference", function=masked_l1_reference),
         Implementation(name="torchscript", function=masked_l1_torchscript),
+        Implementation(name="inductor", function=compiled(masked_l1_reference), refuse=refuse_inductor),
         Implementation(name="triton", function=masked_l1_triton, refuse=refuse_images, compilable=True),
     ),
 )

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
+from vs_ops._compiling import compiled, refuse_inductor
 from vs_ops._triton import refuse_integers
 from vs_ops.dispatch import Implementation, Operator, select
 from vs_ops.errors import ClassIdError, DtypeError, ShapeError, VsOpsError
@@ -45,9 +46,11 @@ def one_hot_reference(
     ids: Tensor, num_classes: int, dont_care: bool, ignore_id: int, dtype: torch.dtype, operator: str = "one_hot"
 ) -> Tensor:
     """`one_hot`, readable; `operator` is who complains of wrong ids."""
-    channel = class_channels(operator, ids, num_classes, ignore_id)
-    channels = torch.arange(num_classes + dont_care, device=ids.device)
-    return (channel[:, None] == channels[:, None, None]).to(dtype)
+    return _ones_at(class_channels(operator, ids, num_classes, ignore_id), num_classes + dont_care, dtype)
+
+
+def _ones_at(channel: Tensor, channels: int, dtype: torch.dtype) -> Tensor:
+    return (channel[:, None] == torch.arange(channels, device=channel.device)[:, None, None]).to(dtype)
 
 
 def class_channels(operator: str, ids: Tensor, num_classes: int, ignore_id: int) -> Tensor:
@@ -74,6 +77,15 @@ def _require(operator: str, known: Tensor, ids: Tensor, num_classes: int, ignore
         raise ClassIdError(operator, int(ids[batch, row, column]), (batch, row, column), num_classes, ignore_id)
 
 
+_compiled_ones_at = compiled(_ones_at)
+
+
+def one_hot_inductor(ids: Tensor, num_classes: int, dont_care: bool, ignore_id: int, dtype: torch.dtype) -> Tensor:
+    """`one_hot` with its one large tensor compiled; wrong ids are found before."""
+    channel = class_channels("one_hot", ids, num_classes, ignore_id)
+    return _compiled_ones_at(channel, num_classes + dont_care, dtype)  # type: ignore[no-any-return]
+
+
 def one_hot_triton(ids: Tensor, num_classes: int, dont_care: bool, ignore_id: int, dtype: torch.dtype) -> Tensor:
     """`one_hot` by Triton."""
     from vs_ops.triton.one_hot import one_hot
@@ -90,6 +102,7 @@ ONE_HOT = Operator(
     name="one_hot",
     implementations=(
         Implementation(name="reference", function=one_hot_reference),
+        Implementation(name="inductor", function=one_hot_inductor, refuse=refuse_inductor),
         Implementation(name="triton", function=one_hot_triton, refuse=refuse_integers, compilable=True),
     ),
 )

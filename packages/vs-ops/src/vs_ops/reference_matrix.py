@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vs_ops._compiling import compiled, refuse_inductor
 from vs_ops._precision import compute_dtype, without_autocast
 from vs_ops.dispatch import Implementation, Operator, select
 from vs_ops.errors import ShapeError
@@ -54,5 +55,6 @@ REFERENCE_MATRIX = Operator(
     implementations=(
         Implementation(name="native", function=reference_matrix_native),
         Implementation(name="reference", function=reference_matrix_reference),
+        Implementation(name="inductor", function=compiled(reference_matrix_native), refuse=refuse_inductor),
     ),
 )

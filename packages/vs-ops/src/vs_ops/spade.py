@@ -1,18 +1,20 @@
 """SPADE: spatially adaptive (de)normalisation by conditioning maps (Park et al., CVPR 2019)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from vs_ops._precision import compute_dtype
+from vs_ops._compiling import compiled, refuse_inductor
+from vs_ops._precision import compute_dtype, is_channels_last, memory_format_of
 from vs_ops._scripting import scripted
 from vs_ops._triton import refuse_images
 from vs_ops.dispatch import Implementation, Operator, select
 from vs_ops.errors import ShapeError, VsOpsError
-from vs_ops.instance_norm import instance_norm_native, normalized, refuse_native
+from vs_ops.instance_norm import instance_norm_native, measured, normalized, plane_sum, refuse_native
 
 __all__ = ["SPADE", "spade"]
 
@@ -80,23 +82,149 @@ def _doubled(x: Tensor) -> Tensor:
 def spade_native(
     x: Tensor, gamma_betas: Sequence[Tensor], eps: float, negative_slope: float | None, upsample: bool
 ) -> Tensor:
-    """`spade` with the fused instance norm, then per map one pass for 1 + gamma and one for all the rest.
+    """`spade` with the fused instance norm, then every map as one step of few passes and fewer new tensors.
 
     It up-samples what is normalised, so that the backward of the norm sees gradients summed over 2x2 pixels.
     """
     result = instance_norm_native(x, None, None, eps)
     if upsample:
         result = _doubled(result)
-    for gamma_beta in gamma_betas:
-        gamma, beta = gamma_beta.chunk(2, dim=1)
-        if gamma.dtype is not result.dtype:
-            wide = torch.promote_types(gamma.dtype, result.dtype)
-            gamma, beta, result = gamma.to(wide), beta.to(wide), result.to(wide)
-        result = torch.addcmul(beta, result, gamma + 1)
-    if negative_slope is not None:
-        # addcmul does not keep its result, so that it may be overwritten; instance norm's is left alone.
-        result = F.leaky_relu(result, negative_slope, inplace=bool(gamma_betas))
+    for index, gamma_beta in enumerate(gamma_betas):
+        wide = torch.promote_types(gamma_beta.dtype, result.dtype)
+        slope = negative_slope if index == len(gamma_betas) - 1 else None
+        result = _Modulation.apply(result.to(wide), gamma_beta.to(wide), slope)  # type: ignore[no-untyped-call]
+    if negative_slope is not None and not gamma_betas:
+        result = F.leaky_relu(result, negative_slope)
     return result.to(x.dtype)
+
+
+class _Modulation(torch.autograd.Function):
+    """leaky ReLU of x * (1 + gamma) + beta.
+
+    On the CPU a new tensor costs more than the arithmetic that fills it. Autograd makes one for every operation; here
+    they are the result, forward, and the two gradients, backward, of which that of the maps is written half by half.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gamma_beta: Tensor, slope: float | None) -> Tensor:
+        gamma, beta = gamma_beta.chunk(2, dim=1)
+        result = _scaled(x, gamma).add_(beta)
+        if slope is not None:
+            F.leaky_relu_(result, slope)
+        ctx.save_for_backward(x, gamma_beta, None if slope is None else result)
+        ctx.slope = slope
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, gamma_beta, result = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            if result is not None:
+                grad = torch.where(result > 0, grad, ctx.slope * grad)
+            gamma = gamma_beta.chunk(2, dim=1)[0]
+            return grad * (1 + gamma), torch.cat((grad * x, grad), dim=1), None
+        both = torch.empty_like(gamma_beta)
+        of_gamma, of_beta = both.chunk(2, dim=1)
+        if result is None:
+            of_beta.copy_(grad)
+        else:
+            _LEAKY_RELU_BACKWARD(grad, result, ctx.slope, True, grad_input=of_beta)
+            grad = of_beta
+        torch.mul(grad, x, out=of_gamma)
+        return _scaled(grad, gamma_beta.chunk(2, dim=1)[0]), both, None
+
+
+def _scaled(x: Tensor, gamma: Tensor) -> Tensor:
+    """Scale by 1 + gamma; addcmul is slow where pixels lie apart, as those of half of the channels in channels-last."""
+    return torch.addcmul(x, x, gamma) if gamma.stride(-1) == 1 else torch.mul(x, gamma).add_(x)
+
+
+_LEAKY_RELU_BACKWARD = torch.ops.aten.leaky_relu_backward.grad_input
+
+
+def spade_inductor(
+    x: Tensor, gamma_betas: Sequence[Tensor], eps: float, negative_slope: float | None, upsample: bool
+) -> Tensor:
+    """`spade` in three compiled passes over the data, and two backward, that keep nothing but their arguments."""
+    return _Compiled.apply(x, eps, negative_slope, upsample, *gamma_betas)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _Compiled(torch.autograd.Function):
+    """Left to itself, autograd keeps what every map returns, in float32, and Inductor copies the maps' gradients."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, eps: float, negative_slope: float | None, upsample: bool, *gamma_betas: Tensor
+    ) -> Tensor:
+        maps = [each.detach() for each in gamma_betas]
+        result, mean, scale = _compiled_forward(x.detach(), maps, eps, negative_slope, upsample)
+        ctx.save_for_backward(x, mean, scale, *gamma_betas)
+        ctx.negative_slope, ctx.upsample = negative_slope, upsample
+        return result  # type: ignore[no-any-return]
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, mean, scale, *gamma_betas = (each.detach() for each in ctx.saved_tensors)
+        grad = grad.contiguous(memory_format=memory_format_of(x))
+        grad_x, grads = _compiled_backward(grad, x, mean, scale, gamma_betas, ctx.negative_slope, ctx.upsample)
+        return grad_x, None, None, None, *grads
+
+
+@compiled
+def _compiled_forward(
+    x: Tensor, gamma_betas: Sequence[Tensor], eps: float, negative_slope: float | None, upsample: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    result, mean, scale = measured(x, eps)
+    result = _modulated(_repeated(result) if upsample else result, gamma_betas)[-1]
+    if negative_slope is not None:
+        result = torch.where(result > 0, result, negative_slope * result)
+    return result.to(x.dtype), mean, scale
+
+
+@compiled
+def _compiled_backward(
+    grad: Tensor,
+    x: Tensor,
+    mean: Tensor,
+    scale: Tensor,
+    gamma_betas: Sequence[Tensor],
+    negative_slope: float | None,
+    upsample: bool,
+) -> tuple[Tensor, list[Tensor]]:
+    """Computes everything again from `x` and the maps: reading them once more costs less than keeping more."""
+    normal = (x.to(mean.dtype) - mean) * scale
+    steps = _modulated(_repeated(normal) if upsample else normal, gamma_betas)
+    wide = grad.to(mean.dtype)
+    if negative_slope is not None:
+        wide = torch.where(steps[-1] > 0, wide, negative_slope * wide)
+    grads = []
+    for step, gamma_beta in zip(reversed(steps[:-1]), reversed(gamma_betas), strict=True):
+        # Rounded before they are put together, or Inductor puts them together in float32 first.
+        grads.append(torch.cat(((wide * step).to(gamma_beta.dtype), wide.to(gamma_beta.dtype)), dim=1))
+        wide = wide * (1 + gamma_beta.chunk(2, dim=1)[0].to(wide.dtype))
+    if upsample:
+        wide = wide.unflatten(3, (-1, 2)).sum(4).unflatten(2, (-1, 2)).sum(3)
+    of_mean, of_scale = (plane_sum(each) * (scale / x[0, 0].numel()) for each in (wide, wide * normal))
+    return (wide * scale - of_mean - normal * of_scale).to(x.dtype), grads[::-1]
+
+
+def _modulated(result: Tensor, gamma_betas: Sequence[Tensor]) -> list[Tensor]:
+    """`result` and what it becomes by every map, in the dtype of `result`."""
+    steps = [result]
+    for gamma_beta in gamma_betas:
+        gamma, beta = gamma_beta.to(result.dtype).chunk(2, dim=1)
+        steps.append(steps[-1] * (1 + gamma) + beta)
+    return steps
+
+
+def _repeated(x: Tensor) -> Tensor:
+    """Every pixel four times, as a view of what the compiler reads where it is, in the memory format of `x`."""
+    n, c, h, w = x.shape
+    if is_channels_last(x):
+        pixels = x.permute(0, 2, 3, 1)[:, :, None, :, None].expand(n, h, 2, w, 2, c)
+        return pixels.reshape(n, 2 * h, 2 * w, c).permute(0, 3, 1, 2)
+    return x[:, :, :, None, :, None].expand(n, c, h, 2, w, 2).reshape(n, c, 2 * h, 2 * w)
 
 
 @scripted
@@ -135,6 +263,7 @@ SPADE = Operator(
         Implementation(name="native", function=spade_native, refuse=refuse_native),
         Implementation(name="reference", function=spade_reference),
         Implementation(name="torchscript", function=spade_torchscript),
+        Implementation(name="inductor", function=spade_inductor, refuse=refuse_inductor),
         Implementation(name="triton", function=spade_triton, refuse=refuse_images, compilable=True),
     ),
 )

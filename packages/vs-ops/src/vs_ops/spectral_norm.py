@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vs_ops._compiling import compiled, refuse_inductor
 from vs_ops._precision import compute_dtype, without_autocast
 from vs_ops._scripting import scripted
 from vs_ops.dispatch import Implementation, Operator, select
@@ -39,8 +40,8 @@ def spectral_normalize(
     """`weight / sigma` with sigma = u^T W v, W = weight.flatten(1).
 
     Differentiable in `weight`, through sigma too; `u` and `v` count as constants. The caller may overwrite `u` and `v`
-    in place before running backward. sigma is computed in float32 (float64 for float64) whatever autocast says; the
-    result has the dtype of `weight`.
+    in place before running backward. Arithmetic is float32 (float64 for float64) whatever autocast says, also that of
+    the gradient, in which 1 / sigma^2 may be larger than float16 holds; the result has the dtype of `weight`.
 
     Raises:
         ShapeError: shapes are not (R, ...), (R,) and (C,) with C the product of the weight's other dimensions.
@@ -66,14 +67,14 @@ def spectral_normalize_reference(weight: Tensor, u: Tensor, v: Tensor) -> Tensor
     with without_autocast(weight):
         dtype = compute_dtype(weight)
         u, v = u.detach().to(dtype, copy=True), v.detach().to(dtype, copy=True)
-        sigma = torch.dot(u, torch.mv(weight.flatten(1).to(dtype), v))
-        return (weight / sigma).to(weight.dtype)
+        wide = weight.to(dtype)
+        return (wide / torch.dot(u, torch.mv(wide.flatten(1), v))).to(weight.dtype)
 
 
 @scripted
 def _scripted_divide(weight: Tensor, u: Tensor, v: Tensor, dtype: torch.dtype) -> Tensor:
-    sigma = torch.dot(u, torch.mv(weight.flatten(1).to(dtype), v))
-    return (weight / sigma).to(weight.dtype)
+    wide = weight.to(dtype)
+    return (wide / torch.dot(u, torch.mv(wide.flatten(1), v))).to(weight.dtype)
 
 
 def spectral_normalize_torchscript(weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
@@ -84,6 +85,19 @@ def spectral_normalize_torchscript(weight: Tensor, u: Tensor, v: Tensor) -> Tens
         return _scripted_divide(weight, u, v, dtype)  # type: ignore[no-any-return]
 
 
+@compiled
+def _compiled_divide(weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    wide = weight.to(u.dtype)
+    return (wide / torch.dot(u, torch.mv(wide.flatten(1), v))).to(weight.dtype)
+
+
+def spectral_normalize_inductor(weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    """`spectral_normalize`, compiled; the vectors are copied before, where the compiler cannot leave it out."""
+    dtype = compute_dtype(weight)
+    u, v = u.detach().to(dtype, copy=True), v.detach().to(dtype, copy=True)
+    return _compiled_divide(weight, u, v)  # type: ignore[no-any-return]
+
+
 POWER_ITERATION = Operator(
     name="power_iteration", implementations=(Implementation(name="reference", function=power_iteration_reference),)
 )
@@ -92,5 +106,6 @@ SPECTRAL_NORMALIZE = Operator(
     implementations=(
         Implementation(name="reference", function=spectral_normalize_reference),
         Implementation(name="torchscript", function=spectral_normalize_torchscript),
+        Implementation(name="inductor", function=spectral_normalize_inductor, refuse=refuse_inductor),
     ),
 )

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from vs_ops._compiling import compiled, refuse_inductor
 from vs_ops._precision import compute_dtype, memory_format_of, without_autocast
 from vs_ops._scripting import scripted
 from vs_ops._triton import refuse_images
@@ -117,6 +118,7 @@ WARP = Operator(
     name="warp",
     implementations=(
         Implementation(name="reference", function=warp_reference),
+        Implementation(name="inductor", function=compiled(warp_reference), refuse=refuse_inductor),
         Implementation(name="triton", function=warp_triton, refuse=refuse_images, compilable=True),
     ),
 )
@@ -125,6 +127,7 @@ WARP_AND_BLEND = Operator(
     implementations=(
         Implementation(name="reference", function=warp_and_blend_reference),
         Implementation(name="torchscript", function=warp_and_blend_torchscript),
+        Implementation(name="inductor", function=compiled(warp_and_blend_reference), refuse=refuse_inductor),
         Implementation(name="triton", function=warp_and_blend_triton, refuse=refuse_images, compilable=True),
     ),
 )

@@ -1,0 +1,119 @@
+"""Inductor, at the first call: importing the package compiles nothing.
+
+`torch.compile` keeps all variants of a function with the function's code object, searches them one after the other, and
+after eight of them stops compiling: silently, or with `fullgraph=True` by an error. A network has more shapes than
+eight. So every kind of arguments gets a code object of its own here, found by a dictionary, and the limit is left to
+what Dynamo notices beside that (subclasses of tensors, deterministic mode, the number of threads), where reaching it is
+an error. The least recently used programs are forgotten.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import shutil
+import sys
+import types
+import warnings
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vs_ops._precision import without_autocast
+from vs_ops.dispatch import DescribedCall
+
+__all__ = ["compiled", "refuse_inductor"]
+
+PROGRAMS = 512
+"""So many programs are kept, over all functions: some ten operators in some fifty kinds."""
+
+_OPTIONS: dict[str, str | int | bool | Callable[..., Any]] = {
+    "realize_reads_threshold": 64,
+    "realize_opcount_threshold": 1000,
+}
+"""Compute a value again rather than write it to memory and read it back: every function here is short of bandwidth."""
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` as one graph per kind of arguments, made by `torch.compile` when that kind is first seen.
+
+    Arguments are tensors, sequences of arguments, and hashable values, which the graph holds as constants. The kind is
+    those values, and of every tensor the device, dtype, shape, strides and whether it requires a gradient. Autocast is
+    off inside. The results can be differentiated once.
+    """
+
+    @functools.wraps(function)
+    def call(*arguments: Any) -> Any:
+        with without_autocast(_first_tensor(arguments)):
+            return _program(function, torch.is_grad_enabled(), _kind(arguments))(*arguments)
+
+    return call
+
+
+def _kind(value: Any) -> Hashable:
+    if isinstance(value, Tensor):
+        return value.device, value.dtype, value.shape, value.stride(), value.requires_grad
+    if isinstance(value, (list, tuple)):
+        return (type(value), *map(_kind, value))
+    return type(value), value  # 1, 1.0 and True are equal
+
+
+def _first_tensor(arguments: Sequence[Any]) -> Tensor:
+    first = arguments[0]
+    return first if isinstance(first, Tensor) else _first_tensor(first)
+
+
+@functools.lru_cache(maxsize=PROGRAMS)
+def _program(function: types.FunctionType, with_gradient: bool, kind: Hashable) -> Callable[..., Any]:  # noqa: ARG001
+    """`function` with a code object of its own, to be called with one kind of arguments."""
+    own = types.FunctionType(
+        function.__code__.replace(),
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    run = torch.compile(own, fullgraph=True, dynamic=False, options=_OPTIONS)
+    compiles = True
+
+    def program(*arguments: Any) -> Any:
+        nonlocal compiles
+        if not compiles:
+            return run(*arguments)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # PyTorch's compiler warns of PyTorch
+            results = run(*arguments)
+        compiles = False
+        return results
+
+    return program
+
+
+def refuse_inductor(call: DescribedCall) -> str | None:
+    """Inductor writes C++ for the CPU and Triton for CUDA, and somebody has to compile them."""
+    if call.device_type not in ("cpu", "cuda"):
+        return f"nobody has tried Inductor on {call.device_type}"
+    if 0 in call.shape:
+        return "no element, nothing to compile a program for"
+    if call.device_type == "cuda":
+        return None if _has_triton() else "Inductor needs Triton, which is not installed"
+    return _without_cpp_compiler()
+
+
+@functools.cache
+def _has_triton() -> bool:
+    return importlib.util.find_spec("triton") is not None
+
+
+@functools.cache
+def _without_cpp_compiler() -> str | None:
+    """Inductor runs what $CXX names, else what is called g++, or clang++ on macOS."""
+    if sys.platform == "win32":
+        usual = "cl"
+    else:
+        usual = "clang++" if sys.platform == "darwin" else "g++"
+    name = os.environ.get("CXX", usual)
+    return None if shutil.which(name) else f"Inductor needs a C++ compiler, and there is no {name} (or set CXX)"
