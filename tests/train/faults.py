@@ -118,13 +118,16 @@ def spoil_loss(patch: pytest.MonkeyPatch, network: Network, call: int, bad: floa
 
 
 def spoil_weight(patch: pytest.MonkeyPatch, network: Network, attempt: int, bad: float) -> None:
-    """Overwrite an element of the network's first weight before the `attempt`-th attempt at a frame, from 0."""
+    """Overwrite a channel of the network's first weight before the `attempt`-th attempt at a frame, from 0.
+
+    A whole channel: the weights of a class that is not in the picture are not read.
+    """
     original, calls = step_module.attempt_frame, iter(range(10**6))
 
     def attempt_frame(state: TrainState, inputs: Any, recipe: Recipe) -> Any:
         if next(calls) == attempt:
             with torch.no_grad():
-                next(network_of(state, network).parameters()).view(-1)[0] = bad
+                next(network_of(state, network).parameters())[0] = bad
         return original(state, inputs, recipe)
 
     patch.setattr(step_module, "attempt_frame", attempt_frame)
