@@ -17,7 +17,6 @@ def build_state(case: Case) -> TrainState:
     generator = build_generator(case, "before.G.").train()
     discriminator = build_discriminator(case, "before.D.").train()
     precision = optim.resolve_precision(optim.PrecisionConfig(level="O0"), "cpu")
-    scaler_config = optim.ScalerConfig()
     average = nets.build_generator(generator.config, label_channels=generator.label_channels)
     return TrainState(
         generator=generator,
@@ -25,8 +24,7 @@ def build_state(case: Case) -> TrainState:
         average=average.eval(),
         generator_optimizer=torch.optim.SGD(generator.parameters(), lr=1e-3),
         discriminator_optimizer=torch.optim.SGD(discriminator.parameters(), lr=1e-3),
-        generator_scaler=optim.build_scaler(scaler_config, precision, "cpu"),
-        discriminator_scaler=optim.build_scaler(scaler_config, precision, "cpu"),
+        scaling=optim.initial_pair(optim.ScalerConfig(), precision),
     )
 
 
