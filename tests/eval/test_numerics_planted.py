@@ -127,6 +127,14 @@ def huge_weight(choice: random.Random, layers: nn.ModuleList) -> int:
     return index
 
 
+def tiny_weight(choice: random.Random, layers: nn.ModuleList) -> int:
+    """A convolution's results are lost in float16."""
+    index = choice.choice([i for i, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)])
+    layers[index].weight.data *= 2.0 ** -choice.randint(27, 40)
+    nn.init.zeros_(layers[index].bias)
+    return index
+
+
 def examined(case: Case, form: Format) -> Result:
     return examine(case.workload, form)[1]
 
@@ -149,15 +157,16 @@ def test_a_norm_that_amplifies_noise_is_ranked_first(form: Format, fault: Fault,
     assert worst.score.cause == "cancellation"
 
 
+@pytest.mark.parametrize("fault", [huge_weight, tiny_weight])
 @seeds
-def test_a_huge_weight_is_ranked_first(seed: int) -> None:
+def test_a_weight_that_leads_out_of_the_range_is_ranked_first(fault: Fault, seed: int) -> None:
     case = random_case(seed)
-    index = huge_weight(case.choice, case.network.layers)
+    index = fault(case.choice, case.network.layers)
     worst = examined(case, FLOAT16).ranked[0]
     assert worst.at_risk
     assert worst.layer.key == ("net", f"layers.{index}")
     assert worst.score.cause == "range"
-    assert worst.layer.breaks > 0
+    assert (worst.layer.breaks > 0) == (fault is huge_weight)
 
 
 @seeds

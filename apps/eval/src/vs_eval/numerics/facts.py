@@ -72,8 +72,8 @@ class LayerFacts:
         weight_gradient: of its own parameters; None where they have none.
         growth: largest output over largest input; None where there is no input.
         amplification: norm of the input's gradient over that of the output's, in the reference.
-        noise_growth: error of the output over the largest error of what it takes, or over half a unit in the last place
-            where that is larger.
+        noise_growth: error of the output over the largest error of what it takes, or where that is larger over half a
+            unit in the last place, which is more for results that the format has fewer digits for.
         breaks: share of outputs that the low precision broke though it had broken no input.
         norm: where it normalises.
     """
@@ -169,7 +169,8 @@ def _noise_growth(exact: Call, rough: Call, form: Format, scales: Mapping[str, f
     if after is None or before is None:
         return None
     others = [_difference(a, b) or 0.0 for a, b in zip(exact.others, rough.others, strict=True)]
-    return after / max(before, *others, 2.0 ** -(form.bits + 1))
+    rounding = max(2.0 ** -(form.bits + 1), form.smallest / 2 / max(exact.output.magnitudes.rms, form.smallest / 2))
+    return after / max(before, *others, rounding)
 
 
 def _breaks(rough: Call) -> float:

@@ -10,13 +10,14 @@ layer that passes on what was too large already, or noise that came with its inp
   has up to |mean| / sqrt(eps). The same number says how much gradients grow relative to the input that they belong to.
   Of an input that came in float32, only the error that it was measured to have counts.
 - *range*: the layer's largest output, in bits above 1/8 of the format's largest number, or its root mean square in bits
-  below 1/8 of the smallest normal number; but no more than the bits by which it enlarges, or shrinks, its own input. A
+  below 8 times the smallest number; but no more than the bits by which it enlarges, or shrinks, its own input. A
   layer that makes finite inputs infinite loses all digits of the format at least.
 - *gradient range*: one loss scale must fit all layers of an update. Where the root mean square of the output gradient
   of a typical layer (the median) is 2^8 above the smallest normal number, what does the layer's largest gradient exceed
   the format's largest number by? But no more than the bits by which the layer amplifies gradients.
 - *noise*: by how many bits the measured relative error grows from the layer's input to its output; for
   normalisations cancellation is counted instead, since planes without variance have no relative error to speak of.
+  Errors of results that lie where the format has fewer digits are no larger than that explains, and do not count.
 """
 
 import math
@@ -32,8 +33,8 @@ ALARM = 3.0
 """Bits from which a layer is called at risk: its noise is eight times that of an ordinary layer."""
 
 NEAR = 3
-"""Bits below the format's largest number from which on a result counts as too large: the next clip may have larger
-ones. And bits below the smallest normal number from which on it counts as too small: digits go one by one there."""
+"""Bits below the format's largest number from which on a result counts as too large, and bits above its smallest number
+from which on it counts as too small: the next clip may have larger or smaller ones."""
 
 FOOT = 8
 """Bits between the root mean square of ordinary gradients and the smallest normal number: smaller ones lie there."""
@@ -128,7 +129,7 @@ def _range(layer: LayerFacts, form: Format) -> float:
     risk = max(broken, min(above, grown), 0.0)
     if layer.norm is not None:  # its small results are differences of planes that hardly vary: cancellation says it
         return risk
-    below = (form.normal - NEAR) - math.log2(output.exact.rms)
+    below = (form.subnormal + NEAR) - math.log2(output.exact.rms)
     return max(risk, min(below, -grown, form.bits))
 
 
