@@ -32,6 +32,7 @@ from vs_nets import (
     build_generator,
     few_shot_condition_channels,
 )
+from vs_optim import PairState, ScaleState, pair_to_dict
 from vs_runtime import save_checkpoint
 from vs_train.config import CurriculumConfig, ReferencesConfig, TrainConfig, label_spec
 from vs_train.config_io import render_config
@@ -71,7 +72,7 @@ STREET = TrainConfig(
     objective=ObjectiveConfig(perceptual=RandomPerceptual(width_divisor=16, scales=1)),
     curriculum=CurriculumConfig(initial_length=2, max_length=4),
 )
-SCALER = {"scale": 1024.0, "good_steps": 3, "skipped_total": 1}
+SCALE = ScaleState(scale=1024.0, good_steps=3)
 
 
 def make_run(path: Path, config: TrainConfig, seed: int = 0, **more: object) -> RunDirectory:
@@ -105,6 +106,17 @@ def layer(found: dict, name: str) -> dict:
     return next(one for one in found["layers"] if one["name"] == name)
 
 
+REQUEST = NumericsRequest(
+    target=(),
+    preset=None,
+    out=None,
+    checkpoint=None,
+    device="cpu",
+    dtype="float16",
+    reference="auto",
+    loss_scale=None,
+    frames=1,
+)
 USUAL_EPS = "generator.weights.label_eps=1e-5"
 
 
@@ -133,26 +145,16 @@ def test_the_label_encoder_is_found_at_the_usual_eps_and_not_at_a_tenth(run_main
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_other_weights_have_the_same_weak_place(tmp_path, seed: int) -> None:
     run = make_run(tmp_path / "run", FEW_SHOT, seed)
-    request = NumericsRequest(
-        target=(str(run.path),),
-        preset=None,
-        out=None,
-        checkpoint=None,
-        device="cpu",
-        dtype="float16",
-        reference="auto",
-        loss_scale=None,
-        frames=1,
-    )
-    for target, found in ((request.target, False), ((*request.target, USUAL_EPS), True)):
-        opened = open_audit(attrs.evolve(request, target=target), now=datetime.datetime.now())
+    for target, found in (((str(run.path),), False), ((str(run.path), USUAL_EPS), True)):
+        opened = open_audit(attrs.evolve(REQUEST, target=target), now=datetime.datetime.now())
         first = examine(opened.workload, opened.form)[1].ranked[0]
         name = first.layer.name
         assert (first.at_risk and name.startswith("generator.weights.encode_label.")) is found
 
 
 def test_a_run_is_audited_with_all_of_its_networks(run_main, tmp_path, everything_below) -> None:
-    run = make_run(tmp_path / "runs" / "one", STREET, generator_scaler=SCALER, discriminator_scaler=SCALER)
+    scaling = pair_to_dict(PairState(generator=SCALE, discriminator=SCALE, scaling=True))
+    run = make_run(tmp_path / "runs" / "one", STREET, scaling=scaling)
     before = everything_below(run.path)
     status, out, err = run_main("runs/one")
     assert (status, err) == (0, "")
@@ -288,3 +290,10 @@ def test_the_help_says_what_it_does(run_main) -> None:
     status, out, _ = run_main("--help")
     assert status == 0
     assert "Find the layers that a low precision endangers" in " ".join(out.split())
+
+
+def test_the_loss_scales_of_older_checkpoints_are_read_too(tmp_path) -> None:
+    old = {"scale": 512.0, "good_steps": 3, "skipped_total": 1}
+    run = make_run(tmp_path / "run", STREET, generator_scaler=old, discriminator_scaler={**old, "scale": 8.0})
+    opened = open_audit(attrs.evolve(REQUEST, target=(str(run.path),)), now=datetime.datetime.now())
+    assert opened.scales == {"generator": 512.0, "discriminator": 8.0}

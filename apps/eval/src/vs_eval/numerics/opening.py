@@ -207,7 +207,8 @@ def _scales(request: NumericsRequest, target: _Target, form: Format) -> dict[str
     if target.checkpoint is None or form.name != "float16":
         return None
     state: Any = target.checkpoint.state
-    found = {name: state.get(f"{name}_scaler") for name in (GENERATOR, DISCRIMINATOR)}
+    both = state.get("scaling", {})  # checkpoints from before the two networks had one state have two
+    found = {name: both.get(name, state.get(f"{name}_scaler")) for name in (GENERATOR, DISCRIMINATOR)}
     scales = {name: float(one.get("scale", 1.0)) for name, one in found.items() if isinstance(one, Mapping)}
     return scales if len(scales) == 2 and any(scale != 1.0 for scale in scales.values()) else None
 
