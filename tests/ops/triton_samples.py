@@ -64,6 +64,7 @@ def samples(height: int = 5, width: int = 6) -> dict[str, Sample]:
         "warp_and_blend": Sample(
             lambda impl, t: vs_ops.warp_and_blend(*t, impl=impl), (image, flow, mask, other), 4, twice=False
         ),
+        "gelu": Sample(lambda impl, t: vs_ops.gelu(t[0], impl=impl), (image,), 1),
         "one_hot": Sample(lambda impl, t: vs_ops.one_hot(t[0], 4, dont_care=True, impl=impl), (ids,), 0),
     }
 

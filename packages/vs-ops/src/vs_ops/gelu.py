@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vs_ops._precision import compute_dtype
 from vs_ops._scripting import scripted
+from vs_ops._triton import refuse_floats
 from vs_ops.dispatch import DescribedCall, Implementation, Operator, select
 from vs_ops.errors import DtypeError
 
@@ -58,11 +59,19 @@ def gelu_torchscript(x: Tensor) -> Tensor:
     return _scripted_gelu(x, math.sqrt(2.0), compute_dtype(x))  # type: ignore[no-any-return]
 
 
+def gelu_triton(x: Tensor) -> Tensor:
+    """`gelu` by Triton."""
+    from vs_ops.triton.gelu import gelu
+
+    return gelu(x)  # type: ignore[no-any-return]
+
+
 GELU = Operator(
     name="gelu",
     implementations=(
         Implementation(name="native", function=gelu_native, refuse=_refuse_native),
         Implementation(name="reference", function=gelu_reference),
         Implementation(name="torchscript", function=gelu_torchscript),
+        Implementation(name="triton", function=gelu_triton, refuse=refuse_floats, compilable=True),
     ),
 )
