@@ -291,6 +291,21 @@ def test_one_hot_takes_all_integers_and_names_the_wrong_one(dtype: torch.dtype) 
             vs_ops.one_hot(ids.to(dtype), 4, ignore_id=100, impl="triton")
 
 
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, CL])
+def test_the_gradient_of_a_bias_is_summed_over_pieces_of_several_tiles(
+    memory_format: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For so small a GPU 40 x 41 pixels are one piece of two tiles in NCHW, and four of two in channels-last order."""
+    monkeypatch.setattr("vs_ops.triton.bias_leaky_relu.FULL_GPU", 4)
+    x, bias, upstream = noise(1, 1, 3, 40, 41), noise(2, 3), noise(3, 1, 3, 40, 41)
+    found = []
+    for impl, dtype in (("triton", torch.float32), ("reference", torch.float64)):
+        leaves = x.to(dtype).contiguous(memory_format=memory_format).requires_grad_(), bias.to(dtype).requires_grad_()
+        result = vs_ops.bias_leaky_relu(*leaves, impl=impl)
+        found.append([each.double() for each in (result, *torch.autograd.grad(result, leaves, upstream.to(dtype)))])
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-4)
+
+
 @pytest.mark.gpu
 @every
 def test_it_can_be_captured_in_a_cuda_graph(name: str) -> None:

@@ -65,6 +65,7 @@ def samples(height: int = 5, width: int = 6) -> dict[str, Sample]:
             lambda impl, t: vs_ops.warp_and_blend(*t, impl=impl), (image, flow, mask, other), 4, twice=False
         ),
         "gelu": Sample(lambda impl, t: vs_ops.gelu(t[0], impl=impl), (image,), 1),
+        "bias_leaky_relu": Sample(lambda impl, t: vs_ops.bias_leaky_relu(*t, impl=impl), (image, _noise(g, 3)), 2),
         "one_hot": Sample(lambda impl, t: vs_ops.one_hot(t[0], 4, dont_care=True, impl=impl), (ids,), 0),
     }
 
