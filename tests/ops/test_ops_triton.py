@@ -306,6 +306,13 @@ def test_the_gradient_of_a_bias_is_summed_over_pieces_of_several_tiles(
     torch.testing.assert_close(*found, rtol=1e-5, atol=1e-4)
 
 
+def test_a_pixel_that_is_no_number_is_not_hidden() -> None:
+    mask, frame = noise(1, 2, 1, 3, 4).sigmoid(), noise(2, 2, 3, 3, 4)
+    warped = frame.clone()
+    warped[1, 2, 1, 3] = float("nan")
+    assert vs_ops.mask_loss(mask, warped, frame, impl="triton").isnan()
+
+
 @pytest.mark.gpu
 @every
 def test_it_can_be_captured_in_a_cuda_graph(name: str) -> None:

@@ -66,6 +66,9 @@ def samples(height: int = 5, width: int = 6) -> dict[str, Sample]:
         ),
         "gelu": Sample(lambda impl, t: vs_ops.gelu(t[0], impl=impl), (image,), 1),
         "bias_leaky_relu": Sample(lambda impl, t: vs_ops.bias_leaky_relu(*t, impl=impl), (image, _noise(g, 3)), 2),
+        "mask_loss": Sample(
+            lambda impl, t: vs_ops.mask_loss(*t, impl=impl), (mask, image, image + 0.2 * _noise(g, *image.shape)), 3
+        ),
         "one_hot": Sample(lambda impl, t: vs_ops.one_hot(t[0], 4, dont_care=True, impl=impl), (ids,), 0),
     }
 
