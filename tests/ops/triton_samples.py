@@ -29,6 +29,13 @@ def _noise(generator: torch.Generator, *shape: int) -> Tensor:
     return torch.randn(shape, generator=generator, dtype=torch.float64)
 
 
+def _averages(impl: str, tensors: tuple[Tensor, ...], scales: tuple[Tensor, ...] | None = None) -> tuple[Tensor, ...]:
+    """Two averages, which are float32 at least, moved towards two values."""
+    averages = [each.to(torch.promote_types(each.dtype, torch.float32), copy=True) for each in tensors[:2]]
+    vs_ops.ema(averages, tensors[2:4], share=0.3, scales=scales, impl=impl)
+    return tuple(averages)
+
+
 def samples(height: int = 5, width: int = 6) -> dict[str, Sample]:
     g = torch.Generator().manual_seed(0)
     image, other, maps = (_noise(g, 2, c, height, width) for c in (3, 3, 6))
@@ -68,6 +75,12 @@ def samples(height: int = 5, width: int = 6) -> dict[str, Sample]:
         "bias_leaky_relu": Sample(lambda impl, t: vs_ops.bias_leaky_relu(*t, impl=impl), (image, _noise(g, 3)), 2),
         "mask_loss": Sample(
             lambda impl, t: vs_ops.mask_loss(*t, impl=impl), (mask, image, image + 0.2 * _noise(g, *image.shape)), 3
+        ),
+        "ema": Sample(_averages, (image, maps, other, more), 0),
+        "ema, scaled": Sample(
+            lambda impl, t: _averages(impl, t, t[4:]),
+            (image, maps, other, more, torch.tensor(0.5).double(), torch.tensor(-2.0).double()),
+            0,
         ),
         "one_hot": Sample(lambda impl, t: vs_ops.one_hot(t[0], 4, dont_care=True, impl=impl), (ids,), 0),
     }
