@@ -313,6 +313,28 @@ def test_a_pixel_that_is_no_number_is_not_hidden() -> None:
     assert vs_ops.mask_loss(mask, warped, frame, impl="triton").isnan()
 
 
+def test_more_classes_and_filters_than_a_block_agree_with_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two runs of classes and of filters; for so small a GPU 19 x 20 results are two pieces of three tiles each."""
+    monkeypatch.setattr("vs_ops.triton.label_conv2d.FULL_GPU", 32)
+    ids = torch.randint(0, 71, (1, 20, 21), generator=torch.Generator().manual_seed(1)).to(DEVICE)
+    weight, bias, upstream = noise(2, 66, 70, 2, 2), noise(3, 66), noise(4, 1, 66, 19, 20)
+    found = []
+    for impl, dtype in (("triton", torch.float32), ("reference", torch.float64)):
+        leaves = weight.to(dtype).contiguous(memory_format=CL).requires_grad_(), bias.to(dtype).requires_grad_()
+        result = vs_ops.label_conv2d(ids, *leaves, ignore_id=70, impl=impl)
+        assert result.is_contiguous(memory_format=CL)
+        found.append([each.double() for each in (result, *torch.autograd.grad(result, leaves, upstream.to(dtype)))])
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.skipif(DEVICE != "cpu", reason="elsewhere an assertion on the device fails")
+def test_a_wrong_class_id_is_named_even_where_no_result_looks() -> None:
+    ids = torch.zeros(1, 4, 4, dtype=torch.uint8)
+    ids[0, 3, 2] = 5
+    with pytest.raises(vs_ops.ClassIdError, match=r"class id 5 at .* = \(0, 3, 2\)"):
+        vs_ops.label_conv2d(ids, noise(1, 2, 5, 1, 1), stride=2, impl="triton")
+
+
 @pytest.mark.gpu
 @every
 def test_it_can_be_captured_in_a_cuda_graph(name: str) -> None:

@@ -82,6 +82,11 @@ def samples(height: int = 5, width: int = 6) -> dict[str, Sample]:
             (image, maps, other, more, torch.tensor(0.5).double(), torch.tensor(-2.0).double()),
             0,
         ),
+        "label_conv2d": Sample(
+            lambda impl, t: vs_ops.label_conv2d(t[2], t[0], t[1], ignore_id=3, padding=1, impl=impl),
+            (_noise(g, 5, 3, 3, 3), _noise(g, 5), ids),
+            2,
+        ),
         "one_hot": Sample(lambda impl, t: vs_ops.one_hot(t[0], 4, dont_care=True, impl=impl), (ids,), 0),
     }
 
