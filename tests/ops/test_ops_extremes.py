@@ -18,7 +18,7 @@ from triton_samples import names_here
 from vs_ops import Operator
 
 CL = torch.channels_last
-quick = settings(max_examples=20, deadline=None)
+quick = settings(max_examples=4, deadline=None)
 seeds = st.integers(0, 2**31 - 1)
 formats = st.sampled_from([torch.contiguous_format, CL])
 low_precision = pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)

@@ -13,7 +13,7 @@ from triton_samples import names_here
 from vs_ops import Operator
 
 CL = torch.channels_last
-quick = settings(max_examples=20, deadline=None)
+quick = settings(max_examples=8, deadline=None)
 seeds = st.integers(0, 2**31 - 1)
 sizes = st.integers(1, 9)
 formats = st.sampled_from([torch.contiguous_format, CL])

@@ -16,6 +16,7 @@ import shutil
 import sys
 import types
 import warnings
+import weakref
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -89,7 +90,13 @@ def _program(function: types.FunctionType, with_gradient: bool, kind: Hashable) 
         compiles = False
         return results
 
+    # Dynamo keeps what it compiled even when the function is gone.
+    weakref.finalize(program, _forget, own.__code__).atexit = False
     return program
+
+
+def _forget(code: types.CodeType) -> None:
+    torch._dynamo.reset_code(code)  # type: ignore[attr-defined]
 
 
 def refuse_inductor(call: DescribedCall) -> str | None:
