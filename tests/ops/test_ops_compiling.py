@@ -10,7 +10,7 @@ import torch
 import vs_ops
 from torch import Tensor
 from vs_ops import DescribedCall, _compiling
-from vs_ops._compiling import compiled, refuse_inductor
+from vs_ops._compiling import compiled, fused, refuse_inductor
 
 CPU = DescribedCall(shape=(2, 3))
 
@@ -21,7 +21,7 @@ def doubled(x: Tensor, factor: float, more: list[Tensor]) -> Tensor:
 
 @pytest.fixture(autouse=True)
 def _forget_programs() -> Iterator[None]:
-    caches = (_compiling._program, _compiling._has_triton, _compiling._without_cpp_compiler)
+    caches = (_compiling._program, _compiling._lowered, _compiling._has_triton, _compiling._without_cpp_compiler)
     for cache in caches:
         cache.cache_clear()
     yield
@@ -68,6 +68,43 @@ def test_every_kind_of_arguments_is_compiled_once_and_by_itself(made: list[Calla
     with torch.no_grad():
         kinds[0]()
     assert len(made) == len(kinds) + 1
+
+
+def test_what_has_a_backward_of_its_own_is_lowered_once_for_every_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    lowered: list[tuple[Tensor, ...]] = []
+
+    def lower_nothing(function: Callable[..., Any], tensors: tuple[Tensor, ...]) -> Any:
+        lowered.append(tensors)
+        return function
+
+    monkeypatch.setattr(_compiling, "_lower", lower_nothing)
+    function = fused(scaled)
+    x, y = torch.ones(2, 3, 4, 5, requires_grad=True), torch.ones(2, 3, 4, 5)
+    kinds: list[Callable[[], tuple[Tensor, ...]]] = [
+        lambda: function(x, None, factor=2.0),
+        lambda: function(x, None, factor=3.0),
+        lambda: function(x, y, factor=2.0),
+        lambda: function(x[:1], None, factor=2.0),
+        lambda: function(x.contiguous(memory_format=torch.channels_last), None, factor=2.0),
+        lambda: function(x.bfloat16(), None, factor=2.0),
+    ]
+    for _ in range(2):
+        results = [kind()[0] for kind in kinds]
+    assert len(lowered) == len(kinds)
+    assert not any(each.requires_grad for tensors in lowered for each in tensors)
+    assert [each.mean() for each in results] == [2, 3, 3, 2, 2, 2]
+    assert torch.equal(function(y, None, factor=2.0)[0], results[0])  # a gradient more or less is no other kind
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads + 1)
+        kinds[0]()
+    finally:
+        torch.set_num_threads(threads)
+    assert len(lowered) == len(kinds) + 1
+
+
+def scaled(x: Tensor, y: Tensor | None, *, factor: float) -> tuple[Tensor, ...]:
+    return (factor * x if y is None else factor * x + y,)
 
 
 def test_autocast_does_not_reach_what_is_compiled(made: list[Callable[..., Any]]) -> None:

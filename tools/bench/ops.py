@@ -247,7 +247,7 @@ def main(
     claims = claims_of(records)
     if claims:
         console.print(claims_table(claims))
-    if not only and not size and not skip:
+    if not only and not size and not set(skip) & set(op_rules.CHOSEN_FROM):
         content: dict[str, object] = {"dtype": dtype, "claims": claims, "operators": records}
         suffix = "-contiguous" if memory_format == "contiguous" else ""
         path = save_records(content, f"ops-{where.type}-{dtype}{suffix}", command=command_of("bench:ops"))

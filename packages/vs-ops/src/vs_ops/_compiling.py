@@ -1,5 +1,9 @@
 """Inductor, at the first call: importing the package compiles nothing.
 
+Two ways lead to it. `compiled` is `torch.compile`, for functions that autograd shall see. `fused` is for functions that
+have their backward written by hand: it traces them itself and leaves out Dynamo, whose guards look at every argument
+again, and take as long as the program for a small image.
+
 `torch.compile` keeps all variants of a function with the function's code object, searches them one after the other, and
 after eight of them stops compiling: silently, or with `fullgraph=True` by an error. A network has more shapes than
 eight. So every kind of arguments gets a code object of its own here, found by a dictionary, and the limit is left to
@@ -26,10 +30,10 @@ from torch import Tensor
 from vs_ops._precision import without_autocast
 from vs_ops.dispatch import DescribedCall
 
-__all__ = ["compiled", "refuse_inductor"]
+__all__ = ["compiled", "fused", "refuse_inductor"]
 
 PROGRAMS = 512
-"""So many programs are kept, over all functions: some ten operators in some fifty kinds."""
+"""So many programs are kept of either way, over all functions: some ten operators in some fifty kinds."""
 
 _OPTIONS: dict[str, str | int | bool | Callable[..., Any]] = {
     "realize_reads_threshold": 64,
@@ -52,6 +56,55 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
             return _program(function, torch.is_grad_enabled(), _kind(arguments))(*arguments)
 
     return call
+
+
+def fused(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` as one program per kind of arguments, made when that kind is first seen, without gradients.
+
+    Positional arguments are tensors or None, keywords are hashable and held by the program as constants; results are a
+    tuple. The kind is the constants, the number of threads, and of every tensor the device, dtype, shape and strides.
+    """
+
+    @functools.wraps(function)
+    def call(*tensors: Tensor | None, **constants: Any) -> Any:
+        kind = tuple(each if each is None else (each.device, each.dtype, each.shape, each.stride()) for each in tensors)
+        run = _lowered(function, torch.get_num_threads(), tuple(constants.items()), kind)
+        return run(*(each.detach() if each.requires_grad else each for each in tensors if each is not None))
+
+    return call
+
+
+@functools.lru_cache(maxsize=PROGRAMS)
+def _lowered(
+    function: Callable[..., Any],
+    threads: int,  # noqa: ARG001
+    constants: tuple[tuple[str, Any], ...],
+    kind: tuple[Hashable, ...],
+) -> Callable[..., Any]:
+    run: Callable[..., Any] | None = None
+
+    def with_none(*tensors: Tensor) -> Any:
+        present = iter(tensors)
+        return function(*(None if each is None else next(present) for each in kind), **dict(constants))
+
+    def program(*tensors: Tensor) -> Any:
+        nonlocal run
+        if run is None:
+            run = _lower(with_none, tensors)
+        return run(*tensors)
+
+    return program
+
+
+def _lower(function: Callable[..., Any], tensors: tuple[Tensor, ...]) -> Callable[..., Any]:
+    """The program that Inductor makes of what `function` does with such tensors."""
+    import torch._inductor  # takes seconds, like what follows
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad(), without_autocast(tensors[0]):
+        warnings.simplefilter("ignore")
+        graph = make_fx(function, tracing_mode="fake")(*tensors)
+        return torch._inductor.compile(graph, list(tensors), options=_OPTIONS)  # type: ignore[no-any-return]
 
 
 def _kind(value: Any) -> Hashable:
@@ -85,7 +138,7 @@ def _program(function: types.FunctionType, with_gradient: bool, kind: Hashable) 
         if not compiles:
             return run(*arguments)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # PyTorch's compiler warns of PyTorch
+            warnings.simplefilter("ignore")  # PyTorch's compiler warns of PyTorch, and of gradients that it looks for
             results = run(*arguments)
         compiles = False
         return results

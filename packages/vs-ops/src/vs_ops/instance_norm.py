@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vs_ops._compiling import compiled, refuse_inductor
+from vs_ops._compiling import fused, refuse_inductor
 from vs_ops._precision import compute_dtype, is_channels_last, memory_format_of
 from vs_ops._triton import refuse_images
 from vs_ops.dispatch import DescribedCall, Implementation, Operator, select
@@ -242,16 +242,15 @@ def _grouped_backward(
 
 def instance_norm_inductor(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
     """`instance_norm` in two compiled passes over the data, and three backward."""
-    return _Compiled.apply(x, weight, bias, eps)  # type: ignore[no-any-return, no-untyped-call]
+    return _Fused.apply(x, weight, bias, eps)  # type: ignore[no-any-return, no-untyped-call]
 
 
-class _Compiled(torch.autograd.Function):
+class _Fused(torch.autograd.Function):
     """A backward of its own keeps one tensor, `x`, where autograd would keep the normalised one in float32 too."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
-        given = (x.detach(), None if weight is None else weight.detach(), None if bias is None else bias.detach())
-        result, mean, scale = _compiled_forward(*given, eps)
+        result, mean, scale = _fused_forward(x, weight, bias, eps=eps)
         ctx.save_for_backward(x, weight, bias, mean, scale)
         return result  # type: ignore[no-any-return]
 
@@ -259,14 +258,12 @@ class _Compiled(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None]:
         x, *others = ctx.saved_tensors
-        others = [each if each is None else each.detach() for each in others]
-        grads = _compiled_backward(like(grad, x), x.detach(), *others)
-        return (*grads, None)
+        return (*_fused_backward(like(grad, x), x, *others), None)
 
 
-@compiled
-def _compiled_forward(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+@fused
+def _fused_forward(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, *, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     result, mean, scale = measured(x, eps)
     if weight is not None:
@@ -276,16 +273,16 @@ def _compiled_forward(
     return result.to(x.dtype), mean, scale
 
 
-@compiled
-def _compiled_backward(
+@fused
+def _fused_backward(
     grad: Tensor, x: Tensor, weight: Tensor | None, bias: Tensor | None, mean: Tensor, scale: Tensor
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     wide = grad.to(mean.dtype)
     result = (x.to(mean.dtype) - mean) * scale
     of_bias, of_weight = plane_sum(wide), plane_sum(wide * result)
     factor = scale if weight is None else scale * _per_channel(weight, wide)
-    pixels = x[0, 0].numel()
-    grad_x = factor * wide - (factor * of_bias / pixels) - result * (factor * of_weight / pixels)
+    share = factor * (1 / x[0, 0].numel())
+    grad_x = wide * factor - of_bias * share - result * (of_weight * share)
     grad_weight = None if weight is None else of_weight.sum(0).flatten().to(weight.dtype)
     grad_bias = None if bias is None else of_bias.sum(0).flatten().to(bias.dtype)
     return grad_x.to(x.dtype), grad_weight, grad_bias
@@ -305,9 +302,16 @@ def measured(x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def plane_sum(x: Tensor) -> Tensor:
-    """Sums over space (N, C, 1, ...): of rows, then of those, which keeps digits, and threads busy in channels-last."""
+    """Sums over space (N, C, 1, ...).
+
+    Of rows first and then of those, which keeps digits, and all threads busy in channels-last. Planes that lie together
+    are summed at once if they are small, with an accumulator for every lane of a vector.
+    """
+    space = tuple(range(2, x.dim()))
+    if x.is_contiguous() and x[0, 0].numel() <= _FEW_PIXELS_OF_LOW_PRECISION:
+        return x.sum(space, keepdim=True)
     rows = x.sum(-1, keepdim=True)
-    return rows if x.dim() == 3 else rows.sum(tuple(range(2, x.dim() - 1)), keepdim=True)
+    return rows if len(space) == 1 else rows.sum(space[:-1], keepdim=True)
 
 
 def refuse_native(call: DescribedCall) -> str | None:

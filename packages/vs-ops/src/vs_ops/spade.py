@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from vs_ops._compiling import compiled, refuse_inductor
+from vs_ops._compiling import fused, refuse_inductor
 from vs_ops._precision import compute_dtype, is_channels_last, memory_format_of
 from vs_ops._scripting import scripted
 from vs_ops._triton import refuse_images
@@ -148,18 +148,17 @@ def spade_inductor(
     x: Tensor, gamma_betas: Sequence[Tensor], eps: float, negative_slope: float | None, upsample: bool
 ) -> Tensor:
     """`spade` in three compiled passes over the data, and two backward, that keep nothing but their arguments."""
-    return _Compiled.apply(x, eps, negative_slope, upsample, *gamma_betas)  # type: ignore[no-any-return, no-untyped-call]
+    return _Fused.apply(x, eps, negative_slope, upsample, *gamma_betas)  # type: ignore[no-any-return, no-untyped-call]
 
 
-class _Compiled(torch.autograd.Function):
+class _Fused(torch.autograd.Function):
     """Left to itself, autograd keeps what every map returns, in float32, and Inductor copies the maps' gradients."""
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, eps: float, negative_slope: float | None, upsample: bool, *gamma_betas: Tensor
     ) -> Tensor:
-        maps = [each.detach() for each in gamma_betas]
-        result, mean, scale = _compiled_forward(x.detach(), maps, eps, negative_slope, upsample)
+        result, mean, scale = _fused_forward(x, *gamma_betas, eps=eps, negative_slope=negative_slope, upsample=upsample)
         ctx.save_for_backward(x, mean, scale, *gamma_betas)
         ctx.negative_slope, ctx.upsample = negative_slope, upsample
         return result  # type: ignore[no-any-return]
@@ -167,15 +166,15 @@ class _Compiled(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, mean, scale, *gamma_betas = (each.detach() for each in ctx.saved_tensors)
+        x, *others = ctx.saved_tensors
         grad = grad.contiguous(memory_format=memory_format_of(x))
-        grad_x, grads = _compiled_backward(grad, x, mean, scale, gamma_betas, ctx.negative_slope, ctx.upsample)
+        grad_x, *grads = _fused_backward(grad, x, *others, negative_slope=ctx.negative_slope, upsample=ctx.upsample)
         return grad_x, None, None, None, *grads
 
 
-@compiled
-def _compiled_forward(
-    x: Tensor, gamma_betas: Sequence[Tensor], eps: float, negative_slope: float | None, upsample: bool
+@fused
+def _fused_forward(
+    x: Tensor, *gamma_betas: Tensor, eps: float, negative_slope: float | None, upsample: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     result, mean, scale = measured(x, eps)
     result = _modulated(_repeated(result) if upsample else result, gamma_betas)[-1]
@@ -184,16 +183,16 @@ def _compiled_forward(
     return result.to(x.dtype), mean, scale
 
 
-@compiled
-def _compiled_backward(
+@fused
+def _fused_backward(
     grad: Tensor,
     x: Tensor,
     mean: Tensor,
     scale: Tensor,
-    gamma_betas: Sequence[Tensor],
+    *gamma_betas: Tensor,
     negative_slope: float | None,
     upsample: bool,
-) -> tuple[Tensor, list[Tensor]]:
+) -> tuple[Tensor, ...]:
     """Computes everything again from `x` and the maps: reading them once more costs less than keeping more."""
     normal = (x.to(mean.dtype) - mean) * scale
     steps = _modulated(_repeated(normal) if upsample else normal, gamma_betas)
@@ -207,8 +206,8 @@ def _compiled_backward(
         wide = wide * (1 + gamma_beta.chunk(2, dim=1)[0].to(wide.dtype))
     if upsample:
         wide = wide.unflatten(3, (-1, 2)).sum(4).unflatten(2, (-1, 2)).sum(3)
-    of_mean, of_scale = (plane_sum(each) * (scale / x[0, 0].numel()) for each in (wide, wide * normal))
-    return (wide * scale - of_mean - normal * of_scale).to(x.dtype), grads[::-1]
+    of_mean, of_scale = (plane_sum(each) * (scale * (1 / x[0, 0].numel())) for each in (wide, wide * normal))
+    return (wide * scale - of_mean - normal * of_scale).to(x.dtype), *grads[::-1]
 
 
 def _modulated(result: Tensor, gamma_betas: Sequence[Tensor]) -> list[Tensor]:
