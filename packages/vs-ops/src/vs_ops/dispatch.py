@@ -42,7 +42,7 @@ _ALWAYS = ("reference", "native")
 """What "auto" takes unasked; others only where they were measured to be quicker."""
 _NEVER = ("inductor",)
 """What "auto" does not take at all: a compiler needs seconds for every new shape, and nobody expects to wait for it."""
-_QUICKER = 1.1
+_QUICKER = 1.25
 """How many times as long the preferred implementation must take before a measurement puts another in its place."""
 
 
@@ -126,7 +126,7 @@ def choose(
 
     Among those that do not refuse, "auto" prefers the first in order that needs neither a measurement (TorchScript,
     Triton) nor a compiler (Inductor, which it never takes), and leaves it for one that `rules` know to be quicker by a
-    tenth or more.
+    quarter or more.
 
     Raises:
         ImplementationError: `impl` names none of this operator's implementations, or the named one refuses the call.
