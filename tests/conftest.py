@@ -14,6 +14,21 @@ settings.register_profile("vs", deadline=None, derandomize=True, print_blob=True
 settings.load_profile("vs")
 
 
+@pytest.fixture(
+    params=[
+        "auto",
+        "reference",
+        "torchscript",
+        pytest.param("inductor", marks=pytest.mark.slow),
+        pytest.param("triton", marks=pytest.mark.slow),
+    ]
+)
+def every_implementation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The test runs with each implementation of the operators in turn, wherever that one accepts the call."""
+    monkeypatch.setenv("VS_OPS_IMPL", request.param)
+    return request.param  # type: ignore[no-any-return]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what is marked `gpu` where there is no CUDA device, and say so."""
     if torch.cuda.is_available():

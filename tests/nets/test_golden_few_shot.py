@@ -10,6 +10,8 @@ from reference import Case, build_discriminator, build_few_shot_generator, load_
 from torch import Tensor
 from vs_nets.layers import InstanceNorm2d
 
+pytestmark = pytest.mark.usefixtures("every_implementation")
+
 FRAMES = 3
 
 

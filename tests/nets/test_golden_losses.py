@@ -8,6 +8,8 @@ import vs_ops
 from reference import Case, build_discriminator, build_generator, build_vgg, encoded_labels, load_case
 from torch import Tensor
 
+pytestmark = pytest.mark.usefixtures("every_implementation")
+
 
 def close(actual: Tensor, expected: Tensor, rtol: float = 1e-5, atol: float = 1e-7) -> None:
     torch.testing.assert_close(actual.squeeze(), expected.squeeze(), rtol=rtol, atol=atol)

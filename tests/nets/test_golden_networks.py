@@ -7,6 +7,8 @@ import vs_nets as nets
 from reference import Case, build_discriminator, build_generator, encoded_labels, load_case
 from torch import Tensor
 
+pytestmark = pytest.mark.usefixtures("every_implementation")
+
 
 def close(actual: Tensor, expected: Tensor, atol: float) -> None:
     torch.testing.assert_close(actual, expected, atol=atol, rtol=0)

@@ -141,3 +141,13 @@ def test_a_generator_computes_what_it_did_layer_by_layer(frames: int, monkeypatc
     torch.testing.assert_close(together.frame, alone.frame, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(together.raw, alone.raw, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(vectors(generator), vectors(other), rtol=1e-4, atol=1e-5)
+
+
+def test_a_layer_that_is_an_island_under_autocast_gets_its_weight_unrounded_and_iterates_once() -> None:
+    group, alone = layers(), layers()
+    with torch.autocast("cpu", torch.bfloat16), normalised_at_once(group), torch.autocast("cpu", enabled=False):
+        weight = group[0].next_weight()
+    assert weight.dtype is torch.float32
+    torch.testing.assert_close(weight, alone[0].next_weight())
+    torch.testing.assert_close(group[0].u, alone[0].u)
+    assert group[0].ready is None

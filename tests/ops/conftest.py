@@ -26,20 +26,28 @@ def ops() -> SimpleNamespace:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What is parametrised by `inductor` compiles for seconds: it is slow, and no test of shapes drawn at random."""
+    """What is parametrised by `inductor` compiles for seconds: it is slow, and no test of shapes drawn at random.
+
+    Triton's interpreter takes a thousand times as long as other implementations, so that the conformance suite and its
+    own tests see to `triton`, and properties of drawn examples are slow.
+    """
     here = Path(__file__).parent
-    compiled = [item for item in items if item.path.is_relative_to(here) and _compiles(item)]
+    ours = [item for item in items if item.path.is_relative_to(here)]
+    compiled = [item for item in ours if "inductor" in _implementations(item)]
     dropped = [item for item in compiled if item.get_closest_marker("draws_shapes")]
-    for item in compiled:
+    interpreted = [item for item in ours if "triton" in _implementations(item) and item.path.name not in INTERPRETED]
+    for item in (*compiled, *interpreted):
         item.add_marker(pytest.mark.slow)
     items[:] = [item for item in items if item not in dropped]
     config.hook.pytest_deselected(items=dropped)
 
 
-def _compiles(item: pytest.Item) -> bool:
+INTERPRETED = ("test_ops_conformance.py", "test_ops_triton.py")
+
+
+def _implementations(item: pytest.Item) -> set[str | None]:
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    names = (each if isinstance(each, str) else getattr(each, "name", None) for each in parameters)
-    return "inductor" in names
+    return {each if isinstance(each, str) else getattr(each, "name", None) for each in parameters}
 
 
 @pytest.fixture(autouse=True)

@@ -29,6 +29,13 @@ def _noise(generator: torch.Generator, *shape: int) -> Tensor:
     return torch.randn(shape, generator=generator, dtype=torch.float64)
 
 
+def _averages(impl: str, tensors: tuple[Tensor, ...], scales: tuple[Tensor, ...] | None = None) -> tuple[Tensor, ...]:
+    """Two averages, which are float32 at least, moved towards two values."""
+    averages = [each.to(torch.promote_types(each.dtype, torch.float32), copy=True) for each in tensors[:2]]
+    vs_ops.ema(averages, tensors[2:4], share=0.3, scales=scales, impl=impl)
+    return tuple(averages)
+
+
 def samples(height: int = 5, width: int = 6) -> dict[str, Sample]:
     g = torch.Generator().manual_seed(0)
     image, other, maps = (_noise(g, 2, c, height, width) for c in (3, 3, 6))
@@ -63,6 +70,22 @@ def samples(height: int = 5, width: int = 6) -> dict[str, Sample]:
         "warp": Sample(lambda impl, t: vs_ops.warp(*t, impl=impl), (image, flow), 2, twice=False),
         "warp_and_blend": Sample(
             lambda impl, t: vs_ops.warp_and_blend(*t, impl=impl), (image, flow, mask, other), 4, twice=False
+        ),
+        "gelu": Sample(lambda impl, t: vs_ops.gelu(t[0], impl=impl), (image,), 1),
+        "bias_leaky_relu": Sample(lambda impl, t: vs_ops.bias_leaky_relu(*t, impl=impl), (image, _noise(g, 3)), 2),
+        "mask_loss": Sample(
+            lambda impl, t: vs_ops.mask_loss(*t, impl=impl), (mask, image, image + 0.2 * _noise(g, *image.shape)), 3
+        ),
+        "ema": Sample(_averages, (image, maps, other, more), 0),
+        "ema, scaled": Sample(
+            lambda impl, t: _averages(impl, t, t[4:]),
+            (image, maps, other, more, torch.tensor(0.5).double(), torch.tensor(-2.0).double()),
+            0,
+        ),
+        "label_conv2d": Sample(
+            lambda impl, t: vs_ops.label_conv2d(t[2], t[0], t[1], ignore_id=3, padding=1, impl=impl),
+            (_noise(g, 5, 3, 3, 3), _noise(g, 5), ids),
+            2,
         ),
         "one_hot": Sample(lambda impl, t: vs_ops.one_hot(t[0], 4, dont_care=True, impl=impl), (ids,), 0),
     }

@@ -11,12 +11,10 @@ from vs_optim import (
     ConfigError,
     GradientOverflowError,
     LossScaler,
-    OverflowPolicy,
     Precision,
     ScalerConfig,
     StateError,
     build_scaler,
-    resolve_overflow,
 )
 from vs_optim.scaler import ScaleState, next_scale
 
@@ -43,7 +41,7 @@ def test_a_scaled_step_is_the_plain_step() -> None:
     report = scaler.update(optimizer)
     assert parameter.tolist() == [0.875] * 3
     assert parameter.grad.tolist() == [0.25] * 3
-    assert (report.scale, report.skipped, report.skipped_total, report.overflowed) == (1024.0, False, 0, False)
+    assert (report.scale, report.skipped, report.skipped_total) == (1024.0, False, 0)
 
 
 @pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan])
@@ -55,7 +53,7 @@ def test_an_overflow_skips_the_step_halves_the_scale_and_counts(bad: float) -> N
     parameter.grad[1] = bad
     report = scaler.update(optimizer)
     assert parameter.tolist() == [1.0] * 3
-    assert (report.scale, report.skipped, report.skipped_total, report.overflowed) == (512.0, True, 1, True)
+    assert (report.scale, report.skipped, report.skipped_total) == (512.0, True, 1)
     backward(scaler, parameter, 1.0)
     report = scaler.update(optimizer)
     assert (report.skipped, report.skipped_total) == (False, 1)
@@ -111,17 +109,6 @@ def test_without_scaling_it_only_steps() -> None:
     report = scaler.update(optimizer)
     assert parameter.tolist() == [0.5] * 3
     assert (report.scale, report.skipped, report.skipped_total) == (1.0, False, 0)
-
-
-@pytest.mark.parametrize("precision", [HALF, PLAIN])
-def test_a_step_that_is_held_back_counts_as_skipped_and_not_as_overflow(precision: Precision) -> None:
-    scaler = build_scaler(ScalerConfig(), precision, "cpu")
-    parameter, optimizer = one_parameter()
-    backward(scaler, parameter, 1.0)
-    before = scaler.state.scale
-    report = scaler.update(optimizer, may_step=False)
-    assert parameter.tolist() == [1.0] * 3
-    assert (report.skipped, report.overflowed, report.skipped_total, report.scale) == (True, False, 1, before)
 
 
 def test_empty_and_missing_gradients_are_no_obstacle() -> None:
@@ -190,41 +177,6 @@ def test_the_scale_keeps_its_bounds(overflows: list[bool], interval: int, backof
     assert state.skipped_total == sum(overflows)
 
 
-@pytest.mark.parametrize("generator", [True, False])
-@pytest.mark.parametrize("discriminator", [True, False])
-def test_nobody_steps_with_an_overflow_and_the_generator_waits_only_when_told(
-    generator: bool, discriminator: bool
-) -> None:
-    flags = {"generator_overflowed": generator, "discriminator_overflowed": discriminator}
-    independent = resolve_overflow(**flags, policy="independent")
-    assert (independent.generator, independent.discriminator) == (not generator, not discriminator)
-    waits = resolve_overflow(**flags, policy="generator_waits")
-    assert waits.generator == (not generator and not discriminator)
-    assert waits.discriminator == (not discriminator)
-
-
-@pytest.mark.parametrize("policy", ["independent", "generator_waits"])
-def test_the_policy_of_the_config_holds_the_generator_back_after_the_discriminator_overflowed(
-    policy: OverflowPolicy,
-) -> None:
-    config = ScalerConfig(init_scale=4.0, policy=policy)
-    (d_parameter, d_optimizer), (g_parameter, g_optimizer) = one_parameter(), one_parameter()
-    d_scaler, g_scaler = build_scaler(config, HALF, "cpu"), build_scaler(config, HALF, "cpu")
-    for value, d_overflow, g_moves in ((math.inf, True, policy == "independent"), (1.0, False, True)):
-        before = g_parameter.detach().clone()
-        backward(d_scaler, d_parameter, value)
-        d_report = d_scaler.update(d_optimizer)
-        decision = resolve_overflow(
-            generator_overflowed=False, discriminator_overflowed=d_report.overflowed, policy=config.policy
-        )
-        backward(g_scaler, g_parameter, 1.0)
-        g_report = g_scaler.update(g_optimizer, may_step=decision.generator)
-        assert d_report.overflowed == d_overflow
-        assert g_report.skipped == (not g_moves)
-        assert torch.equal(g_parameter, before) == (not g_moves)
-    assert g_scaler.state.scale == 4.0
-
-
 def test_state_goes_on_where_it_was() -> None:
     config = ScalerConfig(init_scale=64.0, growth_interval=3)
     first = build_scaler(config, HALF, "cpu")
@@ -234,11 +186,11 @@ def test_state_goes_on_where_it_was() -> None:
         first.update(optimizer)
     second = build_scaler(config, HALF, "cpu")
     second.load_state_dict(first.state_dict())
-    assert first.state_dict() == {"scale": 32.0, "good_steps": 1, "skipped_total": 1}
+    assert first.state_dict() == {"scale": 32.0, "good_steps": 1, "skips_in_row": 0, "skipped_total": 1}
     assert second.state == first.state
     without = build_scaler(config, PLAIN, "cpu")
     without.load_state_dict(first.state_dict())
-    assert without.state_dict() == {"scale": 1.0, "good_steps": 0, "skipped_total": 1}
+    assert without.state_dict() == {"scale": 1.0, "good_steps": 0, "skips_in_row": 0, "skipped_total": 1}
 
 
 def test_a_foreign_state_is_refused() -> None:
@@ -257,6 +209,8 @@ def test_a_foreign_state_is_refused() -> None:
         ({"min_scale": 2.0**17}, "init_scale"),
         ({"max_scale": "big"}, "max_scale"),
         ({"policy": "both_wait"}, "policy"),
+        ({"max_skips": 0}, "max_skips"),
+        ({"max_replays": -1}, "max_replays"),
     ],
 )
 def test_config_names_the_field(arguments: dict[str, object], field: str) -> None:

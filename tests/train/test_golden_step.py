@@ -1,6 +1,7 @@
 """A whole training step against reference tensors: every update of G and D over three frames, with plain SGD."""
 
 import import_imaginaire as importer
+import pytest
 import torch
 import vs_nets as nets
 import vs_optim as optim
@@ -9,12 +10,13 @@ from torch import Tensor
 from vs_data import Clip
 from vs_train.step import Recipe, TrainState, train_clip
 
+pytestmark = pytest.mark.usefixtures("every_implementation")
+
 
 def build_state(case: Case) -> TrainState:
     generator = build_generator(case, "before.G.").train()
     discriminator = build_discriminator(case, "before.D.").train()
     precision = optim.resolve_precision(optim.PrecisionConfig(level="O0"), "cpu")
-    scaler_config = optim.ScalerConfig()
     average = nets.build_generator(generator.config, label_channels=generator.label_channels)
     return TrainState(
         generator=generator,
@@ -22,8 +24,7 @@ def build_state(case: Case) -> TrainState:
         average=average.eval(),
         generator_optimizer=torch.optim.SGD(generator.parameters(), lr=1e-3),
         discriminator_optimizer=torch.optim.SGD(discriminator.parameters(), lr=1e-3),
-        generator_scaler=optim.build_scaler(scaler_config, precision, "cpu"),
-        discriminator_scaler=optim.build_scaler(scaler_config, precision, "cpu"),
+        scaling=optim.initial_pair(optim.ScalerConfig(), precision),
     )
 
 

@@ -28,7 +28,10 @@ REPORT = ProgressReport(
     losses={"g": 1.23456, "d": 0.5},
     images_per_second=12.345,
     skipped=2,
+    replays=1,
     scales={"g": 65536.0, "d": 32768.0},
+    gradient_norms={"g": 0.125, "d": 12.34},
+    underflow={"g": 0.0123, "d": 0.0},
     memory_bytes=3 * 2**29,
     seconds_left=125.0,
     stage="4 frames",
@@ -42,9 +45,12 @@ class Terminal(io.StringIO):
 
 def test_a_line_tells_everything() -> None:
     assert figures(REPORT) == (
-        "4 frames · g 1.235  d 0.5 · 12.3 images/s · 2 skipped · scale g 65536 scale d 32768 · 1.5 GiB · 2m05s left"
+        "4 frames · g 1.235  d 0.5 · 12.3 images/s · 2 skipped · 1 replayed · scale g 65536 scale d 32768 · "
+        "gradient g 0.125 gradient d 12.3 · underflow g 1.23% underflow d 0% · 1.5 GiB · 2m05s left"
     )
-    plain = attrs.evolve(REPORT, scales={}, skipped=0, seconds_left=None, stage="")
+    plain = attrs.evolve(
+        REPORT, scales={}, skipped=0, replays=0, gradient_norms={}, underflow={}, seconds_left=None, stage=""
+    )
     assert figures(plain) == "g 1.235  d 0.5 · 12.3 images/s · 1.5 GiB"
 
 
@@ -63,7 +69,7 @@ def test_a_pipe_gets_plain_lines_at_intervals_the_first_and_the_last() -> None:
 
 def test_a_terminal_gets_a_live_display_and_lines_that_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "300")
     stream = Terminal()
     with terminal_progress(stream) as progress:
         progress.update(REPORT)

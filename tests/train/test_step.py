@@ -202,6 +202,19 @@ def test_state_survives_saving_bit_for_bit() -> None:
         assert all(torch.equal(tensor, others[name]) for name, tensor in weights(a).items())
 
 
+def test_a_checkpoint_from_before_the_networks_shared_a_precision_state_goes_on() -> None:
+    state, _ = setup()
+    saved = state_to_save(state)
+    del saved["scaling"], saved["roll_backs"]
+    old = {"scale": 1.0, "good_steps": 0, "skipped_total": 3}
+    other, _ = setup(attrs.evolve(CONFIG, seed=1))
+    other = restore_state(
+        other, {**saved, "generator_scaler": old, "discriminator_scaler": {**old, "skipped_total": 1}}
+    )
+    assert (other.scaling.generator.skipped_total, other.scaling.discriminator.skipped_total) == (3, 1)
+    assert other.roll_backs == 0
+
+
 @given(
     single=st.integers(0, 50),
     initial=st.integers(1, 8),

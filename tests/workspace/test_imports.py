@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "vs_train": PACKAGES,
     "vs_eval": PACKAGES | {"vs_train"},
 }
-OF_TRAIN_EVAL_MAY_IMPORT = re.compile(r"vs_train\.(config\w*|run_directory)(\.|$)")
+OF_TRAIN_EVAL_MAY_IMPORT = re.compile(r"vs_train\.(config\w*|presets|run_directory)(\.|$)")
 
 # Used when somebody has installed them, and never required.
 OPTIONAL = {"apex", "amp_C", "triton"}
@@ -80,7 +80,7 @@ def test_a_room_imports_only_what_the_table_allows(member):
 
 
 @by_member
-def test_of_the_training_app_only_its_configs_and_its_run_directory_are_imported(member):
+def test_of_the_training_app_only_its_configs_presets_and_run_directory_are_imported(member):
     if member.module == "vs_train":
         return
     of_train = {module for module in imports_of(member) if top(module) == "vs_train"}

@@ -247,9 +247,15 @@ def table_of(result: Result, *, baseline: str, title: str = "") -> Table:
     return table
 
 
+def wide_console() -> Console:
+    """The terminal, or in a file or a pipe lines that are long enough for the tables."""
+    console = Console()
+    return console if console.is_terminal else Console(width=160)
+
+
 def print_result(result: Result, *, baseline: str, title: str = "") -> None:
     """Print the table of `result` to the terminal."""
-    Console().print(table_of(result, baseline=baseline, title=title))
+    wide_console().print(table_of(result, baseline=baseline, title=title))
 
 
 def as_record(result: Result, *, baseline: str) -> dict[str, object]:

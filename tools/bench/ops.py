@@ -1,237 +1,261 @@
-"""Measure every operator of vs-ops in every implementation that accepts the call, forward and backward.
+"""Measure every operator of vs-ops in every implementation that accepts the call, beside plain PyTorch and apex.
 
-Usage: hatch run bench:ops [--only NAME] [--rounds N] [--device cuda] [--dtype bfloat16]
+Usage: hatch run bench:ops [--only NAME] [--dtype bfloat16] [--device cuda] [--memory-format both] [--write-rules]
+       hatch run bench:ops --executors
 
-Writes docs/benchmarks/ops-DEVICE-DTYPE.json, unless only some operators are measured.
+For every operator there are subjects: sizes that the networks of the presets give it. Each is measured forward and, if
+it has gradients, backward, with all implementations in turns (see harness.py), and with figures beside the time:
+kernels, bytes moved against the bandwidth of copying, and by `--profile` what the time goes to (see op_measure.py).
+`eager` is what one would write without this package; `apex` is NVIDIA's counterpart, where it is installed and has one.
+
+All operators together are written to docs/benchmarks/ops-DEVICE-DTYPE.json. `--write-rules` writes from the same
+figures the rules by which "auto" chooses, and replaces those of the operators and dtypes that were measured (see
+op_rules.py).
 """
 
+import functools
 from collections.abc import Callable, Sequence
-from typing import Literal
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 import attrs
 import cyclopts
+import op_executors
+import op_rules
 import torch
 import vs_ops
-from harness import Case, Result, as_record, command_of, measure, print_result, save_records
+from harness import Case, command_of, measure, save_records, wide_console
+from op_measure import COPY_BYTES, copier, least_bytes, name_compiled_loops, profile_call, quiet_profiler, repeats_for
+from op_report import (
+    APEX,
+    BOTH,
+    COPY,
+    EAGER,
+    FORWARD,
+    About,
+    claims_of,
+    claims_table,
+    per_call,
+    profile_table,
+    record_of,
+    table_of,
+)
+from op_subjects import PLANS, Make, MemoryFormat, Plan, Subject, results_of, work_of
 from rich.console import Console
-from torch import Tensor
-from vs_ops import DescribedCall, Operator
+from vs_optim import find_apex
+from vs_runtime import describe_environment
 
-Make = Callable[..., Tensor]
-HEIGHT, WIDTH, CHANNELS, CLASSES = 128, 256, 32, 35
+Formats = Literal["channels_last", "contiguous", "both"]
+Records = dict[str, list[dict[str, Any]]]
 
 
 @attrs.frozen(kw_only=True)
-class Subject:
-    """An operator with typical arguments: `leaves` are the tensors of which gradients are wanted.
+class Settings:
+    """How to measure; `seconds` is how long one measurement of one implementation should take."""
 
-    `first` is the tensor that the choice between implementations looks at.
+    device: torch.device
+    dtype: torch.dtype
+    rounds: int
+    seconds: float
+    threads: int
+    skip: tuple[str, ...] = ()
+
+
+def planned(only: Sequence[str], size: str, dtype: torch.dtype) -> list[Plan]:
+    """The plans of the operators in `only` (all if empty) with `size` in their size's name. Pure.
+
+    Operators over parameters, which are float32 in any precision, are left out for other dtypes.
+
+    Raises:
+        SystemExit: there is no such operator, or no such size of it.
     """
-
-    operator: Operator
-    call: Callable[[str], object]
-    leaves: tuple[Tensor, ...]
-    first: Tensor
-
-
-def subjects(device: torch.device, dtype: torch.dtype) -> list[Subject]:
-    """Return every operator with arguments as in training at 128x256, made on `device` from a fixed seed."""
-    generator = torch.Generator().manual_seed(0)
-
-    def make(*shape: int, gradient: bool = True) -> Tensor:
-        return torch.randn(*shape, generator=generator).to(device, dtype).requires_grad_(gradient)
-
-    return [
-        *_losses(make),
-        *_normalisations(make),
-        *_pictures(make),
-        *_labels(make, device, dtype),
-        *_references(make),
-        *_weights(make),
-    ]
+    names = {plan.operator.name: None for plan in PLANS}
+    if unknown := set(only) - names.keys():
+        raise SystemExit(f"no such operator: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    plans = [plan for plan in PLANS if (not only or plan.operator.name in only) and size in plan.size]
+    plans = [plan for plan in plans if dtype is torch.float32 or not plan.parameters]
+    if not plans:
+        raise SystemExit(f"nothing of the size {size!r} to be measured in {dtype}")
+    return plans
 
 
-def _losses(make: Make) -> list[Subject]:
-    logits = make(4, 1, 35, 67)
-    a, b, mask = make(1, 3, HEIGHT, WIDTH), make(1, 3, HEIGHT, WIDTH, gradient=False), make(1, 1, HEIGHT, WIDTH)
-    sizes = [(32, 65, 129), (64, 33, 65), (128, 34, 66), (1, 35, 67)]
-    fake = [[make(1, *size) for size in sizes] for _ in range(2)]
-    real = [[make(1, *size, gradient=False) for size in sizes] for _ in range(2)]
-    layers = tuple(layer for scale in fake for layer in scale)
-    return [
-        _subject("hinge_d_real", lambda impl: vs_ops.hinge_d_real(logits, impl=impl), logits),
-        _subject("hinge_d_fake", lambda impl: vs_ops.hinge_d_fake(logits, impl=impl), logits),
-        _subject("hinge_g", lambda impl: vs_ops.hinge_g(logits, impl=impl), logits),
-        _subject("masked_l1", lambda impl: vs_ops.masked_l1(a, b, mask, impl=impl), a, mask),
-        _subject("mask_loss", lambda impl: vs_ops.mask_loss(mask, a, b, impl=impl), mask, a),
-        _subject("feature_matching", lambda impl: vs_ops.feature_matching(fake, real, impl=impl), *layers),
-    ]
+def formats_of(plan: Plan, formats: Formats) -> list[MemoryFormat]:
+    """The memory formats in which a plan is measured: one will do where there are no images. Pure."""
+    if formats == "both":
+        return ["channels_last", "contiguous"] if plan.images else ["channels_last"]
+    return [formats]
 
 
-def _normalisations(make: Make) -> list[Subject]:
-    x = make(1, CHANNELS, HEIGHT, WIDTH)
-    scale, shift = make(CHANNELS), make(CHANNELS)
-    maps = [make(1, 2 * CHANNELS, HEIGHT, WIDTH) for _ in range(2)]
-    weight = make(512, 256, 3, 3)
-    matrix = weight.detach().flatten(1)
-    u = torch.nn.functional.normalize(make(512, gradient=False).float(), dim=0)
-    v = torch.nn.functional.normalize(make(256 * 9, gradient=False).float(), dim=0)
-    return [
-        _subject("instance_norm", lambda impl: vs_ops.instance_norm(x, scale, shift, impl=impl), x, scale, shift),
-        _subject("spade", lambda impl: vs_ops.spade(x, maps, negative_slope=0.2, impl=impl), x, *maps),
-        _subject("bias_leaky_relu", lambda impl: vs_ops.bias_leaky_relu(x, shift, impl=impl), x, shift),
-        _subject("gelu", lambda impl: vs_ops.gelu(x, impl=impl), x),
-        _subject("power_iteration", lambda impl: vs_ops.power_iteration(matrix, u, v, impl=impl), constant=[matrix]),
-        _subject("spectral_normalize", lambda impl: vs_ops.spectral_normalize(weight, u, v, impl=impl), weight),
-    ]
+def calls_of(plan: Plan, subject: Subject, skip: Sequence[str] = ()) -> dict[str, Callable[[], object]]:
+    """The calls to be compared by name: eager, our implementations that accept the call, and apex's, if it has one."""
+    verdicts = vs_ops.explain(plan.operator, subject.described)
+    accepted = [one.implementation.name for one in verdicts if one.reason is None]
+    ours = {name: functools.partial(subject.call, name) for name in accepted if name not in skip}
+    calls: dict[str, Callable[[], object]] = {EAGER: subject.eager, **ours}
+    if subject.apex is not None and subject.described.device_type == "cuda" and find_apex().usable:
+        try:
+            calls[APEX] = subject.apex()
+        except ImportError as error:
+            Console(stderr=True).print(f"{plan.operator.name}: apex was built without its counterpart ({error})")
+    return calls
 
 
-def _pictures(make: Make) -> list[Subject]:
-    image, hallucinated = make(1, 3, HEIGHT, WIDTH), make(1, 3, HEIGHT, WIDTH)
-    flow, mask = make(1, 2, HEIGHT, WIDTH), make(1, 1, HEIGHT, WIDTH)
-    return [
-        _subject("warp", lambda impl: vs_ops.warp(image, flow, impl=impl), image, flow),
-        _subject(
-            "warp_and_blend",
-            lambda impl: vs_ops.warp_and_blend(image, flow, mask, hallucinated, impl=impl),
-            *(image, flow, mask, hallucinated),
-        ),
-    ]
-
-
-def _labels(make: Make, device: torch.device, dtype: torch.dtype) -> list[Subject]:
-    """Regions of 16x16 pixels of one class."""
-    generator = torch.Generator().manual_seed(0)
-    regions = torch.randint(CLASSES, (1, HEIGHT // 16, WIDTH // 16), generator=generator)
-    ids = regions.repeat_interleave(16, 1).repeat_interleave(16, 2).to(device)
-    weight, bias = make(CHANNELS, CLASSES, 3, 3), make(CHANNELS)
-    return [
-        _subject("one_hot", lambda impl: vs_ops.one_hot(ids, CLASSES, dtype=dtype, impl=impl), constant=[ids]),
-        _subject(
-            "label_conv2d",
-            lambda impl: vs_ops.label_conv2d(ids, weight, bias, padding=1, impl=impl),
-            *(weight, bias),
-        ),
-    ]
-
-
-def _references(make: Make) -> list[Subject]:
-    """SPADE with generated weights, which is a convolution of one pixel; references at a quarter of the size."""
-    x, weight, bias = make(2, CHANNELS, HEIGHT, WIDTH), make(2, 2 * CHANNELS, CHANNELS, 1, 1), make(2, 2 * CHANNELS)
-    half, kernel, shift = (
-        make(1, CHANNELS, HEIGHT // 2, WIDTH // 2),
-        make(CHANNELS // 2, CHANNELS, 3, 3),
-        make(CHANNELS // 2),
+def about(plan: Plan, subject: Subject, memory_format: MemoryFormat) -> About:
+    """What a record says beside the figures."""
+    described = subject.described
+    outputs = results_of(subject.call("reference"))
+    return About(
+        operator=plan.operator.name,
+        size=plan.size,
+        shape=described.shape,
+        elements=subject.decides.numel(),
+        dtype=str(described.dtype).removeprefix("torch."),
+        memory_format=memory_format if plan.images else None,
+        way=BOTH if subject.leaves else FORWARD,
+        bytes=least_bytes(inputs=subject.inputs, outputs=outputs, leaves=subject.leaves, mutated=subject.mutated),
+        rule=plan.rule,
+        chosen=vs_ops.choose(plan.operator, described).name,
+        note=plan.note,
     )
-    h, w = HEIGHT // 4, WIDTH // 4
-    image, label = make(1, 2 * CHANNELS, h, w), make(1, 2 * CHANNELS, h, w)
-    query, keys, values = make(1, 4 * CHANNELS, h, w), make(1, 2, 4 * CHANNELS, h, w), make(1, 2, 8 * CHANNELS, h, w)
-    return [
-        _subject("hyper_conv2d", lambda impl: vs_ops.hyper_conv2d(x, weight, bias, impl=impl), weight, x, bias),
-        _subject(
-            "upsample_conv2d", lambda impl: vs_ops.upsample_conv2d(half, kernel, shift, impl=impl), half, kernel, shift
-        ),
-        _subject("reference_matrix", lambda impl: vs_ops.reference_matrix(image, label, impl=impl), image, label),
-        _subject("attend", lambda impl: vs_ops.attend(query, keys, values, impl=impl), keys, query, values),
+
+
+def measure_plan(plan: Plan, memory_format: MemoryFormat, settings: Settings) -> dict[str, Any]:
+    """Build a subject, measure all calls in turns with a large copy among them, and return the record."""
+    device = settings.device
+    subject = plan.build(Make(device=device, dtype=settings.dtype, memory_format=memory_format))
+    facts = about(plan, subject, memory_format)
+    calls = calls_of(plan, subject, settings.skip)
+    single = {name: work_of(call, subject.leaves) for name, call in calls.items()}
+    repeats = {name: repeats_for(run, device, seconds=settings.seconds) for name, run in single.items()}
+    profiles = {name: profile_call(run, device) for name, run in single.items()}
+    cases = [
+        Case(
+            name=name,
+            run=work_of(call, subject.leaves, repeats[name]),
+            note="auto" if name == facts.chosen else "",
+        )
+        for name, call in calls.items()
     ]
+    cases.append(Case(name=COPY, run=copier(device)))
+    result = measure(cases, rounds=settings.rounds, threads=settings.threads, device=device)
+    measured = per_call(result, {**repeats, COPY: 1})
+    return record_of(facts, measured, profiles=profiles, repeats=repeats, copied=2 * COPY_BYTES)
 
 
-def _weights(make: Make) -> list[Subject]:
-    """Fifty weights, scaled and averaged in place; those of them that are no biases, normalised and measured."""
-    sizes = [(64, 64, 3, 3)] * 20 + [(512, 256, 3, 3)] * 2 + [(64,)] * 28
-    averages = [make(*size, gradient=False).float() for size in sizes]
-    values, scales = [make(*size, gradient=False) for size in sizes], make(len(sizes), gradient=False).unbind()
-    weights = [make(*size) for size in sizes if len(size) > 1]
-    us = [make(len(one), gradient=False).float() for one in weights]
-    vs = [make(one[0].numel(), gradient=False).float() for one in weights]
-
-    def average(impl: str) -> list[Tensor]:
-        vs_ops.ema(averages, values, share=0.001, scales=scales, impl=impl)
-        return averages
-
-    return [
-        _subject("ema", average, constant=averages),
-        _subject(
-            "spectral_normalize_all", lambda impl: vs_ops.spectral_normalize_all(weights, us, vs, impl=impl), *weights
-        ),
-        _subject("singular_values", lambda impl: vs_ops.singular_values(weights, us, vs, impl=impl), *weights),
-    ]
+def measure_all(plans: Sequence[Plan], formats: Formats, settings: Settings, *, profiles: bool) -> Records:
+    """Measure all plans, print their tables as they come, and return the records by operator."""
+    records: Records = {}
+    console = wide_console()
+    for plan in plans:
+        for memory_format in formats_of(plan, formats):
+            record = measure_plan(plan, memory_format, settings)
+            records.setdefault(plan.operator.name, []).append(record)
+            console.print(table_of(record), "")
+            if profiles:
+                console.print(profile_table(record), "")
+    return records
 
 
-def _subject(name: str, call: Callable[[str], object], *leaves: Tensor, constant: Sequence[Tensor] = ()) -> Subject:
-    operator = next(one for one in vs_ops.OPERATORS if one.name == name)
-    return Subject(operator=operator, call=call, leaves=leaves, first=(*leaves, *constant)[0])
+def origin_of(device: torch.device, command: str) -> op_rules.Origin:
+    """Where and with what rules are measured now."""
+    on_cuda = device.type == "cuda"
+    name = torch.cuda.get_device_name(device) if on_cuda else describe_environment()["cpu"]
+    return op_rules.Origin(
+        device_type=device.type,
+        device=name or "unknown",
+        torch=torch.__version__.partition("+")[0],
+        command=command,
+        measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
 
 
-def cases_of(subject: Subject, repeats: int) -> list[Case]:
-    """Return a case for each implementation that accepts the call: `repeats` times forward and, if asked, backward."""
-    first = subject.first
-    described = DescribedCall(device_type=first.device.type, dtype=first.dtype, shape=tuple(first.shape))
-    verdicts = vs_ops.explain(subject.operator, described)
-    chosen = vs_ops.choose(subject.operator, described).name
-    return [
-        Case(name=name, run=_work(subject, name, repeats), note="auto" if name == chosen else "")
-        for name in (verdict.implementation.name for verdict in verdicts if verdict.reason is None)
-    ]
+def check_rules(formats: Formats, size: str, skip: Sequence[str]) -> None:
+    """Refuse to make rules of a part of what an operator's rules are made of, since they replace all it had.
+
+    Raises:
+        SystemExit: channels_last, a size or an implementation that can be chosen would be missing.
+    """
+    if formats == "contiguous":
+        raise SystemExit("rules are made of channels_last, the format that training uses; drop one of the options")
+    if size or set(skip) & set(op_rules.CHOSEN_FROM):
+        raise SystemExit("rules replace all that an operator had: measure all sizes and implementations of it")
 
 
-def _work(subject: Subject, impl: str, repeats: int) -> Callable[[], None]:
-    cotangents = [torch.ones_like(one) for one in _outputs(subject.call(impl))]
-
-    def run() -> None:
-        for _ in range(repeats):
-            results = _outputs(subject.call(impl))
-            if subject.leaves:
-                torch.autograd.grad(results, subject.leaves, cotangents)
-
-    return run
+def in_format(records: Records, memory_format: MemoryFormat) -> Records:
+    """The records of one memory format, and those of what has none. Pure."""
+    return {
+        name: [one for one in measured if one["memory_format"] in (memory_format, None)]
+        for name, measured in records.items()
+    }
 
 
-def _outputs(result: object) -> Sequence[Tensor]:
-    """All tensors of a result, of which lists may be part; where some have gradients, only those."""
-    parts = [result] if isinstance(result, Tensor) else list(result)  # type: ignore[call-overload]
-    tensors = [one for part in parts for one in (part if isinstance(part, list) else [part]) if isinstance(one, Tensor)]
-    return [one for one in tensors if one.requires_grad] or tensors
-
-
-def _measure_one(subject: Subject, device: torch.device, rounds: int, repeats: int) -> Result:
-    result = measure(cases_of(subject, repeats), rounds=rounds, device=device)
-    way = "forward and backward" if subject.leaves else "forward"
-    print_result(result, baseline="reference", title=f"{subject.operator.name}: {repeats} times {way}")
-    return result
+def compare_executors(device: torch.device, threads: int) -> None:
+    """Measure TorchScript's executors, print and write the comparison."""
+    record = op_executors.compare(device, threads=threads)
+    op_executors.print_comparison(record)
+    path = save_records(record, f"executors-{device.type}", command=command_of("bench:ops"))
+    Console().print(f"written to {path}")
 
 
 def main(
     *,
     only: tuple[str, ...] = (),
+    size: str = "",
     rounds: int = 15,
-    repeats: int = 10,
+    seconds: float = 0.02,
+    threads: int = 2,
     device: str = "cpu",
     dtype: Literal["float32", "bfloat16", "float16"] = "float32",
+    memory_format: Formats = "channels_last",
+    skip: tuple[str, ...] = (),
+    profile: bool = False,
+    write_rules: bool = False,
+    executors: bool = False,
 ) -> None:
     """Measure the operators by implementation.
 
     Args:
-        only: Names of the operators to measure; all by default.
+        only: Names of the operators to measure; all by default. Fewer than all are not written to docs/benchmarks.
+        size: Measure only sizes with this in their names, "street-small" for example.
         rounds: Measured rounds; each runs every implementation once.
-        repeats: Calls in one measurement.
+        seconds: How long one measurement of one implementation should take; short calls are repeated.
+        threads: CPU threads.
         device: Where to compute.
-        dtype: Of the arguments.
+        dtype: Of images and features; parameters of networks are float32 always.
+        memory_format: Of images and features; channels_last is what training uses, and what rules are made of.
+        skip: Names of implementations to leave out, "inductor" for example, which takes its time to compile.
+        profile: Print what the time of each implementation goes to.
+        write_rules: Write the rules of dispatch.
+        executors: Measure the switches of TorchScript's executor instead, with GELU, in processes of their own.
     """
     where = torch.device(device)
-    everything = {subject.operator.name: subject for subject in subjects(where, getattr(torch, dtype))}
-    unknown = set(only) - everything.keys()
-    if unknown:
-        raise SystemExit(f"no such operator: {', '.join(sorted(unknown))}; there are {', '.join(everything)}")
-    records = {
-        name: as_record(_measure_one(subject, where, rounds, repeats), baseline="reference")
-        for name, subject in everything.items()
-        if not only or name in only
-    }
-    if not only:
-        content: dict[str, object] = {"dtype": dtype, "repeats": repeats, "operators": records}
-        path = save_records(content, f"ops-{where.type}-{dtype}", command=command_of("bench:ops"))
-        Console().print(f"written to {path}")
+    if executors:
+        compare_executors(where, threads)
+        return
+    if write_rules:
+        check_rules(memory_format, size, skip)
+    settings = Settings(
+        device=where, dtype=getattr(torch, dtype), rounds=rounds, seconds=seconds, threads=threads, skip=skip
+    )
+    console = wide_console()
+    if where.type == "cuda" and not (apex := find_apex()).usable:
+        console.print(f"apex is not measured: {apex.reason}")
+    torch.set_num_threads(threads)
+    quiet_profiler()
+    name_compiled_loops()
+    records = measure_all(planned(only, size, settings.dtype), memory_format, settings, profiles=profile)
+    claims = claims_of(records)
+    if claims:
+        console.print(claims_table(claims))
+    if not only and not size and not set(skip) & set(op_rules.CHOSEN_FROM):
+        content: dict[str, object] = {"dtype": dtype, "claims": claims, "operators": records}
+        suffix = "-contiguous" if memory_format == "contiguous" else ""
+        path = save_records(content, f"ops-{where.type}-{dtype}{suffix}", command=command_of("bench:ops"))
+        console.print(f"written to {path}")
+    if write_rules:
+        rules = op_rules.rules_of(in_format(records, "channels_last"))
+        path = op_rules.write_rules(rules, origin_of(where, command_of("bench:ops")))
+        console.print(f"written to {path}")
 
 
 if __name__ == "__main__":

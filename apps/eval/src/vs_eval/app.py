@@ -1,4 +1,4 @@
-"""The command line: `python -m vs_eval vid2vid [RUN]`, `python -m vs_eval few-shot [RUN]`.
+"""The command line: `python -m vs_eval vid2vid [RUN]`, `few-shot [RUN]`, `numerics [RUN]`.
 
 PyTorch and the packages are imported only once there is something to evaluate, so that help is quick.
 """
@@ -108,6 +108,57 @@ def few_shot(
     try:
         evaluate_few_shot(FewShotRequest(common=common, references=references, drive=drive), open_console())
     except INPUT_ERRORS as error:
+        _fail(str(error))
+
+
+@app.command
+def numerics(
+    *target: str,
+    preset: str | None = None,
+    out: Path | None = None,
+    checkpoint: Whole = None,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    dtype: Literal["float16", "bfloat16"] = "float16",
+    reference: Literal["auto", "float64", "float32"] = "auto",
+    loss_scale: float | None = None,
+    frames: Whole = None,
+) -> None:
+    """Find the layers that a low precision endangers: forward and backward beside float64, with what would help.
+
+    Runs the losses of generator and discriminator on a held-out clip, in the low precision and in the reference, on the
+    same weights, ranks the layers at risk, and runs again with each proposal. The run itself is not changed.
+
+    Args:
+        target: The run directory; default: the run below ./runs that wrote a checkpoint last. And changes to its
+            configuration, or the preset's: dotted.path=value.
+        preset: A preset with fresh weights instead of a run.
+        out: Where the result goes; default: RUN/eval/numerics-step-XXXXXXXX-DTYPE, or runs/numerics-PRESET-DATE-TIME.
+            A result that is there is replaced.
+        checkpoint: Training step of the checkpoint; default: the newest one that is intact.
+        device: What to compute on; auto is a GPU where there is one.
+        dtype: The low precision, on the CPU as well.
+        reference: What it is compared with; auto is float64, or float32 for frames of more than 128x256 pixels.
+        loss_scale: Of both networks; default: the run's, or in float16 what a loss scaler would come to.
+        frames: Frames of the clip; default: as many as the generator looks at.
+    """
+    from vs_eval.numerics.command import NUMERICS_ERRORS, audit_numerics
+    from vs_eval.numerics.opening import NumericsRequest
+    from vs_eval.terminal import open_console
+
+    request = NumericsRequest(
+        target=target,
+        preset=preset,
+        out=out,
+        checkpoint=checkpoint,
+        device=device,
+        dtype=dtype,
+        reference=reference,
+        loss_scale=loss_scale,
+        frames=frames,
+    )
+    try:
+        audit_numerics(request, open_console())
+    except NUMERICS_ERRORS as error:
         _fail(str(error))
 
 

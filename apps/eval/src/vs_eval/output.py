@@ -14,20 +14,20 @@ MARKER = "report.json"
 """The file that makes a directory a report, which a new one may replace."""
 
 
-def check_output(path: Path) -> None:
-    """See that a report may be put at `path`, without writing anything.
+def check_output(path: Path, marker: str = MARKER) -> None:
+    """See that a report may be put at `path`, without writing anything; `marker` is the file that makes it a report.
 
     Raises:
         OutputError: it is a file, or a directory that has something else in it than a report.
     """
     if path.exists() and not path.is_dir():
         raise OutputError(path, "is a file; --out wants a directory")
-    if path.is_dir() and any(path.iterdir()) and not (path / MARKER).is_file():
-        raise OutputError(path, f"holds other files than a report (no {MARKER}); choose another --out")
+    if path.is_dir() and any(path.iterdir()) and not (path / marker).is_file():
+        raise OutputError(path, f"holds other files than a report (no {marker}); choose another --out")
 
 
 @contextlib.contextmanager
-def report_directory(path: Path) -> Iterator[Path]:
+def report_directory(path: Path, marker: str = MARKER) -> Iterator[Path]:
     """A draft directory beside `path` that becomes `path` when the block succeeds, and is removed when it does not.
 
     A report that was there is replaced. Drafts of processes that were killed are removed first.
@@ -35,7 +35,7 @@ def report_directory(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: the directory cannot be written.
     """
-    check_output(path)
+    check_output(path, marker)
     missing = [parent for parent in (path.parent, *path.parent.parents) if not parent.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def report_directory(path: Path) -> Iterator[Path]:
     try:
         draft.chmod(0o755)
         yield draft
-        _replace(draft, path)
+        _replace(draft, path, marker)
     except BaseException as error:
         shutil.rmtree(draft, ignore_errors=True)
         _remove_empty(missing)
@@ -56,10 +56,10 @@ def report_directory(path: Path) -> Iterator[Path]:
         raise
 
 
-def _replace(draft: Path, path: Path) -> None:
+def _replace(draft: Path, path: Path, marker: str) -> None:
     """Rename the draft; a report that was there is moved aside first and deleted afterwards."""
     old = draft.with_name(draft.name.replace(".partial", ".replaced.partial"))
-    check_output(path)
+    check_output(path, marker)
     if path.exists():
         path.rename(old)
     draft.rename(path)

@@ -80,7 +80,7 @@ def show_tables(shown: Sequence[Table], console: Console) -> None:
 def _rich(table: Table) -> RichTable:
     made = RichTable(title=table.title, title_justify="left")
     for index, head in enumerate(table.heads):
-        made.add_column(Text(head), justify="right" if index else "left")
+        made.add_column(Text(head), justify="right" if index else "left", no_wrap=not index)
     for row in table.rows:
         made.add_row(*(Text(cell) for cell in row))
     return made

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
 import vs_nets as nets
-from attrs import field, frozen
+from attrs import Attribute, field, frozen
 from attrs.validators import ge, in_, lt
 from vs_data import ClipSource, FacesConfig, FloatMaps, FolderConfig, LabelInfo, LoaderConfig, StreetConfig
 from vs_optim import (
@@ -30,6 +31,12 @@ class LabelConfig:
     )
 
 
+def _norm_or_none(_: object, attribute: Attribute[float | None], value: float | None) -> None:
+    """A norm that a gradient can be shortened to, or None."""
+    if value is not None and not 0 < value < math.inf:
+        raise ValueError(f"{attribute.name} must be a number > 0 or none: {value}")
+
+
 @frozen(kw_only=True)
 class OptimConfig:
     """Optimizers, learning rates and the average of the generator."""
@@ -41,6 +48,16 @@ class OptimConfig:
     )
     ema: EmaConfig = field(factory=EmaConfig, metadata={"help": "average of the generator; one update a frame"})
     scaler: ScalerConfig = field(factory=ScalerConfig, metadata={"help": "loss scaling, where float16 asks for it"})
+    generator_clip_norm: float | None = field(
+        default=None,
+        validator=_norm_or_none,
+        metadata={"help": "longest gradient of the generator, after unscaling; longer ones are shortened to it"},
+    )
+    discriminator_clip_norm: float | None = field(
+        default=None,
+        validator=_norm_or_none,
+        metadata={"help": "longest gradient of the discriminators, after unscaling"},
+    )
 
 
 @frozen(kw_only=True)
@@ -55,6 +72,11 @@ class MemoryConfig:
         },
     )
     channels_last: bool = field(default=True, metadata={"help": "memory layout; faster in low precision"})
+    micro_batches: int = field(
+        default=1,
+        validator=ge(1),
+        metadata={"help": "equal parts that a batch is computed in one after the other; the gradients are summed up"},
+    )
 
 
 @frozen(kw_only=True)
@@ -92,7 +114,10 @@ class ReferencesConfig:
 
 @frozen(kw_only=True)
 class RunConfig:
-    """How long, and what is written when; nothing here changes what is learned in a step."""
+    """How long, what is written when, and what to do when all is lost; nothing here changes what is learned in a step.
+
+    A roll-back does change which clips come after it, see `on_divergence`.
+    """
 
     steps: int = field(
         default=1000, validator=ge(1), metadata={"help": "training steps; one step is one batch of clips"}
@@ -109,6 +134,21 @@ class RunConfig:
         default=True, metadata={"help": "open every file of a data folder before a new run starts; names always are"}
     )
     affinity: AffinityConfig = field(factory=AffinityConfig, metadata={"help": "which cores the process binds to"})
+    underflow_every: int = field(
+        default=20,
+        validator=ge(0),
+        metadata={"help": "steps between measurements of underflowing gradients, while losses are scaled; 0: never"},
+    )
+    on_divergence: Literal["stop", "roll-back"] = field(
+        default="stop",
+        validator=in_(("stop", "roll-back")),
+        metadata={
+            "help": "stop with a message, or go back to the newest good checkpoint and on from it with other clips"
+        },
+    )
+    max_roll_backs: int = field(
+        default=3, validator=ge(0), metadata={"help": "roll-backs in the whole run; a further divergence stops it"}
+    )
 
 
 @frozen(kw_only=True)
@@ -146,6 +186,7 @@ class TrainConfig:
         _check_size(self)
         _check_lengths(self)
         _check_references(self)
+        _check_batch(self)
 
 
 def _check_size(config: TrainConfig) -> None:
@@ -221,6 +262,16 @@ def _check_references(config: TrainConfig) -> None:
         raise ValueError(
             "references.most is 1: the attention over references would never be trained; make it 2 or more, or "
             "generator.weights.attention none"
+        )
+
+
+def _check_batch(config: TrainConfig) -> None:
+    size, parts = config.loader.batch_size, config.memory.micro_batches
+    if size % parts:
+        fitting = [n for n in range(1, size + 1) if size % n == 0]
+        raise ValueError(
+            f"memory.micro_batches is {parts}: loader.batch_size {size} can be computed in equal parts of "
+            f"{', '.join(map(str, fitting))}"
         )
 
 

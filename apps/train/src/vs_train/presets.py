@@ -13,6 +13,8 @@ from .config_io import parse_document
 from .config_types import nearest
 from .errors import PresetError
 
+__all__ = ["DEFAULT_PRESETS", "Preset", "PresetError", "list_presets", "read_preset"]
+
 DEFAULT_PRESETS: Mapping[str, str] = {"vid2vid": "street-tiny", "few-shot": "faces-tiny"}
 """What each command trains when it is not told what."""
 

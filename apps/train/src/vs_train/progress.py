@@ -26,7 +26,10 @@ class ProgressReport:
         losses: The main losses by name, in the order to show them.
         images_per_second: Generated frames per second, lately.
         skipped: Optimizer steps skipped so far because of an overflow.
+        replays: Updates computed again so far because of an overflow.
         scales: The loss scale of each network by name; empty when there is no scaling.
+        gradient_norms: The norm of each network's gradient by name.
+        underflow: The share of each network's gradient that underflows, by name; empty where it is not measured.
         memory_bytes: Memory in use: of the GPU, or of this process.
         seconds_left: Estimate of the time to the end; None while unknown.
         stage: What the curriculum is doing, in a word or two (`4 frames`); may be empty.
@@ -37,7 +40,10 @@ class ProgressReport:
     losses: Mapping[str, float]
     images_per_second: float
     skipped: int
+    replays: int = 0
     scales: Mapping[str, float] = attrs.field(factory=dict)
+    gradient_norms: Mapping[str, float] = attrs.field(factory=dict)
+    underflow: Mapping[str, float] = attrs.field(factory=dict)
     memory_bytes: int
     seconds_left: float | None
     stage: str = ""
@@ -150,7 +156,10 @@ def figures(report: ProgressReport) -> str:
         "  ".join(f"{name} {value:.4g}" for name, value in report.losses.items()),
         f"{report.images_per_second:.3g} images/s",
         f"{report.skipped} skipped" if report.skipped or report.scales else "",
+        f"{report.replays} replayed" if report.replays else "",
         " ".join(f"scale {name} {scale:g}" for name, scale in report.scales.items()),
+        " ".join(f"gradient {name} {norm:.3g}" for name, norm in report.gradient_norms.items()),
+        " ".join(f"underflow {name} {100 * share:.3g}%" for name, share in report.underflow.items()),
         show_bytes(report.memory_bytes),
         "" if report.seconds_left is None else f"{show_duration(report.seconds_left)} left",
     ]

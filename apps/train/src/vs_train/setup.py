@@ -2,7 +2,7 @@
 
 import textwrap
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
@@ -10,7 +10,6 @@ import torch
 import vs_nets as nets
 import vs_optim as optim
 import vs_runtime as runtime
-from torch import nn
 from vs_data import (
     Clip,
     ClipRequest,
@@ -152,9 +151,13 @@ def build_recipe(
         perceptual=perceptual if perceptual is None else perceptual.to(device),
         precision=precision,
         ema=config.optim.ema,
-        overflow_policy=config.optim.scaler.policy,
         device=device,
         channels_last=config.memory.channels_last,
+        scaler=config.optim.scaler,
+        micro_batches=config.memory.micro_batches,
+        generator_clip_norm=config.optim.generator_clip_norm,
+        discriminator_clip_norm=config.optim.discriminator_clip_norm,
+        underflow_every=config.run.underflow_every,
         flow_steps=config.curriculum.flow_steps,
     )
 
@@ -176,8 +179,7 @@ def build_state(
         average=average,
         generator_optimizer=generator_optimizer,
         discriminator_optimizer=discriminator_optimizer,
-        generator_scaler=_scaler(generator, config, precision, device),
-        discriminator_scaler=_scaler(discriminator, config, precision, device),
+        scaling=optim.initial_pair(config.optim.scaler, precision),
     )
     choices = {"generator": g_choice, "discriminator": d_choice}
     return state, tuple(f"Adam of the {name}: {c.impl} ({c.reason})" for name, c in choices.items())
@@ -197,13 +199,6 @@ def build_generators(config: TrainConfig, labels: nets.LabelSpec) -> tuple[AnyGe
     )
 
 
-def _scaler(
-    network: nn.Module, config: TrainConfig, precision: optim.Precision, device: torch.device
-) -> optim.LossScaler:
-    names = [name for name, _ in network.named_parameters()]
-    return optim.build_scaler(config.optim.scaler, precision, device, names=names)
-
-
 def rematerialisation(policy: Literal["none", "blocks", "all"]) -> nets.Rematerialisation:
     """How the generator calls its parts under a memory policy."""
     if policy == "none":
@@ -221,11 +216,12 @@ def state_to_save(state: TrainState) -> dict[str, Any]:
         "average": state.average.state_dict(),
         "generator_optimizer": optim.adam_state(state.generator_optimizer),
         "discriminator_optimizer": optim.adam_state(state.discriminator_optimizer),
-        "generator_scaler": state.generator_scaler.state_dict(),
-        "discriminator_scaler": state.discriminator_scaler.state_dict(),
-        # The position of the loader, the stage of the curriculum and the learning rates are functions of the step.
+        "scaling": optim.pair_to_dict(state.scaling),
+        # The stage of the curriculum and the learning rates are functions of the step; so is the position of the
+        # loader, with the number of roll-backs.
         "step": state.step,
         "updates": state.updates,
+        "roll_backs": state.roll_backs,
         "random": runtime.random_state(),
     }
 
@@ -242,14 +238,23 @@ def restore_state(state: TrainState, saved: dict[str, Any]) -> TrainState:
         state.average.load_state_dict(saved["average"])
         optim.load_adam_state(state.generator_optimizer, saved["generator_optimizer"])
         optim.load_adam_state(state.discriminator_optimizer, saved["discriminator_optimizer"])
-        state.generator_scaler.load_state_dict(saved["generator_scaler"])
-        state.discriminator_scaler.load_state_dict(saved["discriminator_scaler"])
+        scaling = optim.pair_from_dict(state.scaling, saved_scaling(saved))
         runtime.restore_random_state(saved["random"])
-        return attrs.evolve(state, step=saved["step"], updates=saved["updates"])
+        roll_backs = saved.get("roll_backs", 0)
+        return attrs.evolve(state, scaling=scaling, step=saved["step"], updates=saved["updates"], roll_backs=roll_backs)
     except (RuntimeError, KeyError, optim.StateError) as error:
         first = textwrap.shorten(str(error).strip().splitlines()[-1], SHOWN_CHARACTERS, placeholder=" ...")
         what = f"the checkpoint does not fit the run's config.toml: {first}"
         raise VsTrainError(f"{what}; put back the file that it was trained with") from error
+
+
+def saved_scaling(saved: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The precision state in a checkpoint; of one from before the two networks had one, it is put together."""
+    if "scaling" in saved:
+        scaling: Mapping[str, Any] = saved["scaling"]
+        return scaling
+    networks = ("generator", "discriminator")
+    return {**{name: {"skips_in_row": 0, **saved[f"{name}_scaler"]} for name in networks}, "replays_total": 0}
 
 
 def _plan_cores(config: TrainConfig, device: torch.device) -> runtime.AffinityPlan:

@@ -2,102 +2,27 @@
 
 import functools
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import attrs
 import torch
 import vs_nets as nets
 import vs_ops
 import vs_optim as optim
-from torch import Tensor, nn
+from torch import Tensor
 from vs_data import Clip, References
-from vs_nets.synthesis import GenerateFrame
 
-from vs_train.errors import NonFiniteError, VsTrainError
-
-AnyGenerator = nets.Generator | nets.FewShotGenerator
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class TrainState:
-    """Everything that a step changes. Modules, optimizers and scalers are changed in place; the counters by evolving.
-
-    Attributes:
-        generator: in training mode.
-        discriminator: in training mode.
-        average: the generator of averaged, already normalised weights, in evaluation mode.
-        generator_optimizer: steps `generator`.
-        discriminator_optimizer: steps `discriminator`.
-        generator_scaler: loss scale of the generator.
-        discriminator_scaler: loss scale of the discriminator.
-        step: clips trained on so far.
-        updates: updates of the generator so far, one a frame, skipped ones included.
-    """
-
-    generator: AnyGenerator
-    discriminator: nets.Discriminator
-    average: AnyGenerator
-    generator_optimizer: torch.optim.Optimizer
-    discriminator_optimizer: torch.optim.Optimizer
-    generator_scaler: optim.LossScaler
-    discriminator_scaler: optim.LossScaler
-    step: int = 0
-    updates: int = 0
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class Recipe:
-    """What a step needs and never changes."""
-
-    labels: nets.LabelSpec
-    objective: nets.ObjectiveConfig
-    perceptual: nets.Perceptual | None
-    precision: optim.Precision
-    ema: optim.EmaConfig
-    device: torch.device
-    channels_last: bool = True
-    overflow_policy: optim.OverflowPolicy = "independent"
-    flow_steps: int = 0
-
-
-@attrs.frozen(kw_only=True)
-class StepReport:
-    """What a step did: means over the frames that had the loss, counts over all frames of the clip."""
-
-    losses: Mapping[str, float]
-    frames: int
-    generator_scale: float
-    discriminator_scale: float
-    generator_skipped: int
-    discriminator_skipped: int
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class FrameInputs:
-    """One frame of a batch on the device, and its past: real frames and generated ones, oldest first.
-
-    `references` are there for few-shot generators. `clip` and `frame` are for messages: the name of the clip and the
-    frame's index within it.
-    """
-
-    label: nets.Label
-    target: nets.Target
-    history: nets.History
-    references: nets.References | None = None
-    real_past: tuple[Tensor, ...] = ()
-    fake_past: tuple[Tensor, ...] = ()
-    clip: str = ""
-    frame: int = 0
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class FrameReport:
-    """Losses of one frame as tensors (`d_`: of the discriminator, `g_`: of the generator) and what the scalers did."""
-
-    losses: Mapping[str, Tensor]
-    generator: optim.ScalerReport
-    discriminator: optim.ScalerReport
+from vs_train.divergence import bad_weight
+from vs_train.errors import NonFiniteError
+from vs_train.replay import settle
+from vs_train.state import AnyGenerator as AnyGenerator
+from vs_train.state import FrameInputs, FrameReport
+from vs_train.state import Recipe as Recipe
+from vs_train.state import StepReport as StepReport
+from vs_train.state import TrainState as TrainState
+from vs_train.updates import attempt_flow, attempt_frame
+from vs_train.updates import bind_references as bind_references
+from vs_train.updates import frozen_parameters as frozen_parameters
 
 
 def train_clip(state: TrainState, clip: Clip, recipe: Recipe) -> tuple[TrainState, StepReport]:
@@ -107,7 +32,7 @@ def train_clip(state: TrainState, clip: Clip, recipe: Recipe) -> tuple[TrainStat
 
     Raises:
         VsTrainError: the generator needs references, and the clip has none.
-        NonFiniteError: a loss is not finite; it names the loss, the frame and the clip.
+        NonFiniteError: training has diverged; it names what is not finite, the frame and the clip.
     """
     if state.step < recipe.flow_steps:
         return train_flow(state, clip, recipe)
@@ -139,20 +64,16 @@ def train_clip(state: TrainState, clip: Clip, recipe: Recipe) -> tuple[TrainStat
 
 
 def train_frame(state: TrainState, inputs: FrameInputs, recipe: Recipe) -> tuple[TrainState, FrameReport, Tensor]:
-    """Generate a frame, update D, update G, update the average; also returns the frame, detached."""
-    with optim.autocast(recipe.precision, recipe.device):
-        synthesis = bind_references(state.generator, inputs.references)(inputs.label, inputs.history)
-    condition = nets.judged_condition(inputs.label, inputs.references, synthesis)
-    real = nets.judged(condition, inputs.target.frame, inputs.real_past, state.discriminator.config)
-    d_losses, d_report = update_discriminator(state, real, _detached(synthesis), inputs, recipe)
-    decision = optim.resolve_overflow(
-        generator_overflowed=False, discriminator_overflowed=d_report.overflowed, policy=recipe.overflow_policy
-    )
-    g_losses, g_report = update_generator(state, real, synthesis, inputs, recipe, may_step=decision.generator)
-    update_average(state, recipe.ema)
-    losses = {f"d_{k}": v.detach() for k, v in d_losses.items()} | {f"g_{k}": v.detach() for k, v in g_losses.items()}
-    report = FrameReport(losses=losses, generator=g_report, discriminator=d_report)
-    return attrs.evolve(state, updates=state.updates + 1), report, synthesis.frame.detach()
+    """Generate a frame, update D, update G, update the average; also returns the frame, detached.
+
+    The frame is that of the attempt that counted. The average moves only where the generator did.
+
+    Raises:
+        NonFiniteError: training has diverged.
+    """
+    attempt = functools.partial(attempt_frame, inputs=inputs, recipe=recipe)
+    state, report, tried = settle(state, inputs, recipe, attempt)
+    return _done(state, report, recipe), report, tried.frame
 
 
 def train_flow(state: TrainState, clip: Clip, recipe: Recipe) -> tuple[TrainState, StepReport]:
@@ -163,105 +84,39 @@ def train_flow(state: TrainState, clip: Clip, recipe: Recipe) -> tuple[TrainStat
 
     Raises:
         VsTrainError: the generator is no few-shot one, or the clip has no references.
-        NonFiniteError: a loss is not finite; it names the loss, the frame and the clip.
+        NonFiniteError: training has diverged.
     """
-    generator, references = state.generator, encode_references(clip, recipe)
-    if not isinstance(generator, nets.FewShotGenerator) or references is None:
-        raise VsTrainError("only a few-shot generator, on clips with references, can train its flow network alone")
+    references = encode_references(clip, recipe)
     reports = []
     for t in range(clip.frames.shape[1]):
-        target = _target(clip, t, recipe)
         inputs = FrameInputs(
-            label=encode_frame(clip, t, recipe), target=target, history=nets.History(), clip=clip.name, frame=t
+            label=encode_frame(clip, t, recipe),
+            target=_target(clip, t, recipe),
+            history=nets.History(),
+            references=references,
+            clip=clip.name,
+            frame=t,
         )
-        with optim.autocast(recipe.precision, recipe.device):
-            warp = generator.warp_references(inputs.label, references)
-            losses = nets.warp_losses(
-                warp,
-                target.frame.repeat_interleave(references.count, 0),
-                None if target.reference_flow is None else target.reference_flow.flatten(0, 1),
-                None if target.reference_confidence is None else target.reference_confidence.flatten(0, 1),
-            )
-        scaled = _step_generator(state, losses, inputs, recipe)
-        update_average(state, recipe.ema)
-        named = {f"g_{name}": loss.detach() for name, loss in losses.items()}
-        reports.append(FrameReport(losses=named, generator=scaled, discriminator=state.discriminator_scaler.rest()))
-        state = attrs.evolve(state, updates=state.updates + 1)
+        attempt = functools.partial(attempt_flow, inputs=inputs, recipe=recipe)
+        state, report, _ = settle(state, inputs, recipe, attempt, both=False)
+        state = _done(state, report, recipe)
+        reports.append(report)
     return attrs.evolve(state, step=state.step + 1), _report(state, reports, clip)
 
 
-def bind_references(generator: AnyGenerator, references: nets.References | None) -> GenerateFrame:
-    """The generator as a function of label and history alone; a few-shot one encodes its references for that once.
-
-    Raises:
-        VsTrainError: a few-shot generator has no references.
-    """
-    if isinstance(generator, nets.Generator):
-        return generator
-    if references is None:
-        raise VsTrainError("a few-shot generator needs references, and the clip has none")
-    return functools.partial(generator, subject=generator.encode_references(references))
-
-
-def update_discriminator(
-    state: TrainState, real: nets.JudgedReal, synthesis: nets.Synthesis, inputs: FrameInputs, recipe: Recipe
-) -> tuple[nets.Losses, optim.ScalerReport]:
-    """One update of D on the real frame and a generated one, which must be detached."""
-    with optim.autocast(recipe.precision, recipe.device):
-        verdicts = nets.judge_frame(state.discriminator, real, synthesis, inputs.fake_past, nets.judge_both)
-        losses = nets.discriminator_losses(verdicts)
-        loss = nets.total(losses, recipe.objective)
-    _check_early(state, losses, "discriminator", inputs)
-    state.discriminator_optimizer.zero_grad(set_to_none=True)
-    state.discriminator_scaler.scale(loss).backward()
-    return losses, state.discriminator_scaler.update(state.discriminator_optimizer)
-
-
-def update_generator(
-    state: TrainState,
-    real: nets.JudgedReal,
-    synthesis: nets.Synthesis,
-    inputs: FrameInputs,
-    recipe: Recipe,
-    *,
-    may_step: bool = True,
-) -> tuple[nets.Losses, optim.ScalerReport]:
-    """One update of G; no gradient of D's parameters is computed. Not `may_step` holds the step itself back."""
-    with frozen_parameters(state.discriminator), optim.autocast(recipe.precision, recipe.device):
-        verdicts = nets.judge_frame(state.discriminator, real, synthesis, inputs.fake_past, nets.judge_fake)
-        losses = nets.generator_losses(synthesis, inputs.target, verdicts, recipe.perceptual)
-    return losses, _step_generator(state, losses, inputs, recipe, may_step=may_step)
-
-
-def _step_generator(
-    state: TrainState, losses: nets.Losses, inputs: FrameInputs, recipe: Recipe, *, may_step: bool = True
-) -> optim.ScalerReport:
-    """Backward through the weighted losses, and a step of G."""
-    _check_early(state, losses, "generator", inputs)
-    state.generator_optimizer.zero_grad(set_to_none=True)
-    state.generator_scaler.scale(nets.total(losses, recipe.objective)).backward()
-    return state.generator_scaler.update(state.generator_optimizer, may_step=may_step)
-
-
-def _check_early(state: TrainState, losses: nets.Losses, network: str, inputs: FrameInputs) -> None:
-    """On the CPU, where it costs nothing, refuse a loss that is not finite before it reaches any weight.
-
-    On a GPU it would wait for the device; there the losses of a clip are checked together at its end.
-    """
-    if any(loss.device.type != "cpu" for loss in losses.values()):
-        return
-    for name, loss in losses.items():
-        if not math.isfinite(loss.item()):
-            raise NonFiniteError(
-                step=state.step, what=f"loss {name}", network=network, frame=inputs.frame, clip=inputs.clip
-            )
+def _done(state: TrainState, report: FrameReport, recipe: Recipe) -> TrainState:
+    """The state after a frame, its average moved if the generator was."""
+    if report.verdict.generator:
+        update_average(state, recipe.ema)
+    return attrs.evolve(state, updates=state.updates + 1)
 
 
 def update_average(state: TrainState, config: optim.EmaConfig) -> None:
     """Move the average towards the generator's weights as it uses them, that is, spectrally normalised."""
+    taken = state.updates - state.scaling.generator.skipped_total  # an average counts what it has seen
     values, scales = dict(state.generator.named_parameters()), nets.weight_scales(state.generator)
     averages = dict(state.average.named_parameters())
-    share = optim.ema_share(config, step=state.updates)
+    share = optim.ema_share(config, step=taken)
     normalised = [name for name in averages if name in scales]
     plain = [name for name in averages if name not in scales]
     vs_ops.ema(
@@ -271,19 +126,6 @@ def update_average(state: TrainState, config: optim.EmaConfig) -> None:
         scales=[scales[name] for name in normalised],
     )
     vs_ops.ema([averages[name] for name in plain], [values[name] for name in plain], share=share)
-
-
-@contextmanager
-def frozen_parameters(module: nn.Module) -> Iterator[None]:
-    """Within, no gradient of the module's parameters is computed; gradients still flow through it to its inputs."""
-    trained = [p for p in module.parameters() if p.requires_grad]
-    for p in trained:
-        p.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for p in trained:
-            p.requires_grad_(True)
 
 
 def encode_frame(clip: Clip, t: int, recipe: Recipe) -> nets.Label:
@@ -329,26 +171,52 @@ def _laid_out(x: Tensor, recipe: Recipe) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last if recipe.channels_last else torch.contiguous_format)
 
 
-def _detached(synthesis: nets.Synthesis) -> nets.Synthesis:
-    raw = None if synthesis.raw is None else synthesis.raw.detach()
-    return nets.Synthesis(frame=synthesis.frame.detach(), raw=raw)
+def _report(state: TrainState, reports: Sequence[FrameReport], clip: Clip) -> StepReport:
+    """Means over the frames; everything is fetched in one wait for the device, and looked at if nobody has yet.
 
-
-def _report(state: TrainState, reports: list[FrameReport], clip: Clip) -> StepReport:
-    keys = [(t, name) for t, report in enumerate(reports) for name in report.losses]
-    values = torch.stack([reports[t].losses[name] for t, name in keys]).tolist()  # the one wait for the device
+    Raises:
+        NonFiniteError: a loss or a gradient is not finite, found here where the frames were not waited for.
+    """
+    keys = [(t, name) for t, report in enumerate(reports) for name in _measured(report)]
+    found = [_measured(report) for report in reports]
+    values = torch.stack([found[t][name].to(torch.float32) for t, name in keys]).tolist()
+    sums: dict[str, list[float]] = {}
     for (t, name), value in zip(keys, values, strict=True):
         if not math.isfinite(value):
-            network = "discriminator" if name.startswith("d_") else "generator"
-            raise NonFiniteError(step=state.step, what=f"loss {name[2:]}", network=network, frame=t, clip=clip.name)
-    sums: dict[str, list[float]] = {}
-    for (_, name), value in zip(keys, values, strict=True):
+            raise _late_divergence(state, name, t, clip)
         sums.setdefault(name, []).append(value)
+    means = {name: sum(xs) / len(xs) for name, xs in sorted(sums.items())}
     return StepReport(
-        losses={name: sum(xs) / len(xs) for name, xs in sorted(sums.items())},
+        losses={name: mean for name, mean in means.items() if name.startswith(("d_", "g_"))},
         frames=len(reports),
-        generator_scale=reports[-1].generator.scale,
-        discriminator_scale=reports[-1].discriminator.scale,
-        generator_skipped=reports[-1].generator.skipped_total,
-        discriminator_skipped=reports[-1].discriminator.skipped_total,
+        gradient_norms=_under("norm ", means),
+        underflow=_under("underflow ", means),
+        generator_scale=state.scaling.generator.scale,
+        discriminator_scale=state.scaling.discriminator.scale,
+        generator_skipped=state.scaling.generator.skipped_total,
+        discriminator_skipped=state.scaling.discriminator.skipped_total,
+        replays=state.scaling.replays_total,
     )
+
+
+def _measured(report: FrameReport) -> dict[str, Tensor]:
+    """Losses by name; `norm NETWORK` of gradients without overflow; `underflow NETWORK` where it was measured."""
+    found = dict(report.losses)
+    for network, gradients in (("generator", report.generator), ("discriminator", report.discriminator)):
+        if gradients is not None and gradients.finding != "overflow":
+            found[f"norm {network}"] = gradients.norm
+        if gradients is not None and gradients.underflow is not None:
+            found[f"underflow {network}"] = gradients.underflow
+    return found
+
+
+def _under(prefix: str, means: dict[str, float]) -> dict[str, float]:
+    return {name.removeprefix(prefix): mean for name, mean in means.items() if name.startswith(prefix)}
+
+
+def _late_divergence(state: TrainState, name: str, t: int, clip: Clip) -> NonFiniteError:
+    """The error of a value that was looked at when its clip had ended: steps with it have been taken by then."""
+    network: optim.Network = "discriminator" if name == "norm discriminator" or name.startswith("d_") else "generator"
+    what = "the gradient" if name.startswith("norm ") else f"loss {name[2:]}"
+    layer = bad_weight(state)
+    return NonFiniteError(step=state.step, what=what, network=network, layer=layer, frame=t, clip=clip.name)

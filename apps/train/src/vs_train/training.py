@@ -2,6 +2,7 @@
 
 import functools
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
@@ -23,6 +24,7 @@ from vs_train.progress import (
     observe,
     seconds_left,
 )
+from vs_train.recovery import check_state, data_seed, may_roll_back, roll_back, with_advice
 from vs_train.run_directory import RunDirectory, create_run, hold_run, record_resume
 from vs_train.samples import roll_out, write_samples
 from vs_train.setup import Prepared, prepare, restore_state, state_to_save
@@ -51,6 +53,16 @@ class TrainResult:
     seconds: float
 
 
+@attrs.frozen(kw_only=True)
+class _Clock:
+    """What of a step differs between two runs of the same configuration; the names of `CLOCK_FIELDS`."""
+
+    time: float
+    images_per_second: float
+    memory_bytes: int
+    seconds_left: float | None
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class _Outputs:
     run: RunDirectory
@@ -68,6 +80,7 @@ def train(
     `resume` it goes on from the newest intact checkpoint, or anew if there is none yet.
 
     Raises:
+        NonFiniteError: training has diverged, and is not to go back to a checkpoint, or has done so often enough.
         NoCheckpoint: there are checkpoints to resume from, and all of them are damaged.
         RunDirectoryError: another process trains in `run`.
         VsTrainError: the device's memory is too small, or the run has more steps behind it than asked for.
@@ -96,10 +109,27 @@ def _train(
         if resume:
             state = _resume(run, state, config.run.steps, progress)
             record_resume(run, config=render_config(config), environment=environment)
-        log = MetricsLog(run.metrics)
-        log.truncate_after(state.step)
-        with log, Curves(run.tensorboard, resume_after=state.step if resume else None) as curves:
-            return _loop(prepared, state, _Outputs(run=run, log=log, curves=curves, progress=progress), stop)
+        while True:
+            try:
+                return _train_from(prepared, state, run, progress, stop, purge=resume)
+            except NonFiniteError as error:
+                failure = error.with_traceback(None)  # which would keep the loader's workers
+            if not may_roll_back(config, state.roll_backs):
+                raise with_advice(failure, config, run, state.roll_backs)
+            state, place = roll_back(prepared, run, state.roll_backs + 1)
+            count = f"roll-back {state.roll_backs} of {config.run.max_roll_backs}"
+            progress.message(f"{failure}; {count}: going on from {place} with other clips")
+            resume = True
+
+
+def _train_from(
+    prepared: Prepared, state: TrainState, run: RunDirectory, progress: Progress, stop: StopRequest, *, purge: bool
+) -> TrainResult:
+    """Train from `state` on; what the run's records say of later steps is dropped."""
+    log = MetricsLog(run.metrics)
+    log.truncate_after(state.step)
+    with log, Curves(run.tensorboard, resume_after=state.step if purge else None) as curves:
+        return _loop(prepared, state, _Outputs(run=run, log=log, curves=curves, progress=progress), stop)
 
 
 def _resume(run: RunDirectory, state: TrainState, steps: int, progress: Progress) -> TrainState:
@@ -123,10 +153,11 @@ def _loop(prepared: Prepared, state: TrainState, out: _Outputs, stop: StopReques
     started = time.monotonic()
     pace = observe(Pace(), started, 0)
     picture: Path | None = None
+    underflow: dict[str, float] = {}  # as last measured
     batches = data.load_clips(
         prepared.source,
         config.loader,
-        seed=runtime.derive_seed(config.seed, "data"),
+        seed=data_seed(config, state.roll_backs),
         length_of=functools.partial(clip_length, config.curriculum),
         references_of=functools.partial(reference_count, config.references, config.seed),
         start=state.step,
@@ -141,7 +172,15 @@ def _loop(prepared: Prepared, state: TrainState, out: _Outputs, stop: StopReques
         images_left -= report.frames
         pace = observe(pace, time.monotonic(), report.frames * config.loader.batch_size)
         left = seconds_left(pace, images_left * config.loader.batch_size)
-        _record(out, config, state, report, images_per_second(pace), left)
+        underflow = {**underflow, **report.underflow}
+        clock = _Clock(
+            time=time.time(),
+            images_per_second=images_per_second(pace),
+            memory_bytes=memory_in_use(prepared.recipe.device.type),
+            seconds_left=left,
+        )
+        _record(out, state, report, clock)
+        out.progress.update(_progress(config, state, report, underflow, clock))
         finished = state.step == config.run.steps
         if state.step % config.run.sample_every == 0 or finished:
             picture = _sample(prepared, state, out)
@@ -164,14 +203,12 @@ def _set_learning_rates(state: TrainState, config: TrainConfig) -> None:
     optim.set_lr(state.discriminator_optimizer, config.optim.discriminator.lr * factor)
 
 
-def _record(
-    out: _Outputs, config: TrainConfig, state: TrainState, report: StepReport, rate: float, left: float | None
-) -> None:
-    memory = memory_in_use(next(state.generator.parameters()).device.type)
-    scales = {"g": report.generator_scale, "d": report.discriminator_scale}
-    skipped = report.generator_skipped + report.discriminator_skipped
+def _record(out: _Outputs, state: TrainState, report: StepReport, clock: _Clock) -> None:
+    """Write a step to metrics.jsonl and TensorBoard."""
     values = {
         **report.losses,
+        **{f"gradient_norm_{network}": norm for network, norm in report.gradient_norms.items()},
+        **{f"underflow_{network}": share for network, share in report.underflow.items()},
         "frames": report.frames,
         "updates": state.updates,
         "lr_generator": state.generator_optimizer.param_groups[0]["lr"],
@@ -180,22 +217,32 @@ def _record(
         "scale_discriminator": report.discriminator_scale,
         "skipped_generator": report.generator_skipped,
         "skipped_discriminator": report.discriminator_skipped,
+        "replays": report.replays,
+        "roll_backs": state.roll_backs,
     }
-    clock = {"time": time.time(), "images_per_second": rate, "memory_bytes": memory, "seconds_left": left}
-    out.log.append(state.step, values, clock)
-    out.curves.scalars(state.step, {**values, "images_per_second": rate, "memory_bytes": memory})
-    out.progress.update(
-        ProgressReport(
-            step=state.step,
-            total_steps=config.run.steps,
-            losses={name: report.losses[name] for name in SHOWN_LOSSES if name in report.losses},
-            images_per_second=rate,
-            skipped=skipped,
-            scales=scales if state.generator_scaler.enabled else {},
-            memory_bytes=memory,
-            seconds_left=left,
-            stage=f"{report.frames} frame{'s' if report.frames > 1 else ''}",
-        )
+    out.log.append(state.step, values, attrs.asdict(clock))
+    speed = {"images_per_second": clock.images_per_second, "memory_bytes": clock.memory_bytes}
+    out.curves.scalars(state.step, {**values, **speed})
+
+
+def _progress(
+    config: TrainConfig, state: TrainState, report: StepReport, underflow: Mapping[str, float], clock: _Clock
+) -> ProgressReport:
+    """What whoever watches sees of a step."""
+    scales = {"g": report.generator_scale, "d": report.discriminator_scale}
+    return ProgressReport(
+        step=state.step,
+        total_steps=config.run.steps,
+        losses={name: report.losses[name] for name in SHOWN_LOSSES if name in report.losses},
+        images_per_second=clock.images_per_second,
+        skipped=report.generator_skipped + report.discriminator_skipped,
+        replays=report.replays,
+        scales=scales if state.scaling.scaling else {},
+        gradient_norms={network[0]: norm for network, norm in report.gradient_norms.items()},
+        underflow={network[0]: share for network, share in underflow.items()},
+        memory_bytes=clock.memory_bytes,
+        seconds_left=clock.seconds_left,
+        stage=f"{report.frames} frame{'s' if report.frames > 1 else ''}",
     )
 
 
@@ -211,21 +258,10 @@ def _sample(prepared: Prepared, state: TrainState, out: _Outputs) -> Path:
 
 
 def _save(state: TrainState, config: TrainConfig, out: _Outputs) -> None:
-    check_weights(state)
+    check_state(state)
     out.log.sync()
     out.curves.flush()
     path = runtime.save_checkpoint(
         out.run.checkpoints, step=state.step, state=state_to_save(state), keep=config.run.keep_checkpoints
     )
     out.progress.message(f"step {state.step}: saved {path}")
-
-
-def check_weights(state: TrainState) -> None:
-    """Refuse weights that are not finite, so that no checkpoint with such weights buries the good one before it.
-
-    Raises:
-        NonFiniteError: it names the step, the network and the first such tensor.
-    """
-    for network, module in (("generator", state.generator), ("discriminator", state.discriminator)):
-        if bad := optim.non_finite(module.state_dict().items()):
-            raise NonFiniteError(step=state.step, what=f"weight {bad[0]}", network=network)

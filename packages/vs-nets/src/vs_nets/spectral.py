@@ -55,10 +55,12 @@ class SpectralLayer(nn.Module):
 
         Under autocast a normalised weight has autocast's dtype, since a convolution or product is what it is for.
         """
-        if self.ready is not None:
-            weight, self.ready = self.ready, None
+        if self.ready is None:
+            return _normalise([self])[0] if self.spectral else self.weight
+        weight, self.ready = self.ready, None
+        if weight.dtype is (_autocast_dtype(self.weight) or self.weight.dtype):
             return weight
-        return _normalise([self])[0] if self.spectral else self.weight
+        return self.effective_weight()  # an island in what is autocast: the vectors are advanced, the dtype is another
 
 
 @contextmanager
@@ -91,14 +93,12 @@ def _normalise(layers: Sequence[SpectralLayer]) -> Sequence[Tensor]:
     """The next weights of layers, all of them in training or none, whose vectors are advanced in training."""
     if not layers:
         return []
-    first = layers[0].weight
-    autocast = torch.is_autocast_enabled(first.device.type) and first.dtype is not torch.float64
     normalised = vs_ops.spectral_normalize_all(
         [layer.weight for layer in layers],
         [layer.u for layer in layers],
         [layer.v for layer in layers],
         iterations=1 if layers[0].training else 0,
-        dtype=torch.get_autocast_dtype(first.device.type) if autocast else None,
+        dtype=_autocast_dtype(layers[0].weight),
     )
     if layers[0].training:
         with torch.no_grad():
@@ -106,6 +106,13 @@ def _normalise(layers: Sequence[SpectralLayer]) -> Sequence[Tensor]:
                 layer.u.copy_(u)
                 layer.v.copy_(v)
     return normalised.weights
+
+
+def _autocast_dtype(weight: Tensor) -> torch.dtype | None:
+    """What autocast makes of a weight now; None where it leaves it alone."""
+    device = weight.device.type
+    autocast = torch.is_autocast_enabled(device) and weight.dtype is not torch.float64
+    return torch.get_autocast_dtype(device) if autocast else None
 
 
 def has_power_iteration(module: nn.Module) -> bool:

@@ -10,6 +10,7 @@ from torch import Tensor
 from vs_ops._compiling import compiled, refuse_inductor
 from vs_ops._precision import compute_dtype, without_autocast
 from vs_ops._scripting import scripted
+from vs_ops._triton import refuse_floats
 from vs_ops.dispatch import DescribedCall, Implementation, Operator, select
 from vs_ops.errors import DtypeError, ShapeError, VsOpsError
 
@@ -73,12 +74,20 @@ class _BiasLeakyReLU(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         (result,) = ctx.saved_tensors
-        with without_autocast(grad):
-            grad_x = torch.ops.aten.leaky_relu_backward(grad, result, ctx.negative_slope, True)
-            if not ctx.needs_input_grad[1]:
-                return grad_x, None, None
-            others = [axis for axis in range(grad_x.dim()) if axis != 1]
-            return grad_x, grad_x.sum(others, dtype=compute_dtype(grad_x)).to(ctx.bias_dtype), None
+        wants_bias = ctx.needs_input_grad[1]
+        return *bias_leaky_relu_gradients(grad, result, ctx.negative_slope, ctx.bias_dtype, wants_bias), None
+
+
+def bias_leaky_relu_gradients(
+    grad: Tensor, result: Tensor, negative_slope: float, bias_dtype: torch.dtype, wants_bias: bool
+) -> tuple[Tensor, Tensor | None]:
+    """The gradients in x and in the bias, from the result, differentiable in `grad`."""
+    with without_autocast(grad):
+        grad_x = torch.ops.aten.leaky_relu_backward(grad, result, negative_slope, True)
+        if not wants_bias:
+            return grad_x, None
+        others = [axis for axis in range(grad_x.dim()) if axis != 1]
+        return grad_x, grad_x.sum(others, dtype=compute_dtype(grad_x)).to(bias_dtype)
 
 
 def _refuse_native(call: DescribedCall) -> str | None:
@@ -97,6 +106,13 @@ def bias_leaky_relu_torchscript(x: Tensor, bias: Tensor, negative_slope: float) 
     return _scripted_bias_leaky_relu(x, _per_channel(bias, x), float(negative_slope))  # type: ignore[no-any-return]
 
 
+def bias_leaky_relu_triton(x: Tensor, bias: Tensor, negative_slope: float) -> Tensor:
+    """`bias_leaky_relu` by Triton."""
+    from vs_ops.triton.bias_leaky_relu import bias_leaky_relu
+
+    return bias_leaky_relu(x, bias, negative_slope)  # type: ignore[no-any-return]
+
+
 BIAS_LEAKY_RELU = Operator(
     name="bias_leaky_relu",
     implementations=(
@@ -104,5 +120,6 @@ BIAS_LEAKY_RELU = Operator(
         Implementation(name="reference", function=bias_leaky_relu_reference),
         Implementation(name="torchscript", function=bias_leaky_relu_torchscript),
         Implementation(name="inductor", function=compiled(bias_leaky_relu_reference), refuse=refuse_inductor),
+        Implementation(name="triton", function=bias_leaky_relu_triton, refuse=refuse_floats, compilable=True),
     ),
 )

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vs_ops._triton import refuse_floats
 from vs_ops.dispatch import Implementation, Operator, select
 from vs_ops.errors import DtypeError, ShapeError, VsOpsError
 
@@ -87,10 +88,21 @@ def ema_native(
         average.sub_(average, alpha=share).addcmul_(value, scale, value=share)
 
 
+@torch.no_grad()
+def ema_triton(
+    averages: Sequence[Tensor], values: Sequence[Tensor], share: float, scales: Sequence[Tensor] | None
+) -> None:
+    """`ema` by Triton, in one pass over every tensor."""
+    from vs_ops.triton.ema import ema
+
+    ema(list(averages), list(values), float(share), list(scales or ()))
+
+
 EMA = Operator(
     name="ema",
     implementations=(
         Implementation(name="native", function=ema_native),
         Implementation(name="reference", function=ema_reference),
+        Implementation(name="triton", function=ema_triton, refuse=refuse_floats, compilable=True),
     ),
 )

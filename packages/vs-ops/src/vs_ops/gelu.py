@@ -10,6 +10,7 @@ from torch import Tensor
 from vs_ops._compiling import compiled, refuse_inductor
 from vs_ops._precision import compute_dtype
 from vs_ops._scripting import scripted
+from vs_ops._triton import refuse_floats
 from vs_ops.dispatch import DescribedCall, Implementation, Operator, select
 from vs_ops.errors import DtypeError
 
@@ -59,6 +60,13 @@ def gelu_torchscript(x: Tensor) -> Tensor:
     return _scripted_gelu(x, math.sqrt(2.0), compute_dtype(x))  # type: ignore[no-any-return]
 
 
+def gelu_triton(x: Tensor) -> Tensor:
+    """`gelu` by Triton."""
+    from vs_ops.triton.gelu import gelu
+
+    return gelu(x)  # type: ignore[no-any-return]
+
+
 GELU = Operator(
     name="gelu",
     implementations=(
@@ -66,5 +74,6 @@ GELU = Operator(
         Implementation(name="reference", function=gelu_reference),
         Implementation(name="torchscript", function=gelu_torchscript),
         Implementation(name="inductor", function=compiled(gelu_reference), refuse=refuse_inductor),
+        Implementation(name="triton", function=gelu_triton, refuse=refuse_floats, compilable=True),
     ),
 )

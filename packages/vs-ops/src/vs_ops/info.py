@@ -30,6 +30,13 @@ _KINDS = {
 }
 _FEATURES = (1, 32, 128, 256)
 _SHAPES = {
+    "gelu": _FEATURES,
+    "bias_leaky_relu": _FEATURES,
+    "instance_norm": _FEATURES,
+    "spade": _FEATURES,
+    "feature_matching": _FEATURES,
+    "reference_matrix": _FEATURES,
+    "upsample_conv2d": (1, 32, 64, 128),
     "hinge_d_real": (1, 1, 16, 32),
     "hinge_d_fake": (1, 1, 16, 32),
     "hinge_g": (1, 1, 16, 32),

@@ -9,9 +9,10 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 
 from vs_ops._precision import compute_dtype, memory_format_of
+from vs_ops._triton import refuse_floats
 from vs_ops.dispatch import DescribedCall, Implementation, Operator, select
 from vs_ops.errors import DtypeError, ShapeError, VsOpsError
-from vs_ops.one_hot import class_channels, one_hot_reference
+from vs_ops.one_hot import class_channels, one_hot_reference, require_known
 
 __all__ = ["LABEL_CONV2D", "label_conv2d"]
 
@@ -96,13 +97,19 @@ def label_conv2d_native(
     if ids.numel() == 0:
         return label_conv2d_reference(ids, weight, bias, dont_care, ignore_id, stride, padding)
     channels = class_channels("label_conv2d", ids, weight.shape[1] - dont_care, ignore_id).to(torch.int32)
-    dtype = weight.dtype
-    if torch.is_autocast_enabled(weight.device.type) and dtype is not torch.float64:
-        dtype = torch.get_autocast_dtype(weight.device.type)
+    dtype = _dtype_of_result(weight)
     wide = compute_dtype(weight)
     shift = None if bias is None else bias.to(dtype).to(wide)
     rows = _Gather.apply(weight.to(dtype).to(wide), shift, channels, stride, padding, dtype)  # type: ignore[no-untyped-call]
     return rows.permute(0, 3, 1, 2).contiguous(memory_format=memory_format_of(weight))  # type: ignore[no-any-return]
+
+
+def _dtype_of_result(weight: Tensor) -> torch.dtype:
+    """That of `weight`, or autocast's, as of any convolution."""
+    device_type = weight.device.type
+    if torch.is_autocast_enabled(device_type) and weight.dtype is not torch.float64:
+        return torch.get_autocast_dtype(device_type)
+    return weight.dtype
 
 
 class _Gather(torch.autograd.Function):
@@ -213,10 +220,25 @@ def _refuse_native(call: DescribedCall) -> str | None:
     return None
 
 
+def label_conv2d_triton(
+    ids: Tensor, weight: Tensor, bias: Tensor | None, dont_care: bool, ignore_id: int, stride: int, padding: int
+) -> Tensor:
+    """`label_conv2d` by Triton: weights looked up forward, and a product with ones and zeros in registers backward."""
+    from vs_ops.triton.label_conv2d import label_conv2d
+
+    if ids.numel() == 0:
+        return label_conv2d_reference(ids, weight, bias, dont_care, ignore_id, stride, padding)
+    dtype = _dtype_of_result(weight)
+    result, _, known = label_conv2d(ids, weight, bias, dont_care, ignore_id, stride, padding, dtype)
+    require_known("label_conv2d", known, ids, weight.shape[1] - dont_care, ignore_id)
+    return result  # type: ignore[no-any-return]
+
+
 LABEL_CONV2D = Operator(
     name="label_conv2d",
     implementations=(
         Implementation(name="native", function=label_conv2d_native, refuse=_refuse_native),
         Implementation(name="reference", function=label_conv2d_reference),
+        Implementation(name="triton", function=label_conv2d_triton, refuse=refuse_floats, compilable=True),
     ),
 )

@@ -7,6 +7,7 @@ from torch import Tensor
 from vs_ops._compiling import compiled, refuse_inductor
 from vs_ops._precision import compute_dtype
 from vs_ops._scripting import scripted
+from vs_ops._triton import refuse_images
 from vs_ops.dispatch import Implementation, Operator, select
 from vs_ops.errors import ShapeError
 
@@ -65,11 +66,21 @@ def mask_loss_torchscript(mask: Tensor, warped: Tensor, frame: Tensor) -> Tensor
     return _scripted_mask_loss(mask, warped, frame, compute_dtype(mask, warped, frame))  # type: ignore[no-any-return]
 
 
+def mask_loss_triton(mask: Tensor, warped: Tensor, frame: Tensor) -> Tensor:
+    """`mask_loss` by Triton."""
+    from vs_ops.triton.mask_loss import mask_loss
+
+    if warped.shape[1] == 0:
+        return mask_loss_reference(mask, warped, frame)
+    return mask_loss(mask, warped, frame)  # type: ignore[no-any-return]
+
+
 MASK_LOSS = Operator(
     name="mask_loss",
     implementations=(
         Implementation(name="reference", function=mask_loss_reference),
         Implementation(name="torchscript", function=mask_loss_torchscript),
         Implementation(name="inductor", function=compiled(mask_loss_reference), refuse=refuse_inductor),
+        Implementation(name="triton", function=mask_loss_triton, refuse=refuse_images, compilable=True),
     ),
 )

@@ -86,15 +86,21 @@ def one_hot_inductor(ids: Tensor, num_classes: int, dont_care: bool, ignore_id: 
     return _compiled_ones_at(channel, num_classes + dont_care, dtype)  # type: ignore[no-any-return]
 
 
+def require_known(operator: str, known: Tensor, ids: Tensor, num_classes: int, ignore_id: int) -> None:
+    """Complain of wrong ids if `known`, a scalar that a kernel left, is 0; as in `one_hot`."""
+    if ids.device.type == "cpu" and not torch.compiler.is_compiling():
+        if bool(known):
+            return
+        known = _known(ids.to(torch.int64), num_classes, ignore_id)
+    _require(operator, known, ids, num_classes, ignore_id)
+
+
 def one_hot_triton(ids: Tensor, num_classes: int, dont_care: bool, ignore_id: int, dtype: torch.dtype) -> Tensor:
     """`one_hot` by Triton."""
     from vs_ops.triton.one_hot import one_hot
 
     result, known = one_hot(ids, num_classes, dont_care, ignore_id, dtype)
-    if ids.device.type != "cpu" or torch.compiler.is_compiling():
-        _require("one_hot", known, ids, num_classes, ignore_id)
-    elif not bool(known):
-        _require("one_hot", _known(ids.to(torch.int64), num_classes, ignore_id), ids, num_classes, ignore_id)
+    require_known("one_hot", known, ids, num_classes, ignore_id)
     return result  # type: ignore[no-any-return]
 
 

@@ -39,9 +39,11 @@ def spade(
         upsample: first double the height and the width of `x` (nearest neighbour).
         impl: which implementation to use.
 
-    Statistics and arithmetic are float32 (float64 for float64 input); the result (N, C, H, W) has the dtype and the
-    memory format of `x`. Every pixel of an up-sampled plane is there four times, so that its mean and variance are
-    those of the small plane: an implementation may normalise before it up-samples.
+    Statistics and what is computed with them are float32 (float64 for float64 input). Modulation is in float32 or, in
+    an implementation that stores the normalised features, in the wider dtype of `x` and map, to which its steps are
+    rounded. The result (N, C, H, W) has the dtype and the memory format of `x`. Every pixel of an up-sampled plane is
+    there four times, so that its mean and variance are those of the small plane: an implementation may normalise before
+    it up-samples.
 
     Raises:
         ShapeError: shapes do not fit.

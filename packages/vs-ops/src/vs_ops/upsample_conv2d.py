@@ -69,13 +69,18 @@ def upsample_conv2d_native(x: Tensor, weight: Tensor, bias: Tensor | None) -> Te
     k = weight.shape[-1]
     if k == 1:
         return _doubled(F.conv2d(x, weight, bias)).contiguous(memory_format=memory_format_of(x))
-    with without_autocast(weight):
-        wide = compute_dtype(weight)  # the sums of weights are rounded once
-        taps = weight.transpose(0, 1).reshape(weight.shape[1], weight.shape[0], k * k).to(wide)
-        kernel = taps @ _box(k, weight.device, wide)
-        kernel = kernel.unflatten(2, (k + 1, k + 1)).to(weight.dtype)
-    result = F.conv_transpose2d(x, kernel, bias, stride=2, padding=k // 2)
+    result = F.conv_transpose2d(x, _summed(weight), bias, stride=2, padding=k // 2)
     return result.contiguous(memory_format=memory_format_of(x))
+
+
+def _summed(weight: Tensor) -> Tensor:
+    """The kernel of the transposed convolution, (C_in, C_out, k + 1, k + 1): sums of weights, rounded once."""
+    c_out, c_in, k, _ = weight.shape
+    with without_autocast(weight):
+        wide = compute_dtype(weight)
+        taps = weight.transpose(0, 1).reshape(c_in, c_out, k * k).to(wide)
+        kernel: Tensor = (taps @ _box(k, weight.device, wide)).to(weight.dtype)
+        return kernel.view(c_in, c_out, k + 1, k + 1)
 
 
 def _doubled(x: Tensor) -> Tensor:

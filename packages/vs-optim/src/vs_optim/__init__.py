@@ -13,17 +13,21 @@ from vs_optim.errors import (
     VsOptimError,
 )
 from vs_optim.finite import non_finite
-from vs_optim.precision import Precision, PrecisionConfig, apply_math_mode, autocast, describe, resolve_precision
-from vs_optim.scaler import (
-    Decision,
-    LossScaler,
-    OverflowPolicy,
-    ScalerConfig,
-    ScalerReport,
-    build_scaler,
-    resolve_overflow,
+from vs_optim.gradients import Finding, GradientReport, scale_loss, take_gradients, underflow_share
+from vs_optim.pair import (
+    Divergence,
+    Network,
+    PairState,
+    Verdict,
+    decide,
+    initial_pair,
+    pair_from_dict,
+    pair_to_dict,
 )
+from vs_optim.precision import Precision, PrecisionConfig, apply_math_mode, autocast, describe, resolve_precision
+from vs_optim.scaler import LossScaler, OverflowPolicy, ScalerConfig, ScalerReport, ScaleState, build_scaler
 from vs_optim.schedule import ConstantSchedule, LinearSchedule, Schedule, StepSchedule, lr_factor, set_lr
+from vs_optim.snapshot import KeptOptimizer, KeptTensors, keep_optimizer, keep_tensors, put_back
 
 __version__ = "0.1.0"
 
@@ -34,21 +38,29 @@ __all__ = [
     "ApexStatus",
     "ConfigError",
     "ConstantSchedule",
-    "Decision",
+    "Divergence",
     "EmaConfig",
     "EmaError",
+    "Finding",
     "GradientOverflowError",
+    "GradientReport",
+    "KeptOptimizer",
+    "KeptTensors",
     "LinearSchedule",
     "LossScaler",
+    "Network",
     "OverflowPolicy",
+    "PairState",
     "Precision",
     "PrecisionConfig",
     "PrecisionError",
+    "ScaleState",
     "ScalerConfig",
     "ScalerReport",
     "Schedule",
     "StateError",
     "StepSchedule",
+    "Verdict",
     "VsOptimError",
     "adam_state",
     "apply_math_mode",
@@ -56,14 +68,23 @@ __all__ = [
     "build_adam",
     "build_scaler",
     "choose_adam",
+    "decide",
     "describe",
     "ema_share",
     "ema_update",
     "find_apex",
+    "initial_pair",
+    "keep_optimizer",
+    "keep_tensors",
     "load_adam_state",
     "lr_factor",
     "non_finite",
-    "resolve_overflow",
+    "pair_from_dict",
+    "pair_to_dict",
+    "put_back",
     "resolve_precision",
+    "scale_loss",
     "set_lr",
+    "take_gradients",
+    "underflow_share",
 ]

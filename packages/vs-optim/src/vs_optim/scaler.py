@@ -1,9 +1,10 @@
-"""Loss scaling: one scaler per network, which says after every update whether the step was taken.
+"""Loss scaling: how a loss scale moves, and a scaler for a network that trains alone.
 
 float16 cannot hold gradients below 6e-8, so the loss is multiplied by a large scale before backward and the gradients
 are divided by it afterwards. When a gradient overflows, the step is skipped and the scale halved; after enough good
 steps it is doubled. `torch.amp.GradScaler` has the same rule and the same trajectory of scales (a test compares them),
-but says neither whether a step was skipped nor lets another network's overflow decide, so this is our own.
+but says neither whether a step was skipped nor lets another network's overflow decide, so this is our own. What two
+networks do that train against each other is in `pair`.
 """
 
 from __future__ import annotations
@@ -18,21 +19,23 @@ from torch import Tensor
 from vs_optim._checks import integer, number, one_of
 from vs_optim.errors import ConfigError, GradientOverflowError, StateError
 from vs_optim.finite import finite
+from vs_optim.gradients import scale_loss
 from vs_optim.precision import Precision
 
 __all__ = [
-    "Decision",
     "LossScaler",
     "OverflowPolicy",
     "ScaleState",
     "ScalerConfig",
     "ScalerReport",
     "build_scaler",
+    "grown",
+    "left_out",
+    "lowered",
     "next_scale",
-    "resolve_overflow",
 ]
 
-OverflowPolicy = Literal["independent", "generator_waits"]
+OverflowPolicy = Literal["independent", "generator_waits", "paired"]
 
 
 @attrs.frozen(kw_only=True)
@@ -65,13 +68,24 @@ class ScalerConfig:
     max_scale: float = attrs.field(
         default=2.0**24, validator=number("a number > 0", lambda x: x > 0), metadata={"help": "the scale stays below"}
     )
+    max_skips: int = attrs.field(
+        default=30,
+        validator=integer(1),
+        metadata={"help": "so many updates of a network left out in a row are divergence; 24 halvings undo all growth"},
+    )
     policy: OverflowPolicy = attrs.field(
         default="independent",
-        validator=one_of("independent", "generator_waits"),
+        validator=one_of("independent", "generator_waits", "paired"),
         metadata={
             "help": "independent: each network skips a step for its own overflow alone; generator_waits: the "
-            "generator also skips the step in which the discriminator overflowed"
+            "generator also skips the step in which the discriminator overflowed; paired: both steps of an update "
+            "count or none, and one in which either overflowed is computed again"
         },
+    )
+    max_replays: int = attrs.field(
+        default=3,
+        validator=integer(0),
+        metadata={"help": "paired: how often an update is computed again with a smaller scale before both skip it"},
     )
 
     def __attrs_post_init__(self) -> None:
@@ -82,10 +96,18 @@ class ScalerConfig:
 
 @attrs.frozen(kw_only=True)
 class ScaleState:
-    """The scale, how many good steps in a row it has seen, and how many steps were skipped since the start."""
+    """The scale of one network's losses, and what it has seen.
+
+    Attributes:
+        scale: what the next loss is multiplied by.
+        good_steps: steps without overflow since the scale last moved.
+        skips_in_row: updates left out since the last one that was not.
+        skipped_total: updates left out since the start.
+    """
 
     scale: float
     good_steps: int = 0
+    skips_in_row: int = 0
     skipped_total: int = 0
 
 
@@ -96,51 +118,39 @@ class ScalerReport:
     Attributes:
         scale: the loss scale for the next step (1 where scaling is off).
         skipped: whether the optimizer's step was left out.
-        skipped_total: how many steps this scaler has left out so far, held-back ones included.
-        overflowed: whether this network's own gradients were not finite (else it was held back for its partner).
+        skipped_total: how many steps this scaler has left out so far.
     """
 
     scale: float
     skipped: bool
     skipped_total: int
-    overflowed: bool = False
 
 
-@attrs.frozen(kw_only=True)
-class Decision:
-    """Which of the two networks may take its step."""
-
-    generator: bool
-    discriminator: bool
+def lowered(config: ScalerConfig, state: ScaleState) -> ScaleState:
+    """The scale after an overflow: smaller, not below `min_scale`, and its growth starts anew. Counts no skip."""
+    return attrs.evolve(state, scale=max(state.scale * config.backoff_factor, config.min_scale), good_steps=0)
 
 
-def resolve_overflow(
-    *, generator_overflowed: bool, discriminator_overflowed: bool, policy: OverflowPolicy = "independent"
-) -> Decision:
-    """Decide which network steps when gradients overflow. Nobody ever steps with gradients that are not finite.
+def grown(config: ScalerConfig, state: ScaleState) -> ScaleState:
+    """The scale after a good step: larger at every `growth_interval`-th in a row, not above `max_scale`."""
+    if state.good_steps + 1 < config.growth_interval:
+        return attrs.evolve(state, good_steps=state.good_steps + 1, skips_in_row=0)
+    scale = min(state.scale * config.growth_factor, config.max_scale)
+    return attrs.evolve(state, scale=scale, good_steps=0, skips_in_row=0)
 
-    `independent`: each network goes by its own gradients. A skipped update of one is then a step in which the other
-    moved alone, which a GAN stands, since overflows are rare and a scale that is halved soon fits.
-    `generator_waits`: the generator also waits when the discriminator has overflowed, so it never moves against a
-    discriminator that missed the same frame. (The reverse cannot be: the discriminator is updated first.)
-    """
-    waits = policy == "generator_waits" and discriminator_overflowed
-    return Decision(generator=not generator_overflowed and not waits, discriminator=not discriminator_overflowed)
+
+def left_out(state: ScaleState) -> ScaleState:
+    """The counts after an update whose step was left out, for whatever reason."""
+    return attrs.evolve(state, skips_in_row=state.skips_in_row + 1, skipped_total=state.skipped_total + 1)
 
 
 def next_scale(config: ScalerConfig, state: ScaleState, *, overflowed: bool) -> ScaleState:
-    """The scale after one step. Pure; counts an overflow as a skipped step."""
-    if overflowed:
-        scale = max(state.scale * config.backoff_factor, config.min_scale)
-        return ScaleState(scale=scale, good_steps=0, skipped_total=state.skipped_total + 1)
-    if state.good_steps + 1 < config.growth_interval:
-        return attrs.evolve(state, good_steps=state.good_steps + 1)
-    scale = min(state.scale * config.growth_factor, config.max_scale)
-    return attrs.evolve(state, scale=scale, good_steps=0)
+    """The scale after one step of a network that goes by its own gradients. Pure; an overflow is a skip."""
+    return left_out(lowered(config, state)) if overflowed else grown(config, state)
 
 
 class LossScaler:
-    """Scale of the loss of one network; with scaling off it multiplies by nothing and checks nothing.
+    """Scale of the loss of a network that trains alone; with scaling off it multiplies by nothing and checks nothing.
 
     With scaling on every `update` waits once for the device, since its answer is a Python bool. With scaling off it
     never waits: whether losses are finite is then for the caller to check.
@@ -154,36 +164,21 @@ class LossScaler:
 
     def scale(self, loss: Tensor) -> Tensor:
         """`loss` in float32 times the scale, of which to call `backward`; the loss itself where scaling is off."""
-        return loss.float() * self.state.scale if self.enabled else loss
+        return scale_loss(loss, self.state.scale)
 
-    def rest(self) -> ScalerReport:
-        """What there is to report of a network that was not updated."""
-        return ScalerReport(scale=self.state.scale, skipped=False, skipped_total=self.state.skipped_total)
-
-    def update(self, optimizer: torch.optim.Optimizer, *, may_step: bool = True) -> ScalerReport:
-        """Unscale the gradients in place, step if they are finite and `may_step`, and move the scale.
-
-        Args:
-            optimizer: whose gradients to unscale and check, and whose step to take.
-            may_step: False holds the step back (see `resolve_overflow`); it counts as skipped.
+    def update(self, optimizer: torch.optim.Optimizer) -> ScalerReport:
+        """Unscale the gradients in place, step if they are finite, and move the scale.
 
         Raises:
             GradientOverflowError: gradients are not finite at the smallest scale.
             StateError: the scaler was given names, and they are not as many as the optimizer has parameters.
         """
         overflowed = self.enabled and self._unscale(_parameters(optimizer))
-        if may_step and not overflowed:
+        if not overflowed:
             optimizer.step()
         if self.enabled:
             self.state = next_scale(self.config, self.state, overflowed=overflowed)
-        if not may_step and not overflowed:
-            self.state = attrs.evolve(self.state, skipped_total=self.state.skipped_total + 1)
-        return ScalerReport(
-            scale=self.state.scale,
-            skipped=overflowed or not may_step,
-            skipped_total=self.state.skipped_total,
-            overflowed=overflowed,
-        )
+        return ScalerReport(scale=self.state.scale, skipped=overflowed, skipped_total=self.state.skipped_total)
 
     def _unscale(self, parameters: list[Tensor]) -> bool:
         """Divide gradients in place by the scale; whether any of them is not finite."""
@@ -203,7 +198,7 @@ class LossScaler:
         return True
 
     def state_dict(self) -> dict[str, float | int]:
-        """Plain numbers: `scale`, `good_steps`, `skipped_total`."""
+        """Plain numbers: `scale`, `good_steps`, `skips_in_row`, `skipped_total`."""
         return attrs.asdict(self.state)
 
     def load_state_dict(self, state: Mapping[str, float | int]) -> None:
@@ -212,19 +207,18 @@ class LossScaler:
         Raises:
             StateError: a key is missing or unknown.
         """
-        expected = {"scale", "good_steps", "skipped_total"}
+        expected = {field.name for field in attrs.fields(ScaleState)}
         if set(state) != expected:
             raise StateError("loss scaler", f"expected the keys {sorted(expected)}, got {sorted(state)}")
-        loaded = ScaleState(
-            scale=float(state["scale"]), good_steps=int(state["good_steps"]), skipped_total=int(state["skipped_total"])
-        )
+        counts = {key: int(state[key]) for key in ("good_steps", "skips_in_row", "skipped_total")}
+        loaded = ScaleState(scale=float(state["scale"]), **counts)
         self.state = loaded if self.enabled else attrs.evolve(self.state, skipped_total=loaded.skipped_total)
 
 
 def build_scaler(
     config: ScalerConfig, precision: Precision, device: torch.device | str, *, names: Sequence[str] = ()
 ) -> LossScaler:
-    """The scaler of one network; active exactly where `precision.scaling` is.
+    """The scaler of a network that trains alone; active exactly where `precision.scaling` is.
 
     Args:
         config: how the scale moves.

@@ -1,0 +1,242 @@
+"""From a run directory or a preset to a step that can be audited; all input is checked before anything is computed."""
+
+import datetime
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import vs_nets as nets
+from attrs import frozen
+from torch import nn
+from vs_data import Clip, ClipRequest, ClipSource, FolderConfig, check_roots, collate, move, open_source
+from vs_runtime import LoadedCheckpoint, choose_device, describe_environment
+from vs_train.config import TrainConfig, label_spec
+from vs_train.config_io import read_document, resolve_config
+from vs_train.presets import read_preset
+from vs_train.run_directory import latest_run, open_run
+
+from vs_eval.errors import OptionError, RunError
+from vs_eval.numerics.execution import Workload
+from vs_eval.numerics.ranges import FORMATS, Format
+from vs_eval.numerics.training_step import (
+    DISCRIMINATOR,
+    GENERATOR,
+    PERCEPTUAL,
+    AnyGenerator,
+    frames_of,
+    training_step,
+)
+from vs_eval.opening import SEEN
+from vs_eval.output import check_output
+from vs_eval.runs import SHOWN, read_checkpoint
+
+MARKER = "numerics.json"
+"""The file that makes a directory the result of an audit, which a new one may replace."""
+
+SMALL = 2**15
+"""Most pixels of a frame for which the reference is float64 unless asked for otherwise: 128x256."""
+
+
+@frozen(kw_only=True)
+class NumericsRequest:
+    """What the command line asks for.
+
+    Attributes:
+        target: a run directory, unless there is a preset; and changes to the configuration, `dotted.path=value`.
+        reference: dtype of the reference; `auto`: float64, or float32 where frames are large.
+        frames: of the clip; None: as many as the generator looks at.
+    """
+
+    target: tuple[str, ...]
+    preset: str | None
+    out: Path | None
+    checkpoint: int | None
+    device: Literal["auto", "cpu", "cuda"]
+    dtype: Literal["float16", "bfloat16"]
+    reference: Literal["auto", "float64", "float32"]
+    loss_scale: float | None
+    frames: int | None
+
+
+@frozen(kw_only=True, eq=False)
+class OpenedAudit:
+    """What is to be audited, and what the report says of it.
+
+    Attributes:
+        title: in a few words.
+        scales: network -> loss scale of its update, where it is given; None: it is to be found.
+        start_scale: where a scaler would begin.
+        facts: for the JSON.
+        notices: what goes otherwise than one would expect.
+    """
+
+    title: str
+    workload: Workload
+    form: Format
+    reference: torch.dtype
+    scales: Mapping[str, float] | None
+    start_scale: float
+    out: Path
+    facts: Mapping[str, Any]
+    notices: tuple[str, ...]
+
+
+@frozen(kw_only=True, eq=False)
+class _Target:
+    """A configuration, and weights unless they are to be fresh."""
+
+    name: str
+    config: TrainConfig
+    checkpoint: LoadedCheckpoint | None
+    out: Path
+
+
+def open_audit(request: NumericsRequest, *, now: datetime.datetime) -> OpenedAudit:
+    """Find and check everything that an audit needs; nothing is written.
+
+    Raises:
+        OptionError, RunError, OutputError: what is asked for cannot be; and whatever reading configurations, runs,
+            checkpoints and data raises.
+    """
+    device, form = choose_device(request.device), FORMATS[request.dtype]
+    for option, value in (("--frames", request.frames), ("--loss-scale", request.loss_scale)):
+        if value is not None and not value > 0:
+            raise OptionError(option, f"must be above 0, got {value:g}")
+    target = _find(request, form, now)
+    check_output(target.out, MARKER)
+    source = open_source(target.config.data, "val")
+    clip = _read_clip(target.config, source, request.frames)
+    labels = label_spec(target.config.labels, source)
+    generator, others = _networks(target, labels)
+    networks = {name: network.to(device) for name, network in {GENERATOR: generator, **others}.items()}
+    frames = frames_of(move(collate([clip]), device), labels, generator)
+    small = clip.frames.shape[-2] * clip.frames.shape[-1] <= SMALL
+    reference = request.reference if request.reference != "auto" else ("float64" if small else "float32")
+    return OpenedAudit(
+        title=f"{target.name}, {form.name} beside {reference}",
+        workload=Workload(networks=networks, step=training_step(frames, target.config.objective), device=device),
+        form=form,
+        reference=torch.float64 if reference == "float64" else torch.float32,
+        scales=_scales(request, target, form),
+        start_scale=target.config.optim.scaler.init_scale,
+        out=target.out,
+        facts=_facts(request, target, clip, device),
+        notices=_notices(target),
+    )
+
+
+def _find(request: NumericsRequest, form: Format, now: datetime.datetime) -> _Target:
+    overrides = [text for text in request.target if "=" in text]
+    runs = [text for text in request.target if "=" not in text]
+    if len(runs) > 1 or (runs and request.preset is not None):
+        what = "a run or a --preset" if request.preset is not None else "a single run"
+        raise OptionError("RUN", f"{runs[-1]!r}: expected {what}, and changes to the configuration as path=value")
+    if request.preset is not None:
+        if request.checkpoint is not None:
+            raise OptionError("--checkpoint", "a preset has none; name a run, or leave it out for fresh weights")
+        config = resolve_config(TrainConfig, read_preset(request.preset).document, overrides, request.preset)
+        out = request.out or _unused(Path("runs") / f"numerics-{request.preset}-{now:%Y%m%d-%H%M%S}")
+        return _Target(name=f"preset {request.preset}, fresh weights", config=config, checkpoint=None, out=out)
+    run = open_run(Path(runs[0])) if runs else latest_run()
+    config = resolve_config(TrainConfig, read_document(run.config), overrides, str(run.config))
+    checkpoint = read_checkpoint(run, request.checkpoint)
+    out = request.out or run.path / "eval" / f"numerics-step-{checkpoint.step:08d}-{form.name}"
+    return _Target(name=f"{run.path}, step {checkpoint.step}", config=config, checkpoint=checkpoint, out=out)
+
+
+def _unused(path: Path) -> Path:
+    tried, count = path, 1
+    while tried.exists():
+        count += 1
+        tried = path.with_name(f"{path.name}-{count}")
+    return tried
+
+
+def _read_clip(config: TrainConfig, source: ClipSource, frames: int | None) -> Clip:
+    """The beginning of the longest held-out sequence, with the most references that the run trains with."""
+    longest = max(range(len(source.sequences)), key=lambda i: (source.sequences[i].frames, -i))
+    there = source.sequences[longest].frames
+    if frames is not None and frames > there:
+        raise OptionError("--frames", f"{frames} asked for, but the longest held-out sequence has {there}")
+    length = min(frames or config.generator.frames, there)
+    count = min(0 if config.references is None else config.references.most, there - 1)
+    # From the far end on: the first frames of the clip are not the references themselves.
+    references = tuple(there - 1 - k * there // count for k in range(count))
+    return source.read(ClipRequest(sequence=longest, start=0, length=length, seed=0, references=references))
+
+
+def _networks(target: _Target, labels: nets.LabelSpec) -> tuple[AnyGenerator, dict[str, nn.Module]]:
+    """Generator, discriminator and perceptual network in training mode, with a checkpoint's weights or fresh ones."""
+    config = target.config
+    few_shot = isinstance(config.generator, nets.FewShotGeneratorConfig)
+    condition = nets.few_shot_condition_channels(labels.channels) if few_shot else labels.channels
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        generator: AnyGenerator = (
+            nets.build_few_shot_generator(config.generator, label_channels=labels.channels)
+            if isinstance(config.generator, nets.FewShotGeneratorConfig)
+            else nets.build_generator(config.generator, label_channels=labels.channels)
+        )
+        discriminator = nets.build_discriminator(config.discriminator, label_channels=condition)
+    perceptual = nets.build_perceptual(config.objective.perceptual)
+    if target.checkpoint is not None:
+        _load(generator, GENERATOR, target.checkpoint)
+        _load(discriminator, DISCRIMINATOR, target.checkpoint)
+    others: dict[str, nn.Module] = {DISCRIMINATOR: discriminator}
+    return generator, others if perceptual is None else {**others, PERCEPTUAL: perceptual}
+
+
+def _load(network: nn.Module, name: str, checkpoint: LoadedCheckpoint) -> None:
+    state: Any = checkpoint.state
+    weights = state.get(name) if isinstance(state, Mapping) else None
+    if not isinstance(weights, Mapping):
+        raise RunError(checkpoint.path, f"holds no {name}")
+    try:
+        network.load_state_dict(dict(weights))
+    except RuntimeError as error:
+        first = textwrap.shorten(str(error).splitlines()[-1], SHOWN, placeholder=" ...")
+        raise RunError(checkpoint.path, f"does not fit the configuration: {first}") from None
+
+
+def _scales(request: NumericsRequest, target: _Target, form: Format) -> dict[str, float] | None:
+    """The loss scales that are asked for, or those of the run's scalers where they were on."""
+    if request.loss_scale is not None:
+        return dict.fromkeys((GENERATOR, DISCRIMINATOR), request.loss_scale)
+    if target.checkpoint is None or form.name != "float16":
+        return None
+    state: Any = target.checkpoint.state
+    both = state.get("scaling", {})  # checkpoints from before the two networks had one state have two
+    found = {name: both.get(name, state.get(f"{name}_scaler")) for name in (GENERATOR, DISCRIMINATOR)}
+    scales = {name: float(one.get("scale", 1.0)) for name, one in found.items() if isinstance(one, Mapping)}
+    return scales if len(scales) == 2 and any(scale != 1.0 for scale in scales.values()) else None
+
+
+def _notices(target: _Target) -> tuple[str, ...]:
+    data, checkpoint = target.config.data, target.checkpoint
+    skipped = () if checkpoint is None else checkpoint.skipped
+    unseen = isinstance(data, FolderConfig) and len(check_roots(data)) == 1
+    return (
+        *(f"{path.name} is damaged ({why}); an older checkpoint is used instead" for path, why in skipped),
+        *([SEEN] if unseen else []),
+    )
+
+
+def _facts(request: NumericsRequest, target: _Target, clip: Clip, device: torch.device) -> dict[str, Any]:
+    checkpoint = target.checkpoint
+    return {
+        "target": target.name,
+        "overrides": [text for text in request.target if "=" in text],
+        "checkpoint": None if checkpoint is None else {"path": str(checkpoint.path), "step": checkpoint.step},
+        "data": target.config.data.kind,
+        "clip": {
+            "name": clip.name,
+            "frames": clip.frames.shape[0],
+            "height": clip.frames.shape[-2],
+            "width": clip.frames.shape[-1],
+            "references": 0 if clip.references is None else clip.references.frames.shape[0],
+        },
+        "device": str(device),
+        "environment": describe_environment(),
+    }

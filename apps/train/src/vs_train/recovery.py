@@ -1,0 +1,86 @@
+"""What becomes of a run whose training has diverged: which checkpoint is good, what to do, and going back to it.
+
+Checkpoints are looked through before they are written (`check_state`), so that all there are come from before the
+divergence. A run that goes back to one would diverge again if it saw the same clips with the same weights; so the order
+of the clips depends on the number of roll-backs, which every later checkpoint remembers.
+"""
+
+import shlex
+
+import attrs
+import vs_optim as optim
+import vs_runtime as runtime
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from vs_train.config import TrainConfig
+from vs_train.errors import NonFiniteError
+from vs_train.run_directory import RunDirectory
+from vs_train.setup import Prepared, prepare, restore_state
+from vs_train.state import TrainState
+
+
+def data_seed(config: TrainConfig, roll_backs: int) -> int:
+    """Seed of the order of the clips; another one after each roll-back."""
+    return runtime.derive_seed(config.seed, "data", *([roll_backs] if roll_backs else []))
+
+
+def may_roll_back(config: TrainConfig, roll_backs: int) -> bool:
+    """Whether a run that has gone back `roll_backs` times may do so again."""
+    return config.run.on_divergence == "roll-back" and roll_backs < config.run.max_roll_backs
+
+
+def roll_back(prepared: Prepared, run: RunDirectory, roll_backs: int) -> tuple[TrainState, str]:
+    """The state of the newest intact checkpoint, gone back to for the `roll_backs`-th time, and where it is from.
+
+    Before the first checkpoint that is the state in which the run began.
+    """
+    try:
+        loaded = runtime.load_latest(run.checkpoints)
+    except runtime.NoCheckpoint:
+        state, place = prepare(prepared.config, check=False).state, "its beginning"
+    else:
+        state, place = restore_state(prepared.state, loaded.state), str(loaded.path)
+    return attrs.evolve(state, roll_backs=roll_backs), place
+
+
+def with_advice(error: NonFiniteError, config: TrainConfig, run: RunDirectory, roll_backs: int) -> NonFiniteError:
+    """The error of a run that stops, with the checkpoint to go on from and the command that does."""
+    tried = f"{roll_backs} roll-back{'s' if roll_backs > 1 else ''} did not help; " if roll_backs else ""
+    settings = "a lower learning rate, a clip norm or level O0"
+    try:
+        path = runtime.load_latest(run.checkpoints).path
+    except runtime.NoCheckpoint:
+        return error.advise(f"{tried}there is no checkpoint from before it: start a run with {settings}")
+    more = f"run.on_divergence=roll-back run.max_roll_backs={max(config.run.max_roll_backs, roll_backs + 3)}"
+    script = f"train:{config.generator.kind}"
+    command = f"hatch run {script} --resume {shlex.quote(str(run.path))} {more}"
+    return error.advise(f"{tried}{path} is good: go on from it, with other clips when it diverges again, by: {command}")
+
+
+def check_state(state: TrainState) -> None:
+    """Refuse a state that is not finite, so that no checkpoint with such weights buries the good one before it.
+
+    Raises:
+        NonFiniteError: it names the step, the network and the first such tensor.
+    """
+    for network, module, optimizer in (
+        ("generator", state.generator, state.generator_optimizer),
+        ("discriminator", state.discriminator, state.discriminator_optimizer),
+    ):
+        if bad := optim.non_finite(module.state_dict().items()):
+            raise NonFiniteError(step=state.step, what=f"weight {bad[0]}", network=network)
+        if bad := optim.non_finite(_moments(module, optimizer)):
+            raise NonFiniteError(step=state.step, what=f"the optimizer's {bad[0]}", network=network)
+    if bad := optim.non_finite(state.average.state_dict().items()):
+        raise NonFiniteError(step=state.step, what=f"averaged weight {bad[0]}", network="generator")
+
+
+def _moments(module: nn.Module, optimizer: Optimizer) -> list[tuple[str, Tensor]]:
+    """What an optimizer remembers of each parameter, by name."""
+    return [
+        (f"{key} of {name}", value)
+        for name, parameter in module.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+        if isinstance(value, Tensor)
+    ]

@@ -1,0 +1,124 @@
+"""What is done to the gradients of one network between backward and step: unscaled, judged, measured, clipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import attrs
+import torch
+from torch import Tensor
+
+from vs_optim.finite import finite
+
+__all__ = ["Finding", "GradientReport", "scale_loss", "take_gradients", "underflow_share"]
+
+Finding = Literal["finite", "overflow", "not_finite"]
+"""`finite`: gradients and losses are. `overflow`: some gradient is not, though losses and parameters are, so that a
+smaller loss scale may cure it. `not_finite`: a loss or a parameter is not finite itself, which no loss scale cures."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class GradientReport:
+    """What was found in the gradients of one network.
+
+    Attributes:
+        finding: the judgement; None where nobody waited for the device, so that it is not known yet.
+        norm: () on the gradients' device: L2 norm of all gradients, unscaled and before clipping.
+        underflow: () on that device: see `underflow_share`; None unless asked for.
+    """
+
+    finding: Finding | None
+    norm: Tensor
+    underflow: Tensor | None = None
+
+
+def scale_loss(loss: Tensor, scale: float) -> Tensor:
+    """`loss` in float32 times the scale, of which to call `backward`; the loss itself at a scale of 1."""
+    return loss if scale == 1.0 else loss.float() * scale
+
+
+def take_gradients(
+    parameters: Iterable[Tensor],
+    *,
+    scale: float = 1.0,
+    losses: Sequence[Tensor] = (),
+    wait: bool = True,
+    clip_norm: float | None = None,
+    underflow_of: torch.dtype | None = None,
+) -> GradientReport:
+    """Divide gradients in place by the loss scale, judge and measure them, and clip them in place. Takes no step.
+
+    Everything goes through the gradients of a network as lists, and what is to be known on the host is fetched in one
+    wait for the device; only where something is not finite a second one finds out what.
+
+    Args:
+        parameters: of one network. Those without a gradient, and empty ones, are passed over.
+        scale: what the loss was multiplied by. A power of two unscales exactly.
+        losses: the network's losses, () float32, not scaled; judged in the same wait.
+        wait: whether to wait for the device. Without it `finding` is None and the caller judges by `norm`, later.
+        clip_norm: the largest L2 norm of all gradients together, after unscaling; longer ones are shortened to it.
+        underflow_of: the format whose `underflow_share` to measure, before unscaling; None: not measured.
+    """
+    kept = [p for p in parameters if p.grad is not None and p.grad.numel() > 0]
+    gradients = [p.grad for p in kept if p.grad is not None]
+    if not gradients:
+        return GradientReport(finding=_judged((), losses) if wait else None, norm=torch.zeros(()))
+    underflow = None if underflow_of is None else underflow_share(gradients, underflow_of)
+    if scale != 1.0:
+        torch._foreach_mul_(gradients, 1.0 / scale)
+    norms = _norms(gradients)
+    norm = torch.linalg.vector_norm(norms)
+    finding = _judged(norms, losses) if wait else None
+    if finding == "overflow":
+        finding, norm = _second_look(kept, gradients)
+    if clip_norm is not None and finding in ("finite", None):
+        torch._foreach_mul_(gradients, (clip_norm / norm).clamp(max=1.0).to(norms.dtype))
+    return GradientReport(finding=finding, norm=norm.float(), underflow=underflow)
+
+
+def underflow_share(gradients: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+    """Share, () float32 in [0, 1], of gradient elements below the smallest normal number of `dtype`, zeros included.
+
+    Of gradients as backward leaves them, still multiplied by the loss scale: such an element had fewer bits than the
+    format has, or none, when it was computed in `dtype`. Elements that are zero for other reasons (channels that a ReLU
+    has closed, classes that are not in the picture) count too, since nobody can tell them apart: what tells is how the
+    share falls as the scale rises. Waits for nothing.
+
+    Args:
+        gradients: at least one, none empty, on one device.
+        dtype: the compute dtype, such as `torch.float16`, whose smallest normal number is 2**-14.
+    """
+    smallest = torch.finfo(dtype).tiny
+    below = torch.stack([(gradient.abs() < smallest).sum() for gradient in gradients]).sum()
+    return (below.double() / sum(gradient.numel() for gradient in gradients)).float()
+
+
+def _norms(tensors: Sequence[Tensor]) -> Tensor:
+    """(P,) L2 norm of each tensor, on the device of the first."""
+    norms = torch._foreach_norm(list(tensors), 2.0)
+    return torch.stack([norm.to(norms[0].device) for norm in norms])
+
+
+def _judged(norms: Tensor | tuple[()], losses: Sequence[Tensor]) -> Finding:
+    """What norms and losses say; the wait for the device."""
+    told = [*([norms] if isinstance(norms, Tensor) else []), *(loss.detach().reshape(1) for loss in losses)]
+    if not told:
+        return "finite"
+    device = told[0].device
+    values = torch.cat([value.to(device, torch.float64) for value in told]).isfinite().tolist()
+    count = len(values) - len(losses)
+    if not all(values[count:]):
+        return "not_finite"
+    return "finite" if all(values[:count]) else "overflow"
+
+
+def _second_look(parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> tuple[Finding, Tensor]:
+    """The exact judgement of gradients some of whose norms are not finite, and their norm in float64.
+
+    The square of a finite gradient can overflow too: such a gradient is large, and no overflow.
+    """
+    norm = torch.linalg.vector_norm(_norms([gradient.double() for gradient in gradients]))
+    if bool(finite(gradients).all()):
+        return "finite", norm
+    return ("overflow" if bool(finite([p.detach() for p in parameters]).all()) else "not_finite"), norm
