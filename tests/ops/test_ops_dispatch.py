@@ -124,7 +124,9 @@ def test_info_prints_the_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     lines = capsys.readouterr().out.splitlines()
     assert f"torch {torch.__version__}" in lines[0]
     row = next(line for line in lines if line.startswith("instance_norm") and "cpu bfloat16" in line)
-    assert row.split(")")[1].split(";")[0].split() == ["native", "reference:", "by", "name", "only"]
+    said = row.split(")")[1].split(";")[0].split()
+    assert said[:2] == ["native", "reference:"]
+    assert said[3:] == ["times", "the", "time"] or said[2:] == ["by", "name", "only"]
     row = next(line for line in lines if line.startswith("instance_norm") and "cuda bfloat16" in line)
     assert row.endswith("triton: by name only")
     monkeypatch.setenv("VS_OPS_IMPL", "reference")
