@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from random import Random
 
 import pytest
 from accuracy_verdict import compare, conclude, overall, verdict
@@ -35,7 +36,7 @@ def test_planted_runs_outside_the_spread_let_a_level_inside_pass():
 
 
 def test_a_level_outside_the_spread_is_a_difference_whatever_became_of_the_planted_fault():
-    baseline, worse = [16.0, 16.5, 17.0], [15.0, 15.4, 16.1]
+    baseline, worse = [16.0, 16.5, 17.0], [14.8, 15.2, 15.7]
     assert verdict(baseline, worse, planted=[14.1, 14.4, 15.2]) == "difference"
     assert verdict(baseline, worse, planted=[16.0, 16.5, 17.0]) == "difference"
 
@@ -46,22 +47,33 @@ def test_a_large_mean_difference_of_which_the_seeds_disagree_is_not_outside():
     assert not compared.outside
 
 
-def test_seeds_that_agree_on_less_than_the_spread_are_consistent_but_not_outside():
-    compared = compare([15.0, 16.0, 17.0], [14.9, 15.9, 16.88])
+def test_many_seeds_that_agree_on_less_than_the_spread_are_consistent_but_not_outside():
+    baseline = [15.0, 16.0, 17.0] * 8
+    compared = compare(baseline, [x - 0.6 for x in baseline])
     assert compared.consistent
     assert not compared.outside
 
 
 def test_the_interval_is_that_of_the_textbook():
-    compared = compare([0.0, 0.0, 0.0], [1.0, 2.0, 3.0])
-    assert compared.interval == pytest.approx((2 - 4.303 / math.sqrt(3), 2 + 4.303 / math.sqrt(3)))
+    compared = compare([0.0, 0.0, 0.0], [1.0, 2.0, 3.0])  # variances 0 and 1, four degrees of freedom
+    half = 2.776 * math.sqrt(0.5 * (1 / 3 + 1 / 3))
+    assert compared.interval == pytest.approx((2 - half, 2 + half))
     assert compare([1.0, 2.0, 3.0], [0.0, 0.0, 0.0]).spread == 1.0
 
 
 def test_many_seeds_have_a_quantile_too():
-    differences = [float(i % 2) for i in range(60)]
-    half = compare([0.0] * 60, differences).half_width
-    assert half == pytest.approx(2.042 * statistics.stdev(differences) / math.sqrt(60))
+    scores = [float(i % 2) for i in range(60)]
+    half = compare([0.0] * 60, scores).half_width
+    assert half == pytest.approx(2.042 * statistics.stdev(scores) / math.sqrt(60))
+
+
+@given(columns(2), st.randoms(use_true_random=False))
+def test_which_run_had_which_seed_does_not_matter(arms, random):
+    baseline, level = arms
+    assume(plain(compare(baseline, level)))
+    shuffled = compare(baseline, random.sample(level, len(level)))
+    assert shuffled.outside == compare(baseline, level).outside
+    assert shuffled.half_width == pytest.approx(compare(baseline, level).half_width)
 
 
 @given(columns(2))
@@ -102,12 +114,21 @@ def test_neither_unit_nor_zero_nor_direction_of_a_score_matters(arms, shift, fac
 
 
 @given(columns(1), st.floats(1e-3, 1.0))
-def test_a_shift_of_all_seeds_is_seen_if_it_is_larger_than_the_spread(arms, part):
+def test_a_shift_of_all_seeds_is_seen_if_it_is_larger_than_the_threshold(arms, part):
     (baseline,) = arms
-    spread = statistics.stdev(baseline)
-    assume(spread > 1e-3)
-    assert compare(baseline, [x + (1 + part) * spread for x in baseline]).outside
-    assert not compare(baseline, [x + (1 - part) * spread for x in baseline]).outside
+    threshold = compare(baseline, baseline).threshold
+    assume(threshold > 1e-3)
+    assert compare(baseline, [x + (1 + part) * threshold for x in baseline]).outside
+    assert not compare(baseline, [x + (1 - part) * threshold for x in baseline]).outside
+
+
+def test_chance_alone_is_outside_no_more_often_than_the_interval_says():
+    """Both arms from one normal distribution, three seeds each: an interval of 95 % lacks 0 in one of twenty cases."""
+    random = Random(0)
+    draw = lambda: [random.gauss(16.0, 0.5) for _ in range(3)]  # noqa: E731
+    cases = [compare(draw(), draw()) for _ in range(4000)]
+    assert sum(case.outside for case in cases) <= sum(case.consistent for case in cases) < 0.06 * len(cases)
+    assert sum(case.consistent for case in cases) > 0.04 * len(cases)
 
 
 @given(columns(3))

@@ -1,16 +1,20 @@
 """What the accuracy experiment concludes from its numbers; pure functions of scores, one for each seed.
 
-An arm and the baseline (O0) of the same seed begin with the same weights and see the same clips, so they are compared
-in pairs: the difference of each seed, its mean over the seeds, and the 95 % interval of that mean by Student's t.
+An arm is compared with the baseline (O0) by the difference of the two means over the seeds and its 95 % interval by
+Student's t for two samples of one variance. If a level changes nothing, its scores and the baseline's come from one
+distribution, and the interval is what chance allows. Runs of the same seed begin with the same weights and see the
+same clips, but are not compared in pairs: after some hundred steps of adversarial training rounding has led them about
+as far apart as another seed would have, and pairs would leave three seeds two degrees of freedom instead of four. What
+likeness is left makes the interval too wide, never too narrow.
 
-An arm is *outside* when its mean difference is larger than both
+An arm is *outside* when the difference is larger than both
 
 - the spread between seeds: the standard deviation of the baseline's scores over its seeds, which is what another seed
   changes anyway, and
-- half of the interval, so that the interval does not contain 0: the differences agree better than chance would have it.
+- half of the interval, so that the interval does not contain 0: chance would not have it.
 
-The larger of the two is the *threshold*: smaller differences are not seen. With three seeds the interval is wide (4.3
-standard errors), and the spread is known badly (the true one may be half of it or several times as large). So this is a
+The larger of the two is the *threshold*: smaller differences are not seen. With three seeds half of the interval is 2.3
+times the spread, and the spread is known badly (the true one may be half of it or several times as large). So this is a
 test for plain differences: it cannot see that a level costs a tenth of the spread, and does not claim to. Each
 comparison errs in one of twenty cases at most, by the interval. How large a difference the experiment sees is shown by
 the planted fault: where that arm is not outside, nothing follows from the others' being inside.
@@ -39,8 +43,8 @@ class Comparison:
 
     Attributes:
         differences: arm minus baseline, one for each seed.
-        mean: of the differences; nan when a run of the arm diverged.
-        half_width: half of the 95 % interval of that mean.
+        mean: of the differences, which is the difference of the means; nan when a run of the arm diverged.
+        half_width: half of the 95 % interval of that difference.
         spread: standard deviation of the baseline over its seeds.
         outside: whether the mean difference is larger than the threshold, or a run of the arm diverged.
     """
@@ -53,22 +57,22 @@ class Comparison:
 
     @property
     def threshold(self) -> float:
-        """The smallest mean difference that would have been seen."""
+        """The smallest difference of the means that would have been seen."""
         return max(self.spread, self.half_width)
 
     @property
     def consistent(self) -> bool:
-        """Whether the interval of the mean difference lacks 0, however small the difference is."""
+        """Whether the interval lacks 0, however small the difference is."""
         return abs(self.mean) > self.half_width
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval of the mean difference."""
+        """The 95 % interval of the difference of the means."""
         return self.mean - self.half_width, self.mean + self.half_width
 
 
 def compare(baseline: Sequence[float], arm: Sequence[float]) -> Comparison:
-    """Compare an arm with the baseline, seed by seed; nan stands for a run that diverged.
+    """Compare an arm with the baseline, each a sequence with a score for each seed; nan stands for a run that diverged.
 
     Raises:
         ValueError: fewer than two seeds, numbers of seeds that differ, or a baseline that is not finite.
@@ -83,14 +87,16 @@ def compare(baseline: Sequence[float], arm: Sequence[float]) -> Comparison:
     spread = statistics.stdev(baseline)
     if any(math.isnan(difference) for difference in differences):
         return Comparison(differences=differences, mean=math.nan, half_width=math.nan, spread=spread, outside=True)
-    mean, half = statistics.fmean(differences), _half_width(differences)
+    mean, half = statistics.fmean(differences), _half_width(baseline, arm)
     outside = abs(mean) > max(spread, half)
     return Comparison(differences=differences, mean=mean, half_width=half, spread=spread, outside=outside)
 
 
-def _half_width(differences: Sequence[float]) -> float:
-    quantile = _QUANTILES[min(len(differences) - 1, len(_QUANTILES)) - 1]
-    return quantile * statistics.stdev(differences) / math.sqrt(len(differences))
+def _half_width(one: Sequence[float], other: Sequence[float]) -> float:
+    """Of as many scores in each, so that their common variance is the mean of both."""
+    variance = (statistics.variance(one) + statistics.variance(other)) / 2
+    freedom = 2 * (len(one) - 1)
+    return _QUANTILES[min(freedom, len(_QUANTILES)) - 1] * math.sqrt(2 * variance / len(one))
 
 
 def conclude(level: Comparison, planted: Comparison) -> Verdict:
