@@ -66,29 +66,66 @@ def normalized(x: Tensor, eps: float) -> Tensor:
 
 
 def instance_norm_native(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
-    """`instance_norm` through PyTorch's fused batch-norm kernels: the planes of one sample are a batch of one."""
+    """`instance_norm` through PyTorch's fused kernels, which see the channels of all samples as those of one."""
     dtype = compute_dtype(x)
     scale = None if weight is None else weight.to(dtype)
     shift = None if bias is None else bias.to(dtype)
+    x = dense(x)
+    if _suits_kernel(x):
+        return _by_kernel(x, scale, shift, eps)
     return _InstanceNorm.apply(x, scale, shift, eps)  # type: ignore[no-any-return, no-untyped-call]
 
 
-class _InstanceNorm(torch.autograd.Function):
-    """Owns the strides of all that reaches the kernels, which `torch.nn.functional.instance_norm` does not.
+def _by_kernel(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+    """By the batch-norm kernel and its own gradient, which costs half as much of small planes as one in Python.
 
-    Three facts about the kernels of PyTorch 2.13 on the CPU make this class: their backward returns a wrong gradient,
-    silently, when its arguments mix the two memory formats in one of the ways that a size of one allows; in
-    channels-last they add up all pixels one after the other, which costs four digits at 512x1024; and in contiguous
-    float32 they compute the variance without vector instructions, in three to four times the time of layer norm.
+    It is given planes (1, NC, HW), or pixels (HW, NC) of channels-last `x`: these have no memory format, which the
+    kernel's gradient could mistake.
+    """
+    shape, (n, c) = x.shape, x.shape[:2]
+    if is_channels_last(x):
+        h, w = shape[2:]
+        if n > 1 and h * w > _SMALL_PLANE:
+            return torch.cat([_by_kernel(sample, weight, bias, eps) for sample in x.split(1)])
+        flat = x.permute(0, 2, 3, 1).reshape(h * w, c) if n == 1 else x.permute(2, 3, 0, 1).reshape(h * w, n * c)
+    else:
+        flat = x.view(1, n * c, -1)
+    weight, bias = _repeat(weight, n, x), _repeat(bias, n, x, 0.0)
+    flat = torch.native_batch_norm(flat, weight, bias, None, None, True, 0.0, eps)[0]
+    if flat.requires_grad:
+        flat.register_hook(_contiguous)
+    if not is_channels_last(x):
+        return flat.view(shape)
+    if n == 1:
+        return flat.view(1, h, w, c).permute(0, 3, 1, 2)
+    return flat.view(h, w, n, c).permute(2, 3, 0, 1).contiguous(memory_format=torch.channels_last)
+
+
+def _contiguous(grad: Tensor | None) -> Tensor | None:
+    """A gradient in other strides is one that the kernel computes in float16, and overflows.
+
+    None is the gradient of what a second derivative does not depend on.
+    """
+    return None if grad is None else grad.contiguous()
+
+
+class _InstanceNorm(torch.autograd.Function):
+    """What the batch-norm kernels of PyTorch 2.13 do badly on the CPU.
+
+    In channels-last they add up all pixels one after the other, which costs four digits at 512x1024, and in contiguous
+    float32 they compute the variance without vector instructions, in three to four times the time of layer norm. And
+    their backward returns a wrong gradient, silently, when its arguments mix the two memory formats in one of the ways
+    that a size of one allows: this class owns the strides of all that reaches it.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
-        x = dense(x)
-        if is_channels_last(x):
-            result, mean, scale = _channels_last_forward(x, weight, bias, eps)
-        else:
+        if not is_channels_last(x):
             result, mean, scale = _contiguous_forward(x, weight, bias, eps)
+        elif _is_little(x):
+            result, mean, scale = _formula_forward(x, weight, bias, eps)
+        else:
+            result, mean, scale = _grouped_forward(x, weight, bias, eps)
         ctx.save_for_backward(x, weight, mean, scale)
         ctx.eps = eps
         return result
@@ -103,17 +140,29 @@ class _InstanceNorm(torch.autograd.Function):
                 _planes(grad), _planes(x), _repeat(weight, n, x), None, None, mean, scale, True, ctx.eps, [True] * 3
             )
             grad_x, grad_weight, grad_bias = grad_x.view(x.shape), grad_weight.view(n, c), grad_bias.view(n, c)
-        elif torch.is_grad_enabled() or _groups(x) == 1 or x.dtype not in (torch.float32, torch.float64):
+        elif torch.is_grad_enabled() or x.dtype not in _WIDE:
             grad_x, grad_weight, grad_bias = _per_sample_backward(grad, x, weight, mean, scale, ctx.eps)
+        elif _is_little(x):
+            grad_x, grad_weight, grad_bias = _formula_backward(grad, x, weight, mean, scale)
         else:
             grad_x, grad_weight, grad_bias = _grouped_backward(grad, x, weight, mean, scale, ctx.eps)
         wants_weight, wants_bias = ctx.needs_input_grad[1:3]
         return grad_x, grad_weight.sum(0) if wants_weight else None, grad_bias.sum(0) if wants_bias else None, None
 
 
-_BACKWARD = torch.ops.aten.native_batch_norm_backward
+_BACKWARD = torch.ops.aten.native_batch_norm_backward.default
+_WIDE = (torch.float32, torch.float64)
 _FEW_PIXELS = 128
 _FEW_PIXELS_OF_LOW_PRECISION = 2**14
+_SMALL_PLANE = 1024  # pixels: below, a copy of all samples costs less than a kernel for each of them
+_FEW_ELEMENTS = 2**18  # of wide dtypes stay in the cache, where one pass more costs less than a kernel for each sample
+
+
+def _suits_kernel(x: Tensor) -> bool:
+    """Whether the kernel is quick and exact as it is; see `_InstanceNorm`."""
+    if x.device.type != "cpu":
+        return True
+    return _groups(x) == 1 if is_channels_last(x) else x.dtype not in _WIDE
 
 
 def dense(x: Tensor) -> Tensor:
@@ -146,8 +195,13 @@ def _repeat(vector: Tensor | None, times: int, x: Tensor, default: float = 1.0) 
 
 def _groups(x: Tensor) -> int:
     """In how many groups the pixels of a channels-last plane are summed: its columns, if rounding calls for groups."""
-    few = _FEW_PIXELS if x.dtype in (torch.float32, torch.float64) else _FEW_PIXELS_OF_LOW_PRECISION
+    few = _FEW_PIXELS if x.dtype in _WIDE else _FEW_PIXELS_OF_LOW_PRECISION
     return x.shape[3] if x.device.type == "cpu" and x.shape[2] * x.shape[3] > few else 1
+
+
+def _is_little(x: Tensor) -> bool:
+    """Whether `x` is normalised by the formula."""
+    return x.dtype in _WIDE and x.numel() <= _FEW_ELEMENTS
 
 
 def _grouped(sample: Tensor, groups: int) -> Tensor:
@@ -170,14 +224,7 @@ def _contiguous_forward(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Result, mean (NC,) and 1 / deviation (NC,)."""
-    n, c = x.shape[:2]
-    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
-        shift = _repeat(bias, n, x, 0.0)
-        result, mean, scale = torch.native_batch_norm(
-            _planes(x), _repeat(weight, n, x), shift, None, None, True, 0.0, eps
-        )
-        return result.view(x.shape), mean, scale
-    rows = x.view(n * c, -1)
+    rows = x.view(x.shape[0] * x.shape[1], -1)
     result, mean, scale = torch.native_layer_norm(rows, rows.shape[1:], None, None, eps)
     result, per_channel = result.view(x.shape), (-1,) + (1,) * (x.dim() - 2)
     if weight is not None:
@@ -187,24 +234,31 @@ def _contiguous_forward(
     return result, mean.view(-1), scale.view(-1)
 
 
-def _channels_last_forward(
+def _formula_forward(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Result, mean (N, C) and 1 / deviation (N, C)."""
+    """As the formula says, which takes passes over the data but no kernel for each sample."""
+    mean = x.mean((2, 3), keepdim=True)
+    centred = x - mean
+    scale = torch.rsqrt(centred.square().mean((2, 3), keepdim=True) + eps)
+    factor = scale if weight is None else scale * _per_channel(weight, x)
+    result = centred.mul_(factor) if bias is None else torch.addcmul(_per_channel(bias, x), centred, factor)
+    return result, mean.flatten(1), scale.flatten(1)
+
+
+def _grouped_forward(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """By the kernels, of which that for the moments is given every sample as more channels of less pixels."""
     weight, bias, groups = _repeat(weight, 1, x), _repeat(bias, 1, x, 0.0), _groups(x)
-    outputs = []
+    results, means, variances = [], [], []
     for sample in x.split(1):
-        if groups == 1:
-            outputs.append(torch.native_batch_norm(sample, weight, bias, None, None, True, 0.0, eps))
-        else:
-            mean, variance = _moments(sample, groups)
-            result = torch.native_batch_norm(sample, weight, bias, mean, variance, False, 0.0, eps)[0]
-            outputs.append((result, mean, torch.rsqrt(variance + eps)))
-    if len(outputs) == 1:
-        result, mean, scale = outputs[0]
-        return result, mean[None], scale[None]
-    results, means, scales = zip(*outputs, strict=True)
-    return torch.cat(results), torch.stack(means), torch.stack(scales)
+        mean, variance = _moments(sample, groups)
+        results.append(torch.native_batch_norm(sample, weight, bias, mean, variance, False, 0.0, eps)[0])
+        means.append(mean)
+        variances.append(variance)
+    result = results[0] if len(results) == 1 else torch.cat(results)
+    return result, torch.stack(means), torch.rsqrt(torch.stack(variances) + eps)
 
 
 def _per_sample_backward(
@@ -218,6 +272,20 @@ def _per_sample_backward(
     ]
     grad_x, grad_weight, grad_bias = zip(*grads, strict=True)
     return grad_x[0] if len(grads) == 1 else torch.cat(grad_x), torch.stack(grad_weight), torch.stack(grad_bias)
+
+
+def _formula_backward(
+    grad: Tensor, x: Tensor, weight: Tensor | None, mean: Tensor, scale: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The backward of `_formula_forward`."""
+    mean, scale = mean[:, :, None, None], scale[:, :, None, None]
+    normal = (x - mean).mul_(scale)
+    grad_bias = grad.sum((2, 3), keepdim=True)
+    grad_weight = (grad * normal).sum((2, 3), keepdim=True)
+    factor = scale if weight is None else scale * _per_channel(weight, x)
+    share = factor / (x.shape[2] * x.shape[3])
+    grad_x = torch.addcmul(-share * grad_bias, normal, -share * grad_weight).addcmul_(grad, factor)
+    return grad_x, grad_weight.flatten(1), grad_bias.flatten(1)
 
 
 def _grouped_backward(

@@ -1,6 +1,6 @@
 """Convolution of a map of class ids as if it were one-hot, without making the one-hot map."""
 
-from collections.abc import Iterator
+import itertools
 from typing import Any
 
 import torch
@@ -132,7 +132,7 @@ class _Gather(torch.autograd.Function):
         if bias is not None:
             table[0] += bias  # of the first tap, which every sum has exactly once
         chosen = _windows(channels, stride, padding, c, k)
-        rows = F.embedding_bag(chosen.view(-1, k * k), table.view(-1, c_out), mode="sum")
+        rows = F.embedding_bag(chosen.flatten(0, 2), table.view(-1, c_out), mode="sum")
         return rows.to(dtype).view(*chosen.shape[:3], c_out)
 
     @staticmethod
@@ -157,13 +157,17 @@ class _Scatter(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(channels)
         ctx.geometry, ctx.dtype = (stride, padding), rows.dtype
-        (n, h, w), c_out = channels.shape, rows.shape[3]
-        spread = rows.new_zeros((n, h + k - 1, w + k - 1, c_out), dtype=dtype)
-        start = k - 1 - padding
-        ends = (start + stride * (size - 1) + 1 for size in rows.shape[1:3])
-        spread[:, start : next(ends) : stride, start : next(ends) : stride] = rows
-        sums = torch.stack(list(_sums(spread, channels, c, k)))  # (k * k, C, C_out)
-        return sums.view(k, k, c, c_out).permute(3, 2, 0, 1), spread.sum((0, 1, 2))
+        (height, width), margin = rows.shape[1:3], (k - 1) // stride
+        spread = F.pad(rows.to(dtype), (0, 0, *(margin,) * 4))
+        padded = F.pad(channels, (padding,) * 4, value=c)
+        grad_weight = spread.new_empty((k, k, c, rows.shape[3]))
+        # Pixels that are strides apart meet the same taps, and are convolved by those with a stride of one.
+        for y, x in itertools.product(range(min(stride, k)), repeat=2):
+            taps = grad_weight[y::stride, x::stride]
+            down, right = taps.shape[:2]
+            met = padded[:, y::stride, x::stride][:, : height + down - 1, : width + right - 1]
+            taps.copy_(_sums(spread, met, margin, (down, right), c))
+        return grad_weight.permute(3, 2, 0, 1), rows.sum((0, 1, 2), dtype=dtype)
 
     @staticmethod
     def backward(ctx: Any, grad_weight: Tensor, grad_bias: Tensor) -> tuple[Tensor | None, ...]:
@@ -177,34 +181,42 @@ _FEW_PIXELS = 1024  # are added up one after the other
 
 
 def _windows(channels: Tensor, stride: int, padding: int, c: int, k: int) -> Tensor:
-    """For every result and tap the row of the table of weights, (N, H2, W2, k, k); row c is that of no class."""
-    windows = F.pad(channels, (padding,) * 4, value=c).unfold(1, k, stride).unfold(2, k, stride)
-    dtype = torch.int32 if windows.numel() < 2**31 else torch.int64  # in which the kernel counts them, too
-    taps = torch.arange(0, k * k * (c + 1), c + 1, dtype=dtype, device=channels.device).view(k, k)
-    return torch.add(windows, taps, out=windows.new_empty(windows.shape, dtype=dtype))
+    """For every result and tap the row of the table of weights, (N, H2, W2, k * k); row c is that of no class."""
+    padded = F.pad(channels, (padding,) * 4, value=c)
+    n, height, width = channels.shape[0], *((size - k) // stride + 1 for size in padded.shape[1:])
+    dtype = torch.int32 if n * height * width * k * k < 2**31 else torch.int64  # in which the kernel counts, too
+    windows = channels.new_empty((n, height, width, k * k), dtype=dtype)
+    for tap, (y, x) in enumerate(itertools.product(range(k), repeat=2)):  # loops of a whole line are the quicker ones
+        met = padded[:, y::stride, x::stride][:, :height, :width]
+        torch.add(met, tap * (c + 1), out=windows[..., tap])
+    return windows
 
 
-def _sums(spread: Tensor, channels: Tensor, c: int, k: int) -> Iterator[Tensor]:
-    """For every tap the sums (C, C_out) of the rows of `spread` whose pixel has that class."""
-    n, h, w = channels.shape
-    height, width = spread.shape[1:3]
-    count = channels.numel()
+def _sums(spread: Tensor, met: Tensor, margin: int, taps: tuple[int, int], c: int) -> Tensor:
+    """For every tap and class the sum of the rows that have met it, (*taps, C, C_out).
+
+    The pixel (y, x) of the classes `met` (N, H, W) meets by tap (0, 0) row (y, x), by tap (0, 1) row (y, x - 1), and so
+    on; `spread` (N, H', W', C_out) are the rows with a margin of zeros.
+    """
+    n, h, w = met.shape
+    height, width, c_out = spread.shape[1:]
+    count = met.numel()
     each = min(count, _FEW_PIXELS)
-    filling = (0, -count % each)
-    parts = F.pad(channels.flatten(), filling, value=c).view(-1, each)
+    parts = F.pad(met.flatten(), (0, -count % each), value=c).view(-1, each)
     classes, order = parts.to(torch.int16 if c < 2**15 else torch.int32).sort()
     order += torch.arange(0, parts.numel(), each, device=order.device)[:, None]
     position = torch.arange(n * height * width, dtype=torch.int32, device=order.device).view(n, height, width)
-    position = F.pad(position[:, :h, :w].flatten(), filling)[order]
+    position = position[:, margin : margin + h, margin : margin + w].flatten()
+    position = F.pad(position, (0, parts.numel() - count), value=int(margin * width + margin))[order].flatten()
     bounds = torch.arange(c + 1, dtype=classes.dtype, device=order.device).expand(len(parts), -1).contiguous()
     starts = torch.searchsorted(classes, bounds, out_int32=True)
     starts += torch.arange(0, parts.numel(), each, dtype=torch.int32, device=order.device)[:, None]
-    rows, starts = spread.view(-1, spread.shape[3]), starts.flatten()
-    for tap in range(k * k):
-        dy, dx = divmod(tap, k)
-        shift = (k - 1 - dy) * width + k - 1 - dx
-        bags = F.embedding_bag(position.flatten() + shift, rows, starts, mode="sum")
-        yield bags.view(len(parts), c + 1, -1)[:, :c].sum(0)
+    rows, starts = spread.view(-1, c_out), starts.flatten()
+    sums = []
+    for y, x in itertools.product(*map(range, taps)):
+        bags = F.embedding_bag(position - (y * width + x), rows, starts, mode="sum")
+        sums.append(bags.view(len(parts), c + 1, c_out)[:, :c].sum(0))
+    return torch.stack(sums).view(*taps, c, c_out)
 
 
 def _refuse_native(call: DescribedCall) -> str | None:
