@@ -154,7 +154,7 @@ _BACKWARD = torch.ops.aten.native_batch_norm_backward.default
 _WIDE = (torch.float32, torch.float64)
 _FEW_PIXELS = 128
 _FEW_PIXELS_OF_LOW_PRECISION = 2**14
-_SMALL_PLANE = 1024  # pixels: below, a copy of all samples costs less than a kernel for each of them
+_SMALL_PLANE = 4096  # pixels: below, a copy of all samples costs less than a kernel for each of them
 _FEW_ELEMENTS = 2**18  # of wide dtypes stay in the cache, where one pass more costs less than a kernel for each sample
 
 

@@ -148,7 +148,7 @@ class _Scatter(torch.autograd.Function):
     """Rows (N, H2, W2, C_out) to (weight, bias): every row added to all weights that `_Gather` took for it.
 
     The pixels are sorted by class once; then the sum of a class and a tap is that of a bag of rows, and no two sums
-    write to the same place.
+    write to the same place. Pixels that are strides apart, a *phase*, meet the same taps, as if the stride were one.
     """
 
     @staticmethod
@@ -157,17 +157,18 @@ class _Scatter(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(channels)
         ctx.geometry, ctx.dtype = (stride, padding), rows.dtype
-        (height, width), margin = rows.shape[1:3], (k - 1) // stride
+        n, height, width, c_out = rows.shape
+        margin = (k - 1) // stride
         spread = F.pad(rows.to(dtype), (0, 0, *(margin,) * 4))
-        padded = F.pad(channels, (padding,) * 4, value=c)
-        grad_weight = spread.new_empty((k, k, c, rows.shape[3]))
-        # Pixels that are strides apart meet the same taps, and are convolved by those with a stride of one.
-        for y, x in itertools.product(range(min(stride, k)), repeat=2):
-            taps = grad_weight[y::stride, x::stride]
-            down, right = taps.shape[:2]
-            met = padded[:, y::stride, x::stride][:, : height + down - 1, : width + right - 1]
-            taps.copy_(_sums(spread, met, margin, (down, right), c))
-        return grad_weight.permute(3, 2, 0, 1), rows.sum((0, 1, 2), dtype=dtype)
+        height, width = height + margin, width + margin
+        beyond = stride * height - channels.shape[1] - padding, stride * width - channels.shape[2] - padding
+        padded = F.pad(channels, (padding, beyond[1], padding, beyond[0]), value=c)
+        phases = padded.view(n, height, stride, width, stride).permute(2, 4, 0, 1, 3).flatten(0, 1)
+        sums = _sums(spread, phases, margin, c).view(margin + 1, margin + 1, stride, stride, c, c_out)
+        sums = (
+            sums.transpose(1, 2).flatten(2, 3).flatten(0, 1)
+        )  # taps in order, and some more if strides are no divisors
+        return sums[:k, :k].permute(3, 2, 0, 1), rows.sum((0, 1, 2), dtype=dtype)
 
     @staticmethod
     def backward(ctx: Any, grad_weight: Tensor, grad_bias: Tensor) -> tuple[Tensor | None, ...]:
@@ -180,11 +181,16 @@ _MANY_CLASSES = 16
 _FEW_PIXELS = 1024  # are added up one after the other
 
 
+def _index_dtype(count: int) -> torch.dtype:
+    """In which the kernel of embeddings is told so many indices, and counts them."""
+    return torch.int32 if count < 2**31 else torch.int64
+
+
 def _windows(channels: Tensor, stride: int, padding: int, c: int, k: int) -> Tensor:
     """For every result and tap the row of the table of weights, (N, H2, W2, k * k); row c is that of no class."""
     padded = F.pad(channels, (padding,) * 4, value=c)
     n, height, width = channels.shape[0], *((size - k) // stride + 1 for size in padded.shape[1:])
-    dtype = torch.int32 if n * height * width * k * k < 2**31 else torch.int64  # in which the kernel counts, too
+    dtype = _index_dtype(n * height * width * k * k)
     windows = channels.new_empty((n, height, width, k * k), dtype=dtype)
     for tap, (y, x) in enumerate(itertools.product(range(k), repeat=2)):  # loops of a whole line are the quicker ones
         met = padded[:, y::stride, x::stride][:, :height, :width]
@@ -192,31 +198,32 @@ def _windows(channels: Tensor, stride: int, padding: int, c: int, k: int) -> Ten
     return windows
 
 
-def _sums(spread: Tensor, met: Tensor, margin: int, taps: tuple[int, int], c: int) -> Tensor:
-    """For every tap and class the sum of the rows that have met it, (*taps, C, C_out).
+def _sums(spread: Tensor, phases: Tensor, margin: int, c: int) -> Tensor:
+    """For every tap, phase and class the sum of the rows that have met it, (taps, P, C, C_out).
 
-    The pixel (y, x) of the classes `met` (N, H, W) meets by tap (0, 0) row (y, x), by tap (0, 1) row (y, x - 1), and so
-    on; `spread` (N, H', W', C_out) are the rows with a margin of zeros.
+    Pixel (y, x) of the classes `phases` (P, N, H, W) meets by the first tap row (y, x), by the next row (y, x - 1), and
+    so on, `margin` to the left and then up; `spread` (N, H + margin, W + margin, C_out) are the rows, with a margin of
+    zeros on all sides.
     """
-    n, h, w = met.shape
-    height, width, c_out = spread.shape[1:]
-    count = met.numel()
+    device, (width, c_out) = spread.device, spread.shape[2:]
+    count = phases[0].numel()
     each = min(count, _FEW_PIXELS)
-    parts = F.pad(met.flatten(), (0, -count % each), value=c).view(-1, each)
-    classes, order = parts.to(torch.int16 if c < 2**15 else torch.int32).sort()
-    order += torch.arange(0, parts.numel(), each, device=order.device)[:, None]
-    position = torch.arange(n * height * width, dtype=torch.int32, device=order.device).view(n, height, width)
-    position = position[:, margin : margin + h, margin : margin + w].flatten()
-    position = F.pad(position, (0, parts.numel() - count), value=int(margin * width + margin))[order].flatten()
-    bounds = torch.arange(c + 1, dtype=classes.dtype, device=order.device).expand(len(parts), -1).contiguous()
-    starts = torch.searchsorted(classes, bounds, out_int32=True)
-    starts += torch.arange(0, parts.numel(), each, dtype=torch.int32, device=order.device)[:, None]
-    rows, starts = spread.view(-1, c_out), starts.flatten()
-    sums = []
-    for y, x in itertools.product(*map(range, taps)):
-        bags = F.embedding_bag(position - (y * width + x), rows, starts, mode="sum")
-        sums.append(bags.view(len(parts), c + 1, c_out)[:, :c].sum(0))
-    return torch.stack(sums).view(*taps, c, c_out)
+    parts = -(-count // each)
+    beyond = 0, parts * each - count
+    dtype = _index_dtype((margin + 1) ** 2 * len(phases) * parts * each)
+    keys = F.pad(phases.flatten(1), beyond, value=c).view(-1, each).to(dtype)
+    ends = torch.arange(0, len(keys) * (c + 1), c + 1, dtype=dtype, device=device)
+    keys, order = (keys + ends[:, None]).flatten().sort()  # by phase, part and class
+    starts = torch.searchsorted(keys, torch.arange(len(ends) * (c + 1), dtype=dtype, device=device)).to(dtype)
+    position = torch.arange(spread[..., 0].numel(), dtype=dtype, device=device).view(spread.shape[:3])
+    position = position[:, margin:, margin:].flatten()
+    position = F.pad(position, beyond, value=margin * width + margin).expand(len(phases), -1).flatten()[order]
+    near = torch.arange(margin + 1, dtype=dtype, device=device)
+    near = (near[:, None] * width + near).flatten()
+    before = torch.arange(0, len(near) * len(order), len(order), dtype=dtype, device=device)
+    indices, starts = (position - near[:, None]).flatten(), (starts + before[:, None]).flatten()
+    bags = F.embedding_bag(indices, spread.view(-1, c_out), starts, mode="sum")
+    return bags.view(len(near) * len(phases), parts, c + 1, c_out).sum(1)[:, :c]
 
 
 def _refuse_native(call: DescribedCall) -> str | None:
