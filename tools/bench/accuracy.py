@@ -45,6 +45,7 @@ from vs_train.errors import VsTrainError
 from vs_train.signals import stop_requests
 
 EXIT_INPUT = 2
+SEEDS = 3
 FAULT_BITS = 0
 """Bits of mantissa that the planted fault leaves the generator's weights, unless told otherwise."""
 
@@ -175,7 +176,7 @@ def main(
     network: tuple[Network, ...] = (),
     preset: tuple[str, ...] = (),
     levels: tuple[LevelName, ...] = (),
-    seeds: int = 3,
+    seeds: int = SEEDS,
     fault_bits: int = FAULT_BITS,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     jobs: int | None = None,
@@ -201,7 +202,7 @@ def main(
         out: directory of the experiment; default runs/accuracy-DATE. What is there already is not trained again.
         keep_result: keep the result in docs/benchmarks, also of another experiment than the default one.
     """
-    whole = not (overrides or network or preset or levels or clips or frames) and (seeds, fault_bits) == (3, FAULT_BITS)
+    whole = not (overrides or network or preset or levels or clips or frames) and (seeds, fault_bits) == (SEEDS, FAULT_BITS)
     place: DeviceType = "cuda" if choose_device(device).type == "cuda" else "cpu"
     plan = make_plan(choose_experiments(network, preset, overrides), levels, seeds, fault_bits, place)
     folder = out or Path("runs") / f"accuracy-{datetime.now():%Y%m%d-%H%M%S}"
@@ -209,7 +210,8 @@ def main(
     findings = run(plan, setting)
     written = list(write(plan, findings, setting, command_without_out()))
     if whole or keep_result:
-        written += keep(written, "-".join(("accuracy", *preset, place)))
+        counted = () if seeds == SEEDS else (f"{seeds}-seeds",)
+        written += keep(written, "-".join(("accuracy", *preset, *counted, place)))
     console = Console() if sys.stdout.isatty() else Console(width=140)
     console.print(table_of(findings))
     for finding in findings:

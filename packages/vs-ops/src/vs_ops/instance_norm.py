@@ -72,6 +72,8 @@ def instance_norm_native(x: Tensor, weight: Tensor | None, bias: Tensor | None, 
     shift = None if bias is None else bias.to(dtype)
     x = dense(x)
     if _suits_kernel(x):
+        if _loses_digits(x):
+            x = x - x.detach()[:, :, :1, :1]  # changes nothing, except that there are no digits left to lose
         return _by_kernel(x, scale, shift, eps)
     return _InstanceNorm.apply(x, scale, shift, eps)  # type: ignore[no-any-return, no-untyped-call]
 
@@ -85,7 +87,7 @@ def _by_kernel(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
     shape, (n, c) = x.shape, x.shape[:2]
     if is_channels_last(x):
         h, w = shape[2:]
-        if n > 1 and h * w > _SMALL_PLANE:
+        if n > 1 and h * w > _MORE_PIXELS:
             return torch.cat([_by_kernel(sample, weight, bias, eps) for sample in x.split(1)])
         flat = x.permute(0, 2, 3, 1).reshape(h * w, c) if n == 1 else x.permute(2, 3, 0, 1).reshape(h * w, n * c)
     else:
@@ -122,8 +124,6 @@ class _InstanceNorm(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
         if not is_channels_last(x):
             result, mean, scale = _contiguous_forward(x, weight, bias, eps)
-        elif _is_little(x):
-            result, mean, scale = _formula_forward(x, weight, bias, eps)
         else:
             result, mean, scale = _grouped_forward(x, weight, bias, eps)
         ctx.save_for_backward(x, weight, mean, scale)
@@ -142,8 +142,6 @@ class _InstanceNorm(torch.autograd.Function):
             grad_x, grad_weight, grad_bias = grad_x.view(x.shape), grad_weight.view(n, c), grad_bias.view(n, c)
         elif torch.is_grad_enabled() or x.dtype not in _WIDE:
             grad_x, grad_weight, grad_bias = _per_sample_backward(grad, x, weight, mean, scale, ctx.eps)
-        elif _is_little(x):
-            grad_x, grad_weight, grad_bias = _formula_backward(grad, x, weight, mean, scale)
         else:
             grad_x, grad_weight, grad_bias = _grouped_backward(grad, x, weight, mean, scale, ctx.eps)
         wants_weight, wants_bias = ctx.needs_input_grad[1:3]
@@ -152,10 +150,11 @@ class _InstanceNorm(torch.autograd.Function):
 
 _BACKWARD = torch.ops.aten.native_batch_norm_backward.default
 _WIDE = (torch.float32, torch.float64)
-_FEW_PIXELS = 128
+_FEW_PIXELS = 128  # may be added up one after the other
+_MORE_PIXELS = (
+    4096  # may be if they are no larger than their deviation; in a batch, all samples are copied for one call
+)
 _FEW_PIXELS_OF_LOW_PRECISION = 2**14
-_SMALL_PLANE = 4096  # pixels: below, a copy of all samples costs less than a kernel for each of them
-_FEW_ELEMENTS = 2**18  # of wide dtypes stay in the cache, where one pass more costs less than a kernel for each sample
 
 
 def _suits_kernel(x: Tensor) -> bool:
@@ -163,6 +162,12 @@ def _suits_kernel(x: Tensor) -> bool:
     if x.device.type != "cpu":
         return True
     return _groups(x) == 1 if is_channels_last(x) else x.dtype not in _WIDE
+
+
+def _loses_digits(x: Tensor) -> bool:
+    """Whether the kernel's sums of `x` would be less exact than float32 can be."""
+    on_cpu = x.device.type == "cpu" and x.dtype in _WIDE
+    return on_cpu and is_channels_last(x) and x.shape[2] * x.shape[3] > _FEW_PIXELS
 
 
 def dense(x: Tensor) -> Tensor:
@@ -195,13 +200,8 @@ def _repeat(vector: Tensor | None, times: int, x: Tensor, default: float = 1.0) 
 
 def _groups(x: Tensor) -> int:
     """In how many groups the pixels of a channels-last plane are summed: its columns, if rounding calls for groups."""
-    few = _FEW_PIXELS if x.dtype in _WIDE else _FEW_PIXELS_OF_LOW_PRECISION
+    few = _MORE_PIXELS if x.dtype in _WIDE else _FEW_PIXELS_OF_LOW_PRECISION
     return x.shape[3] if x.device.type == "cpu" and x.shape[2] * x.shape[3] > few else 1
-
-
-def _is_little(x: Tensor) -> bool:
-    """Whether `x` is normalised by the formula."""
-    return x.dtype in _WIDE and x.numel() <= _FEW_ELEMENTS
 
 
 def _grouped(sample: Tensor, groups: int) -> Tensor:
@@ -234,18 +234,6 @@ def _contiguous_forward(
     return result, mean.view(-1), scale.view(-1)
 
 
-def _formula_forward(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """As the formula says, which takes passes over the data but no kernel for each sample."""
-    mean = x.mean((2, 3), keepdim=True)
-    centred = x - mean
-    scale = torch.rsqrt(centred.square().mean((2, 3), keepdim=True) + eps)
-    factor = scale if weight is None else scale * _per_channel(weight, x)
-    result = centred.mul_(factor) if bias is None else torch.addcmul(_per_channel(bias, x), centred, factor)
-    return result, mean.flatten(1), scale.flatten(1)
-
-
 def _grouped_forward(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -272,20 +260,6 @@ def _per_sample_backward(
     ]
     grad_x, grad_weight, grad_bias = zip(*grads, strict=True)
     return grad_x[0] if len(grads) == 1 else torch.cat(grad_x), torch.stack(grad_weight), torch.stack(grad_bias)
-
-
-def _formula_backward(
-    grad: Tensor, x: Tensor, weight: Tensor | None, mean: Tensor, scale: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The backward of `_formula_forward`."""
-    mean, scale = mean[:, :, None, None], scale[:, :, None, None]
-    normal = (x - mean).mul_(scale)
-    grad_bias = grad.sum((2, 3), keepdim=True)
-    grad_weight = (grad * normal).sum((2, 3), keepdim=True)
-    factor = scale if weight is None else scale * _per_channel(weight, x)
-    share = factor / (x.shape[2] * x.shape[3])
-    grad_x = torch.addcmul(-share * grad_bias, normal, -share * grad_weight).addcmul_(grad, factor)
-    return grad_x, grad_weight.flatten(1), grad_bias.flatten(1)
 
 
 def _grouped_backward(
