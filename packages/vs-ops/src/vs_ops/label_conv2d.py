@@ -96,7 +96,7 @@ def label_conv2d_native(
     """`label_conv2d` by looking up and adding rows of weights, forward and backward, with the kernel of embeddings."""
     if ids.numel() == 0:
         return label_conv2d_reference(ids, weight, bias, dont_care, ignore_id, stride, padding)
-    channels = class_channels("label_conv2d", ids, weight.shape[1] - dont_care, ignore_id).to(torch.int32)
+    channels = class_channels("label_conv2d", ids, weight.shape[1] - dont_care, ignore_id, torch.int32)
     dtype = _dtype_of_result(weight)
     wide = compute_dtype(weight)
     shift = None if bias is None else bias.to(dtype).to(wide)
@@ -159,16 +159,17 @@ class _Scatter(torch.autograd.Function):
         ctx.geometry, ctx.dtype = (stride, padding), rows.dtype
         n, height, width, c_out = rows.shape
         margin = (k - 1) // stride
-        spread = F.pad(rows.to(dtype), (0, 0, *(margin,) * 4))
         height, width = height + margin, width + margin
+        spread = rows.new_zeros((n, height + margin, width + margin, c_out), dtype=dtype)
+        spread[:, margin:height, margin:width] = rows
         beyond = stride * height - channels.shape[1] - padding, stride * width - channels.shape[2] - padding
         padded = F.pad(channels, (padding, beyond[1], padding, beyond[0]), value=c)
-        phases = padded.view(n, height, stride, width, stride).permute(2, 4, 0, 1, 3).flatten(0, 1)
+        padded = padded.unflatten(2, (width, stride)).unflatten(1, (height, stride))
+        phases = padded.permute(2, 4, 0, 1, 3).flatten(0, 1)
         sums = _sums(spread, phases, margin, c).view(margin + 1, margin + 1, stride, stride, c, c_out)
-        sums = (
-            sums.transpose(1, 2).flatten(2, 3).flatten(0, 1)
-        )  # taps in order, and some more if strides are no divisors
-        return sums[:k, :k].permute(3, 2, 0, 1), rows.sum((0, 1, 2), dtype=dtype)
+        # The taps in their order, and some that do not exist where the kernel is no multiple of the stride.
+        sums = sums.transpose(1, 2).flatten(2, 3).flatten(0, 1)
+        return sums[:k, :k].permute(3, 2, 0, 1), spread.sum((0, 1, 2))
 
     @staticmethod
     def backward(ctx: Any, grad_weight: Tensor, grad_bias: Tensor) -> tuple[Tensor | None, ...]:
@@ -179,6 +180,7 @@ class _Scatter(torch.autograd.Function):
 
 _MANY_CLASSES = 16
 _FEW_PIXELS = 1024  # are added up one after the other
+_INDICES = 2**20  # are looked up in one call, or those of one tap: more leave the cache
 
 
 def _index_dtype(count: int) -> torch.dtype:
@@ -207,10 +209,10 @@ def _sums(spread: Tensor, phases: Tensor, margin: int, c: int) -> Tensor:
     """
     device, (width, c_out) = spread.device, spread.shape[2:]
     count = phases[0].numel()
-    each = min(count, _FEW_PIXELS)
-    parts = -(-count // each)
+    parts = -(-count // _FEW_PIXELS)
+    each = -(-count // parts)
     beyond = 0, parts * each - count
-    dtype = _index_dtype((margin + 1) ** 2 * len(phases) * parts * each)
+    dtype = _index_dtype(max(len(phases) * parts * each, _INDICES))
     keys = F.pad(phases.flatten(1), beyond, value=c).view(-1, each).to(dtype)
     ends = torch.arange(0, len(keys) * (c + 1), c + 1, dtype=dtype, device=device)
     keys, order = (keys + ends[:, None]).flatten().sort()  # by phase, part and class
@@ -220,10 +222,13 @@ def _sums(spread: Tensor, phases: Tensor, margin: int, c: int) -> Tensor:
     position = F.pad(position, beyond, value=margin * width + margin).expand(len(phases), -1).flatten()[order]
     near = torch.arange(margin + 1, dtype=dtype, device=device)
     near = (near[:, None] * width + near).flatten()
-    before = torch.arange(0, len(near) * len(order), len(order), dtype=dtype, device=device)
-    indices, starts = (position - near[:, None]).flatten(), (starts + before[:, None]).flatten()
-    bags = F.embedding_bag(indices, spread.view(-1, c_out), starts, mode="sum")
-    return bags.view(len(near) * len(phases), parts, c + 1, c_out).sum(1)[:, :c]
+    sums = []
+    for some in near.split(max(1, _INDICES // len(order))):
+        before = torch.arange(0, len(some) * len(order), len(order), dtype=dtype, device=device)
+        indices, bounds = (position - some[:, None]).flatten(), (starts + before[:, None]).flatten()
+        bags = F.embedding_bag(indices, spread.view(-1, c_out), bounds, mode="sum")
+        sums.append(bags.view(len(some) * len(phases), parts, c + 1, c_out).sum(1))
+    return (sums[0] if len(sums) == 1 else torch.cat(sums))[:, :c]
 
 
 def _refuse_native(call: DescribedCall) -> str | None:

@@ -53,16 +53,31 @@ def _ones_at(channel: Tensor, channels: int, dtype: torch.dtype) -> Tensor:
     return (channel[:, None] == torch.arange(channels, device=channel.device)[:, None, None]).to(dtype)
 
 
-def class_channels(operator: str, ids: Tensor, num_classes: int, ignore_id: int) -> Tensor:
-    """The channel of every pixel, int64: its class, and `num_classes` for ignored pixels.
+def class_channels(
+    operator: str, ids: Tensor, num_classes: int, ignore_id: int, dtype: torch.dtype = torch.int64
+) -> Tensor:
+    """The channel of every pixel: its class, and `num_classes` for ignored pixels.
 
     Raises:
         ClassIdError: an id is neither in [0, num_classes) nor `ignore_id`; as in `one_hot`.
     """
+    if _are_classes(ids, num_classes, ignore_id):
+        return ids.to(dtype)
     channel = ids.to(torch.int64)
     ignored = channel == ignore_id
     _require(operator, _known(channel, num_classes, ignore_id), ids, num_classes, ignore_id)
-    return torch.where(ignored, num_classes, channel)
+    return torch.where(ignored, num_classes, channel).to(dtype)
+
+
+def _are_classes(ids: Tensor, num_classes: int, ignore_id: int) -> bool:
+    """Whether there is nothing but classes in `ids`, where the least and the largest id are quickly found."""
+    if ids.device.type != "cpu" or torch.compiler.is_compiling() or ids.numel() == 0 or ids.dtype not in _ORDERED:
+        return False
+    low, high = (int(bound) for bound in ids.aminmax())
+    return low >= 0 and high < num_classes and not low <= ignore_id <= high
+
+
+_ORDERED = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 def _known(ids: Tensor, num_classes: int, ignore_id: int) -> Tensor:
