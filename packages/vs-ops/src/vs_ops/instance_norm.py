@@ -92,7 +92,10 @@ def _by_kernel(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
         flat = x.permute(0, 2, 3, 1).reshape(h * w, c) if n == 1 else x.permute(2, 3, 0, 1).reshape(h * w, n * c)
     else:
         flat = x.view(1, n * c, -1)
-    weight, bias = _repeat(weight, n, x), _repeat(bias, n, x, 0.0)
+    if weight is not None or x.dtype not in _WIDE:
+        weight = _repeat(weight, n, x)
+    if bias is not None:
+        bias = _repeat(bias, n, x)
     flat = torch.native_batch_norm(flat, weight, bias, None, None, True, 0.0, eps)[0]
     if flat.requires_grad:
         flat.register_hook(_contiguous)

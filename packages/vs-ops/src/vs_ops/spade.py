@@ -94,14 +94,27 @@ def spade_native(
     for index, gamma_beta in enumerate(gamma_betas):
         wide = torch.promote_types(gamma_beta.dtype, result.dtype)
         slope = negative_slope if index == len(gamma_betas) - 1 else None
-        result = _Modulation.apply(result.to(wide), gamma_beta.to(wide), slope)  # type: ignore[no-untyped-call]
+        result = _modulate(result.to(wide), gamma_beta.to(wide), slope)
     if negative_slope is not None and not gamma_betas:
         result = F.leaky_relu(result, negative_slope)
     return result.to(x.dtype)
 
 
+_LITTLE = 2**18
+
+
+def _modulate(x: Tensor, gamma_beta: Tensor, slope: float | None) -> Tensor:
+    """Scale by 1 + gamma, shift by beta, then leaky ReLU."""
+    if not (_lies_apart(gamma_beta) and x.shape[1] >= 32 and x.numel() <= _LITTLE):
+        return _Modulation.apply(x, gamma_beta, slope)  # type: ignore[no-any-return, no-untyped-call]
+    # In the cache, and with channels enough for a vector, a copy of one half is all that it takes.
+    gamma, beta = gamma_beta.chunk(2, dim=1)
+    result = torch.addcmul(beta, x, gamma + 1)
+    return result if slope is None else F.leaky_relu(result, slope)
+
+
 class _Modulation(torch.autograd.Function):
-    """leaky ReLU of x * (1 + gamma) + beta.
+    """`_modulate` with few new tensors.
 
     On the CPU a new tensor costs more than the arithmetic that fills it. Autograd makes one for every operation; here
     they are the result, forward, and the two gradients, backward, of which that of the maps is written half by half.
