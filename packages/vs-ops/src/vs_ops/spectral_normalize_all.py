@@ -1,6 +1,6 @@
 """Spectral normalisation of all layers of a network at once: iterate and divide lists of weights."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -97,79 +97,107 @@ def spectral_normalize_all_native(
     order is read as the matrix that lies in memory, with the vector put into that order, instead of being copied. The
     backward pass reads the gradient twice and the weight once, and writes once.
     """
+    result = Normalised([], [], [])
+    for some in _portions(weights):
+        portion = _normalize(weights[some], us[some], vs[some], iterations, eps, dtype)
+        for whole, part in zip(result, portion, strict=True):
+            whole.extend(part)
+    return result
+
+
+_PORTION = 2**19
+"""Elements of weights that fit into a cache, where the second product and the division find them."""
+
+
+def _portions(weights: Sequence[Tensor]) -> Iterator[slice]:
+    """Consecutive weights that fit into a cache together, or one that does not."""
+    start, count = 0, 0
+    for index, weight in enumerate(weights):
+        if count and count + weight.numel() > _PORTION:
+            yield slice(start, index)
+            start, count = index, 0
+        count += weight.numel()
+    yield slice(start, len(weights))
+
+
+def _normalize(
+    weights: list[Tensor], us: list[Tensor], vs: list[Tensor], iterations: int, eps: float, dtype: torch.dtype | None
+) -> Normalised:
     with torch.no_grad(), without_autocast(weights[0]):
         matrices = [as_matrix(weight.detach()) for weight in weights]
-        lefts = [u.to(m.dtype, copy=True) for u, m in zip(us, matrices, strict=True)]
-        rights = [reordered(v.to(m.dtype), w) for v, m, w in zip(vs, matrices, weights, strict=True)]
+        lefts = [u.to(m.dtype, copy=not iterations) for u, m in zip(us, matrices, strict=True)]
         for _ in range(iterations):
-            rights = _unit([torch.mv(m.t(), u) for m, u in zip(matrices, lefts, strict=True)], eps)
-            products = [torch.mv(m, v) for m, v in zip(matrices, rights, strict=True)]
-            lefts = _unit(products, eps)
+            rights, _ = _unit([torch.mv(m.t(), u) for m, u in zip(matrices, lefts, strict=True)], eps)
+            lefts, sigmas = _unit([torch.mv(m, v) for m, v in zip(matrices, rights, strict=True)], eps)
         if not iterations:
+            rights = [reordered(v.to(m.dtype), w) for v, m, w in zip(vs, matrices, weights, strict=True)]
             products = [torch.mv(m, v) for m, v in zip(matrices, rights, strict=True)]
-        sigmas = [torch.dot(u, product) for u, product in zip(lefts, products, strict=True)]
+            sigmas = torch.stack([torch.dot(u, product) for u, product in zip(lefts, products, strict=True)])
+        scales = _numbers(sigmas.reciprocal())
+        kept = list(torch._foreach_mul(lefts, 1.0))  # copies, for what is returned may be changed
     divided = [
-        _Divide.apply(w, sigma, u.clone(), v, w.dtype if dtype is None else dtype)  # type: ignore[no-untyped-call]
-        for w, sigma, u, v in zip(weights, sigmas, lefts, rights, strict=True)
+        _Divide.apply(w, scale, u, v, w.dtype if dtype is None else dtype)  # type: ignore[no-untyped-call]
+        for w, scale, u, v in zip(weights, scales, kept, rights, strict=True)
     ]
     ordered = [reordered(v, w, back=True) for v, w in zip(rights, weights, strict=True)]
     return Normalised(divided, lefts, ordered)
 
 
+def _unit(vectors: list[Tensor], eps: float) -> tuple[list[Tensor], Tensor]:
+    """Each vector over its norm, which counts as `eps` at least, and the product of both, the norm if it is larger."""
+    norms = torch.stack(torch._foreach_norm(vectors))
+    divisors = norms.clamp_min(eps)
+    return list(torch._foreach_div(vectors, divisors.unbind())), norms * (norms / divisors)
+
+
+def _numbers(scales: Tensor) -> Sequence[Any]:
+    """Numbers on the host, or on another device, for which the host would have to wait, tensors."""
+    return scales.tolist() if scales.device.type == "cpu" else scales.unbind()
+
+
 class _Divide(torch.autograd.Function):
-    """A weight over its sigma, which is the function u^T W v of it; the vectors are constant.
+    """A weight times `scale`, which is 1 over the function u^T W v of it; the vectors are constant.
 
     There is a node for each layer, and not one for all, so that the gradient of a layer is finished, and what it was
     made from freed, as soon as the backward pass comes by.
     """
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, sigma: Tensor, u: Tensor, v: Tensor, dtype: torch.dtype) -> Tensor:
-        ctx.save_for_backward(weight, sigma, u, v)
-        return _over(weight, sigma, dtype)
+    def forward(ctx: Any, weight: Tensor, scale: Any, u: Tensor, v: Tensor, dtype: torch.dtype) -> Tensor:
+        ctx.save_for_backward(weight, u, v)
+        ctx.scale = scale
+        return torch.mul(weight.to(compute_dtype(weight)), scale).to(dtype)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
-        of_weight = _differentiable_gradient if torch.is_grad_enabled() else _gradient
+        weight, u, v = ctx.saved_tensors
         with without_autocast(grad):
-            return of_weight(grad, *ctx.saved_tensors), None, None, None, None
+            if torch.is_grad_enabled():
+                return _differentiable_gradient(grad, weight, u, v), None, None, None, None
+            return _gradient(grad, weight, ctx.scale, u, v), None, None, None, None
 
 
-def _over(weight: Tensor, sigma: Tensor, dtype: torch.dtype) -> Tensor:
-    """`weight / sigma`, rounded once to `dtype`."""
-    return torch.mul(weight.to(sigma.dtype), sigma.reciprocal()).to(dtype)
-
-
-def _gradient(grad: Tensor, weight: Tensor, sigma: Tensor, u: Tensor, v: Tensor) -> Tensor:
-    """The gradient of `weight / sigma`: grad / sigma - <grad, weight> / sigma^2 * u v^T.
+def _gradient(grad: Tensor, weight: Tensor, scale: Any, u: Tensor, v: Tensor) -> Tensor:
+    """The gradient of `weight * scale`: scale * grad - scale^2 * <grad, weight> * u v^T.
 
     In the dtype and the memory format of `weight`.
     """
     upstream = as_matrix(grad.contiguous(memory_format=memory_format_of(weight)), like=weight)
     overlap = torch.dot(upstream.flatten(), as_matrix(weight).flatten())
-    scale = sigma.reciprocal()
-    factor = -overlap * scale * scale
-    if grad.device.type == "cpu":  # one pass, with numbers on the host, for which another device would have to wait
-        result = torch.addr(upstream, u, v, beta=scale.item(), alpha=factor.item())
-    else:
-        result = (upstream * scale).addr_(u * factor, v)
+    if isinstance(scale, Tensor):
+        result = (upstream * scale).addr_(u * (-overlap * scale * scale), v)
+    else:  # in one pass
+        result = torch.addr(upstream, u, v, beta=scale, alpha=-overlap.item() * scale * scale)
     return as_weight(result, weight).to(weight.dtype)
 
 
-def _differentiable_gradient(grad: Tensor, weight: Tensor, sigma: Tensor, u: Tensor, v: Tensor) -> Tensor:
+def _differentiable_gradient(grad: Tensor, weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
     """`_gradient` as a differentiable function of `grad` and `weight`."""
     matrix, upstream = as_matrix(weight), as_matrix(grad, like=weight)
     sigma = torch.dot(u, torch.mv(matrix, v))
     overlap = (upstream * matrix).sum()
     result = upstream / sigma - overlap / sigma.square() * torch.outer(u, v)
     return as_weight(result, weight).to(weight.dtype)
-
-
-def _unit(vectors: list[Tensor], eps: float) -> list[Tensor]:
-    """Each vector over its norm, which counts as `eps` at least."""
-    norms = torch._foreach_norm(vectors)
-    torch._foreach_clamp_min_(norms, eps)
-    return list(torch._foreach_div(vectors, norms))
 
 
 def _refuse_native(call: DescribedCall) -> str | None:
