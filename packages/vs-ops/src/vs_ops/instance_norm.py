@@ -107,7 +107,7 @@ def _by_kernel(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
 
 
 def _contiguous(grad: Tensor | None) -> Tensor | None:
-    """A gradient in other strides is one that the kernel computes in float16, and overflows.
+    """`grad` in the strides of what the kernel returned: with others it computes in float16, and overflows.
 
     None is the gradient of what a second derivative does not depend on.
     """
@@ -153,11 +153,12 @@ class _InstanceNorm(torch.autograd.Function):
 
 _BACKWARD = torch.ops.aten.native_batch_norm_backward.default
 _WIDE = (torch.float32, torch.float64)
-_FEW_PIXELS = 128  # may be added up one after the other
-_MORE_PIXELS = (
-    4096  # may be if they are no larger than their deviation; in a batch, all samples are copied for one call
-)
+_FEW_PIXELS = 128
+"""May be added up one after the other in float32."""
+_MORE_PIXELS = 4096
+"""May be once a pixel is subtracted from all; in a batch, planes of so many are copied to be given to one call."""
 _FEW_PIXELS_OF_LOW_PRECISION = 2**14
+"""May be added up one after the other in float32 if they have the digits of float16."""
 
 
 def _suits_kernel(x: Tensor) -> bool:
