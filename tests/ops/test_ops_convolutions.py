@@ -253,3 +253,18 @@ def test_inference_first_does_not_spoil_training() -> None:
 )
 def test_which_up_sampling_convolution_is_chosen(call: DescribedCall, chosen: str) -> None:
     assert choose(UPSAMPLE_CONV2D, call).name == chosen
+
+
+@labels
+@pytest.mark.parametrize("dtype", INTEGERS[:4])
+def test_ids_may_be_written_over_before_the_backward_pass(function: Callable[..., Any], dtype: torch.dtype) -> None:
+    ids = random_ids(1, 1, 8, 8, below=20, dtype=dtype, ignored=3)
+    weight = noise(2, 4, 20, 3, 3).requires_grad_()
+    (expected,) = torch.autograd.grad(function(ids, weight, None, False, 200, 1, 1).sum(), weight)
+    result = function(ids, weight, None, False, 200, 1, 1)
+    ids.zero_()
+    torch.testing.assert_close(torch.autograd.grad(result.sum(), weight)[0], expected)
+    with torch.inference_mode():
+        ids = random_ids(1, 1, 8, 8, below=20, dtype=dtype, ignored=3)
+    function(ids, weight, None, False, 200, 1, 1).sum().backward()
+    torch.testing.assert_close(weight.grad, expected)

@@ -169,6 +169,72 @@ def test_instance_norm_can_be_differentiated_twice(impl: str, memory_format: tor
     assert torch.autograd.gradgradcheck(function, (x, weight, bias), fast_mode=fast_mode)
 
 
+@pytest.mark.parametrize("order", [torch.contiguous_format, CL])
+@pytest.mark.parametrize("size", [8, 64], ids=["small", "large"])
+@pytest.mark.parametrize("samples", [1, 2])
+def test_a_weight_in_any_strides_is_that_weight(samples: int, size: int, order: torch.memory_format) -> None:
+    """The kernels read the memory of a weight as if its elements lay together."""
+    x = noise(1, samples, 8, size, size).contiguous(memory_format=order).requires_grad_()
+    weights = [noise(2, 8, 2)[:, 0], torch.tensor(1.5).expand(8)]
+    for weight in weights:
+        mine, truth = (
+            torch.autograd.grad(vs_ops.instance_norm(x, weight, weight, impl=impl), x, noise(3, *x.shape))
+            for impl in ("native", "reference")
+        )
+        torch.testing.assert_close(mine, truth, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("order", [torch.contiguous_format, CL])
+@pytest.mark.parametrize(("has_weight", "has_bias"), [(False, False), (False, True), (True, False)])
+def test_instance_norm_is_differentiated_twice_without_scale_or_shift(
+    has_weight: bool, has_bias: bool, order: torch.memory_format
+) -> None:
+    x = noise(4, 1, 3, 4, 4).double().contiguous(memory_format=order).requires_grad_()
+    parameters = [
+        noise(5 + i, 3).double().requires_grad_() if has else None for i, has in ((0, has_weight), (1, has_bias))
+    ]
+    leaves = [x, *(each for each in parameters if each is not None)]
+    results = []
+    for impl in ("native", "reference"):
+        loss = vs_ops.instance_norm(x, *parameters, eps=1e-2, impl=impl).pow(3).sum()
+        grads = torch.autograd.grad(loss, leaves, create_graph=True)
+        results.append(torch.autograd.grad(sum(grad.square().sum() for grad in grads), leaves, allow_unused=True))
+    torch.testing.assert_close(*results)
+
+
+@pytest.mark.parametrize("impl", ["native", "reference"])
+@pytest.mark.parametrize("size", [8, 12, 40, 64, 72])
+def test_skewed_channels_keep_their_digits(impl: str, size: int) -> None:
+    """Mostly zero, far from zero, or with one pixel that is: as after a ReLU, in channels-last order and float32."""
+    x = noise(6, 1, 4, size, size)
+    x[:, 0] = 30 * F.relu(x[:, 0] - 1)
+    x[:, 1] += 1000
+    x[:, 2, 0, 0] = 1e4
+    x = x.contiguous(memory_format=CL).requires_grad_()
+    truth = x.detach().double().requires_grad_()
+    values = vs_ops.instance_norm(x, impl=impl), vs_ops.instance_norm(truth, impl="reference")
+    upstream = noise(7, *x.shape)
+    grads = (
+        torch.autograd.grad(values[0], x, upstream)[0],
+        torch.autograd.grad(values[1], truth, upstream.double())[0],
+    )
+    for mine, exact in (values, grads):
+        error = (mine.double() - exact).abs().amax((2, 3)) / exact.abs().amax((2, 3))
+        assert error.max() < 1e-4
+
+
+@pytest.mark.parametrize("orders", [(CL, torch.contiguous_format), (torch.contiguous_format, CL), (CL, CL)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("channels", [8, 32])
+def test_spade_keeps_the_memory_format_of_its_features(
+    channels: int, dtype: torch.dtype, orders: tuple[torch.memory_format, torch.memory_format]
+) -> None:
+    x = noise(8, 2, channels, 8, 8).to(dtype).contiguous(memory_format=orders[0])
+    gamma_beta = noise(9, 2, 2 * channels, 8, 8).to(dtype).contiguous(memory_format=orders[1])
+    for impl in ("native", "reference"):
+        assert vs_ops.spade(x, [gamma_beta], negative_slope=0.2, impl=impl).is_contiguous(memory_format=orders[0])
+
+
 @spades
 @given(seed=seeds, count=st.integers(0, 3), slope=st.sampled_from([None, 0.0, 0.2]))
 @quick

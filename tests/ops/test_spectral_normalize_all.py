@@ -1,5 +1,7 @@
 """Spectral norm of all layers at once: the same as one after the other, in every memory format and precision."""
 
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -124,3 +126,36 @@ def test_singular_values_are_what_weights_are_divided_by(
         torch.testing.assert_close(weight / sigma, expected)
         grads = [torch.autograd.grad(each.sum(), weight)[0] for each in (weight / sigma, expected)]
         torch.testing.assert_close(*grads)
+
+
+@impls
+def test_an_overflowing_gradient_is_infinite_and_no_error(impl: str) -> None:
+    """A loss scaler takes what is not finite for a reason to skip the step."""
+    weight = (1e-2 * noise(3, 8, 8).float()).requires_grad_()
+    us, vs = [noise(4, 8).float()], [noise(5, 8).float()]
+    (result,) = vs_ops.spectral_normalize_all([weight], us, vs, impl=impl).weights
+    result.backward(1e37 * weight.detach().sign())
+    assert not weight.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(("stored", "wanted"), [(torch.float64, torch.bfloat16), (torch.float32, torch.float64)])
+def test_weights_and_results_may_differ_in_dtype(stored: torch.dtype, wanted: torch.dtype) -> None:
+    grads = []
+    for impl in IMPLEMENTATIONS:
+        weight = noise(6, 3, 4).to(stored).requires_grad_()
+        us, vs = [noise(7, 3).to(stored)], [noise(8, 4).to(stored)]
+        (result,) = vs_ops.spectral_normalize_all([weight], us, vs, dtype=wanted, impl=impl).weights
+        assert result.dtype is wanted
+        (grad,) = torch.autograd.grad(result, weight, noise(9, 3, 4).to(wanted))
+        assert grad.dtype is stored
+        grads.append(grad)
+    torch.testing.assert_close(*grads, rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("portion", [1, 30, 2**19])
+def test_in_portions_of_any_size_it_is_the_same(portion: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = sys.modules["vs_ops.spectral_normalize_all"]
+    weights, us, vs = network([(6, 4, 3, 3), (5, 8), (2, 3), (7, 7), (3, 2, 3, 3)], channels_last=False)
+    whole = vs_ops.spectral_normalize_all(weights, us, vs, impl="reference")
+    monkeypatch.setattr(module, "_PORTION", portion)
+    torch.testing.assert_close(vs_ops.spectral_normalize_all(weights, us, vs, impl="native"), whole)

@@ -140,6 +140,12 @@ def test_a_run_that_diverged_is_outside(arms):
     assert verdict(baseline, level, broken) != "no power"
 
 
+@pytest.mark.parametrize("broken", [math.inf, -math.inf, math.nan])
+def test_a_score_that_is_not_finite_is_that_of_a_run_that_diverged(broken):
+    assert compare([1.0, 2.0, 3.0], [broken] * 3).outside
+    assert math.isnan(compare([1.0, 2.0, 3.0], [1.0, 2.0, broken]).mean)
+
+
 @pytest.mark.parametrize(
     ("baseline", "arm", "message"),
     [([1.0, 2.0], [1.0], "the same seeds"), ([1.0], [1.0], "two at least"), ([1.0, math.nan], [1.0, 2.0], "diverged")],

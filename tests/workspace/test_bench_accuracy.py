@@ -271,7 +271,10 @@ def test_a_miniature_trains_what_is_missing_goes_on_with_it_and_tells(tmp_path, 
     assert accuracy.start([*command, "--keep"]) == 0
     assert "going on from" in (out / "logs" / f"{run.name}.log").read_text()
     assert (run / HELD_OUT).read_bytes() == finished
-    assert json.loads((tmp_path / "docs" / "accuracy-2-seeds-cpu.json").read_text())["experiments"] == record["experiments"]
+    assert (
+        json.loads((tmp_path / "docs" / "accuracy-2-seeds-cpu.json").read_text())["experiments"]
+        == record["experiments"]
+    )
     assert (tmp_path / "docs" / "accuracy-2-seeds-cpu.png").is_file()
 
 

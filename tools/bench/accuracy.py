@@ -202,7 +202,10 @@ def main(
         out: directory of the experiment; default runs/accuracy-DATE. What is there already is not trained again.
         keep_result: keep the result in docs/benchmarks, also of another experiment than the default one.
     """
-    whole = not (overrides or network or preset or levels or clips or frames) and (seeds, fault_bits) == (SEEDS, FAULT_BITS)
+    whole = not (overrides or network or preset or levels or clips or frames) and (seeds, fault_bits) == (
+        SEEDS,
+        FAULT_BITS,
+    )
     place: DeviceType = "cuda" if choose_device(device).type == "cuda" else "cpu"
     plan = make_plan(choose_experiments(network, preset, overrides), levels, seeds, fault_bits, place)
     folder = out or Path("runs") / f"accuracy-{datetime.now():%Y%m%d-%H%M%S}"

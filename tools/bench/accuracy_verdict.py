@@ -2,10 +2,10 @@
 
 An arm is compared with the baseline (O0) by the difference of the two means over the seeds and its 95 % interval by
 Student's t for two samples of one variance. If a level changes nothing, its scores and the baseline's come from one
-distribution, and the interval is what chance allows. Runs of the same seed begin with the same weights and see the
-same clips, but are not compared in pairs: after some hundred steps of adversarial training rounding has led them about
-as far apart as another seed would have, and pairs would leave three seeds two degrees of freedom instead of four. What
-likeness is left makes the interval too wide, never too narrow.
+distribution, and the interval is what chance allows in nineteen of twenty cases. Runs of the same seed begin with the
+same weights and see the same clips, but are not compared in pairs: after some hundred steps of adversarial training
+rounding has led them about as far apart as another seed would have, and pairs would leave three seeds two degrees of
+freedom instead of four. What likeness is left makes the interval too wide, not too narrow.
 
 An arm is *outside* when the difference is larger than both
 
@@ -13,11 +13,13 @@ An arm is *outside* when the difference is larger than both
   changes anyway, and
 - half of the interval, so that the interval does not contain 0: chance would not have it.
 
-The larger of the two is the *threshold*: smaller differences are not seen. With three seeds half of the interval is 2.3
-times the spread, and the spread is known badly (the true one may be half of it or several times as large). So this is a
-test for plain differences: it cannot see that a level costs a tenth of the spread, and does not claim to. Each
-comparison errs in one of twenty cases at most, by the interval. How large a difference the experiment sees is shown by
-the planted fault: where that arm is not outside, nothing follows from the others' being inside.
+The larger of the two is the *threshold*: smaller differences are not seen. With three seeds that is always the
+interval, half of which is 1.6 times the spread or more, and the spread is known badly (the true one may be half of it
+or several times as large). So this is a test for plain differences: it cannot see that a level costs a tenth of the
+spread, and does not claim to. It looks at means: where a level makes runs differ more from each other, its interval
+widens, and where the two spreads differ several times, one comparison in ten may err instead of one in twenty. How
+large a difference the experiment sees is shown by the planted fault: where that arm is not outside, nothing follows
+from the others' being inside.
 """
 
 import math
@@ -85,7 +87,7 @@ def compare(baseline: Sequence[float], arm: Sequence[float]) -> Comparison:
         raise ValueError(message)
     differences = tuple(b - a for a, b in zip(baseline, arm, strict=True))
     spread = statistics.stdev(baseline)
-    if any(math.isnan(difference) for difference in differences):
+    if not all(math.isfinite(score) for score in arm):
         return Comparison(differences=differences, mean=math.nan, half_width=math.nan, spread=spread, outside=True)
     mean, half = statistics.fmean(differences), _half_width(baseline, arm)
     outside = abs(mean) > max(spread, half)

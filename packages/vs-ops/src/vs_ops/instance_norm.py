@@ -68,12 +68,12 @@ def normalized(x: Tensor, eps: float) -> Tensor:
 def instance_norm_native(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
     """`instance_norm` through PyTorch's fused kernels, which see the channels of all samples as those of one."""
     dtype = compute_dtype(x)
-    scale = None if weight is None else weight.to(dtype)
-    shift = None if bias is None else bias.to(dtype)
+    scale = None if weight is None else weight.to(dtype).contiguous()  # or the kernel reads what lies between
+    shift = None if bias is None else bias.to(dtype).contiguous()
     x = dense(x)
     if _suits_kernel(x):
         if _loses_digits(x):
-            x = x - x.detach()[:, :, :1, :1]  # changes nothing, except that there are no digits left to lose
+            x = x - x.detach().mean((2, 3), keepdim=True)  # changes nothing, but sums of what is left are exact
         return _by_kernel(x, scale, shift, eps)
     return _InstanceNorm.apply(x, scale, shift, eps)  # type: ignore[no-any-return, no-untyped-call]
 
@@ -92,8 +92,10 @@ def _by_kernel(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
         flat = x.permute(0, 2, 3, 1).reshape(h * w, c) if n == 1 else x.permute(2, 3, 0, 1).reshape(h * w, n * c)
     else:
         flat = x.view(1, n * c, -1)
-    if weight is not None or x.dtype not in _WIDE:
-        weight = _repeat(weight, n, x)
+    if weight is not None or bias is not None or x.dtype not in _WIDE:
+        weight = _repeat(
+            weight, n, x
+        )  # which tells the kernel the dtype, and its second derivative wants beside a bias
     if bias is not None:
         bias = _repeat(bias, n, x)
     flat = torch.native_batch_norm(flat, weight, bias, None, None, True, 0.0, eps)[0]
@@ -156,7 +158,7 @@ _WIDE = (torch.float32, torch.float64)
 _FEW_PIXELS = 128
 """May be added up one after the other in float32."""
 _MORE_PIXELS = 4096
-"""May be once a pixel is subtracted from all; in a batch, planes of so many are copied to be given to one call."""
+"""May be once their mean is subtracted; in a batch, planes of so many are copied to be given to one call."""
 _FEW_PIXELS_OF_LOW_PRECISION = 2**14
 """May be added up one after the other in float32 if they have the digits of float16."""
 

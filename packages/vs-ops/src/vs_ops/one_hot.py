@@ -56,13 +56,13 @@ def _ones_at(channel: Tensor, channels: int, dtype: torch.dtype) -> Tensor:
 def class_channels(
     operator: str, ids: Tensor, num_classes: int, ignore_id: int, dtype: torch.dtype = torch.int64
 ) -> Tensor:
-    """The channel of every pixel: its class, and `num_classes` for ignored pixels.
+    """The channel of every pixel in a new tensor: its class, and `num_classes` for ignored pixels.
 
     Raises:
         ClassIdError: an id is neither in [0, num_classes) nor `ignore_id`; as in `one_hot`.
     """
     if _are_classes(ids, num_classes, ignore_id):
-        return ids.to(dtype)
+        return ids.to(dtype, copy=True)
     channel = ids.to(torch.int64)
     ignored = channel == ignore_id
     _require(operator, _known(channel, num_classes, ignore_id), ids, num_classes, ignore_id)

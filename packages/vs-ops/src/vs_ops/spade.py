@@ -84,7 +84,7 @@ def _doubled(x: Tensor) -> Tensor:
 def spade_native(
     x: Tensor, gamma_betas: Sequence[Tensor], eps: float, negative_slope: float | None, upsample: bool
 ) -> Tensor:
-    """`spade` with the fused instance norm, then every map as one step of few passes and fewer new tensors.
+    """`spade` with the fused instance norm, then every map as one step of few passes and few new tensors.
 
     It up-samples what is normalised, so that the backward of the norm sees gradients summed over 2x2 pixels.
     """
@@ -105,12 +105,12 @@ _LITTLE = 2**18
 
 def _modulate(x: Tensor, gamma_beta: Tensor, slope: float | None) -> Tensor:
     """Scale by 1 + gamma, shift by beta, then leaky ReLU."""
-    if not (_lies_apart(gamma_beta) and x.shape[1] >= 32 and x.numel() <= _LITTLE):
+    if not (_lies_apart(gamma_beta) and is_channels_last(x) and x.shape[1] >= 32 and x.numel() <= _LITTLE):
         return _Modulation.apply(x, gamma_beta, slope)  # type: ignore[no-any-return, no-untyped-call]
     # In the cache, and with channels enough for a vector, a copy of one half is all that it takes.
     gamma, beta = gamma_beta.chunk(2, dim=1)
     result = torch.addcmul(beta, x, gamma + 1)
-    return result if slope is None else F.leaky_relu(result, slope)
+    return result if slope is None else F.leaky_relu_(result, slope)
 
 
 class _Modulation(torch.autograd.Function):

@@ -182,18 +182,20 @@ def _gradient(grad: Tensor, weight: Tensor, scale: Any, u: Tensor, v: Tensor) ->
 
     In the dtype and the memory format of `weight`.
     """
-    upstream = as_matrix(grad.contiguous(memory_format=memory_format_of(weight)), like=weight)
+    grad = grad.to(compute_dtype(weight)).contiguous(memory_format=memory_format_of(weight))
+    upstream = as_matrix(grad, like=weight)
     overlap = torch.dot(upstream.flatten(), as_matrix(weight).flatten())
+    factor = -overlap * scale * scale
     if isinstance(scale, Tensor):
-        result = (upstream * scale).addr_(u * (-overlap * scale * scale), v)
+        result = (upstream * scale).addr_(u * factor, v)
     else:  # in one pass
-        result = torch.addr(upstream, u, v, beta=scale, alpha=-overlap.item() * scale * scale)
+        result = torch.addr(upstream, u, v, beta=scale, alpha=factor.item())
     return as_weight(result, weight).to(weight.dtype)
 
 
 def _differentiable_gradient(grad: Tensor, weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
     """`_gradient` as a differentiable function of `grad` and `weight`."""
-    matrix, upstream = as_matrix(weight), as_matrix(grad, like=weight)
+    matrix, upstream = as_matrix(weight), as_matrix(grad.to(compute_dtype(weight)), like=weight)
     sigma = torch.dot(u, torch.mv(matrix, v))
     overlap = (upstream * matrix).sum()
     result = upstream / sigma - overlap / sigma.square() * torch.outer(u, v)
