@@ -129,6 +129,8 @@ class _InstanceNorm(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
         if not is_channels_last(x):
             result, mean, scale = _contiguous_forward(x, weight, bias, eps)
+        elif _is_little(x):
+            result, mean, scale = _formula_forward(x, weight, bias, eps)
         else:
             result, mean, scale = _grouped_forward(x, weight, bias, eps)
         ctx.save_for_backward(x, weight, mean, scale)
@@ -147,6 +149,8 @@ class _InstanceNorm(torch.autograd.Function):
             grad_x, grad_weight, grad_bias = grad_x.view(x.shape), grad_weight.view(n, c), grad_bias.view(n, c)
         elif torch.is_grad_enabled() or x.dtype not in _WIDE:
             grad_x, grad_weight, grad_bias = _per_sample_backward(grad, x, weight, mean, scale, ctx.eps)
+        elif _is_little(x):
+            grad_x, grad_weight, grad_bias = _formula_backward(grad, x, weight, mean, scale)
         else:
             grad_x, grad_weight, grad_bias = _grouped_backward(grad, x, weight, mean, scale, ctx.eps)
         wants_weight, wants_bias = ctx.needs_input_grad[1:3]
@@ -158,9 +162,11 @@ _WIDE = (torch.float32, torch.float64)
 _FEW_PIXELS = 128
 """May be added up one after the other in float32."""
 _MORE_PIXELS = 4096
-"""May be once their mean is subtracted; in a batch, planes of so many are copied to be given to one call."""
+"""May be once their mean is subtracted; in a batch, 16-bit planes of so many are copied to be given to one call."""
 _FEW_PIXELS_OF_LOW_PRECISION = 2**14
 """May be added up one after the other in float32 if they have the digits of float16."""
+_LITTLE = 2**18
+"""Elements of a batch that stay in the cache, where one more pass costs less than a kernel for each sample."""
 
 
 def _suits_kernel(x: Tensor) -> bool:
@@ -206,8 +212,15 @@ def _repeat(vector: Tensor | None, times: int, x: Tensor, default: float = 1.0) 
 
 def _groups(x: Tensor) -> int:
     """In how many groups the pixels of a channels-last plane are summed: its columns, if rounding calls for groups."""
-    few = _MORE_PIXELS if x.dtype in _WIDE else _FEW_PIXELS_OF_LOW_PRECISION
+    few = _FEW_PIXELS_OF_LOW_PRECISION
+    if x.dtype in _WIDE:
+        few = _MORE_PIXELS if x.shape[0] == 1 else _FEW_PIXELS
     return x.shape[3] if x.device.type == "cpu" and x.shape[2] * x.shape[3] > few else 1
+
+
+def _is_little(x: Tensor) -> bool:
+    """Whether all samples of `x` are normalised together by the formula."""
+    return x.shape[0] > 1 and x.dtype in _WIDE and x.numel() <= _LITTLE
 
 
 def _grouped(sample: Tensor, groups: int) -> Tensor:
@@ -240,6 +253,18 @@ def _contiguous_forward(
     return result, mean.view(-1), scale.view(-1)
 
 
+def _formula_forward(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As the formula says, which takes passes over the data but no kernel for each sample."""
+    mean = x.mean((2, 3), keepdim=True)
+    centred = x - mean
+    scale = torch.rsqrt(centred.square().mean((2, 3), keepdim=True) + eps)
+    factor = scale if weight is None else scale * _per_channel(weight, x)
+    result = centred.mul_(factor) if bias is None else torch.addcmul(_per_channel(bias, x), centred, factor)
+    return result, mean.flatten(1), scale.flatten(1)
+
+
 def _grouped_forward(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -266,6 +291,20 @@ def _per_sample_backward(
     ]
     grad_x, grad_weight, grad_bias = zip(*grads, strict=True)
     return grad_x[0] if len(grads) == 1 else torch.cat(grad_x), torch.stack(grad_weight), torch.stack(grad_bias)
+
+
+def _formula_backward(
+    grad: Tensor, x: Tensor, weight: Tensor | None, mean: Tensor, scale: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The backward of `_formula_forward`."""
+    mean, scale = mean[:, :, None, None], scale[:, :, None, None]
+    normal = (x - mean).mul_(scale)
+    grad_bias = grad.sum((2, 3), keepdim=True)
+    grad_weight = (grad * normal).sum((2, 3), keepdim=True)
+    factor = scale if weight is None else scale * _per_channel(weight, x)
+    share = factor / (x.shape[2] * x.shape[3])
+    grad_x = torch.addcmul(-share * grad_bias, normal, -share * grad_weight).addcmul_(grad, factor)
+    return grad_x, grad_weight.flatten(1), grad_bias.flatten(1)
 
 
 def _grouped_backward(
