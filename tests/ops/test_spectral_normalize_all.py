@@ -159,3 +159,21 @@ def test_in_portions_of_any_size_it_is_the_same(portion: int, monkeypatch: pytes
     whole = vs_ops.spectral_normalize_all(weights, us, vs, impl="reference")
     monkeypatch.setattr(module, "_PORTION", portion)
     torch.testing.assert_close(vs_ops.spectral_normalize_all(weights, us, vs, impl="native"), whole)
+
+
+@impls
+def test_weights_may_lie_in_memory_as_they_like(impl: str) -> None:
+    weights = [
+        noise(1, 5, 4).t(),
+        noise(2, 6, 8)[:, ::2],
+        noise(3, 3, 4, 3, 3).permute(1, 0, 3, 2),
+        noise(4, 1).expand(4, 6),
+    ]
+    leaves = [weight.requires_grad_() for weight in weights]
+    us = [F.normalize(noise(5 + i, len(weight)), dim=0) for i, weight in enumerate(weights)]
+    vs = [noise(9 + i, weight[0].numel()) for i, weight in enumerate(weights)]
+    results, truths = (vs_ops.spectral_normalize_all(leaves, us, vs, impl=each) for each in (impl, "reference"))
+    torch.testing.assert_close(results, truths)
+    for result, truth, leaf in zip(results.weights, truths.weights, leaves, strict=True):
+        upstream = noise(13, *leaf.shape)
+        torch.testing.assert_close(*(torch.autograd.grad(each, leaf, upstream) for each in (result, truth)))

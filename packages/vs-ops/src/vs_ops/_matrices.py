@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -19,7 +20,8 @@ def check_layers(operator: str, weights: Sequence[Tensor], us: Sequence[Tensor],
         counts = f"{len(weights)} weights, {len(us)} us and {len(vs)} vs"
         raise VsOpsError(operator, f"expected lists of one length, got {counts}")
     for index, (weight, u, v) in enumerate(zip(weights, us, vs, strict=True)):
-        if weight.dim() < 2 or u.shape != weight.shape[:1] or v.shape != (weight[:1].numel(),):
+        rows, *columns = weight.shape if weight.dim() > 1 else (-1,)
+        if u.shape != (rows,) or v.shape != (math.prod(columns),):
             problem = f"number {index}: expected weight (R, ...), u (R,), v (C,)"
             raise ShapeError(operator, problem, weight=weight, u=u, v=v)
 
@@ -32,7 +34,8 @@ def as_matrix(tensor: Tensor, like: Tensor | None = None) -> Tensor:
     """
     if is_channels_last(tensor if like is None else like):
         tensor = tensor.permute(0, 2, 3, 1)
-    return tensor.flatten(1).to(compute_dtype(tensor))
+    matrix, dtype = tensor.flatten(1), compute_dtype(tensor)
+    return matrix if matrix.dtype is dtype else matrix.to(dtype)
 
 
 def as_weight(matrix: Tensor, weight: Tensor) -> Tensor:

@@ -13,7 +13,10 @@ __all__ = ["compute_dtype", "is_channels_last", "memory_format_of", "without_aut
 
 def compute_dtype(*tensors: Tensor) -> torch.dtype:
     """float64 if any tensor is float64, else float32."""
-    return torch.float64 if any(tensor.dtype is torch.float64 for tensor in tensors) else torch.float32
+    for tensor in tensors:  # a generator would cost more than what it is asked for
+        if tensor.dtype is torch.float64:
+            return torch.float64
+    return torch.float32
 
 
 def without_autocast(tensor: Tensor) -> AbstractContextManager[object]:

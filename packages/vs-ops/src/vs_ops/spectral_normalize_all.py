@@ -1,5 +1,6 @@
 """Spectral normalisation of all layers of a network at once: iterate and divide lists of weights."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -182,15 +183,20 @@ def _gradient(grad: Tensor, weight: Tensor, scale: Any, u: Tensor, v: Tensor) ->
 
     In the dtype and the memory format of `weight`.
     """
-    grad = grad.to(compute_dtype(weight)).contiguous(memory_format=memory_format_of(weight))
-    upstream = as_matrix(grad, like=weight)
-    overlap = torch.dot(upstream.flatten(), as_matrix(weight).flatten())
-    factor = -overlap * scale * scale
+    matrix = as_matrix(weight)
+    grad = grad.contiguous(memory_format=memory_format_of(weight))
+    upstream = as_matrix(grad, like=weight).to(matrix.dtype)
+    overlap = torch.dot(upstream.flatten(), matrix.flatten())
     if isinstance(scale, Tensor):
-        result = (upstream * scale).addr_(u * factor, v)
+        result = (upstream * scale).addr_(u * (-overlap * scale * scale), v)
     else:  # in one pass
-        result = torch.addr(upstream, u, v, beta=scale, alpha=factor.item())
+        result = torch.addr(upstream, u, v, beta=scale, alpha=_within(-overlap.item() * scale * scale, upstream.dtype))
     return as_weight(result, weight).to(weight.dtype)
+
+
+def _within(number: float, dtype: torch.dtype) -> float:
+    """`number`, or infinity where `dtype` has no such number: PyTorch would refuse it."""
+    return number if abs(number) <= torch.finfo(dtype).max else number * math.inf
 
 
 def _differentiable_gradient(grad: Tensor, weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
