@@ -166,3 +166,11 @@ def test_the_origin_says_where_rules_come_from():
     assert origin.torch == torch.__version__.partition("+")[0]
     assert origin.device
     assert harness.RESULTS.is_dir()
+
+
+def test_sizes_that_only_gpus_train_are_left_out_elsewhere():
+    here, there = (ops.planned([], "", torch.float16, place) for place in ("cpu", "cuda"))
+    assert all(plan.large for plan in there if plan.gpu)
+    assert here == [plan for plan in there if not plan.gpu] != there
+    with pytest.raises(SystemExit, match="nothing of the size 'cityscapes' to be measured in .* on cpu"):
+        ops.planned([], "cityscapes", torch.float16, "cpu")

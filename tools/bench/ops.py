@@ -61,10 +61,11 @@ class Settings:
     skip: tuple[str, ...] = ()
 
 
-def planned(only: Sequence[str], size: str, dtype: torch.dtype) -> list[Plan]:
+def planned(only: Sequence[str], size: str, dtype: torch.dtype, device_type: str = "cpu") -> list[Plan]:
     """The plans of the operators in `only` (all if empty) with `size` in their size's name. Pure.
 
-    Operators over parameters, which are float32 in any precision, are left out for other dtypes.
+    Operators over parameters, which are float32 in any precision, are left out for other dtypes, and sizes that only
+    GPUs train on other devices.
 
     Raises:
         SystemExit: there is no such operator, or no such size of it.
@@ -74,8 +75,9 @@ def planned(only: Sequence[str], size: str, dtype: torch.dtype) -> list[Plan]:
         raise SystemExit(f"no such operator: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     plans = [plan for plan in PLANS if (not only or plan.operator.name in only) and size in plan.size]
     plans = [plan for plan in plans if dtype is torch.float32 or not plan.parameters]
+    plans = [plan for plan in plans if device_type == "cuda" or not plan.gpu]
     if not plans:
-        raise SystemExit(f"nothing of the size {size!r} to be measured in {dtype}")
+        raise SystemExit(f"nothing of the size {size!r} to be measured in {dtype} on {device_type}")
     return plans
 
 
@@ -243,7 +245,7 @@ def main(
     torch.set_num_threads(threads)
     quiet_profiler()
     name_compiled_loops()
-    records = measure_all(planned(only, size, settings.dtype), memory_format, settings, profiles=profile)
+    records = measure_all(planned(only, size, settings.dtype, where.type), memory_format, settings, profiles=profile)
     claims = claims_of(records)
     if claims:
         console.print(claims_table(claims))

@@ -54,13 +54,15 @@ def eager_spade(x: Tensor, gamma_betas: list[Tensor]) -> Tensor:
     return F.leaky_relu(x, SLOPE)
 
 
-def _spade(size: str, *shape: int, maps: int, upsample: bool = False) -> Plan:
+def _spade(size: str, *shape: int, maps: int, upsample: bool = False, gpu: bool = False) -> Plan:
     counted = "one map" if maps == 1 else f"{maps} maps"
     return Plan(
         operator=SPADE,
         size=f"{size}{', up-sampled' * upsample}, {counted}",
         build=spade(*shape, maps=maps, upsample=upsample),
         rule=not upsample,  # the choice sees the small features, and would think it little work
+        large=gpu,
+        gpu=gpu,
     )
 
 
@@ -75,6 +77,13 @@ PLANS = (
             ("discriminator's first layer at 256x512", (1, 32, 128, 256)),
         )
     ),
+    *(
+        Plan(operator=INSTANCE_NORM, size=size, build=instance_norm(*shape), large=True, gpu=True)
+        for size, shape in (
+            ("cityscapes, flow network's finest level", (2, 32, 512, 1024)),
+            ("cityscapes, discriminator's second layer", (2, 64, 128, 256)),
+        )
+    ),
     _spade("street-small, level 0", 1, 32, 128, 256, maps=1),
     _spade("street-small, level 0", 1, 32, 128, 256, maps=2),
     _spade("street-small, level 0 before its block", 1, 64, 128, 256, maps=2),
@@ -87,4 +96,8 @@ PLANS = (
     _spade("faces, level 1", 4, 64, 32, 32, maps=3),
     _spade("faces, level 3", 4, 128, 8, 8, maps=1),
     _spade("few-shot default at 128x128, level 0", 1, 32, 128, 128, maps=3),
+    _spade("cityscapes, level 0", 2, 32, 512, 1024, maps=2, gpu=True),
+    _spade("cityscapes, level 2", 2, 128, 128, 256, maps=2, gpu=True),
+    _spade("cityscapes, level 5", 2, 1024, 16, 32, maps=1, gpu=True),
+    _spade("face-forensics, level 0", 3, 32, 512, 512, maps=3, gpu=True),
 )

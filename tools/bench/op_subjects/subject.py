@@ -97,6 +97,7 @@ class Plan:
         parameters: whether it computes with parameters of networks, which are float32 whatever else is computed in.
         rule: whether the choice between implementations shall learn from it.
         large: whether it takes gigabytes or seconds, too much to be tried in a test.
+        gpu: whether it is a size that only GPUs train, and is left out elsewhere.
         note: what else is to be said beside the figures.
     """
 
@@ -107,6 +108,7 @@ class Plan:
     parameters: bool = False
     rule: bool = True
     large: bool = False
+    gpu: bool = False
     note: str = ""
 
 
