@@ -164,7 +164,12 @@ def test_masked_l1_and_spectral_normalisation_can_be_differentiated_twice(impl: 
 def test_warping_can_be_differentiated_twice_in_the_image(order: torch.memory_format) -> None:
     """Warping is linear in the image, so that its square is what has a second derivative."""
     image, flow = smooth(1, 1, 2, 4, 3, order=order), torch.full((1, 2, 4, 3), 0.375, dtype=torch.float64)
-    check_twice(lambda image: vs_ops.warp(image, flow, impl="reference").square(), image)
+    try:
+        check_twice(lambda image: vs_ops.warp(image, flow, impl="reference").square(), image)
+    except RuntimeError as error:
+        if "grid_sampler_2d_backward is not implemented" not in str(error):
+            raise
+        pytest.skip(f"PyTorch {torch.__version__} has no second derivative of grid_sample")
 
 
 @pytest.mark.slow

@@ -88,10 +88,13 @@ class Operator:
     name: str
     implementations: tuple[Implementation, ...]
     reference: Callable[..., Any] = field(init=False)
+    index_while_compiling: Callable[..., int] = field(init=False, repr=False)
+    """Which implementation the compiler takes: see `_while_compiling`."""
 
     def __attrs_post_init__(self) -> None:
         functions = {each.name: each.function for each in self.implementations}
         object.__setattr__(self, "reference", functions["reference"])
+        object.__setattr__(self, "index_while_compiling", _while_compiling(self))
 
 
 @frozen(kw_only=True)
@@ -185,22 +188,25 @@ def select(operator: Operator, tensor: torch.Tensor, impl: str) -> Callable[...,
     if torch.compiler.is_compiling():
         if impl in ("auto", "reference"):
             return operator.reference
-        index = _while_compiling(operator, tensor.device.type, tensor.dtype, _sketch(tensor), impl)
+        index = operator.index_while_compiling(tensor.device.type, tensor.dtype, _sketch(tensor), impl)
         return operator.implementations[index].function
     override = os.environ.get(ENVIRONMENT_VARIABLE)
     return _remembered(operator, tensor.device.type, tensor.dtype, tensor.shape, impl, override)
 
 
-def _while_compiling(
-    operator: Operator, device_type: str, dtype: torch.dtype, shape: tuple[int, ...], impl: str
-) -> int:
-    """`choose` for the compiler, which calls it while it traces, and takes its answer, an index, for a constant."""
-    call = DescribedCall(device_type=device_type, dtype=dtype, shape=shape, compiling=True)
-    return operator.implementations.index(choose(operator, call, impl=impl))
+def _while_compiling(operator: Operator) -> Callable[..., int]:
+    """`choose` for the compiler, which calls it while it traces, and takes its answer, an index, for a constant.
 
+    What it calls with must be constants too, which an operator is not in every PyTorch: hence a function of its own.
+    """
 
-# This is all that the decorator `torch.compiler.assume_constant_result` does, which would import the compiler now.
-_while_compiling._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    def index(device_type: str, dtype: torch.dtype, shape: tuple[int, ...], impl: str) -> int:
+        call = DescribedCall(device_type=device_type, dtype=dtype, shape=shape, compiling=True)
+        return operator.implementations.index(choose(operator, call, impl=impl))
+
+    # This is all that the decorator `torch.compiler.assume_constant_result` does, which would import the compiler now.
+    index._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return index
 
 
 def _sketch(tensor: torch.Tensor) -> tuple[int, ...]:

@@ -29,6 +29,7 @@ from vs_ops.triton._launch import (
     spread,
     strides,
 )
+from vs_ops.triton._registration import registered
 
 __all__ = ["label_conv2d", "label_conv2d_backward"]
 
@@ -155,7 +156,7 @@ def _backward(
         at = (sample * of_sample + place * of_place)[:, None] + filter_ * of_filter
         upstream = tl.load(grad + at, mask=inside[:, None] & (filter_ < filters), other=0.0).to(operand)
         hit = (class_ == channel[None, :]).to(operand)
-        total = tl.dot(hit, upstream, total, input_precision=precision)
+        total = tl.dot(hit, upstream, total, input_precision=precision, out_dtype=dtype)
     at = ((tl.program_id(0) * kernel * kernel + tap) * classes + class_) * filters + filter_
     tl.store(partials + at, total, mask=(class_ < classes) & (filter_ < filters))
 
@@ -174,7 +175,7 @@ def _empty_result(ids: Tensor, weight: Tensor, stride: int, padding: int, dtype:
     )
 
 
-@torch.library.custom_op("vs_ops::label_conv2d", mutates_args=())
+@registered("vs_ops::label_conv2d")
 def label_conv2d(
     ids: Tensor,
     weight: Tensor,
@@ -226,7 +227,7 @@ def _(
     return _empty_result(ids, weight, stride, padding, dtype), channels, ids.new_empty((), dtype=torch.int32)
 
 
-@torch.library.custom_op("vs_ops::label_conv2d_backward", mutates_args=())
+@registered("vs_ops::label_conv2d_backward")
 def label_conv2d_backward(
     grad: Tensor,
     channels: Tensor,
@@ -294,6 +295,7 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, T
     _, channels, known = output
     ctx.save_for_backward(weight, bias, channels)
     ctx.mark_non_differentiable(channels, known)
+    ctx.set_materialize_grads(False)  # what has no gradient gets no zeros
 
 
 def _gradient(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
