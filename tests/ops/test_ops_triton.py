@@ -35,6 +35,12 @@ def noise(seed: int, *shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(DEVICE)
 
 
+def sameness(name: str) -> dict[str, float]:
+    """How near two runs are: a GPU adds up the gradients of what is warped in an order that changes."""
+    some = 1e-5 if DEVICE == "cuda" and name.startswith("warp") else 0.0
+    return {"rtol": some, "atol": some}
+
+
 def refusal(name: str, call: DescribedCall) -> str | None:
     return next(each.reason for each in explain(OPERATORS[name], call) if each.implementation.name == "triton")
 
@@ -118,7 +124,8 @@ def test_the_registration_passes_the_checks_of_pytorch(name: str, dtype: torch.d
         result = SAMPLES[name].call("triton", leaves_of(SAMPLES[name], dtype, DEVICE))
         if SAMPLES[name].differentiable:
             loss_of(result).backward()
-    assert len(recorder.calls) == (2 if SAMPLES[name].differentiable else 1)
+    backward = SAMPLES[name].differentiable and name != "singular_values"  # of which PyTorch makes the gradient
+    assert len(recorder.calls) == (2 if backward else 1)
     for operator, arguments in recorder.calls:
         if operator.__name__.endswith("_backward.default"):
             arguments = tree_map_only(Tensor, Tensor.detach, arguments)
@@ -183,7 +190,7 @@ def test_only_what_is_asked_for_is_computed_and_it_is_the_same(name: str) -> Non
                 each.detach().requires_grad_(want) for each, want in zip(whole, (*wanted, *[False] * 9), strict=False)
             )
             kept = [each for each, want in zip(expected, wanted, strict=True) if want]
-            torch.testing.assert_close(list(gradients(name, "triton", leaves)), kept, rtol=0, atol=0)
+            torch.testing.assert_close(list(gradients(name, "triton", leaves)), kept, **sameness(name))
 
 
 @differentiable
@@ -200,7 +207,7 @@ def test_activation_checkpointing_changes_no_gradient(name: str, use_reentrant: 
     for each in wanted:
         each.grad = None
     checkpoint(block, *leaves, use_reentrant=use_reentrant).backward()
-    torch.testing.assert_close([each.grad for each in wanted], expected, rtol=0, atol=0)
+    torch.testing.assert_close([each.grad for each in wanted], expected, **sameness(name))
 
 
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
@@ -344,11 +351,13 @@ def test_it_can_be_captured_in_a_cuda_graph(name: str) -> None:
     def step() -> tuple[Tensor, ...]:
         result = SAMPLES[name].call("triton", leaves)
         grads = gradients(name, "triton", leaves) if SAMPLES[name].differentiable else ()
-        return *as_tuple(result), *grads
+        return *(each.detach() for each in as_tuple(result)), *grads
 
-    expected = step()  # compiles
+    # Off the default stream, on which nothing may run while another is captured: no node of it must be left either.
     stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
+        expected = step()  # compiles
         step()
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 import vs_ops
 from attrs import frozen
 from torch import Tensor
@@ -42,6 +43,7 @@ def samples(height: int = 5, width: int = 6) -> dict[str, Sample]:
     more, mask = _noise(g, 2, 6, height, width), torch.rand(2, 1, height, width, generator=g, dtype=torch.float64)
     flow = torch.randint(-2, 3, (2, 2, height, width), generator=g) + 0.375
     ids = torch.randint(0, 4, (2, height, width), generator=g)
+    vectors = (F.normalize(_noise(g, length), dim=0) for length in (5, 9, 2, 27, 140, 3))
     return {
         "hinge_d_real": Sample(lambda impl, t: vs_ops.hinge_d_real(t[0], impl=impl), (image,), 1),
         "hinge_d_fake": Sample(lambda impl, t: vs_ops.hinge_d_fake(t[0], impl=impl), (image,), 1),
@@ -85,6 +87,16 @@ def samples(height: int = 5, width: int = 6) -> dict[str, Sample]:
         "label_conv2d": Sample(
             lambda impl, t: vs_ops.label_conv2d(t[2], t[0], t[1], ignore_id=3, padding=1, impl=impl),
             (_noise(g, 5, 3, 3, 3), _noise(g, 5), ids),
+            2,
+        ),
+        "spectral_normalize_all": Sample(
+            lambda impl, t: tuple(vs_ops.spectral_normalize_all(t[:3], t[3:6], t[6:], impl=impl).weights),
+            (_noise(g, 5, 3, 3, 3), _noise(g, 9, 140), _noise(g, 2, 3), *vectors),
+            3,
+        ),
+        "singular_values": Sample(
+            lambda impl, t: tuple(vs_ops.singular_values(t[:2], t[2:4], t[4:], impl=impl)),
+            (_noise(g, 5, 3, 3, 3), _noise(g, 9, 140), *(_noise(g, length) / 9 for length in (5, 9, 27, 140))),
             2,
         ),
         "one_hot": Sample(lambda impl, t: vs_ops.one_hot(t[0], 4, dont_care=True, impl=impl), (ids,), 0),

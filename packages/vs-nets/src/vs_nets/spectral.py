@@ -102,9 +102,8 @@ def _normalise(layers: Sequence[SpectralLayer]) -> Sequence[Tensor]:
     )
     if layers[0].training:
         with torch.no_grad():
-            for layer, u, v in zip(layers, normalised.us, normalised.vs, strict=True):
-                layer.u.copy_(u)
-                layer.v.copy_(v)
+            torch._foreach_copy_([layer.u for layer in layers], normalised.us)
+            torch._foreach_copy_([layer.v for layer in layers], normalised.vs)
     return normalised.weights
 
 
@@ -147,4 +146,4 @@ def weight_scales(module: nn.Module) -> Mapping[str, Tensor]:
     }
     weights, us, vs = zip(*[(m.weight, m.u, m.v) for m in layers.values()], strict=True) if layers else ((), (), ())
     sigmas = vs_ops.singular_values(weights, us, vs)
-    return {name: sigma.reciprocal() for name, sigma in zip(layers, sigmas, strict=True)}
+    return dict(zip(layers, torch._foreach_reciprocal(sigmas), strict=True)) if layers else {}

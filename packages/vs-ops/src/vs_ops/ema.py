@@ -92,10 +92,13 @@ def ema_native(
 def ema_triton(
     averages: Sequence[Tensor], values: Sequence[Tensor], share: float, scales: Sequence[Tensor] | None
 ) -> None:
-    """`ema` by Triton, in one pass over every tensor."""
-    from vs_ops.triton.ema import ema
+    """`ema` by Triton, in one launch; PyTorch takes tensors that differ in dtype, device or order."""
+    from vs_ops.triton.ema import can_move, ema
 
-    ema(list(averages), list(values), float(share), list(scales or ()))
+    if can_move(averages, values, scales or ()):
+        ema(list(averages), list(values), float(share), list(scales or ()))
+    else:
+        ema_native(averages, values, share, scales)
 
 
 EMA = Operator(

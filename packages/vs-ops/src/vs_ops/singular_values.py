@@ -8,6 +8,7 @@ from torch import Tensor
 
 from vs_ops._matrices import as_matrix, check_layers, reordered
 from vs_ops._precision import compute_dtype, without_autocast
+from vs_ops._triton import refuse_floats
 from vs_ops.dispatch import DescribedCall, Implementation, Operator, select
 
 __all__ = ["SINGULAR_VALUES", "singular_values"]
@@ -38,7 +39,8 @@ def singular_values(
     check_layers("singular_values", weights, us, vs)
     if not weights:
         return []
-    largest = max(weights, key=Tensor.numel)
+    sizes = [weight.numel() for weight in weights]
+    largest = weights[sizes.index(max(sizes))]
     with without_autocast(largest):
         return select(SINGULAR_VALUES, largest, impl)(weights, us, vs)  # type: ignore[no-any-return]
 
@@ -63,6 +65,12 @@ def singular_values_native(weights: Sequence[Tensor], us: Sequence[Tensor], vs: 
     return sigmas
 
 
+def _triton(weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor]) -> list[Tensor]:
+    from vs_ops.triton.spectral_normalize_all import singular_values_triton as function
+
+    return function(weights, us, vs)
+
+
 def _refuse_native(call: DescribedCall) -> str | None:
     if 0 in call.shape:
         return "the products need at least one element"
@@ -74,5 +82,6 @@ SINGULAR_VALUES = Operator(
     implementations=(
         Implementation(name="native", function=singular_values_native, refuse=_refuse_native),
         Implementation(name="reference", function=singular_values_reference),
+        Implementation(name="triton", function=_triton, refuse=refuse_floats, compilable=True),
     ),
 )

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vs_ops._matrices import as_matrix, as_weight, check_layers, reordered
 from vs_ops._precision import compute_dtype, memory_format_of, without_autocast
+from vs_ops._triton import refuse_floats
 from vs_ops.dispatch import DescribedCall, Implementation, Operator, select
 from vs_ops.errors import DtypeError, VsOpsError
 from vs_ops.spectral_norm import power_iteration_reference, spectral_normalize_reference
@@ -67,7 +68,8 @@ def spectral_normalize_all(
         raise DtypeError("spectral_normalize_all", "dtype", dtype, "a floating dtype")
     if not weights:
         return Normalised([], [], [])
-    largest = max(weights, key=Tensor.numel)
+    sizes = [weight.numel() for weight in weights]
+    largest = weights[sizes.index(max(sizes))]
     results = select(SPECTRAL_NORMALIZE_ALL, largest, impl)(list(weights), list(us), list(vs), iterations, eps, dtype)
     return results  # type: ignore[no-any-return]
 
@@ -174,7 +176,7 @@ class _Divide(torch.autograd.Function):
         weight, u, v = ctx.saved_tensors
         with without_autocast(grad):
             if torch.is_grad_enabled():
-                return _differentiable_gradient(grad, weight, u, v), None, None, None, None
+                return differentiable_gradient(grad, weight, u, v), None, None, None, None
             return _gradient(grad, weight, ctx.scale, u, v), None, None, None, None
 
 
@@ -199,13 +201,21 @@ def _within(number: float, dtype: torch.dtype) -> float:
     return number if abs(number) <= torch.finfo(dtype).max else number * math.inf
 
 
-def _differentiable_gradient(grad: Tensor, weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
+def differentiable_gradient(grad: Tensor, weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
     """`_gradient` as a differentiable function of `grad` and `weight`."""
     matrix, upstream = as_matrix(weight), as_matrix(grad.to(compute_dtype(weight)), like=weight)
     sigma = torch.dot(u, torch.mv(matrix, v))
     overlap = (upstream * matrix).sum()
     result = upstream / sigma - overlap / sigma.square() * torch.outer(u, v)
     return as_weight(result, weight).to(weight.dtype)
+
+
+def _triton(
+    weights: list[Tensor], us: list[Tensor], vs: list[Tensor], iterations: int, eps: float, dtype: torch.dtype | None
+) -> Normalised:
+    from vs_ops.triton.spectral_normalize_all import spectral_normalize_all_triton as function
+
+    return function(weights, us, vs, iterations, eps, dtype)
 
 
 def _refuse_native(call: DescribedCall) -> str | None:
@@ -219,5 +229,6 @@ SPECTRAL_NORMALIZE_ALL = Operator(
     implementations=(
         Implementation(name="native", function=spectral_normalize_all_native, refuse=_refuse_native),
         Implementation(name="reference", function=spectral_normalize_all_reference),
+        Implementation(name="triton", function=_triton, refuse=refuse_floats, compilable=True),
     ),
 )

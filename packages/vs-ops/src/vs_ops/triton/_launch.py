@@ -24,29 +24,44 @@ __all__ = [
     "accumulator",
     "blocks",
     "differentiable",
+    "element_of",
     "finish_sum",
     "like",
     "on_device_of",
     "power_of_two",
     "spread",
     "strides",
+    "strides_of",
     "tile",
+    "tile_of",
 ]
 
 FULL_GPU = 512
 """Programs that keep every GPU of today busy: two to four for each of its up to 132 (H100) multiprocessors."""
 
-_ACCUMULATORS = {torch.float32: tl.float32, torch.float64: tl.float64}
+_ELEMENTS = {
+    torch.float16: tl.float16,
+    torch.bfloat16: tl.bfloat16,
+    torch.float32: tl.float32,
+    torch.float64: tl.float64,
+}
 
 
 def on_device_of(tensor: Tensor) -> AbstractContextManager[object]:
     """Launch on the device of `tensor`: Triton launches on the current one."""
-    return torch.cuda.device(tensor.device) if tensor.is_cuda else contextlib.nullcontext()
+    if tensor.is_cuda and tensor.device.index != torch.cuda.current_device():
+        return torch.cuda.device(tensor.device)
+    return contextlib.nullcontext()
 
 
 def accumulator(dtype: torch.dtype) -> Any:
     """Triton's name for a dtype of computation, float32 or float64."""
-    return _ACCUMULATORS[dtype]
+    return element_of(dtype)
+
+
+def element_of(dtype: torch.dtype) -> Any:
+    """Triton's name for a floating dtype."""
+    return _ELEMENTS[dtype]
 
 
 def blocks(length: int, block: int) -> int:
@@ -61,13 +76,18 @@ def power_of_two(length: int, at_most: int) -> int:
 
 def like(tensor: Tensor, leader: Tensor) -> Tensor:
     """`tensor` in the memory format of `leader`, which is dense: both can then be read in the order of memory."""
-    return dense(tensor.contiguous(memory_format=memory_format_of(leader)))
+    order = memory_format_of(leader)
+    return tensor if tensor.is_contiguous(memory_format=order) else dense(tensor.contiguous(memory_format=order))
 
 
 def strides(x: Tensor) -> tuple[int, int, int]:
     """Strides of samples, channels and pixels of a dense `x` (N, C, ...), whose spatial axes count as one."""
-    channels, pixels = x.shape[1], x[0, 0].numel()
-    return (channels * pixels, 1, channels) if is_channels_last(x) else (channels * pixels, pixels, 1)
+    return strides_of(x.shape[1], x.shape[2:].numel(), is_channels_last(x))
+
+
+def strides_of(channels: int, pixels: int, together: bool) -> tuple[int, int, int]:
+    """Strides of samples, channels and pixels, where the channels of a pixel lie `together`, or its plane does."""
+    return (channels * pixels, 1, channels) if together else (channels * pixels, pixels, 1)
 
 
 def tile(x: Tensor, elements: int) -> tuple[int, int]:
@@ -76,8 +96,12 @@ def tile(x: Tensor, elements: int) -> tuple[int, int]:
     The axis that lies together in memory goes first (up to 256 channels of channels-last);
     the other one gets the rest.
     """
-    channels, pixels = x.shape[1], x[0, 0].numel()
-    if is_channels_last(x):
+    return tile_of(x.shape[1], x.shape[2:].numel(), is_channels_last(x), elements)
+
+
+def tile_of(channels: int, pixels: int, together: bool, elements: int) -> tuple[int, int]:
+    """`tile` of a dense tensor, where the channels of a pixel lie `together`, or its plane does."""
+    if together:
         block_c = power_of_two(channels, min(256, elements))
         return block_c, power_of_two(pixels, elements // block_c)
     block_l = power_of_two(pixels, elements)

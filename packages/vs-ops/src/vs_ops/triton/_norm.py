@@ -1,66 +1,71 @@
-"""Launching the kernels of instance norm and of SPADE: how planes are cut, and which strides they have."""
+"""Launching the kernels of instance norm and of SPADE: how planes are cut, and which strides they have.
+
+A launch takes more of the host's time than these kernels take on the device, for all but the largest images: so what
+follows from a shape is computed once, and little is allocated.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
-from attrs import frozen
 from torch import Tensor
 
 from vs_ops._precision import compute_dtype, is_channels_last, memory_format_of
-from vs_ops.triton._launch import FULL_GPU, accumulator, blocks, on_device_of, power_of_two, strides, tile
+from vs_ops.triton._launch import FULL_GPU, accumulator, blocks, on_device_of, power_of_two, strides_of, tile_of
 from vs_ops.triton._norm_kernels import grad_x, moments, normalise, sums
 
-__all__ = ["MOST_MAPS", "backward", "forward", "of_planes", "result_of"]
+__all__ = ["MOST_MAPS", "backward", "forward", "result_of", "statistics_of"]
 
 MOST_MAPS = 3
 """Modulations that one pass takes."""
 
 _ELEMENTS = 1024
 _MOST_PIECES = 64
+_SHAPES = 1024
+"""So many shapes are remembered: some fifty a network."""
 
 
-@frozen(kw_only=True)
-class _Plan:
+class _Plan(NamedTuple):
     """How the planes of x are cut: tiles of channels x pixels, and pieces of a whole number of tiles."""
 
-    samples: int
-    channels: int
     pixels: int
     block_c: int
     block_l: int
     piece: int
-
-    @property
-    def pieces(self) -> int:
-        return blocks(self.pixels, self.piece)
-
-    @property
-    def of_pieces(self) -> tuple[int, int, int]:
-        """The grid of the reductions."""
-        return self.pieces, blocks(self.channels, self.block_c), self.samples
-
-    @property
-    def of_tiles(self) -> tuple[int, int, int]:
-        """The grid of what is done pixel by pixel."""
-        return blocks(self.pixels, self.block_l), blocks(self.channels, self.block_c), self.samples
+    pieces: int
+    of_pieces: tuple[int, int, int]
+    """The grid of the reductions."""
+    of_tiles: tuple[int, int, int]
+    """The grid of what is done pixel by pixel."""
+    strides: tuple[int, int, int]
 
 
-def _plan(x: Tensor) -> _Plan:
-    samples, channels = x.shape[:2]
-    pixels = x[0, 0].numel()
-    block_c, block_l = tile(x, _ELEMENTS)
-    runs, tiles = samples * blocks(channels, block_c), blocks(pixels, block_l)
-    pieces = min(max(FULL_GPU // runs, 1), tiles, _MOST_PIECES)
+@functools.lru_cache(maxsize=_SHAPES)
+def _plan_of(shape: torch.Size, together: bool) -> _Plan:
+    """The plan of a dense tensor; `together` says that the channels of a pixel lie together."""
+    samples, channels = shape[:2]
+    pixels = shape[2:].numel()
+    block_c, block_l = tile_of(channels, pixels, together, _ELEMENTS)
+    runs, tiles = blocks(channels, block_c), blocks(pixels, block_l)
+    piece = blocks(tiles, min(max(FULL_GPU // (samples * runs), 1), tiles, _MOST_PIECES)) * block_l
+    pieces = blocks(pixels, piece)
     return _Plan(
-        samples=samples,
-        channels=channels,
         pixels=pixels,
         block_c=block_c,
         block_l=block_l,
-        piece=blocks(tiles, pieces) * block_l,
+        piece=piece,
+        pieces=pieces,
+        of_pieces=(pieces, runs, samples),
+        of_tiles=(tiles, runs, samples),
+        strides=strides_of(channels, pixels, together),
     )
+
+
+def _plan(x: Tensor) -> _Plan:
+    return _plan_of(x.shape, is_channels_last(x))
 
 
 def result_of(x: Tensor, upsample: bool) -> Tensor:
@@ -72,12 +77,11 @@ def result_of(x: Tensor, upsample: bool) -> Tensor:
     return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=memory_format_of(x))
 
 
-def _all_strides(x: Tensor, result: Tensor) -> tuple[int, ...]:
+@functools.lru_cache(maxsize=_SHAPES)
+def _all_strides(plan: _Plan, result: _Plan, together: bool) -> tuple[int, ...]:
     """Of x, of the result, and of maps, which have twice its channels and its memory format."""
-    of_sample, of_channel, of_pixel = strides(result)
-    together = of_channel == 1 and is_channels_last(result)
-    of_map = 2 * of_sample, of_channel, 2 * of_pixel if together else of_pixel
-    return *strides(x), of_sample, of_channel, of_pixel, *of_map
+    of_sample, of_channel, of_pixel = result.strides
+    return *plan.strides, *result.strides, 2 * of_sample, of_channel, 2 * of_pixel if together else of_pixel
 
 
 def _three(maps: Sequence[Tensor | None]) -> list[Tensor | None]:
@@ -92,25 +96,24 @@ def forward(
     eps: float,
     slope: float | None,
     upsample: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Result, mean (N * C,) and 1 / deviation (N * C,); `x` is dense, at most three maps have its memory format."""
-    result, dtype = result_of(x, upsample), compute_dtype(x)
-    plan, result_plan = _plan(x), _plan(result)
-    planes = plan.samples * plan.channels
-    means, deviations = torch.empty(2, planes * plan.pieces, dtype=dtype, device=x.device)
-    mean, scale = (torch.empty(planes, dtype=dtype, device=x.device) for _ in range(2))
-    shape = plan.channels, plan.pixels, plan.piece
-    accumulate = accumulator(dtype)
+) -> tuple[Tensor, Tensor]:
+    """Result, and mean and 1 / deviation (2, N * C); `x` is dense, at most three maps have its memory format."""
+    result, statistics = result_of(x, upsample), statistics_of(x)
+    plan = _plan(x)
+    result_plan = _plan(result) if upsample else plan
+    moments_of = statistics.new_empty(2 * plan.pieces * statistics.shape[1])
+    channels, accumulate = x.shape[1], accumulator(statistics.dtype)
     with on_device_of(x):
         moments[plan.of_pieces](
-            *(x, means, deviations, *shape, *strides(x)),
+            *(x, moments_of, channels, plan.pixels, plan.piece, *plan.strides),
             dtype=accumulate,
             block_c=plan.block_c,
             block_l=plan.block_l,
         )
         normalise[result_plan.of_tiles](
-            *(x, weight, bias, *_three(maps), means, deviations, result, mean, scale),
-            *(*shape, plan.pieces, result_plan.pixels, x.shape[-1], *_all_strides(x, result)),
+            *(x, weight, bias, *_three(maps), moments_of, result, statistics),
+            *(channels, plan.pixels, plan.piece, plan.pieces, result_plan.pixels, x.shape[-1]),
+            *_all_strides(plan, result_plan, is_channels_last(x)),
             eps=eps,
             slope=slope,
             upsample=upsample,
@@ -119,13 +122,12 @@ def forward(
             block_c=result_plan.block_c,
             block_l=result_plan.block_l,
         )
-    return result, mean, scale
+    return result, statistics
 
 
-def of_planes(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Two tensors that look like mean and 1 / deviation in `forward`."""
-    planes, dtype = x.shape[0] * x.shape[1], compute_dtype(x)
-    return x.new_empty(planes, dtype=dtype), x.new_empty(planes, dtype=dtype)
+def statistics_of(x: Tensor) -> Tensor:
+    """An empty tensor for mean and 1 / deviation of every plane, (2, N * C)."""
+    return x.new_empty((2, x.shape[0] * x.shape[1]), dtype=compute_dtype(x))
 
 
 def backward(
@@ -133,34 +135,37 @@ def backward(
     x: Tensor,
     weight: Tensor | None,
     maps: Sequence[Tensor],
-    mean: Tensor,
-    scale: Tensor,
+    statistics: Tensor,
     slope: float | None,
     upsample: bool,
     wants_map: Sequence[bool],
 ) -> tuple[Tensor, list[Tensor | None], Tensor]:
-    """Gradient of x, of the wanted maps, and (2, N, C) sums of g and g * y: the gradients of bias and of weight."""
-    plan, grad_plan = _plan(x), _plan(grad)
-    dtype = compute_dtype(x)
-    partial = torch.empty(2, plan.samples, plan.channels, grad_plan.pieces, dtype=dtype, device=x.device)
+    """Gradient of x, of the wanted maps, and sums (2, N, C, pieces) of g and g * y: the gradients of bias and weight.
+
+    The gradient of a vector is what the sums of all samples and all pieces add up to.
+    """
+    plan = _plan(x)
+    grad_plan = _plan(grad) if upsample else plan
+    samples, channels = x.shape[:2]
+    sums_of = statistics.new_empty((2, samples, channels, grad_plan.pieces))
     result = torch.empty_like(x)
     grad_maps = [torch.empty_like(each) if want else None for each, want in zip(maps, wants_map, strict=True)]
-    layout = x.shape[-1], *_all_strides(x, grad)
-    choices = {"slope": slope, "upsample": upsample, "dtype": accumulator(dtype)}
+    layout = x.shape[-1], *_all_strides(plan, grad_plan, is_channels_last(x))
+    choices = {"slope": slope, "upsample": upsample, "dtype": accumulator(statistics.dtype)}
     with on_device_of(x):
         sums[grad_plan.of_pieces](
-            *(grad, x, *_three(maps), mean, scale, *_three(grad_maps), partial[0], partial[1]),
-            *(plan.channels, grad_plan.pixels, grad_plan.piece, *layout),
+            *(grad, x, *_three(maps), statistics, *_three(grad_maps), sums_of),
+            *(channels, grad_plan.pixels, grad_plan.piece, *layout),
             block_c=grad_plan.block_c,
             block_l=grad_plan.block_l,
             **choices,
         )
         grad_x[plan.of_tiles](
-            *(grad, x, weight, *_three(maps), mean, scale, partial[0], partial[1], result),
-            *(plan.channels, plan.pixels, grad_plan.pieces, *layout),
+            *(grad, x, weight, *_three(maps), statistics, sums_of, result),
+            *(channels, plan.pixels, grad_plan.pieces, *layout),
             block_s=power_of_two(grad_plan.pieces, _MOST_PIECES),
             block_c=plan.block_c,
             block_l=plan.block_l,
             **choices,
         )
-    return result, grad_maps, partial.sum(3)
+    return result, grad_maps, sums_of

@@ -12,6 +12,9 @@ and half-modulated features are recomputed in registers, which costs less than t
 A plane of 512x1024 is cut into pieces where samples times channels are too few to fill a GPU. Pieces are merged by
 Chan's formula, in a fixed order, without atomics: results do not change from run to run.
 
+Mean and 1 / deviation of all planes lie one after the other in one tensor, and so do the moments and the sums of
+their pieces: fewer arguments are a quicker launch.
+
 Up-sampling is a matter of addresses: the larger x is never made. Its statistics are those of x, every pixel of the
 result reads the pixel of x from which it comes, and every pixel of x sums the gradients of the four that come from it.
 """
@@ -40,8 +43,7 @@ def _merge(mean: tl.tensor, deviations: tl.tensor, count: tl.tensor, total: tl.t
 @triton.jit
 def moments(
     x: tl.tensor,
-    means: tl.tensor,
-    deviations: tl.tensor,
+    moments_of: tl.tensor,
     channels: tl.tensor,
     pixels: tl.tensor,
     piece: tl.tensor,
@@ -70,8 +72,9 @@ def moments(
     seen = (last - first - lane + block_l - 1) // block_l
     merged, deviation = _merge(mean, deviation, seen.to(dtype), (last - first).to(dtype))
     part = (tl.program_id(2) * channels + channel) * tl.num_programs(0) + tl.program_id(0)
-    tl.store(means + part, merged, mask=channel < channels)
-    tl.store(deviations + part, deviation, mask=channel < channels)
+    parts = tl.num_programs(2) * channels * tl.num_programs(0)
+    tl.store(moments_of + part, merged, mask=channel < channels)
+    tl.store(moments_of + parts + part, deviation, mask=channel < channels)
 
 
 @triton.jit
@@ -100,11 +103,9 @@ def normalise(
     map0: tl.tensor,
     map1: tl.tensor,
     map2: tl.tensor,
-    means: tl.tensor,
-    deviations: tl.tensor,
+    moments_of: tl.tensor,
     result: tl.tensor,
-    mean_of: tl.tensor,
-    scale_of: tl.tensor,
+    statistics: tl.tensor,
     channels: tl.tensor,
     pixels: tl.tensor,
     piece: tl.tensor,
@@ -142,14 +143,15 @@ def normalise(
     part = tl.arange(0, block_s)[None, :]
     plane = sample * channels + channel
     there = exists[:, None] & (part < pieces)
-    mean = tl.load(means + plane[:, None] * pieces + part, mask=there, other=0.0)
-    deviation = tl.load(deviations + plane[:, None] * pieces + part, mask=there, other=0.0)
+    planes = tl.num_programs(2) * channels
+    mean = tl.load(moments_of + plane[:, None] * pieces + part, mask=there, other=0.0)
+    deviation = tl.load(moments_of + (planes + plane[:, None]) * pieces + part, mask=there, other=0.0)
     count = tl.maximum(tl.minimum(pixels - part * piece, piece), 0).to(dtype)
     mean, deviation = _merge(mean, deviation, count, pixels)
     scale = tl.rsqrt(deviation / pixels + eps)
     if tl.program_id(0) == 0:
-        tl.store(mean_of + plane, mean, mask=exists)
-        tl.store(scale_of + plane, scale, mask=exists)
+        tl.store(statistics + plane, mean, mask=exists)
+        tl.store(statistics + planes + plane, scale, mask=exists)
 
     at = sample * of_sample + column * of_channel + _source(pixel, width, upsample) * of_pixel
     y = (tl.load(x + at, mask=inside, other=0.0).to(dtype) - mean[:, None]) * scale[:, None]
@@ -232,13 +234,11 @@ def sums(
     map0: tl.tensor,
     map1: tl.tensor,
     map2: tl.tensor,
-    mean_of: tl.tensor,
-    scale_of: tl.tensor,
+    statistics: tl.tensor,
     grad0: tl.tensor,
     grad1: tl.tensor,
     grad2: tl.tensor,
-    grad_sums: tl.tensor,
-    product_sums: tl.tensor,
+    sums_of: tl.tensor,
     channels: tl.tensor,
     large: tl.tensor,
     piece: tl.tensor,
@@ -267,8 +267,9 @@ def sums(
     sample = tl.program_id(2).to(tl.int64)
     exists = channel < channels
     plane = sample * channels + channel
-    mean = tl.load(mean_of + plane, mask=exists, other=0.0)[:, None]
-    scale = tl.load(scale_of + plane, mask=exists, other=0.0)[:, None]
+    planes = tl.num_programs(2) * channels
+    mean = tl.load(statistics + plane, mask=exists, other=0.0)[:, None]
+    scale = tl.load(statistics + planes + plane, mask=exists, other=0.0)[:, None]
     first = tl.program_id(0) * piece
     last = tl.minimum(first + piece, large)
     grad_sum = tl.zeros((block_c, block_l), dtype)
@@ -288,8 +289,8 @@ def sums(
         grad_sum += g
         product_sum += g * y
     part = plane * tl.num_programs(0) + tl.program_id(0)
-    tl.store(grad_sums + part, tl.sum(grad_sum, axis=1), mask=exists)
-    tl.store(product_sums + part, tl.sum(product_sum, axis=1), mask=exists)
+    tl.store(sums_of + part, tl.sum(grad_sum, axis=1), mask=exists)
+    tl.store(sums_of + planes * tl.num_programs(0) + part, tl.sum(product_sum, axis=1), mask=exists)
 
 
 @triton.jit
@@ -300,10 +301,8 @@ def grad_x(
     map0: tl.tensor,
     map1: tl.tensor,
     map2: tl.tensor,
-    mean_of: tl.tensor,
-    scale_of: tl.tensor,
-    grad_sums: tl.tensor,
-    product_sums: tl.tensor,
+    statistics: tl.tensor,
+    sums_of: tl.tensor,
     result: tl.tensor,
     channels: tl.tensor,
     pixels: tl.tensor,
@@ -336,14 +335,16 @@ def grad_x(
     exists = channel < channels
     inside = exists[:, None] & (pixel < pixels)
     plane = sample * channels + channel
-    mean = tl.load(mean_of + plane, mask=exists, other=0.0)[:, None]
-    scale = tl.load(scale_of + plane, mask=exists, other=0.0)[:, None]
+    planes = tl.num_programs(2) * channels
+    mean = tl.load(statistics + plane, mask=exists, other=0.0)[:, None]
+    scale = tl.load(statistics + planes + plane, mask=exists, other=0.0)[:, None]
 
     part = tl.arange(0, block_s)[None, :]
     there = exists[:, None] & (part < pieces)
     at = plane[:, None] * pieces + part
-    mean_grad = tl.sum(tl.load(grad_sums + at, mask=there, other=0.0), axis=1)[:, None] / pixels
-    mean_product = tl.sum(tl.load(product_sums + at, mask=there, other=0.0), axis=1)[:, None] / pixels
+    mean_grad = tl.sum(tl.load(sums_of + at, mask=there, other=0.0), axis=1)[:, None] / pixels
+    product_at = planes * pieces + at
+    mean_product = tl.sum(tl.load(sums_of + product_at, mask=there, other=0.0), axis=1)[:, None] / pixels
 
     at = sample * of_sample + column * of_channel + pixel * of_pixel
     y = (tl.load(x + at, mask=inside, other=0.0).to(dtype) - mean) * scale

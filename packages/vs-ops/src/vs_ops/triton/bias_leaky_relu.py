@@ -16,6 +16,7 @@ from vs_ops._precision import compute_dtype, is_channels_last
 from vs_ops.bias_leaky_relu import bias_leaky_relu_gradients
 from vs_ops.instance_norm import dense
 from vs_ops.triton._launch import FULL_GPU, accumulator, blocks, like, on_device_of, power_of_two, strides
+from vs_ops.triton._registration import registered
 
 __all__ = ["bias_leaky_relu", "bias_leaky_relu_backward"]
 
@@ -79,7 +80,7 @@ def _backward(
         tl.store(partials + tl.program_id(0) * channels + line, tl.sum(summed, axis=1), mask=line < channels)
 
 
-@torch.library.custom_op("vs_ops::bias_leaky_relu", mutates_args=())
+@registered("vs_ops::bias_leaky_relu")
 def bias_leaky_relu(x: Tensor, bias: Tensor, negative_slope: float) -> Tensor:
     """The leaky ReLU of x + bias, in the dtype and memory format of `x`."""
     x = dense(x)
@@ -108,7 +109,7 @@ def _tile(x: Tensor, places: int) -> tuple[int, int]:
     return 1, power_of_two(places, _BLOCK)
 
 
-@torch.library.custom_op("vs_ops::bias_leaky_relu_backward", mutates_args=())
+@registered("vs_ops::bias_leaky_relu_backward")
 def bias_leaky_relu_backward(
     grad: Tensor, result: Tensor, bias: Tensor, negative_slope: float, wants_bias: bool
 ) -> tuple[Tensor, Tensor]:

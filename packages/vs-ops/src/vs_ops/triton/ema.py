@@ -1,9 +1,10 @@
 """Averages of weights by Triton: every average read and written once, every value and its scale read once.
 
-One launch per tensor. The share is an argument of the launch, in double precision: it may change from step to step
-without anything being compiled again, as it would be for a constant.
+One launch for all tensors, which are found by address (see `_tables`). The share is an argument of the launch, in
+double precision: it may change from step to step without anything being compiled again, as it would be for a constant.
 """
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -11,62 +12,97 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from vs_ops.instance_norm import dense
-from vs_ops.triton._launch import accumulator, blocks, like, on_device_of, power_of_two
+from vs_ops.triton._launch import accumulator, blocks, element_of, on_device_of
+from vs_ops.triton._registration import registered
+from vs_ops.triton._tables import REMEMBERED, can_send, owners, sent, stream_of
 
-__all__ = ["ema"]
+__all__ = ["can_move", "ema"]
 
 _BLOCK = 1024
 
 
 @triton.jit
 def _kernel(
-    average: tl.tensor,
-    value: tl.tensor,
-    scale: tl.tensor,
+    averages: tl.tensor,
+    values: tl.tensor,
+    scales: tl.tensor,
+    sizes: tl.tensor,
+    firsts: tl.tensor,
+    owner: tl.tensor,
     share: tl.float64,
-    numel: tl.tensor,
     from_target: tl.constexpr,
     dtype: tl.constexpr,
+    of_value: tl.constexpr,
+    of_scale: tl.constexpr,
     block: tl.constexpr,
 ) -> None:
-    """One block per program. `share` is the smaller one of the two: the target's, or `from_target` the average's.
+    """One block of one tensor per program.
 
-    So a share of one copies, and one of zero changes nothing, to the last digit.
+    `share` is the smaller one of the two: the target's, or `from_target` the average's. So a share of one copies, and
+    one of zero changes nothing, to the last digit.
     """
-    offsets = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
-    inside = offsets < numel
+    tensor = tl.load(owner + tl.program_id(0))
+    offsets = (tl.program_id(0) - tl.load(firsts + tensor)) * block + tl.arange(0, block)
+    inside = offsets < tl.load(sizes + tensor)
+    average = tl.load(averages + tensor).to(tl.pointer_type(dtype)) + offsets
+    value = tl.load(values + tensor).to(tl.pointer_type(of_value)) + offsets
     smaller = tl.full((block,), share, dtype)
-    old = tl.load(average + offsets, mask=inside, other=0.0)
-    target = tl.load(value + offsets, mask=inside, other=0.0).to(dtype)
-    if scale is not None:
-        target *= tl.load(scale).to(dtype)
+    old = tl.load(average, mask=inside, other=0.0)
+    target = tl.load(value, mask=inside, other=0.0).to(dtype)
+    if scales is not None:
+        target *= tl.load(tl.load(scales + tensor).to(tl.pointer_type(of_scale))).to(dtype)
     new = target + smaller * (old - target) if from_target else old + smaller * (target - old)
-    tl.store(average + offsets, new, mask=inside)
+    tl.store(average, new, mask=inside)
 
 
-@torch.library.custom_op("vs_ops::ema", mutates_args=("averages",))
+@functools.lru_cache(maxsize=REMEMBERED)
+def _programs(sizes: tuple[int, ...], device: torch.device, stream: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Sizes, first programs, and the tensor of each program."""
+    owner, firsts = owners([blocks(size, _BLOCK) for size in sizes], device)
+    lengths, starts = (torch.tensor(each, dtype=torch.int64, device=device) for each in (sizes, firsts))
+    return lengths, starts, owner
+
+
+@registered("vs_ops::ema", mutates_args=("averages",))
 def ema(averages: Sequence[Tensor], values: Sequence[Tensor], share: float, scales: Sequence[Tensor]) -> None:
-    """Move averages by `share` towards values times scales, in place; no scales are ones."""
-    for index, (average, value) in enumerate(zip(averages, values, strict=True)):
-        if average.numel():
-            _move(average, value, share, scales[index] if scales else None)
+    """Move averages by `share` towards values times scales, in place; no scales are ones.
 
-
-def _move(average: Tensor, value: Tensor, share: float, scale: Tensor | None) -> None:
-    place = dense(average)  # the average itself, unless it is in neither memory format
-    numel, block = place.numel(), power_of_two(place.numel(), _BLOCK)
-    with on_device_of(place):
-        _kernel[(blocks(numel, block),)](
-            *(place, like(value, place), scale, min(share, 1 - share), numel),
+    The tensors of each list have one dtype, and each average lies as its value does.
+    """
+    first = averages[0]
+    sizes, firsts, owner = _programs(tuple(each.numel() for each in averages), first.device, stream_of(first.device))
+    if not len(owner):
+        return
+    with on_device_of(first):
+        _kernel[(len(owner),)](
+            *(sent(averages, first.device), sent(values, first.device)),
+            *(sent(scales, first.device) if scales else None, sizes, firsts, owner, min(share, 1 - share)),
             from_target=share > 0.5,
-            dtype=accumulator(place.dtype),
-            block=block,
+            dtype=accumulator(first.dtype),
+            of_value=element_of(values[0].dtype),
+            of_scale=element_of(scales[0].dtype) if scales else None,
+            block=_BLOCK,
         )
-    if place.data_ptr() != average.data_ptr():
-        average.copy_(place)
 
 
 @ema.register_fake
 def _(averages: Sequence[Tensor], values: Sequence[Tensor], share: float, scales: Sequence[Tensor]) -> None:
     return None
+
+
+def can_move(averages: Sequence[Tensor], values: Sequence[Tensor], scales: Sequence[Tensor]) -> bool:
+    """Whether one launch will do: dtypes and device are one, elements lie in the same order without gaps."""
+    device = averages[0].device
+    return (
+        all(each.device == device for each in (*averages, *values, *scales))
+        and all(len({each.dtype for each in some}) <= 1 for some in (averages, values, scales))
+        and all(_in_one_order(one, other) for one, other in zip(averages, values, strict=True))
+        and can_send(device)
+    )
+
+
+def _in_one_order(one: Tensor, other: Tensor) -> bool:
+    if one.is_contiguous() and other.is_contiguous():
+        return True
+    last = torch.channels_last
+    return one.dim() == 4 and one.is_contiguous(memory_format=last) and other.is_contiguous(memory_format=last)

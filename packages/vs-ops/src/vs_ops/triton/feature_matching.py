@@ -25,6 +25,7 @@ from vs_ops.triton._launch import (
     on_device_of,
     power_of_two,
 )
+from vs_ops.triton._registration import registered
 
 __all__ = ["feature_matching", "feature_matching_backward", "feature_matching_triton"]
 
@@ -75,7 +76,7 @@ def _backward(
     tl.store(grad_fake + offsets, slope.to(grad_fake.dtype.element_ty), mask=inside)
 
 
-@torch.library.custom_op("vs_ops::feature_matching", mutates_args=())
+@registered("vs_ops::feature_matching")
 def feature_matching(fake: Sequence[Tensor], real: Sequence[Tensor], scales: int) -> Tensor:
     """Mean L1 distance of each pair, summed over all pairs, divided by the number of scales."""
     launches = [min(blocks(one.numel(), _BLOCK), FULL_GPU) for one in fake]
@@ -99,7 +100,7 @@ def _(fake: Sequence[Tensor], real: Sequence[Tensor], scales: int) -> Tensor:
     return fake[0].new_empty((), dtype=compute_dtype(*fake))
 
 
-@torch.library.custom_op("vs_ops::feature_matching_backward", mutates_args=())
+@registered("vs_ops::feature_matching_backward")
 def feature_matching_backward(
     grad: Tensor, fake: Sequence[Tensor], real: Sequence[Tensor], scales: int
 ) -> list[Tensor]:

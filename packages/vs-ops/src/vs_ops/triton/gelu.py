@@ -12,6 +12,7 @@ from vs_ops._precision import compute_dtype
 from vs_ops.gelu import gelu_reference
 from vs_ops.instance_norm import dense
 from vs_ops.triton._launch import accumulator, blocks, differentiable, like, on_device_of, power_of_two
+from vs_ops.triton._registration import registered
 
 __all__ = ["gelu", "gelu_backward"]
 
@@ -56,7 +57,7 @@ def _backward(
     tl.store(grad_x + offsets, slope.to(grad_x.dtype.element_ty), mask=inside)
 
 
-@torch.library.custom_op("vs_ops::gelu", mutates_args=())
+@registered("vs_ops::gelu")
 def gelu(x: Tensor) -> Tensor:
     """GELU, in the dtype and memory format of `x`."""
     x = dense(x)
@@ -74,7 +75,7 @@ def _(x: Tensor) -> Tensor:
     return torch.empty_like(dense(x))
 
 
-@torch.library.custom_op("vs_ops::gelu_backward", mutates_args=())
+@registered("vs_ops::gelu_backward")
 def gelu_backward(grad: Tensor, x: Tensor) -> Tensor:
     """The gradient in `x`, in its dtype and memory format."""
     x = dense(x)

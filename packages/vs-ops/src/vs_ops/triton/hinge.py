@@ -23,6 +23,7 @@ from vs_ops.triton._launch import (
     on_device_of,
     power_of_two,
 )
+from vs_ops.triton._registration import registered
 
 __all__ = ["hinge", "hinge_backward"]
 
@@ -82,7 +83,7 @@ def _backward(
     tl.store(grad_logits + offsets, slope.to(grad_logits.dtype.element_ty), mask=inside)
 
 
-@torch.library.custom_op("vs_ops::hinge", mutates_args=())
+@registered("vs_ops::hinge")
 def hinge(logits: Tensor, kind: int) -> Tensor:
     """The hinge loss of D on real (0) or on generated (1) images, or of G (2): a scalar in float32 or float64."""
     logits = dense(logits)
@@ -104,7 +105,7 @@ def _(logits: Tensor, kind: int) -> Tensor:
     return logits.new_empty((), dtype=compute_dtype(logits))
 
 
-@torch.library.custom_op("vs_ops::hinge_backward", mutates_args=())
+@registered("vs_ops::hinge_backward")
 def hinge_backward(grad: Tensor, logits: Tensor, kind: int) -> Tensor:
     """The gradient in `logits`, in their dtype and memory format."""
     logits = dense(logits)

@@ -27,6 +27,7 @@ from vs_ops.triton._launch import (
     strides,
     tile,
 )
+from vs_ops.triton._registration import registered
 
 __all__ = ["mask_loss", "mask_loss_backward"]
 
@@ -148,7 +149,7 @@ def _arranged(mask: Tensor, warped: Tensor, frame: Tensor) -> tuple[Tensor, Tens
     return mask.contiguous(), warped, like(frame, warped), layout
 
 
-@torch.library.custom_op("vs_ops::mask_loss", mutates_args=())
+@registered("vs_ops::mask_loss")
 def mask_loss(mask: Tensor, warped: Tensor, frame: Tensor) -> Tensor:
     """The loss, a scalar in float32 or float64."""
     dtype = compute_dtype(mask, warped, frame)
@@ -170,7 +171,7 @@ def _(mask: Tensor, warped: Tensor, frame: Tensor) -> Tensor:
     return mask.new_empty((), dtype=compute_dtype(mask, warped, frame))
 
 
-@torch.library.custom_op("vs_ops::mask_loss_backward", mutates_args=())
+@registered("vs_ops::mask_loss_backward")
 def mask_loss_backward(grad: Tensor, mask: Tensor, warped: Tensor, frame: Tensor, wanted: list[bool]) -> list[Tensor]:
     """The wanted ones of the gradients in mask, warped and frame, in their dtypes; frames as `warped` lies."""
     dtype = compute_dtype(mask, warped, frame)

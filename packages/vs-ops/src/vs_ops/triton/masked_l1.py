@@ -27,6 +27,7 @@ from vs_ops.triton._launch import (
     strides,
     tile,
 )
+from vs_ops.triton._registration import registered
 
 __all__ = ["masked_l1", "masked_l1_backward"]
 
@@ -171,7 +172,7 @@ def _arranged(a: Tensor, b: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tenso
     return a, like(b, a), mask, (channels, pixels, *strides(a), *of_mask)
 
 
-@torch.library.custom_op("vs_ops::masked_l1", mutates_args=())
+@registered("vs_ops::masked_l1")
 def masked_l1(a: Tensor, b: Tensor, mask: Tensor, over_valid: bool) -> tuple[Tensor, Tensor]:
     """(loss, divisor): the loss, and what its sum was divided by, for the backward."""
     dtype, numel = compute_dtype(a, b), a.numel()
@@ -194,7 +195,7 @@ def _(a: Tensor, b: Tensor, mask: Tensor, over_valid: bool) -> tuple[Tensor, Ten
     return a.new_empty((), dtype=dtype), a.new_empty((), dtype=dtype)
 
 
-@torch.library.custom_op("vs_ops::masked_l1_backward", mutates_args=())
+@registered("vs_ops::masked_l1_backward")
 def masked_l1_backward(
     grad: Tensor,
     loss: Tensor,

@@ -6,6 +6,7 @@ import triton.language as tl
 from torch import Tensor
 
 from vs_ops.triton._launch import blocks, on_device_of, power_of_two
+from vs_ops.triton._registration import registered
 
 __all__ = ["one_hot"]
 
@@ -45,7 +46,7 @@ def _kernel(
         tl.store(result + sample * channels * pixels + channel * pixels + pixel[None, :], hit, mask=inside)
 
 
-@torch.library.custom_op("vs_ops::one_hot", mutates_args=())
+@registered("vs_ops::one_hot")
 def one_hot(
     ids: Tensor, num_classes: int, dont_care: bool, ignore_id: int, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:

@@ -11,15 +11,16 @@ from vs_ops.instance_norm import dense
 from vs_ops.spade import spade_reference
 from vs_ops.triton import _norm
 from vs_ops.triton._launch import differentiable, like, spread
+from vs_ops.triton._registration import registered
 
 __all__ = ["spade", "spade_backward", "spade_triton"]
 
 
-@torch.library.custom_op("vs_ops::spade", mutates_args=())
+@registered("vs_ops::spade")
 def spade(
     x: Tensor, gamma_betas: Sequence[Tensor], eps: float, negative_slope: float | None, upsample: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Result, and mean and 1 / deviation of every plane (N * C,) for the backward; at most three maps."""
+) -> tuple[Tensor, Tensor]:
+    """Result, and mean and 1 / deviation of every plane (2, N * C) for the backward; at most three maps."""
     x = dense(x)
     return _norm.forward(x, None, None, [like(each, x) for each in gamma_betas], eps, negative_slope, upsample)
 
@@ -27,17 +28,16 @@ def spade(
 @spade.register_fake
 def _(
     x: Tensor, gamma_betas: Sequence[Tensor], eps: float, negative_slope: float | None, upsample: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    return _norm.result_of(dense(x), upsample), *_norm.of_planes(x)
+) -> tuple[Tensor, Tensor]:
+    return _norm.result_of(dense(x), upsample), _norm.statistics_of(x)
 
 
-@torch.library.custom_op("vs_ops::spade_backward", mutates_args=())
+@registered("vs_ops::spade_backward")
 def spade_backward(
     grad: Tensor,
     x: Tensor,
     gamma_betas: Sequence[Tensor],
-    mean: Tensor,
-    scale: Tensor,
+    statistics: Tensor,
     negative_slope: float | None,
     upsample: bool,
     wants_map: Sequence[bool],
@@ -46,7 +46,7 @@ def spade_backward(
     x = dense(x)
     maps = [like(each, x) for each in gamma_betas]
     grad = like(grad, x)
-    grad_x, grad_maps, _ = _norm.backward(grad, x, None, maps, mean, scale, negative_slope, upsample, wants_map)
+    grad_x, grad_maps, _ = _norm.backward(grad, x, None, maps, statistics, negative_slope, upsample, wants_map)
     return [grad_x, *(each for each in grad_maps if each is not None)]
 
 
@@ -55,8 +55,7 @@ def _(
     grad: Tensor,
     x: Tensor,
     gamma_betas: Sequence[Tensor],
-    mean: Tensor,
-    scale: Tensor,
+    statistics: Tensor,
     negative_slope: float | None,
     upsample: bool,
     wants_map: Sequence[bool],
@@ -66,14 +65,15 @@ def _(
     return [torch.empty_like(x), *(torch.empty_like(like(each, x)) for each in wanted)]
 
 
-def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     x, gamma_betas, *ctx.rest = inputs
-    ctx.save_for_backward(x, *output[1:], *gamma_betas)
-    ctx.mark_non_differentiable(*output[1:])
+    ctx.save_for_backward(x, output[1], *gamma_betas)
+    ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)  # what has no gradient gets no zeros
 
 
-def _gradient(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Any, ...]:
-    x, mean, scale, *maps = ctx.saved_tensors
+def _gradient(ctx: Any, grad: Tensor, _: None) -> tuple[Any, ...]:
+    x, statistics, *maps = ctx.saved_tensors
     wants_x, wants_map = ctx.needs_input_grad[:2]
     if torch.is_grad_enabled():
 
@@ -83,7 +83,7 @@ def _gradient(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Any, ...]:
         grad_x, *grad_maps = differentiable(reference, (x, *maps), (grad,), (wants_x, *wants_map))
         return grad_x, grad_maps, None, None, None
     _, slope, upsample = ctx.rest
-    grad_x, *grad_maps = spade_backward(grad, x, maps, mean, scale, slope, upsample, wants_map)
+    grad_x, *grad_maps = spade_backward(grad, x, maps, statistics, slope, upsample, wants_map)
     return grad_x, list(spread(grad_maps, wants_map)), None, None, None
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from vs_ops._precision import compute_dtype
 from vs_ops.instance_norm import dense
 from vs_ops.triton._launch import accumulator, blocks, differentiable, like, on_device_of, spread, strides, tile
+from vs_ops.triton._registration import registered
 from vs_ops.warp import warp_and_blend_reference, warp_reference
 
 __all__ = ["warp", "warp_and_blend", "warp_backward"]
@@ -197,7 +198,7 @@ def _launch(
         )
 
 
-@torch.library.custom_op("vs_ops::warp", mutates_args=())
+@registered("vs_ops::warp")
 def warp(image: Tensor, flow: Tensor) -> Tensor:
     """`image` fetched at (own index + flow), in its dtype and memory format."""
     image = dense(image)
@@ -211,7 +212,7 @@ def _(image: Tensor, flow: Tensor) -> Tensor:
     return torch.empty_like(dense(image))
 
 
-@torch.library.custom_op("vs_ops::warp_and_blend", mutates_args=())
+@registered("vs_ops::warp_and_blend")
 def warp_and_blend(image: Tensor, flow: Tensor, mask: Tensor, hallucinated: Tensor) -> tuple[Tensor, Tensor]:
     """(blended, warped), in the dtype and memory format of `image`."""
     image = dense(image)
@@ -227,7 +228,7 @@ def _(image: Tensor, flow: Tensor, mask: Tensor, hallucinated: Tensor) -> tuple[
     return torch.empty_like(image), torch.empty_like(image)
 
 
-@torch.library.custom_op("vs_ops::warp_backward", mutates_args=())
+@registered("vs_ops::warp_backward")
 def warp_backward(
     grad_warped: Tensor,
     grad_blended: Tensor | None,
