@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["REMEMBERED", "can_send", "owners", "sent", "stream_of"]
+from vs_ops.triton._launch import blocks
+
+__all__ = ["REMEMBERED", "Programs", "alike", "can_send", "owners", "programs", "sent", "stream_of"]
 
 REMEMBERED = 256
 """So many tables of a kind are remembered."""
@@ -21,6 +24,12 @@ REMEMBERED = 256
 def can_send(device: torch.device) -> bool:
     """Whether tables can be sent now: not to a stream that is being captured in a CUDA graph."""
     return torch.compiler.is_compiling() or device.type != "cuda" or not torch.cuda.is_current_stream_capturing()
+
+
+def alike(tensors: Sequence[Tensor]) -> bool:
+    """Whether one launch can take all tensors: they have one dtype and are on one device."""
+    first = tensors[0]
+    return all(each.dtype is first.dtype and each.device == first.device for each in tensors)
 
 
 def stream_of(device: torch.device) -> int:
@@ -46,3 +55,26 @@ def owners(counts: Sequence[int], device: torch.device) -> tuple[Tensor, list[in
     """For programs of which every tensor gets so many: the tensor of each (int32), and every tensor's first program."""
     firsts = [sum(counts[:index]) for index in range(len(counts))]
     return torch.arange(len(counts), dtype=torch.int32).repeat_interleave(torch.tensor(counts)).to(device), firsts
+
+
+class Programs(NamedTuple):
+    """Which programs compute with which tensor, on the device."""
+
+    table: Tensor
+    """(tensors, 3), int64: elements, first program, number of programs."""
+    owner: Tensor
+    """The tensor of each program, int32."""
+
+
+def programs(tensors: Sequence[Tensor], block: int, most: int | None = None) -> Programs:
+    """A program for every `block` elements of every tensor, but at most so many for one."""
+    device = tensors[0].device
+    return _programs(tuple(each.numel() for each in tensors), block, most, device, stream_of(device))
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def _programs(sizes: tuple[int, ...], block: int, most: int | None, device: torch.device, stream: int) -> Programs:
+    counts = [blocks(size, block) if most is None else min(blocks(size, block), most) for size in sizes]
+    owner, firsts = owners(counts, device)
+    rows = list(zip(sizes, firsts, counts, strict=True))
+    return Programs(table=torch.tensor(rows, dtype=torch.int64, device=device), owner=owner)

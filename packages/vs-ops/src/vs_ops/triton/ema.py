@@ -4,7 +4,6 @@ One launch for all tensors, which are found by address (see `_tables`). The shar
 double precision: it may change from step to step without anything being compiled again, as it would be for a constant.
 """
 
-import functools
 from collections.abc import Sequence
 
 import torch
@@ -12,9 +11,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from vs_ops.triton._launch import accumulator, blocks, element_of, on_device_of
+from vs_ops.triton._launch import accumulator, element_of, on_device_of
 from vs_ops.triton._registration import registered
-from vs_ops.triton._tables import REMEMBERED, can_send, owners, sent, stream_of
+from vs_ops.triton._tables import alike, can_send, programs, sent
 
 __all__ = ["can_move", "ema"]
 
@@ -26,8 +25,7 @@ def _kernel(
     averages: tl.tensor,
     values: tl.tensor,
     scales: tl.tensor,
-    sizes: tl.tensor,
-    firsts: tl.tensor,
+    table: tl.tensor,
     owner: tl.tensor,
     share: tl.float64,
     from_target: tl.constexpr,
@@ -42,8 +40,8 @@ def _kernel(
     one of zero changes nothing, to the last digit.
     """
     tensor = tl.load(owner + tl.program_id(0))
-    offsets = (tl.program_id(0) - tl.load(firsts + tensor)) * block + tl.arange(0, block)
-    inside = offsets < tl.load(sizes + tensor)
+    offsets = (tl.program_id(0) - tl.load(table + 3 * tensor + 1)) * block + tl.arange(0, block)
+    inside = offsets < tl.load(table + 3 * tensor)
     average = tl.load(averages + tensor).to(tl.pointer_type(dtype)) + offsets
     value = tl.load(values + tensor).to(tl.pointer_type(of_value)) + offsets
     smaller = tl.full((block,), share, dtype)
@@ -55,14 +53,6 @@ def _kernel(
     tl.store(average, new, mask=inside)
 
 
-@functools.lru_cache(maxsize=REMEMBERED)
-def _programs(sizes: tuple[int, ...], device: torch.device, stream: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Sizes, first programs, and the tensor of each program."""
-    owner, firsts = owners([blocks(size, _BLOCK) for size in sizes], device)
-    lengths, starts = (torch.tensor(each, dtype=torch.int64, device=device) for each in (sizes, firsts))
-    return lengths, starts, owner
-
-
 @registered("vs_ops::ema", mutates_args=("averages",))
 def ema(averages: Sequence[Tensor], values: Sequence[Tensor], share: float, scales: Sequence[Tensor]) -> None:
     """Move averages by `share` towards values times scales, in place; no scales are ones.
@@ -70,13 +60,13 @@ def ema(averages: Sequence[Tensor], values: Sequence[Tensor], share: float, scal
     The tensors of each list have one dtype, and each average lies as its value does.
     """
     first = averages[0]
-    sizes, firsts, owner = _programs(tuple(each.numel() for each in averages), first.device, stream_of(first.device))
+    table, owner = programs(averages, _BLOCK)
     if not len(owner):
         return
     with on_device_of(first):
         _kernel[(len(owner),)](
             *(sent(averages, first.device), sent(values, first.device)),
-            *(sent(scales, first.device) if scales else None, sizes, firsts, owner, min(share, 1 - share)),
+            *(sent(scales, first.device) if scales else None, table, owner, min(share, 1 - share)),
             from_target=share > 0.5,
             dtype=accumulator(first.dtype),
             of_value=element_of(values[0].dtype),
@@ -94,8 +84,7 @@ def can_move(averages: Sequence[Tensor], values: Sequence[Tensor], scales: Seque
     """Whether one launch will do: dtypes and device are one, elements lie in the same order without gaps."""
     device = averages[0].device
     return (
-        all(each.device == device for each in (*averages, *values, *scales))
-        and all(len({each.dtype for each in some}) <= 1 for some in (averages, values, scales))
+        all(len(some) == 0 or (alike(some) and some[0].device == device) for some in (averages, values, scales))
         and all(_in_one_order(one, other) for one, other in zip(averages, values, strict=True))
         and can_send(device)
     )

@@ -1,7 +1,8 @@
 """Feature matching by Triton: one read of every activation, one sum for all layers of all scales.
 
-Every layer's programs stride over its two activations, in the order in which they lie in memory, and leave partial sums
-that already have the layer's weight; one more program adds up those of all layers.
+One launch serves all layers, which are found by address (see `_tables`). Every layer's programs stride over its two
+activations, in the order in which they lie in memory, and leave partial sums that already have the layer's weight; one
+more program adds up those of all layers.
 """
 
 from collections.abc import Sequence
@@ -18,14 +19,15 @@ from vs_ops.instance_norm import dense
 from vs_ops.triton._launch import (
     FULL_GPU,
     accumulator,
-    blocks,
     differentiable,
+    element_of,
     finish_sum,
     like,
     on_device_of,
     power_of_two,
 )
 from vs_ops.triton._registration import registered
+from vs_ops.triton._tables import alike, can_send, programs, sent
 
 __all__ = ["feature_matching", "feature_matching_backward", "feature_matching_triton"]
 
@@ -34,64 +36,85 @@ _BLOCK = 1024
 
 @triton.jit
 def _forward(
-    fake: tl.tensor,
-    real: tl.tensor,
+    fakes: tl.tensor,
+    reals: tl.tensor,
     partials: tl.tensor,
-    numel: tl.tensor,
+    table: tl.tensor,
+    owner: tl.tensor,
     scales: tl.tensor,
+    element: tl.constexpr,
     dtype: tl.constexpr,
     block: tl.constexpr,
 ) -> None:
-    """Program p adds up blocks p, p + P, p + 2P, ... of one layer."""
+    """Program p of a layer's P adds up the layer's blocks p, p + P, p + 2P, ..."""
     program = tl.program_id(0)
+    layer = tl.load(owner + program)
+    numel, count = tl.load(table + 3 * layer), tl.load(table + 3 * layer + 2)
+    fake = tl.load(fakes + layer).to(tl.pointer_type(element))
+    real = tl.load(reals + layer).to(tl.pointer_type(element))
     lanes = tl.arange(0, block)
     total = tl.zeros((block,), dtype)
-    for start in range(program * block, numel, tl.num_programs(0) * block):
+    for start in range((program - tl.load(table + 3 * layer + 1)) * block, numel, count * block):
         inside = start + lanes < numel
         one = tl.load(fake + start + lanes, mask=inside, other=0.0).to(dtype)
         other = tl.load(real + start + lanes, mask=inside, other=0.0).to(dtype)
         total += tl.abs(one - other)
-    mean = tl.sum(total, axis=0) / numel / scales
-    tl.store(partials + program, mean.to(partials.dtype.element_ty))
+    tl.store(partials + program, tl.sum(total, axis=0) / numel / scales)
 
 
 @triton.jit
 def _backward(
     grad: tl.tensor,
-    fake: tl.tensor,
-    real: tl.tensor,
-    grad_fake: tl.tensor,
-    numel: tl.tensor,
+    fakes: tl.tensor,
+    reals: tl.tensor,
+    grads: tl.tensor,
+    table: tl.tensor,
+    owner: tl.tensor,
     scales: tl.tensor,
+    element: tl.constexpr,
     dtype: tl.constexpr,
     block: tl.constexpr,
 ) -> None:
-    """One block per program; equal activations have no gradient."""
-    offsets = tl.program_id(0) * block + tl.arange(0, block)
+    """One block of one layer per program; equal activations have no gradient."""
+    layer = tl.load(owner + tl.program_id(0))
+    numel = tl.load(table + 3 * layer)
+    fake = tl.load(fakes + layer).to(tl.pointer_type(element))
+    real = tl.load(reals + layer).to(tl.pointer_type(element))
+    grad_fake = tl.load(grads + layer).to(tl.pointer_type(element))
+    offsets = (tl.program_id(0) - tl.load(table + 3 * layer + 1)) * block + tl.arange(0, block)
     inside = offsets < numel
     share = tl.load(grad).to(dtype) / numel / scales
     one = tl.load(fake + offsets, mask=inside, other=0.0).to(dtype)
     other = tl.load(real + offsets, mask=inside, other=0.0).to(dtype)
     slope = tl.where(one > other, share, tl.where(one < other, -share, (one - other) * share))
-    tl.store(grad_fake + offsets, slope.to(grad_fake.dtype.element_ty), mask=inside)
+    tl.store(grad_fake + offsets, slope.to(element), mask=inside)
+
+
+def _arranged(fake: Sequence[Tensor], real: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """The activations without gaps, and those of the real images in the order of the others."""
+    fake = [dense(one) for one in fake]
+    return fake, [like(other, one) for one, other in zip(fake, real, strict=True)]
 
 
 @registered("vs_ops::feature_matching")
 def feature_matching(fake: Sequence[Tensor], real: Sequence[Tensor], scales: int) -> Tensor:
-    """Mean L1 distance of each pair, summed over all pairs, divided by the number of scales."""
-    launches = [min(blocks(one.numel(), _BLOCK), FULL_GPU) for one in fake]
-    dtype, programs = compute_dtype(*fake), sum(launches)
-    partials = torch.empty(programs, dtype=dtype, device=fake[0].device)
-    loss = torch.empty((), dtype=dtype, device=fake[0].device)
+    """Mean L1 distance of each pair, summed over all pairs, divided by the number of scales.
+
+    All activations have one dtype.
+    """
+    fake, real = _arranged(fake, real)
+    device, dtype = fake[0].device, compute_dtype(fake[0])
+    table, owner = programs(fake, _BLOCK, FULL_GPU)
+    partials, loss = torch.empty(len(owner), dtype=dtype, device=device), torch.empty((), dtype=dtype, device=device)
     with on_device_of(loss):
-        for one, other, share in zip(fake, real, partials.split(launches), strict=True):
-            if one.numel():
-                given = dense(one)
-                accumulate = accumulator(compute_dtype(one))
-                _forward[(share.numel(),)](
-                    given, like(other, given), share, one.numel(), scales, dtype=accumulate, block=_BLOCK
-                )
-        finish_sum[(1,)](partials, loss, programs, block=power_of_two(programs, _BLOCK))
+        if len(owner):
+            _forward[(len(owner),)](
+                *(sent(fake, device), sent(real, device), partials, table, owner, scales),
+                element=element_of(fake[0].dtype),
+                dtype=accumulator(dtype),
+                block=_BLOCK,
+            )
+        finish_sum[(1,)](partials, loss, len(owner), block=power_of_two(len(owner), _BLOCK))
     return loss
 
 
@@ -105,16 +128,17 @@ def feature_matching_backward(
     grad: Tensor, fake: Sequence[Tensor], real: Sequence[Tensor], scales: int
 ) -> list[Tensor]:
     """The gradients in the generated images' activations, in their dtypes and memory formats."""
-    fake = [dense(one) for one in fake]
-    grads = [torch.empty_like(one) for one in fake]
+    fake, real = _arranged(fake, real)
+    grads, device = [torch.empty_like(one) for one in fake], fake[0].device
+    table, owner = programs(fake, _BLOCK)
     with on_device_of(grad):
-        for one, other, grad_one in zip(fake, real, grads, strict=True):
-            if one.numel():
-                _backward[(blocks(one.numel(), _BLOCK),)](
-                    *(grad, one, like(other, one), grad_one, one.numel(), scales),
-                    dtype=accumulator(compute_dtype(one)),
-                    block=_BLOCK,
-                )
+        if len(owner):
+            _backward[(len(owner),)](
+                *(grad, sent(fake, device), sent(real, device), sent(grads, device), table, owner, scales),
+                element=element_of(fake[0].dtype),
+                dtype=accumulator(compute_dtype(fake[0])),
+                block=_BLOCK,
+            )
     return grads
 
 
@@ -148,7 +172,13 @@ feature_matching.register_autograd(_gradient, setup_context=_remember)
 
 
 def feature_matching_triton(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[Tensor]]) -> Tensor:
-    """`vs_ops.feature_matching` by Triton, with all scales in one list."""
+    """`vs_ops.feature_matching` by Triton, with all scales in one list.
+
+    Activations of several dtypes or devices are left to the reference, and so is what is being captured in a CUDA
+    graph, because addresses cannot be sent then.
+    """
     ones = [one for layers in fake for one in layers]
     others = [other.detach() for layers in real for other in layers]
+    if not alike([*ones, *others]) or not can_send(ones[0].device):
+        return feature_matching_reference(fake, real)
     return feature_matching(ones, others, len(fake))  # type: ignore[no-any-return]

@@ -27,7 +27,7 @@ from vs_ops.singular_values import singular_values_native
 from vs_ops.spectral_normalize_all import Normalised, differentiable_gradient, spectral_normalize_all_native
 from vs_ops.triton._launch import accumulator, blocks, element_of, on_device_of, spread
 from vs_ops.triton._registration import registered
-from vs_ops.triton._tables import REMEMBERED, can_send, owners, sent, stream_of
+from vs_ops.triton._tables import REMEMBERED, alike, can_send, owners, sent, stream_of
 
 __all__ = [
     "normalise",
@@ -525,17 +525,15 @@ sigmas.register_autograd(_gradient_of_sigmas, setup_context=_remember_sigmas)
 
 def singular_values_triton(weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor]) -> list[Tensor]:
     """`vs_ops.singular_values` by Triton, where `spectral_normalize_all_triton` would do."""
-    if not _alike(weights):
+    if not _fit(weights):
         return singular_values_native(weights, us, vs)
     detached = ([each.detach() for each in some] for some in (us, vs))
     return list(sigmas([dense(each) for each in weights], *detached).unbind())
 
 
-def _alike(weights: Sequence[Tensor]) -> bool:
+def _fit(weights: Sequence[Tensor]) -> bool:
     """Whether the kernels take these weights, and can be sent their addresses now."""
-    first = weights[0]
-    alike = all(each.dtype is first.dtype and each.device == first.device and each.numel() for each in weights)
-    return alike and can_send(first.device)
+    return alike(weights) and all(each.numel() for each in weights) and can_send(weights[0].device)
 
 
 def _split(vectors: Tensor, weights: Sequence[Tensor]) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
@@ -553,7 +551,7 @@ def spectral_normalize_all_triton(
     addresses cannot be sent then.
     """
     first = weights[0]
-    if not _alike(weights):
+    if not _fit(weights):
         return spectral_normalize_all_native(weights, us, vs, iterations, eps, dtype)
     lying = [dense(each) for each in weights]
     normalised, vectors, _ = normalise(lying, us, vs, iterations, float(eps), first.dtype if dtype is None else dtype)
