@@ -172,5 +172,5 @@ def test_sizes_that_only_gpus_train_are_left_out_elsewhere():
     here, there = (ops.planned([], "", torch.float16, place) for place in ("cpu", "cuda"))
     assert all(plan.large for plan in there if plan.gpu)
     assert here == [plan for plan in there if not plan.gpu] != there
-    with pytest.raises(SystemExit, match="nothing of the size 'cityscapes' to be measured in .* on cpu"):
+    with pytest.raises(SystemExit, match=r"nothing of the size 'cityscapes' to be measured in .* on cpu"):
         ops.planned([], "cityscapes", torch.float16, "cpu")

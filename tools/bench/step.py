@@ -66,7 +66,7 @@ app = cyclopts.App(name="bench:step", help=__doc__)
 
 
 def stepper(config: TrainConfig, frames: int, device: torch.device) -> Callable[[], None]:
-    """Return one training step on a clip of `frames` frames as a call without arguments."""
+    """Return one training step on a clip of `frames` frames as a call without arguments, TF32 as in training."""
     torch.manual_seed(config.seed)
     source = open_source(config.data, "train")
     spec = label_spec(config.labels, source)
@@ -82,6 +82,7 @@ def stepper(config: TrainConfig, frames: int, device: torch.device) -> Callable[
 
     def run() -> None:
         nonlocal state
+        optim.apply_math_mode(precision)  # of the process, in which the steps of other levels run in turn
         state, _ = train_clip(state, clip, recipe)
 
     return run
