@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -129,14 +129,15 @@ def choose(
 
     Among those that do not refuse, "auto" prefers the first in order that needs neither a measurement (TorchScript,
     Triton) nor a compiler (Inductor, which it never takes), and leaves it for one that `rules` know to be quicker by a
-    quarter or more.
+    quarter or more. Under `torch.compile` it takes the reference, through which the compiler can fuse.
 
     Raises:
         ImplementationError: `impl` names none of this operator's implementations, or the named one refuses the call.
     """
     verdicts = explain(operator, call, rules=rules)
     if impl == "auto":
-        return _preferred(verdicts).implementation
+        allowed = [each for each in verdicts if not call.compiling or each.implementation.name == "reference"]
+        return _preferred(allowed).implementation
     for verdict in verdicts:
         if verdict.implementation.name == impl:
             if verdict.reason is not None:
@@ -146,7 +147,7 @@ def choose(
     raise ImplementationError(operator.name, impl, f"this operator has only {known}")
 
 
-def _preferred(verdicts: tuple[Verdict, ...]) -> Verdict:
+def _preferred(verdicts: Sequence[Verdict]) -> Verdict:
     accepting = [each for each in verdicts if each.reason is None]
     first = next(each for each in accepting if each.implementation.name in _ALWAYS)
     measured = [each for each in accepting if each.seconds is not None and each.implementation.name not in _NEVER]
