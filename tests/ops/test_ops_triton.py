@@ -395,3 +395,23 @@ def test_all_kernels_compile_for_a_gpu_that_is_not_there(
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 20
+
+
+@differentiable
+def test_a_gradient_that_is_not_defined_makes_none(name: str) -> None:
+    """PyTorch passes on "no gradient" as such, from a function that has none for what it was given."""
+
+    class Without(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ARG004
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: Any, grad: Tensor) -> None:  # noqa: ARG004
+            return None
+
+    leaves = leaves_of(SAMPLES[name], torch.float32, DEVICE)
+    results = [Without.apply(each) for each in as_tuple(SAMPLES[name].call("triton", leaves))]
+    wanted = [each for each in leaves if each.requires_grad]
+    found = torch.autograd.grad(sum(each.sum() for each in results), wanted, allow_unused=True)
+    assert all(each is None or not each.any() for each in found)

@@ -47,7 +47,9 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) 
     ctx.set_materialize_grads(False)  # what has no gradient gets no zeros
 
 
-def _gradient(ctx: Any, grad: Tensor, _: None) -> tuple[Tensor | None, ...]:
+def _gradient(ctx: Any, grad: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
+    if grad is None:
+        return (None,) * 4
     x, weight, bias, statistics = ctx.saved_tensors
     wants = ctx.needs_input_grad[:3]
     if torch.is_grad_enabled():

@@ -298,7 +298,9 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, T
     ctx.set_materialize_grads(False)  # what has no gradient gets no zeros
 
 
-def _gradient(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+def _gradient(ctx: Any, grad: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
+    if grad is None:
+        return (None,) * 8
     weight, bias, channels = ctx.saved_tensors
     wanted = list(ctx.needs_input_grad[1:3])
     if not torch.is_grad_enabled():

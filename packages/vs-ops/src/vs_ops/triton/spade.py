@@ -72,9 +72,11 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) 
     ctx.set_materialize_grads(False)  # what has no gradient gets no zeros
 
 
-def _gradient(ctx: Any, grad: Tensor, _: None) -> tuple[Any, ...]:
+def _gradient(ctx: Any, grad: Tensor | None, _: None) -> tuple[Any, ...]:
     x, statistics, *maps = ctx.saved_tensors
     wants_x, wants_map = ctx.needs_input_grad[:2]
+    if grad is None:
+        return None, [None] * len(maps), None, None, None
     if torch.is_grad_enabled():
 
         def reference(features: Tensor, *gamma_betas: Tensor) -> Tensor:
