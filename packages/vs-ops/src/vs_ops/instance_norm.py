@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -71,11 +72,26 @@ def instance_norm_native(x: Tensor, weight: Tensor | None, bias: Tensor | None, 
     scale = None if weight is None else weight.to(dtype).contiguous()  # or the kernel reads what lies between
     shift = None if bias is None else bias.to(dtype).contiguous()
     x = dense(x)
+    if _are_planes_quicker(x):
+        return _by_planes(x, scale, shift, eps)
     if _suits_kernel(x):
         if _loses_digits(x):
             x = x - x.detach().mean((2, 3), keepdim=True)  # changes nothing, but sums of what is left are exact
         return _by_kernel(x, scale, shift, eps)
     return _InstanceNorm.apply(x, scale, shift, eps)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _by_planes(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+    """Channels-last `x` copied to planes and back, by operators that need no function in Python for their gradient."""
+    if weight is None and bias is None and x.device.type == "cpu":
+        rows = x.contiguous().view(x.shape[0] * x.shape[1], -1)
+        ones = rows.new_ones(rows.shape[1], dtype=compute_dtype(x))  # which tell the kernel the dtype of the statistics
+        result = F.layer_norm(rows, rows.shape[1:], ones, None, eps).view(x.shape)
+    else:
+        if weight is None and (bias is not None or x.dtype not in _WIDE):
+            weight = _repeat(None, 1, x)  # as in `_by_kernel`
+        result = torch.instance_norm(x, weight, bias, None, None, True, 0.0, eps, torch.backends.cudnn.enabled)
+    return result.contiguous(memory_format=torch.channels_last)
 
 
 def _by_kernel(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
@@ -99,7 +115,7 @@ def _by_kernel(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
     if bias is not None:
         bias = _repeat(bias, n, x)
     flat = torch.native_batch_norm(flat, weight, bias, None, None, True, 0.0, eps)[0]
-    if flat.requires_grad:
+    if flat.requires_grad and x.dtype not in _WIDE:
         flat.register_hook(_contiguous)
     if not is_channels_last(x):
         return flat.view(shape)
@@ -165,8 +181,25 @@ _MORE_PIXELS = 4096
 """May be once their mean is subtracted; in a batch, 16-bit planes of so many are copied to be given to one call."""
 _FEW_PIXELS_OF_LOW_PRECISION = 2**14
 """May be added up one after the other in float32 if they have the digits of float16."""
+_HARDLY_PIXELS = 64
+"""Are computed in less time than it takes to call for it."""
+_FEW_CHANNELS = 32
+"""Of 16 bits lie together in pieces too small to be copied quickly."""
 _LITTLE = 2**18
 """Elements of a batch that stay in the cache, where one more pass costs less than a kernel for each sample."""
+
+
+def _are_planes_quicker(x: Tensor) -> bool:
+    """Whether channels-last `x` is better copied to planes and back than given to a kernel as it lies; see `_by_planes`.
+
+    Not where one sample or channel would let a gradient reach the kernel without a copy, whose strides mislead it.
+    """
+    if not is_channels_last(x) or 1 in x.shape[:2]:
+        return False
+    if x.device.type != "cpu":
+        return True
+    c, pixels = x.shape[1], x.shape[2] * x.shape[3]
+    return x.dtype not in _WIDE and (pixels <= _HARDLY_PIXELS or (c < _FEW_CHANNELS and pixels <= _MORE_PIXELS))
 
 
 def _suits_kernel(x: Tensor) -> bool:

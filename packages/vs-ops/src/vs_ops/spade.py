@@ -92,12 +92,14 @@ def spade_native(
     if upsample:
         result = _doubled(result)
     for index, gamma_beta in enumerate(gamma_betas):
-        wide = torch.promote_types(gamma_beta.dtype, result.dtype)
+        if gamma_beta.dtype is not result.dtype:
+            wide = torch.promote_types(gamma_beta.dtype, result.dtype)
+            result, gamma_beta = result.to(wide), gamma_beta.to(wide)
         slope = negative_slope if index == len(gamma_betas) - 1 else None
-        result = _modulate(result.to(wide), gamma_beta.to(wide), slope)
+        result = _modulate(result, gamma_beta, slope)
     if negative_slope is not None and not gamma_betas:
         result = F.leaky_relu(result, negative_slope)
-    return result.to(x.dtype)
+    return result if result.dtype is x.dtype else result.to(x.dtype)
 
 
 _LITTLE = 2**18
@@ -105,12 +107,27 @@ _LITTLE = 2**18
 
 def _modulate(x: Tensor, gamma_beta: Tensor, slope: float | None) -> Tensor:
     """Scale by 1 + gamma, shift by beta, then leaky ReLU."""
-    if not (_lies_apart(gamma_beta) and is_channels_last(x) and x.shape[1] >= 32 and x.numel() <= _LITTLE):
+    if not _costs_calls(x, gamma_beta):
         return _Modulation.apply(x, gamma_beta, slope)  # type: ignore[no-any-return, no-untyped-call]
-    # In the cache, and with channels enough for a vector, a copy of one half is all that it takes.
     gamma, beta = gamma_beta.chunk(2, dim=1)
-    result = torch.addcmul(beta, x, gamma + 1)
+    alike = is_channels_last(x) is is_channels_last(gamma_beta)  # or the result would lie as the maps do
+    quick = x.device.type != "cpu" or _lies_apart(gamma_beta)  # see `_scaled`
+    result = torch.addcmul(beta, x, gamma + 1) if alike and quick else torch.mul(x, gamma + 1).add_(beta)
     return result if slope is None else F.leaky_relu_(result, slope)
+
+
+def _costs_calls(x: Tensor, gamma_beta: Tensor) -> bool:
+    """Whether operators of PyTorch, more of them and with more new tensors, take less time than a function in Python.
+
+    So on a GPU, and with few pixels. Of maps whose halves are copied anyway, one copy is all that it takes, if they are
+    in the cache and have channels enough for a vector.
+    """
+    if x.device.type != "cpu" or x.shape[2] * x.shape[3] <= _HARDLY_PIXELS:
+        return True
+    return _lies_apart(gamma_beta) and is_channels_last(x) and x.shape[1] >= 32 and x.numel() <= _LITTLE
+
+
+_HARDLY_PIXELS = 64
 
 
 class _Modulation(torch.autograd.Function):

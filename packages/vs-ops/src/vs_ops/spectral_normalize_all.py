@@ -52,7 +52,8 @@ def spectral_normalize_all(
         impl: which implementation to use.
 
     Differentiable in the weights, through sigma too; the vectors count as constants, are returned as new tensors
-    without gradient, and may be overwritten before backward. Products with vectors, sigma and the division are float32
+    without gradient, and may be overwritten before backward. Weights of one call may share a node of the graph: who goes
+    backward through some of them and later through others retains it (`retain_graph=True`). Products with vectors, sigma and the division are float32
     (float64 for float64), whatever autocast says, and rounded once at the end. A normalised weight has the memory
     format of its weight.
 
@@ -108,7 +109,7 @@ def spectral_normalize_all_native(
     return result
 
 
-_PORTION = 2**19
+_PORTION = 2**20
 """Elements of weights that fit into a cache, where the second product and the division find them."""
 
 
@@ -127,57 +128,80 @@ def _normalize(
     weights: list[Tensor], us: list[Tensor], vs: list[Tensor], iterations: int, eps: float, dtype: torch.dtype | None
 ) -> Normalised:
     with torch.no_grad(), without_autocast(weights[0]):
-        matrices = [as_matrix(weight.detach()) for weight in weights]
+        matrices = [as_matrix(weight) for weight in weights]
         lefts = [u.to(m.dtype, copy=not iterations) for u, m in zip(us, matrices, strict=True)]
         for _ in range(iterations):
-            rights, _ = _unit([torch.mv(m.t(), u) for m, u in zip(matrices, lefts, strict=True)], eps)
-            lefts, sigmas = _unit([torch.mv(m, v) for m, v in zip(matrices, rights, strict=True)], eps)
+            rights = [torch.mv(m.t(), u) for m, u in zip(matrices, lefts, strict=True)]
+            _unit(rights, eps)
+            lefts = [torch.mv(m, v) for m, v in zip(matrices, rights, strict=True)]
+            sigmas = _unit(lefts, eps)
         if not iterations:
             rights = [reordered(v.to(m.dtype), w) for v, m, w in zip(vs, matrices, weights, strict=True)]
             products = [torch.mv(m, v) for m, v in zip(matrices, rights, strict=True)]
             sigmas = torch.stack([torch.dot(u, product) for u, product in zip(lefts, products, strict=True)])
-        scales = _numbers(sigmas.reciprocal())
-        kept = list(torch._foreach_mul(lefts, 1.0))  # copies, for what is returned may be changed
-    divided = [
-        _Divide.apply(w, scale, u, v, w.dtype if dtype is None else dtype)  # type: ignore[no-untyped-call]
-        for w, scale, u, v in zip(weights, scales, kept, rights, strict=True)
-    ]
+        copies = torch._foreach_mul(lefts, 1.0)  # for what is returned may be changed
+        constants = _Constants(_numbers(sigmas.reciprocal()), copies, rights)
+    divided = _Divide.apply(constants, dtype, *weights)  # type: ignore[no-untyped-call]
     ordered = [reordered(v, w, back=True) for v, w in zip(rights, weights, strict=True)]
     return Normalised(divided, lefts, ordered)
 
 
-def _unit(vectors: list[Tensor], eps: float) -> tuple[list[Tensor], Tensor]:
-    """Each vector over its norm, which counts as `eps` at least, and the product of both, the norm if it is larger."""
+def _unit(vectors: list[Tensor], eps: float) -> Tensor:
+    """Divide each vector, in place, by its norm, which counts as `eps` at least; returned is what was times what is."""
     norms = torch.stack(torch._foreach_norm(vectors))
     divisors = norms.clamp_min(eps)
-    return list(torch._foreach_div(vectors, divisors.unbind())), norms * (norms / divisors)
+    torch._foreach_div_(vectors, _numbers(divisors))
+    return norms * (norms / divisors)
 
 
-def _numbers(scales: Tensor) -> Sequence[Any]:
-    """Numbers on the host, or on another device, for which the host would have to wait, tensors."""
-    return scales.tolist() if scales.device.type == "cpu" else scales.unbind()
+def _numbers(values: Tensor) -> Sequence[Any]:
+    """Numbers on the host, with which it is quicker, or on another device, for which it had to wait, tensors."""
+    return values.tolist() if values.device.type == "cpu" else values.unbind()
+
+
+class _Constants(NamedTuple):
+    """What a portion of weights is divided by: 1 / sigma, and the singular vectors that sigma was found with."""
+
+    scales: Sequence[Any]
+    us: Sequence[Tensor]
+    vs: Sequence[Tensor]
 
 
 class _Divide(torch.autograd.Function):
-    """A weight times `scale`, which is 1 over the function u^T W v of it; the vectors are constant.
+    """Weights times `scales`, which are 1 over the functions u^T W v of them; the vectors are constant.
 
-    There is a node for each layer, and not one for all, so that the gradient of a layer is finished, and what it was
-    made from freed, as soon as the backward pass comes by.
+    There is a node for each portion of layers: with one for each layer Python would take as long as small layers do,
+    and with one for all no gradient were finished, and what it was made from freed, before the backward pass ends.
     """
 
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, scale: Any, u: Tensor, v: Tensor, dtype: torch.dtype) -> Tensor:
-        ctx.save_for_backward(weight, u, v)
-        ctx.scale = scale
-        return torch.mul(weight.to(compute_dtype(weight)), scale).to(dtype)
+    def forward(ctx: Any, constants: _Constants, dtype: torch.dtype | None, *weights: Tensor) -> tuple[Tensor, ...]:
+        ctx.save_for_backward(*weights, *constants.us, *constants.vs)
+        ctx.scales = constants.scales
+        ctx.set_materialize_grads(False)
+        return tuple(_divided(weights, constants.scales, dtype))
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
-        weight, u, v = ctx.saved_tensors
-        with without_autocast(grad):
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        saved, count = ctx.saved_tensors, len(grads)
+        layers = zip(grads, saved[:count], ctx.scales, saved[count : 2 * count], saved[2 * count :], strict=True)
+        with without_autocast(saved[0]):
             if torch.is_grad_enabled():
-                return differentiable_gradient(grad, weight, u, v), None, None, None, None
-            return _gradient(grad, weight, ctx.scale, u, v), None, None, None, None
+                found = [None if g is None else differentiable_gradient(g, w, u, v) for g, w, _, u, v in layers]
+            else:
+                found = [None if g is None else _gradient(g, w, scale, u, v) for g, w, scale, u, v in layers]
+        return None, None, *found
+
+
+def _divided(weights: Sequence[Tensor], scales: Sequence[Any], dtype: torch.dtype | None) -> Sequence[Tensor]:
+    """Every weight times its scale, in `dtype` or its own, rounded once."""
+    if all(weight.dtype is compute_dtype(weight) and dtype in (None, weight.dtype) for weight in weights):
+        return torch._foreach_mul(weights, scales)
+    scaled = []
+    for weight, scale in zip(weights, scales, strict=True):  # one by one, so that what is rounded is still in the cache
+        wide = torch.mul(weight.to(compute_dtype(weight)), scale)
+        scaled.append(wide.to(dtype or weight.dtype))
+    return scaled
 
 
 def _gradient(grad: Tensor, weight: Tensor, scale: Any, u: Tensor, v: Tensor) -> Tensor:
@@ -186,13 +210,15 @@ def _gradient(grad: Tensor, weight: Tensor, scale: Any, u: Tensor, v: Tensor) ->
     In the dtype and the memory format of `weight`.
     """
     matrix = as_matrix(weight)
-    grad = grad.contiguous(memory_format=memory_format_of(weight))
-    upstream = as_matrix(grad, like=weight).to(matrix.dtype)
+    wide = grad.to(matrix.dtype, memory_format=memory_format_of(weight))
+    upstream = as_matrix(wide, like=weight)
     overlap = torch.dot(upstream.flatten(), matrix.flatten())
     if isinstance(scale, Tensor):
         result = (upstream * scale).addr_(u * (-overlap * scale * scale), v)
-    else:  # in one pass
-        result = torch.addr(upstream, u, v, beta=scale, alpha=_within(-overlap.item() * scale * scale, upstream.dtype))
+    else:  # in one pass, in place where `wide` is a copy
+        alpha = _within(-overlap.item() * scale * scale, upstream.dtype)
+        out = None if wide is grad else upstream
+        result = torch.addr(upstream, u, v, beta=scale, alpha=alpha, out=out)
     return as_weight(result, weight).to(weight.dtype)
 
 
