@@ -46,10 +46,13 @@ def as_weight(matrix: Tensor, weight: Tensor) -> Tensor:
     return matrix.view(weight.shape)
 
 
-def reordered(vector: Tensor, weight: Tensor, *, back: bool = False) -> Tensor:
-    """A copy of a right singular vector in the order of the columns of `as_matrix(weight)`, or back from it."""
+def reordered(vector: Tensor, weight: Tensor, *, back: bool = False, copy: bool = True) -> Tensor:
+    """A right singular vector in the order of the columns of `as_matrix(weight)`, or back from it.
+
+    Without `copy` it is the vector itself where the orders are one.
+    """
     if not is_channels_last(weight):
-        return vector.clone()
+        return vector.clone() if copy else vector
     _, c, h, w = weight.shape
     sides = (h * w, c) if back else (c, h * w)
     return vector.view(sides).t().clone(memory_format=torch.contiguous_format).flatten()

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor
 
-__all__ = ["compute_dtype", "is_channels_last", "memory_format_of", "without_autocast"]
+__all__ = ["compute_dtype", "is_channels_last", "mean", "memory_format_of", "without_autocast"]
 
 
 def compute_dtype(*tensors: Tensor) -> torch.dtype:
@@ -17,6 +17,11 @@ def compute_dtype(*tensors: Tensor) -> torch.dtype:
         if tensor.dtype is torch.float64:
             return torch.float64
     return torch.float32
+
+
+def mean(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """The mean of all elements, computed in `dtype`; zero of none."""
+    return x.mean(dtype=dtype) if x.numel() else x.sum(dtype=dtype)
 
 
 def without_autocast(tensor: Tensor) -> AbstractContextManager[object]:

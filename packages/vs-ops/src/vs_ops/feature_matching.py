@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vs_ops._compiling import compiled, refuse_inductor
-from vs_ops._precision import compute_dtype
+from vs_ops._precision import compute_dtype, mean
 from vs_ops._scripting import scripted
 from vs_ops._triton import refuse_floats
 from vs_ops.dispatch import Implementation, Operator, select
@@ -57,7 +57,7 @@ def feature_matching_reference(fake: Sequence[Sequence[Tensor]], real: Sequence[
 def mean_l1(one: Tensor, other: Tensor) -> Tensor:
     """Mean of |one - other| with `other` constant, in float32 or float64."""
     dtype = compute_dtype(one)
-    return (one.to(dtype) - other.detach().to(dtype)).abs().sum() / max(one.numel(), 1)
+    return mean((one.to(dtype) - other.detach().to(dtype)).abs())
 
 
 @scripted

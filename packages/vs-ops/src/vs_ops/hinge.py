@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vs_ops._compiling import compiled, refuse_inductor
-from vs_ops._precision import compute_dtype
+from vs_ops._precision import compute_dtype, mean
 from vs_ops._scripting import scripted
 from vs_ops._triton import refuse_floats
 from vs_ops.dispatch import Implementation, Operator, select
@@ -33,17 +33,17 @@ def hinge_g(logits: Float[Tensor, "*shape"], *, impl: str = "auto") -> Float[Ten
 
 def hinge_d_real_reference(logits: Tensor) -> Tensor:
     """`hinge_d_real`, readable."""
-    return (1.0 - logits.to(compute_dtype(logits))).relu().sum() / max(logits.numel(), 1)
+    return mean((1.0 - logits.to(compute_dtype(logits))).relu())
 
 
 def hinge_d_fake_reference(logits: Tensor) -> Tensor:
     """`hinge_d_fake`, readable."""
-    return (1.0 + logits.to(compute_dtype(logits))).relu().sum() / max(logits.numel(), 1)
+    return mean((1.0 + logits.to(compute_dtype(logits))).relu())
 
 
 def hinge_g_reference(logits: Tensor) -> Tensor:
     """`hinge_g`, readable."""
-    return -logits.to(compute_dtype(logits)).sum() / max(logits.numel(), 1)
+    return -mean(logits, compute_dtype(logits))
 
 
 @scripted

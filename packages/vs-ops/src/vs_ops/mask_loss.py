@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vs_ops._compiling import compiled, refuse_inductor
-from vs_ops._precision import compute_dtype
+from vs_ops._precision import compute_dtype, mean
 from vs_ops._scripting import scripted
 from vs_ops._triton import refuse_images
 from vs_ops.dispatch import Implementation, Operator, select
@@ -49,9 +49,8 @@ def mask_loss_reference(mask: Tensor, warped: Tensor, frame: Tensor) -> Tensor:
     dtype = compute_dtype(mask, warped, frame)
     mask, warped, frame = mask.to(dtype), warped.to(dtype), frame.to(dtype)
     right = (1 - (warped - frame).abs().sum(dim=1, keepdim=True)).clamp(0, 1)  # (N, 1, H, W)
-    pulled_down = (mask.abs() * right).sum()
-    pulled_up = ((mask - 1).abs() * (1 - right)).sum()
-    return (pulled_down + pulled_up) / max(mask.numel(), 1)
+    pulled_down, pulled_up = mask.abs() * right, (mask - 1).abs() * (1 - right)
+    return mean(pulled_down + pulled_up)
 
 
 @scripted

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vs_ops._compiling import compiled, refuse_inductor
-from vs_ops._precision import compute_dtype
+from vs_ops._precision import compute_dtype, mean
 from vs_ops._scripting import scripted
 from vs_ops._triton import refuse_images
 from vs_ops.dispatch import Implementation, Operator, select
@@ -54,10 +54,8 @@ def masked_l1_reference(a: Tensor, b: Tensor, mask: Tensor, over_valid: bool) ->
     """`masked_l1`, readable."""
     dtype = compute_dtype(a, b)
     weights = mask.to(dtype)
-    total = ((a.to(dtype) - b.to(dtype)).abs() * weights).sum()
-    if over_valid:
-        return total / (weights.expand_as(a).sum() + TINY)
-    return total / max(a.numel(), 1)
+    distances = (a.to(dtype) - b.to(dtype)).abs() * weights
+    return distances.sum() / (weights.expand_as(a).sum() + TINY) if over_valid else mean(distances)
 
 
 @scripted

@@ -63,10 +63,10 @@ def class_channels(
     """
     if _are_classes(ids, num_classes, ignore_id):
         return ids.to(dtype, copy=True)
-    channel = ids.to(torch.int64)
+    channel = ids.to(torch.int64, copy=True)
     ignored = channel == ignore_id
-    _require(operator, _known(channel, num_classes, ignore_id), ids, num_classes, ignore_id)
-    return torch.where(ignored, num_classes, channel).to(dtype)
+    _require(operator, _known(channel, ignored, num_classes), ids, num_classes, ignore_id)
+    return channel.masked_fill_(ignored, num_classes).to(dtype)
 
 
 def _are_classes(ids: Tensor, num_classes: int, ignore_id: int) -> bool:
@@ -80,8 +80,8 @@ def _are_classes(ids: Tensor, num_classes: int, ignore_id: int) -> bool:
 _ORDERED = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
-def _known(ids: Tensor, num_classes: int, ignore_id: int) -> Tensor:
-    return (ids == ignore_id) | ((ids >= 0) & (ids < num_classes))
+def _known(ids: Tensor, ignored: Tensor, num_classes: int) -> Tensor:
+    return (ids.clamp(0, num_classes - 1) == ids) | ignored
 
 
 def _require(operator: str, known: Tensor, ids: Tensor, num_classes: int, ignore_id: int) -> None:
@@ -106,7 +106,7 @@ def require_known(operator: str, known: Tensor, ids: Tensor, num_classes: int, i
     if ids.device.type == "cpu" and not torch.compiler.is_compiling():
         if bool(known):
             return
-        known = _known(ids.to(torch.int64), num_classes, ignore_id)
+        known = _known(ids.to(torch.int64), ids == ignore_id, num_classes)
     _require(operator, known, ids, num_classes, ignore_id)
 
 

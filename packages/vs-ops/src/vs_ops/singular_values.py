@@ -60,8 +60,11 @@ def singular_values_native(weights: Sequence[Tensor], us: Sequence[Tensor], vs: 
     sigmas = []
     for weight, u, v in zip(weights, us, vs, strict=True):
         matrix = as_matrix(weight)
-        product = torch.mv(matrix, reordered(v.detach().to(matrix.dtype), weight))
-        sigmas.append(torch.dot(u.detach().to(matrix.dtype, copy=True), product))
+        if torch.is_grad_enabled() and weight.requires_grad:  # what backward reads, the caller may overwrite
+            u, v = u.detach().to(matrix.dtype, copy=True), reordered(v.detach().to(matrix.dtype), weight)
+        else:
+            u, v = u.detach().to(matrix.dtype), reordered(v.detach().to(matrix.dtype), weight, copy=False)
+        sigmas.append(torch.dot(u, torch.mv(matrix, v)))
     return sigmas
 
 

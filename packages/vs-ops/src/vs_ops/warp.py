@@ -60,11 +60,12 @@ def warp_reference(image: Tensor, flow: Tensor) -> Tensor:
     with without_autocast(image):
         dtype = compute_dtype(image, flow)
         height, width = image.shape[2:]
-        wide_flow = flow.to(dtype)
-        x = torch.arange(width, device=image.device, dtype=dtype) + wide_flow[:, 0]  # (N, H, W)
-        y = torch.arange(height, device=image.device, dtype=dtype)[:, None] + wide_flow[:, 1]
+        x, y = flow.to(dtype).unbind(1)  # (N, H, W)
+        x = x + torch.arange(width, device=image.device, dtype=dtype)
+        y = y + torch.arange(height, device=image.device, dtype=dtype)[:, None]
         # grid_sample counts from -1 to 1; an axis of one pixel has nowhere to go.
-        grid = torch.stack((2 * x / max(width - 1, 1) - 1, 2 * y / max(height - 1, 1) - 1), dim=-1)
+        half_x, half_y = max(width - 1, 1) / 2, max(height - 1, 1) / 2
+        grid = torch.stack((x / half_x - 1, y / half_y - 1), dim=-1)
         sampled = F.grid_sample(image.to(dtype), grid, mode="bilinear", padding_mode="border", align_corners=True)
         # The sampling kernels answer in contiguous order, whatever they are given.
         return sampled.to(image.dtype).contiguous(memory_format=memory_format_of(image))
