@@ -9,7 +9,7 @@ from vs_ops.instance_norm import INSTANCE_NORM
 from vs_ops.spade import SPADE
 
 from op_subjects import apex
-from op_subjects.subject import Make, Plan, Subject
+from op_subjects.subject import Make, Plan, Subject, laid_out
 
 SLOPE = 0.2
 
@@ -22,7 +22,7 @@ def instance_norm(*shape: int) -> Callable[[Make], Subject]:
         scale, shift = make.parameter(shape[1]), make.parameter(shape[1])
         return Subject(
             call=lambda impl: vs_ops.instance_norm(x, scale, shift, impl=impl),
-            eager=lambda: F.instance_norm(x, weight=scale, bias=shift),
+            eager=lambda: laid_out(F.instance_norm(x, weight=scale, bias=shift), x),
             leaves=(x, scale, shift),
             apex=lambda: apex.instance_norm(x, scale, shift),
         )
@@ -46,7 +46,7 @@ def spade(*shape: int, maps: int, upsample: bool = False) -> Callable[[Make], Su
 
 
 def eager_spade(x: Tensor, gamma_betas: list[Tensor]) -> Tensor:
-    """SPADE as published code writes it."""
+    """SPADE as published code writes it, in whatever memory format that answers (see `laid_out`)."""
     x = F.instance_norm(x)
     for gamma_beta in gamma_betas:
         gamma, beta = gamma_beta.chunk(2, dim=1)

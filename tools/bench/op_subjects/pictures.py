@@ -8,7 +8,7 @@ import vs_ops
 from torch import Tensor
 from vs_ops.warp import WARP, WARP_AND_BLEND
 
-from op_subjects.subject import Make, Plan, Subject
+from op_subjects.subject import Make, Plan, Subject, laid_out
 
 
 def warp(*shape: int) -> Callable[[Make], Subject]:
@@ -55,7 +55,7 @@ def eager_warp(image: Tensor, flow: Tensor) -> Tensor:
     scale = torch.tensor([(w - 1) / 2, (h - 1) / 2], device=image.device)
     grid = torch.stack((xs, ys), dim=-1).expand(n, h, w, 2) + flow.float().permute(0, 2, 3, 1) / scale
     warped = F.grid_sample(image.float(), grid, mode="bilinear", padding_mode="border", align_corners=True)
-    return warped.to(image.dtype)
+    return laid_out(warped.to(image.dtype), image)
 
 
 PLANS = tuple(

@@ -55,7 +55,7 @@ class Subject:
 
     Attributes:
         call: calls our operator in the implementation of the name that it is given.
-        eager: computes the same as one would in PyTorch without this package.
+        eager: computes the same as one would in PyTorch without this package; see also `laid_out`.
         leaves: tensors of which gradients are wanted; with none of them only forward is measured.
         constants: all other tensors that are read.
         decides: the tensor that the choice between implementations looks at; the first one unless given.
@@ -110,6 +110,16 @@ class Plan:
     large: bool = False
     gpu: bool = False
     note: str = ""
+
+
+def laid_out(result: Tensor, x: Tensor) -> Tensor:
+    """What eager PyTorch computed, in the memory format of `x`, if both are images.
+
+    Our operators keep the format of their argument, and its instance norm and its sampler do not, so that whoever
+    computes in channels-last order pays for the way back: on the spot, as here, or in the convolution that follows.
+    """
+    last = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
+    return result.contiguous(memory_format=torch.channels_last) if last else result
 
 
 def results_of(result: object) -> list[Tensor]:

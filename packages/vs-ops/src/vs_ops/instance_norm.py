@@ -88,7 +88,7 @@ def _by_planes(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
         ones = rows.new_ones(rows.shape[1], dtype=compute_dtype(x))  # which tell the kernel the dtype of the statistics
         result = F.layer_norm(rows, rows.shape[1:], ones, None, eps).view(x.shape)
     else:
-        if weight is None and (bias is not None or x.dtype not in _WIDE):
+        if weight is None and (bias is not None or _needs_telling(x)):
             weight = _repeat(None, 1, x)  # as in `_by_kernel`
         result = torch.instance_norm(x, weight, bias, None, None, True, 0.0, eps, torch.backends.cudnn.enabled)
     return result.contiguous(memory_format=torch.channels_last)
@@ -108,14 +108,12 @@ def _by_kernel(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
         flat = x.permute(0, 2, 3, 1).reshape(h * w, c) if n == 1 else x.permute(2, 3, 0, 1).reshape(h * w, n * c)
     else:
         flat = x.view(1, n * c, -1)
-    if weight is not None or bias is not None or x.dtype not in _WIDE:
-        weight = _repeat(
-            weight, n, x
-        )  # which tells the kernel the dtype, and its second derivative wants beside a bias
+    if weight is not None or bias is not None or _needs_telling(x):
+        weight = _repeat(weight, n, x)  # which the second derivative wants beside a bias
     if bias is not None:
         bias = _repeat(bias, n, x)
     flat = torch.native_batch_norm(flat, weight, bias, None, None, True, 0.0, eps)[0]
-    if flat.requires_grad and x.dtype not in _WIDE:
+    if flat.requires_grad and _needs_telling(x):
         flat.register_hook(_contiguous)
     if not is_channels_last(x):
         return flat.view(shape)
@@ -189,15 +187,23 @@ _LITTLE = 2**18
 """Elements of a batch that stay in the cache, where one more pass costs less than a kernel for each sample."""
 
 
-def _are_planes_quicker(x: Tensor) -> bool:
-    """Whether channels-last `x` is better copied to planes and back than given to a kernel as it lies; see `_by_planes`.
+def _needs_telling(x: Tensor) -> bool:
+    """Whether the kernels, as those of the CPU do, compute in the dtype of `x` unless a float32 weight is with it."""
+    return x.device.type == "cpu" and x.dtype not in _WIDE
 
-    Not where one sample or channel would let a gradient reach the kernel without a copy, whose strides mislead it.
+
+def _are_planes_quicker(x: Tensor) -> bool:
+    """Whether channels-last `x` is better copied to planes and back than given to a kernel as it lies (`_by_planes`).
+
+    Not on the CPU where one sample or channel would let a gradient reach the kernel without a copy, whose strides
+    mislead it. On a GPU because that takes fewer kernels than reading channels-last, and few is what small planes want.
     """
-    if not is_channels_last(x) or 1 in x.shape[:2]:
+    if not is_channels_last(x):
         return False
     if x.device.type != "cpu":
         return True
+    if 1 in x.shape[:2]:
+        return False
     c, pixels = x.shape[1], x.shape[2] * x.shape[3]
     return x.dtype not in _WIDE and (pixels <= _HARDLY_PIXELS or (c < _FEW_CHANNELS and pixels <= _MORE_PIXELS))
 

@@ -52,10 +52,10 @@ def spectral_normalize_all(
         impl: which implementation to use.
 
     Differentiable in the weights, through sigma too; the vectors count as constants, are returned as new tensors
-    without gradient, and may be overwritten before backward. Weights of one call may share a node of the graph: who goes
-    backward through some of them and later through others retains it (`retain_graph=True`). Products with vectors, sigma and the division are float32
-    (float64 for float64), whatever autocast says, and rounded once at the end. A normalised weight has the memory
-    format of its weight.
+    without gradient, and may be overwritten before backward. Weights of one call may share a node of the graph: who
+    goes backward through some of them and later through others retains it (`retain_graph=True`). Products with
+    vectors, sigma and the division are float32 (float64 for float64), whatever autocast says, and rounded once at the
+    end. A normalised weight has the memory format of its weight.
 
     Raises:
         ShapeError: shapes do not fit; the message says which weight of the list.
@@ -196,7 +196,7 @@ class _Divide(torch.autograd.Function):
 def _divided(weights: Sequence[Tensor], scales: Sequence[Any], dtype: torch.dtype | None) -> Sequence[Tensor]:
     """Every weight times its scale, in `dtype` or its own, rounded once."""
     if all(weight.dtype is compute_dtype(weight) and dtype in (None, weight.dtype) for weight in weights):
-        return torch._foreach_mul(weights, scales)
+        return torch._foreach_mul(weights, scales)  # type: ignore[no-any-return, call-overload]
     scaled = []
     for weight, scale in zip(weights, scales, strict=True):  # one by one, so that what is rounded is still in the cache
         wide = torch.mul(weight.to(compute_dtype(weight)), scale)
