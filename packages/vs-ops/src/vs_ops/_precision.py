@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor
 
-__all__ = ["compute_dtype", "is_channels_last", "mean", "memory_format_of", "without_autocast"]
+__all__ = ["compute_dtype", "dense", "is_channels_last", "mean", "memory_format_of", "without_autocast"]
 
 
 def compute_dtype(*tensors: Tensor) -> torch.dtype:
@@ -40,3 +40,14 @@ def is_channels_last(x: Tensor) -> bool:
 def memory_format_of(x: Tensor) -> torch.memory_format:
     """The memory format in which a result goes with `x`."""
     return torch.channels_last if is_channels_last(x) else torch.contiguous_format
+
+
+def dense(x: Tensor) -> Tensor:
+    """`x` contiguous or channels-last, with the strides that PyTorch itself would give it."""
+    if x.is_contiguous():
+        return x
+    if x.dim() != 4 or not x.is_contiguous(memory_format=torch.channels_last):
+        return x.contiguous()
+    _, c, h, w = x.shape
+    strides = (c * h * w, 1, w * c, c)
+    return x if x.stride() == strides else x.as_strided(x.shape, strides)

@@ -1,7 +1,9 @@
 """Instance normalisation with an explicit eps and float32 statistics (Ulyanov et al., 2016)."""
 
+import functools
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vs_ops._compiling import fused, refuse_inductor
-from vs_ops._precision import compute_dtype, is_channels_last, memory_format_of
+from vs_ops._precision import compute_dtype, dense, is_channels_last, memory_format_of
 from vs_ops._triton import refuse_images
 from vs_ops.dispatch import DescribedCall, Implementation, Operator, select
 from vs_ops.errors import ShapeError, VsOpsError
@@ -66,60 +68,122 @@ def normalized(x: Tensor, eps: float) -> Tensor:
     return centred * torch.rsqrt(variance + eps)
 
 
+class _Plan(NamedTuple):
+    """What follows from where a tensor is and how it lies: for small planes, asking takes as long as computing."""
+
+    way: Callable[..., Tensor]
+    dtype: torch.dtype
+    """Of the statistics."""
+    telling: bool
+    """Whether the kernels, as those of the CPU do, compute in the dtype of `x` unless a float32 weight is with it."""
+    loses_digits: bool
+    """Whether the kernel's sums would be less exact than float32 can be."""
+
+
 def instance_norm_native(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
     """`instance_norm` through PyTorch's fused kernels, which see the channels of all samples as those of one."""
-    dtype = compute_dtype(x)
-    scale = None if weight is None else weight.to(dtype).contiguous()  # or the kernel reads what lies between
-    shift = None if bias is None else bias.to(dtype).contiguous()
     x = dense(x)
-    if _are_planes_quicker(x):
-        return _by_planes(x, scale, shift, eps)
-    if _suits_kernel(x):
-        if _loses_digits(x):
-            x = x - x.detach().mean((2, 3), keepdim=True)  # changes nothing, but sums of what is left are exact
-        return _by_kernel(x, scale, shift, eps)
-    return _InstanceNorm.apply(x, scale, shift, eps)  # type: ignore[no-any-return, no-untyped-call]
+    plan = _plan(x.shape, x.dtype, x.device.type, not x.is_contiguous())
+    if weight is not None:
+        weight = weight.to(plan.dtype).contiguous()  # or the kernel reads what lies between
+    if bias is not None:
+        bias = bias.to(plan.dtype).contiguous()
+    if plan.loses_digits:
+        x = x - x.detach().mean((2, 3), keepdim=True)  # changes nothing, but sums of what is left are exact
+    return plan.way(x, weight, bias, eps, plan)
 
 
-def _by_planes(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+@functools.lru_cache(maxsize=1024)
+def _plan(shape: torch.Size, dtype: torch.dtype, device_type: str, together: bool) -> _Plan:
+    """How to normalise a dense tensor; `together` says that it is in channels-last order."""
+    narrow, on_cpu = dtype not in _WIDE, device_type == "cpu"
+    pixels = math.prod(shape[2:])
+    if together and _are_planes_quicker(shape, narrow, on_cpu):
+        way = _by_planes
+    elif not on_cpu or (_groups(shape, dtype, on_cpu) == 1 if together else narrow):
+        way = _by_planes_as_they_lie
+        if together:
+            way = _by_pixels if shape[0] == 1 else _by_samples if pixels > _MORE_PIXELS else _by_copied_pixels
+    else:
+        way = _by_function
+    loses_digits = way in (_by_pixels, _by_samples, _by_copied_pixels) and not narrow and pixels > _FEW_PIXELS
+    wide = torch.float64 if dtype is torch.float64 else torch.float32
+    return _Plan(way=way, dtype=wide, telling=on_cpu and narrow, loses_digits=on_cpu and loses_digits)
+
+
+def _are_planes_quicker(shape: torch.Size, narrow: bool, on_cpu: bool) -> bool:
+    """Whether channels-last is better copied to planes and back than given to a kernel as it lies.
+
+    Not on the CPU where one sample or channel would let a gradient reach the kernel without a copy, whose strides
+    mislead it. On a GPU because that takes fewer kernels than reading channels-last, and few is what small planes want.
+    """
+    if not on_cpu:
+        return True
+    samples, channels, pixels = *shape[:2], math.prod(shape[2:])
+    if samples == 1 or channels == 1:
+        return False
+    return narrow and (pixels <= _HARDLY_PIXELS or (channels < _FEW_CHANNELS and pixels <= _MORE_PIXELS))
+
+
+def _by_planes(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, plan: _Plan) -> Tensor:
     """Channels-last `x` copied to planes and back, by operators that need no function in Python for their gradient."""
-    if weight is None and bias is None and x.device.type == "cpu":
+    if weight is None and bias is None and plan.telling:
         rows = x.contiguous().view(x.shape[0] * x.shape[1], -1)
-        ones = rows.new_ones(rows.shape[1], dtype=compute_dtype(x))  # which tell the kernel the dtype of the statistics
+        ones = rows.new_ones(rows.shape[1], dtype=plan.dtype)
         result = F.layer_norm(rows, rows.shape[1:], ones, None, eps).view(x.shape)
     else:
-        if weight is None and (bias is not None or _needs_telling(x)):
-            weight = _repeat(None, 1, x)  # as in `_by_kernel`
+        if weight is None and (bias is not None or plan.telling):
+            weight = _repeat(None, 1, x)  # see `_by_kernel`
         result = torch.instance_norm(x, weight, bias, None, None, True, 0.0, eps, torch.backends.cudnn.enabled)
     return result.contiguous(memory_format=torch.channels_last)
 
 
-def _by_kernel(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+def _by_planes_as_they_lie(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, plan: _Plan) -> Tensor:
+    n, c = x.shape[:2]
+    return _by_kernel(x.view(1, n * c, -1), n, weight, bias, eps, plan).view(x.shape)
+
+
+def _by_pixels(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, plan: _Plan) -> Tensor:
+    """Of one channels-last sample."""
+    _, c, h, w = x.shape
+    flat = _by_kernel(x.permute(0, 2, 3, 1).view(h * w, c), 1, weight, bias, eps, plan)
+    return flat.view(1, h, w, c).permute(0, 3, 1, 2)
+
+
+def _by_copied_pixels(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, plan: _Plan) -> Tensor:
+    """Of channels-last samples, whose pixels of the same place are put side by side."""
+    n, c, h, w = x.shape
+    flat = _by_kernel(x.permute(2, 3, 0, 1).reshape(h * w, n * c), n, weight, bias, eps, plan)
+    return flat.view(h, w, n, c).permute(2, 3, 0, 1).contiguous(memory_format=torch.channels_last)
+
+
+def _by_samples(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, plan: _Plan) -> Tensor:
+    """Of channels-last samples, one by one."""
+    return torch.cat([_by_pixels(sample, weight, bias, eps, plan) for sample in x.split(1)])
+
+
+def _by_kernel(
+    flat: Tensor, samples: int, weight: Tensor | None, bias: Tensor | None, eps: float, plan: _Plan
+) -> Tensor:
     """By the batch-norm kernel and its own gradient, which costs half as much of small planes as one in Python.
 
-    It is given planes (1, NC, HW), or pixels (HW, NC) of channels-last `x`: these have no memory format, which the
+    It is given planes (1, NC, HW), or pixels (HW, NC) of channels-last features: these have no memory format, which the
     kernel's gradient could mistake.
     """
-    shape, (n, c) = x.shape, x.shape[:2]
-    if is_channels_last(x):
-        h, w = shape[2:]
-        if n > 1 and h * w > _MORE_PIXELS:
-            return torch.cat([_by_kernel(sample, weight, bias, eps) for sample in x.split(1)])
-        flat = x.permute(0, 2, 3, 1).reshape(h * w, c) if n == 1 else x.permute(2, 3, 0, 1).reshape(h * w, n * c)
-    else:
-        flat = x.view(1, n * c, -1)
-    if weight is not None or bias is not None or _needs_telling(x):
-        weight = _repeat(weight, n, x)  # which the second derivative wants beside a bias
+    if weight is not None:
+        weight = _repeat(weight, samples, flat)
+    elif bias is not None or plan.telling:
+        weight = _repeat(None, 1, flat)  # which the second derivative wants beside a bias
     if bias is not None:
-        bias = _repeat(bias, n, x)
+        bias = _repeat(bias, samples, flat)
     flat = torch.native_batch_norm(flat, weight, bias, None, None, True, 0.0, eps)[0]
-    if flat.requires_grad and _needs_telling(x):
+    if plan.telling and flat.requires_grad:
         flat.register_hook(_contiguous)
-    if not is_channels_last(x):
-        return flat.view(shape)
-    if n == 1:
-        return flat.view(1, h, w, c).permute(0, 3, 1, 2)
-    return flat.view(h, w, n, c).permute(2, 3, 0, 1).contiguous(memory_format=torch.channels_last)
+    return flat
+
+
+def _by_function(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, plan: _Plan) -> Tensor:  # noqa: ARG001
+    return _InstanceNorm.apply(x, weight, bias, eps)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def _contiguous(grad: Tensor | None) -> Tensor | None:
@@ -187,51 +251,6 @@ _LITTLE = 2**18
 """Elements of a batch that stay in the cache, where one more pass costs less than a kernel for each sample."""
 
 
-def _needs_telling(x: Tensor) -> bool:
-    """Whether the kernels, as those of the CPU do, compute in the dtype of `x` unless a float32 weight is with it."""
-    return x.device.type == "cpu" and x.dtype not in _WIDE
-
-
-def _are_planes_quicker(x: Tensor) -> bool:
-    """Whether channels-last `x` is better copied to planes and back than given to a kernel as it lies (`_by_planes`).
-
-    Not on the CPU where one sample or channel would let a gradient reach the kernel without a copy, whose strides
-    mislead it. On a GPU because that takes fewer kernels than reading channels-last, and few is what small planes want.
-    """
-    if not is_channels_last(x):
-        return False
-    if x.device.type != "cpu":
-        return True
-    if 1 in x.shape[:2]:
-        return False
-    c, pixels = x.shape[1], x.shape[2] * x.shape[3]
-    return x.dtype not in _WIDE and (pixels <= _HARDLY_PIXELS or (c < _FEW_CHANNELS and pixels <= _MORE_PIXELS))
-
-
-def _suits_kernel(x: Tensor) -> bool:
-    """Whether the kernel is quick and exact as it is; see `_InstanceNorm`."""
-    if x.device.type != "cpu":
-        return True
-    return _groups(x) == 1 if is_channels_last(x) else x.dtype not in _WIDE
-
-
-def _loses_digits(x: Tensor) -> bool:
-    """Whether the kernel's sums of `x` would be less exact than float32 can be."""
-    on_cpu = x.device.type == "cpu" and x.dtype in _WIDE
-    return on_cpu and is_channels_last(x) and x.shape[2] * x.shape[3] > _FEW_PIXELS
-
-
-def dense(x: Tensor) -> Tensor:
-    """`x` contiguous or channels-last, with the strides that PyTorch itself would give it."""
-    if x.is_contiguous():
-        return x
-    if not is_channels_last(x):
-        return x.contiguous()
-    _, c, h, w = x.shape
-    strides = (c * h * w, 1, w * c, c)
-    return x if x.stride() == strides else x.as_strided(x.shape, strides)
-
-
 def like(grad: Tensor, x: Tensor) -> Tensor:
     """`grad` in the memory format of `x`, which is dense."""
     return dense(grad.to(x.dtype).contiguous(memory_format=memory_format_of(x)))
@@ -249,12 +268,16 @@ def _repeat(vector: Tensor | None, times: int, x: Tensor, default: float = 1.0) 
     return vector if times == 1 else vector.repeat(times)
 
 
-def _groups(x: Tensor) -> int:
+def _groups(shape: torch.Size, dtype: torch.dtype, on_cpu: bool) -> int:
     """In how many groups the pixels of a channels-last plane are summed: its columns, if rounding calls for groups."""
     few = _FEW_PIXELS_OF_LOW_PRECISION
-    if x.dtype in _WIDE:
-        few = _MORE_PIXELS if x.shape[0] == 1 else _FEW_PIXELS
-    return x.shape[3] if x.device.type == "cpu" and x.shape[2] * x.shape[3] > few else 1
+    if dtype in _WIDE:
+        few = _MORE_PIXELS if shape[0] == 1 else _FEW_PIXELS
+    return shape[3] if on_cpu and shape[2] * shape[3] > few else 1
+
+
+def _groups_of(x: Tensor) -> int:
+    return _groups(x.shape, x.dtype, x.device.type == "cpu")
 
 
 def _is_little(x: Tensor) -> bool:
@@ -308,7 +331,7 @@ def _grouped_forward(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """By the kernels, of which that for the moments is given every sample as more channels of less pixels."""
-    weight, bias, groups = _repeat(weight, 1, x), _repeat(bias, 1, x, 0.0), _groups(x)
+    weight, bias, groups = _repeat(weight, 1, x), _repeat(bias, 1, x, 0.0), _groups_of(x)
     results, means, variances = [], [], []
     for sample in x.split(1):
         mean, variance = _moments(sample, groups)
@@ -350,7 +373,7 @@ def _grouped_backward(
     grad: Tensor, x: Tensor, weight: Tensor | None, mean: Tensor, scale: Tensor, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Sums by the kernel over groups, then the gradient as a linear function of `grad` and `x`."""
-    groups, (n, c, h, w) = _groups(x), x.shape
+    groups, (n, c, h, w) = _groups_of(x), x.shape
     ones = torch.ones(groups * c, dtype=x.dtype, device=x.device)
     sums = []
     for i, (one, other) in enumerate(zip(grad.split(1), x.split(1), strict=True)):

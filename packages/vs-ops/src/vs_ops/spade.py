@@ -1,7 +1,9 @@
 """SPADE: spatially adaptive (de)normalisation by conditioning maps (Park et al., CVPR 2019)."""
 
+import functools
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -102,32 +104,44 @@ def spade_native(
     return result if result.dtype is x.dtype else result.to(x.dtype)
 
 
-_LITTLE = 2**18
+class _Plan(NamedTuple):
+    """How to modulate, which follows from where the tensors are and how they lie."""
 
-
-def _modulate(x: Tensor, gamma_beta: Tensor, slope: float | None) -> Tensor:
-    """Scale by 1 + gamma, shift by beta, then leaky ReLU."""
-    if not _costs_calls(x, gamma_beta):
-        return _Modulation.apply(x, gamma_beta, slope)  # type: ignore[no-any-return, no-untyped-call]
-    gamma, beta = gamma_beta.chunk(2, dim=1)
-    alike = is_channels_last(x) is is_channels_last(gamma_beta)  # or the result would lie as the maps do
-    quick = x.device.type != "cpu" or _lies_apart(gamma_beta)  # see `_scaled`
-    result = torch.addcmul(beta, x, gamma + 1) if alike and quick else torch.mul(x, gamma + 1).add_(beta)
-    return result if slope is None else F.leaky_relu_(result, slope)
-
-
-def _costs_calls(x: Tensor, gamma_beta: Tensor) -> bool:
+    by_calls: bool
     """Whether operators of PyTorch, more of them and with more new tensors, take less time than a function in Python.
 
     So on a GPU, and with few pixels. Of maps whose halves are copied anyway, one copy is all that it takes, if they are
     in the cache and have channels enough for a vector.
     """
-    if x.device.type != "cpu" or x.shape[2] * x.shape[3] <= _HARDLY_PIXELS:
-        return True
-    return _lies_apart(gamma_beta) and is_channels_last(x) and x.shape[1] >= 32 and x.numel() <= _LITTLE
+    by_addcmul: bool
+    """Whether `addcmul` is quick (see `_scaled`), and the maps, whose order it answers in, lie as x does."""
 
 
+@functools.lru_cache(maxsize=1024)
+def _plan(shape: torch.Size, device_type: str, together: bool, maps_dtype: torch.dtype, maps_together: bool) -> _Plan:
+    """The plan for features of a shape; `together` says that they, or the maps, are in channels-last order."""
+    if device_type != "cpu":
+        return _Plan(by_calls=True, by_addcmul=together is maps_together)
+    apart = maps_dtype.itemsize == 2 and maps_together
+    few = math.prod(shape[2:]) <= _HARDLY_PIXELS
+    copied = apart and together and shape[1] >= _VECTOR and math.prod(shape) <= _LITTLE
+    return _Plan(by_calls=few or copied, by_addcmul=together is maps_together and apart)
+
+
+_LITTLE = 2**18
 _HARDLY_PIXELS = 64
+_VECTOR = 32
+
+
+def _modulate(x: Tensor, gamma_beta: Tensor, slope: float | None) -> Tensor:
+    """Scale by 1 + gamma, shift by beta, then leaky ReLU."""
+    orders = is_channels_last(x), is_channels_last(gamma_beta)
+    plan = _plan(x.shape, x.device.type, orders[0], gamma_beta.dtype, orders[1])
+    if not plan.by_calls:
+        return _Modulation.apply(x, gamma_beta, slope)  # type: ignore[no-any-return, no-untyped-call]
+    gamma, beta = gamma_beta.chunk(2, dim=1)
+    result = torch.addcmul(beta, x, gamma + 1) if plan.by_addcmul else torch.mul(x, gamma + 1).add_(beta)
+    return result if slope is None else F.leaky_relu_(result, slope)
 
 
 class _Modulation(torch.autograd.Function):

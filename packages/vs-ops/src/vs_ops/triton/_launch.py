@@ -16,8 +16,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from vs_ops._precision import is_channels_last, memory_format_of
-from vs_ops.instance_norm import dense
+from vs_ops._precision import dense, is_channels_last, memory_format_of
 
 __all__ = [
     "FULL_GPU",

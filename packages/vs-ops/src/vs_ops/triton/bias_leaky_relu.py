@@ -12,9 +12,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from vs_ops._precision import compute_dtype, is_channels_last
+from vs_ops._precision import compute_dtype, dense, is_channels_last
 from vs_ops.bias_leaky_relu import bias_leaky_relu_gradients
-from vs_ops.instance_norm import dense
 from vs_ops.triton._launch import FULL_GPU, accumulator, blocks, like, on_device_of, power_of_two, strides
 from vs_ops.triton._registration import registered
 

@@ -13,9 +13,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from vs_ops._precision import compute_dtype
+from vs_ops._precision import compute_dtype, dense
 from vs_ops.feature_matching import feature_matching_reference
-from vs_ops.instance_norm import dense
 from vs_ops.triton._launch import (
     FULL_GPU,
     accumulator,

@@ -8,9 +8,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from vs_ops._precision import compute_dtype
+from vs_ops._precision import compute_dtype, dense
 from vs_ops.gelu import gelu_reference
-from vs_ops.instance_norm import dense
 from vs_ops.triton._launch import accumulator, blocks, differentiable, like, on_device_of, power_of_two
 from vs_ops.triton._registration import registered
 

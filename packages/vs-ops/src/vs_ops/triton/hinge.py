@@ -11,9 +11,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from vs_ops._precision import compute_dtype
+from vs_ops._precision import compute_dtype, dense
 from vs_ops.hinge import hinge_d_fake_reference, hinge_d_real_reference, hinge_g_reference
-from vs_ops.instance_norm import dense
 from vs_ops.triton._launch import (
     FULL_GPU,
     accumulator,

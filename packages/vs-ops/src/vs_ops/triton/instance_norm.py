@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vs_ops.instance_norm import dense, instance_norm_reference
+from vs_ops._precision import dense
+from vs_ops.instance_norm import instance_norm_reference
 from vs_ops.triton import _norm
 from vs_ops.triton._launch import differentiable, like
 from vs_ops.triton._registration import registered

@@ -12,8 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from vs_ops._precision import compute_dtype
-from vs_ops.instance_norm import dense
+from vs_ops._precision import compute_dtype, dense
 from vs_ops.mask_loss import mask_loss_reference
 from vs_ops.triton._launch import (
     accumulator,

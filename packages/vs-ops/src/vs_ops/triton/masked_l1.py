@@ -13,8 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from vs_ops._precision import compute_dtype
-from vs_ops.instance_norm import dense
+from vs_ops._precision import compute_dtype, dense
 from vs_ops.masked_l1 import TINY, masked_l1_reference
 from vs_ops.triton._launch import (
     accumulator,

@@ -6,8 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vs_ops._precision import compute_dtype
-from vs_ops.instance_norm import dense
+from vs_ops._precision import compute_dtype, dense
 from vs_ops.spade import spade_reference
 from vs_ops.triton import _norm
 from vs_ops.triton._launch import differentiable, like, spread

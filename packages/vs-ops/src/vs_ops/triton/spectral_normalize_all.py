@@ -19,8 +19,7 @@ import torch
 from torch import Tensor
 
 from vs_ops._matrices import reordered
-from vs_ops._precision import compute_dtype, memory_format_of, without_autocast
-from vs_ops.instance_norm import dense
+from vs_ops._precision import compute_dtype, dense, memory_format_of, without_autocast
 from vs_ops.singular_values import singular_values_native
 from vs_ops.spectral_normalize_all import Normalised, differentiable_gradient, spectral_normalize_all_native
 from vs_ops.triton import _spectral_kernels as kernels

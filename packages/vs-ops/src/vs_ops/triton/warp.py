@@ -17,8 +17,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from vs_ops._precision import compute_dtype
-from vs_ops.instance_norm import dense
+from vs_ops._precision import compute_dtype, dense
 from vs_ops.triton._launch import accumulator, blocks, differentiable, like, on_device_of, spread, strides, tile
 from vs_ops.triton._registration import registered
 from vs_ops.warp import warp_and_blend_reference, warp_reference
