@@ -12,9 +12,9 @@ from vs_train.presets import read_preset
 
 STREET_CLASSES, FACE_CHANNELS = 35, 1
 
-Network = Literal["street-small", "few-shot default"]
-NETWORKS: tuple[Network, ...] = ("street-small", "few-shot default")
-
+Network = Literal["street-small", "faces-tiny", "few-shot default"]
+NETWORKS: tuple[Network, ...] = ("street-small", "faces-tiny", "few-shot default")
+"""Two presets, and what a few-shot generator is where nothing is configured."""
 
 Shapes = tuple[tuple[int, ...], ...]
 
@@ -32,14 +32,14 @@ def parameter_shapes(network: Network) -> Shapes:
 @functools.cache
 def _shapes(network: Network) -> tuple[Shapes, Shapes]:
     with FakeTensorMode():
-        generator: nets.Generator | nets.FewShotGenerator
-        if network == "street-small":
+        config: nets.GeneratorConfig | nets.FewShotGeneratorConfig = nets.FewShotGeneratorConfig()
+        if network != "few-shot default":
             config = resolve_config(TrainConfig, read_preset(network).document, (), network).generator
-            if not isinstance(config, nets.GeneratorConfig):
-                raise TypeError("the preset is one of vid2vid")
+        generator: nets.Generator | nets.FewShotGenerator
+        if isinstance(config, nets.GeneratorConfig):
             generator = nets.build_generator(config, label_channels=STREET_CLASSES)
         else:
-            generator = nets.FewShotGenerator(nets.FewShotGeneratorConfig(), FACE_CHANNELS)
+            generator = nets.FewShotGenerator(config, FACE_CHANNELS)
         layers = [one for one in generator.modules() if isinstance(one, SpectralLayer) and one.spectral]
         return (
             tuple(tuple(layer.weight.shape) for layer in layers),
