@@ -209,17 +209,26 @@ def _gradient(grad: Tensor, weight: Tensor, scale: Any, u: Tensor, v: Tensor) ->
 
     In the dtype and the memory format of `weight`.
     """
-    matrix = as_matrix(weight)
-    wide = grad.to(matrix.dtype, memory_format=memory_format_of(weight))
-    upstream = as_matrix(wide, like=weight)
-    overlap = torch.dot(upstream.flatten(), matrix.flatten())
+    simple = weight.is_contiguous() and grad.is_contiguous()  # of small layers, calls are all that takes time
+    if simple:
+        matrix, upstream = _in(u.dtype, weight.view(-1)), _in(u.dtype, grad.view(-1))
+        overlap, upstream = torch.dot(upstream, matrix), upstream.view(u.shape[0], -1)
+    else:
+        matrix = as_matrix(weight)
+        upstream = as_matrix(grad.to(matrix.dtype, memory_format=memory_format_of(weight)), like=weight)
+        overlap = torch.dot(upstream.flatten(), matrix.flatten())
     if isinstance(scale, Tensor):
         result = (upstream * scale).addr_(u * (-overlap * scale * scale), v)
-    else:  # in one pass, in place where `wide` is a copy
+    else:  # in one pass, in place where it is a copy
         alpha = _within(-overlap.item() * scale * scale, upstream.dtype)
-        out = None if wide is grad else upstream
+        out = None if upstream.data_ptr() == grad.data_ptr() else upstream
         result = torch.addr(upstream, u, v, beta=scale, alpha=alpha, out=out)
-    return as_weight(result, weight).to(weight.dtype)
+    return _in(weight.dtype, result.view_as(weight) if simple else as_weight(result, weight))
+
+
+def _in(dtype: torch.dtype, tensor: Tensor) -> Tensor:
+    """The tensor in a dtype; asking whether it is costs less than PyTorch's own asking."""
+    return tensor if tensor.dtype is dtype else tensor.to(dtype)
 
 
 def _within(number: float, dtype: torch.dtype) -> float:
