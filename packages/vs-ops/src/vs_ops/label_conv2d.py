@@ -160,7 +160,9 @@ class _Scatter(torch.autograd.Function):
         n, height, width, c_out = rows.shape
         margin = (k - 1) // stride
         height, width = height + margin, width + margin
-        spread = rows.new_zeros((n, height + margin, width + margin, c_out), dtype=dtype)
+        spread = rows.new_empty((n, height + margin, width + margin, c_out), dtype=dtype)
+        for edge in (spread[:, :margin], spread[:, height:], spread[:, :, :margin], spread[:, :, width:]):
+            edge.zero_()
         spread[:, margin:height, margin:width] = rows
         beyond = stride * height - channels.shape[1] - padding, stride * width - channels.shape[2] - padding
         padded = F.pad(channels, (padding, beyond[1], padding, beyond[0]), value=c)
