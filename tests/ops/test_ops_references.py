@@ -233,4 +233,4 @@ def test_only_the_reference_holds_the_matrix_of_weights(channels: tuple[int, int
     ],
 )
 def test_what_is_chosen(operator: vs_ops.Operator, call: DescribedCall, chosen: str) -> None:
-    assert choose(operator, call).name == chosen
+    assert choose(operator, call, rules=vs_ops.NO_RULES).name == chosen
