@@ -49,6 +49,14 @@ def one_hot_reference(
     return _ones_at(class_channels(operator, ids, num_classes, ignore_id), num_classes + dont_care, dtype)
 
 
+def one_hot_native(ids: Tensor, num_classes: int, dont_care: bool, ignore_id: int, dtype: torch.dtype) -> Tensor:
+    """`one_hot` as zeros, into which a one is put for every pixel."""
+    channel = class_channels("one_hot", ids, num_classes, ignore_id)[:, None]
+    batch, _, height, width = channel.shape
+    zeros = torch.zeros((batch, num_classes + dont_care, height, width), dtype=dtype, device=ids.device)
+    return zeros.scatter_(1, channel, 1)
+
+
 def _ones_at(channel: Tensor, channels: int, dtype: torch.dtype) -> Tensor:
     return (channel[:, None] == torch.arange(channels, device=channel.device)[:, None, None]).to(dtype)
 
@@ -123,6 +131,7 @@ ONE_HOT = Operator(
     name="one_hot",
     implementations=(
         Implementation(name="reference", function=one_hot_reference),
+        Implementation(name="native", function=one_hot_native),
         Implementation(name="inductor", function=one_hot_inductor, refuse=refuse_inductor),
         Implementation(name="triton", function=one_hot_triton, refuse=refuse_integers, compilable=True),
     ),

@@ -60,12 +60,18 @@ def singular_values_native(weights: Sequence[Tensor], us: Sequence[Tensor], vs: 
     sigmas = []
     for weight, u, v in zip(weights, us, vs, strict=True):
         matrix = as_matrix(weight)
+        u, v = _constant(u, matrix.dtype), reordered(_constant(v, matrix.dtype), weight, copy=False)
         if torch.is_grad_enabled() and weight.requires_grad:  # what backward reads, the caller may overwrite
-            u, v = u.detach().to(matrix.dtype, copy=True), reordered(v.detach().to(matrix.dtype), weight)
-        else:
-            u, v = u.detach().to(matrix.dtype), reordered(v.detach().to(matrix.dtype), weight, copy=False)
+            u, v = u.clone(), v.clone()
         sigmas.append(torch.dot(u, torch.mv(matrix, v)))
     return sigmas
+
+
+def _constant(vector: Tensor, dtype: torch.dtype) -> Tensor:
+    """The vector in a dtype and without gradient; asking first, because most are, and layers are small."""
+    if vector.requires_grad:
+        vector = vector.detach()
+    return vector if vector.dtype is dtype else vector.to(dtype)
 
 
 def _triton(weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor]) -> list[Tensor]:
