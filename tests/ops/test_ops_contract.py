@@ -1,6 +1,7 @@
 """What the docstrings promise beside numbers: dtypes, memory formats, autocast, class ids, errors with their facts."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -102,14 +103,16 @@ def test_feature_matching_sums_layers_and_averages_scales() -> None:
 
 
 @pytest.mark.parametrize("dtype", INTEGERS, ids=str)
+@pytest.mark.parametrize("impl", ["auto", *(name for name in names_here(vs_ops.ONE_HOT) if name != "inductor")])
 @given(data=st.data(), dont_care=st.booleans())
 @settings(max_examples=15, deadline=None)
-def test_one_hot_inverts(dtype: torch.dtype, data: st.DataObject, dont_care: bool) -> None:
+def test_one_hot_inverts(impl: str, dtype: torch.dtype, data: st.DataObject, dont_care: bool) -> None:
     classes = data.draw(st.integers(1, 40))
     ignore_id = data.draw(st.sampled_from([100, classes - 1, 0]))
     values = data.draw(st.lists(st.sampled_from([*range(classes), ignore_id]), min_size=6, max_size=6))
     ids = torch.tensor(values, dtype=torch.int64).view(1, 2, 3)
-    result = vs_ops.one_hot(ids.to(dtype), classes, dont_care=dont_care, ignore_id=ignore_id, dtype=torch.bfloat16)
+    options: dict[str, Any] = {"dont_care": dont_care, "ignore_id": ignore_id, "dtype": torch.bfloat16}
+    result = vs_ops.one_hot(ids.to(dtype), classes, impl=impl, **options)
     assert result.shape == (1, classes + dont_care, 2, 3)
     assert result.dtype is torch.bfloat16
     ignored = ids == ignore_id

@@ -87,7 +87,10 @@ TABLE = (
         what="means and variances of instance norm and SPADE: in float16 squares overflow beyond 255, and the mean of "
         "a channel far from zero loses the digits in which its pixels differ",
         fused=frozenset(
-            {"aten::native_batch_norm", "aten::native_batch_norm_backward", "aten::batch_norm_update_stats"}
+            {
+                *("aten::native_batch_norm", "aten::native_batch_norm_backward", "aten::batch_norm_update_stats"),
+                *("aten::native_layer_norm", "aten::native_layer_norm_backward"),
+            }
         ),
     ),
     Region(

@@ -19,9 +19,9 @@ def compute_dtype(*tensors: Tensor) -> torch.dtype:
     return torch.float32
 
 
-def mean(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """The mean of all elements, computed in `dtype`; zero of none."""
-    return x.mean(dtype=dtype) if x.numel() else x.sum(dtype=dtype)
+def mean(x: Tensor) -> Tensor:
+    """The mean of all elements; zero of none."""
+    return x.mean() if x.numel() else x.sum()
 
 
 def without_autocast(tensor: Tensor) -> AbstractContextManager[object]:

@@ -43,7 +43,7 @@ def hinge_d_fake_reference(logits: Tensor) -> Tensor:
 
 def hinge_g_reference(logits: Tensor) -> Tensor:
     """`hinge_g`, readable."""
-    return -mean(logits, compute_dtype(logits))
+    return -mean(logits.to(compute_dtype(logits)))
 
 
 @scripted
