@@ -18,6 +18,7 @@ from vs_optim import (
     ScaleState,
     StateError,
     Verdict,
+    count_replay,
     decide,
     initial_pair,
     pair_from_dict,
@@ -221,6 +222,12 @@ def test_a_state_that_was_saved_in_the_middle_goes_on_as_if_it_had_not_been(
     loaded = pair_from_dict(start, json.loads(json.dumps(pair_to_dict(state))))
     assert loaded == state
     assert play(config, loaded, updates[cut:]) == whole[cut:]
+
+
+def test_a_replay_for_another_reason_is_counted_and_nothing_else() -> None:
+    state = attrs.evolve(pair(), replays_total=3)
+    assert count_replay(state) == attrs.evolve(state, replays_total=4)
+    assert state.replays_total == 3
 
 
 @given(configs())

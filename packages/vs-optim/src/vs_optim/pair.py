@@ -17,7 +17,17 @@ from vs_optim.gradients import Finding
 from vs_optim.precision import Precision
 from vs_optim.scaler import ScalerConfig, ScaleState, grown, left_out, lowered
 
-__all__ = ["Divergence", "Network", "PairState", "Verdict", "decide", "initial_pair", "pair_from_dict", "pair_to_dict"]
+__all__ = [
+    "Divergence",
+    "Network",
+    "PairState",
+    "Verdict",
+    "count_replay",
+    "decide",
+    "initial_pair",
+    "pair_from_dict",
+    "pair_to_dict",
+]
 
 Network = Literal["generator", "discriminator"]
 
@@ -131,6 +141,11 @@ def initial_pair(config: ScalerConfig, precision: Precision) -> PairState:
     """The state before the first update: `init_scale` for both where `precision.scaling` is, else 1."""
     scale = ScaleState(scale=config.init_scale if precision.scaling else 1.0)
     return PairState(scaling=precision.scaling, generator=scale, discriminator=scale)
+
+
+def count_replay(state: PairState) -> PairState:
+    """The state after an update that is computed again for another reason than an overflow of gradients. Pure."""
+    return attrs.evolve(state, replays_total=state.replays_total + 1)
 
 
 def pair_to_dict(state: PairState) -> dict[str, Any]:
