@@ -85,7 +85,8 @@ PLANS = (
         )
     ),
     *(
-        Plan(operator=ATTEND, size=size, build=attend(*shape), large=shape[-1] > 32)
+        # No rule: what `native` is there for is memory, of which larger calls than these have too little.
+        Plan(operator=ATTEND, size=size, build=attend(*shape), rule=False, large=shape[-1] > 32)
         for size, shape in (
             ("faces, 2 references at a quarter", (4, 2, 64, 128, 16, 16)),
             ("few-shot at 128x128, 3 references at a quarter", (1, 3, 128, 256, 32, 32)),

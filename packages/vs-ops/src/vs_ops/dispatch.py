@@ -42,8 +42,11 @@ _ALWAYS = ("reference", "native")
 """What "auto" takes unasked; others only where they were measured to be quicker."""
 _NEVER = ("inductor",)
 """What "auto" does not take at all: a compiler needs seconds for every new shape, and nobody expects to wait for it."""
-_QUICKER = 1.1
-"""How many times as long the preferred implementation must take before a measurement puts another in its place."""
+_QUICKER, _QUICKER_SCRIPTED = 1.1, 1.25
+"""How many times as long the preferred implementation must take before a measurement puts another in its place.
+
+More for TorchScript, which is deprecated, and slow at its first calls.
+"""
 
 
 @frozen(kw_only=True)
@@ -129,7 +132,8 @@ def choose(
 
     Among those that do not refuse, "auto" prefers the first in order that needs neither a measurement (TorchScript,
     Triton) nor a compiler (Inductor, which it never takes), and leaves it for one that `rules` know to be quicker by a
-    tenth or more. Under `torch.compile` it takes the reference, through which the compiler can fuse.
+    tenth or more, TorchScript by a quarter. Under `torch.compile` it takes the reference, through which the compiler
+    can fuse.
 
     Raises:
         ImplementationError: `impl` names none of this operator's implementations, or the named one refuses the call.
@@ -153,8 +157,13 @@ def _preferred(verdicts: Sequence[Verdict]) -> Verdict:
     measured = [each for each in accepting if each.seconds is not None and each.implementation.name not in _NEVER]
     if first.seconds is None or not measured:
         return first
-    quickest = min(measured, key=lambda each: each.seconds or 0.0)
-    return quickest if first.seconds > _QUICKER * (quickest.seconds or 0.0) else first
+    return min((first, *measured), key=lambda each: (each.seconds or 0.0) * _handicap(each, first))
+
+
+def _handicap(verdict: Verdict, first: Verdict) -> float:
+    if verdict.implementation is first.implementation:
+        return 1.0
+    return _QUICKER_SCRIPTED if verdict.implementation.name == "torchscript" else _QUICKER
 
 
 def resolve(
