@@ -42,7 +42,8 @@ def _kernel(
     for start in range(0, channels, block_k):
         channel = start + tl.arange(0, block_k)[:, None]
         inside = (channel < channels) & exists[None, :]
-        hit = (channel == value[None, :]).to(result.dtype.element_ty)
+        # By way of float32: Triton's interpreter makes a bfloat16 of a truth value by taking its bits.
+        hit = tl.where(channel == value[None, :], 1.0, 0.0).to(result.dtype.element_ty)
         tl.store(result + sample * channels * pixels + channel * pixels + pixel[None, :], hit, mask=inside)
 
 
