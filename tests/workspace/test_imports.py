@@ -12,15 +12,16 @@ from packaging.utils import canonicalize_name
 from prove_wheels import Member, find_members
 
 MEMBERS = find_members()
-PACKAGES = {"vs_ops", "vs_nets", "vs_optim", "vs_runtime", "vs_data", "vs_metrics"}
+PACKAGES = {"vs_config", "vs_ops", "vs_nets", "vs_optim", "vs_runtime", "vs_data", "vs_metrics"}
 
 # The table of the house. A change here is a change of the architecture: see docs/architecture.md.
 MAY_IMPORT = {
+    "vs_config": set(),
     "vs_ops": set(),
-    "vs_optim": set(),
-    "vs_runtime": set(),
-    "vs_data": set(),
-    "vs_nets": {"vs_ops"},
+    "vs_optim": {"vs_config"},
+    "vs_runtime": {"vs_config"},
+    "vs_data": {"vs_config"},
+    "vs_nets": {"vs_config", "vs_ops"},
     "vs_metrics": {"vs_ops"},
     "vs_train": PACKAGES,
     "vs_eval": PACKAGES | {"vs_train"},
