@@ -77,7 +77,7 @@ def ssim(a: Float[Tensor, "*batch c h w"], b: Float[Tensor, "*batch c h w"]) -> 
     `structural_similarity(x, y, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1,
     channel_axis=0)`, of saved pictures with `data_range=255`, is this number. (torchmetrics 1.9 averages the pixels
     near the border too.) Computed in float64: a variance is a small difference of large squares, of which float32 loses
-    up to 0.001 in the SSIM of bright, flat frames.
+    about 0.001 in the SSIM of bright, flat frames.
 
     Args:
         a: frames (..., C, H, W) in [-1, 1], at least 11 pixels high and wide.
