@@ -144,7 +144,7 @@ PROMISE = "{{'descr': '{}', 'fortran_order': False, 'shape': {}, }}\n"
         (PROMISE.format("<f4", "(2, 4, 5)"), "flow.npy promises 160 bytes of numbers and holds 192"),
         (PROMISE.format("<f8", "(2, 4, 6)"), r"flow is float64 \(2, 4, 6\)"),
         (PROMISE.format("|O", "(2, 4, 6)"), r"flow is object \(2, 4, 6\)"),
-        (PROMISE.format("|Z9", "(2, 4, 6)"), "flow.npy has no type of elements that NumPy knows"),
+        (PROMISE.format("<f3", "(2, 4, 6)"), "flow.npy has no type of elements that NumPy knows"),
         (PROMISE.format("<f4", "(2, -4, 6)"), "flow.npy has no header of an array"),
         ("(" * 3000, "flow.npy has no header of an array"),
         (" " * 9000, "it holds something else than arrays"),

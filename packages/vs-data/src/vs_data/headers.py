@@ -213,7 +213,7 @@ def _read_webp(data: bytes) -> Header:
         format="WebP",
         width=width,
         height=height,
-        alpha=bool(flags[:1] and flags[0] & 0x10) or bool(lossless and lossless[4:5] and lossless[4] & 0x10),
+        alpha=any(len(part) > byte and part[byte] & 0x10 for part, byte in ((flags, 0), (lossless, 4))),
         orientation=orientation_of(chunks.get(b"EXIF", b"")),
         lossy=not lossless,
         animated=animated,

@@ -23,7 +23,7 @@ _AGAIN = "write the file again"
 _MAGIC = b"\x93NUMPY"
 _LONGEST_HEADER = 4096  # bytes; NumPy's own take 118
 _LONGEST_NUMBER = 15  # digits of an array's extent
-_DTYPE = re.compile(rb"""['"]descr['"]\s*:\s*['"]([<>=|]?[a-zA-Z]\d{0,3})['"]""")
+_DTYPE = re.compile(rb"""['"]descr['"]\s*:\s*['"]([<>=|]?[biufcmMOSUV]\d{0,3})['"]""")
 _ORDER = re.compile(rb"""['"]fortran_order['"]\s*:\s*(True|False)""")
 _SHAPE = re.compile(rb"""['"]shape['"]\s*:\s*\(([\d\s,]*)\)""")
 
