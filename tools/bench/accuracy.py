@@ -49,7 +49,7 @@ from vs_train.signals import stop_requests
 
 EXIT_INPUT = 2
 SEEDS = 7
-FAULT_SEEDS = 3
+FAULT_SEEDS = 4
 """With how many of the seeds faults are planted; they are large, so that few are enough."""
 
 FAULT_BITS = (2, 0)
