@@ -98,7 +98,7 @@ BASE = ((16.4, 16.5, 16.6, 16.5, 16.45, 16.55), (0.26, 0.27, 0.28, 0.27, 0.265, 
 
 FLOORS = {"psnr/class_mean": 15.0, "ssim/class_mean": 0.4, "psnr/mean_frame": 12.0, "ssim/mean_frame": 0.14}
 WORSE = ((14.1, 14.4, 15.2), (0.1, 0.12, 0.13))
-MEASURED = Measured(at="2026-01-02T03:04:05+00:00", revision="abc", dirty=False, cpu="a processor")
+MEASURED = Measured(at="2026-01-02T03:04:05+00:00", machine={"git": {"revision": "abc", "dirty": False}})
 
 
 def results_of(level, psnr, ssim, floors=FLOORS):
@@ -186,8 +186,9 @@ def rendered(finding):
 
 def test_the_record_holds_every_score_and_says_when_and_by_what_it_was_measured():
     record = recorded(finding_of())
-    assert record["measured"]["git"] == [{"revision": "abc", "dirty": False}]
-    assert record["measured"]["first"] == record["measured"]["last"] == MEASURED.at
+    assert record["machine"]["git"]["revision"] == "abc"
+    assert record["revisions"] == [{"revision": "abc", "dirty": False}]
+    assert record["measured_at"] == record["last_arm_at"] == MEASURED.at
     (found,) = record["experiments"]
     assert found["verdicts"]["O1-bfloat16"]["all"] == "equivalent within the margin"
     assert [(run["level"], run["seed"]) for run in found["runs"]] == [
@@ -295,7 +296,7 @@ def pretend_finished(arm, out, psnr):
     create_run(run, config=render_config(arm.config), environment={})
     run.metrics.write_text(json.dumps({"step": 1, "d_gan": 2.0, "g_perceptual": 1.0}) + "\n")
     scores = {"psnr/generated": psnr, "ssim/generated": psnr / 100, "warping/generated": 1.0, **FLOORS}
-    measured = {"at": MEASURED.at, "git": {"revision": MEASURED.revision, "dirty": False}, "cpu": MEASURED.cpu}
+    measured = {"at": MEASURED.at, "machine": MEASURED.machine}
     (run.path / HELD_OUT).write_text(json.dumps({"diverged": False, "measured": measured, "scores": scores}))
 
 
@@ -324,8 +325,9 @@ def test_a_miniature_trains_what_is_missing_goes_on_with_it_and_tells(tmp_path, 
     trained = [run for run in found["runs"] if run["seed"] == 0 and run["level"] != "O0"]
     assert [len(run["losses"]["g_perceptual"]) for run in trained] == [1, 1]
     assert {"psnr/mean_frame", "ssim/mean_frame", "psnr/class_mean"} <= trained[0]["scores"].keys()
-    assert len(record["measured"]["git"]) == 2
-    assert record["measured"]["first"] == MEASURED.at < record["measured"]["last"]
+    assert len(record["revisions"]) == 2
+    assert record["measured_at"] == MEASURED.at < record["last_arm_at"]
+    assert record["machine"] == MEASURED.machine
     assert all(math.isfinite(run["scores"]["psnr/generated"]) for run in trained)
     assert trained[0]["scores"] != trained[1]["scores"]
     assert {path: path.read_bytes() for path in before} == before

@@ -4,8 +4,8 @@ Usage: python tools/bench/accuracy_arm.py RUN --config FILE [--fault-bits N] [--
 
 Trains by `vs_train` what FILE says into the directory RUN, or goes on with what is there; then rolls the averaged
 generator out over held-out clips, as `vs_eval` does, and writes RUN/held-out.json, which marks the arm as finished and
-says by which revision it was measured, and when. Training that failed on values that are not finite is a result too:
-one without scores. The exit status is that of `vs_train`: 0 finished, 2 wrong input, 130 or 143 stopped.
+says when this began, of which revision and on which machine. Training that failed on values that are not finite is a
+result too: one without scores. The exit status is that of `vs_train`: 0 finished, 2 wrong input, 130 or 143 stopped.
 """
 
 import contextlib
@@ -166,21 +166,20 @@ def beside_mean(score: ScoreFrame, mean: Tensor) -> ScoreFrame:
 def run_arm(run: RunDirectory, config_file: Path, bits: int | None, clips: int | None, frames: int | None) -> int:
     """Train, check, evaluate, mark as finished; returns the exit status."""
     config = load_config(TrainConfig, read_document(config_file), str(config_file))
+    measured = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": describe_environment(ROOT)}
     status = train_arm(run, config_file, config, bits)
     if status == cli.EXIT_NON_FINITE:
-        _finish(run, {}, diverged=True)
+        _finish(run, {}, measured, diverged=True)
         return 0
     if status:
         return status
     if bits is not None:
         check_planted(list(parameter_shapes(config)), load_latest(run.checkpoints).state["generator"], bits)
-    _finish(run, evaluate_arm(run, config, clips, frames), diverged=False)
+    _finish(run, evaluate_arm(run, config, clips, frames), measured, diverged=False)
     return 0
 
 
-def _finish(run: RunDirectory, scores: Mapping[str, float], *, diverged: bool) -> None:
-    machine = describe_environment(ROOT)
-    measured = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "git": machine["git"], "cpu": machine["cpu"]}
+def _finish(run: RunDirectory, scores: Mapping[str, float], measured: Mapping[str, object], *, diverged: bool) -> None:
     content = {"diverged": diverged, "measured": measured, "scores": dict(sorted(scores.items()))}
     write_atomically(run.path / HELD_OUT, json.dumps(content, indent=1, allow_nan=False) + "\n")
 

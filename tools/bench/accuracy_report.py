@@ -54,16 +54,12 @@ class Measured:
     """By what an arm was measured, and when.
 
     Attributes:
-        at: when it was finished, ISO 8601.
-        revision: of the repository, or None outside of one.
-        dirty: whether the sources differed from that revision.
-        cpu: the processor.
+        at: when its process began, ISO 8601.
+        machine: versions, the git revision and the machine, as `vs_runtime.describe_environment` says.
     """
 
     at: str
-    revision: str | None
-    dirty: bool | None
-    cpu: str | None
+    machine: Mapping[str, Any]
 
 
 @attrs.frozen(kw_only=True)
@@ -128,14 +124,13 @@ def read_result(arm: Arm, out: Path) -> Result:
     path = run.path / HELD_OUT
     try:
         held_out = json.loads(path.read_text("utf-8"))
-        found, git = held_out["measured"], held_out["measured"]["git"] or {}
         return Result(
             level=arm.level.name,
             seed=arm.seed,
             diverged=held_out["diverged"],
             scores=held_out["scores"],
             losses={n: blocks([line.get(n) for line in lines]) for n in CURVES if any(n in line for line in lines)},
-            measured=Measured(at=found["at"], revision=git.get("revision"), dirty=git.get("dirty"), cpu=found["cpu"]),
+            measured=Measured(at=str(held_out["measured"]["at"]), machine=dict(held_out["measured"]["machine"])),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         message = f"{path}: not a result of this program ({error!r}); remove it, and the same command makes it again"
@@ -212,7 +207,7 @@ def record_of(
     `said` are the `accuracy_words.statements` of each finding.
     """
     return {
-        "measured": _measured([result.measured for finding in findings for result in finding.results]),
+        **_measured([result.measured for finding in findings for result in finding.results]),
         "baseline": BASELINE,
         "levels": {level.name: {**attrs.asdict(level.precision), "fault_bits": level.fault_bits} for level in levels},
         "faults": dict(faults),
@@ -227,15 +222,14 @@ def record_of(
 
 
 def _measured(arms: Sequence[Measured]) -> dict[str, Any]:
-    """When the arms were finished, and by which revisions; several where the experiment went on with another one."""
-    times = sorted(arm.at for arm in arms)
-    revisions = sorted({(arm.revision or "", bool(arm.dirty)) for arm in arms})
-    return {
-        "first": times[0],
-        "last": times[-1],
-        "git": [{"revision": revision or None, "dirty": dirty} for revision, dirty in revisions],
-        "cpus": sorted({arm.cpu or "unknown" for arm in arms}),
-    }
+    """When measuring began, on which machine, and all revisions: several where it went on with another one."""
+    ordered = sorted(arms, key=lambda arm: arm.at)
+    first, last = ordered[0], ordered[-1]
+    revisions: list[Any] = []
+    for arm in arms:
+        if arm.machine.get("git") not in revisions:
+            revisions.append(arm.machine.get("git"))
+    return {"measured_at": first.at, "last_arm_at": last.at, "machine": dict(first.machine), "revisions": revisions}
 
 
 def _finding_json(finding: Finding, said: Sequence[str]) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def _troubles(level: str, judged: Judgement) -> Iterator[str]:
     )
     for name, laggards, collapsed in pairs:
         if rest := [seed for seed in laggards if seed not in collapsed]:
-            yield f"of {name} {_seeds(rest)} lag behind what the other level's spread allows"
+            yield f"of {name} {_seeds(rest)} below what the other level's spread allows"
 
 
 def _seeds(seeds: Sequence[int]) -> str:
