@@ -339,14 +339,14 @@ def test_a_miniature_trains_what_is_missing_goes_on_with_it_and_tells(tmp_path, 
     finished = json.loads((run / HELD_OUT).read_text())
     (run / HELD_OUT).unlink()
     shutil.rmtree(run / "checkpoints" / "step-00000003")
-    assert accuracy.start([*command, "--keep"]) == 0
+    assert accuracy.start([*command, "--store"]) == 0
     assert "going on from" in (out / "logs" / f"{run.name}.log").read_text()
     assert json.loads((run / HELD_OUT).read_text())["scores"] == finished["scores"]
     assert (
-        json.loads((tmp_path / "docs" / "accuracy-2-seeds-cpu.json").read_text())["experiments"]
+        json.loads((tmp_path / "docs" / "accuracy-vid2vid-2-seeds-cpu.json").read_text())["experiments"]
         == record["experiments"]
     )
-    assert (tmp_path / "docs" / "accuracy-2-seeds-cpu.png").is_file()
+    assert (tmp_path / "docs" / "accuracy-vid2vid-2-seeds-cpu.png").is_file()
 
 
 def test_a_failing_arm_ends_the_experiment_with_its_last_line(tmp_path):

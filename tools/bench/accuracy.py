@@ -1,12 +1,12 @@
 """Train the same data, seeds and schedule in O0 and O1, and say whether O1 is as good as O0.
 
-Usage: hatch run bench:accuracy [--out DIR] [--network NAME] [--preset NAME] [--levels LEVEL] [PATH=VALUE ...]
+Usage: hatch run bench:accuracy [--out DIR] [--store] [--network NAME] [--preset NAME] [--levels LEVEL] [PATH=VALUE ...]
 
 Without options: vid2vid and few-shot with several seeds each in O0 and in O1, and with a few in O0 with planted
 precision faults of several sizes, one of which the experiment has to find out before it may call a level equivalent.
-Everything is written into runs/accuracy-DATE/: a run directory for each arm, `accuracy.json` and `accuracy.png`; this
-default experiment is also kept as docs/benchmarks/accuracy-DEVICE.json and .png. Given the same --out again, it goes on
-where it was stopped.
+Everything is written into runs/accuracy-DATE/: a run directory for each arm, `accuracy.json` and `accuracy.png`. With
+--store they are kept as docs/benchmarks/accuracy-DEVICE.json and .png too. Given the same --out again, it goes on where
+it was stopped.
 docs/accuracy.md tells how to read the result.
 """
 
@@ -204,7 +204,7 @@ def main(
     clips: int | None = None,
     frames: int | None = None,
     out: Path | None = None,
-    keep_result: Annotated[bool, Parameter(name="--keep", negative="")] = False,
+    store: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Run the experiment.
 
@@ -222,13 +222,8 @@ def main(
         clips: how many held-out clips are generated; default: all.
         frames: at most so many frames of each; default: all.
         out: directory of the experiment; default runs/accuracy-DATE. What is there already is not trained again.
-        keep_result: keep the result in docs/benchmarks, also of another experiment than the default one.
+        store: keep the result in docs/benchmarks, where documents cite it from.
     """
-    whole = not (overrides or network or preset or levels or clips or frames) and (seeds, fault_seeds, fault_bits) == (
-        SEEDS,
-        FAULT_SEEDS,
-        FAULT_BITS,
-    )
     place: DeviceType = "cuda" if choose_device(device).type == "cuda" else "cpu"
     plan = make_plan(choose_experiments(network, preset, overrides), levels, seeds, fault_seeds, fault_bits, place)
     folder = out or Path("runs") / f"accuracy-{datetime.now():%Y%m%d-%H%M%S}"
@@ -236,9 +231,9 @@ def main(
     findings = run(plan, setting)
     said = [statements(finding, plan.faults) for finding in findings]
     written = list(write(plan, findings, said, setting, command_without_out()))
-    if whole or keep_result:
+    if store:
         counted = () if seeds == SEEDS else (f"{seeds}-seeds",)
-        written += keep(written, "-".join(("accuracy", *preset, *counted, place)))
+        written += keep(written, "-".join(("accuracy", *network, *preset, *counted, place)))
     console = wide_console()
     console.print(table_of(findings))
     for sentence in itertools.chain.from_iterable(said):

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import cyclopts
 import torch
+import torch.nn.functional as F
 import vs_nets as nets
 from accuracy_fault import round_mantissa, rounded_weights
 from harness import ROOT
@@ -148,7 +149,13 @@ def _score_subject(setting: Setting, plan: ClipPlan, mean: Tensor) -> ClipScores
 
 def mean_frame(source: ClipSource) -> Tensor:
     """The mean (1, 3, H, W) of frames spread evenly over a source: what is known without looking at a label."""
-    return torch.cat([clip.frames for clip in spread_frames(source, COLOUR_FRAMES)]).mean(dim=0, keepdim=True)
+    frames = [clip.frames for clip in spread_frames(source, COLOUR_FRAMES)]
+    return torch.cat([_resized(frame, frames[0]) for frame in frames]).mean(dim=0, keepdim=True)
+
+
+def _resized(frame: Tensor, like: Tensor) -> Tensor:
+    """Folders may hold sequences of several sizes."""
+    return F.interpolate(frame, size=like.shape[-2:], mode="bilinear")
 
 
 def beside_mean(score: ScoreFrame, mean: Tensor) -> ScoreFrame:
@@ -158,7 +165,7 @@ def beside_mean(score: ScoreFrame, mean: Tensor) -> ScoreFrame:
         found = score(view, before)
         if "psnr/generated" not in found:
             return found
-        return {**found, **image_scores("psnr", "ssim", view.real, {"mean_frame": mean})}
+        return {**found, **image_scores("psnr", "ssim", view.real, {"mean_frame": _resized(mean, view.real)})}
 
     return scored
 
