@@ -6,8 +6,7 @@ Without options: vid2vid and few-shot with several seeds each in O0 and in O1, a
 precision faults of several sizes, one of which the experiment has to find out before it may call a level equivalent.
 Everything is written into runs/accuracy-DATE/: a run directory for each arm, `accuracy.json` and `accuracy.png`. With
 --store they are kept as docs/benchmarks/accuracy-DEVICE.json and .png too. Given the same --out again, it goes on where
-it was stopped.
-docs/accuracy.md tells how to read the result.
+it was stopped. docs/accuracy.md tells how to read the result.
 """
 
 import itertools

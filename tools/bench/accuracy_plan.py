@@ -24,7 +24,7 @@ DEFAULT_LEVELS: Mapping[str, tuple[LevelName, ...]] = {"cpu": ("O1",), "cuda": (
 
 RUN = ("run.sample_every=1000", "run.sample_frames=8", "run.checkpoint_every=50", "run.threads=1")
 
-# Presets of a few minutes, cut to about a minute on one core. Everything that precision acts on stays: all losses,
+# Presets of a few minutes, cut to a minute or two on one core. Everything that precision acts on stays: all losses,
 # spectral norm, SPADE, warping, attention, clips of several frames. One thread each, so that a result depends neither
 # on the number of cores nor on how many arms are trained at a time.
 SHORT: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -42,12 +42,12 @@ SHORT: Mapping[str, tuple[str, tuple[str, ...]]] = {
             "generator.flow.downsamples=2",
             "generator.combination.embedder.downsamples=2",
             "discriminator.image.layers=2",
-            "optim.schedule.decay_start=180",
-            "optim.schedule.decay_end=280",
+            "optim.schedule.decay_start=150",
+            "optim.schedule.decay_end=240",
             "optim.ema.beta=0.98",
             "optim.ema.start_step=100",
-            "curriculum.single_frame_steps=240",
-            "run.steps=280",
+            "curriculum.single_frame_steps=200",
+            "run.steps=240",
             *RUN,
         ),
     ),
