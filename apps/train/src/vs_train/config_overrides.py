@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime
-import tomllib
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
+from vs_config import DocumentError, parse_toml
 
 from .config_structure import default_document
 from .config_types import NONE, TAG, child, config_members, describe, fields_of, show, tag_of, unknown_key
 from .errors import ConfigError, Problem
+
+_NUMBER = re.compile(r"[+-]?[0-9_]+")
 
 COMMAND_LINE = "command line"
 """The source that problems with an override name."""
@@ -40,7 +43,7 @@ def apply_overrides(cls: type, document: Mapping[str, Any], overrides: Iterable[
     Overriding the `kind` of a table with alternatives starts that table anew: whatever the document said about the old
     kind is dropped, and the defaults of the new kind hold; a key given beside it that the new kind does not have is a
     problem. The order on the command line does not matter: short paths are set before long ones and a `kind` before its
-    siblings, so that `data.root=clips data.kind=folder` works. Of two values for the same path the later wins.
+    siblings, so that `data.root=clips data.kind=folder` works. Two values for the same path are a problem.
 
     Args:
         cls: The config class that the document is meant for.
@@ -51,22 +54,34 @@ def apply_overrides(cls: type, document: Mapping[str, Any], overrides: Iterable[
         ConfigError: With a problem for every override that is malformed or leads nowhere. Types and values are for
             `load_config` to check.
     """
+    changed, problems = try_overrides(cls, document, overrides)
+    if problems:
+        raise ConfigError(problems)
+    return changed
+
+
+def try_overrides(
+    cls: type, document: Mapping[str, Any], overrides: Iterable[str]
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Return a document with those overrides in it that can be applied, and what is wrong with the others."""
     changed = _copy(document)
     problems: list[Problem] = []
-    parsed: list[_Override] = []
+    parsed: dict[tuple[str, ...], _Override] = {}
     for text in overrides:
         try:
-            parsed.append(_parse(text))
+            each = _parse(text)
+            if each.path in parsed:
+                twice = f"given twice, as {show(parsed[each.path].value)} and {show(each.value)}"
+                raise _OverrideError(_join(each.path), twice)
+            parsed[each.path] = each
         except _OverrideError as error:
             problems.append(error.problem)
-    for each in sorted(parsed, key=lambda each: (len(each.path), each.path[-1] != TAG)):
+    for each in sorted(parsed.values(), key=lambda each: (len(each.path), each.path[-1] != TAG)):
         try:
             _set(cls, default_document(cls), changed, each.path, each.value, "$")
         except _OverrideError as error:
             problems.append(error.problem)
-    if problems:
-        raise ConfigError(problems)
-    return changed
+    return changed, problems
 
 
 def _parse(text: str) -> _Override:
@@ -79,10 +94,10 @@ def _parse(text: str) -> _Override:
 
 def _parse_value(names: tuple[str, ...], text: str) -> Any:
     try:
-        table = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError as error:
-        if text[:1] in ("[", "{", '"', "'"):
-            raise _OverrideError(_join(names), f"{show(text)} is not TOML: {error}") from None
+        table = parse_toml(f"value = {text}")
+    except DocumentError as error:
+        if text[:1] in ("[", "{", '"', "'") or _NUMBER.fullmatch(text):
+            raise _OverrideError(_join(names), f"{show(text)} {error.problem}") from None
         return text
     if table.keys() != {"value"} or isinstance(table["value"], (datetime.date, datetime.time)):
         return text
