@@ -141,7 +141,7 @@ def test_resume_takes_the_runs_own_configuration(config: Path, here: Path, capsy
         (["--resume", "full"], ["full: not a run: it has no config.toml"]),
         (["--resume", "full", "--out", "x"], ["--resume goes on with the run's own configuration and directory: drop"]),
         (["--resume", "full", "--preset", "x"], ["--resume goes on with the run's own"]),
-        (["--lr=3"], ["Unknown option: --lr=3; overrides have no dashes: path=value"]),
+        (["--config", "my.toml", "--lr=3"], ["Unknown option: --lr=3; overrides have no dashes: path=value"]),
         (["--out"], ["Command vid2vid parameter --out requires an argument"]),
     ],
 )

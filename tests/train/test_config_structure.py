@@ -228,7 +228,7 @@ def test_files_that_are_not_toml_give_one_line(tmp_path: Any) -> None:
     with pytest.raises(ConfigError, match=r"c\.toml: cannot be read: No such file or directory$"):
         read_document(path)
     path.write_text("a = \n")
-    with pytest.raises(ConfigError, match=r"c\.toml: line 1, column 5: is not TOML: Invalid value$"):
+    with pytest.raises(ConfigError, match=r"c\.toml: is not TOML: Invalid value \(line 1"):
         read_document(path)
     path.write_bytes(b"a = '\xff'")
     with pytest.raises(ConfigError, match=r"c\.toml: is not a text file: invalid start byte at byte 5$"):

@@ -7,6 +7,7 @@ from typing import Generic, Literal, TypeVar
 
 import torch
 from attrs import frozen
+from vs_config import shown
 from vs_data import ClipSource, FolderConfig, check_roots, open_source
 from vs_nets import FewShotGeneratorConfig, GeneratorConfig, LabelSpec
 from vs_runtime import LoadedCheckpoint, choose_device, describe_environment
@@ -107,7 +108,7 @@ def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKi
 def warn(notices: tuple[str, ...]) -> None:
     """Say on stderr what goes otherwise than asked for."""
     for notice in notices:
-        print(f"warning: {notice}", file=sys.stderr)
+        print(f"warning: {shown(notice)}", file=sys.stderr)
 
 
 def _facts(run: RunDirectory, checkpoint: LoadedCheckpoint, config: TrainConfig, device: torch.device) -> Facts:

@@ -27,8 +27,8 @@ MOST_STEPS = 10**8 - 1
 LONGEST_CLIP = 3_000
 """Frames that are held in memory at once; the procedural sequences have no more."""
 
-LARGEST_NORM = 2.0**126
-"""Of a gradient, in float32."""
+LARGEST_NORM = 1e30
+"""Of a gradient; float32 ends at 3e38, and squares are summed up."""
 
 
 @frozen(kw_only=True)

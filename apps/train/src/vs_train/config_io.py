@@ -57,7 +57,7 @@ def parse_document(text: str, source: str) -> dict[str, Any]:
 
 
 def _config_error(error: DocumentError) -> ConfigError:
-    return ConfigError([Problem(error.where, error.problem, error.source)])
+    return ConfigError([Problem("", error.reason, error.source)])
 
 
 def resolve_config(cls: type[T], document: Mapping[str, Any], overrides: Iterable[str], source: str) -> T:

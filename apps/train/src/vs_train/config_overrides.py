@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -43,7 +44,7 @@ def apply_overrides(cls: type, document: Mapping[str, Any], overrides: Iterable[
     Overriding the `kind` of a table with alternatives starts that table anew: whatever the document said about the old
     kind is dropped, and the defaults of the new kind hold; a key given beside it that the new kind does not have is a
     problem. The order on the command line does not matter: short paths are set before long ones and a `kind` before its
-    siblings, so that `data.root=clips data.kind=folder` works. Two values for the same path are a problem.
+    siblings, so that `data.root=clips data.kind=folder` works. Of two values for the same path the later wins.
 
     Args:
         cls: The config class that the document is meant for.
@@ -66,17 +67,13 @@ def try_overrides(
     """Return a document with those overrides in it that can be applied, and what is wrong with the others."""
     changed = _copy(document)
     problems: list[Problem] = []
-    parsed: dict[tuple[str, ...], _Override] = {}
+    parsed: list[_Override] = []
     for text in overrides:
         try:
-            each = _parse(text)
-            if each.path in parsed:
-                twice = f"given twice, as {show(parsed[each.path].value)} and {show(each.value)}"
-                raise _OverrideError(_join(each.path), twice)
-            parsed[each.path] = each
+            parsed.append(_parse(text))
         except _OverrideError as error:
             problems.append(error.problem)
-    for each in sorted(parsed.values(), key=lambda each: (len(each.path), each.path[-1] != TAG)):
+    for each in sorted(parsed, key=lambda each: (len(each.path), each.path[-1] != TAG)):
         try:
             _set(cls, default_document(cls), changed, each.path, each.value, "$")
         except _OverrideError as error:
@@ -84,9 +81,19 @@ def try_overrides(
     return changed, problems
 
 
+def repeated(overrides: Iterable[str]) -> list[Problem]:
+    """Return a problem for each path that is given more than once: on a command line one of them is a slip."""
+    counts = Counter(_names(text.partition("=")[0]) for text in overrides)
+    return [Problem(_join(names), f"is given {n} times", COMMAND_LINE) for names, n in counts.items() if n > 1]
+
+
+def _names(path: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in path.strip().removeprefix("$.").split("."))
+
+
 def _parse(text: str) -> _Override:
     path, equals, value = text.partition("=")
-    names = tuple(name.strip() for name in path.strip().removeprefix("$.").split("."))
+    names = _names(path)
     if not equals or not all(names):
         raise _OverrideError("", f"expected dotted.path=value, got {show(text)}")
     return _Override(names, _parse_value(names, value.strip()))

@@ -2,7 +2,19 @@
 
 from vs_config.checks import Check, ChecksError, check_fields, failures
 from vs_config.documents import DocumentError, parse_json, parse_toml, read_json, read_text, read_toml
-from vs_config.fields import FieldError, Range, Validator, allowed, choice, one_of, path_text, real, truth, whole
+from vs_config.fields import (
+    FieldError,
+    Range,
+    Validator,
+    allowed,
+    choice,
+    one_of,
+    path_problem,
+    path_text,
+    real,
+    truth,
+    whole,
+)
 from vs_config.options import option_number, option_path
 from vs_config.reporting import report_error
 from vs_config.text import show, shown
@@ -25,6 +37,7 @@ __all__ = [
     "option_path",
     "parse_json",
     "parse_toml",
+    "path_problem",
     "path_text",
     "read_json",
     "read_text",

@@ -15,6 +15,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Never
 
+from vs_config.fields import BACKSLASHES
+
 MOST_BYTES = 2**18
 """Size of the largest file of settings; one that somebody has written has a few thousand bytes."""
 
@@ -32,9 +34,6 @@ _KINDS = {
     stat.S_ISCHR: "a device",
     stat.S_ISBLK: "a device",
 }
-_ESCAPES = (
-    "; in \"...\" a backslash begins an escape: write Windows paths in 'single quotes' or with forward slashes instead"
-)
 
 
 class DocumentError(ValueError):
@@ -48,17 +47,16 @@ class DocumentError(ValueError):
     """
 
     def __init__(self, source: str, problem: str, *, line: int | None = None, column: int | None = None) -> None:
-        place = "" if line is None else f" (line {line}, column {column or 1})"
-        super().__init__(": ".join(part for part in (source, problem + place) if part))
         self.source = source
         self.problem = problem
         self.line = line
         self.column = column
+        super().__init__(": ".join(part for part in (source, self.reason) if part))
 
     @property
-    def where(self) -> str:
-        """Line and column in words, or nothing."""
-        return "" if self.line is None else f"line {self.line}, column {self.column or 1}"
+    def reason(self) -> str:
+        """The problem with its line and column, where they are known."""
+        return self.problem if self.line is None else f"{self.problem} (line {self.line}, column {self.column or 1})"
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -147,7 +145,7 @@ def _refuse_toml(message: str, text: str, source: str) -> Never:
     if line is None:
         raise DocumentError(source, f"is not TOML: {problem} (at the end)")
     before = text.split("\n")[int(line) - 1]
-    hint = _ESCAPES if re.search(r'"[^"]*\\', before) else ""
+    hint = BACKSLASHES if re.search(r'"[^"]*\\', before) else ""
     raise DocumentError(source, f"is not TOML: {problem}{hint}", line=int(line), column=int(column))
 
 

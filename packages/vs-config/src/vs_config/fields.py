@@ -7,6 +7,7 @@ and is noticed only once it has been asked for.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +17,13 @@ from vs_config.text import show
 
 Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
+BACKSLASHES = (
+    "; in \"...\" a backslash begins an escape: write Windows paths in 'single quotes' or with forward slashes instead"
+)
+"""What is to be said where a backslash was not meant as an escape: `"C:\\temp"` has a tab in it."""
+
+_NO_CONTROL = "a path without control characters"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _LONGEST_NAME = 255  # bytes, on all usual file systems
 _LONGEST_PATH = 4095
 
@@ -140,24 +148,15 @@ def path_text(_instance: object, attribute: attrs.Attribute[Any], value: object)
     """A validator of the path of a file or folder, as text."""
     wrong = path_problem(value) if isinstance(value, str) else "the path of a file or folder"
     if wrong:
-        raise FieldError(attribute.name, value, wrong)
+        raise FieldError(attribute.name, value, wrong + (BACKSLASHES if wrong == _NO_CONTROL else ""))
 
 
-def path_problem(text: str, *, control: bool = False) -> str:
-    r"""What a path has to be and is not, in words, or nothing.
-
-    Args:
-        text: The path.
-        control: Control characters are the name's own. In a file of settings they are escapes that nobody meant:
-            `"C:\temp"` has a tab in it.
-    """
+def path_problem(text: str) -> str:
+    """What a path has to be and is not, in words, or nothing."""
     if not text:
         return "a path that is not empty"
-    if not control and any(ord(character) < 32 or ord(character) == 127 for character in text):
-        return (
-            'a path without control characters (in "..." a backslash begins an escape: write Windows paths in '
-            "'single quotes' or with forward slashes)"
-        )
+    if _CONTROL.search(text):
+        return _NO_CONTROL
     try:
         length = len(text.encode("utf-8"))
     except UnicodeEncodeError:

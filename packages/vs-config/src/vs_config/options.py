@@ -29,9 +29,9 @@ def option_path(text: str) -> Path:
     """Return the path that a word says.
 
     Raises:
-        ValueError: There can be no such path: it is empty, has a name too long, or is not UTF-8.
+        ValueError: Nobody means such a path: it is empty, has control characters or a name too long, or is not UTF-8.
     """
-    problem = path_problem(text, control=True)
+    problem = path_problem(text)
     if problem:
         raise ValueError(f"expected {problem}, got {show(text)}")
     return Path(text)

@@ -51,7 +51,8 @@ def _written(value: object, limit: int, deepest: int) -> str:
     if isinstance(value, datetime.date | datetime.time):
         return f"the {'time' if isinstance(value, datetime.time) else 'date'} {value.isoformat()}"
     if isinstance(value, int) and value.bit_length() > _MOST_BITS:
-        return f"a whole number of about {value.bit_length() * 30103 // 100_000 + 1} digits"  # Python may refuse to write it out
+        digits = value.bit_length() * 30103 // 100_000 + 1  # Python refuses to write out very long ones
+        return f"a whole number of about {digits} digits"
     if isinstance(value, list | tuple):
         if not deepest:
             return "a list"

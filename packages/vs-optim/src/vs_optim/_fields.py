@@ -14,11 +14,11 @@ from vs_optim.errors import ConfigError
 MOST_STEPS = 10**9
 """Steps that no training reaches: bounds of what is counted in steps."""
 
-LARGEST = 2.0**126
-"""The largest scale or norm: near the end of float32, where something can still be multiplied by it."""
+LARGEST = 1e30
+"""The largest loss scale: float32 ends at 3e38, and losses are multiplied by it."""
 
-SMALLEST = 2.0**-126
-"""The smallest float32 that has all of its bits."""
+SMALLEST = 1e-30
+"""The smallest loss scale."""
 
 choice = partial(vs_config.choice, error=ConfigError)
 real = partial(vs_config.real, error=ConfigError)
