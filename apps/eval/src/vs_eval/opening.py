@@ -14,7 +14,7 @@ from vs_runtime import LoadedCheckpoint, choose_device, describe_environment
 from vs_train.config import TrainConfig, label_spec
 from vs_train.run_directory import RunDirectory, latest_run, open_run, read_run_config
 
-from vs_eval.errors import OptionError, RunError
+from vs_eval.errors import RunError
 from vs_eval.evaluation import Facts
 from vs_eval.output import check_output
 from vs_eval.runs import read_checkpoint
@@ -76,12 +76,8 @@ def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKi
 
     Raises:
         RunError: the run is of another kind (and whatever reading a run, a checkpoint and data raises).
-        OptionError: a number is below 1.
     """
     device = choose_device(request.device)
-    for option, value in (("--clips", request.clips), ("--frames", request.frames)):
-        if value is not None and value < 1:
-            raise OptionError(option, f"must be at least 1, got {value}")
     run = latest_run(kind=kind.kind) if request.run is None else open_run(request.run)
     config = read_run_config(run, TrainConfig)
     generator = config.generator
