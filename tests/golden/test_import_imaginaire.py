@@ -52,14 +52,14 @@ def test_weights_of_another_shape_are_refused_and_nothing_is_written(tmp_path: P
     sections["gen"]["num_layers"] = 6
     config.write_text(json.dumps(sections))
     done = run(checkpoint, config, "--out", tmp_path / "converted")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "does not fit its configuration" in done.stderr
     assert not (tmp_path / "converted").exists()
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     done = run(tmp_path / "none.pt", tmp_path / "none.json", "--out", tmp_path / "converted")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr == f"error: {tmp_path / 'none.pt'}: no such file\n"
 
 

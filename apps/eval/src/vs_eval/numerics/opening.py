@@ -15,6 +15,7 @@ from vs_data import Clip, ClipRequest, ClipSource, FolderConfig, check_roots, co
 from vs_runtime import LoadedCheckpoint, choose_device, describe_environment
 from vs_train.config import TrainConfig, label_spec
 from vs_train.config_io import ConfigError, read_document, resolve_config
+from vs_train.config_memory import check_memory
 from vs_train.config_overrides import repeated
 from vs_train.presets import read_preset
 from vs_train.run_directory import latest_run, open_run
@@ -108,6 +109,7 @@ def open_audit(request: NumericsRequest, *, now: datetime.datetime) -> OpenedAud
     source = open_source(target.config.data, "val")
     clip = _read_clip(target.config, source, request.frames)
     labels = label_spec(target.config.labels, source)
+    check_memory(target.config, labels, device)
     generator, others = _networks(target, labels)
     networks = {name: network.to(device) for name, network in {GENERATOR: generator, **others}.items()}
     frames = frames_of(move(collate([clip]), device), labels, generator)
