@@ -199,7 +199,8 @@ def _run(request: Request, load_job: Callable[[], Job], *, print_config: bool) -
     """Find everything that is wrong with the input before anything is done with it."""
     overrides, problems = _usable_overrides(request)
     conflicts = _conflicts(request)
-    start = config = run = None
+    start = run = None
+    config: Any = None
     if not conflicts:
         with _gathered(problems):
             start = _document(request)

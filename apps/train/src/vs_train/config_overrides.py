@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
-from vs_config import DocumentError, parse_toml
+from vs_config import DocumentError, parse_toml, show
 
 from .config_structure import default_document
-from .config_types import NONE, TAG, child, config_members, describe, fields_of, show, tag_of, unknown_key
+from .config_types import NONE, TAG, child, config_members, describe, fields_of, tag_of, unknown_key
 from .errors import ConfigError, Problem
 
 _NUMBER = re.compile(r"[+-]?[0-9_]+")

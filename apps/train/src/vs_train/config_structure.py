@@ -18,7 +18,7 @@ from cattrs import (
     IterableValidationError,
 )
 from cattrs.errors import AttributeValidationNote, IterableValidationNote
-from vs_config import ChecksError, failures
+from vs_config import ChecksError, failures, show
 
 from .config_types import (
     NONE,
@@ -33,7 +33,6 @@ from .config_types import (
     is_union,
     members,
     nearest,
-    show,
     tag_of,
     unknown_key,
 )
@@ -276,7 +275,7 @@ def _structure_field(converter: Converter, field: Field, value: Mapping[str, Any
     validator = field.attribute.validator
     if validator is not None:
         with contextlib.suppress(AttributeError):  # it looks at other fields: it has to wait for the constructor
-            validator(None, field.attribute, structured)  # type: ignore[arg-type]
+            validator(None, field.attribute, structured)
     return structured
 
 

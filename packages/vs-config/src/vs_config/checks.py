@@ -39,7 +39,7 @@ class Check:
     check: Callable[[Any], None]
 
 
-def check_fields(config: object) -> None:
+def check_fields(config: attrs.AttrsInstance) -> None:
     """Hold a whole configuration against the rules of its class, `CHECKS`; for its `__attrs_post_init__`.
 
     Raises:

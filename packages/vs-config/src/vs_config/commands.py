@@ -24,7 +24,9 @@ def run_command(command: Any, *errors: type[Exception], arguments: Sequence[str]
         status = app(arguments, print_error=False, exit_on_error=False, result_action="return_value")
     except cyclopts.CycloptsError as error:
         return report_error(" ".join(str(error).split()))
-    except (OSError, *errors) as error:
+    except Exception as error:
+        if not isinstance(error, (OSError, *errors)):
+            raise
         return report_error(error)
     except KeyboardInterrupt:
         return report_error("stopped", status=130)

@@ -142,7 +142,7 @@ def parse_json(text: str, source: str = "") -> Any:
 def _refuse_toml(message: str, text: str, source: str) -> Never:
     place = _PLACE.fullmatch(message)
     problem, line, column = place.groups() if place else (message, None, None)
-    if line is None:
+    if line is None or column is None:
         raise DocumentError(source, f"is not TOML: {problem} (at the end)")
     before = text.split("\n")[int(line) - 1]
     hint = BACKSLASHES if re.search(r'"[^"]*\\', before) else ""
