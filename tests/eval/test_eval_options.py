@@ -1,7 +1,8 @@
 """Every option of every command: numbers have bounds, paths can be, and what is shown of names is text."""
 
-import inspect
 import io
+import typing
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -11,13 +12,9 @@ from vs_eval.report import Table
 from vs_eval.terminal import say, show_tables
 
 COMMANDS = {"vid2vid": app.vid2vid, "few-shot": app.few_shot, "numerics": app.numerics}
-PARAMETERS = [
-    (name, parameter, str(parameter.annotation))
-    for name, command in COMMANDS.items()
-    for parameter in inspect.signature(command).parameters.values()
-]
-NUMBERS = [(name, one.name) for name, one, kind in PARAMETERS if "int" in kind.split("]")[0] or "float" in kind]
-PATHS = [(name, one.name) for name, one, kind in PARAMETERS if "Path" in kind and one.kind is one.KEYWORD_ONLY]
+TYPES = [(name, *hint) for name, command in COMMANDS.items() for hint in typing.get_type_hints(command).items()]
+NUMBERS = [(name, option) for name, option, kind in TYPES if kind in (int | None, float | None, tuple[int, ...])]
+PATHS = [(name, option) for name, option, kind in TYPES if kind == Path | None and option != "run"]
 
 
 def refused(capsys, command, option, value):
