@@ -239,8 +239,9 @@ def _conflicts(request: Request) -> list[Problem]:
     if request.preset is not None and request.config is not None:
         found.append("--preset and --config exclude each other: a preset is a configuration file; give one")
     for name in ("config", "out", "resume"):
-        problem = path_problem(getattr(request, name) or "") if getattr(request, name) is not None else ""
-        found += [f"--{name}: expected {problem}, got {show(getattr(request, name))}"] if problem else []
+        given = getattr(request, name)
+        if given is not None and (problem := path_problem(given)):
+            found.append(f"--{name}: expected {problem}, got {show(given)}")
     return [Problem("", text) for text in found]
 
 
