@@ -13,10 +13,11 @@ import re
 import sys
 from pathlib import Path
 
-import cyclopts
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+from vs_config import shown
+from vs_config.commands import run_command
 from vs_nets.errors import WeightsError
 from vs_nets.perceptual import CONV_INDICES, WIDTHS, load_vgg19
 
@@ -89,13 +90,10 @@ def main(source: Path, target: Path = Path("weights/vgg19.safetensors")) -> None
         source: The published file, vgg19-dcbb9e9d.pth.
         target: The file to write.
     """
-    try:
-        convert(source, target)
-    except (ConversionError, WeightsError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    print(f"{target}: {target.stat().st_size / 2**20:.0f} MiB; use it with objective.perceptual.path={target}")
+    convert(source, target)
+    size = target.stat().st_size / 2**20
+    print(f"{shown(target)}: {size:.0f} MiB; use it with objective.perceptual.path={shown(target)}")
 
 
 if __name__ == "__main__":
-    cyclopts.run(main)
+    sys.exit(run_command(main, ConversionError, WeightsError))

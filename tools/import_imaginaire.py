@@ -6,7 +6,6 @@ writes `generator.safetensors`, `discriminator.safetensors` and `configs.json` i
 the published YAML configuration as JSON. The functions are also what the comparisons with reference tensors use.
 """
 
-import argparse
 import json
 import re
 import sys
@@ -18,10 +17,16 @@ from typing import Any
 import attrs
 import torch
 import vs_nets as nets
+from convert_vgg19 import ConversionError, read_published
 from safetensors.torch import save_file
 from torch import Tensor
+from vs_config import DocumentError, read_json, show
+from vs_config.commands import run_command
 
 Weights = dict[str, Tensor]
+
+_MOST_BYTES = 2**20
+"""Of a configuration; the published ones have a few thousand."""
 
 _BLOCK = [
     (r"conv_block_(\w)\.layers\.norm\.mlps\.(\d+)\.0\.layers\.conv\.", r"norm_\1.projections.\2."),
@@ -206,7 +211,7 @@ def few_shot_config(gen: Mapping[str, Any], data: Mapping[str, Any]) -> nets.Few
     """Our configuration for a published `gen` section of few-shot vid2vid.
 
     Raises:
-        SystemExit: it asks for something that this project does not have.
+        ConversionError: it asks for something that this project does not have.
     """
     hyper, flow = gen["hyper"], gen["flow"]
     combine = flow["multi_spade_combine"]
@@ -256,7 +261,7 @@ def few_shot_config(gen: Mapping[str, Any], data: Mapping[str, Any]) -> nets.Few
 
 def _refuse(found: bool, what: str) -> None:
     if found:
-        raise SystemExit(f"error: the configuration cannot be converted: {what}, which this project does not have")
+        raise ConversionError(f"the configuration cannot be converted: {what}, which this project does not have")
 
 
 def discriminator_config(dis: Mapping[str, Any], data: Mapping[str, Any]) -> nets.DiscriminatorConfig:
@@ -282,69 +287,110 @@ def discriminator_config(dis: Mapping[str, Any], data: Mapping[str, Any]) -> net
     )
 
 
-def _published_state(path: Path, key: str) -> Weights:
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(checkpoint, dict) or key not in checkpoint:
-        raise SystemExit(f"error: {path}: no {key!r} in it; expected a checkpoint that imaginaire has written")
-    return {re.sub(r"^(module\.)+", "", name): tensor for name, tensor in checkpoint[key].items()}
+def _published_state(path: Path, checkpoint: Mapping[str, Any], key: str) -> Weights:
+    section = checkpoint.get(key)
+    if not isinstance(section, dict) or not section:
+        raise ConversionError(f"{path}: no weights {key!r} in it; expected a checkpoint that imaginaire has written")
+    for name, tensor in section.items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            raise ConversionError(f"{path}: {key!r} holds {show(name)}, which is no tensor with a name")
+    return {re.sub(r"^(module\.)+", "", name): tensor for name, tensor in section.items()}
 
 
-def _check(path: Path, what: str, weights: Weights, network: torch.nn.Module) -> None:
-    try:
-        result = network.load_state_dict(weights, strict=False)
-    except RuntimeError as error:
-        shapes = str(error).strip().splitlines()[-1].strip()
-        raise SystemExit(f"error: {path}: the {what} does not fit its configuration: {shapes}") from error
-    if result.missing_keys or result.unexpected_keys:
-        raise SystemExit(
-            f"error: {path}: the {what} does not fit its configuration: {len(result.missing_keys)} weights are missing "
-            f"and {len(result.unexpected_keys)} unknown, first {(result.missing_keys + result.unexpected_keys)[0]}"
+def _check(path: Path, what: str, weights: Weights, make: Callable[[], torch.nn.Module]) -> None:
+    """See that weights fit a network, of which only the shapes are made."""
+    with torch.device("meta"):
+        shapes = {name: tensor.shape for name, tensor in make().state_dict().items()}
+    problem = f"{path}: the {what} does not fit its configuration"
+    for name in shapes.keys() & weights.keys():
+        if shapes[name] != weights[name].shape:
+            found, expected = tuple(weights[name].shape), tuple(shapes[name])
+            raise ConversionError(f"{problem}: {name} has shape {found}, expected {expected}")
+    missing, unknown = sorted(shapes.keys() - weights.keys()), sorted(weights.keys() - shapes.keys())
+    if missing or unknown:
+        raise ConversionError(
+            f"{problem}: {len(missing)} weights are missing and {len(unknown)} unknown, first {(missing + unknown)[0]}"
         )
 
 
-def convert(checkpoint: Path, config: Mapping[str, Any], out: Path) -> None:
-    """Convert one published checkpoint; everything is checked before the first file is written."""
+def read_config(path: Path) -> Mapping[str, Any]:
+    """Return a published configuration; raises `DocumentError` or `ConversionError` for any other file."""
+    if path.suffix in (".yaml", ".yml"):
+        raise ConversionError(f"{path}: is YAML; write it as JSON")
+    config = read_json(path, most_bytes=_MOST_BYTES)
+    if not isinstance(config, dict):
+        raise ConversionError(f"{path}: holds {show(config)}, expected a table with gen, dis and data")
+    for section in ("gen", "dis", "data"):
+        if not isinstance(config.get(section), dict):
+            raise ConversionError(f"{path}: no table {section!r} in it; expected imaginaire's configuration as JSON")
+    return config
+
+
+def _sections(config: Mapping[str, Any]) -> tuple[int, Any, Any]:
+    """Channels of the labels, and our configurations of generator and discriminator."""
     gen, dis, data = config["gen"], config["dis"], config["data"]
-    channels = label_spec(data).channels
-    few_shot = is_few_shot(gen)
-    generator: Any = few_shot_config(gen, data) if few_shot else generator_config(gen, data)
+    generator = few_shot_config(gen, data) if is_few_shot(gen) else generator_config(gen, data)
+    return label_spec(data).channels, generator, discriminator_config(dis, data)
+
+
+def _converted(config: Mapping[str, Any]) -> tuple[int, Any, Any]:
+    try:
+        return _sections(config)
+    except ConversionError:
+        raise
+    except KeyError as error:
+        raise ConversionError(f"the configuration cannot be converted: {error} is missing in it") from error
+    except (TypeError, AttributeError) as error:
+        raise ConversionError(f"the configuration cannot be converted: a value of another type: {error}") from error
+    except ValueError as error:
+        raise ConversionError(f"the configuration cannot be converted: {error}") from error
+
+
+def convert(checkpoint: Path, config: Mapping[str, Any], out: Path) -> None:
+    """Convert one published checkpoint; everything is checked before the first file is written.
+
+    Raises:
+        ConversionError: The checkpoint or the configuration is damaged, or one does not fit the other.
+    """
+    channels, generator, discriminator = _converted(config)
+    few_shot = isinstance(generator, nets.FewShotGeneratorConfig)
     build = nets.build_few_shot_generator if few_shot else nets.build_generator
     rename = partial(few_shot_weights, separate_flow=generator.separate_flow) if few_shot else generator_weights
     judged = nets.few_shot_condition_channels(channels) if few_shot else channels
-    sections: dict[str, tuple[Any, Callable[..., Weights], Callable[..., torch.nn.Module]]] = {
-        "generator": (generator, rename, partial(build, label_channels=channels)),
+    sections: dict[str, tuple[str, Any, Callable[..., Weights], Callable[..., torch.nn.Module]]] = {
+        "generator": ("net_G", generator, rename, partial(build, label_channels=channels)),
         "discriminator": (
-            discriminator_config(dis, data),
+            "net_D",
+            discriminator,
             discriminator_weights,
             partial(nets.build_discriminator, label_channels=judged),
         ),
     }
-    ready = {}
-    for (name, (cfg, renamed, make)), key in zip(sections.items(), ("net_G", "net_D"), strict=True):
-        weights = renamed(_published_state(checkpoint, key))
-        _check(checkpoint, name, weights, make(cfg))
+    state, ready = read_published(checkpoint), {}
+    for name, (key, cfg, renamed, make) in sections.items():
+        weights = renamed(_published_state(checkpoint, state, key))
+        _check(checkpoint, name, weights, partial(make, cfg))
         ready[name] = {k: v.contiguous() for k, v in weights.items()}
     out.mkdir(parents=True, exist_ok=True)
     for name, weights in ready.items():
         save_file(weights, out / f"{name}.safetensors")
-    configs = {name: attrs.asdict(cfg) for name, (cfg, _, _) in sections.items()}
+    configs = {name: attrs.asdict(cfg) for name, (_, cfg, _, _) in sections.items()}
     (out / "configs.json").write_text(json.dumps(configs, indent=1) + "\n")
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(
-        description="Convert a vid2vid or few-shot vid2vid checkpoint that imaginaire has written."
-    )
-    parser.add_argument("checkpoint", type=Path, help="the .pt file; read with weights_only=True")
-    parser.add_argument("config", type=Path, help="its configuration, YAML written as JSON")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the converted weights")
-    arguments = parser.parse_args()
-    for path in (arguments.checkpoint, arguments.config):
+def main(checkpoint: Path, config: Path, *, out: Path) -> None:
+    """Convert a vid2vid or few-shot vid2vid checkpoint that imaginaire has written.
+
+    Args:
+        checkpoint: The .pt file; no code in it is run.
+        config: Its configuration, YAML written as JSON.
+        out: Folder for the converted weights.
+    """
+    for path in (checkpoint, config):
         if not path.is_file():
-            sys.exit(f"error: {path}: no such file")
-    convert(arguments.checkpoint, json.loads(arguments.config.read_text()), arguments.out)
+            raise ConversionError(f"{path}: no such file")
+    convert(checkpoint, read_config(config), out)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run_command(main, ConversionError, DocumentError))

@@ -104,7 +104,7 @@ def test_flow_that_leaves_the_crop_is_not_trusted():
     [
         ({"scale": -0.1}, "scale is -0.1, allowed: a number from 0 to 4"),
         ({"flip": 1.5}, "flip is 1.5"),
-        ({"smallest_side": 0}, "smallest_side is 0, allowed: a whole number of at least 1 or none"),
+        ({"smallest_side": 0}, "smallest_side is 0, allowed: a whole number from 1 to 16384 or none"),
         ({"smallest_side": 64, "keep_aspect": False}, "keep_aspect is false"),
         ({"scale": float("nan")}, "scale is nan"),
         ({"keep_aspect": 1}, "keep_aspect is 1, allowed: true or false"),

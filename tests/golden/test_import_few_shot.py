@@ -243,9 +243,9 @@ def test_more_frames_and_a_shared_embedder() -> None:
     ],
 )
 def test_what_this_project_does_not_have_is_refused(config: Mapping[str, Any], what: str) -> None:
-    with pytest.raises(SystemExit, match=what) as caught:
+    with pytest.raises(importer.ConversionError, match=what) as caught:
         importer.few_shot_config(config["gen"], config["data"])
-    assert str(caught.value).startswith("error: the configuration cannot be converted: ")
+    assert str(caught.value).startswith("the configuration cannot be converted: ")
     assert "\n" not in str(caught.value)
 
 
@@ -277,7 +277,7 @@ def test_weights_for_another_number_of_references_are_refused_and_nothing_is_wri
     path, out = tmp_path / "published.pt", tmp_path / "converted"
     write_checkpoint(path, CONFIG)
     with pytest.raises(
-        SystemExit, match=r"generator does not fit its configuration: \d+ weights are missing"
+        importer.ConversionError, match=r"generator does not fit its configuration: \d+ weights are missing"
     ) as caught:
         importer.convert(path, ATTENTION, out)
     assert "weights.attention." in str(caught.value)

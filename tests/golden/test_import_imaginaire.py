@@ -3,13 +3,18 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import import_imaginaire as importer
+import pytest
 import torch
 import vs_nets as nets
 from reference import load_case
 from safetensors.torch import load_file
+from vs_config import DocumentError
+from vs_config.commands import run_command
 
 TOOL = Path(importer.__file__)
 
@@ -52,15 +57,77 @@ def test_weights_of_another_shape_are_refused_and_nothing_is_written(tmp_path: P
     sections["gen"]["num_layers"] = 6
     config.write_text(json.dumps(sections))
     done = run(checkpoint, config, "--out", tmp_path / "converted")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "does not fit its configuration" in done.stderr
     assert not (tmp_path / "converted").exists()
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     done = run(tmp_path / "none.pt", tmp_path / "none.json", "--out", tmp_path / "converted")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr == f"error: {tmp_path / 'none.pt'}: no such file\n"
+
+
+def missing(sections: dict[str, Any]) -> None:
+    del sections["data"]["num_frames_G"]
+
+
+def other_type(sections: dict[str, Any]) -> None:
+    sections["gen"]["flow"] = 5
+
+
+def too_large(sections: dict[str, Any]) -> None:
+    sections["gen"]["num_filters"] = 10**9
+
+
+def no_section(sections: dict[str, Any]) -> None:
+    sections["dis"] = []
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (missing, "'num_frames_G' is missing"),
+        (other_type, "another type"),
+        (too_large, "filters is"),
+        (no_section, "dis"),
+    ],
+)
+def test_a_wrong_configuration_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[dict[str, Any]], None], message: str
+) -> None:
+    checkpoint, config = write_checkpoint(tmp_path)
+    sections = json.loads(config.read_text())
+    damage(sections)
+    config.write_text(json.dumps(sections))
+    refused(capsys, checkpoint, config, tmp_path / "converted", message)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"PK\x03\x04 cut off", "not a file of weights"),
+        (b"", "not a file of weights"),
+        ({"net_G": {}, "net_D": {}}, "no weights 'net_G'"),
+        ({"net_G": {"a": 3}}, "no tensor"),
+        ([1, 2], "holds a list"),
+    ],
+)
+def test_a_wrong_checkpoint_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: Any, message: str
+) -> None:
+    checkpoint, config = write_checkpoint(tmp_path)
+    checkpoint.write_bytes(content) if isinstance(content, bytes) else torch.save(content, checkpoint)
+    refused(capsys, checkpoint, config, tmp_path / "converted", message)
+
+
+def refused(capsys: pytest.CaptureFixture[str], checkpoint: Path, config: Path, out: Path, message: str) -> None:
+    arguments = [str(checkpoint), str(config), "--out", str(out)]
+    assert run_command(importer.main, importer.ConversionError, DocumentError, arguments=arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+    assert not out.exists()
 
 
 def test_weights_of_a_linear_combination_fit() -> None:

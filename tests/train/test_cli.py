@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import attrs
 import pytest
-from attrs.validators import ge
+from vs_config import whole
 from vs_train.cli import Job, main
 from vs_train.config_io import render_config
 from vs_train.errors import NonFiniteError, VsTrainError
@@ -24,7 +24,7 @@ from vs_train.signals import StopRequest
 
 @attrs.frozen(kw_only=True)
 class Run:
-    steps: int = attrs.field(default=3, validator=ge(1))
+    steps: int = whole(3, "steps", low=1, high=100)
 
 
 @attrs.frozen(kw_only=True)
@@ -130,7 +130,7 @@ def test_resume_takes_the_runs_own_configuration(config: Path, here: Path, capsy
         (["--config", "my.toml", "lr=fast"], ["command line: $.lr: expected a number, got 'fast'"]),
         (["--config", "my.toml", "lrr=1"], ["command line: $.lrr: unknown key; did you mean 'lr'?"]),
         (["--config", "my.toml", "fast"], ["command line: expected dotted.path=value, got 'fast'"]),
-        (["--config", "bad.toml"], ["bad.toml: $.run.steps: must be >= 1: 0", "bad.toml: $.rn: unknown key; did you"]),
+        (["--config", "bad.toml"], ["bad.toml: $.run.steps: is 0, allowed: ", "bad.toml: $.rn: unknown key; did you"]),
         (["--config", "none.toml"], ["none.toml: cannot be read: No such file or directory"]),
         (["--config", "broken.toml"], ["broken.toml: is not TOML: "]),
         (["--config", "my.toml", "--preset", "street-tiny"], ["--preset and --config exclude each other"]),
@@ -141,7 +141,7 @@ def test_resume_takes_the_runs_own_configuration(config: Path, here: Path, capsy
         (["--resume", "full"], ["full: not a run: it has no config.toml"]),
         (["--resume", "full", "--out", "x"], ["--resume goes on with the run's own configuration and directory: drop"]),
         (["--resume", "full", "--preset", "x"], ["--resume goes on with the run's own"]),
-        (["--lr=3"], ["Unknown option: --lr=3; overrides have no dashes: path=value"]),
+        (["--config", "my.toml", "--lr=3"], ["Unknown option: --lr=3; overrides have no dashes: path=value"]),
         (["--out"], ["Command vid2vid parameter --out requires an argument"]),
     ],
 )
@@ -163,6 +163,62 @@ def test_wrong_input_is_one_line_a_problem_and_leaves_nothing(
         assert line.replace('"', "").startswith(f"error: {expected}")
     assert files(here) == before
     assert trainer.calls == []
+
+
+def test_everything_that_is_wrong_is_said_at_once(config: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config.write_text("lrr = 3\n[run]\nsteps = 0\n")
+    (here / "full").mkdir()
+    (here / "full" / "thesis.tex").write_text("")
+    before = files(here)
+    arguments = ("--config", "my.toml", "--presett=x", "lr=fast", "lr=fast", "run.stepz=1", "y", "--out", "full")
+    assert run_cli(*arguments) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "error: Unknown option: --presett=x; did you mean 'preset'?",
+        "error: command line: $.lr: is given 2 times",
+        "error: full: is not empty, and what is in it is not a run; choose another --out",
+        "error: command line: expected dotted.path=value, got 'y'",
+        "error: command line: $.run.stepz: unknown key; did you mean 'steps'?",
+        "error: command line: $.lr: expected a number, got 'fast'",
+        "error: my.toml: $.run.steps: is 0, allowed: a whole number from 1 to 100",
+        "error: my.toml: $.lrr: unknown key; did you mean 'lr'?",
+    ]
+    assert files(here) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--out", ""], "--out: expected a path that is not empty"),
+        (["--config", ""], "--config: expected a path that is not empty"),
+        (["--resume", ""], "--resume: expected a path that is not empty"),
+        (["--preset", ""], "there is no preset ''"),
+        (["--preset", "p" * 300], "there is no preset 'ppp"),
+        (["--out", "o" * 250], "--out: the name of a run has at most 200 bytes"),
+        (["--out", "o" * 256], "--out: expected a path whose names have at most 255 bytes"),
+        (["--config", "c" * 256], "--config: expected a path whose names have at most 255 bytes"),
+        (["--out", "o\udcff"], "--out: expected a path in UTF-8"),
+        (["--out", "o\nerror: lost"], "--out: expected a path without control characters"),
+        (["--config", "pipe"], "pipe: is a named pipe, not a file"),
+        (["--config", "."], ".: is a directory, not a file"),
+    ],
+)
+def test_odd_names_are_refused_in_one_line(
+    config: Path, here: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    os.mkfifo(here / "pipe")
+    before = files(here)
+    given = arguments if "--out" not in arguments else ["--config", "my.toml", *arguments]
+    assert run_cli(*given) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {message}")
+    assert files(here) == before
+
+
+def test_a_long_name_of_a_file_makes_a_shorter_name_of_a_run(config: Path, here: Path) -> None:
+    config.rename(here / ("n" * 240 + ".toml"))
+    assert run_cli("--config", "n" * 240 + ".toml") == 0
+    (path,) = (here / "runs").iterdir()
+    assert path.name.startswith("n" * 50 + "-20")
 
 
 def raising(error: Exception) -> Any:

@@ -84,7 +84,7 @@ def test_none_is_written_as_a_word_where_it_is_allowed() -> None:
         ("[run]\ndeterministic = 1", "$.run.deterministic: expected true or false, got 1"),
         ("[run]\ntags = 'a'", "$.run.tags: expected a list (each item a string), got 'a'"),
         ("[run]\ntags = ['a', 1]", "$.run.tags[1]: expected a string, got 1"),
-        ("note = 1979-05-27", "$.note: expected a string, got datetime.date(1979, 5, 27)"),
+        ("note = 1979-05-27", "$.note: expected a string, got the date 1979-05-27"),
         ("optim = 3", "$.optim: expected a table, got 3"),
         ("[optim.generator]\nlr = 'fast'", "$.optim.generator.lr: expected a number, got 'fast'"),
         ("[optim.generator]\nlr = true", "$.optim.generator.lr: expected a number, got true"),
@@ -165,7 +165,7 @@ def test_long_values_are_shortened_and_messages_are_one_line() -> None:
 
 def test_an_integer_too_large_for_a_float_is_refused() -> None:
     (message,) = problems(f"[optim.generator]\nlr = 1{'0' * 400}")
-    assert message.startswith("$.optim.generator.lr: expected a number, got 1000")
+    assert message.startswith("$.optim.generator.lr: expected a number, got a whole number of about 401 digits")
 
 
 def test_a_defect_of_a_config_class_is_not_taken_for_the_users_mistake() -> None:
@@ -228,12 +228,12 @@ def test_files_that_are_not_toml_give_one_line(tmp_path: Any) -> None:
     with pytest.raises(ConfigError, match=r"c\.toml: cannot be read: No such file or directory$"):
         read_document(path)
     path.write_text("a = \n")
-    with pytest.raises(ConfigError, match=r"c\.toml: is not TOML: Invalid value \(at line 1"):
+    with pytest.raises(ConfigError, match=r"c\.toml: is not TOML: Invalid value \(line 1"):
         read_document(path)
     path.write_bytes(b"a = '\xff'")
     with pytest.raises(ConfigError, match=r"c\.toml: is not a text file: invalid start byte at byte 5$"):
         read_document(path)
-    with pytest.raises(ConfigError, match=r"cannot be read: Is a directory$"):
+    with pytest.raises(ConfigError, match=r": is a directory, not a file$"):
         read_document(tmp_path)
 
 

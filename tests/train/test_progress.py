@@ -146,3 +146,13 @@ def test_the_pace_forgets_the_distant_past() -> None:
     for second in range(100):
         pace = observe(pace, second + 1.0, 1 if second < 50 else 10)
     assert images_per_second(pace) == pytest.approx(10.0)
+
+
+def test_names_in_messages_can_neither_move_the_cursor_nor_make_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    for show in (plain_progress, terminal_progress):
+        stream = io.StringIO()
+        with show(stream) as progress:
+            progress.message("x\x1b]0;owned\a\nerror: all is lost [bold]y[/bold]")
+        assert r"x\x1b]0;owned\x07\nerror: all is lost [bold]y[/bold]" in stream.getvalue()
+        assert "\x1b]0" not in stream.getvalue()

@@ -7,6 +7,7 @@ import pytest
 import torch
 from convert_vgg19 import ConversionError, convert, published_checksum, select_layers
 from safetensors.torch import load_file
+from vs_config.commands import run_command
 from vs_nets.perceptual import CONV_INDICES, WIDTHS, load_vgg19
 
 
@@ -84,7 +85,6 @@ def test_another_network_is_refused_with_the_layer_that_differs(published, tmp_p
 
 
 def test_the_program_ends_with_one_line_and_status_2(tmp_path, capsys):
-    with pytest.raises(SystemExit) as caught:
-        convert_vgg19.main(tmp_path / "b.pth", tmp_path / "out")
-    assert caught.value.code == 2
+    arguments = [str(tmp_path / "b.pth"), str(tmp_path / "out")]
+    assert run_command(convert_vgg19.main, ConversionError, arguments=arguments) == 2
     assert capsys.readouterr().err == f"error: {tmp_path / 'b.pth'}: there is no such file\n"

@@ -14,12 +14,12 @@ op_rules.py).
 """
 
 import functools
+import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import attrs
-import cyclopts
 import op_executors
 import op_rules
 import torch
@@ -42,6 +42,7 @@ from op_report import (
 )
 from op_subjects import PLANS, Make, MemoryFormat, Plan, Subject, results_of, work_of
 from rich.console import Console
+from vs_config.commands import run_command
 from vs_optim import find_apex
 from vs_runtime import describe_environment
 
@@ -261,4 +262,4 @@ def main(
 
 
 if __name__ == "__main__":
-    cyclopts.run(main)
+    sys.exit(run_command(main))

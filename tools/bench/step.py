@@ -18,6 +18,7 @@ overrides or another number of frames it writes nothing.
 
 import contextlib
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -27,10 +28,12 @@ import torch
 import vs_optim as optim
 from harness import Case, Result, as_record, command_of, measure, print_result, ratio_of, save_records
 from rich.console import Console
-from vs_data import ClipRequest, collate, move, open_source
+from vs_config.commands import run_command
+from vs_data import ClipRequest, VsDataError, collate, move, open_source
 from vs_ops.dispatch import ENVIRONMENT_VARIABLE, IMPLEMENTATION_NAMES
 from vs_train.config import TrainConfig, label_spec
 from vs_train.config_io import resolve_config
+from vs_train.errors import VsTrainError
 from vs_train.presets import read_preset
 from vs_train.setup import build_recipe, build_state
 from vs_train.step import train_clip
@@ -182,4 +185,4 @@ def main(
 
 
 if __name__ == "__main__":
-    app()
+    sys.exit(run_command(app, VsTrainError, VsDataError, optim.VsOptimError))

@@ -5,33 +5,60 @@ PyTorch and the packages are imported only once there is something to evaluate, 
 
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 from cyclopts import App, CycloptsError, Parameter, Token
+from vs_config import Range, option_number, option_path, report_error
 
 import vs_eval
+from vs_eval.errors import OptionError
+
+T = TypeVar("T")
 
 EXIT_INPUT = 2
 """Exit status when the input is wrong."""
 
 
-def _whole_numbers(kind: Any, tokens: Sequence[Token]) -> Any:
-    """What stands for numbers that count something: the library would round 1.5."""
-    for token in tokens:
-        if not token.value.removeprefix("-").isdecimal():
-            raise ValueError(f"expected a whole number, got {token.value!r}")
-    numbers = tuple(int(token.value) for token in tokens)
-    return numbers if kind == tuple[int, ...] else numbers[0]
+def _number(numbers: Range) -> Parameter:
+    """A number, or as many as follow where the option takes several: the library would round 1.5."""
+
+    def convert(kind: Any, tokens: Sequence[Token]) -> Any:
+        values = tuple(_read(lambda text: option_number(text, numbers), token) for token in tokens)
+        return values if kind == tuple[int, ...] else values[0]
+
+    return Parameter(converter=convert)
 
 
-Whole = Annotated[int | None, Parameter(converter=_whole_numbers)]
-"""A whole number, or what there is by default."""
+def _path(_: Any, tokens: Sequence[Token]) -> Path:
+    return _read(option_path, tokens[0])
 
-WholeNumbers = Annotated[tuple[int, ...], Parameter(converter=_whole_numbers, consume_multiple=True, negative="")]
-"""As many whole numbers as follow."""
+
+def _read(read: Callable[[str], T], token: Token) -> T:
+    try:
+        return read(token.value)
+    except ValueError as error:
+        raise OptionError(token.keyword or "RUN", str(error)) from None
+
+
+Count = Annotated[int | None, _number(Range(kind=int, low=1, high=1_000_000))]
+"""How many, or what there is by default."""
+
+References = Annotated[
+    tuple[int, ...], _number(Range(kind=int, low=1, high=1_000)), Parameter(consume_multiple=True, negative="")
+]
+"""As many numbers as follow."""
+
+Step = Annotated[int | None, _number(Range(kind=int, low=0, high=10**8 - 1))]
+"""A training step, or what there is by default."""
+
+Scale = Annotated[float | None, _number(Range(kind=float, low=1e-30, high=1e30))]
+"""A loss scale in float32, or what there is by default."""
+
+AnyPath = Annotated[Path | None, Parameter(converter=_path)]
+"""A file or directory, or what there is by default."""
 
 app = App(
     name="vs-eval",
@@ -44,14 +71,14 @@ app = App(
 
 @app.command
 def vid2vid(
-    run: Path | None = None,
+    run: AnyPath = None,
     /,
     *,
-    out: Path | None = None,
-    checkpoint: Whole = None,
+    out: AnyPath = None,
+    checkpoint: Step = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
-    clips: Whole = None,
-    frames: Whole = None,
+    clips: Count = None,
+    frames: Count = None,
 ) -> None:
     """Roll the averaged generator of a run over whole held-out clips; write videos, pictures, scores and a page.
 
@@ -71,20 +98,20 @@ def vid2vid(
     try:
         evaluate(request, open_console())
     except INPUT_ERRORS as error:
-        _fail(str(error))
+        _fail(error)
 
 
 @app.command(name="few-shot")
 def few_shot(
-    run: Path | None = None,
+    run: AnyPath = None,
     /,
     *,
-    references: WholeNumbers = (1, 3),
-    out: Path | None = None,
-    checkpoint: Whole = None,
+    references: References = (1, 3),
+    out: AnyPath = None,
+    checkpoint: Step = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
-    clips: Whole = None,
-    frames: Whole = None,
+    clips: Count = None,
+    frames: Count = None,
     drive: bool = True,
 ) -> None:
     """Generate held-out subjects from a few references of each; write videos, pictures, scores and a page.
@@ -108,20 +135,20 @@ def few_shot(
     try:
         evaluate_few_shot(FewShotRequest(common=common, references=references, drive=drive), open_console())
     except INPUT_ERRORS as error:
-        _fail(str(error))
+        _fail(error)
 
 
 @app.command
 def numerics(
     *target: str,
     preset: str | None = None,
-    out: Path | None = None,
-    checkpoint: Whole = None,
+    out: AnyPath = None,
+    checkpoint: Step = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     dtype: Literal["float16", "bfloat16"] = "float16",
     reference: Literal["auto", "float64", "float32"] = "auto",
-    loss_scale: float | None = None,
-    frames: Whole = None,
+    loss_scale: Scale = None,
+    frames: Count = None,
 ) -> None:
     """Find the layers that a low precision endangers: forward and backward beside float64, with what would help.
 
@@ -159,7 +186,7 @@ def numerics(
     try:
         audit_numerics(request, open_console())
     except NUMERICS_ERRORS as error:
-        _fail(str(error))
+        _fail(error)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -169,6 +196,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         app(arguments, print_error=False, exit_on_error=False, result_action="return_value")
     except CycloptsError as error:
         _fail(" ".join(str(error).split()))
+    except OptionError as error:
+        _fail(error)
     except KeyboardInterrupt:
         print("stopped; nothing was written", file=sys.stderr)
         raise SystemExit(130) from None
@@ -180,7 +209,5 @@ def _stop(number: int, _: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def _fail(message: str) -> NoReturn:
-    for line in message.splitlines():
-        print(f"error: {line}", file=sys.stderr)
-    raise SystemExit(EXIT_INPUT)
+def _fail(error: Exception | str) -> NoReturn:
+    raise SystemExit(report_error(error, status=EXIT_INPUT))

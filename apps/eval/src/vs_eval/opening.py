@@ -9,13 +9,14 @@ from typing import Generic, Literal, TypeVar
 
 import torch
 from attrs import frozen
+from vs_config import shown
 from vs_data import ClipSource, FolderConfig, check_roots, open_source
 from vs_nets import FewShotGeneratorConfig, GeneratorConfig, LabelSpec
 from vs_runtime import LoadedCheckpoint, choose_device, describe_environment
 from vs_train.config import TrainConfig, label_spec
 from vs_train.run_directory import RunDirectory, latest_run, open_run, read_run_config
 
-from vs_eval.errors import OptionError, RunError
+from vs_eval.errors import RunError
 from vs_eval.evaluation import Facts
 from vs_eval.output import check_output
 from vs_eval.runs import read_checkpoint, training_facts
@@ -77,12 +78,8 @@ def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKi
 
     Raises:
         RunError: the run is of another kind (and whatever reading a run, a checkpoint and data raises).
-        OptionError: a number is below 1.
     """
     device = choose_device(request.device)
-    for option, value in (("--clips", request.clips), ("--frames", request.frames)):
-        if value is not None and value < 1:
-            raise OptionError(option, f"must be at least 1, got {value}")
     run = latest_run(kind=kind.kind) if request.run is None else open_run(request.run)
     config = read_run_config(run, TrainConfig)
     generator = config.generator
@@ -109,7 +106,7 @@ def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKi
 def warn(notices: tuple[str, ...]) -> None:
     """Say on stderr what goes otherwise than asked for."""
     for notice in notices:
-        print(f"warning: {notice}", file=sys.stderr)
+        print(f"warning: {shown(notice)}", file=sys.stderr)
 
 
 def place(path: Path) -> Path:

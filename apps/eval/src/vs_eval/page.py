@@ -5,6 +5,7 @@ from importlib import resources
 
 from attrs import frozen
 from jinja2 import Environment, StrictUndefined
+from vs_config import shown
 
 from vs_eval.measures import Measure
 from vs_eval.report import Table
@@ -63,7 +64,7 @@ def render_page(
     facts: Mapping[str, str],
     notices: Sequence[str] = (),
 ) -> str:
-    """The HTML of a report; everything that is put into it is escaped.
+    """The HTML of a report; everything that is put into it is escaped, control characters too.
 
     Args:
         sections: the scores and what there is to look at.
@@ -73,7 +74,9 @@ def render_page(
         facts: what the report was made from, by name.
         notices: what went otherwise than asked for (a damaged checkpoint was left out).
     """
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, finalize=shown, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     template = resources.files("vs_eval").joinpath("templates/report.html.j2").read_text("utf-8")
     return environment.from_string(template).render(
         title=title,

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table as RichTable
 from rich.text import Text
+from vs_config import shown
 
 from vs_eval.report import Report, Table, tables
 
@@ -25,12 +26,12 @@ def show_progress(console: Console, *, clips: int, frames: int) -> Iterator[Adva
     if not console.is_terminal:
         yield _plain_lines(console, clips)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("frames"))
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("frames"))
     with Progress(*columns, _Rate(), TimeRemainingColumn(), console=console, transient=True) as progress:
         task = progress.add_task("evaluating", total=frames)
 
         def advance(name: str, index: int) -> None:
-            progress.update(task, advance=1, description=f"clip {index + 1} of {clips}: {name}")
+            progress.update(task, advance=1, description=shown(f"clip {index + 1} of {clips}: {name}"))
 
         yield advance
 
@@ -60,8 +61,8 @@ def open_console() -> Console:
 
 
 def say(console: Console, line: str) -> None:
-    """One line of plain text, neither wrapped nor interpreted."""
-    console.print(line, markup=False, highlight=False, soft_wrap=True)
+    """One line of plain text, neither wrapped nor interpreted; what would not be seen as itself is escaped."""
+    console.print(shown(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def show_report(report: Report, console: Console) -> None:
@@ -78,9 +79,9 @@ def show_tables(shown: Sequence[Table], console: Console) -> None:
 
 
 def _rich(table: Table) -> RichTable:
-    made = RichTable(title=table.title, title_justify="left")
+    made = RichTable(title=Text(shown(table.title)), title_justify="left")
     for index, head in enumerate(table.heads):
-        made.add_column(Text(head), justify="right" if index else "left", no_wrap=not index)
+        made.add_column(Text(shown(head)), justify="right" if index else "left", no_wrap=not index)
     for row in table.rows:
-        made.add_row(*(Text(cell) for cell in row))
+        made.add_row(*(Text(shown(cell)) for cell in row))
     return made

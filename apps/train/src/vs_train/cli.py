@@ -8,20 +8,23 @@ Heavy modules (PyTorch, the packages) are imported only once there is something 
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
 import attrs
 from cyclopts import App, CycloptsError, Parameter
+from vs_config import path_problem, report_error, show, shown
 
 from . import __version__
 from .config_io import read_document, render_config, resolve_config
-from .config_overrides import COMMAND_LINE
+from .config_overrides import COMMAND_LINE, repeated
+from .config_types import nearest
 from .errors import ConfigError, NonFiniteError, Problem, VsTrainError
 from .presets import DEFAULT_PRESETS, list_presets, read_preset
 from .progress import show_progress
@@ -36,6 +39,13 @@ EXIT_NON_FINITE = 3
 
 RESUMABLE = ("run.", "memory.checkpoint")
 """Overrides that `--resume` takes: how long to train, what to write, and what to recompute; not what is learned."""
+
+
+LONGEST_RUN_NAME = 200
+"""Bytes of the name of a run's directory: drafts beside it have a longer one, and file systems take 255."""
+
+_LONGEST_STEM = 50
+_OPTIONS = ("preset", "config", "out", "resume", "print-config", "list-presets", "help")
 
 
 class Result(Protocol):
@@ -73,9 +83,18 @@ class Request:
     command: str
     overrides: tuple[str, ...] = ()
     preset: str | None = None
-    config: Path | None = None
-    out: Path | None = None
-    resume: Path | None = None
+    config: str | None = None
+    out: str | None = None
+    resume: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class _Start:
+    """The document that a request starts from, its name for messages, and a name for a new run."""
+
+    document: Mapping[str, Any]
+    source: str
+    stem: str = ""
 
 
 def training_job() -> Job:
@@ -97,18 +116,21 @@ def main(arguments: Sequence[str] | None = None, *, load_job: Callable[[], Job] 
     try:
         status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        hint = "; overrides have no dashes: path=value" if "=" in str(error) else ""
-        return _fail(" ".join(str(error).split()).rstrip(".") + hint)
+        return report_error(" ".join(str(error).split()).rstrip("."), status=EXIT_INPUT)
     except KeyboardInterrupt:
-        return _fail("stopped before training began; nothing was written", 128 + signal.SIGINT)
+        return report_error("stopped before training began; nothing was written", status=128 + signal.SIGINT)
     except Exception as error:
         failure = _status_of(error)
         if failure is None:
             raise
-        return _fail(str(error), failure)
+        return report_error(error, status=failure)
     return status if isinstance(status, int) else 0
 
 
+_OVERRIDES = Parameter(
+    help="Changes to the configuration: dotted.path=value, value in TOML.",
+    allow_leading_hyphen=True,  # what is no option comes here too, and is reported with all else that is wrong
+)
 _FLAG = Parameter(negative="", show_default=False)
 _HELP = (
     "{what}\n\n"
@@ -150,11 +172,16 @@ def _app(load_job: Callable[[], Job]) -> App:
 
 def _command(command: str, load_job: Callable[[], Job]) -> Callable[..., int]:
     def train(
-        *overrides: Annotated[str, Parameter(help="Changes to the configuration: dotted.path=value, value in TOML.")],
+        *overrides: Annotated[
+            str,
+            Parameter(
+                allow_leading_hyphen=True, help="Changes to the configuration: dotted.path=value, value in TOML."
+            ),
+        ],
         preset: Annotated[str | None, Parameter(help="A configuration by name (see --list-presets).")] = None,
-        config: Annotated[Path | None, Parameter(help="A configuration file, TOML, instead of a preset.")] = None,
-        out: Annotated[Path | None, Parameter(help="New run directory; runs/NAME-DATE-TIME unless given.")] = None,
-        resume: Annotated[Path | None, Parameter(help="Go on with the run in this directory, exactly.")] = None,
+        config: Annotated[str | None, Parameter(help="A configuration file, TOML, instead of a preset.")] = None,
+        out: Annotated[str | None, Parameter(help="New run directory; runs/NAME-DATE-TIME unless given.")] = None,
+        resume: Annotated[str | None, Parameter(help="Go on with the run in this directory, exactly.")] = None,
         print_config: Annotated[
             bool, _FLAG, Parameter(help="Write the whole configuration as TOML, and stop.")
         ] = False,
@@ -169,49 +196,99 @@ def _command(command: str, load_job: Callable[[], Job]) -> Callable[..., int]:
 
 
 def _run(request: Request, load_job: Callable[[], Job], *, print_config: bool) -> int:
-    _check_options(request)
-    document, source, stem = _document(request)
-    job = load_job()
-    config: Any = resolve_config(job.config, document, request.overrides, source)
-    command = job.command_of(config)
-    if command not in (None, request.command):
-        script = f"train:{command}"
-        raise VsTrainError(
-            f"{source}: $.generator.kind is '{command}', which `hatch run {script}` trains; "
-            f"`train:{request.command}` needs a generator of kind '{request.command}'"
-        )
-    if print_config:
+    """Find everything that is wrong with the input before anything is done with it."""
+    overrides, problems = _usable_overrides(request)
+    conflicts = _conflicts(request)
+    start = run = None
+    config: Any = None
+    if not conflicts:
+        with _gathered(problems):
+            start = _document(request)
+        with _gathered(problems):
+            run = None if print_config or (request.resume and not start) else _directory(request, start)
+    if start is not None:
+        job = load_job()
+        with _gathered(problems):
+            config = resolve_config(job.config, start.document, overrides, start.source)
+            _check_command(request, job.command_of(config), start.source)
+    if conflicts or problems:
+        raise ConfigError([*conflicts, *problems])
+    if run is None:
         print(render_config(config), end="")
         return 0
-    if request.resume is None:
-        run = plan_run(request.out, stem, now=datetime.datetime.now())
-    else:
-        run = open_run(request.resume)
     return _train(f"train:{request.command}", job, config, run, resume=request.resume is not None)
 
 
-def _check_options(request: Request) -> None:
+@contextlib.contextmanager
+def _gathered(problems: list[Problem]) -> Iterator[None]:
+    """Add what is wrong to `problems`, so that what comes next is looked at too."""
+    try:
+        yield
+    except ConfigError as error:
+        problems += error.problems
+    except (VsTrainError, OSError) as error:
+        problems.append(Problem("", str(error)))
+
+
+def _conflicts(request: Request) -> list[Problem]:
+    """What is wrong with the options in themselves: it is not known which configuration and directory are meant."""
+    found = []
     if request.resume is not None:
-        for option in ("preset", "config", "out"):
-            if getattr(request, option) is not None:
-                raise VsTrainError(f"--resume goes on with the run's own configuration and directory: drop --{option}")
-        refused = [text for text in request.overrides if not text.removeprefix("$.").startswith(RESUMABLE)]
-        message = "would change what is computed; --resume takes overrides of run.* and memory.checkpoint only"
-        if refused:
-            raise ConfigError([Problem(f"$.{text.partition('=')[0]}", message, COMMAND_LINE) for text in refused])
+        reason = "--resume goes on with the run's own configuration and directory: drop"
+        found = [f"{reason} --{name}" for name in ("preset", "config", "out") if getattr(request, name) is not None]
     if request.preset is not None and request.config is not None:
-        raise VsTrainError("--preset and --config exclude each other: a preset is a configuration file; give one")
+        found.append("--preset and --config exclude each other: a preset is a configuration file; give one")
+    for name in ("config", "out", "resume"):
+        given = getattr(request, name)
+        if given is not None and (problem := path_problem(given)):
+            found.append(f"--{name}: expected {problem}, got {show(given)}")
+    return [Problem("", text) for text in found]
 
 
-def _document(request: Request) -> tuple[Mapping[str, Any], str, str]:
-    """Return the document that the request starts from, its name for messages, and a name for a new run."""
+def _usable_overrides(request: Request) -> tuple[list[str], list[Problem]]:
+    """Return the overrides that can be looked at further, and what is wrong with the others."""
+    given = [text for text in request.overrides if not text.startswith("-")]
+    problems = [_unknown_option(text) for text in request.overrides if text.startswith("-")]
     if request.resume is not None:
-        run = open_run(request.resume)
-        return read_document(run.config), str(run.config), ""
+        refused = [text for text in given if not text.removeprefix("$.").startswith(RESUMABLE)]
+        message = "would change what is computed; --resume takes overrides of run.* and memory.checkpoint only"
+        problems += [Problem(f"$.{text.partition('=')[0]}", message, COMMAND_LINE) for text in refused]
+        given = [text for text in given if text not in refused]
+    return given, problems + repeated(given)
+
+
+def _unknown_option(text: str) -> Problem:
+    close = nearest(text.partition("=")[0].lstrip("-"), _OPTIONS)
+    hint = close if close.startswith("did") else "overrides have no dashes: path=value"
+    return Problem("", f"Unknown option: {shown(text, 80)}; {hint}")
+
+
+def _document(request: Request) -> _Start:
+    if request.resume is not None:
+        run = open_run(Path(request.resume))
+        return _Start(document=read_document(run.config), source=str(run.config))
     if request.config is not None:
-        return read_document(request.config), str(request.config), request.config.stem
-    preset = read_preset(request.preset or DEFAULT_PRESETS[request.command])
-    return preset.document, f"preset {preset.name}", preset.name
+        path = Path(request.config)
+        return _Start(document=read_document(path), source=request.config, stem=path.stem)
+    preset = read_preset(DEFAULT_PRESETS[request.command] if request.preset is None else request.preset)
+    return _Start(document=preset.document, source=f"preset {preset.name}", stem=preset.name)
+
+
+def _directory(request: Request, start: _Start | None) -> RunDirectory:
+    if request.resume is not None:
+        return open_run(Path(request.resume))
+    if request.out is not None and len(Path(request.out).name.encode()) > LONGEST_RUN_NAME:
+        raise VsTrainError(f"--out: the name of a run has at most {LONGEST_RUN_NAME} bytes, got {show(request.out)}")
+    out = None if request.out is None else Path(request.out)
+    return plan_run(out, "" if start is None else start.stem[:_LONGEST_STEM], now=datetime.datetime.now())
+
+
+def _check_command(request: Request, command: str | None, source: str) -> None:
+    if command not in (None, request.command):
+        raise VsTrainError(
+            f"{source}: $.generator.kind is '{command}', which `hatch run train:{command}` trains; "
+            f"`train:{request.command}` needs a generator of kind '{request.command}'"
+        )
 
 
 def _train(command: str, job: Job, config: Any, run: RunDirectory, *, resume: bool) -> int:
@@ -232,14 +309,14 @@ def _train(command: str, job: Job, config: Any, run: RunDirectory, *, resume: bo
 
 def _where_everything_is(run: RunDirectory) -> str:
     names = [path.name + "/" for path in (run.samples, run.checkpoints, run.tensorboard)]
-    return f"done: {run.path}: {', '.join([*names, run.metrics.name, run.config.name])}"
+    return f"done: {shown(run.path)}: {', '.join([*names, run.metrics.name, run.config.name])}"
 
 
 def _list_presets(command: str) -> int:
     presets = [preset for preset in list_presets() if preset.command == command]
     width = max((len(preset.name) for preset in presets), default=0)
     for preset in presets:
-        print(f"{preset.name:{width}}  {preset.summary}")
+        print(f"{preset.name:{width}}  {shown(preset.summary)}")
     return 0
 
 
@@ -267,9 +344,3 @@ def _status_of(error: Exception) -> int | None:
         vs_runtime.VsRuntimeError,
     )
     return EXIT_INPUT if isinstance(error, roots) else None
-
-
-def _fail(text: str, status: int = EXIT_INPUT) -> int:
-    for line in text.splitlines():
-        print(f"error: {line}", file=sys.stderr)
-    return status

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from typing import Literal
+import itertools
+from typing import ClassVar, Literal
 
 import torch
 import vs_nets as nets
-from attrs import Attribute, field, frozen
-from attrs.validators import ge, in_, lt
+from attrs import field, frozen
+from vs_config import Check, ChecksError, check_fields, choice, real, truth, whole
 from vs_data import ClipSource, FacesConfig, FloatMaps, FolderConfig, LabelInfo, LoaderConfig, StreetConfig
 from vs_optim import (
     AdamConfig,
@@ -21,20 +21,21 @@ from vs_optim import (
 )
 from vs_runtime import AffinityConfig, derive_seed
 
+MOST_STEPS = 10**8 - 1
+"""Steps of the longest training: names of checkpoints have eight digits."""
+
+LONGEST_CLIP = 3_000
+"""Frames that are held in memory at once; the procedural sequences have no more."""
+
+LARGEST_NORM = 1e30
+"""Of a gradient; float32 ends at 3e38, and squares are summed up."""
+
 
 @frozen(kw_only=True)
 class LabelConfig:
     """How class ids become channels."""
 
-    dont_care: bool = field(
-        default=False, metadata={"help": "give pixels without a class a channel of their own; else all theirs are 0"}
-    )
-
-
-def _norm_or_none(_: object, attribute: Attribute[float | None], value: float | None) -> None:
-    """A norm that a gradient can be shortened to, or None."""
-    if value is not None and not 0 < value < math.inf:
-        raise ValueError(f"{attribute.name} must be a number > 0 or none: {value}")
+    dont_care: bool = truth(False, "give pixels without a class a channel of their own; else all theirs are 0")
 
 
 @frozen(kw_only=True)
@@ -48,15 +49,21 @@ class OptimConfig:
     )
     ema: EmaConfig = field(factory=EmaConfig, metadata={"help": "average of the generator; one update a frame"})
     scaler: ScalerConfig = field(factory=ScalerConfig, metadata={"help": "loss scaling, where float16 asks for it"})
-    generator_clip_norm: float | None = field(
-        default=None,
-        validator=_norm_or_none,
-        metadata={"help": "longest gradient of the generator, after unscaling; longer ones are shortened to it"},
+    generator_clip_norm: float | None = real(
+        None,
+        "longest gradient of the generator, after unscaling; longer ones are shortened to it",
+        low=0,
+        high=LARGEST_NORM,
+        open_low=True,
+        optional=True,
     )
-    discriminator_clip_norm: float | None = field(
-        default=None,
-        validator=_norm_or_none,
-        metadata={"help": "longest gradient of the discriminators, after unscaling"},
+    discriminator_clip_norm: float | None = real(
+        None,
+        "longest gradient of the discriminators, after unscaling",
+        low=0,
+        high=LARGEST_NORM,
+        open_low=True,
+        optional=True,
     )
 
 
@@ -64,48 +71,46 @@ class OptimConfig:
 class MemoryConfig:
     """What is traded for memory or speed without changing a result."""
 
-    checkpoint: Literal["none", "blocks", "all"] = field(
-        default="none",
-        validator=in_(("none", "blocks", "all")),
-        metadata={
-            "help": "recompute activations in the backward pass: of no part, residual blocks, or all encoders too"
-        },
+    checkpoint: Literal["none", "blocks", "all"] = choice(
+        "none",
+        "recompute activations in the backward pass: of no part, residual blocks, or all encoders too",
+        ("none", "blocks", "all"),
     )
-    channels_last: bool = field(default=True, metadata={"help": "memory layout; faster in low precision"})
-    micro_batches: int = field(
-        default=1,
-        validator=ge(1),
-        metadata={"help": "equal parts that a batch is computed in one after the other; the gradients are summed up"},
+    channels_last: bool = truth(True, "memory layout; faster in low precision")
+    micro_batches: int = whole(
+        1, "equal parts that a batch is computed in one after the other; the gradients are summed up", low=1, high=4096
     )
+
+
+def _check_initial_length(config: CurriculumConfig) -> None:
+    if config.initial_length > config.max_length:
+        raise ValueError(f"initial_length is {config.initial_length}: at most max_length, {config.max_length}")
 
 
 @frozen(kw_only=True)
 class CurriculumConfig:
     """Length of the training clips by training step: one frame, then clips that double up to a longest one."""
 
-    flow_steps: int = field(
-        default=0,
-        validator=ge(0),
-        metadata={"help": "few-shot: steps that train nothing but the flow network, before all others"},
+    flow_steps: int = whole(
+        0, "few-shot: steps that train nothing but the flow network, before all others", low=0, high=MOST_STEPS
     )
-    single_frame_steps: int = field(
-        default=0, validator=ge(0), metadata={"help": "steps on single frames, before those on clips"}
-    )
-    initial_length: int = field(default=4, validator=ge(1), metadata={"help": "frames of a clip after that"})
-    double_every: int = field(default=1000, validator=ge(1), metadata={"help": "steps between doublings"})
-    max_length: int = field(default=16, validator=ge(1), metadata={"help": "frames of the longest clip"})
+    single_frame_steps: int = whole(0, "steps on single frames, before those on clips", low=0, high=MOST_STEPS)
+    initial_length: int = whole(4, "frames of a clip after that", low=1, high=LONGEST_CLIP)
+    double_every: int = whole(1000, "steps between doublings", low=1, high=MOST_STEPS)
+    max_length: int = whole(16, "frames of the longest clip", low=1, high=LONGEST_CLIP)
+
+    CHECKS: ClassVar[tuple[Check, ...]] = (Check(("initial_length", "max_length"), _check_initial_length),)
 
     def __attrs_post_init__(self) -> None:
-        if self.initial_length > self.max_length:
-            raise ValueError(f"initial_length is {self.initial_length}: at most max_length, {self.max_length}")
+        check_fields(self)
 
 
 @frozen(kw_only=True)
 class ReferencesConfig:
     """How many examples of its subject each clip comes with; few-shot only. Their times are drawn at random."""
 
-    fewest: int = field(default=1, validator=ge(1), metadata={"help": "smallest number of references, drawn per batch"})
-    most: int = field(default=1, validator=ge(1), metadata={"help": "largest number of references"})
+    fewest: int = whole(1, "smallest number of references, drawn per batch", low=1, high=64)
+    most: int = whole(1, "largest number of references", low=1, high=64)
 
     def __attrs_post_init__(self) -> None:
         if self.fewest > self.most:
@@ -119,101 +124,57 @@ class RunConfig:
     A roll-back does change which clips come after it, see `on_divergence`.
     """
 
-    steps: int = field(
-        default=1000, validator=ge(1), metadata={"help": "training steps; one step is one batch of clips"}
-    )
-    sample_every: int = field(default=100, validator=ge(1), metadata={"help": "steps between pictures and videos"})
-    checkpoint_every: int = field(default=100, validator=ge(1), metadata={"help": "steps between checkpoints"})
-    keep_checkpoints: int = field(default=2, validator=ge(2), metadata={"help": "newest checkpoints that are kept"})
-    sample_frames: int = field(default=16, validator=ge(1), metadata={"help": "frames of the validation video"})
-    video_fps: int = field(default=10, validator=ge(1), metadata={"help": "frames per second of the validation video"})
-    threads: int = field(
-        default=0, validator=ge(0), metadata={"help": "CPU threads of the process; 0: one for each core it may use"}
-    )
-    check_data: bool = field(
-        default=True, metadata={"help": "open every file of a data folder before a new run starts; names always are"}
-    )
+    steps: int = whole(1000, "training steps; one step is one batch of clips", low=1, high=MOST_STEPS)
+    sample_every: int = whole(100, "steps between pictures and videos", low=1, high=MOST_STEPS)
+    checkpoint_every: int = whole(100, "steps between checkpoints", low=1, high=MOST_STEPS)
+    keep_checkpoints: int = whole(2, "newest checkpoints that are kept", low=2, high=10000)
+    sample_frames: int = whole(16, "frames of the validation video", low=1, high=LONGEST_CLIP)
+    video_fps: int = whole(10, "frames per second of the validation video", low=1, high=240)
+    threads: int = whole(0, "CPU threads of the process; 0: one for each core it may use", low=0, high=1024)
+    check_data: bool = truth(True, "open every file of a data folder before a new run starts; names always are")
     affinity: AffinityConfig = field(factory=AffinityConfig, metadata={"help": "which cores the process binds to"})
-    underflow_every: int = field(
-        default=20,
-        validator=ge(0),
-        metadata={"help": "steps between measurements of underflowing gradients, while losses are scaled; 0: never"},
+    underflow_every: int = whole(
+        20,
+        "steps between measurements of underflowing gradients, while losses are scaled; 0: never",
+        low=0,
+        high=MOST_STEPS,
     )
-    on_divergence: Literal["stop", "roll-back"] = field(
-        default="stop",
-        validator=in_(("stop", "roll-back")),
-        metadata={
-            "help": "stop with a message, or go back to the newest good checkpoint and on from it with other clips"
-        },
+    on_divergence: Literal["stop", "roll-back"] = choice(
+        "stop",
+        "stop with a message, or go back to the newest good checkpoint and on from it with other clips",
+        ("stop", "roll-back"),
     )
-    max_roll_backs: int = field(
-        default=3, validator=ge(0), metadata={"help": "roll-backs in the whole run; a further divergence stops it"}
-    )
+    max_roll_backs: int = whole(3, "roll-backs in the whole run; a further divergence stops it", low=0, high=1000)
 
 
-@frozen(kw_only=True)
-class TrainConfig:
-    """Everything that determines a training run."""
-
-    seed: int = field(
-        default=0, validator=[ge(0), lt(2**63)], metadata={"help": "seed of weights, data order and augmentation"}
-    )
-    device: Literal["auto", "cpu", "cuda"] = field(
-        default="auto", validator=in_(("auto", "cpu", "cuda")), metadata={"help": "auto: a GPU where there is one"}
-    )
-    data: StreetConfig | FacesConfig | FolderConfig = field(
-        factory=StreetConfig, metadata={"help": "where clips come from"}
-    )
-    references: ReferencesConfig | None = field(
-        default=None, metadata={"help": "examples of the subject: a must for few-shot generators, none for others"}
-    )
-    loader: LoaderConfig = field(factory=LoaderConfig, metadata={"help": "batches and worker processes"})
-    labels: LabelConfig = field(factory=LabelConfig, metadata={"help": "how class ids become channels"})
-    generator: nets.GeneratorConfig | nets.FewShotGeneratorConfig = field(
-        factory=nets.GeneratorConfig, metadata={"help": "kind and shape of the generator"}
-    )
-    discriminator: nets.DiscriminatorConfig = field(
-        factory=nets.DiscriminatorConfig, metadata={"help": "shape of the discriminators"}
-    )
-    objective: nets.ObjectiveConfig = field(factory=nets.ObjectiveConfig, metadata={"help": "weights of the losses"})
-    optim: OptimConfig = field(factory=OptimConfig, metadata={"help": "optimizers, schedules, average"})
-    precision: PrecisionConfig = field(factory=PrecisionConfig, metadata={"help": "O0 or O1"})
-    memory: MemoryConfig = field(factory=MemoryConfig, metadata={"help": "memory against time"})
-    curriculum: CurriculumConfig = field(factory=CurriculumConfig, metadata={"help": "length of the clips"})
-    run: RunConfig = field(factory=RunConfig, metadata={"help": "how long, and what is written when"})
-
-    def __attrs_post_init__(self) -> None:
-        _check_size(self)
-        _check_lengths(self)
-        _check_references(self)
-        _check_batch(self)
-
-
-def _check_size(config: TrainConfig) -> None:
-    height, width = config.data.height, config.data.width
-    stride = config.generator.stride
-    for name, size in (("height", height), ("width", width)):
+def _check_stride(config: TrainConfig) -> None:
+    stride, problems = config.generator.stride, []
+    for name, size in (("height", config.data.height), ("width", config.data.width)):
         if size % stride:
             lower, upper = size - size % stride, size - size % stride + stride
             near = f"the nearest are {lower} and {upper}" if lower else f"the nearest is {upper}"
-            raise ValueError(
+            problems.append(
                 f"data.{name} is {size}: the generator needs a multiple of {stride} "
                 f"(2 to the power of its down-samplings, or an embedder's); {near}"
             )
-    smallest = min(height, width)
+    if problems:
+        raise ChecksError(tuple(problems))
+
+
+def _check_smallest_size(config: TrainConfig) -> None:
+    height, width = config.data.height, config.data.width
     needed = _smallest_size(config)
-    if smallest < needed:
+    if min(height, width) < needed:
         raise ValueError(
             f"data.height and data.width are {height}x{width}: the discriminators and the perceptual network need "
             f"at least {needed} pixels; use fewer scales or layers, or larger frames"
         )
-    if isinstance(config.generator, nets.GeneratorConfig):
-        _check_start(config.generator, height, width)
 
 
-def _check_start(generator: nets.GeneratorConfig, height: int, width: int) -> None:
-    start = generator.start
-    if isinstance(start, nets.ConstantStart):
+def _check_start(config: TrainConfig) -> None:
+    generator, height, width = config.generator, config.data.height, config.data.width
+    if isinstance(generator, nets.GeneratorConfig) and isinstance(generator.start, nets.ConstantStart):
+        start = generator.start
         bottleneck = (height >> generator.levels, width >> generator.levels)
         if (start.height, start.width) != bottleneck:
             raise ValueError(
@@ -275,6 +236,46 @@ def _check_batch(config: TrainConfig) -> None:
         )
 
 
+@frozen(kw_only=True)
+class TrainConfig:
+    """Everything that determines a training run."""
+
+    seed: int = whole(0, "seed of weights, data order and augmentation", low=0, high=2**63 - 1)
+    device: Literal["auto", "cpu", "cuda"] = choice("auto", "auto: a GPU where there is one", ("auto", "cpu", "cuda"))
+    data: StreetConfig | FacesConfig | FolderConfig = field(
+        factory=StreetConfig, metadata={"help": "where clips come from"}
+    )
+    references: ReferencesConfig | None = field(
+        default=None, metadata={"help": "examples of the subject: a must for few-shot generators, none for others"}
+    )
+    loader: LoaderConfig = field(factory=LoaderConfig, metadata={"help": "batches and worker processes"})
+    labels: LabelConfig = field(factory=LabelConfig, metadata={"help": "how class ids become channels"})
+    generator: nets.GeneratorConfig | nets.FewShotGeneratorConfig = field(
+        factory=nets.GeneratorConfig, metadata={"help": "kind and shape of the generator"}
+    )
+    discriminator: nets.DiscriminatorConfig = field(
+        factory=nets.DiscriminatorConfig, metadata={"help": "shape of the discriminators"}
+    )
+    objective: nets.ObjectiveConfig = field(factory=nets.ObjectiveConfig, metadata={"help": "weights of the losses"})
+    optim: OptimConfig = field(factory=OptimConfig, metadata={"help": "optimizers, schedules, average"})
+    precision: PrecisionConfig = field(factory=PrecisionConfig, metadata={"help": "O0 or O1"})
+    memory: MemoryConfig = field(factory=MemoryConfig, metadata={"help": "memory against time"})
+    curriculum: CurriculumConfig = field(factory=CurriculumConfig, metadata={"help": "length of the clips"})
+    run: RunConfig = field(factory=RunConfig, metadata={"help": "how long, and what is written when"})
+
+    CHECKS: ClassVar[tuple[Check, ...]] = (
+        Check(("data", "generator"), _check_stride),
+        Check(("data", "discriminator", "objective"), _check_smallest_size),
+        Check(("data", "generator"), _check_start),
+        Check(("data", "curriculum"), _check_lengths),
+        Check(("generator", "references", "curriculum"), _check_references),
+        Check(("loader", "memory"), _check_batch),
+    )
+
+    def __attrs_post_init__(self) -> None:
+        check_fields(self)
+
+
 def reference_count(config: ReferencesConfig | None, seed: int, step: int) -> int:
     """Number of references that the clips of training step `step` come with. Pure."""
     if config is None:
@@ -292,6 +293,16 @@ def _label_kind(config: LabelConfig, name: str, info: LabelInfo) -> nets.LabelKi
     if isinstance(info, FloatMaps):
         return nets.FloatMap(name=name, channels=info.channels)
     return nets.ClassMap(name=name, classes=info.classes, dont_care=config.dont_care, ignore_id=info.ignore_id)
+
+
+def images_between(config: CurriculumConfig, start: int, stop: int) -> int:
+    """Frames of one clip of each of the steps from `start` to before `stop`, in all; as quick for many as for few."""
+    grown = config.flow_steps + config.single_frame_steps
+    # The length is constant between these steps: it doubles at most a dozen times.
+    doublings = range((config.max_length // config.initial_length).bit_length() + 1)
+    edges = (start, stop, grown, *(grown + n * config.double_every for n in doublings))
+    inside = sorted({min(max(edge, start), max(start, stop)) for edge in edges})
+    return sum((upper - lower) * clip_length(config, lower) for lower, upper in itertools.pairwise(inside))
 
 
 def clip_length(config: CurriculumConfig, step: int) -> int:

@@ -6,14 +6,14 @@ The pieces live in `config_structure` (document to object), `config_overrides` (
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
+from vs_config import DocumentError, parse_toml, read_toml
 
-from .config_overrides import COMMAND_LINE, apply_overrides
+from .config_overrides import COMMAND_LINE, apply_overrides, try_overrides
 from .config_render import render_config
 from .config_structure import load_config, to_document
 from .errors import ConfigError, Problem
@@ -39,14 +39,9 @@ def read_document(path: Path) -> dict[str, Any]:
         ConfigError: The file cannot be read or is not TOML, with the line and column of the mistake.
     """
     try:
-        text = path.read_text("utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            [Problem("", f"is not a text file: {error.reason} at byte {error.start}", str(path))]
-        ) from None
-    except OSError as error:
-        raise ConfigError([Problem("", f"cannot be read: {error.strerror or error}", str(path))]) from None
-    return parse_document(text, str(path))
+        return read_toml(path)
+    except DocumentError as error:
+        raise _config_error(error) from None
 
 
 def parse_document(text: str, source: str) -> dict[str, Any]:
@@ -56,9 +51,13 @@ def parse_document(text: str, source: str) -> dict[str, Any]:
         ConfigError: The text is not TOML, with the line and column of the mistake.
     """
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError([Problem("", f"is not TOML: {error}", source)]) from None
+        return parse_toml(text, source)
+    except DocumentError as error:
+        raise _config_error(error) from None
+
+
+def _config_error(error: DocumentError) -> ConfigError:
+    return ConfigError([Problem("", error.reason, error.source)])
 
 
 def resolve_config(cls: type[T], document: Mapping[str, Any], overrides: Iterable[str], source: str) -> T:
@@ -69,10 +68,15 @@ def resolve_config(cls: type[T], document: Mapping[str, Any], overrides: Iterabl
     """
     given = list(overrides)
     paths = ["$." + text.partition("=")[0].strip().removeprefix("$.") for text in given]
+    changed, problems = try_overrides(cls, document, given)
     try:
-        return load_config(cls, apply_overrides(cls, document, given), source)
+        config = load_config(cls, changed, source)
     except ConfigError as error:
-        raise ConfigError([_blame(problem, paths) for problem in error.problems]) from None
+        known = {problem.path for problem in problems}
+        problems += [_blame(problem, paths) for problem in error.problems if problem.path not in known]
+    if problems:
+        raise ConfigError(problems)
+    return config
 
 
 def _blame(problem: Problem, overridden: Iterable[str]) -> Problem:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import datetime
-import tomllib
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
+from vs_config import DocumentError, parse_toml, show
 
 from .config_structure import default_document
-from .config_types import NONE, TAG, child, config_members, describe, fields_of, show, tag_of, unknown_key
+from .config_types import NONE, TAG, child, config_members, describe, fields_of, tag_of, unknown_key
 from .errors import ConfigError, Problem
+
+_NUMBER = re.compile(r"[+-]?[0-9_]+")
 
 COMMAND_LINE = "command line"
 """The source that problems with an override name."""
@@ -51,6 +55,16 @@ def apply_overrides(cls: type, document: Mapping[str, Any], overrides: Iterable[
         ConfigError: With a problem for every override that is malformed or leads nowhere. Types and values are for
             `load_config` to check.
     """
+    changed, problems = try_overrides(cls, document, overrides)
+    if problems:
+        raise ConfigError(problems)
+    return changed
+
+
+def try_overrides(
+    cls: type, document: Mapping[str, Any], overrides: Iterable[str]
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Return a document with those overrides in it that can be applied, and what is wrong with the others."""
     changed = _copy(document)
     problems: list[Problem] = []
     parsed: list[_Override] = []
@@ -64,14 +78,22 @@ def apply_overrides(cls: type, document: Mapping[str, Any], overrides: Iterable[
             _set(cls, default_document(cls), changed, each.path, each.value, "$")
         except _OverrideError as error:
             problems.append(error.problem)
-    if problems:
-        raise ConfigError(problems)
-    return changed
+    return changed, problems
+
+
+def repeated(overrides: Iterable[str]) -> list[Problem]:
+    """Return a problem for each path that is given more than once: on a command line one of them is a slip."""
+    counts = Counter(_names(text.partition("=")[0]) for text in overrides)
+    return [Problem(_join(names), f"is given {n} times", COMMAND_LINE) for names, n in counts.items() if n > 1]
+
+
+def _names(path: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in path.strip().removeprefix("$.").split("."))
 
 
 def _parse(text: str) -> _Override:
     path, equals, value = text.partition("=")
-    names = tuple(name.strip() for name in path.strip().removeprefix("$.").split("."))
+    names = _names(path)
     if not equals or not all(names):
         raise _OverrideError("", f"expected dotted.path=value, got {show(text)}")
     return _Override(names, _parse_value(names, value.strip()))
@@ -79,10 +101,10 @@ def _parse(text: str) -> _Override:
 
 def _parse_value(names: tuple[str, ...], text: str) -> Any:
     try:
-        table = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError as error:
-        if text[:1] in ("[", "{", '"', "'"):
-            raise _OverrideError(_join(names), f"{show(text)} is not TOML: {error}") from None
+        table = parse_toml(f"value = {text}")
+    except DocumentError as error:
+        if text[:1] in ("[", "{", '"', "'") or _NUMBER.fullmatch(text):
+            raise _OverrideError(_join(names), f"{show(text)} {error.problem}") from None
         return text
     if table.keys() != {"value"} or isinstance(table["value"], (datetime.date, datetime.time)):
         return text

@@ -10,6 +10,7 @@ import attrs
 import tomlkit
 from tomlkit.container import Container
 from tomlkit.items import AoT, InlineTable, Item, Table
+from vs_config import show
 
 from .config_types import (
     NONE,
@@ -22,7 +23,6 @@ from .config_types import (
     is_config,
     is_union,
     members,
-    show,
     tag_of,
 )
 from .errors import ConfigError, Problem

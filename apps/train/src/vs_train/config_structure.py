@@ -12,12 +12,13 @@ from typing import Any, Literal, TypeVar
 import attrs
 from cattrs import (
     BaseValidationError,
+    ClassValidationError,
     Converter,
     ForbiddenExtraKeysError,
     IterableValidationError,
 )
 from cattrs.errors import AttributeValidationNote, IterableValidationNote
-from cattrs.gen import make_dict_structure_fn, override
+from vs_config import ChecksError, failures, show
 
 from .config_types import (
     NONE,
@@ -32,7 +33,6 @@ from .config_types import (
     is_union,
     members,
     nearest,
-    show,
     tag_of,
     unknown_key,
 )
@@ -112,8 +112,9 @@ def complete(default: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, 
 @functools.cache
 def _converter() -> Converter:
     converter = Converter(detailed_validation=True, forbid_extra_keys=True)
-    for primitive in (int, float, bool, str):
+    for primitive in (int, float, bool):
         converter.register_structure_hook(primitive, _structure_primitive)
+    converter.register_structure_hook(str, _structure_text)
     converter.register_structure_hook_func(_is(Literal), _structure_literal)
     converter.register_structure_hook_func(lambda kind: kind is type(None), _structure_none)
     converter.register_structure_hook_func(_is(tuple), functools.partial(_structure_tuple, converter))
@@ -139,6 +140,16 @@ def _structure_primitive(value: Any, kind: Any) -> Any:
         except OverflowError:
             pass
     raise _expected(kind, value)
+
+
+def _structure_text(value: Any, kind: Any) -> str:
+    if not isinstance(value, str):
+        raise _expected(kind, value)
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise _MismatchError(f"expected text that can be written as UTF-8, got {show(value)}") from None
+    return value
 
 
 def _structure_literal(value: Any, kind: Any) -> Any:
@@ -210,8 +221,10 @@ def _choose(classes: Mapping[str, type], value: Mapping[str, Any]) -> type:
 
 
 def _class_hook(converter: Converter, cls: type) -> Hook:
-    overrides = {name: override(struct_hook=_field_hook(converter, field)) for name, field in fields_of(cls).items()}
-    structure: Hook = make_dict_structure_fn(cls, converter, _cattrs_forbid_extra_keys=True, **overrides)  # type: ignore[arg-type]
+    """Return a hook that finds everything: what is wrong with each field, and with those together that are not wrong.
+
+    A hook that cattrs generates would not hold rules across fields against a class that has one wrong field.
+    """
 
     def hook(value: Any, kind: Any) -> Any:
         if not isinstance(value, Mapping):
@@ -221,23 +234,49 @@ def _class_hook(converter: Converter, cls: type) -> Hook:
             if value[TAG] != tag:
                 raise _MismatchError(f"expected {show(tag)}, got {show(value[TAG])}", TAG)
             value = {key: entry for key, entry in value.items() if key != TAG}
-        return structure(value, kind)
+        structured, errors = _structure_fields(converter, cls, value)
+        if not errors:
+            try:
+                return cls(**structured)
+            except ValueError as error:
+                errors = [error]
+        else:
+            errors += [ValueError(problem) for problem in failures(cls, structured)]
+        raise ClassValidationError(f"While structuring {cls.__name__}", errors, cls)
 
     return hook
 
 
-def _field_hook(converter: Converter, field: Field) -> Hook:
-    """Return a hook that also runs the field's validator: a constructor stops at the first bad field, this does not."""
+def _structure_fields(
+    converter: Converter, cls: type, value: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[Exception]]:
+    """Return the fields that are right, defaults included, and what is wrong with the others."""
+    structured: dict[str, Any] = {}
+    errors: list[Exception] = []
+    for name, field in fields_of(cls).items():
+        try:
+            structured[name] = _structure_field(converter, field, value)
+        except (BaseValidationError, ValueError, KeyError, TypeError, ArithmeticError) as error:
+            error.add_note(AttributeValidationNote(f"field {name}", name, field.type))
+            errors.append(error)
+    extra = value.keys() - fields_of(cls).keys()
+    if extra:
+        errors.append(ForbiddenExtraKeysError("", cls, extra))
+    return structured, errors
 
-    def hook(value: Any, _: Any) -> Any:
-        structured = converter.structure(value, field.type)
-        validator = field.attribute.validator
-        if validator is not None:
-            with contextlib.suppress(AttributeError):  # it looks at other fields: it has to wait for the constructor
-                validator(None, field.attribute, structured)
-        return structured
 
-    return hook
+def _structure_field(converter: Converter, field: Field, value: Mapping[str, Any]) -> Any:
+    """Structure a field and run its validator: a constructor stops at the first bad field."""
+    if field.name not in value:
+        if field.default is attrs.NOTHING:
+            raise KeyError(field.name)
+        return field.default
+    structured = converter.structure(value[field.name], field.type)
+    validator = field.attribute.validator
+    if validator is not None:
+        with contextlib.suppress(AttributeError):  # it looks at other fields: it has to wait for the constructor
+            validator(None, field.attribute, structured)
+    return structured
 
 
 def _problems(error: BaseException, path: str, cls: Any = None) -> Iterator[Problem]:
@@ -249,6 +288,9 @@ def _problems(error: BaseException, path: str, cls: Any = None) -> Iterator[Prob
         known = [*([TAG] if tag_of(error.cl) else []), *fields_of(error.cl)]
         for extra in sorted(error.extra_fields, key=str):
             yield Problem(child(path, str(extra)), unknown_key(str(extra), known))
+    elif isinstance(error, ChecksError):
+        for problem in error.problems:
+            yield _blame(problem, path, cls)
     elif isinstance(error, KeyError):
         yield Problem(path, "missing, and it has no default")
     elif isinstance(error, (ValueError, TypeError, ArithmeticError)):

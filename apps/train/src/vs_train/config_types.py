@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Union
 
 import attrs
+from vs_config import show
 
 NONE = "none"
 """How `None` is written where a value has to be given, since TOML has no null."""
@@ -19,8 +20,8 @@ TAG = "kind"
 """The key, and the ClassVar, that tells the alternatives of a union apart."""
 
 _WORDS: dict[Any, str] = {int: "an integer", float: "a number", bool: "true or false", str: "a string"}
+_LONGEST_NAME = 80
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-_LONGEST_VALUE = 60
 
 
 @attrs.frozen
@@ -119,21 +120,10 @@ def _describe_tuple(args: tuple[Any, ...]) -> str:
     return f"a list of {len(args)} items ({', '.join(describe(arg) for arg in args)})"
 
 
-def show(value: Any) -> str:
-    """Return an offending value as a person would write it, shortened to one line."""
-    if value is None:
-        return NONE
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, Mapping):
-        return "a table"
-    text = repr(list(value) if isinstance(value, tuple) else value)
-    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
-
-
 def nearest(name: str, known: Iterable[str], noun: str = "keys") -> str:
     """Return a hint: the valid name nearest to a wrong one, or all valid names when none is near."""
     names = list(known)
+    name = name[:_LONGEST_NAME]  # to compare long texts takes long
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if close:
         return f"did you mean '{close[0]}'?"
@@ -149,4 +139,4 @@ def child(path: str, key: str | int) -> str:
     """Return the path of a key or list index below a path."""
     if isinstance(key, int):
         return f"{path}[{key}]"
-    return f"{path}.{key if _BARE_KEY.fullmatch(key) else repr(key)}"
+    return f"{path}.{key if _BARE_KEY.fullmatch(key) and len(key) <= _LONGEST_NAME else show(key, _LONGEST_NAME)}"

@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
+from vs_config import shown
 
 
 @attrs.frozen(kw_only=True)
@@ -118,10 +119,12 @@ class _Terminal:
         self._figures = figures(report)
 
     def message(self, text: str) -> None:
-        self._console.print(Text(text))
+        self._console.print(Text(shown(text)))
 
     def render(self) -> RenderableType:
-        return Group(self._bar, *(Text(line, overflow="fold") for line in (self._figures, self._notice()) if line))
+        return Group(
+            self._bar, *(Text(shown(line), overflow="fold") for line in (self._figures, self._notice()) if line)
+        )
 
 
 class _Plain:
@@ -146,7 +149,7 @@ class _Plain:
             self.message(notice)
 
     def message(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        print(shown(text), file=self._stream, flush=True)
 
 
 def figures(report: ProgressReport) -> str:

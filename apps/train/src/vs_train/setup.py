@@ -27,6 +27,7 @@ from vs_data import (
 )
 
 from vs_train.config import ReferencesConfig, TrainConfig, label_spec
+from vs_train.config_memory import check_memory
 from vs_train.errors import VsTrainError
 from vs_train.step import AnyGenerator, Recipe, TrainState
 
@@ -77,6 +78,7 @@ def prepare(config: TrainConfig, *, check: bool = True, watch: Callable[[str], N
         VsDataError: the data are missing or bad.
         DeviceError: the device is not there.
         VsTrainError: clips are longer than the sequences, or these have too few frames for the references.
+        ConfigError: the memory is too small for the networks.
         WeightsError: the weights of the perceptual network are missing or are others.
         PrecisionError, AdamError: the precision or the optimizer asked for cannot be had here.
     """
@@ -91,6 +93,7 @@ def prepare(config: TrainConfig, *, check: bool = True, watch: Callable[[str], N
     if config.references is not None:
         check_references(config.references, source.sequences)
     labels = label_spec(config.labels, source)
+    check_memory(config, labels, device)
     recipe = build_recipe(config, labels, precision, device)
     state, adam_notes = build_state(config, labels, precision, device)
     return Prepared(

@@ -11,7 +11,7 @@ import vs_data as data
 import vs_optim as optim
 import vs_runtime as runtime
 
-from vs_train.config import TrainConfig, clip_length, reference_count
+from vs_train.config import TrainConfig, clip_length, images_between, reference_count
 from vs_train.config_io import render_config
 from vs_train.errors import NonFiniteError, VsTrainError
 from vs_train.metrics_log import Curves, MetricsLog
@@ -165,7 +165,7 @@ def _loop(prepared: Prepared, state: TrainState, out: _Outputs, stop: StopReques
         pin_memory=prepared.recipe.device.type == "cuda",
         worker_init=runtime.worker_init(prepared.plan),
     )
-    images_left = sum(clip_length(config.curriculum, step) for step in range(state.step, config.run.steps))
+    images_left = images_between(config.curriculum, state.step, config.run.steps)
     for clip in batches:
         _set_learning_rates(state, config)
         state, report = train_clip(state, data.move(clip, prepared.recipe.device), prepared.recipe)

@@ -1,5 +1,15 @@
 """Text that comes from outside (names of files, classes and sequences, messages of libraries), fit to be shown."""
 
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from itertools import islice
+
+_LONGEST_VALUE = 60
+_MOST_BITS = 128
+_DEEPEST = 3
+
 
 def shown(text: object, limit: int | None = None) -> str:
     r"""Escape what would not be seen as itself: one line, without control characters.
@@ -20,3 +30,31 @@ def shown(text: object, limit: int | None = None) -> str:
 
 def _escaped(character: str) -> str:
     return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+
+
+def show(value: object, limit: int = _LONGEST_VALUE) -> str:
+    """Return a value that somebody gave as they would write it in a file, in one line of at most `limit` characters.
+
+    Works for every value: those too long, too deep or too large to be written out are shortened or described.
+    """
+    text = _written(value, limit, _DEEPEST)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def _written(value: object, limit: int, deepest: int) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Mapping):
+        return "a table"
+    if isinstance(value, datetime.date | datetime.time):
+        return f"the {'time' if isinstance(value, datetime.time) else 'date'} {value.isoformat()}"
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        digits = value.bit_length() * 30103 // 100_000 + 1  # Python refuses to write out very long ones
+        return f"a whole number of about {digits} digits"
+    if isinstance(value, list | tuple):
+        if not deepest:
+            return "a list"
+        return "[" + ", ".join(_written(item, limit, deepest - 1) for item in islice(value, limit)) + "]"
+    return repr(value[: limit + 1] if isinstance(value, str) else value)

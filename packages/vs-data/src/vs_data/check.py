@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vs_data.clips import SequenceInfo
 from vs_data.errors import DataError
 from vs_data.flow import FlowFilesConfig, NoFlowConfig, read_flow
-from vs_data.folder import FolderConfig, root_of, scan_folder
+from vs_data.folder import FolderConfig, expand_user, root_of, scan_folder
 from vs_data.labels import SegMapsConfig, fix_for_ids, ids_out_of_range
 from vs_data.landmark_files import read_landmarks, slightly_outside
 from vs_data.layout import IMAGES, Finding, FrameFiles, Layout, file_of
@@ -105,7 +105,7 @@ def check_folder(
 def default_config(root: str | Path) -> FolderConfig:
     """The default configuration for a folder, with flow files if it has a folder `flow`."""
     files = FlowFilesConfig()
-    has_flow = (Path(root).expanduser() / files.folder).is_dir()
+    has_flow = (expand_user(root) / files.folder).is_dir()
     return FolderConfig(root=str(root), flow=files if has_flow else NoFlowConfig())
 
 

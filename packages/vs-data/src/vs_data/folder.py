@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 import attrs
 import numpy as np
 from numpy.typing import NDArray
+from vs_config import Check, FieldError, check_fields, path_text
 
 from vs_data.clips import Clip, ClipRequest, LabelInfo, References, SequenceInfo, check_request
 from vs_data.errors import DataError
@@ -25,21 +26,32 @@ from vs_data.views import View, names_of, read_frames, read_labels, read_picture
 
 IMAGES_FOLDER = Folder(name=IMAGES, extensions=IMAGE_EXTENSIONS)
 
-
-def _check_path(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"{attribute.name} is {value!r}, allowed: the path of a folder")
+MOST_KINDS = 64
+"""Most kinds of labels; every one of them is a folder."""
 
 
 def _check_labels(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, tuple) or not all(isinstance(kind, LabelKind) for kind in value):
-        raise ValueError(f"{attribute.name} is {value!r}, allowed: a list of label kinds")
+        raise FieldError(attribute.name, value, "a list of label kinds")
     if not value:
         raise ValueError(f"{attribute.name} is empty, allowed: a list of at least one label kind")
+    if len(value) > MOST_KINDS:
+        raise ValueError(f"{attribute.name} has {len(value)} kinds, allowed: at most {MOST_KINDS}")
     names = [kind.folder for kind in value] + [IMAGES]
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"{attribute.name} uses the folder '{name}' twice, allowed: one folder per kind")
+
+
+def _check_flow_folder(config: FolderConfig) -> None:
+    flow = config.flow
+    if isinstance(flow, FlowFilesConfig) and flow.folder in {IMAGES, *(kind.folder for kind in config.labels)}:
+        raise ValueError(f"flow.folder is '{flow.folder}', allowed: a folder that nothing else uses")
+
+
+def _check_face_crop(config: FolderConfig) -> None:
+    if config.face_crop is not None and not any(isinstance(kind, LandmarksConfig) for kind in config.labels):
+        raise ValueError("face_crop is given, but labels hold no landmarks: add a kind 'landmarks-dlib68' to labels")
 
 
 @attrs.frozen(kw_only=True)
@@ -48,10 +60,10 @@ class FolderConfig:
 
     kind: ClassVar[str] = "folder"
 
-    root: str = attrs.field(validator=_check_path, metadata={"help": "folder that holds images/, seg_maps/, ..."})
+    root: str = attrs.field(validator=path_text, metadata={"help": "folder that holds images/, seg_maps/, ..."})
     val_root: str | None = attrs.field(
         default=None,
-        validator=attrs.validators.optional(_check_path),
+        validator=attrs.validators.optional(path_text),
         metadata={"help": "the same for held-out sequences; none: the training root itself"},
     )
     height: int = whole(128, "height of the clips, pixels", low=16, high=8192)
@@ -59,7 +71,7 @@ class FolderConfig:
     labels: tuple[LabelKind, ...] = attrs.field(
         default=(SegMapsConfig(),), validator=_check_labels, metadata={"help": "kinds of labels, each in its folder"}
     )
-    min_frames: int = whole(2, "sequences with fewer frames are an error", low=1)
+    min_frames: int = whole(2, "sequences with fewer frames are an error", low=1, high=1_000_000)
     flow: FlowConfig = attrs.field(
         factory=DisFlowConfig,
         validator=attrs.validators.instance_of((NoFlowConfig, DisFlowConfig, FlowFilesConfig)),
@@ -76,13 +88,13 @@ class FolderConfig:
         metadata={"help": "cut out the face before anything else, by its landmarks; none: the whole picture"},
     )
 
+    CHECKS: ClassVar[tuple[Check, ...]] = (
+        Check(("flow", "labels"), _check_flow_folder),
+        Check(("face_crop", "labels"), _check_face_crop),
+    )
+
     def __attrs_post_init__(self) -> None:
-        if isinstance(self.flow, FlowFilesConfig) and self.flow.folder in {IMAGES, *(k.folder for k in self.labels)}:
-            raise ValueError(f"flow.folder is '{self.flow.folder}', allowed: a folder that nothing else uses")
-        if self.face_crop is not None and not any(isinstance(kind, LandmarksConfig) for kind in self.labels):
-            raise ValueError(
-                "face_crop is given, but labels hold no landmarks: add a kind 'landmarks-dlib68' to labels"
-            )
+        check_fields(self)
 
 
 @attrs.frozen(kw_only=True)
@@ -113,7 +125,19 @@ class FolderSource:
 def root_of(config: FolderConfig, split: Literal["train", "val"]) -> Path:
     """The folder that holds a split."""
     root = config.val_root if split == "val" and config.val_root is not None else config.root
-    return Path(root).expanduser()
+    return expand_user(root)
+
+
+def expand_user(path: str | Path) -> Path:
+    """A path with the home directory in the place of a leading `~` or `~NAME`.
+
+    Raises:
+        DataError: There is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise DataError("there is no such user", file=str(path), fix="write the folder's whole path") from None
 
 
 def check_command(config: FolderConfig, split: Literal["train", "val"]) -> str:

@@ -24,7 +24,11 @@ class AugmentConfig:
     kind: ClassVar[str] = "augment"
 
     smallest_side: int | None = whole(
-        None, "smallest side after resizing, pixels; none: the smallest that holds the crop", low=1, optional=True
+        None,
+        "smallest side after resizing, pixels; none: the smallest that holds the crop",
+        low=1,
+        high=16_384,
+        optional=True,
     )
     keep_aspect: bool = truth(True, "resize width and height by one factor, then crop; false: stretch to the crop size")
     scale: float = real(0.0, "random enlargement in training, up to this fraction (0.2: up to 20 %)", low=0.0, high=4.0)

@@ -33,7 +33,7 @@ class LoaderConfig:
 
     kind: ClassVar[str] = "loader"
 
-    batch_size: int = whole(1, "clips per batch and process", low=1)
+    batch_size: int = whole(1, "clips per batch and process", low=1, high=4096)
     workers: int = whole(1, "processes that read ahead; 0: read in the training process itself", low=0, high=256)
     prefetch: int = whole(2, "batches that each worker reads ahead", low=1, high=64)
     start_method: Literal["auto", "fork", "forkserver", "spawn"] = choice(

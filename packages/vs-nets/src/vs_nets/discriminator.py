@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 import torch
 import torch.nn.functional as F
 from attrs import field, frozen
-from attrs.validators import ge
 from torch import Tensor, nn
+from vs_config import truth, whole
 
 from vs_nets.label_map import Label, convolve_label, dense_label
 from vs_nets.layers import Conv2d, InstanceNorm2d, leaky_relu, width
+from vs_nets.limits import MOST_CHANNELS, MOST_FRAMES, MOST_SCALES
 from vs_nets.spectral import has_power_iteration, normalised_at_once
 
 Pyramid = tuple[Tensor, ...]
@@ -23,19 +24,19 @@ Condition = tuple[Label, ...]
 class PatchConfig:
     """Shape of a multi-scale patch discriminator; the defaults are the published ones for Cityscapes."""
 
-    filters: int = field(default=64, validator=ge(1), metadata={"help": "channels of the first layer"})
-    max_filters: int = field(default=512, validator=ge(1), metadata={"help": "cap of the channels"})
-    layers: int = field(default=3, validator=ge(1), metadata={"help": "4x4 convolutions after the first"})
-    scales: int = field(default=2, validator=ge(1), metadata={"help": "networks, each on half the resolution"})
-    spectral_norm: bool = field(default=False, metadata={"help": "spectral norm on everything, the head included"})
+    filters: int = whole(64, "channels of the first layer", low=1, high=MOST_CHANNELS)
+    max_filters: int = whole(512, "cap of the channels", low=1, high=MOST_CHANNELS)
+    layers: int = whole(3, "4x4 convolutions after the first", low=1, high=MOST_SCALES)
+    scales: int = whole(2, "networks, each on half the resolution", low=1, high=MOST_SCALES)
+    spectral_norm: bool = truth(False, "spectral norm on everything, the head included")
 
 
 @frozen(kw_only=True)
 class TemporalConfig:
     """Temporal discriminators: one for each time scale s, on frames t - 2 * 3^s, t - 3^s, t (for 3 frames)."""
 
-    time_scales: int = field(default=1, validator=ge(1), metadata={"help": "number of temporal discriminators"})
-    frames: int = field(default=3, validator=ge(2), metadata={"help": "frames that each of them sees"})
+    time_scales: int = whole(1, "number of temporal discriminators", low=1, high=MOST_SCALES)
+    frames: int = whole(3, "frames that each of them sees", low=2, high=MOST_FRAMES)
     patch: PatchConfig = field(factory=PatchConfig, metadata={"help": "shape of each of them"})
 
 

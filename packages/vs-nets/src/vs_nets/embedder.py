@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from attrs import field, frozen
-from attrs.validators import ge, in_
+from attrs import frozen
 from torch import Tensor, nn
+from vs_config import choice, whole
 
 from vs_nets.label_map import Label
 from vs_nets.layers import Conv2d, GeneratedConv, HyperConv2d, convolve, leaky_relu, width
+from vs_nets.limits import MOST_CHANNELS, MOST_HALVINGS
 from vs_nets.spectral import normalised_at_once
 
 
@@ -17,15 +18,15 @@ from vs_nets.spectral import normalised_at_once
 class EmbedderConfig:
     """Shape of an embedder."""
 
-    arch: Literal["encoder", "encoderdecoder", "unet"] = field(
-        default="encoderdecoder",
-        validator=in_(("encoder", "encoderdecoder", "unet")),
-        metadata={"help": "encoder only, encoder and decoder, or both with skip connections"},
+    arch: Literal["encoder", "encoderdecoder", "unet"] = choice(
+        "encoderdecoder",
+        "encoder only, encoder and decoder, or both with skip connections",
+        ("encoder", "encoderdecoder", "unet"),
     )
-    filters: int = field(default=32, validator=ge(1), metadata={"help": "channels at full resolution"})
-    max_filters: int = field(default=1024, validator=ge(1), metadata={"help": "cap of the channels"})
-    downsamples: int = field(default=5, validator=ge(1), metadata={"help": "how often the resolution is halved"})
-    kernel: int = field(default=3, validator=in_((1, 3, 5, 7)), metadata={"help": "kernel size, odd"})
+    filters: int = whole(32, "channels at full resolution", low=1, high=MOST_CHANNELS)
+    max_filters: int = whole(1024, "cap of the channels", low=1, high=MOST_CHANNELS)
+    downsamples: int = whole(5, "how often the resolution is halved", low=1, high=MOST_HALVINGS)
+    kernel: int = choice(3, "kernel size, odd", (1, 3, 5, 7))
 
     def width(self, level: int) -> int:
         """Channels of the map at a level (0 is full resolution)."""

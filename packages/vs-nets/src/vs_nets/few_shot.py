@@ -10,14 +10,14 @@ from typing import ClassVar
 import torch
 import vs_ops
 from attrs import evolve, field, frozen
-from attrs.validators import ge, in_
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
+from vs_config import Check, check_fields, choice, truth, whole
 
 from vs_nets.embedder import Embedder, EmbedderConfig
 from vs_nets.errors import ShapeError
 from vs_nets.flow import FewShotFlowNetwork, FlowConfig, few_shot_flow
-from vs_nets.generator import FRAME_CHANNELS, Maps, SpadeCombination, check_size
+from vs_nets.generator import FRAME_CHANNELS, Maps, SpadeCombination, check_embedder, check_size
 from vs_nets.label_map import Label, dense_label
 from vs_nets.layers import (
     NOTHING_GENERATED,
@@ -28,6 +28,7 @@ from vs_nets.layers import (
     leaky_relu,
     width,
 )
+from vs_nets.limits import MOST_CHANNELS, MOST_FRAMES, MOST_HALVINGS
 from vs_nets.references import References, check_references, nearest_reference, pick_reference
 from vs_nets.spectral import normalised_at_once
 from vs_nets.synthesis import History, Synthesis, Warp
@@ -40,43 +41,98 @@ from vs_nets.weight_generator import (
 )
 
 
+def _check_combined_levels(config: "FewShotGeneratorConfig") -> None:
+    combination, levels = config.combination, config.downsamples + 1
+    if combination.levels > levels:
+        raise ValueError(f"combination.levels is {combination.levels}: at most downsamples + 1, {levels}")
+
+
+def _check_flow(config: "FewShotGeneratorConfig") -> None:
+    if config.frames != 2 and not config.separate_flow:
+        raise ValueError(
+            f"separate_flow is false: with frames = {config.frames} the previous frames' flow network takes other "
+            "inputs than the reference's, and must be one of its own"
+        )
+
+
+def _check_attention(config: "FewShotGeneratorConfig") -> None:
+    attention = config.weights.attention
+    if attention is not None and attention.downsamples > config.downsamples:
+        raise ValueError(f"weights.attention.downsamples is {attention.downsamples}: at most {config.downsamples}")
+
+
+def _check_generated_levels(config: "FewShotGeneratorConfig") -> None:
+    levels = config.weights.levels
+    if levels > config.downsamples:
+        raise ValueError(f"weights.levels is {levels}: at most downsamples, {config.downsamples}")
+    for level in range(levels):
+        narrow, wide = _width(config, level), _width(config, level + 1)
+        if wide != 2 * narrow:
+            raise ValueError(
+                f"weights.levels is {levels}: generated levels must double the channels, but level {level} has "
+                f"{narrow} and level {level + 1} {wide}; raise max_filters or lower weights.levels"
+            )
+
+
+def _check_generated_embedder(config: "FewShotGeneratorConfig") -> None:
+    weights, embedder = config.weights, config.embedder
+    if not weights.embedder or weights.levels > config.downsamples:
+        return
+    if embedder.arch == "unet":
+        raise ValueError("embedder.arch is 'unet': generated embedders are 'encoderdecoder' or 'encoder'")
+    if embedder.downsamples < weights.levels:
+        raise ValueError(f"embedder.downsamples is {embedder.downsamples}: at least weights.levels, {weights.levels}")
+    for level in range(weights.levels + 1):
+        if embedder.width(level) != _width(config, level):
+            raise ValueError(
+                f"embedder.filters and max_filters give {embedder.width(level)} channels at level {level}: generated "
+                f"embedders need those of the generator, {_width(config, level)}"
+            )
+
+
+def _width(config: "FewShotGeneratorConfig", level: int) -> int:
+    return width(config.filters, config.max_filters, min(level, config.downsamples))
+
+
 @frozen(kw_only=True)
 class FewShotGeneratorConfig:
     """Shape of the few-shot generator; the defaults are the published ones for faces at 512x512."""
 
     kind: ClassVar[str] = "few-shot"
-    downsamples: int = field(default=5, validator=ge(1), metadata={"help": "how often the references are halved"})
-    filters: int = field(default=32, validator=ge(1), metadata={"help": "channels at full resolution"})
-    max_filters: int = field(default=1024, validator=ge(1), metadata={"help": "cap of the channels"})
-    kernel: int = field(default=3, validator=in_((1, 3, 5, 7)), metadata={"help": "kernel of the residual blocks"})
-    spade_kernel: int = field(
-        default=1, validator=in_((1, 3, 5)), metadata={"help": "kernel of SPADE's projections and reference encoders"}
-    )
-    frames: int = field(default=2, validator=ge(2), metadata={"help": "frames it sees: the current and past ones"})
-    spectral_norm: bool = field(default=True, metadata={"help": "spectral norm on all but heads and first layers"})
+    downsamples: int = whole(5, "how often the references are halved", low=1, high=MOST_HALVINGS)
+    filters: int = whole(32, "channels at full resolution", low=1, high=MOST_CHANNELS)
+    max_filters: int = whole(1024, "cap of the channels", low=1, high=MOST_CHANNELS)
+    kernel: int = choice(3, "kernel of the residual blocks", (1, 3, 5, 7))
+    spade_kernel: int = choice(1, "kernel of SPADE's projections and reference encoders", (1, 3, 5))
+    frames: int = whole(2, "frames it sees: the current and past ones", low=2, high=MOST_FRAMES)
+    spectral_norm: bool = truth(True, "spectral norm on all but heads and first layers")
     embedder: EmbedderConfig = field(factory=EmbedderConfig, metadata={"help": "embedder of the label map"})
     weights: WeightGeneratorConfig = field(
         factory=WeightGeneratorConfig, metadata={"help": "what is generated from the references"}
     )
     flow: FlowConfig = field(factory=few_shot_flow, metadata={"help": "flow network"})
-    separate_flow: bool = field(
-        default=False, metadata={"help": "a flow network of its own for the previous frame; a must beyond 2 frames"}
-    )
+    separate_flow: bool = truth(False, "a flow network of its own for the previous frame; a must beyond 2 frames")
     combination: SpadeCombination = field(
         factory=lambda: SpadeCombination(levels=2),
         metadata={"help": "how warped reference and previous frame condition the last levels"},
     )
-    separate_embedder: bool = field(
-        default=True, metadata={"help": "an embedder of its own for the warped previous frame"}
+    separate_embedder: bool = truth(True, "an embedder of its own for the warped previous frame")
+
+    CHECKS: ClassVar[tuple[Check, ...]] = (
+        Check(("combination", "downsamples"), _check_combined_levels),
+        Check(("combination",), check_embedder),
+        Check(("frames", "separate_flow"), _check_flow),
+        Check(("weights", "downsamples"), _check_attention),
+        Check(("weights", "downsamples", "filters", "max_filters"), _check_generated_levels),
+        Check(("weights", "embedder", "downsamples", "filters", "max_filters"), _check_generated_embedder),
     )
 
     def __attrs_post_init__(self) -> None:
-        _check_levels(self)
-        _check_generated(self)
+        check_fields(self)
 
     def width(self, level: int) -> int:
         """Channels of the main branch at a level (0 is full resolution); past the deepest level they stay."""
-        return width(self.filters, self.max_filters, min(level, self.downsamples))
+        return _width(self, level)
 
     @property
     def stride(self) -> int:
@@ -88,50 +144,6 @@ class FewShotGeneratorConfig:
             self.combination.embedder.downsamples,
         )
         return int(2 ** max(halvings))
-
-
-def _check_levels(config: FewShotGeneratorConfig) -> None:
-    combination, levels = config.combination, config.downsamples + 1
-    if combination.levels > levels:
-        raise ValueError(f"combination.levels is {combination.levels}: at most downsamples + 1, {levels}")
-    if combination.levels - 1 > combination.embedder.downsamples:
-        raise ValueError(
-            f"combination.embedder.downsamples is {combination.embedder.downsamples}: "
-            f"at least combination.levels - 1, {combination.levels - 1}"
-        )
-    if config.frames != 2 and not config.separate_flow:
-        raise ValueError(
-            f"separate_flow is false: with frames = {config.frames} the previous frames' flow network takes other "
-            "inputs than the reference's, and must be one of its own"
-        )
-    attention = config.weights.attention
-    if attention is not None and attention.downsamples > config.downsamples:
-        raise ValueError(f"weights.attention.downsamples is {attention.downsamples}: at most {config.downsamples}")
-
-
-def _check_generated(config: FewShotGeneratorConfig) -> None:
-    weights, embedder = config.weights, config.embedder
-    if weights.levels > config.downsamples:
-        raise ValueError(f"weights.levels is {weights.levels}: at most downsamples, {config.downsamples}")
-    for level in range(weights.levels):
-        narrow, wide = config.width(level), config.width(level + 1)
-        if wide != 2 * narrow:
-            raise ValueError(
-                f"weights.levels is {weights.levels}: generated levels must double the channels, but level {level} has "
-                f"{narrow} and level {level + 1} {wide}; raise max_filters or lower weights.levels"
-            )
-    if not weights.embedder:
-        return
-    if embedder.arch == "unet":
-        raise ValueError("embedder.arch is 'unet': generated embedders are 'encoderdecoder' or 'encoder'")
-    if embedder.downsamples < weights.levels:
-        raise ValueError(f"embedder.downsamples is {embedder.downsamples}: at least weights.levels, {weights.levels}")
-    for level in range(weights.levels + 1):
-        if embedder.width(level) != config.width(level):
-            raise ValueError(
-                f"embedder.filters and max_filters give {embedder.width(level)} channels at level {level}: generated "
-                f"embedders need those of the generator, {config.width(level)}"
-            )
 
 
 @frozen(kw_only=True, eq=False)

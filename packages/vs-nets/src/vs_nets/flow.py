@@ -1,15 +1,15 @@
 """The flow network: where in the previous frame a pixel comes from, and whether to trust that."""
 
-import math
 from itertools import pairwise
 
 import torch
-from attrs import field, frozen
-from attrs.validators import ge, gt, lt
+from attrs import frozen
 from torch import Tensor, nn
+from vs_config import real, whole
 
 from vs_nets.label_map import Label
 from vs_nets.layers import Conv2d, ConvNormAct, PreActivationBlock, ResidualBlock, width
+from vs_nets.limits import MOST_CHANNELS, MOST_HALVINGS, MOST_LAYERS
 from vs_nets.spectral import normalised_at_once
 
 
@@ -17,13 +17,11 @@ from vs_nets.spectral import normalised_at_once
 class FlowConfig:
     """Shape of the flow network."""
 
-    filters: int = field(default=32, validator=ge(1), metadata={"help": "channels at full resolution"})
-    max_filters: int = field(default=1024, validator=ge(1), metadata={"help": "cap of the channels"})
-    downsamples: int = field(default=5, validator=ge(1), metadata={"help": "how often the resolution is halved"})
-    residual_blocks: int = field(default=6, validator=ge(0), metadata={"help": "blocks at the lowest resolution"})
-    multiplier: float = field(
-        default=40.0, validator=[gt(0), lt(math.inf)], metadata={"help": "pixels for one unit of the head"}
-    )
+    filters: int = whole(32, "channels at full resolution", low=1, high=MOST_CHANNELS)
+    max_filters: int = whole(1024, "cap of the channels", low=1, high=MOST_CHANNELS)
+    downsamples: int = whole(5, "how often the resolution is halved", low=1, high=MOST_HALVINGS)
+    residual_blocks: int = whole(6, "blocks at the lowest resolution", low=0, high=MOST_LAYERS)
+    multiplier: float = real(40.0, "pixels for one unit of the head", low=0, high=1e6, open_low=True)
 
 
 def few_shot_flow() -> FlowConfig:

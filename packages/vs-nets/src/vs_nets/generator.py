@@ -1,14 +1,14 @@
 """The vid2vid generator (Wang et al., 2018): a SPADE image generator that continues from its own past frames."""
 
 import math
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import torch
 import torch.nn.functional as F
 import vs_ops
 from attrs import evolve, field, frozen
-from attrs.validators import ge, in_
 from torch import Tensor, nn
+from vs_config import Check, check_fields, choice, truth, whole
 
 from vs_nets.embedder import Embedder, EmbedderConfig
 from vs_nets.errors import ShapeError
@@ -22,6 +22,7 @@ from vs_nets.layers import (
     leaky_relu,
     width,
 )
+from vs_nets.limits import MOST_CHANNELS, MOST_FRAMES, MOST_HALVINGS
 from vs_nets.spectral import normalised_at_once
 from vs_nets.synthesis import History, Synthesis, Warp
 
@@ -34,13 +35,11 @@ class SpadeCombination:
     """Combine by giving the warped frame and the mask to the last levels as further SPADE conditioning."""
 
     kind: ClassVar[str] = "spade"
-    levels: int = field(default=3, validator=ge(1), metadata={"help": "how many of the last levels see them"})
+    levels: int = whole(3, "how many of the last levels see them", low=1, high=MOST_HALVINGS)
     embedder: EmbedderConfig = field(
         factory=lambda: EmbedderConfig(arch="unet"), metadata={"help": "embedder of the warped frame and the mask"}
     )
-    raw_output: bool = field(
-        default=False, metadata={"help": "run the last levels a second time without them, for further losses"}
-    )
+    raw_output: bool = truth(False, "run the last levels a second time without them, for further losses")
 
 
 @frozen(kw_only=True)
@@ -65,11 +64,40 @@ class ConstantStart:
     """The first frame starts from a learned constant (a linear layer of a latent vector that is always zero)."""
 
     kind: ClassVar[str] = "constant"
-    height: int = field(default=4, validator=ge(1), metadata={"help": "rows of the bottleneck: height / 2^levels"})
-    width: int = field(default=8, validator=ge(1), metadata={"help": "columns of the bottleneck"})
+    height: int = whole(4, "rows of the bottleneck: height / 2^levels", low=1, high=4096)
+    width: int = whole(8, "columns of the bottleneck", low=1, high=4096)
 
 
 Start = LabelStart | ConstantStart
+
+
+def _check_downsamples(config: "GeneratorConfig") -> None:
+    if config.image_downsamples > config.levels:
+        raise ValueError(f"image_downsamples is {config.image_downsamples}: at most levels, {config.levels}")
+
+
+def _check_combined_levels(config: "GeneratorConfig") -> None:
+    combination, most = config.combination, config.image_downsamples + 1
+    if isinstance(combination, SpadeCombination) and combination.levels > most:
+        raise ValueError(f"combination.levels is {combination.levels}: at most image_downsamples + 1, {most}")
+
+
+class HasCombination(Protocol):
+    """A configuration of a generator."""
+
+    @property
+    def combination(self) -> Combination:
+        """How it combines."""
+
+
+def check_embedder(config: HasCombination) -> None:
+    """See that the embedder of what is combined is deep enough. Raises `ValueError`."""
+    combination = config.combination
+    if isinstance(combination, SpadeCombination) and combination.levels - 1 > combination.embedder.downsamples:
+        raise ValueError(
+            f"combination.embedder.downsamples is {combination.embedder.downsamples}: "
+            f"at least combination.levels - 1, {combination.levels - 1}"
+        )
 
 
 @frozen(kw_only=True)
@@ -77,42 +105,30 @@ class GeneratorConfig:
     """Shape of the vid2vid generator; the defaults are the published ones for Cityscapes at 512x1024."""
 
     kind: ClassVar[str] = "vid2vid"
-    levels: int = field(default=7, validator=ge(1), metadata={"help": "how often the first frame is up-sampled"})
-    image_downsamples: int = field(
-        default=4, validator=ge(0), metadata={"help": "how often the previous frame is down-sampled"}
-    )
-    filters: int = field(default=32, validator=ge(1), metadata={"help": "channels at full resolution"})
-    max_filters: int = field(default=1024, validator=ge(1), metadata={"help": "cap of the channels"})
-    kernel: int = field(default=3, validator=in_((1, 3, 5, 7)), metadata={"help": "kernel of the residual blocks"})
-    spade_kernel: int = field(default=1, validator=in_((1, 3, 5)), metadata={"help": "kernel of SPADE's projections"})
-    frames: int = field(default=3, validator=ge(2), metadata={"help": "frames it sees: the current and past ones"})
-    spectral_norm: bool = field(default=True, metadata={"help": "spectral norm on all but heads and first layers"})
+    levels: int = whole(7, "how often the first frame is up-sampled", low=1, high=MOST_HALVINGS)
+    image_downsamples: int = whole(4, "how often the previous frame is down-sampled", low=0, high=MOST_HALVINGS)
+    filters: int = whole(32, "channels at full resolution", low=1, high=MOST_CHANNELS)
+    max_filters: int = whole(1024, "cap of the channels", low=1, high=MOST_CHANNELS)
+    kernel: int = choice(3, "kernel of the residual blocks", (1, 3, 5, 7))
+    spade_kernel: int = choice(1, "kernel of SPADE's projections", (1, 3, 5))
+    frames: int = whole(3, "frames it sees: the current and past ones", low=2, high=MOST_FRAMES)
+    spectral_norm: bool = truth(True, "spectral norm on all but heads and first layers")
     embedder: EmbedderConfig = field(factory=EmbedderConfig, metadata={"help": "embedder of the label map"})
     flow: FlowConfig = field(factory=FlowConfig, metadata={"help": "flow network"})
     combination: Combination = field(
         factory=SpadeCombination, metadata={"help": "how warped and hallucinated content are combined"}
     )
     start: Start = field(factory=LabelStart, metadata={"help": "what the first frame starts from"})
-    published_layout: bool = field(
-        default=False,
-        metadata={"help": "also hold the parameters that the published layout has and never uses"},
+    published_layout: bool = truth(False, "also hold the parameters that the published layout has and never uses")
+
+    CHECKS: ClassVar[tuple[Check, ...]] = (
+        Check(("image_downsamples", "levels"), _check_downsamples),
+        Check(("combination", "image_downsamples"), _check_combined_levels),
+        Check(("combination",), check_embedder),
     )
 
     def __attrs_post_init__(self) -> None:
-        if self.image_downsamples > self.levels:
-            raise ValueError(f"image_downsamples is {self.image_downsamples}: at most levels, {self.levels}")
-        combination = self.combination
-        if isinstance(combination, SpadeCombination):
-            if combination.levels > self.image_downsamples + 1:
-                raise ValueError(
-                    f"combination.levels is {combination.levels}: at most image_downsamples + 1, "
-                    f"{self.image_downsamples + 1}"
-                )
-            if combination.levels - 1 > combination.embedder.downsamples:
-                raise ValueError(
-                    f"combination.embedder.downsamples is {combination.embedder.downsamples}: "
-                    f"at least combination.levels - 1, {combination.levels - 1}"
-                )
+        check_fields(self)
 
     def width(self, level: int) -> int:
         """Channels of the main branch at a level (0 is full resolution)."""

@@ -5,17 +5,17 @@ Each loss is a named float32 scalar without its weight; `total` weighs and sums 
 `temporal_gan_S`, `temporal_feature_matching_S` for time scale S.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 import vs_ops
 from attrs import field, frozen
-from attrs.validators import ge, lt
 from torch import Tensor
+from vs_config import real
 
 from vs_nets.discriminator import Verdict
+from vs_nets.limits import LARGEST_WEIGHT
 from vs_nets.perceptual import NoPerceptual, Perceptual, PerceptualConfig
 from vs_nets.references import pick_reference
 from vs_nets.synthesis import Synthesis, Warp
@@ -27,19 +27,11 @@ Losses = Mapping[str, Tensor]
 class ObjectiveConfig:
     """Weights of the losses; the defaults are the published ones."""
 
-    gan: float = field(default=1.0, validator=[ge(0), lt(math.inf)], metadata={"help": "hinge loss on single frames"})
-    feature_matching: float = field(
-        default=10.0, validator=[ge(0), lt(math.inf)], metadata={"help": "distance in the discriminators' features"}
-    )
-    perceptual_weight: float = field(
-        default=10.0, validator=[ge(0), lt(math.inf)], metadata={"help": "distance in VGG-19's features"}
-    )
-    flow: float = field(
-        default=10.0,
-        validator=[ge(0), lt(math.inf)],
-        metadata={"help": "flow, warped frame and mask, each with this weight"},
-    )
-    temporal_gan: float = field(default=1.0, validator=[ge(0), lt(math.inf)], metadata={"help": "hinge loss over time"})
+    gan: float = real(1.0, "hinge loss on single frames", low=0, high=LARGEST_WEIGHT)
+    feature_matching: float = real(10.0, "distance in the discriminators' features", low=0, high=LARGEST_WEIGHT)
+    perceptual_weight: float = real(10.0, "distance in VGG-19's features", low=0, high=LARGEST_WEIGHT)
+    flow: float = real(10.0, "flow, warped frame and mask, each with this weight", low=0, high=LARGEST_WEIGHT)
+    temporal_gan: float = real(1.0, "hinge loss over time", low=0, high=LARGEST_WEIGHT)
     perceptual: PerceptualConfig = field(factory=NoPerceptual, metadata={"help": "network of the perceptual loss"})
 
 

@@ -7,12 +7,13 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from attrs import field, frozen
-from attrs.validators import ge, in_, lt
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from vs_config import choice, path_text, whole
 
 from vs_nets.errors import WeightsError
+from vs_nets.limits import MOST_SCALES
 
 CONV_INDICES = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28)
 """Positions in the published sequence of layers up to the convolution of relu_5_1; nothing after it is computed."""
@@ -42,9 +43,10 @@ class FilePerceptual:
 
     kind: ClassVar[str] = "file"
     path: str = field(
-        metadata={"help": "safetensors file; tools/convert_vgg19.py makes it from torchvision's vgg19-dcbb9e9d.pth"}
+        validator=path_text,
+        metadata={"help": "safetensors file; tools/convert_vgg19.py makes it from torchvision's vgg19-dcbb9e9d.pth"},
     )
-    scales: int = field(default=3, validator=ge(1), metadata={"help": "image scales, each half of the one before"})
+    scales: int = whole(3, "image scales, each half of the one before", low=1, high=MOST_SCALES)
 
 
 @frozen(kw_only=True)
@@ -55,11 +57,9 @@ class RandomPerceptual:
     """
 
     kind: ClassVar[str] = "random"
-    seed: int = field(default=0, validator=[ge(0), lt(2**63)], metadata={"help": "seed of the weights"})
-    width_divisor: int = field(
-        default=4, validator=in_((1, 2, 4, 8, 16)), metadata={"help": "channels are VGG-19's divided by this"}
-    )
-    scales: int = field(default=1, validator=ge(1), metadata={"help": "image scales, each half of the one before"})
+    seed: int = whole(0, "seed of the weights", low=0, high=2**63 - 1)
+    width_divisor: int = choice(4, "channels are VGG-19's divided by this", (1, 2, 4, 8, 16))
+    scales: int = whole(1, "image scales, each half of the one before", low=1, high=MOST_SCALES)
 
 
 PerceptualConfig = NoPerceptual | FilePerceptual | RandomPerceptual

@@ -39,6 +39,8 @@ class SpectralLayer(nn.Module):
         """Xavier-normal weights, zero bias; singular vectors start at random and take a few power iterations."""
         nn.init.xavier_normal_(self.weight, gain=gain)
         nn.init.zeros_(self.bias)
+        if self.weight.is_meta:
+            return  # a network that only its shapes are wanted of: there is nothing to iterate on
         if self.spectral:
             u, v = F.normalize(torch.randn_like(self.u), dim=0), F.normalize(torch.randn_like(self.v), dim=0)
             for _ in range(10):

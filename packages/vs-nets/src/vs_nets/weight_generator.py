@@ -14,8 +14,8 @@ from typing import Literal, NamedTuple
 import torch
 import vs_ops
 from attrs import field, frozen
-from attrs.validators import ge, gt, lt
 from torch import Tensor, nn
+from vs_config import real, truth, whole
 
 from vs_nets.layers import (
     NORM_EPS,
@@ -27,6 +27,7 @@ from vs_nets.layers import (
     call_block,
     leaky_relu,
 )
+from vs_nets.limits import MOST_HALVINGS, MOST_LAYERS
 from vs_nets.spectral import normalised_at_once
 
 LABEL_EPS = 0.1
@@ -44,26 +45,24 @@ in mixed precision. It is not stored in the weights: it is part of the configura
 class AttentionConfig:
     """How several references are merged: by attention over all their positions, after `downsamples` convolutions."""
 
-    downsamples: int = field(
-        default=2, validator=ge(1), metadata={"help": "stride-2 convolutions before references are merged"}
-    )
+    downsamples: int = whole(2, "stride-2 convolutions before references are merged", low=1, high=MOST_HALVINGS)
 
 
 @frozen(kw_only=True)
 class WeightGeneratorConfig:
     """What is generated from the references, and how; the defaults are the published ones for faces."""
 
-    levels: int = field(default=4, validator=ge(1), metadata={"help": "how many of the last levels get weights"})
-    spade: bool = field(default=True, metadata={"help": "generate the weights of SPADE's label projections"})
-    embedder: bool = field(default=True, metadata={"help": "generate convolutions of the label embedder"})
-    convolutions: bool = field(default=False, metadata={"help": "generate the main branch's convolutions too"})
-    hidden_layers: int = field(
-        default=2, validator=ge(1), metadata={"help": "linear layers in front of the last one that makes weights"}
-    )
-    label_eps: float = field(
-        default=LABEL_EPS,
-        validator=[gt(0), lt(math.inf)],
-        metadata={"help": "eps of the label encoder's instance norms; 0.1 keeps float16 gradients finite"},
+    levels: int = whole(4, "how many of the last levels get weights", low=1, high=MOST_HALVINGS)
+    spade: bool = truth(True, "generate the weights of SPADE's label projections")
+    embedder: bool = truth(True, "generate convolutions of the label embedder")
+    convolutions: bool = truth(False, "generate the main branch's convolutions too")
+    hidden_layers: int = whole(2, "linear layers in front of the last one that makes weights", low=1, high=MOST_LAYERS)
+    label_eps: float = real(
+        LABEL_EPS,
+        "eps of the label encoder's instance norms; 0.1 keeps float16 gradients finite",
+        low=0,
+        high=1e3,
+        open_low=True,
     )
     attention: AttentionConfig | None = field(
         default=None, metadata={"help": "merge several references; none: the one with the nearest label is used"}

@@ -14,12 +14,15 @@ import attrs
 import torch
 from torch import Tensor
 
-from vs_optim._checks import number, one_of
+from vs_optim._fields import choice, real
 from vs_optim.errors import AdamError, ConfigError
 
 __all__ = ["AdamChoice", "AdamConfig", "ApexStatus", "build_adam", "choose_adam", "find_apex", "make_adam"]
 
 AdamImpl = Literal["apex", "fused", "foreach"]
+LARGEST_RATE = 1e6
+"""Learning rates and penalties beyond this lose all weights in the first step."""
+
 _ADVICE = "NVIDIA's is built from github.com/NVIDIA/apex; impl 'auto' and 'fused' do without it"
 
 
@@ -27,24 +30,16 @@ _ADVICE = "NVIDIA's is built from github.com/NVIDIA/apex; impl 'auto' and 'fused
 class AdamConfig:
     """Adam's numbers; weight decay is the L2 penalty of Adam, not AdamW's."""
 
-    lr: float = attrs.field(
-        default=2e-4, validator=number("a number > 0", lambda x: x > 0), metadata={"help": "learning rate"}
-    )
+    lr: float = real(2e-4, "learning rate", low=0, high=LARGEST_RATE, open_low=True)
     betas: tuple[float, float] = attrs.field(
         default=(0.5, 0.999), metadata={"help": "decay of the averages of the gradient and of its square"}
     )
-    eps: float = attrs.field(
-        default=1e-8,
-        validator=number("a number > 0", lambda x: x > 0),
-        metadata={"help": "added to the root of the second average"},
-    )
-    weight_decay: float = attrs.field(
-        default=0.0, validator=number("a number >= 0", lambda x: x >= 0), metadata={"help": "L2 penalty"}
-    )
-    impl: Literal["auto", "apex", "fused", "foreach"] = attrs.field(
-        default="auto",
-        validator=one_of("auto", "apex", "fused", "foreach"),
-        metadata={"help": "auto: NVIDIA apex on CUDA where it is installed, else PyTorch's fused Adam"},
+    eps: float = real(1e-8, "added to the root of the second average", low=0, high=1, open_low=True)
+    weight_decay: float = real(0.0, "L2 penalty", low=0, high=LARGEST_RATE)
+    impl: Literal["auto", "apex", "fused", "foreach"] = choice(
+        "auto",
+        "auto: NVIDIA apex on CUDA where it is installed, else PyTorch's fused Adam",
+        ("auto", "apex", "fused", "foreach"),
     )
 
     @betas.validator

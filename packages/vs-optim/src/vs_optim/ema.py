@@ -8,7 +8,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from vs_optim._checks import integer, number
+from vs_optim._fields import MOST_STEPS, real, whole
 from vs_optim.errors import EmaError
 
 __all__ = ["EmaConfig", "ema_share", "ema_update"]
@@ -18,14 +18,8 @@ __all__ = ["EmaConfig", "ema_share", "ema_update"]
 class EmaConfig:
     """How slowly the average follows, and when it begins to."""
 
-    beta: float = attrs.field(
-        default=0.999,
-        validator=number("a number in [0, 1)", lambda x: 0 <= x < 1),
-        metadata={"help": "share of the old average that an update keeps"},
-    )
-    start_step: int = attrs.field(
-        default=500, validator=integer(0), metadata={"help": "the first so many updates are plain copies"}
-    )
+    beta: float = real(0.999, "share of the old average that an update keeps", low=0, high=1, open_high=True)
+    start_step: int = whole(500, "the first so many updates are plain copies", low=0, high=MOST_STEPS)
 
 
 def ema_share(config: EmaConfig, *, step: int) -> float:

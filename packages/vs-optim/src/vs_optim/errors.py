@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from vs_config import FieldError
+
 __all__ = [
     "AdamError",
     "ConfigError",
@@ -17,14 +19,8 @@ class VsOptimError(ValueError):
     """Root of everything that this package raises on purpose."""
 
 
-class ConfigError(VsOptimError):
+class ConfigError(FieldError, VsOptimError):
     """A field of a config has a value that is not allowed; `field`, `value` and `allowed` say which."""
-
-    def __init__(self, field: str, value: object, allowed: str) -> None:
-        super().__init__(f"{field}: expected {allowed}, got {value!r}")
-        self.field = field
-        self.value = value
-        self.allowed = allowed
 
 
 class PrecisionError(VsOptimError):

@@ -13,7 +13,7 @@ from typing import Literal
 import attrs
 import torch
 
-from vs_optim._checks import boolean, one_of
+from vs_optim._fields import choice, truth
 from vs_optim.errors import ConfigError, PrecisionError
 
 __all__ = ["Precision", "PrecisionConfig", "apply_math_mode", "autocast", "describe", "resolve_precision"]
@@ -25,21 +25,13 @@ Level = Literal["O0", "O1"]
 class PrecisionConfig:
     """What a user writes; `resolve_precision` turns it into what holds on one device."""
 
-    level: Level = attrs.field(
-        default="O1",
-        validator=one_of("O0", "O1"),
-        metadata={"help": "O0: plain float32; O1: mixed precision by autocast"},
+    level: Level = choice("O1", "O0: plain float32; O1: mixed precision by autocast", ("O0", "O1"))  # noqa: RUF009 - makes a field
+    dtype: Literal["auto", "float16", "bfloat16"] = choice(
+        "auto",
+        "compute dtype of O1; auto: float16 with loss scaling on CUDA, bfloat16 on the CPU",
+        ("auto", "float16", "bfloat16"),
     )
-    dtype: Literal["auto", "float16", "bfloat16"] = attrs.field(
-        default="auto",
-        validator=one_of("auto", "float16", "bfloat16"),
-        metadata={"help": "compute dtype of O1; auto: float16 with loss scaling on CUDA, bfloat16 on the CPU"},
-    )
-    tf32: bool = attrs.field(
-        default=False,
-        validator=boolean,
-        metadata={"help": "let float32 matrix products and convolutions use TF32 on CUDA (10 instead of 23 bits)"},
-    )
+    tf32: bool = truth(False, "let float32 matrix products and convolutions use TF32 on CUDA (10 instead of 23 bits)")
 
     def __attrs_post_init__(self) -> None:
         if self.level == "O0" and self.dtype != "auto":

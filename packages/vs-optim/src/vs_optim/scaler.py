@@ -16,7 +16,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from vs_optim._checks import integer, number, one_of
+from vs_optim._fields import LARGEST, MOST_STEPS, SMALLEST, choice, real, whole
 from vs_optim.errors import ConfigError, GradientOverflowError, StateError
 from vs_optim.finite import finite
 from vs_optim.gradients import scale_loss
@@ -42,50 +42,43 @@ OverflowPolicy = Literal["independent", "generator_waits", "paired"]
 class ScalerConfig:
     """How the loss scale moves; used only where the precision asks for scaling."""
 
-    init_scale: float = attrs.field(
-        default=2.0**16,
-        validator=number("a number > 0", lambda x: x > 0),
-        metadata={"help": "loss scale at the first step"},
+    init_scale: float = real(2.0**16, "loss scale at the first step", low=SMALLEST, high=LARGEST)
+    growth_factor: float = real(
+        2.0,
+        "the scale is multiplied by this after growth_interval steps without overflow",
+        low=1,
+        high=2.0**32,
+        open_low=True,
     )
-    growth_factor: float = attrs.field(
-        default=2.0,
-        validator=number("a number > 1", lambda x: x > 1),
-        metadata={"help": "the scale is multiplied by this after growth_interval steps without overflow"},
+    backoff_factor: float = real(
+        0.5, "the scale is multiplied by this after an overflow", low=0, high=1, open_low=True, open_high=True
     )
-    backoff_factor: float = attrs.field(
-        default=0.5,
-        validator=number("a number between 0 and 1, both excluded", lambda x: 0 < x < 1),
-        metadata={"help": "the scale is multiplied by this after an overflow"},
+    growth_interval: int = whole(2000, "steps without overflow before the scale grows", low=1, high=MOST_STEPS)
+    min_scale: float = real(
+        1.0,
+        "an overflow at this scale is an error, since a smaller scale would not cure it",
+        low=SMALLEST,
+        high=LARGEST,
     )
-    growth_interval: int = attrs.field(
-        default=2000, validator=integer(1), metadata={"help": "steps without overflow before the scale grows"}
+    max_scale: float = real(2.0**24, "the scale stays below", low=SMALLEST, high=LARGEST)
+    max_skips: int = whole(
+        30,
+        "so many updates of a network left out in a row are divergence; 24 halvings undo all growth",
+        low=1,
+        high=MOST_STEPS,
     )
-    min_scale: float = attrs.field(
-        default=1.0,
-        validator=number("a number > 0", lambda x: x > 0),
-        metadata={"help": "an overflow at this scale is an error, since a smaller scale would not cure it"},
+    policy: OverflowPolicy = choice(  # noqa: RUF009 - makes a field
+        "independent",
+        "independent: each network skips a step for its own overflow alone; generator_waits: the generator also skips "
+        "the step in which the discriminator overflowed; paired: both steps of an update count or none, and one in "
+        "which either overflowed is computed again",
+        ("independent", "generator_waits", "paired"),
     )
-    max_scale: float = attrs.field(
-        default=2.0**24, validator=number("a number > 0", lambda x: x > 0), metadata={"help": "the scale stays below"}
-    )
-    max_skips: int = attrs.field(
-        default=30,
-        validator=integer(1),
-        metadata={"help": "so many updates of a network left out in a row are divergence; 24 halvings undo all growth"},
-    )
-    policy: OverflowPolicy = attrs.field(
-        default="independent",
-        validator=one_of("independent", "generator_waits", "paired"),
-        metadata={
-            "help": "independent: each network skips a step for its own overflow alone; generator_waits: the "
-            "generator also skips the step in which the discriminator overflowed; paired: both steps of an update "
-            "count or none, and one in which either overflowed is computed again"
-        },
-    )
-    max_replays: int = attrs.field(
-        default=3,
-        validator=integer(0),
-        metadata={"help": "paired: how often an update is computed again with a smaller scale before both skip it"},
+    max_replays: int = whole(
+        3,
+        "paired: how often an update is computed again with a smaller scale before both skip it",
+        low=0,
+        high=1000,  # each replay halves the scale, usually: float32 has 254 powers of two
     )
 
     def __attrs_post_init__(self) -> None:

@@ -8,18 +8,15 @@ from typing import Any, ClassVar
 import attrs
 import torch
 
-from vs_optim._checks import integer, number, whole_numbers
+from vs_optim._fields import MOST_STEPS, real, rising_steps, whole
 from vs_optim.errors import ConfigError
 
 __all__ = ["ConstantSchedule", "LinearSchedule", "Schedule", "StepSchedule", "lr_factor", "set_lr"]
 
 
 def _warmup_steps() -> Any:
-    return attrs.field(
-        default=0,
-        validator=integer(0),
-        metadata={"help": "steps over which the rate rises linearly, reaching its full value at the last of them"},
-    )
+    help_ = "steps over which the rate rises linearly, reaching its full value at the last of them"
+    return whole(0, help_, low=0, high=MOST_STEPS)
 
 
 @attrs.frozen(kw_only=True)
@@ -35,16 +32,10 @@ class StepSchedule:
     """The learning rate is multiplied by gamma every so many steps, or at given steps (one of the two)."""
 
     kind: ClassVar[str] = "step"
-    gamma: float = attrs.field(
-        default=0.1,
-        validator=number("a number in (0, 1]", lambda x: 0 < x <= 1),
-        metadata={"help": "factor of each reduction"},
-    )
-    every: int = attrs.field(
-        default=0, validator=integer(0), metadata={"help": "steps from one reduction to the next; 0: at milestones"}
-    )
+    gamma: float = real(0.1, "factor of each reduction", low=0, high=1, open_low=True)
+    every: int = whole(0, "steps from one reduction to the next; 0: at milestones", low=0, high=MOST_STEPS)
     milestones: tuple[int, ...] = attrs.field(
-        default=(), validator=whole_numbers, metadata={"help": "steps at which to reduce, in rising order"}
+        default=(), validator=rising_steps, metadata={"help": "steps at which to reduce, in rising order"}
     )
     warmup_steps: int = _warmup_steps()
 
@@ -58,17 +49,9 @@ class LinearSchedule:
     """The full learning rate until decay_start, then along a straight line to final_factor at decay_end."""
 
     kind: ClassVar[str] = "linear"
-    decay_start: int = attrs.field(
-        default=0, validator=integer(0), metadata={"help": "step at which the rate begins to fall"}
-    )
-    decay_end: int = attrs.field(
-        default=100_000, validator=integer(1), metadata={"help": "step from which on the rate is at final_factor"}
-    )
-    final_factor: float = attrs.field(
-        default=0.0,
-        validator=number("a number in [0, 1]", lambda x: 0 <= x <= 1),
-        metadata={"help": "what is left of the rate at the end, as a share"},
-    )
+    decay_start: int = whole(0, "step at which the rate begins to fall", low=0, high=MOST_STEPS)
+    decay_end: int = whole(100_000, "step from which on the rate is at final_factor", low=1, high=MOST_STEPS)
+    final_factor: float = real(0.0, "what is left of the rate at the end, as a share", low=0, high=1)
     warmup_steps: int = _warmup_steps()
 
     def __attrs_post_init__(self) -> None:
@@ -85,7 +68,7 @@ def lr_factor(schedule: Schedule, step: int) -> float:
     Warm-up multiplies whatever the schedule says by (step + 1) / warmup_steps, up to 1.
     """
     if step < 0:
-        raise ConfigError("step", step, "a whole number >= 0")
+        raise ConfigError("step", step, "a whole number from 0 on")
     warmup = min(1.0, (step + 1) / schedule.warmup_steps) if schedule.warmup_steps else 1.0
     return warmup * _decay(schedule, step)
 

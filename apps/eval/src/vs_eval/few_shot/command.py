@@ -161,7 +161,8 @@ def remarks_on(clip: Clip) -> tuple[str, ...]:
 
 def _show(parts: Sequence[Part], remarks: Sequence[str], console: Console) -> None:
     for part in parts:
-        say(console, f"\n{part.title}")
+        say(console, "")
+        say(console, part.title)
         show_tables(subject_tables(part.report), console)
     for remark in remarks:
         say(console, remark)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from vs_config import shown
 from vs_train.presets import PresetError
 
 from vs_eval.command import INPUT_ERRORS
@@ -61,13 +62,15 @@ def _progress(console: Console) -> Iterator[Callable[[str], None]]:
     if not console.is_terminal:
         yield lambda text: say(console, text)
         return
-    with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=console) as progress:
+    with Progress(
+        SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn(), console=console
+    ) as progress:
         tasks: list[object] = []
 
         def tell(text: str) -> None:
             for task in progress.tasks:
                 progress.update(task.id, completed=1, total=1)
-            tasks.append(progress.add_task(text, total=None))
+            tasks.append(progress.add_task(shown(text), total=None))
 
         yield tell
         for task in progress.tasks:

@@ -10,10 +10,13 @@ import torch
 import vs_nets as nets
 from attrs import frozen
 from torch import nn
+from vs_config import option_path
 from vs_data import Clip, ClipRequest, ClipSource, FolderConfig, check_roots, collate, move, open_source
 from vs_runtime import LoadedCheckpoint, choose_device, describe_environment
 from vs_train.config import TrainConfig, label_spec
-from vs_train.config_io import read_document, resolve_config
+from vs_train.config_io import ConfigError, read_document, resolve_config
+from vs_train.config_memory import check_memory
+from vs_train.config_overrides import repeated
 from vs_train.presets import read_preset
 from vs_train.run_directory import latest_run, open_run
 
@@ -101,14 +104,12 @@ def open_audit(request: NumericsRequest, *, now: datetime.datetime) -> OpenedAud
             checkpoints and data raises.
     """
     device, form = choose_device(request.device), FORMATS[request.dtype]
-    for option, value in (("--frames", request.frames), ("--loss-scale", request.loss_scale)):
-        if value is not None and not value > 0:
-            raise OptionError(option, f"must be above 0, got {value:g}")
     target = _find(request, form, now)
     check_output(target.out, MARKER)
     source = open_source(target.config.data, "val")
     clip = _read_clip(target.config, source, request.frames)
     labels = label_spec(target.config.labels, source)
+    check_memory(target.config, labels, device)
     generator, others = _networks(target, labels)
     networks = {name: network.to(device) for name, network in {GENERATOR: generator, **others}.items()}
     frames = frames_of(move(collate([clip]), device), labels, generator)
@@ -133,17 +134,26 @@ def _find(request: NumericsRequest, form: Format, now: datetime.datetime) -> _Ta
     if len(runs) > 1 or (runs and request.preset is not None):
         what = "a run or a --preset" if request.preset is not None else "a single run"
         raise OptionError("RUN", f"{runs[-1]!r}: expected {what}, and changes to the configuration as path=value")
+    if twice := repeated(overrides):
+        raise ConfigError(twice)
     if request.preset is not None:
         if request.checkpoint is not None:
             raise OptionError("--checkpoint", "a preset has none; name a run, or leave it out for fresh weights")
         config = resolve_config(TrainConfig, read_preset(request.preset).document, overrides, request.preset)
         out = request.out or _unused(Path("runs") / f"numerics-{request.preset}-{now:%Y%m%d-%H%M%S}")
         return _Target(name=f"preset {request.preset}, fresh weights", config=config, checkpoint=None, out=out)
-    run = open_run(Path(runs[0])) if runs else latest_run()
+    run = open_run(_run_path(runs[0])) if runs else latest_run()
     config = resolve_config(TrainConfig, read_document(run.config), overrides, str(run.config))
     checkpoint = read_checkpoint(run, request.checkpoint)
     out = request.out or run.path / "eval" / f"numerics-step-{checkpoint.step:08d}-{form.name}"
     return _Target(name=f"{run.path}, step {checkpoint.step}", config=config, checkpoint=checkpoint, out=out)
+
+
+def _run_path(text: str) -> Path:
+    try:
+        return option_path(text)
+    except ValueError as error:
+        raise OptionError("RUN", str(error)) from None
 
 
 def _unused(path: Path) -> Path:

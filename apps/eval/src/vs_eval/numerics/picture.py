@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import vs_config
 from attrs import evolve, frozen
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -80,7 +81,9 @@ def draw_heat_map(result: Result, form: Format, title: str, path: Path) -> None:
     _names(forward, rows)
     backward.set_yticks([])
     _bars(bars, rows)
-    figure.text(0.012, 1 - 0.38 / height, title, fontsize=14, color=INK, weight="bold")
+    figure.text(
+        0.012, 1 - 0.38 / height, vs_config.shown(title), fontsize=14, color=INK, weight="bold", parse_math=False
+    )
     scales = ", ".join(f"{scale:g} for the {name}" for name, scale in result.scales.items())
     legend = (
         f"exponents of magnitudes in the reference; layers in order of execution, red: at risk; loss scale {scales}"

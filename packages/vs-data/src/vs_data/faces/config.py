@@ -24,7 +24,7 @@ class FacesConfig:
     train_identities: int = whole(200, "people of the training split", low=1, high=MOST_IDENTITIES)
     val_identities: int = whole(8, "people of the validation split", low=1, high=MOST_IDENTITIES)
     motions: int = whole(2, "sequences of each person, each with a motion of its own", low=1, high=1_000)
-    seed: int = whole(0, "which family of people and motions; both splits depend on it", low=0)
+    seed: int = whole(0, "which family of people and motions; both splits depend on it", low=0, high=2**63 - 1)
     movement: float = real(1.0, "how far heads turn and move, 0: not at all", low=0.0, high=1.5)
     expression: float = real(1.0, "how much eyes, brows and mouths move, 0: not at all", low=0.0, high=1.25)
     labels: Literal["landmarks", "regions", "both"] = choice(

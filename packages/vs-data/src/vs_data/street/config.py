@@ -5,11 +5,22 @@ from __future__ import annotations
 from typing import ClassVar
 
 import attrs
+from vs_config import Check, check_fields
 
 from vs_data.fields import real, whole
 
 MOST_SEQUENCES = 500_000
 """Training worlds are numbered from 0, validation worlds from here, so that the two never share a world."""
+
+
+def _check_aspect(config: StreetConfig) -> None:
+    if not 1 / 4 <= config.width / config.height <= 8:
+        raise ValueError(f"width is {config.width}, allowed: a quarter to 8 times the height, which is {config.height}")
+
+
+def _check_speeds(config: StreetConfig) -> None:
+    if config.speed_min > config.speed_max:
+        raise ValueError(f"speed_min is {config.speed_min}, allowed: at most speed_max, which is {config.speed_max}")
 
 
 @attrs.frozen(kw_only=True)
@@ -23,7 +34,7 @@ class StreetConfig:
     sequence_length: int = whole(30, "frames of each sequence", low=1, high=3_000)
     train_sequences: int = whole(200, "sequences of the training split", low=1, high=MOST_SEQUENCES)
     val_sequences: int = whole(8, "sequences of the validation split", low=1, high=MOST_SEQUENCES)
-    seed: int = whole(0, "which family of worlds; both splits depend on it", low=0)
+    seed: int = whole(0, "which family of worlds; both splits depend on it", low=0, high=2**63 - 1)
     fps: float = real(17.0, "frames per second of the world's time", low=1.0, high=240.0)
     speed_min: float = real(4.0, "slowest drive, metres per second", low=0.0, high=30.0)
     speed_max: float = real(8.5, "fastest drive, metres per second", low=0.0, high=30.0)
@@ -32,12 +43,10 @@ class StreetConfig:
     people: float = real(1.0, "density of pedestrians, 0: none", low=0.0, high=2.0)
     greenery: float = real(1.0, "density of trees, 0: none", low=0.0, high=2.0)
 
+    CHECKS: ClassVar[tuple[Check, ...]] = (
+        Check(("height", "width"), _check_aspect),
+        Check(("speed_min", "speed_max"), _check_speeds),
+    )
+
     def __attrs_post_init__(self) -> None:
-        if not 1 / 4 <= self.width / self.height <= 8:
-            raise ValueError(
-                f"width is {self.width!r}, allowed: a quarter to 8 times the height, which is {self.height!r}"
-            )
-        if self.speed_min > self.speed_max:
-            raise ValueError(
-                f"speed_min is {self.speed_min!r}, allowed: at most speed_max, which is {self.speed_max!r}"
-            )
+        check_fields(self)

@@ -1,0 +1,62 @@
+"""Every option of every command: numbers have bounds, paths can be, and what is shown of names is text."""
+
+import io
+import typing
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from vs_eval import app
+from vs_eval.page import Section, render_page
+from vs_eval.report import Table
+from vs_eval.terminal import say, show_tables
+
+COMMANDS = {"vid2vid": app.vid2vid, "few-shot": app.few_shot, "numerics": app.numerics}
+TYPES = [(name, *hint) for name, command in COMMANDS.items() for hint in typing.get_type_hints(command).items()]
+NUMBERS = [(name, option) for name, option, kind in TYPES if kind in (int | None, float | None, tuple[int, ...])]
+PATHS = [(name, option) for name, option, kind in TYPES if kind == Path | None and option != "run"]
+
+
+def refused(capsys, command, option, value):
+    with pytest.raises(SystemExit) as caught:
+        app.main([command, f"--{option.replace('_', '-')}", value])
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: --{option.replace('_', '-')}: expected a"), line
+
+
+def test_all_numbers_and_paths_are_found():
+    assert {option for _, option in NUMBERS} == {"checkpoint", "clips", "frames", "references", "loss_scale"}
+    assert {option for _, option in PATHS} == {"out"}
+
+
+@pytest.mark.parametrize(("command", "option"), NUMBERS)
+@pytest.mark.parametrize("value", ["1" + "0" * 31, "9" * 5000, "nan", "inf", "1e400", "-1", "", "x"])
+def test_numbers_have_bounds(capsys, command, option, value):
+    refused(capsys, command, option, value)
+
+
+@pytest.mark.parametrize(("command", "option"), PATHS)
+@pytest.mark.parametrize("value", ["", "n" * 256, "o\udcff", "o\nerror: lost"])
+def test_paths_can_be(capsys, command, option, value):
+    refused(capsys, command, option, value)
+
+
+HOSTILE = "x\x1b[2J\nerror: lost [red]y[/red] <b>\udcff"
+SEEN = r"x\x1b[2J\nerror: lost [red]y[/red] <b>\udcff"
+
+
+def test_names_are_text_on_a_terminal():
+    stream = io.StringIO()
+    console = Console(file=stream, width=200, force_terminal=True, color_system=None)
+    say(console, HOSTILE)
+    show_tables([Table(title=HOSTILE, heads=("clip",), rows=((HOSTILE,),), note=HOSTILE)], console)
+    assert stream.getvalue().count(SEEN) == 4
+
+
+def test_names_are_text_on_a_page():
+    section = Section(texts=(HOSTILE,))
+    page = render_page([section], title=HOSTILE, summary="", measures=(), facts={"a": HOSTILE})
+    assert page.encode("utf-8")
+    assert SEEN.replace("<b>", "&lt;b&gt;") in page
+    assert "<b>" not in page
