@@ -7,11 +7,12 @@ from typing import Generic, Literal, TypeVar
 
 import torch
 from attrs import frozen
-from vs_data import ClipSource, FolderConfig, check_roots, open_source
+from vs_data import ClipSource, FolderConfig, check_roots, look_at_folder, open_source
 from vs_nets import FewShotGeneratorConfig, GeneratorConfig, LabelSpec
 from vs_runtime import LoadedCheckpoint, choose_device, describe_environment
 from vs_train.config import TrainConfig, label_spec
 from vs_train.run_directory import RunDirectory, latest_run, open_run, read_run_config
+from vs_train.setup import every_so_often
 
 from vs_eval.errors import OptionError, RunError
 from vs_eval.evaluation import Facts
@@ -91,6 +92,7 @@ def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKi
     out = request.out or run.path / "eval" / f"step-{checkpoint.step:08d}"
     check_output(out)
     source = open_source(config.data, "val")
+    looked_at = _look_at_data(config, request.clips)
     return Opened(
         run=run,
         config=config,
@@ -100,7 +102,7 @@ def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKi
         labels=label_spec(config.labels, source),
         device=device,
         out=out,
-        facts=_facts(run, checkpoint, config, device),
+        facts=_facts(run, checkpoint, config, device, looked_at),
     )
 
 
@@ -110,7 +112,26 @@ def warn(notices: tuple[str, ...]) -> None:
         print(f"warning: {notice}", file=sys.stderr)
 
 
-def _facts(run: RunDirectory, checkpoint: LoadedCheckpoint, config: TrainConfig, device: torch.device) -> Facts:
+def _look_at_data(config: TrainConfig, clips: int | None) -> tuple[str, ...]:
+    """Warnings about a folder of held-out data, of which the sequences are opened that are evaluated.
+
+    Raises:
+        DataError: something is wrong with it.
+    """
+    if not isinstance(config.data, FolderConfig) or not config.run.check_data:
+        return ()
+    watch = every_so_often("looking at the held-out data", lambda line: print(line, file=sys.stderr))
+    summary, *warnings = look_at_folder(config.data, "val", progress=watch, sequences=clips)
+    return (summary, *warnings) if warnings else ()
+
+
+def _facts(
+    run: RunDirectory,
+    checkpoint: LoadedCheckpoint,
+    config: TrainConfig,
+    device: torch.device,
+    looked_at: tuple[str, ...],
+) -> Facts:
     return Facts(
         run=str(run.path),
         config=str(run.config),
@@ -127,5 +148,6 @@ def _facts(run: RunDirectory, checkpoint: LoadedCheckpoint, config: TrainConfig,
                 for path, why in checkpoint.skipped
             ),
             *([SEEN] if isinstance(config.data, FolderConfig) and len(check_roots(config.data)) == 1 else []),
+            *looked_at,
         ),
     )
