@@ -82,7 +82,7 @@ def test_options_reach_the_check(folder, capsys):
 
 CHECKED = (
     FolderConfig(root="my data", flow=NoFlowConfig()),
-    FolderConfig(root="train", val_root="val", flow=DisFlowConfig(), height=64, min_frames=7),
+    FolderConfig(root="train", val_root="val", flow=DisFlowConfig(), height=64, min_frames=7, order="natural"),
     FolderConfig(root="data", flow=FlowFilesConfig(), labels=(SegMapsConfig(num_classes=19, ignore_id=None),)),
     FolderConfig(
         root="data",

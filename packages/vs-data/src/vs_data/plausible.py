@@ -64,7 +64,7 @@ def landmark_trace(points: NDArray[np.float64]) -> Trace:
 
 
 def _digest(values: NDArray[Any]) -> int:
-    return zlib.crc32(np.ascontiguousarray(values))
+    return zlib.crc32(np.ascontiguousarray(values).data)
 
 
 def check_pictures(place: str, names: Sequence[str], traces: Traces) -> Iterator[Finding]:
