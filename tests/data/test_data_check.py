@@ -1,6 +1,7 @@
 """The check of a data folder: every kind of bad data is found, with file, place and value."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from vs_data import (
     check_folder,
     check_roots,
 )
+from vs_data.pictures import read_rgb
 
 
 def only(report: CheckReport) -> Finding:
@@ -287,3 +289,18 @@ def test_roots_to_check(folder, tmp_path):
     assert check_roots(FolderConfig(root=root)) == ("train",)
     assert check_roots(FolderConfig(root=root, val_root=root)) == ("train",)
     assert check_roots(FolderConfig(root=root, val_root=str(tmp_path))) == ("train", "val")
+
+
+def test_what_readers_say_of_files_is_counted_by_sentence(folder, monkeypatch):
+    root = folder({"a": 3, "b": 4})
+
+    def read(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
+        grey = ("is grey",) if path.parent.name == "b" else ()
+        return read_rgb(path), (*grey, *(("has 16 bits",) if path.stem == "0001" else ()))
+
+    monkeypatch.setattr("vs_data.check._open_picture", read)
+    images = root / "images"
+    assert {finding.file: finding.what for finding in check_folder(root).findings} == {
+        str(images / "b" / "0000.png"): "is grey (4 such files, the next: b/0001.png, b/0002.png, b/0003.png)",
+        str(images / "a" / "0001.png"): "has 16 bits (2 such files, the next: b/0001.png)",
+    }

@@ -98,6 +98,13 @@ def test_names_are_shown_escaped_and_are_no_markup(folder, capsys):
     assert not any(line.startswith("error: all") for line in output.splitlines())
 
 
+def test_names_in_errors_are_shown_escaped(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    _, _, errors = run(capsys, "check", ESCAPES)
+    assert errors.startswith("vs-data: x\\x1b[2J\\x1b]0;owned\\x07\\nerror: all is lost: the folder does not exist; ")
+    assert errors.count("\n") == 1
+
+
 def test_names_that_are_not_utf8_can_be_shown_everywhere(folder, monkeypatch, capsys):
     root = folder({"a": 3})
     rename_sequence(root, "a", "s\udcff")

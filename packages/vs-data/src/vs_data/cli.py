@@ -195,7 +195,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         result = app(arguments, exit_on_error=False, print_error=False)
     except (CycloptsError, VsDataError, OSError) as error:
-        print(f"vs-data: {shown(' '.join(str(error).split()))}", file=sys.stderr)
+        text = (
+            " ".join(str(error).split()) if isinstance(error, CycloptsError) else error
+        )  # whose texts have paragraphs
+        print(f"vs-data: {shown(text)}", file=sys.stderr)
         return WRONG
     except KeyboardInterrupt:
         print("vs-data: interrupted", file=sys.stderr)
