@@ -18,7 +18,7 @@ from vs_data import (
     check_folder,
     check_roots,
 )
-from vs_data.pictures import read_rgb
+from vs_data.pictures import Picture, read_rgb
 
 
 def only(report: CheckReport) -> Finding:
@@ -72,16 +72,16 @@ def test_unreadable_and_truncated_files(folder):
     }
 
 
-def test_wrong_depth_and_channels(folder):
+def test_wrong_depth_and_channels(folder, colours, ids_of):
     root = folder({"a": 3})
     cv2.imwrite(str(root / "images" / "a" / "0000.png"), np.zeros((48, 80), np.uint8))
     cv2.imwrite(str(root / "images" / "a" / "0001.png"), np.zeros((48, 80, 3), np.uint16))
-    cv2.imwrite(str(root / "seg_maps" / "a" / "0002.png"), np.zeros((48, 80, 3), np.uint8))
+    cv2.imwrite(str(root / "seg_maps" / "a" / "0001.png"), np.full((48, 80), 1000, np.uint16))
+    cv2.imwrite(str(root / "seg_maps" / "a" / "0002.png"), colours[ids_of((48, 80), 0)])
     found = [finding.what for finding in check_folder(root).errors]
     assert found == [
-        "expected an 8-bit RGB picture, found 8 bits, 1 channel",
-        "expected an 8-bit RGB picture, found 16 bits, 3 channels",
-        "expected a picture of class ids (8 bits, one channel), found 8 bits, 3 channels",
+        "holds values up to 1000, class ids are 0 to 255",
+        "is a picture of colours (8 bits, 3 channels), not a map of class ids",
     ]
 
 
@@ -294,13 +294,23 @@ def test_roots_to_check(folder, tmp_path):
 def test_what_readers_say_of_files_is_counted_by_sentence(folder, monkeypatch):
     root = folder({"a": 3, "b": 4})
 
-    def read(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
+    def inspect(path: Path) -> Picture:
         grey = ("is grey",) if path.parent.name == "b" else ()
-        return read_rgb(path), (*grey, *(("has 16 bits",) if path.stem == "0001" else ()))
+        deep = ("has 16 bits",) if path.stem == "0001" else ()
+        return Picture(pixels=read_rgb(path), notes=(*grey, *deep))
 
-    monkeypatch.setattr("vs_data.check._open_picture", read)
+    monkeypatch.setattr("vs_data.check.inspect_rgb", inspect)
     images = root / "images"
     assert {finding.file: finding.what for finding in check_folder(root).findings} == {
         str(images / "b" / "0000.png"): "is grey (4 such files, the next: b/0001.png, b/0002.png, b/0003.png)",
         str(images / "a" / "0001.png"): "has 16 bits (2 such files, the next: b/0001.png)",
     }
+
+
+def test_greys_are_a_warning_and_the_folder_can_be_used(folder):
+    root = folder({"a": 3})
+    for path in (root / "images" / "a").iterdir():
+        cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
+    finding = only(check_folder(root))
+    assert finding.severity == "warning"
+    assert finding.what.endswith("used three times (3 such files, the next: a/0001.png, a/0002.png)")

@@ -25,7 +25,7 @@ from vs_data.folder import FolderConfig, check_command, root_of, scan_folder
 from vs_data.labels import SegMapsConfig, fix_for_ids, ids_out_of_range
 from vs_data.landmark_files import read_landmarks, slightly_outside
 from vs_data.layout import IMAGES, FrameFiles, Layout, expanded, file_of, no_folder, place_of
-from vs_data.pictures import read_ids, read_rgb
+from vs_data.pictures import TURNED, TURNED_FIX, inspect_ids, inspect_rgb
 from vs_data.plausible import Trace, Traces, check_labels, check_pictures, label_trace, landmark_trace, picture_trace
 
 MOST_THREADS = 256
@@ -204,16 +204,18 @@ def _check_frame(config: FolderConfig, root: str, files: FrameFiles, frame: int)
             continue
         findings.extend(now.findings)
         notes.extend((folder, note, path) for note in now.notes)
-        findings.extend(_other_size(path, now.size, {other: file.size for other, file in seen.items()}))
+        findings.extend(_other_size(path, now.size, seen))
         seen[folder] = now
     return _FrameReport(seen=seen, opened=opened, findings=tuple(findings), notes=tuple(notes))
 
 
-def _other_size(path: Path, size: _Size | None, sizes: Mapping[str, _Size | None]) -> Iterator[Finding]:
-    other, usual = next(((other, found) for other, found in sizes.items() if found is not None), ("", None))
+def _other_size(path: Path, size: _Size | None, seen: Mapping[str, _Seen]) -> Iterator[Finding]:
+    """An error where a file is not as large as the first of its frame that has a size."""
+    other, usual = next(((other, file.size) for other, file in seen.items() if file.size is not None), ("", None))
     if size is not None and usual is not None and size != usual:
         what = f"is {_show(size)} pixels, its frame in {other} {_show(usual)}"
-        yield error(path, what, "bring the files of a frame to one size")
+        is_turned = IMAGES in seen and TURNED in seen[IMAGES].notes
+        yield error(path, what, TURNED_FIX if is_turned else "bring the files of a frame to one size")
 
 
 def _check_sequence(
@@ -274,28 +276,21 @@ def _looks(config: FolderConfig) -> Iterator[tuple[str, _Look]]:
 
 
 def _look_at_picture(path: Path, _picture: _Size | None) -> _Seen:
-    pixels, notes = _open_picture(path)
-    return _Seen(size=_size(pixels), trace=picture_trace(pixels), notes=notes)
+    picture = inspect_rgb(path)
+    return _Seen(size=_size(picture.pixels), trace=picture_trace(picture.pixels), notes=picture.notes)
 
 
 def _look_at_ids(path: Path, _picture: _Size | None, kind: SegMapsConfig) -> _Seen:
-    ids, notes = _open_ids(path, kind)
+    found = inspect_ids(path)
+    ids = found.ids
     problem = ids_out_of_range(ids, kind)
     return _Seen(
         size=_size(ids),
         trace=label_trace(ids),
         counts=np.bincount(ids.ravel(), minlength=256).astype(np.uint32),
         findings=() if problem is None else (error(path, problem, fix_for_ids(kind)),),
-        notes=notes,
+        notes=found.notes,
     )
-
-
-def _open_picture(path: Path) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-    return read_rgb(path), ()
-
-
-def _open_ids(path: Path, _kind: SegMapsConfig) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-    return read_ids(path), ()
 
 
 def _look_at_landmarks(path: Path, picture: _Size | None) -> _Seen:
