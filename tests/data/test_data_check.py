@@ -1,6 +1,7 @@
 """The check of a data folder: every kind of bad data is found, with file, place and value."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from vs_data import (
     check_folder,
     check_roots,
 )
+from vs_data.pictures import Picture, read_rgb
 
 
 def only(report: CheckReport) -> Finding:
@@ -52,7 +54,7 @@ def test_ids_out_of_range(folder):
     assert "0 to 34, or 255" in finding.fix
     assert report.ignored_pixels == {"seg_maps": 1}
     strict = FolderConfig(root=str(root), labels=(SegMapsConfig(ignore_id=None),), flow=NoFlowConfig())
-    assert "class id 255 at x=0, y=0" in only(check_folder(strict)).what
+    assert "class id 255 at x=0, y=0" in only(check_folder(strict, declared=False)).what
 
 
 def test_unreadable_and_truncated_files(folder):
@@ -110,7 +112,7 @@ def test_sequences_may_differ_in_size(folder, tmp_path):
     for kind in ("images", "seg_maps"):
         (root / kind / "b").mkdir()
     for frame in range(2):
-        cv2.imwrite(str(root / "images" / "b" / f"{frame}.png"), np.zeros((20, 30, 3), np.uint8))
+        cv2.imwrite(str(root / "images" / "b" / f"{frame}.png"), np.full((20, 30, 3), frame, np.uint8))
         cv2.imwrite(str(root / "seg_maps" / "b" / f"{frame}.png"), np.zeros((20, 30), np.uint8))
     report = check_folder(root)
     assert report.findings == ()
@@ -119,7 +121,7 @@ def test_sequences_may_differ_in_size(folder, tmp_path):
 
 def test_landmarks_are_looked_at_like_all_files(face_folder, face_points):
     face = face_points(centre=(60, 45))
-    root = face_folder({"a": np.stack([face] * 6)})
+    root = face_folder({"a": np.stack([face + np.array([frame, 0]) for frame in range(6)])})
     config = FolderConfig(root=str(root), labels=(LandmarksConfig(),), flow=NoFlowConfig())
     good = check_folder(config)
     assert good.findings == ()
@@ -149,7 +151,7 @@ def test_landmarks_are_looked_at_like_all_files(face_folder, face_points):
 
 
 def test_landmarks_and_class_ids_of_one_folder(face_folder, face_points):
-    root = face_folder({"a": np.stack([face_points(centre=(60, 45))] * 2)})
+    root = face_folder({"a": np.stack([face_points(centre=(60 + frame, 45)) for frame in range(2)])})
     labels = (SegMapsConfig(num_classes=2), LandmarksConfig())
     report = check_folder(FolderConfig(root=str(root), labels=labels, flow=NoFlowConfig()))
     assert report.findings == ()
@@ -158,7 +160,7 @@ def test_landmarks_and_class_ids_of_one_folder(face_folder, face_points):
     (root / "images" / "a" / "0001.png").write_text("bad")  # then nobody knows what is outside of it
     (root / "landmarks-dlib68" / "a" / "0001.json").write_text(json.dumps((face_points() + 500).tolist()))
     found = check_folder(FolderConfig(root=str(root), labels=labels, flow=NoFlowConfig())).findings
-    assert [finding.what for finding in found] == ["not a readable picture"]
+    assert [finding.what for finding in found if finding.severity == "error"] == ["not a readable picture"]
 
 
 def test_missing_and_surplus_frames(folder):
@@ -233,7 +235,7 @@ def test_foreign_files_are_warnings_and_hidden_ones_are_nothing(folder):
 
 def test_one_frame_in_two_formats_is_an_error(folder):
     root = folder({"a": 2})
-    cv2.imwrite(str(root / "images" / "a" / "0001.jpg"), np.zeros((48, 80, 3), np.uint8))
+    (root / "images" / "a" / "0001.jpg").write_bytes((root / "images" / "a" / "0001.png").read_bytes())
     assert only(check_folder(root)).what == "the same frame as 0001.jpg"
 
 
@@ -287,3 +289,28 @@ def test_roots_to_check(folder, tmp_path):
     assert check_roots(FolderConfig(root=root)) == ("train",)
     assert check_roots(FolderConfig(root=root, val_root=root)) == ("train",)
     assert check_roots(FolderConfig(root=root, val_root=str(tmp_path))) == ("train", "val")
+
+
+def test_what_readers_say_of_files_is_counted_by_sentence(folder, monkeypatch):
+    root = folder({"a": 3, "b": 4})
+
+    def inspect(path: Path) -> Picture:
+        grey = ("is grey",) if path.parent.name == "b" else ()
+        deep = ("has 16 bits",) if path.stem == "0001" else ()
+        return Picture(pixels=read_rgb(path), notes=(*grey, *deep))
+
+    monkeypatch.setattr("vs_data.check.inspect_rgb", inspect)
+    images = root / "images"
+    assert {finding.file: finding.what for finding in check_folder(root).findings} == {
+        str(images / "b" / "0000.png"): "is grey (4 such files, the next: b/0001.png, b/0002.png, b/0003.png)",
+        str(images / "a" / "0001.png"): "has 16 bits (2 such files, the next: b/0001.png)",
+    }
+
+
+def test_greys_are_a_warning_and_the_folder_can_be_used(folder):
+    root = folder({"a": 3})
+    for path in (root / "images" / "a").iterdir():
+        cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
+    finding = only(check_folder(root))
+    assert finding.severity == "warning"
+    assert finding.what.endswith("used three times (3 such files, the next: a/0001.png, a/0002.png)")

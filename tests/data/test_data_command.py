@@ -82,7 +82,7 @@ def test_options_reach_the_check(folder, capsys):
 
 CHECKED = (
     FolderConfig(root="my data", flow=NoFlowConfig()),
-    FolderConfig(root="train", val_root="val", flow=DisFlowConfig(), height=64, min_frames=7),
+    FolderConfig(root="train", val_root="val", flow=DisFlowConfig(), height=64, min_frames=7, order="natural"),
     FolderConfig(root="data", flow=FlowFilesConfig(), labels=(SegMapsConfig(num_classes=19, ignore_id=None),)),
     FolderConfig(
         root="data",
@@ -136,7 +136,7 @@ def test_the_command_of_a_configuration_is_short():
 
 
 def test_landmarks_are_checked_by_the_name_of_their_kind(face_folder, face_points, capsys):
-    root = face_folder({"a": np.stack([face_points(centre=(60, 45))] * 2)})
+    root = face_folder({"a": np.stack([face_points(centre=(60 + frame, 45)) for frame in range(2)])})
     assert run(capsys, "check", root, "--labels", "landmarks-dlib68", "--strict")[0] == 0
     assert run(capsys, "check", root, "--labels", "landmarks-dlib68", "seg_maps", "--classes", "2", "--strict")[0] == 0
     (root / "landmarks-dlib68").rename(root / "faces")
@@ -148,7 +148,7 @@ def test_landmarks_are_checked_by_the_name_of_their_kind(face_folder, face_point
 
 
 def test_a_folder_of_landmarks_alone_needs_no_option(face_folder, face_points, capsys):
-    root = face_folder({"a": np.stack([face_points(centre=(60, 45))] * 2)})
+    root = face_folder({"a": np.stack([face_points(centre=(60 + frame, 45)) for frame in range(2)])})
     assert "seg_maps" in run(capsys, "check", root)[1]
     shutil.rmtree(root / "seg_maps")
     status, output, _ = run(capsys, "check", root)

@@ -10,7 +10,7 @@ from typing import Generic, Literal, TypeVar
 import torch
 from attrs import frozen
 from vs_config import shown
-from vs_data import ClipSource, FolderConfig, check_roots, open_source
+from vs_data import ClipSource, FolderConfig, check_roots, every_so_often, look_at_folder, open_source
 from vs_nets import FewShotGeneratorConfig, GeneratorConfig, LabelSpec
 from vs_runtime import LoadedCheckpoint, choose_device, describe_environment
 from vs_train.config import TrainConfig, label_spec
@@ -90,6 +90,7 @@ def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKi
     out = request.out or run.path / "eval" / f"step-{checkpoint.step:08d}"
     check_output(out)
     source = open_source(config.data, "val")
+    looked_at = _look_at_data(config, request.clips)
     return Opened(
         run=run,
         config=config,
@@ -99,7 +100,7 @@ def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKi
         labels=label_spec(config.labels, source),
         device=device,
         out=out,
-        facts=_facts(request, run, checkpoint, config, device),
+        facts=_facts(request, run, checkpoint, config, device, looked_at),
     )
 
 
@@ -107,6 +108,19 @@ def warn(notices: tuple[str, ...]) -> None:
     """Say on stderr what goes otherwise than asked for."""
     for notice in notices:
         print(f"warning: {shown(notice)}", file=sys.stderr)
+
+
+def _look_at_data(config: TrainConfig, clips: int | None) -> tuple[str, ...]:
+    """Warnings about a folder of held-out data, of which the sequences are opened that are evaluated.
+
+    Raises:
+        DataError: something is wrong with it.
+    """
+    if not isinstance(config.data, FolderConfig) or not config.run.check_data:
+        return ()
+    watch = every_so_often("looking at the held-out data", lambda line: print(line, file=sys.stderr))
+    summary, *warnings = look_at_folder(config.data, "val", progress=watch, sequences=clips)
+    return (summary, *warnings) if warnings else ()
 
 
 def place(path: Path) -> Path:
@@ -123,7 +137,12 @@ def _command(request: Request, kind: str, run: Path, step: int, device: torch.de
 
 
 def _facts(
-    request: Request, run: RunDirectory, checkpoint: LoadedCheckpoint, config: TrainConfig, device: torch.device
+    request: Request,
+    run: RunDirectory,
+    checkpoint: LoadedCheckpoint,
+    config: TrainConfig,
+    device: torch.device,
+    looked_at: tuple[str, ...],
 ) -> Facts:
     where = place(run.path)
     return Facts(
@@ -145,5 +164,6 @@ def _facts(
                 for path, why in checkpoint.skipped
             ),
             *([SEEN] if isinstance(config.data, FolderConfig) and len(check_roots(config.data)) == 1 else []),
+            *looked_at,
         ),
     )

@@ -1,7 +1,6 @@
 """From a configuration to everything that training needs, checked, before anything is written or costs GPU time."""
 
 import textwrap
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -14,25 +13,22 @@ from vs_data import (
     Clip,
     ClipRequest,
     ClipSource,
-    DataError,
     FolderConfig,
     SequenceInfo,
     SourceConfig,
     VsDataError,
-    check_command,
-    check_folder,
     check_lengths,
     check_roots,
+    every_so_often,
+    look_at_folder,
     open_source,
 )
 
 from vs_train.config import ReferencesConfig, TrainConfig, label_spec
 from vs_train.config_memory import check_memory
 from vs_train.errors import VsTrainError
+from vs_train.left_out import left_out_at_last, references_inside
 from vs_train.step import AnyGenerator, Recipe, TrainState
-
-WATCH_SECONDS = 10.0
-"""Time between two lines about the looking at files."""
 
 SHOWN_CHARACTERS = 160
 """Most of what PyTorch says of weights that do not fit: it names every one of them."""
@@ -89,9 +85,7 @@ def prepare(config: TrainConfig, *, check: bool = True, watch: Callable[[str], N
     optim.apply_math_mode(precision)
     checked = check_data(config.data, watch) if check else ()
     source, validation_source = open_source(config.data, "train"), open_source(config.data, "val")
-    _check_lengths(config, source)
-    if config.references is not None:
-        check_references(config.references, source.sequences)
+    short = _check_lengths(config, source)
     labels = label_spec(config.labels, source)
     check_memory(config, labels, device)
     recipe = build_recipe(config, labels, precision, device)
@@ -103,40 +97,22 @@ def prepare(config: TrainConfig, *, check: bool = True, watch: Callable[[str], N
         state=state,
         recipe=recipe,
         plan=plan,
-        notes=(*checked, f"device {device}", optim.describe(precision), *adam_notes, *plan.reasons),
+        notes=(*checked, *short, f"device {device}", optim.describe(precision), *adam_notes, *plan.reasons),
     )
 
 
 def check_data(config: SourceConfig, watch: Callable[[str], None]) -> tuple[str, ...]:
-    """Open every file of a folder before any step is made of them; what was looked at, in words.
+    """Open every file of a folder before any step is made of them; what was found, in words.
 
     Raises:
         DataError: something is wrong; the first finding, and how many more there are.
     """
     if not isinstance(config, FolderConfig):
         return ()
-    notes = []
+    notes: list[str] = []
     for split in check_roots(config):
-        report = check_folder(config, split=split, progress=_every_so_often(f"looking at the {split} data", watch))
-        if report.errors:
-            first, more = report.errors[0], len(report.errors) - 1
-            rest = f" ({more} more findings: `{check_command(config, split)}` lists all)" if more else ""
-            raise DataError(first.what, file=first.file, fix=f"{first.fix}{rest}")
-        notes.append(f"{split} data: {report.frames} frames looked at, nothing wrong")
+        notes += look_at_folder(config, split, progress=every_so_often(f"looking at the {split} data", watch))
     return tuple(notes)
-
-
-def _every_so_often(what: str, watch: Callable[[str], None]) -> Callable[[int, int], None]:
-    """Report (done, total) in words, at most once in `WATCH_SECONDS`."""
-    due = time.monotonic() + WATCH_SECONDS
-
-    def progress(done: int, total: int) -> None:
-        nonlocal due
-        if time.monotonic() >= due:
-            due = time.monotonic() + WATCH_SECONDS
-            watch(f"{what}: {done} of {total} frames")
-
-    return progress
 
 
 def build_recipe(
@@ -271,11 +247,17 @@ def _plan_cores(config: TrainConfig, device: torch.device) -> runtime.AffinityPl
     )
 
 
-def _check_lengths(config: TrainConfig, source: ClipSource) -> None:
+def _check_lengths(config: TrainConfig, source: ClipSource) -> tuple[str, ...]:
+    """See that there are sequences for clips and references; what is to be said of those that are too short."""
     try:
         check_lengths(source, config.curriculum.max_length)
     except VsDataError as error:
         raise VsTrainError(f"curriculum.max_length: {error}") from error
+    notes = [left_out_at_last(config.curriculum, source.sequences, config.run.steps)]
+    if config.references is not None:
+        check_references(config.references, source.sequences)
+        notes.append(references_inside(config.references, config.curriculum, source.sequences, config.run.steps))
+    return tuple(note for note in notes if note is not None)
 
 
 def check_references(config: ReferencesConfig, sequences: Sequence[SequenceInfo]) -> None:

@@ -14,6 +14,7 @@ import vs_runtime as runtime
 from vs_train.config import TrainConfig, clip_length, images_between, reference_count
 from vs_train.config_io import render_config
 from vs_train.errors import NonFiniteError, VsTrainError
+from vs_train.left_out import tell_left_out
 from vs_train.metrics_log import Curves, MetricsLog
 from vs_train.progress import (
     Pace,
@@ -150,7 +151,7 @@ def _resume(run: RunDirectory, state: TrainState, steps: int, progress: Progress
 
 def _loop(prepared: Prepared, state: TrainState, out: _Outputs, stop: StopRequest) -> TrainResult:
     config = prepared.config
-    started = time.monotonic()
+    started, first = time.monotonic(), state.step
     pace = observe(Pace(), started, 0)
     picture: Path | None = None
     underflow: dict[str, float] = {}  # as last measured
@@ -167,6 +168,7 @@ def _loop(prepared: Prepared, state: TrainState, out: _Outputs, stop: StopReques
     )
     images_left = images_between(config.curriculum, state.step, config.run.steps)
     for clip in batches:
+        tell_left_out(out.progress.message, config.curriculum, prepared.source.sequences, state.step, first)
         _set_learning_rates(state, config)
         state, report = train_clip(state, data.move(clip, prepared.recipe.device), prepared.recipe)
         images_left -= report.frames

@@ -1,6 +1,6 @@
 """Clips for video synthesis: procedural worlds, folders, landmarks, flow teachers, loaders."""
 
-from vs_data.check import CheckReport, check_folder, check_roots
+from vs_data.check import CheckReport, check_folder, check_roots, every_so_often, look_at_folder
 from vs_data.clips import (
     HEAD_REGIONS,
     REGIONS,
@@ -22,12 +22,12 @@ from vs_data.driving import Subject, drive, subject_of
 from vs_data.errors import DataError, LoaderError, RequestError, VsDataError
 from vs_data.face_crop import FaceCropConfig
 from vs_data.faces import FacesConfig, FacesSource, open_faces
+from vs_data.findings import Finding
 from vs_data.flow import DisFlowConfig, FlowConfig, FlowFilesConfig, NoFlowConfig, PhotometricConfig
 from vs_data.folder import FolderConfig, check_command, open_folder
 from vs_data.geometry import AugmentConfig
 from vs_data.labels import LabelKind, LandmarksConfig, SegMapsConfig
 from vs_data.landmarks import draw_face
-from vs_data.layout import Finding
 from vs_data.loader import LoaderConfig, load_clips
 from vs_data.render import write_folder
 from vs_data.sampling import check_lengths, iterate_sequence, plan_batch
@@ -77,8 +77,10 @@ __all__ = [
     "cut",
     "draw_face",
     "drive",
+    "every_so_often",
     "iterate_sequence",
     "load_clips",
+    "look_at_folder",
     "map_tensors",
     "move",
     "open_faces",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,14 +17,25 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vs_data.census import check_classes
 from vs_data.clips import SequenceInfo
 from vs_data.errors import DataError
+from vs_data.findings import Finding, counted, error, shortened, warning
 from vs_data.flow import FlowFilesConfig, NoFlowConfig, read_flow
-from vs_data.folder import FolderConfig, expand_user, root_of, scan_folder
+from vs_data.folder import FolderConfig, check_command, root_of, scan_folder
 from vs_data.labels import SegMapsConfig, fix_for_ids, ids_out_of_range
 from vs_data.landmark_files import read_landmarks, slightly_outside
-from vs_data.layout import IMAGES, Finding, FrameFiles, Layout, file_of
-from vs_data.pictures import read_ids, read_rgb
+from vs_data.layout import IMAGES, FrameFiles, Layout, expanded, file_of, no_folder, place_of
+from vs_data.pictures import TURNED, TURNED_FIX, inspect_ids, inspect_rgb
+from vs_data.plausible import Trace, Traces, check_labels, check_pictures, label_trace, landmark_trace, picture_trace
+
+MOST_THREADS = 256
+"""Most files that are decoded at once."""
+
+WATCH_SECONDS = 10.0
+"""Time between two lines about the looking at files."""
+
+_NAMED = 3  # files of which their reader says the same, besides the first
 
 _Size = tuple[int, int]
 _Job = tuple[FrameFiles, int]
@@ -61,14 +74,44 @@ class CheckReport:
         return tuple(finding for finding in self.findings if finding.severity == "error")
 
 
-@attrs.frozen(kw_only=True)
-class _FrameReport:
-    """What was seen in the files of one frame."""
+@attrs.frozen(kw_only=True, eq=False)
+class _Seen:
+    """What was seen in one file; `size` is None for what has none of its own, `notes` is what its reader says of it."""
 
-    size: _Size | None
-    counts: Mapping[str, NDArray[np.uint32]]
+    size: _Size | None = None
+    trace: Trace | None = None
+    counts: NDArray[np.uint32] | None = None
+    findings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class _FrameReport:
+    """What was seen in the files of one frame, by folder; notes are (folder, note, file)."""
+
+    seen: Mapping[str, _Seen]
     opened: int
     findings: tuple[Finding, ...]
+    notes: tuple[tuple[str, str, Path], ...]
+
+
+@attrs.define(kw_only=True)
+class _Sums:
+    """What all frames come to; filled while they are looked at, so that none of them has to be remembered.
+
+    Attributes:
+        sizes: Of images.
+        classes: Label kind -> pixels per id.
+        opened: Files.
+        notes: (folder, what its reader said of a file) -> how many files it was said of.
+        noted: The same -> the first of these files.
+    """
+
+    sizes: Counter[_Size] = attrs.field(factory=Counter)
+    classes: dict[str, NDArray[np.int64]] = attrs.field(factory=dict)
+    opened: int = 0
+    notes: Counter[tuple[str, str]] = attrs.field(factory=Counter)
+    noted: dict[tuple[str, str], list[Path]] = attrs.field(factory=dict)
 
 
 def check_folder(
@@ -78,34 +121,62 @@ def check_folder(
     every: int = 1,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    sequences: int | None = None,
+    declared: bool = True,
 ) -> CheckReport:
     """Open every file of a data folder and list everything that is wrong with it.
 
     Args:
-        config: Of the folder; a bare path means the default configuration, with flow files if there is a folder `flow`.
+        config: Of the folder; a bare path means the default configuration, with flow files if there is a folder `flow`,
+            of whose number of classes nobody has said anything.
         split: Which root of the configuration.
-        every: Open only every n-th frame, counted through all sequences; names are always compared in full.
-        threads: How many files are decoded at once; None: one per available core, at most 8.
+        every: Open only every n-th frame, counted through all sequences; names are always compared in full. Neighbours
+            in time are compared where both are opened.
+        threads: How many files are decoded at once, at most `MOST_THREADS`; None: one per available core, at most 8.
         progress: Called with (frames done, frames in all) from time to time.
+        sequences: Open files of the first so many sequences only; None: of all.
+        declared: Whether the configuration's numbers of classes are meant, so that one that never occurs is a warning.
 
     Raises:
         DataError: there is no such folder, or no images in it at all.
     """
-    if every < 1 or (threads is not None and threads < 1):
-        raise DataError(f"every is {every}, threads is {threads}, allowed: at least 1")
+    if every < 1 or (threads is not None and not 1 <= threads <= MOST_THREADS):
+        raise DataError(f"every is {every}, threads is {threads}, allowed: at least 1, threads up to {MOST_THREADS}")
+    declared = declared and isinstance(config, FolderConfig)
     config = config if isinstance(config, FolderConfig) else default_config(config)
     layout = scan_folder(config, split)
-    jobs = [(files, frame) for files in layout.sequences for frame in range(len(files.frames))][::every]
-    frames = _check_frames(config, layout.root, jobs, threads or min(8, _cores()), progress)
-    findings = [*layout.findings, *(finding for frame in frames for finding in frame.findings)]
-    findings.extend(_check_sizes(layout, jobs, frames))
-    return _report(config, layout, frames, findings)
+    looked_at = layout.sequences[:sequences]
+    jobs = [(files, frame) for files in looked_at for frame in range(len(files.frames))][::every]
+    findings = list(layout.findings)
+    sums = _Sums()
+    frames = zip(jobs, _check_frames(config, layout.root, jobs, threads or min(8, _cores()), progress), strict=True)
+    for _, group in groupby(frames, key=lambda item: item[0][0].name):
+        findings.extend(_check_sequence(config, layout.root, list(group), sums))
+    findings.extend(_noted(sums))
+    for kind in _maps(config):
+        if kind.folder in sums.classes:
+            place = str(Path(layout.root) / kind.folder)
+            findings.extend(check_classes(place, kind, sums.classes[kind.folder], declared=declared))
+    return _report(config, layout, sums, findings)
+
+
+def every_so_often(what: str, watch: Callable[[str], None]) -> Callable[[int, int], None]:
+    """Report (done, total) in words, at most once in `WATCH_SECONDS`."""
+    due = time.monotonic() + WATCH_SECONDS
+
+    def progress(done: int, total: int) -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + WATCH_SECONDS
+            watch(f"{what}: {done} of {total} frames")
+
+    return progress
 
 
 def default_config(root: str | Path) -> FolderConfig:
     """The default configuration for a folder, with flow files if it has a folder `flow`."""
     files = FlowFilesConfig()
-    has_flow = (expand_user(root) / files.folder).is_dir()
+    has_flow = no_folder(expanded(root) / files.folder) is None
     return FolderConfig(root=str(root), flow=files if has_flow else NoFlowConfig())
 
 
@@ -119,26 +190,24 @@ def _check_frames(
     jobs: Sequence[_Job],
     threads: int,
     progress: Callable[[int, int], None] | None,
-) -> list[_FrameReport]:
+) -> Iterator[_FrameReport]:
     log_level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # bad files are in the findings
-    reports = []
     pool = ThreadPoolExecutor(threads)
     try:
-        for report in pool.map(lambda job: _check_frame(config, root, *job), jobs):
-            reports.append(report)
+        for done, report in enumerate(pool.map(lambda job: _check_frame(config, root, *job), jobs), 1):
+            yield report
             if progress is not None:
-                progress(len(reports), len(jobs))
+                progress(done, len(jobs))
     finally:
         pool.shutdown(cancel_futures=True)
         cv2.utils.logging.setLogLevel(log_level)
-    return reports
 
 
 def _check_frame(config: FolderConfig, root: str, files: FrameFiles, frame: int) -> _FrameReport:
     """Open all files of one frame; they must agree in size with the first of them that can be read."""
     findings: list[Finding] = []
-    counts: dict[str, NDArray[np.uint32]] = {}
-    sizes: dict[str, _Size] = {}
+    notes: list[tuple[str, str, Path]] = []
+    seen: dict[str, _Seen] = {}
     opened = 0
     for folder, look in _looks(config):
         path = file_of(root, folder, files, frame)
@@ -146,30 +215,69 @@ def _check_frame(config: FolderConfig, root: str, files: FrameFiles, frame: int)
             continue
         opened += 1
         try:
-            seen = look(path, sizes.get(IMAGES))
-        except DataError as error:
-            findings.append(_error(path, error.what, error.fix))
+            now = look(path, seen[IMAGES].size if IMAGES in seen else None)
+        except DataError as failure:
+            findings.append(error(path, failure.what, failure.fix))
             continue
-        findings.extend(seen.findings)
+        findings.extend(now.findings)
+        notes.extend((folder, note, path) for note in now.notes)
+        findings.extend(_other_size(path, now.size, seen))
+        seen[folder] = now
+    return _FrameReport(seen=seen, opened=opened, findings=tuple(findings), notes=tuple(notes))
+
+
+def _other_size(path: Path, size: _Size | None, seen: Mapping[str, _Seen]) -> Iterator[Finding]:
+    """An error where a file is not as large as the first of its frame that has a size."""
+    other, usual = next(((other, file.size) for other, file in seen.items() if file.size is not None), ("", None))
+    if size is not None and usual is not None and size != usual:
+        what = f"is {_show(size)} pixels, its frame in {other} {_show(usual)}"
+        is_turned = IMAGES in seen and TURNED in seen[IMAGES].notes
+        yield error(path, what, TURNED_FIX if is_turned else "bring the files of a frame to one size")
+
+
+def _check_sequence(
+    config: FolderConfig, root: str, frames: Sequence[tuple[_Job, _FrameReport]], sums: _Sums
+) -> Iterator[Finding]:
+    """What is wrong with the frames of one sequence, each for itself and with all of them; adds to the sums."""
+    files = frames[0][0][0]
+    reports = {frame: report for (_, frame), report in frames}
+    for report in reports.values():
+        yield from report.findings
+        _add(sums, report)
+    yield from _check_sizes(root, files, reports)
+    names = files.frames
+    pictures = _traces(IMAGES, len(names), reports)
+    yield from check_pictures(str(place_of(root, IMAGES, files)), names, pictures)
+    for kind in config.labels:
+        traces = _traces(kind.folder, len(names), reports)
+        yield from check_labels(str(place_of(root, kind.folder, files)), names, traces, pictures)
+
+
+def _add(sums: _Sums, report: _FrameReport) -> None:
+    sums.opened += report.opened
+    for folder, seen in report.seen.items():
+        if folder == IMAGES and seen.size is not None:
+            sums.sizes[seen.size] += 1
         if seen.counts is not None:
-            counts[folder] = seen.counts
-        if seen.size is None:
-            continue
-        other = next(iter(sizes), None)
-        if other is not None and seen.size != sizes[other]:
-            what = f"is {_show(seen.size)} pixels, its frame in {other} {_show(sizes[other])}"
-            findings.append(_error(path, what, "bring the files of a frame to one size"))
-        sizes[folder] = seen.size
-    return _FrameReport(size=sizes.get(IMAGES), counts=counts, opened=opened, findings=tuple(findings))
+            sums.classes.setdefault(folder, np.zeros(256, np.int64))[:] += seen.counts
+    for folder, note, path in report.notes:
+        sums.notes[folder, note] += 1
+        if sums.notes[folder, note] <= 1 + _NAMED:
+            sums.noted.setdefault((folder, note), []).append(path)
 
 
-@attrs.frozen(kw_only=True)
-class _Seen:
-    """What was seen in one file; `size` is None for what has none of its own."""
+def _traces(folder: str, frames: int, reports: Mapping[int, _FrameReport]) -> Traces:
+    seen = {frame: report.seen[folder].trace for frame, report in reports.items() if folder in report.seen}
+    return [seen.get(frame) for frame in range(frames)]
 
-    size: _Size | None
-    counts: NDArray[np.uint32] | None = None
-    findings: tuple[Finding, ...] = ()
+
+def _noted(sums: _Sums) -> Iterator[Finding]:
+    """One warning for all files of a folder of which their reader said the same."""
+    for key, count in sums.notes.items():
+        first, *others = sums.noted[key]
+        named = ", ".join(f"{path.parent.name}/{path.name}" for path in others)
+        also = f" ({count} such files, the next: {named})" if others else ""
+        yield warning(key[1], first, f"{key[1]}{also}", "")
 
 
 _Look = Callable[[Path, _Size | None], _Seen]
@@ -177,30 +285,39 @@ _Look = Callable[[Path, _Size | None], _Seen]
 
 def _looks(config: FolderConfig) -> Iterator[tuple[str, _Look]]:
     """Per folder, how to look at one of its files, given the size of the frame's image where that is known."""
-    yield IMAGES, lambda path, _: _Seen(size=_size(read_rgb(path)))
+    yield IMAGES, _look_at_picture
     for kind in config.labels:
         yield kind.folder, partial(_look_at_ids, kind=kind) if isinstance(kind, SegMapsConfig) else _look_at_landmarks
     if isinstance(config.flow, FlowFilesConfig):
         yield config.flow.folder, lambda path, _: _Seen(size=_size(read_flow(path)[0]))
 
 
+def _look_at_picture(path: Path, _picture: _Size | None) -> _Seen:
+    picture = inspect_rgb(path)
+    return _Seen(size=_size(picture.pixels), trace=picture_trace(picture.pixels), notes=picture.notes)
+
+
 def _look_at_ids(path: Path, _picture: _Size | None, kind: SegMapsConfig) -> _Seen:
-    ids = read_ids(path)
+    found = inspect_ids(path)
+    ids = found.ids
     problem = ids_out_of_range(ids, kind)
     return _Seen(
         size=_size(ids),
+        trace=label_trace(ids),
         counts=np.bincount(ids.ravel(), minlength=256).astype(np.uint32),
-        findings=() if problem is None else (_error(path, problem, fix_for_ids(kind)),),
+        findings=() if problem is None else (error(path, problem, fix_for_ids(kind)),),
+        notes=found.notes,
     )
 
 
 def _look_at_landmarks(path: Path, picture: _Size | None) -> _Seen:
     points = read_landmarks(path, picture)
+    trace = landmark_trace(points)
     outside = None if picture is None else slightly_outside(points, picture)
     if outside is None:
-        return _Seen(size=None)
+        return _Seen(trace=trace)
     fix = "fine for a face that is cut off by the picture's edge"
-    return _Seen(size=None, findings=(Finding(severity="warning", file=str(path), what=outside, fix=fix),))
+    return _Seen(trace=trace, findings=(warning("landmarks outside of the picture", path, outside, fix),))
 
 
 def _size(pixels: NDArray[Any]) -> _Size:
@@ -211,47 +328,70 @@ def _show(size: _Size) -> str:
     return f"{size[1]}x{size[0]}"
 
 
-def _check_sizes(layout: Layout, jobs: Sequence[_Job], frames: Sequence[_FrameReport]) -> Iterator[Finding]:
+def _check_sizes(root: str, files: FrameFiles, reports: Mapping[int, _FrameReport]) -> Iterator[Finding]:
     """Images whose size is not the usual one of their sequence."""
-    seen: dict[str, Counter[_Size]] = {}
-    for (files, _), report in zip(jobs, frames, strict=True):
-        if report.size is not None:
-            seen.setdefault(files.name, Counter())[report.size] += 1
-    for (files, frame), report in zip(jobs, frames, strict=True):
-        if report.size is None or len(seen[files.name]) == 1:
-            continue
-        usual = seen[files.name].most_common(1)[0][0]
-        if report.size != usual:
-            path = file_of(layout.root, IMAGES, files, frame)
-            what = f"is {_show(report.size)} pixels, the other images of the sequence are {_show(usual)}"
-            yield _error(path, what, "bring the files of a sequence to one size")
+    sizes = {frame: report.seen[IMAGES].size for frame, report in reports.items() if IMAGES in report.seen}
+    usual = Counter(sizes.values()).most_common(1)[0][0] if sizes else None
+    for frame, size in sizes.items():
+        if size is not None and usual is not None and size != usual:
+            path = file_of(root, IMAGES, files, frame)
+            what = f"is {_show(size)} pixels, the other images of the sequence are {_show(usual)}"
+            yield error(path, what, "bring the files of a sequence to one size")
 
 
-def _report(
-    config: FolderConfig, layout: Layout, frames: Sequence[_FrameReport], findings: Sequence[Finding]
-) -> CheckReport:
-    maps = [kind for kind in config.labels if isinstance(kind, SegMapsConfig)]
-    totals = {kind.folder: np.zeros(256, np.int64) for kind in maps}
-    for frame in frames:
-        for folder, count in frame.counts.items():
-            totals[folder] += count
+def _maps(config: FolderConfig) -> list[SegMapsConfig]:
+    return [kind for kind in config.labels if isinstance(kind, SegMapsConfig)]
+
+
+def _report(config: FolderConfig, layout: Layout, sums: _Sums, findings: Sequence[Finding]) -> CheckReport:
+    totals = {kind.folder: sums.classes.get(kind.folder, np.zeros(256, np.int64)) for kind in _maps(config)}
     return CheckReport(
         root=layout.root,
         sequences=tuple(SequenceInfo(name=files.name, frames=len(files.frames)) for files in layout.sequences),
-        sizes=dict(Counter(frame.size for frame in frames if frame.size is not None)),
-        class_pixels={kind.folder: tuple(totals[kind.folder][: kind.num_classes].tolist()) for kind in maps},
+        sizes=dict(sums.sizes),
+        class_pixels={kind.folder: tuple(totals[kind.folder][: kind.num_classes].tolist()) for kind in _maps(config)},
         ignored_pixels={
-            kind.folder: 0 if kind.ignore_id is None else int(totals[kind.folder][kind.ignore_id]) for kind in maps
+            kind.folder: 0 if kind.ignore_id is None else int(totals[kind.folder][kind.ignore_id])
+            for kind in _maps(config)
         },
-        opened=sum(frame.opened for frame in frames),
+        opened=sums.opened,
         findings=tuple(sorted(findings, key=lambda finding: finding.severity)),
     )
-
-
-def _error(path: Path | None, what: str, fix: str | None) -> Finding:
-    return Finding(severity="error", file=str(path), what=what, fix=fix or "")
 
 
 def check_roots(config: FolderConfig) -> tuple[Literal["train", "val"], ...]:
     """The splits whose folders differ: ("train",), or ("train", "val") when there is a `val_root` of its own."""
     return ("train",) if root_of(config, "train") == root_of(config, "val") else ("train", "val")
+
+
+def look_at_folder(
+    config: FolderConfig,
+    split: Literal["train", "val"],
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    sequences: int | None = None,
+) -> tuple[str, ...]:
+    """Check a folder before something is made of it; what was found, in lines for people: counted, the first in full.
+
+    Args:
+        config: Of the folder.
+        split: Which root of the configuration.
+        progress: Called with (frames done, frames in all) from time to time.
+        sequences: Open files of the first so many sequences only; None: of all.
+
+    Raises:
+        DataError: something is wrong; the first finding, and how many more there are.
+    """
+    report = check_folder(config, split=split, progress=progress, sequences=sequences)
+    command = check_command(config, split)
+    if report.errors:
+        first, more = report.errors[0], len(report.errors) - 1
+        rest = f" ({more} more findings: `{command}` lists all)" if more else ""
+        raise DataError(first.what, file=first.file, fix=f"{first.fix}{rest}")
+    frames = sum(info.frames for info in report.sequences[:sequences])
+    if not report.findings:
+        return (f"{split} data: {frames} frames looked at, nothing wrong with them",)
+    return (
+        f"{split} data: {frames} frames looked at, {counted(len(report.findings), 'warning')}",
+        *shortened(report.findings, f"`{command}` shows all"),
+    )

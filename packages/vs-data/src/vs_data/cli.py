@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Literal
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, validators
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
+from vs_config import shown
 
-from vs_data.check import check_folder
+from vs_data.check import MOST_THREADS, check_folder
 from vs_data.clips import REGIONS, ClipSource
 from vs_data.errors import VsDataError
 from vs_data.faces import FacesConfig, open_faces
 from vs_data.flow import FlowFilesConfig, NoFlowConfig
 from vs_data.folder import FolderConfig, check_command
 from vs_data.labels import LabelKind, LandmarksConfig, SegMapsConfig, kind_of
+from vs_data.layout import expanded, no_folder
 from vs_data.render import write_folder
 from vs_data.report import print_report
 from vs_data.street import StreetConfig, open_street
@@ -27,6 +32,9 @@ from vs_data.street import StreetConfig, open_street
 FINE, WRONG = 0, 2
 
 _SEVERAL = Parameter(consume_multiple=True, negative="")
+_AT_LEAST_0 = Parameter(validator=validators.Number(gte=0))
+_AT_LEAST_1 = Parameter(validator=validators.Number(gte=1))
+_THREADS = Parameter(validator=validators.Number(gte=1, lte=MOST_THREADS))
 
 app = App(
     name="vs-data",
@@ -39,17 +47,18 @@ app = App(
 
 @app.command
 def check(
-    root: Path,
+    root: str,
     *,
     labels: Annotated[tuple[str, ...] | None, _SEVERAL] = None,
-    classes: Annotated[tuple[int, ...], _SEVERAL] = (35,),
+    classes: Annotated[tuple[int, ...] | None, _SEVERAL] = None,
     ignore_id: Annotated[tuple[int, ...], _SEVERAL] = (255,),
     flow: Literal["auto", "none", "files"] = "auto",
-    flow_folder: str = "flow",
-    min_frames: int = 2,
-    every: int = 1,
-    threads: int | None = None,
-    limit: int = 0,
+    flow_folder: str | None = None,
+    min_frames: Annotated[int, _AT_LEAST_1] = 2,
+    order: Literal["name", "natural"] = "name",
+    every: Annotated[int, _AT_LEAST_1] = 1,
+    threads: Annotated[int | None, _THREADS] = None,
+    limit: Annotated[int, _AT_LEAST_0] = 0,
     strict: bool = False,
 ) -> int:
     """List everything that is wrong with a data folder, and what is in it.
@@ -67,19 +76,23 @@ def check(
         Folders of labels: class id maps, or landmarks where the folder is called landmarks-dlib68. KIND:FOLDER says
         which kind it is: landmarks-dlib68:faces. By default seg_maps, or landmarks-dlib68 where there is only that.
     classes
-        Number of class ids; allowed in the maps are 0 to CLASSES - 1 and the id of ignored pixels. One number for all
-        folders of maps, or one for each.
+        Number of class ids, 35 if it is not said; allowed in the maps are 0 to CLASSES - 1 and the id of ignored
+        pixels. One number for all folders of maps, or one for each. Of numbers that are given, classes that never occur
+        are warned of.
     ignore_id
         Id of pixels without a class; a negative number means that there are none. One for all folders of maps, or one
         for each.
     flow
         Whether to check flow files; auto: if there is a folder of them.
     flow_folder
-        Folder of flow files.
+        Folder of flow files, by default flow.
     min_frames
         Sequences with fewer frames are an error.
+    order
+        How frames sort: by name (1, 10, 2), or natural, by the numbers in their names (1, 2, 10).
     every
-        Open only every n-th frame, counted through all sequences; names are always compared in full.
+        Open only every n-th frame, counted through all sequences; names are always compared in full. Neighbours in time
+        are only compared with 1.
     threads
         Files decoded at once; by default one per core, at most 8.
     limit
@@ -87,20 +100,20 @@ def check(
     strict
         Exit with 2 for warnings too.
     """
+    place = _given(root)
     with _typed_by_the_user():
-        kinds = _label_kinds(_usual_labels(root.expanduser()) if labels is None else labels, classes, ignore_id)
-        files = flow == "files" or (flow == "auto" and (root.expanduser() / flow_folder).is_dir())
-        teacher = FlowFilesConfig(folder=flow_folder) if files else NoFlowConfig()
-        config = FolderConfig(root=str(root), labels=kinds, flow=teacher, min_frames=min_frames)
+        kinds = _label_kinds(_usual_labels(place) if labels is None else labels, classes or _CLASSES, ignore_id)
+        teacher = _teacher(place, flow, flow_folder)
+        config = FolderConfig(root=root, labels=kinds, flow=teacher, min_frames=min_frames, order=order)
     with _progress("checking") as progress:
-        report = check_folder(config, every=every, threads=threads, progress=progress)
+        report = check_folder(config, every=every, threads=threads, progress=progress, declared=classes is not None)
     print_report(report, Console(), limit=limit)
     return WRONG if report.errors or (strict and report.findings) else FINE
 
 
 @app.command
 def render(
-    root: Path,
+    root: str,
     *,
     world: Literal["street", "faces"] = "street",
     sequences: int = 4,
@@ -130,12 +143,13 @@ def render(
     split
         Which streets or people: those that training sees, or the held-out ones.
     """
+    place = _given(root)
     with _typed_by_the_user():
         source = _world(world, split, sequences, frames, (height, width))
-    with _progress("writing") as progress:
-        written = write_folder(source, root, sequences=sequences, progress=progress)
-    look = check_command(FolderConfig(root=str(root), labels=_WRITTEN[world], flow=FlowFilesConfig()), "train")
-    Console().print(Text(f"{written} frames in {root}; look at them with: {look}"), soft_wrap=True)
+    with _progress("writing") as progress, _ended_cleanly():
+        written = write_folder(source, place, sequences=sequences, progress=progress)
+    look = check_command(FolderConfig(root=root, labels=_WRITTEN[world], flow=FlowFilesConfig()), "train")
+    Console().print(Text(shown(f"{written} frames in {root}; look at them with: {look}")), soft_wrap=True)
     return FINE
 
 
@@ -175,21 +189,59 @@ def _world(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit status is 0 for fine, 2 for findings and for wrong input (one line on stderr)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what a terminal's encoding lacks is escaped
     try:
         result = app(arguments, exit_on_error=False, print_error=False)
-    except (CycloptsError, VsDataError) as error:
-        print(f"vs-data: {' '.join(str(error).split())}", file=sys.stderr)
+    except (CycloptsError, VsDataError, OSError) as error:
+        text = (
+            " ".join(str(error).split()) if isinstance(error, CycloptsError) else error
+        )  # whose texts have paragraphs
+        print(f"vs-data: {shown(text)}", file=sys.stderr)
         return WRONG
     except KeyboardInterrupt:
         print("vs-data: interrupted", file=sys.stderr)
-        return 130
+        return 128 + signal.SIGINT
     return result if isinstance(result, int) else FINE
+
+
+_CLASSES = (SegMapsConfig().num_classes,)
+
+
+def _given(root: str) -> Path:
+    """The folder that somebody named."""
+    if not root:
+        raise VsDataError("ROOT is empty, allowed: the path of a folder")
+    return expanded(root)
 
 
 def _usual_labels(root: Path) -> tuple[str, ...]:
     """The labels of a folder of which nobody has said anything."""
     maps, landmarks = SegMapsConfig().folder, LandmarksConfig().folder
-    return (landmarks,) if (root / landmarks).is_dir() and not (root / maps).exists() else (maps,)
+    alone = no_folder(root / landmarks) is None and no_folder(root / maps) is not None
+    return (landmarks,) if alone else (maps,)
+
+
+def _teacher(root: Path, flow: str, folder: str | None) -> FlowFilesConfig | NoFlowConfig:
+    """Files are checked where they are asked for, by name too, or where there are any."""
+    files = FlowFilesConfig() if folder is None else FlowFilesConfig(folder=folder)
+    there = folder is not None or no_folder(root / files.folder) is None
+    return files if flow == "files" or (flow == "auto" and there) else NoFlowConfig()
+
+
+@contextmanager
+def _ended_cleanly() -> Iterator[None]:
+    """Let SIGTERM end the block as an exception does, so that what is half done is undone."""
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _label_kinds(words: tuple[str, ...], classes: tuple[int, ...], ignore_id: tuple[int, ...]) -> tuple[LabelKind, ...]:

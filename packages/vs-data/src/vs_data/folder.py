@@ -15,11 +15,12 @@ from vs_config import Check, FieldError, check_fields, path_text
 from vs_data.clips import Clip, ClipRequest, LabelInfo, References, SequenceInfo, check_request
 from vs_data.errors import DataError
 from vs_data.face_crop import FaceCropConfig, sequence_window
-from vs_data.fields import whole
+from vs_data.fields import choice, whole
 from vs_data.flow import FLOW_EXTENSIONS, DisFlowConfig, FlowConfig, FlowFilesConfig, NoFlowConfig
 from vs_data.geometry import AugmentConfig, Window, apply_to_image, plan_geometry
 from vs_data.labels import LabelKind, LandmarksConfig, SegMapsConfig, extensions_of, info_of, word_of
-from vs_data.layout import IMAGES, Folder, FrameFiles, Layout, file_of, scan_layout
+from vs_data.layout import IMAGES, Folder, FrameFiles, Layout, expanded, file_of, place_of, scan_layout
+from vs_data.names import ORDERS
 from vs_data.pictures import IMAGE_EXTENSIONS
 from vs_data.teach import teach_past, teach_references
 from vs_data.views import View, names_of, read_frames, read_labels, read_picture, to_tensor
@@ -72,6 +73,9 @@ class FolderConfig:
         default=(SegMapsConfig(),), validator=_check_labels, metadata={"help": "kinds of labels, each in its folder"}
     )
     min_frames: int = whole(2, "sequences with fewer frames are an error", low=1, high=1_000_000)
+    order: Literal["name", "natural"] = choice(
+        "name", "how frames and sequences sort: name (1, 10, 2) or natural, by the numbers in names (1, 2, 10)", ORDERS
+    )
     flow: FlowConfig = attrs.field(
         factory=DisFlowConfig,
         validator=attrs.validators.instance_of((NoFlowConfig, DisFlowConfig, FlowFilesConfig)),
@@ -125,19 +129,7 @@ class FolderSource:
 def root_of(config: FolderConfig, split: Literal["train", "val"]) -> Path:
     """The folder that holds a split."""
     root = config.val_root if split == "val" and config.val_root is not None else config.root
-    return expand_user(root)
-
-
-def expand_user(path: str | Path) -> Path:
-    """A path with the home directory in the place of a leading `~` or `~NAME`.
-
-    Raises:
-        DataError: There is no such user.
-    """
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        raise DataError("there is no such user", file=str(path), fix="write the folder's whole path") from None
+    return expanded(root)
 
 
 def check_command(config: FolderConfig, split: Literal["train", "val"]) -> str:
@@ -155,6 +147,8 @@ def check_command(config: FolderConfig, split: Literal["train", "val"]) -> str:
         words += ["--flow-folder", flow.folder]
     if config.min_frames != attrs.fields(FolderConfig).min_frames.default:
         words += ["--min-frames", str(config.min_frames)]
+    if config.order != attrs.fields(FolderConfig).order.default:
+        words += ["--order", config.order]
     return shlex.join(words)
 
 
@@ -171,7 +165,7 @@ def scan_folder(config: FolderConfig, split: Literal["train", "val"]) -> Layout:
         if isinstance(config.flow, FlowFilesConfig)
         else []
     )
-    return scan_layout(root_of(config, split), IMAGES_FOLDER, [*labels, *flow], config.min_frames)
+    return scan_layout(root_of(config, split), IMAGES_FOLDER, [*labels, *flow], config.min_frames, config.order)
 
 
 def open_folder(config: FolderConfig, split: Literal["train", "val"]) -> FolderSource:
@@ -235,7 +229,7 @@ def _window(source: FolderSource, files: FrameFiles, picture: tuple[int, int]) -
     if source.config.face_crop is None:
         return None
     kind = next(kind for kind in source.config.labels if isinstance(kind, LandmarksConfig))
-    place = str(Path(source.root) / kind.folder / files.name)
+    place = str(place_of(source.root, kind.folder, files))
     return sequence_window(place, names_of(files, kind.folder), picture, source.size, source.config.face_crop)
 
 

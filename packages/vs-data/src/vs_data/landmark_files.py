@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vs_data.errors import DataError
 from vs_data.files import read_bytes
-from vs_data.landmarks import LANDMARKS, face_size
+from vs_data.landmarks import LANDMARKS, face_size, jump_between
 
 LANDMARK_EXTENSIONS = (".json",)
 
@@ -133,8 +133,9 @@ def read_track(folder: str, names: Sequence[str], picture: tuple[int, int]) -> N
 def smoothed(points_of: Callable[[int], _F64], frames: Sequence[int], total: int, sigma: float) -> NDArray[np.float64]:
     """Landmarks of some frames of a sequence, each the mean of its neighbours in time: (len(frames), 68, 2).
 
-    Weights are those of a Gaussian, cut off at three times its width and at the ends of the sequence, where what is
-    left of them makes up the whole. What a frame becomes depends on the sequence alone, not on which frames are asked.
+    Weights are those of a Gaussian, cut off at three times its width, at the ends of the sequence and where the face
+    jumps (`jump_between`), since a mean of two people is nobody; what is left of them makes up the whole. What a frame
+    becomes depends on the sequence alone, not on which frames are asked.
 
     Args:
         points_of: Frame -> landmarks (68, 2).
@@ -147,12 +148,21 @@ def smoothed(points_of: Callable[[int], _F64], frames: Sequence[int], total: int
     reach = math.ceil(3 * sigma)
     spans = [range(max(0, frame - reach), min(total, frame + reach + 1)) for frame in frames]
     found = {near: points_of(near) for near in sorted({near for span in spans for near in span})}
+    jumps = [near for near in found if near - 1 in found and jump_between(found[near - 1], found[near]) is not None]
     return np.stack(
         [
-            _mean(np.stack([found[near] for near in span]), np.array(span) - frame, sigma)
+            _mean(np.stack([found[near] for near in kept]), np.array(kept) - frame, sigma)
             for frame, span in zip(frames, spans, strict=True)
+            for kept in [_without_jumps(frame, span, jumps)]
         ]
     )
+
+
+def _without_jumps(frame: int, span: range, jumps: Sequence[int]) -> range:
+    """What of a span around a frame shows the same face; `jumps` are the frames that the face jumps to."""
+    first = max((jump for jump in jumps if jump <= frame), default=0)
+    stop = min((jump for jump in jumps if jump > frame), default=span.stop)
+    return range(max(first, span.start), min(stop, span.stop))
 
 
 def _mean(points: _F64, distance: NDArray[np.int64], sigma: float) -> _F64:

@@ -38,6 +38,12 @@ _THIN = 12.5  # centroid size of a face, pixels, whose lines would be one pixel 
 _THINNEST = 2.0
 _THICKEST = 8.0
 
+_EYES = (slice(36, 42), slice(42, 48))  # of the face's right and left side
+_CHIN = 8
+_FARTHEST = 1.0  # move of the centre between neighbours, sizes of the face
+_MOST_GROWTH = 1.5
+_PLAIN = 0.3  # area, in squares of the face's size; less of it is seen of a face from the side: which eye is which?
+
 _F64 = NDArray[np.float64]
 
 
@@ -85,6 +91,44 @@ def line_width(points: _F64) -> float:
 def face_size(points: _F64) -> float:
     """Root of the mean square distance of landmarks (N, 2) from their mean, pixels: changes with scale alone."""
     return float(np.sqrt(np.square(points - points.mean(axis=0)).sum(axis=1).mean()))
+
+
+def jump_between(before: _F64, after: _F64) -> str | None:
+    """How the landmarks (68, 2) of a frame cannot be the same face as those of the frame before, in words, or None.
+
+    Sizes are those of `face_size`, a third of a head's width, so that the centre of a face beside another is three of
+    them away. The wildest heads of `FacesConfig` move by 0.3 between two frames, people who talk by 0.1; they grow by
+    3 %, and nobody turns upside down. Faces smaller than a pixel are not judged.
+    """
+    sizes = face_size(before), face_size(after)
+    if min(sizes) < 1:
+        return None
+    move = float(np.linalg.norm(after.mean(axis=0) - before.mean(axis=0))) / max(sizes)
+    if move > _FARTHEST:
+        return f"its centre moves by {move:.1f} times the size of the face"
+    growth = max(sizes) / min(sizes)
+    if growth > _MOST_GROWTH:
+        return f"its size changes {growth:.1f}-fold"
+    (one, one_plain), (other, other_plain) = _upright(before), _upright(after)
+    return "it turns upside down" if one_plain and other_plain and float(one @ other) < 0 else None
+
+
+def is_mirrored(points: _F64) -> bool:
+    """Whether right and left of a face (68, 2) are exchanged: seen with its chin below, its right eye is on the right.
+
+    So are landmarks of a mirrored picture whose numbers were not exchanged along.
+    """
+    across, plain = _upright(points)
+    down = points[_CHIN] - (points[_EYES[0]].mean(axis=0) + points[_EYES[1]].mean(axis=0)) / 2
+    return plain and float(across[0] * down[1] - across[1] * down[0]) < 0
+
+
+def _upright(points: _F64) -> tuple[_F64, bool]:
+    """The way from the right eye to the left one, and whether the view shows plainly which is which."""
+    right, left = points[_EYES[0]].mean(axis=0), points[_EYES[1]].mean(axis=0)
+    across, down = left - right, points[_CHIN] - (right + left) / 2
+    area = abs(float(across[0] * down[1] - across[1] * down[0]))
+    return across, area > _PLAIN * face_size(points) ** 2
 
 
 def forehead(points: _F64) -> _F64:

@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
-from typing import Literal
 
 import attrs
 
 from vs_data.errors import DataError
+from vs_data.findings import Finding, error, warning
+from vs_data.names import Order, is_left_behind, same, sort_key
+from vs_data.order import check_order
 
 IMAGES = "images"
-
-
-@attrs.frozen(kw_only=True)
-class Finding:
-    """One thing that is wrong with a data folder.
-
-    Attributes:
-        severity: "error": training on the folder would fail; "warning": it would work, but is it meant?
-        file: The file or folder concerned.
-        what: What is wrong with it.
-        fix: What to do.
-    """
-
-    severity: Literal["error", "warning"]
-    file: str
-    what: str
-    fix: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -54,13 +37,16 @@ class FrameFiles:
 
     Attributes:
         name: Name of the sequence.
-        frames: Names without extension, sorted.
+        frames: Names without extension, in their order.
         files: Folder name -> file names, one per frame.
+        places: Folder name -> where its files of the sequence are, relative to the root; names may be encoded
+            otherwise there than among the images.
     """
 
     name: str
     frames: tuple[str, ...]
     files: Mapping[str, tuple[str | None, ...]]
+    places: Mapping[str, str]
 
 
 @attrs.frozen(kw_only=True)
@@ -72,160 +58,222 @@ class Layout:
     findings: tuple[Finding, ...]
 
 
+@attrs.frozen(kw_only=True)
+class _Listed:
+    """The files of a sequence in one folder.
+
+    Attributes:
+        name: Of the sequence, as it is written in this folder.
+        place: Their folder.
+        files: Name of the frame, `same` for all encodings -> name of the file.
+    """
+
+    name: str
+    place: Path
+    files: Mapping[str, str]
+
+
+_Listing = Mapping[str, Mapping[str, _Listed]]
+"""Folder -> sequence, `same` for all encodings -> its files there."""
+
+
 def file_of(root: str, folder: str, sequence: FrameFiles, frame: int) -> Path | None:
     """The path of one frame's file in one folder, or None where the layout needs none."""
     name = sequence.files[folder][frame]
-    return None if name is None else Path(root) / folder / sequence.name / name
+    return None if name is None else place_of(root, folder, sequence) / name
 
 
-def scan_layout(root: Path, images: Folder, others: Sequence[Folder], min_frames: int) -> Layout:
+def place_of(root: str, folder: str, sequence: FrameFiles) -> Path:
+    """Where the files of a sequence are in one folder."""
+    return Path(root) / sequence.places[folder]
+
+
+def expanded(path: str | Path) -> Path:
+    """The path with the home folder in the place of a leading `~` or `~NAME`.
+
+    Raises:
+        DataError: nobody here has that name.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise DataError("there is no such user", file=str(path), fix="write the folder's whole path") from None
+
+
+def scan_layout(root: Path, images: Folder, others: Sequence[Folder], min_frames: int, order: Order = "name") -> Layout:
     """List a data folder and everything that its names alone say is wrong; no file is opened.
+
+    Names that differ only in how accents are encoded are the same name; what systems leave behind is passed over.
+
+    Args:
+        root: The data folder.
+        images: Its folder of pictures, which says what sequences and frames there are.
+        others: Its other folders.
+        min_frames: Sequences with fewer frames are an error.
+        order: How sequences and frames sort.
 
     Raises:
         DataError: the root is missing, is no folder, or has no folder of images.
     """
-    for folder in (root, root / images.name):
-        what = _no_folder(folder)
+    for folder in (root, _place(root, images.name)):
+        what = no_folder(folder)
         if what is not None:
             raise DataError(
                 what, file=str(folder), fix=f"expected {images.name}/SEQUENCE/FRAME.png and so on in the root"
             )
     findings: list[Finding] = []
     listing = {folder.name: _list_folder(root, folder, findings) for folder in (images, *others)}
+    key = sort_key(order)
     sequences = []
-    for name, frames in sorted(listing[images.name].items()):
-        stems = tuple(sorted(frames))
-        sequences.append(FrameFiles(name=name, frames=stems, files=_files(name, stems, listing)))
-        place = str(root / images.name / name)
-        findings.extend(_check_sequence(place, stems, min_frames))
+    for name, listed in sorted(listing[images.name].items(), key=lambda item: key(item[1].name)):
+        frames = sorted(listed.files, key=lambda frame: key(Path(listed.files[frame]).stem))
+        files = _frame_files(root, name, frames, listing, images)
+        sequences.append(files)
+        findings.extend(_check_sequence(str(listed.place), files.frames, min_frames))
         for other in others:
             if name in listing[other.name]:
-                findings.extend(_compare(root, images, other, name, stems, listing[other.name][name]))
+                findings.extend(_compare(images, other, listed, listing[other.name][name], frames))
     for other in others:
         findings.extend(_compare_sequences(root, images, other, listing))
     if not listing[images.name]:
-        findings.append(_error(root / images.name, "has no sequences", f"put frames into {images.name}/SEQUENCE/"))
+        place = _place(root, images.name)
+        findings.append(error(place, "has no sequences", f"put frames into {images.name}/SEQUENCE/"))
     return Layout(root=str(root), sequences=tuple(sequences), findings=tuple(findings))
 
 
-def _no_folder(path: Path) -> str | None:
+def no_folder(path: Path) -> str | None:
+    """Why something is not a folder that can be looked into, or None."""
     try:
         if path.is_dir():
             return None
         return "is not a folder" if path.exists() else "the folder does not exist"
-    except OSError as error:
-        return f"cannot be opened: {error.strerror}"
+    except OSError as failure:
+        return f"cannot be opened: {failure.strerror}"
 
 
-def _files(
-    name: str, stems: tuple[str, ...], listing: Mapping[str, Mapping[str, Mapping[str, str]]]
-) -> dict[str, tuple[str | None, ...]]:
-    return {folder: tuple(found.get(name, {}).get(stem) for stem in stems) for folder, found in listing.items()}
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
-def _list_folder(root: Path, folder: Folder, findings: list[Finding]) -> dict[str, dict[str, str]]:
-    """Sequence -> frame name -> file name, for the files with the right extensions."""
-    place = root / folder.name
-    if not place.is_dir():
-        findings.append(_error(place, "the folder does not exist", "create it, or leave this kind of data out"))
+def _place(root: Path, name: str) -> Path:
+    """The folder of a kind of data: the one of that name, or else the one whose name is the same otherwise encoded."""
+    if name.isascii() or _is_there(root / name):
+        return root / name
+    return next((Path(entry.path) for entry in _entries(root, []) if same(entry.name) == same(name)), root / name)
+
+
+def _frame_files(root: Path, name: str, frames: Sequence[str], listing: _Listing, images: Folder) -> FrameFiles:
+    images_of = listing[images.name][name]
+    empty = _Listed(name=name, place=root, files={})
+    listed = {folder: found.get(name, empty) for folder, found in listing.items()}
+    return FrameFiles(
+        name=images_of.name,
+        frames=tuple(Path(images_of.files[frame]).stem for frame in frames),
+        files={folder: tuple(found.files.get(frame) for frame in frames) for folder, found in listed.items()},
+        places={folder: str(found.place.relative_to(root)) for folder, found in listed.items()},
+    )
+
+
+def _list_folder(root: Path, folder: Folder, findings: list[Finding]) -> dict[str, _Listed]:
+    place = _place(root, folder.name)
+    problem = no_folder(place)
+    if problem is not None:
+        findings.append(error(place, problem, "create it, or leave this kind of data out"))
         return {}
-    sequences = {}
+    sequences: dict[str, _Listed] = {}
     for entry in _entries(place, findings):
-        if entry.is_dir():
-            sequences[entry.name] = _list_sequence(Path(entry.path), folder, findings)
+        known = sequences.get(same(entry.name))
+        if not _is_folder(entry):
+            findings.append(_no_sequence(entry, folder))
+        elif known is not None:
+            what = f"the same sequence as {known.name}: only the accents in the names are encoded otherwise"
+            findings.append(error(entry.path, what, "remove one of the two, or put their frames together"))
         else:
-            fix = f"put it into a sequence: {folder.name}/SEQUENCE/{entry.name}"
-            findings.append(Finding(severity="warning", file=entry.path, what="a file outside of a sequence", fix=fix))
+            files = _list_sequence(Path(entry.path), folder, findings)
+            sequences[same(entry.name)] = _Listed(name=entry.name, place=Path(entry.path), files=files)
     return sequences
+
+
+def _no_sequence(entry: os.DirEntry[str], folder: Folder) -> Finding:
+    if entry.is_symlink() and not _is_there(Path(entry.path)):
+        return error(entry.path, "a link that leads nowhere", "mend or remove it")
+    fix = f"put it into a sequence: {folder.name}/SEQUENCE/{entry.name}"
+    return warning("files outside of sequences", entry.path, "a file outside of a sequence", fix)
 
 
 def _list_sequence(place: Path, folder: Folder, findings: list[Finding]) -> dict[str, str]:
     frames: dict[str, str] = {}
     for entry in _entries(place, findings):
         path = Path(entry.path)
-        if entry.is_dir() or path.suffix.lower() not in folder.extensions:
+        if _is_folder(entry) or path.suffix.lower() not in folder.extensions:
             what = f"not used: expected files ending in {', '.join(folder.extensions)}"
-            findings.append(Finding(severity="warning", file=entry.path, what=what, fix="convert or remove it"))
-        elif path.stem in frames:
-            findings.append(_error(path, f"the same frame as {frames[path.stem]}", "remove one of the two"))
+            findings.append(warning("files that are not used", entry.path, what, "convert or remove it"))
+        elif same(path.stem) in frames:
+            findings.append(error(path, f"the same frame as {frames[same(path.stem)]}", "remove one of the two"))
         else:
-            frames[path.stem] = entry.name
+            frames[same(path.stem)] = entry.name
     return frames
 
 
 def _entries(place: Path, findings: list[Finding]) -> list[os.DirEntry[str]]:
-    """What is in a folder by name, hidden files left out."""
+    """What is in a folder by name, without what systems leave behind."""
     try:
         with os.scandir(place) as entries:
-            return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
-    except OSError as error:
-        findings.append(_error(place, f"cannot be listed: {error.strerror}", "check its permissions"))
+            return sorted((entry for entry in entries if not is_left_behind(entry.name)), key=lambda entry: entry.name)
+    except OSError as failure:
+        findings.append(error(place, f"cannot be listed: {failure.strerror}", "check its permissions"))
         return []
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _check_sequence(place: str, stems: tuple[str, ...], min_frames: int) -> Iterator[Finding]:
     if not stems:
-        yield _error(place, "the sequence is empty", "add frames or remove the folder")
+        yield error(place, "the sequence is empty", "add frames or remove the folder")
     elif len(stems) < min_frames:
         plural = "s" if len(stems) > 1 else ""
         what = f"the sequence has {len(stems)} frame{plural}, at least {min_frames} are needed"
-        yield _error(place, what, "add frames, remove the sequence, or lower min_frames")
-    yield from _check_order(place, stems)
-
-
-def _check_order(place: str, stems: tuple[str, ...]) -> Iterator[Finding]:
-    """Frames sort by name: warn where numbers say otherwise, or where they jump."""
-    numbers = [[int(digits) for digits in re.findall(r"\d+", stem)] for stem in stems]
-    ordinary = all(numbers) and len({len(found) for found in numbers}) == 1
-    if not ordinary or len(stems) < 2:
-        return
-    for before, after in pairwise(range(len(stems))):
-        if numbers[before] > numbers[after]:
-            what = f"sorted by name, frame {stems[after]} follows {stems[before]}"
-            yield Finding(severity="warning", file=place, what=what, fix="pad the numbers with zeros")
-            return
-    steps = [after[-1] - before[-1] for before, after in pairwise(numbers)]
-    if len({tuple(found[:-1]) for found in numbers}) > 1:
-        return
-    usual = max(set(steps), key=steps.count)
-    for index, step in enumerate(steps):
-        if step != usual and steps.count(usual) > 1:
-            what = f"frames are missing between {stems[index]} and {stems[index + 1]} (numbers usually grow by {usual})"
-            yield Finding(severity="warning", file=place, what=what, fix="split the sequence there, or add the frames")
+        yield error(place, what, "add frames, remove the sequence, or lower min_frames")
+    yield from check_order(place, stems)
 
 
 def _compare(
-    root: Path, images: Folder, other: Folder, name: str, stems: tuple[str, ...], found: Mapping[str, str]
+    images: Folder, other: Folder, pictures: _Listed, found: _Listed, frames: Sequence[str]
 ) -> Iterator[Finding]:
     """Frames of one sequence that have no file, and files that belong to no frame."""
-    for stem in stems[1:] if other.first_optional else stems:
-        if stem not in found:
-            path = root / other.name / name / f"{stem}{other.extensions[0]}"
-            yield _error(path, "the file is missing", f"add it, or remove {images.name}/{name}/{stem}.*")
-    known = set(stems)
-    for stem, file in found.items():
-        if stem not in known:
-            path = root / other.name / name / file
-            yield _error(
-                path, f"surplus: there is no frame {images.name}/{name}/{stem}.*", "remove it, or add the frame"
-            )
+    place = f"{images.name}/{pictures.name}"
+    for frame in frames[1:] if other.first_optional else frames:
+        if frame not in found.files:
+            stem = Path(pictures.files[frame]).stem
+            path = found.place / f"{stem}{other.extensions[0]}"
+            yield error(path, "the file is missing", f"add it, or remove {place}/{stem}.*")
+    for frame, file in found.files.items():
+        if frame not in pictures.files:
+            what = f"surplus: there is no frame {place}/{Path(file).stem}.*"
+            yield error(found.place / file, what, "remove it, or add the frame")
 
 
-def _compare_sequences(
-    root: Path, images: Folder, other: Folder, listing: Mapping[str, Mapping[str, Mapping[str, str]]]
-) -> Iterator[Finding]:
-    if not (root / other.name).is_dir():
+def _compare_sequences(root: Path, images: Folder, other: Folder, listing: _Listing) -> Iterator[Finding]:
+    place = _place(root, other.name)
+    if no_folder(place) is not None:
         return
-    for name in sorted(set(listing[images.name]) - set(listing[other.name])):
-        if not (other.first_optional and len(listing[images.name][name]) < 2):
-            yield _error(root / other.name / name, "the folder of this sequence is missing", _spelling(images, name))
-    for name in sorted(set(listing[other.name]) - set(listing[images.name])):
-        yield _error(root / other.name / name, f"surplus: there is no {images.name}/{name}", _spelling(images, name))
+    pictures, found = listing[images.name], listing[other.name]
+    for key in sorted(set(pictures) - set(found)):
+        name = pictures[key].name
+        if not (other.first_optional and len(pictures[key].files) < 2):
+            yield error(place / name, "the folder of this sequence is missing", _spelling(images, name))
+    for key in sorted(set(found) - set(pictures)):
+        name = found[key].name
+        yield error(place / name, f"surplus: there is no {images.name}/{name}", _spelling(images, name))
 
 
 def _spelling(images: Folder, name: str) -> str:
     return f"name it exactly as in {images.name}, or remove '{name}' from both"
-
-
-def _error(file: Path | str, what: str, fix: str) -> Finding:
-    return Finding(severity="error", file=str(file), what=what, fix=fix)

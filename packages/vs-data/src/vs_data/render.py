@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,10 @@ from vs_data.layout import IMAGES
 from vs_data.pictures import write_png
 from vs_data.sampling import iterate_sequence
 
+_DRAFT = ".unfinished"
+_CHUNK = 16  # frames made at once
+_PIXELS = 16 * 512 * 1024  # of them together at most; each takes some 40 bytes
+
 
 def write_folder(
     source: ClipSource,
@@ -29,7 +35,8 @@ def write_folder(
 ) -> int:
     """Write the first sequences of a source as `images/SEQ/FRAME.png`, `KIND/SEQ/FRAME.png`, `flow/SEQ/FRAME.npz`.
 
-    Landmarks of faces are written as `KIND/SEQ/FRAME.json`, a list of [x, y] pairs.
+    Landmarks of faces are written as `KIND/SEQ/FRAME.json`, a list of [x, y] pairs. When writing fails or is
+    interrupted, nothing of it is left.
 
     Args:
         source: What to write; its label kinds become folders, and `flow` is written if clips have it.
@@ -50,26 +57,62 @@ def write_folder(
         raise DataError(f"labels of kind '{maps[0]}' are maps of numbers, of which folders hold none")
     if not 1 <= sequences <= len(source.sequences):
         raise DataError(f"{sequences} sequences asked for, allowed: 1 to {len(source.sequences)}")
-    lengths = [min(info.frames, max_frames or info.frames) for info in source.sequences[:sequences]]
+    with _whole_or_not_at_all(root) as draft:
+        return _write_sequences(source, draft, maps, sequences, max_frames, progress)
+
+
+@contextmanager
+def _whole_or_not_at_all(root: Path) -> Iterator[Path]:
+    """A folder to write into, whose contents become those of `root`; when writing fails, nothing of it is left.
+
+    What is written lies in a hidden folder inside of `root`, which may be a mount or somebody's working directory; one
+    that a killed process left is removed.
+    """
+    draft = root / _DRAFT
     try:
+        made = [folder for folder in (root, *root.parents) if not folder.exists()]
         root.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(draft, ignore_errors=True)
         if any(root.iterdir()):
             raise DataError("the folder is not empty", file=str(root), fix="choose another one")
-        done = 0
-        for index, info in enumerate(source.sequences[:sequences]):
-            first = 0
-            for clip in iterate_sequence(source, index, max_frames=max_frames):
-                length = clip.frames.shape[0]
-                _write_clip(clip, root, info.name, first)
-                if isinstance(source, FacesSource):
-                    request = ClipRequest(sequence=index, start=first, length=length)
-                    for kind in maps:
-                        _write_landmarks(root / kind / info.name, source.landmarks(request), first)
-                first, done = first + length, done + length
-                if progress is not None:
-                    progress(done, sum(lengths))
+        try:
+            draft.mkdir()
+            yield draft
+            for folder in sorted(draft.iterdir()):
+                folder.rename(root / folder.name)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+            for folder in made:
+                if not any(folder.iterdir()):
+                    folder.rmdir()
     except OSError as error:
-        raise DataError(f"cannot be written: {error.strerror}", file=str(error.filename or root)) from error
+        place = str(error.filename or root).replace(str(draft), str(root))
+        raise DataError(f"cannot be written: {error.strerror or error}", file=place) from error
+
+
+def _write_sequences(
+    source: ClipSource,
+    root: Path,
+    maps: list[str],
+    sequences: int,
+    max_frames: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> int:
+    lengths = [min(info.frames, max_frames or info.frames) for info in source.sequences[:sequences]]
+    chunk = max(1, min(_CHUNK, _PIXELS // (source.size[0] * source.size[1])))
+    done = 0
+    for index, info in enumerate(source.sequences[:sequences]):
+        first = 0
+        for clip in iterate_sequence(source, index, chunk=chunk, max_frames=max_frames):
+            length = clip.frames.shape[0]
+            _write_clip(clip, root, info.name, first)
+            if isinstance(source, FacesSource):
+                request = ClipRequest(sequence=index, start=first, length=length)
+                for kind in maps:
+                    _write_landmarks(root / kind / info.name, source.landmarks(request), first)
+            first, done = first + length, done + length
+            if progress is not None:
+                progress(done, sum(lengths))
     return done
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from vs_config import shown
 
 from vs_data.check import CheckReport
-from vs_data.layout import Finding
+from vs_data.findings import Finding, counted, in_words
 
 _BAR = 30  # characters of the longest bar
 
@@ -20,11 +21,11 @@ def print_report(report: CheckReport, console: Console, *, limit: int = 0) -> No
     for kind, pixels in report.class_pixels.items():
         if sum(pixels):
             console.print(_histogram(kind, pixels, report.ignored_pixels[kind]))
-    shown = report.findings[:limit] if limit else report.findings
-    for finding in shown:
+    first = report.findings[:limit] if limit else report.findings
+    for finding in first:
         console.print(_line(finding), soft_wrap=True)
-    if len(shown) < len(report.findings):
-        console.print(f"... and {len(report.findings) - len(shown)} more (--limit 0 shows all)")
+    if len(first) < len(report.findings):
+        console.print(f"... and {len(report.findings) - len(first)} more (--limit 0 shows all)")
     console.print(_verdict(report), soft_wrap=True)
 
 
@@ -34,7 +35,7 @@ def _summary(report: CheckReport) -> Table:
     table.add_column(overflow="fold")
     lengths = [sequence.frames for sequence in report.sequences]
     span = f", {min(lengths)} to {max(lengths)} per sequence" if lengths else ""
-    table.add_row("folder", Text(report.root))
+    table.add_row("folder", Text(shown(report.root)))
     table.add_row("sequences", str(len(lengths)))
     table.add_row("frames", f"{report.frames}{span}")
     table.add_row("sizes", ", ".join(_sizes(report)) or "none readable")
@@ -49,7 +50,7 @@ def _sizes(report: CheckReport) -> Iterator[str]:
 
 def _histogram(kind: str, pixels: tuple[int, ...], ignored: int) -> Table:
     total = sum(pixels) + ignored
-    table = Table(title=f"{kind}: pixels per class id", title_justify="left", box=None, pad_edge=False)
+    table = Table(title=Text(shown(f"{kind}: pixels per class id")), title_justify="left", box=None, pad_edge=False)
     table.add_column("id", justify="right")
     table.add_column("share", justify="right")
     table.add_column("")
@@ -60,13 +61,13 @@ def _histogram(kind: str, pixels: tuple[int, ...], ignored: int) -> Table:
 
 
 def _line(finding: Finding) -> Text:
-    style = "bold red" if finding.severity == "error" else "yellow"
-    cure = f"; {finding.fix}" if finding.fix else ""
-    return Text.assemble((finding.severity, style), f" {finding.file}: {finding.what}{cure}")
+    line = Text(in_words(finding))
+    line.stylize("bold red" if finding.severity == "error" else "yellow", 0, len(finding.severity))
+    return line
 
 
 def _verdict(report: CheckReport) -> Text:
     errors = len(report.errors)
     warnings = len(report.findings) - errors
-    text = f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"
+    text = f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
     return Text(text, style="bold red" if errors else "bold yellow" if warnings else "bold green")

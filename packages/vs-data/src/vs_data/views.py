@@ -19,7 +19,7 @@ from vs_data.geometry import Geometry, apply_to_ids, apply_to_image, apply_to_po
 from vs_data.labels import LabelKind, LandmarksConfig, SegMapsConfig, read_seg_map
 from vs_data.landmark_files import read_landmarks, read_track, smoothed
 from vs_data.landmarks import draw_face
-from vs_data.layout import IMAGES, FrameFiles, file_of
+from vs_data.layout import IMAGES, FrameFiles, file_of, place_of
 from vs_data.pictures import TURNED, TURNED_FIX, inspect_rgb, read_rgb
 
 
@@ -111,7 +111,7 @@ def _read_points(view: View, frames: Sequence[int], kind: LandmarksConfig) -> ND
 
 
 def _subject_of(view: View, kind: LandmarksConfig) -> Subject:
-    folder = str(Path(view.root) / kind.folder / view.files.name)
+    folder = str(place_of(view.root, kind.folder, view.files))
     return _sequence_subject(folder, names_of(view.files, kind.folder), view.geometry.source)
 
 
