@@ -77,6 +77,10 @@ class MemoryConfig:
         validator=ge(1),
         metadata={"help": "equal parts that a batch is computed in one after the other; the gradients are summed up"},
     )
+    search_convolutions: bool = field(
+        default=True,
+        metadata={"help": "CUDA: try cuDNN's algorithms once for each shape; some seconds and memory at first"},
+    )
 
 
 @frozen(kw_only=True)

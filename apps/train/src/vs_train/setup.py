@@ -66,7 +66,7 @@ class Prepared:
 def prepare(config: TrainConfig, *, check: bool = True, watch: Callable[[str], None] = _ignore) -> Prepared:
     """Check everything that can be wrong with the input and build the state of step 0. Writes nothing.
 
-    Sets the process's seeds and its TF32 switches.
+    Sets the process's seeds, its TF32 switches and the search for convolution algorithms.
 
     Args:
         config: what to train.
@@ -85,6 +85,7 @@ def prepare(config: TrainConfig, *, check: bool = True, watch: Callable[[str], N
     runtime.seed_everything(config.seed)
     precision = optim.resolve_precision(config.precision, device)
     optim.apply_math_mode(precision)
+    runtime.search_convolutions(device, wanted=config.memory.search_convolutions)
     checked = check_data(config.data, watch) if check else ()
     source, validation_source = open_source(config.data, "train"), open_source(config.data, "val")
     _check_lengths(config, source)
