@@ -3,7 +3,7 @@
 import textwrap
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import attrs
 import torch
@@ -26,12 +26,14 @@ from vs_data import (
     open_source,
 )
 
-from vs_train.config import ReferencesConfig, TrainConfig, label_spec
+from vs_train.config import MemoryConfig, ReferencesConfig, TrainConfig, label_spec
 from vs_train.errors import VsTrainError
 from vs_train.step import AnyGenerator, Recipe, TrainState
 
 WATCH_SECONDS = 10.0
 """Time between two lines about the looking at files."""
+
+Network = TypeVar("Network", bound=torch.nn.Module)
 
 SHOWN_CHARACTERS = 160
 """Most of what PyTorch says of weights that do not fit: it names every one of them."""
@@ -149,7 +151,7 @@ def build_recipe(
     return Recipe(
         labels=labels,
         objective=config.objective,
-        perceptual=perceptual if perceptual is None else perceptual.to(device),
+        perceptual=perceptual if perceptual is None else laid_out(perceptual.to(device), config.memory),
         precision=precision,
         ema=config.optim.ema,
         device=device,
@@ -167,10 +169,11 @@ def build_state(
     config: TrainConfig, labels: nets.LabelSpec, precision: optim.Precision, device: torch.device
 ) -> tuple[TrainState, tuple[str, ...]]:
     """Networks with fresh weights, their optimizers and scalers, and the reasons for the choice of Adam."""
-    generator, average = (network.to(device) for network in build_generators(config, labels))
+    generator, average = (laid_out(one.to(device), config.memory) for one in build_generators(config, labels))
     few_shot = isinstance(config.generator, nets.FewShotGeneratorConfig)
     condition = nets.few_shot_condition_channels(labels.channels) if few_shot else labels.channels
-    discriminator = nets.build_discriminator(config.discriminator, label_channels=condition).to(device)
+    discriminator = nets.build_discriminator(config.discriminator, label_channels=condition)
+    discriminator = laid_out(discriminator.to(device), config.memory)
     average.load_state_dict(nets.effective_weights(generator))
     generator_optimizer, g_choice = optim.build_adam(generator.parameters(), config.optim.generator)
     discriminator_optimizer, d_choice = optim.build_adam(discriminator.parameters(), config.optim.discriminator)
@@ -184,6 +187,15 @@ def build_state(
     )
     choices = {"generator": g_choice, "discriminator": d_choice}
     return state, tuple(f"Adam of the {name}: {c.impl} ({c.reason})" for name, c in choices.items())
+
+
+def laid_out(network: Network, memory: MemoryConfig) -> Network:
+    """The network with the weights of its convolutions in the order of memory that its features are to have.
+
+    A convolution answers in the order of its weight, whatever the order of what goes in, and all other layers keep the
+    order that they get: so this decides for whole networks. Optimizers and averages take it over, values stay.
+    """
+    return network.to(memory_format=torch.channels_last if memory.channels_last else torch.contiguous_format)
 
 
 def build_generators(config: TrainConfig, labels: nets.LabelSpec) -> tuple[AnyGenerator, AnyGenerator]:
