@@ -195,7 +195,8 @@ def laid_out(network: Network, memory: MemoryConfig) -> Network:
     A convolution answers in the order of its weight, whatever the order of what goes in, and all other layers keep the
     order that they get: so this decides for whole networks. Optimizers and averages take it over, values stay.
     """
-    return network.to(memory_format=torch.channels_last if memory.channels_last else torch.contiguous_format)
+    order = torch.channels_last if memory.channels_last else torch.contiguous_format
+    return network.to(memory_format=order)  # type: ignore[call-overload,no-any-return] # unknown to PyTorch's stubs
 
 
 def build_generators(config: TrainConfig, labels: nets.LabelSpec) -> tuple[AnyGenerator, AnyGenerator]:
