@@ -41,9 +41,9 @@ from harness import (
     ratio_of,
     run_app,
     save_records,
+    wide_console,
 )
 from peak import flop_of, peak_case, peak_of
-from rich.console import Console
 from vs_data import ClipRequest, collate, move, open_source
 from vs_ops.dispatch import ENVIRONMENT_VARIABLE, IMPLEMENTATION_NAMES
 from vs_runtime import choose_device, search_convolutions
@@ -230,11 +230,13 @@ def result_name(baseline: Baseline, preset: str | None, variant: Variant | None,
 
 def print_comparisons(record: Mapping[str, Any], other: Variant | None) -> None:
     """Print what is not in the table: the shares of the peak, and how the step compares with the other variant."""
-    console = Console()
+    console = wide_console()
     for name, one in record["peaks"].items():
         work, peak = one["flop"] / 1e9, one["peak_flop_per_second"] / 1e9
         share = f"{one['share_of_peak']:.0%} of the convolution peak"
-        console.print(f"{name}: {work:.1f} GFLOP, {share} ({peak:.0f} GFLOP/s)", highlight=False, markup=False)
+        console.print(
+            f"{name}: {work:.1f} GFLOP, {share} ({peak:.0f} GFLOP/s in its dtype)", highlight=False, markup=False
+        )
     for level, gain in record.get("gains", {}).items():
         interval = f"95 %: {gain['low']:.2f}-{gain['high']:.2f}"
         compared = f"{level}: {gain['value']:.2f} times as fast as with {other.label if other else ''} ({interval})"
@@ -279,7 +281,7 @@ def main(
     print_comparisons(record, other)
     name, command = result_name(baseline, preset, other, place.type), command_of("bench:step")
     path = save_records(record, name, command=command, folder=folder_of(store=store), begun=begun)
-    Console().print(f"written to {path}", highlight=False, markup=False)
+    wide_console().print(f"written to {path}", highlight=False, markup=False)
 
 
 if __name__ == "__main__":
