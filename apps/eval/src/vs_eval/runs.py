@@ -1,5 +1,6 @@
 """From a run directory to a generator that can be evaluated."""
 
+import json
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -63,6 +64,21 @@ def load_average(average: AnyGenerator, checkpoint: LoadedCheckpoint, device: to
         what = f"does not fit the run's config.toml: {first}"
         raise RunError(checkpoint.path, f"{what}; put back the file that it was trained with") from None
     return average.requires_grad_(False).to(device).eval()
+
+
+def training_facts(run: RunDirectory) -> Mapping[str, Any]:
+    """When a run was begun and resumed, on what, and with which revision, as its environment.json says.
+
+    Raises:
+        RunError: the file is no longer what it was when the run was opened.
+    """
+    try:
+        # Fractions as text: nobody writes any there but by hand, and one might be nan or infinite.
+        marker = json.loads(run.environment.read_text("utf-8"), parse_float=str, parse_constant=str)
+    except ValueError as error:
+        raise RunError(run.environment, f"cannot be read: {error}") from None
+    known = marker if isinstance(marker, Mapping) else {}
+    return {key: known[key] for key in ("started", "resumed", "environment") if key in known}
 
 
 def _average_weights(checkpoint: LoadedCheckpoint) -> Mapping[str, Tensor]:
