@@ -9,7 +9,7 @@ between them is written by this program as `docs/benchmarks/figures.toml` says, 
   the name of a JSON file of that folder and a key for each level, then a colon and how Python is to format it. Of a
   list the entry is taken whose `name` or `size` is the key;
 - a table: `NAME.head`, the cells of its head; `NAME.cells`, texts of all columns but the first; `NAME.rows`, pairs of
-  what the first column says and what stands in the texts for `%`.
+  what the first column says and what stands in the texts for `*`.
 
 `--check` writes nothing and exits with 1 if a document differs. Exit status 2: a name or a path that does not exist.
 """
@@ -110,7 +110,7 @@ def rendered(name: str, figures: Mapping[str, Any], results: Path = RESULTS) -> 
     if keys != {"head", "cells", "rows"}:
         raise FigureError(f"{FIGURES}: {name!r} needs text, or head, cells and rows, and nothing else")
     rows = [
-        [first, *(filled(cell.replace("%", key), results) for cell in figure["cells"])] for first, key in figure["rows"]
+        [first, *(filled(cell.replace("*", key), results) for cell in figure["cells"])] for first, key in figure["rows"]
     ]
     lines = [figure["head"], ["---"] * len(figure["head"]), *rows]
     return "\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n\n"

@@ -20,7 +20,7 @@ def results(tmp_path):
 TEXT = {"one": {"text": "{step/cases/O1/speedup:.1f}"}}
 TABLE = {
     "head": ["size", "ours"],
-    "cells": ["{step/ops/%/ours:.1f} times"],
+    "cells": ["{step/ops/*/ours:.1f} times"],
     "rows": [["A", "spade/a, b"], ["C", "spade/c"]],
 }
 
