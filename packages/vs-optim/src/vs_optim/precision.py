@@ -70,7 +70,8 @@ def resolve_precision(config: PrecisionConfig, device: torch.device | str) -> Pr
     name = config.dtype if config.dtype != "auto" else ("float16" if device.type == "cuda" else "bfloat16")
     dtype = torch.float16 if name == "float16" else torch.bfloat16
     # Without emulation: by it every GPU has bfloat16, and an old one is slower in it than in float32.
-    if device.type == "cuda" and dtype is torch.bfloat16 and not torch.cuda.is_bf16_supported(including_emulation=False):
+    on_gpu = device.type == "cuda" and dtype is torch.bfloat16
+    if on_gpu and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise PrecisionError(str(device), "this GPU has no bfloat16; choose dtype 'float16'")
     return Precision(level="O1", dtype=dtype, scaling=dtype is torch.float16, tf32=config.tf32)
 
