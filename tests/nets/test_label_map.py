@@ -1,12 +1,14 @@
 """Class ids that stay ids are the same label as their one-hot map, to every network that takes labels."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
 import vs_nets as nets
 import vs_ops
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 from vs_nets.label_map import convolve_label, shrink_label
 
 MANY = nets.ClassMap(name="seg_maps", classes=20, dont_care=True)
@@ -71,6 +73,34 @@ def test_convolving_is_that_of_the_tensor(memory_format: torch.memory_format, ke
     grads = [torch.autograd.grad(result.square().mean(), (weight, bias)) for result in results]
     torch.testing.assert_close(*grads, rtol=1e-4, atol=1e-4)
     assert results[0].is_contiguous(memory_format=memory_format)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_a_kernel_of_one_pixel_with_a_stride_never_meets_the_kernel_that_corrupts_memory(
+    memory_format: torch.memory_format,
+) -> None:
+    """PyTorch's, for the gradient of such a weight in float32, channels-last, from a few channels of an even size."""
+    strides = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func is torch.ops.aten.convolution.default:
+                strides.append(args[3])
+            return func(*args, **(kwargs or {}))
+
+    generator = torch.Generator().manual_seed(0)
+    x, weight = (torch.randn(shape, generator=generator) for shape in ((2, 4, 32, 30), (8, 4, 1, 1)))
+    leaves = [one.contiguous(memory_format=memory_format).requires_grad_() for one in (x, weight)]
+    with Watch():
+        result = convolve_label(leaves[0], leaves[1], None, 2, 0)
+    assert strides == [[1, 1]]
+    wide = [one.detach().double().requires_grad_() for one in (x, weight)]
+    expected = torch.nn.functional.conv2d(*wide, stride=2)
+    torch.testing.assert_close(result, expected.float(), rtol=1e-5, atol=1e-5)
+    grads, expected_grads = (
+        torch.autograd.grad(one.square().sum(), of) for one, of in ((result, leaves), (expected, wide))
+    )
+    torch.testing.assert_close(grads, tuple(one.float() for one in expected_grads), rtol=1e-4, atol=1e-4)
 
 
 GENERATOR = nets.GeneratorConfig(

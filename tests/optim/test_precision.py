@@ -34,9 +34,11 @@ def test_resolves_to_dtype_and_scaling(
 
 
 def test_bfloat16_on_a_gpu_without_it_is_refused_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
+    # Of a GPU from before Ampere PyTorch says yes, unless it is told not to count emulation.
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
     with pytest.raises(PrecisionError, match="choose dtype 'float16'"):
         resolve_precision(PrecisionConfig(dtype="bfloat16"), "cuda")
+    assert resolve_precision(PrecisionConfig(), "cuda").dtype is torch.float16
 
 
 def test_mixed_precision_elsewhere_is_refused_with_advice() -> None:

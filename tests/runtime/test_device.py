@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from vs_runtime import DeviceError, VsRuntimeError, choose_device
+from vs_runtime import DeviceError, VsRuntimeError, choose_device, search_convolutions
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,13 @@ def test_a_device_that_is_not_here_is_refused_in_one_line_that_says_what_to_do(m
         choose_device(name)
     assert caught.value.device == name
     assert isinstance(caught.value, VsRuntimeError)
+
+
+@pytest.mark.parametrize(
+    ("device", "wanted", "searches"),
+    [("cuda", True, True), ("cuda:1", True, True), ("cuda", False, False), ("cpu", True, False)],
+)
+def test_algorithms_of_convolutions_are_searched_for_on_a_gpu_alone(device, wanted, searches):
+    with torch.backends.cudnn.flags(benchmark=not searches):
+        search_convolutions(torch.device(device), wanted=wanted)
+        assert torch.backends.cudnn.benchmark == searches

@@ -19,6 +19,7 @@ def test_it_says_what_runs_here_and_fits_into_json() -> None:
     assert described["packages"]["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
     assert described["packages"]["vs-runtime"] == __version__
     assert described["cpus_usable"] >= 1
+    assert described["cpu_capability"] == torch.backends.cpu.get_cpu_capability()
     assert described["memory_bytes"] > 2**28
     assert json.loads(json.dumps(described)) == described
 

@@ -70,7 +70,7 @@ def test_levels_are_those_of_the_device_and_each_is_trained_once():
 
 
 def test_on_a_gpu_o1_is_float16_and_bfloat16_is_trained_too(monkeypatch):
-    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: True)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation: True)
     assert names_of((), "cuda") == ["O0", "O1-float16", "O1-bfloat16", PLANTED]
 
 

@@ -4,12 +4,14 @@ import io
 import itertools
 import json
 
+import cyclopts
 import harness
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
+from vs_config.commands import run_command
 
 SECONDS = st.lists(st.floats(0.001, 10.0), min_size=3, max_size=20)
 
@@ -139,7 +141,8 @@ def test_the_table_shows_units_and_speed_up():
 
 def test_the_file_holds_the_command_the_machine_and_every_measurement(tmp_path):
     result = result_of(unit=[0.5, 0.5], slow=[2.0, 4.0], fast=[1.0, 2.0])
-    path = harness.save_result(result, "step", baseline="slow", command="hatch run bench:step", folder=tmp_path / "new")
+    record = harness.as_record(result, baseline="slow")
+    path = harness.save_records(record, "step", command="hatch run bench:step", folder=tmp_path / "new")
     content = json.loads(path.read_text())
     assert path == tmp_path / "new" / "step.json"
     assert content["command"] == "hatch run bench:step"
@@ -162,3 +165,54 @@ def test_the_unit_is_the_same_work_each_time_and_touches_no_random_state():
     assert torch.equal(first, second)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.isfinite(first)
+
+
+def test_a_result_says_when_and_of_which_revision_it_was_measured_not_saved(tmp_path, monkeypatch):
+    machine = {"git": {"revision": "a" * 40, "dirty": False}, "cpu": "some"}
+    monkeypatch.setattr(harness, "describe_environment", lambda root: dict(machine))
+    monkeypatch.setattr(harness, "_code_differs", lambda: True)
+    begun = harness.begin()
+    machine["git"] = {"revision": "b" * 40, "dirty": False}
+    path = harness.save_records({}, "x", command="c", folder=tmp_path, begun=begun)
+    content = json.loads(path.read_text())
+    assert content["machine"]["git"] == {"revision": "a" * 40, "dirty": True}
+    assert content["measured_at"] == begun.measured_at
+    assert begun.revision == "a" * 40 + "-dirty"
+
+
+def test_results_that_others_cite_are_written_when_asked_for_alone():
+    assert harness.folder_of(store=True) == harness.ROOT / "docs" / "benchmarks"
+    assert harness.folder_of(store=False) == harness.ROOT / "runs" / "bench"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rounds", "0"], "rounds"),
+        (["--rounds", "many"], "rounds"),
+        (["--wrong", "1"], "--wrong"),
+        (["--refuse"], "first second"),
+    ],
+)
+def test_what_is_wrong_with_a_command_line_is_one_line_and_exit_status_2(capsys, arguments, message):
+    app = cyclopts.App()
+
+    @app.default
+    def main(*, rounds: harness.Count = 1, refuse: bool = False):
+        if refuse:
+            raise SystemExit("first second")
+
+    assert run_command(app, *harness.INPUT_ERRORS, arguments=arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+
+
+def test_every_stored_result_says_when_of_what_and_how_it_was_measured():
+    stored = sorted(harness.RESULTS.glob("*.json"))
+    assert stored
+    for file in stored:
+        content = json.loads(file.read_text())
+        assert content["command"].startswith("hatch run bench:"), file.name
+        assert content["measured_at"], file.name
+        assert len(content["machine"]["git"]["revision"]) == 40, file.name

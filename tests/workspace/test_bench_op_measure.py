@@ -18,7 +18,10 @@ from vs_ops.rules import measured_seconds, parse_rules
 
 CPU = torch.device("cpu")
 RULE = {"operator": "spade", "dtype": "float32", "elements": 8, "seconds": {"native": 1.0, "reference": 2.0}}
-ORIGIN = op_rules.Origin(device_type="cpu", device="Some CPU", torch="2.13.0", command="hatch run x", measured_at="now")
+ORIGIN = op_rules.Origin(
+    device_type="cpu", device="Some CPU", torch="2.13.0", command="hatch run x", measured_at="now", revision="abc"
+)
+STAMP = {"measured_at": "now", "revision": "abc"}
 
 
 @frozen
@@ -200,16 +203,20 @@ def test_new_rules_replace_those_of_the_same_operator_and_dtype():
     old = [RULE, {**RULE, "elements": 99}, {**RULE, "dtype": "bfloat16"}, {**RULE, "operator": "warp"}]
     before = op_rules.merge_rules(None, old, ORIGIN)
     new = {**RULE, "elements": 5, "seconds": {"reference": 3.0}}
-    later = evolve(ORIGIN, command="another", measured_at="later")
+    later = evolve(ORIGIN, command="another", measured_at="later", revision="def-dirty")
     merged = op_rules.merge_rules(before, [new], later)
-    assert merged["rules"] == [{**RULE, "dtype": "bfloat16"}, new, {**RULE, "operator": "warp"}]
+    assert merged["rules"] == [
+        {**RULE, "dtype": "bfloat16", **STAMP},
+        {**new, "measured_at": "later", "revision": "def-dirty"},
+        {**RULE, "operator": "warp", **STAMP},
+    ]
     assert (merged["command"], merged["measured_at"], merged["device"]) == ("another", "later", "Some CPU")
 
 
 @pytest.mark.parametrize("change", [{"device": "Another CPU"}, {"torch": "2.14.0"}])
 def test_rules_of_another_machine_or_pytorch_are_not_kept(change):
     before = op_rules.merge_rules(None, [{**RULE, "operator": "warp"}], ORIGIN)
-    assert op_rules.merge_rules(before, [RULE], evolve(ORIGIN, **change))["rules"] == [RULE]
+    assert op_rules.merge_rules(before, [RULE], evolve(ORIGIN, **change))["rules"] == [{**RULE, **STAMP}]
 
 
 def test_the_file_of_rules_has_one_rule_a_line_and_is_merged_into(tmp_path):
@@ -218,7 +225,7 @@ def test_the_file_of_rules_has_one_rule_a_line_and_is_merged_into(tmp_path):
     path = op_rules.write_rules([{**RULE, "operator": "warp"}], ORIGIN, folder=folder)
     assert path == folder / "cpu.json"
     content = json.loads(path.read_text())
-    assert list(content) == ["device_type", "device", "torch", "command", "measured_at", "rules"]
+    assert list(content) == ["device_type", "device", "torch", "command", "measured_at", "revision", "rules"]
     assert [rule["operator"] for rule in content["rules"]] == ["spade", "warp"]
     assert sum('"operator"' in line for line in path.read_text().splitlines()) == 2
     read = parse_rules(path.read_text())

@@ -161,11 +161,12 @@ def test_the_layers_with_spectral_norm_are_found_without_making_them():
 
 
 def test_the_origin_says_where_rules_come_from():
-    origin = ops.origin_of(torch.device("cpu"), "hatch run bench:ops --write-rules")
+    begun = harness.begin()
+    origin = ops.origin_of(torch.device("cpu"), "hatch run bench:ops --write-rules", begun)
     assert origin.device_type == "cpu"
     assert origin.torch == torch.__version__.partition("+")[0]
     assert origin.device
-    assert harness.RESULTS.is_dir()
+    assert (origin.measured_at, origin.revision) == (begun.measured_at, begun.revision)
 
 
 def test_sizes_that_only_gpus_train_are_left_out_elsewhere():
@@ -174,3 +175,9 @@ def test_sizes_that_only_gpus_train_are_left_out_elsewhere():
     assert here == [plan for plan in there if not plan.gpu] != there
     with pytest.raises(SystemExit, match=r"nothing of the size 'cityscapes' to be measured in .* on cpu"):
         ops.planned([], "cityscapes", torch.float16, "cpu")
+
+
+@pytest.mark.parametrize("options", [{"only": ("spade",)}, {"size": "street"}, {"skip": ("native",)}])
+def test_a_part_of_the_operators_does_not_take_the_place_of_what_documents_cite(options):
+    with pytest.raises(SystemExit, match="all operators, sizes and ways"):
+        ops.main(store=True, **options)

@@ -1,6 +1,7 @@
 """What of the benchmark of a training step can be wrong without being slow."""
 
 import harness
+import peak
 import pytest
 import step
 import torch
@@ -24,6 +25,9 @@ def test_the_baselines_are_those_of_the_published_code():
     patch = face.discriminator.image
     assert (patch.filters, patch.max_filters, patch.layers, patch.scales, patch.spectral_norm) == (64, 512, 3, 2, True)
     assert (face.objective.perceptual.width_divisor, face.objective.perceptual.scales) == (1, 3)
+
+
+REFERENCE = step.Variant(label="reference", impl="reference")
 
 
 def chosen():
@@ -60,23 +64,65 @@ def test_gains_are_of_the_same_level():
     cases = tuple(harness.Series(name=name, seconds=(value,) * 3) for name, value in seconds.items())
     unit = harness.Series(name="unit", seconds=(1.0,) * 3)
     result = harness.Result(unit=unit, cases=cases, threads=2, device="cpu")
-    assert {level: gain["value"] for level, gain in step.gains_of(result, "reference").items()} == {
+    assert {level: gain["value"] for level, gain in step.gains_of(result, REFERENCE).items()} == {
         "O0": 1.5,
         "O1": 1.8,
     }
 
 
 @pytest.mark.parametrize(
-    ("baseline", "preset", "impl", "name"),
+    ("baseline", "preset", "other", "name"),
     [
         ("street", None, None, "step-cpu"),
         ("face", None, None, "step-face-cpu"),
         ("street", "faces-tiny", None, "step-faces-tiny-cpu"),
-        ("face", None, "reference", "step-face-impl-reference-cpu"),
+        ("face", None, step.variant_of("reference", ()), "step-face-impl-reference-cpu"),
+        ("face", None, step.variant_of(None, ("a.b=1", "c=2")), "step-face-compare-a.b-c-cpu"),
     ],
 )
-def test_every_kind_of_measurement_has_a_file_of_its_own(baseline, preset, impl, name):
-    assert step.result_name(baseline, preset, impl, "cpu") == name
+def test_every_kind_of_measurement_has_a_file_of_its_own(baseline, preset, other, name):
+    assert step.result_name(baseline, preset, other, "cpu") == name
+
+
+def test_a_variant_is_another_implementation_or_another_configuration_not_both():
+    assert step.variant_of(None, ()) is None
+    assert step.variant_of("reference", ()) == REFERENCE
+    other = step.variant_of(None, ("memory.channels_last=false",))
+    assert (other.overrides, step.case_name("O1", other)) == (
+        ("memory.channels_last=false",),
+        "O1 memory.channels_last=false",
+    )
+    with pytest.raises(SystemExit, match="two comparisons"):
+        step.variant_of("reference", ("memory.channels_last=false",))
+
+
+@pytest.mark.parametrize("options", [{"frames": 2}, {"overrides": ("seed=1",)}])
+def test_what_documents_cite_is_the_whole_step_as_it_is(options):
+    with pytest.raises(SystemExit, match="no overrides, and 4 frames"):
+        step.main(*options.pop("overrides", ()), store=True, **options)
+
+
+def test_the_share_of_the_peak_is_of_the_same_level_and_of_the_best_round():
+    seconds = {
+        "O0": [2.0] * 3,
+        "O1": [1.0] * 3,
+        "O1 x": [4.0] * 3,
+        "peak of O0": [2.0, 1.0, 3.0],
+        "peak of O1": [0.5] * 3,
+    }
+    cases = tuple(harness.Series(name=name, seconds=tuple(each)) for name, each in seconds.items())
+    result = harness.Result(unit=harness.Series(name="unit", seconds=(1.0,) * 3), cases=cases, threads=2, device="cpu")
+    cpu = torch.device("cpu")
+    one = peak.peak_flop(cpu)
+    shares = step.shares_of(result, {"O0": one, "O1": one, "O1 x": one}, cpu)
+    assert {name: share["share_of_peak"] for name, share in shares.items()} == {"O0": 0.5, "O1": 0.5, "O1 x": 0.125}
+    assert shares["O0"]["peak_flop_per_second"] == one
+
+
+def test_the_flop_of_a_peak_are_what_is_counted_of_it():
+    nowhere = torch.device("meta")
+    case = peak.peak_case("peak", torch.float32, nowhere, lambda: None)
+    assert peak.flop_of(case.run) == peak.peak_flop(nowhere) == 2 * 64 * 64 * 256 * 256 * 9
 
 
 def test_an_implementation_that_nobody_has_is_refused_before_anything_is_built():

@@ -5,11 +5,14 @@ round to round, and beside them the *unit*, a fixed piece of PyTorch work. Slow 
 alike. Ratios are computed from medians, their spread by resampling whole rounds, and times are also given in units,
 which can be compared between machines.
 
+    begun = begin()
     result = measure([Case(name="O0", run=step_o0), Case(name="O1", run=step_o1)], rounds=15)
     print_result(result, baseline="O0")
-    save_result(result, "step", baseline="O0", command=command_of("bench:step"))
+    record = as_record(result, baseline="O0")
+    save_records(record, "step", command=command_of("bench:step"), folder=folder_of(store=False), begun=begun)
 
-A case's `run` does one whole measured piece of work; its `prepare` runs before each, unmeasured.
+A case's `run` does one whole measured piece of work; its `prepare` runs before each, unmeasured. Results go to
+`docs/benchmarks`, where documents cite them from, only if that is asked for.
 """
 
 import contextlib
@@ -17,24 +20,37 @@ import json
 import random
 import shlex
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated, Any
 
 import attrs
+import cyclopts
 import torch
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from torch import Tensor, nn
-from vs_runtime import describe_environment
+from vs_data import VsDataError
+from vs_optim import VsOptimError
+from vs_runtime import VsRuntimeError, describe_environment
+from vs_train.errors import VsTrainError
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs" / "benchmarks"
+SCRATCH = ROOT / "runs" / "bench"
 UNIT = "unit"
+INPUT_ERRORS = (VsTrainError, VsDataError, VsOptimError, VsRuntimeError)
+"""What wrong input to a benchmark raises, for `vs_config.commands.run_command`."""
+
 _RESAMPLES = 2000
+
+Count = Annotated[int, cyclopts.Parameter(validator=cyclopts.validators.Number(gte=1))]
+"""A number of rounds, frames or threads on a command line."""
 
 
 def _nothing() -> None:
@@ -53,6 +69,24 @@ class Case:
     run: Callable[[], object]
     prepare: Callable[[], object] = _nothing
     note: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Begun:
+    """When measuring began, of which revision (under `git`) and on which machine: what is committed later is another's.
+
+    `machine` is what `describe_environment` says; its revision is `dirty` if code differs from it, but for results and
+    documents do not count.
+    """
+
+    measured_at: str
+    machine: dict[str, Any]
+
+    @property
+    def revision(self) -> str | None:
+        """The revision, with `-dirty` behind it where code differs from it; None outside a checkout."""
+        git = self.machine["git"]
+        return None if git is None else git["revision"] + "-dirty" * bool(git["dirty"])
 
 
 @attrs.frozen(kw_only=True)
@@ -284,23 +318,38 @@ def _series_record(series: Series, result: Result, reference: Series) -> dict[st
     }
 
 
-def save_records(records: dict[str, object], name: str, *, command: str, folder: Path = RESULTS) -> Path:
-    """Write `folder/name.json`: `records` with the command, the time and the machine; returns the path."""
+def begin() -> Begun:
+    """Return what is to be said of a measurement that begins now."""
+    machine = describe_environment(ROOT)
+    if machine["git"] is not None:
+        machine["git"] = {**machine["git"], "dirty": _code_differs()}
+    return Begun(measured_at=datetime.now(UTC).isoformat(timespec="seconds"), machine=machine)
+
+
+def _code_differs() -> bool | None:
+    """Whether tracked files other than documents and results differ from the revision; None if git does not say."""
+    command = ["git", "-C", str(ROOT), "diff", "--quiet", "HEAD", "--", ".", ":!docs", ":!*.md"]
+    status = subprocess.run(command, check=False, capture_output=True).returncode
+    return bool(status) if status in (0, 1) else None
+
+
+def folder_of(*, store: bool) -> Path:
+    """Return where results go: to those that documents cite if they are to be stored, else below `runs/`."""
+    return RESULTS if store else SCRATCH
+
+
+def save_records(
+    records: dict[str, object], name: str, *, command: str, folder: Path = RESULTS, begun: Begun | None = None
+) -> Path:
+    """Write `folder/name.json`: `records` with the command, the time, the revision and the machine; returns the path.
+
+    `begun` is what `begin` said before measuring; None: nothing has been measured that could have changed since.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
-    content = {
-        "command": command,
-        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": describe_environment(ROOT),
-        **records,
-    }
+    content = {"command": command, **attrs.asdict(begun or begin()), **records}
     path.write_text(json.dumps(content, indent=1) + "\n")
     return path
-
-
-def save_result(result: Result, name: str, *, baseline: str, command: str, folder: Path = RESULTS) -> Path:
-    """Write one comparison to `folder/name.json` and return the path; for several use `as_record`, `save_records`."""
-    return save_records(as_record(result, baseline=baseline), name, command=command, folder=folder)
 
 
 def command_of(script: str, arguments: Sequence[str] | None = None) -> str:

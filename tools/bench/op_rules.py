@@ -21,13 +21,14 @@ Record = Mapping[str, Any]
 
 @attrs.frozen(kw_only=True)
 class Origin:
-    """Where, with what and when rules were measured."""
+    """Where, with what, when and of which revision (`-dirty` if code differed from it) rules were measured."""
 
     device_type: str
     device: str
     torch: str
     command: str
     measured_at: str
+    revision: str | None
 
 
 def rules_of(records: Mapping[str, Sequence[Record]]) -> list[dict[str, Any]]:
@@ -44,12 +45,17 @@ def _rule(name: str, record: Record) -> dict[str, Any]:
 def merge_rules(before: Record | None, new: Sequence[Record], origin: Origin) -> dict[str, Any]:
     """Return the content of the file: `new` instead of what `before` has of the same operators and dtypes. Pure.
 
-    The file speaks of one device and one PyTorch: if `before` was measured on another, none of it is kept.
+    The file speaks of one device and one PyTorch: if `before` was measured on another, none of it is kept. What is kept
+    may be older than the file says, so each rule says itself when it was measured, and of which revision.
     """
     same = before is not None and all(before[key] == getattr(origin, key) for key in ("device_type", "device", "torch"))
     measured = {(rule["operator"], rule["dtype"]) for rule in new}
     kept = [rule for rule in before["rules"] if (rule["operator"], rule["dtype"]) not in measured] if same else []  # type: ignore[index]
-    ordered = sorted([*kept, *new], key=lambda rule: (rule["operator"], rule["dtype"], rule["elements"]))
+    stamp = {"measured_at": origin.measured_at, "revision": origin.revision}
+    ordered = sorted(
+        [*kept, *({**rule, **stamp} for rule in new)],
+        key=lambda rule: (rule["operator"], rule["dtype"], rule["elements"]),
+    )
     return {**attrs.asdict(origin), "rules": ordered}
 
 

@@ -1,22 +1,22 @@
 """Measure every operator of vs-ops in every implementation that accepts the call, beside plain PyTorch and apex.
 
-Usage: hatch run bench:ops [--only NAME] [--dtype bfloat16] [--device cuda] [--memory-format both] [--write-rules]
-       hatch run bench:ops --executors
+Usage: hatch run bench:ops [--only NAME] [--dtype bfloat16] [--device cuda] [--memory-format both] [--store]
+                           [--write-rules]
+       hatch run bench:ops --executors [--store]
 
 For every operator there are subjects: sizes that the networks of the presets give it. Each is measured forward and, if
 it has gradients, backward, with all implementations in turns (see harness.py), and with figures beside the time:
 kernels, bytes moved against the bandwidth of copying, and by `--profile` what the time goes to (see op_measure.py).
 `eager` is what one would write without this package; `apex` is NVIDIA's counterpart, where it is installed and has one.
 
-All operators together are written to docs/benchmarks/ops-DEVICE-DTYPE.json. `--write-rules` writes from the same
-figures the rules by which "auto" chooses, and replaces those of the operators and dtypes that were measured (see
-op_rules.py).
+Writes runs/bench/ops-DEVICE-DTYPE.json; with `--store`, which takes all operators in all sizes, docs/benchmarks/
+instead, where documents cite it. `--write-rules` writes from the same figures the rules by which "auto" chooses, and
+replaces those of the operators and dtypes that were measured (see op_rules.py).
 """
 
 import functools
 import sys
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 import attrs
@@ -24,7 +24,7 @@ import op_executors
 import op_rules
 import torch
 import vs_ops
-from harness import Case, command_of, measure, save_records, wide_console
+from harness import INPUT_ERRORS, Begun, Case, Count, begin, command_of, folder_of, measure, save_records, wide_console
 from op_measure import COPY_BYTES, copier, least_bytes, name_compiled_loops, profile_call, quiet_profiler, repeats_for
 from op_report import (
     APEX,
@@ -44,7 +44,7 @@ from op_subjects import PLANS, Make, MemoryFormat, Plan, Subject, results_of, wo
 from rich.console import Console
 from vs_config.commands import run_command
 from vs_optim import find_apex
-from vs_runtime import describe_environment
+from vs_runtime import choose_device
 
 Formats = Literal["channels_last", "contiguous", "both"]
 Records = dict[str, list[dict[str, Any]]]
@@ -159,16 +159,17 @@ def measure_all(plans: Sequence[Plan], formats: Formats, settings: Settings, *, 
     return records
 
 
-def origin_of(device: torch.device, command: str) -> op_rules.Origin:
-    """Where and with what rules are measured now."""
+def origin_of(device: torch.device, command: str, begun: Begun) -> op_rules.Origin:
+    """Where, with what, when and of which revision rules were measured."""
     on_cuda = device.type == "cuda"
-    name = torch.cuda.get_device_name(device) if on_cuda else describe_environment()["cpu"]
+    name = torch.cuda.get_device_name(device) if on_cuda else begun.machine["cpu"]
     return op_rules.Origin(
         device_type=device.type,
         device=name or "unknown",
         torch=torch.__version__.partition("+")[0],
         command=command,
-        measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        measured_at=begun.measured_at,
+        revision=begun.revision,
     )
 
 
@@ -192,33 +193,54 @@ def in_format(records: Records, memory_format: MemoryFormat) -> Records:
     }
 
 
-def compare_executors(device: torch.device, threads: int) -> None:
+def compare_executors(device: torch.device, threads: int, *, store: bool) -> None:
     """Measure TorchScript's executors, print and write the comparison."""
+    begun = begin()
     record = op_executors.compare(device, threads=threads)
     op_executors.print_comparison(record)
-    path = save_records(record, f"executors-{device.type}", command=command_of("bench:ops"))
-    Console().print(f"written to {path}")
+    write(record, f"executors-{device.type}", begun, store=store)
 
 
+def write(record: dict[str, object], name: str, begun: Begun, *, store: bool) -> None:
+    """Write what was measured, and say where."""
+    path = save_records(record, name, command=command_of("bench:ops"), folder=folder_of(store=store), begun=begun)
+    wide_console().print(f"written to {path}", highlight=False, markup=False)
+
+
+def check_whole(only: Sequence[str], size: str, skip: Sequence[str]) -> None:
+    """Refuse to store a part: documents speak of all operators.
+
+    Raises:
+        SystemExit: operators, sizes or implementations that can be chosen would be missing.
+    """
+    if only or size or set(skip) & set(op_rules.CHOSEN_FROM):
+        raise SystemExit("--store replaces all that is known of the device: measure all operators, sizes and ways")
+
+
+app = cyclopts.App(name="bench:ops", help=__doc__)
+
+
+@app.default
 def main(
     *,
     only: tuple[str, ...] = (),
     size: str = "",
-    rounds: int = 15,
+    rounds: Count = 15,
     seconds: float = 0.02,
-    threads: int = 2,
-    device: str = "cpu",
+    threads: Count = 2,
+    device: Literal["cpu", "cuda"] = "cpu",
     dtype: Literal["float32", "bfloat16", "float16"] = "float32",
     memory_format: Formats = "channels_last",
     skip: tuple[str, ...] = (),
     profile: bool = False,
+    store: bool = False,
     write_rules: bool = False,
     executors: bool = False,
 ) -> None:
     """Measure the operators by implementation.
 
     Args:
-        only: Names of the operators to measure; all by default. Fewer than all are not written to docs/benchmarks.
+        only: Names of the operators to measure; all by default.
         size: Measure only sizes with this in their names, "street-small" for example.
         rounds: Measured rounds; each runs every implementation once.
         seconds: How long one measurement of one implementation should take; short calls are repeated.
@@ -228,13 +250,16 @@ def main(
         memory_format: Of images and features; channels_last is what training uses, and what rules are made of.
         skip: Names of implementations to leave out, "inductor" for example, which takes its time to compile.
         profile: Print what the time of each implementation goes to.
+        store: Write to docs/benchmarks; all operators only.
         write_rules: Write the rules of dispatch.
         executors: Measure the switches of TorchScript's executor instead, with GELU, in processes of their own.
     """
-    where = torch.device(device)
+    where = choose_device(device)
     if executors:
-        compare_executors(where, threads)
+        compare_executors(where, threads, store=store)
         return
+    if store:
+        check_whole(only, size, skip)
     if write_rules:
         check_rules(memory_format, size, skip)
     settings = Settings(
@@ -246,20 +271,19 @@ def main(
     torch.set_num_threads(threads)
     quiet_profiler()
     name_compiled_loops()
+    begun = begin()
     records = measure_all(planned(only, size, settings.dtype, where.type), memory_format, settings, profiles=profile)
     claims = claims_of(records)
     if claims:
         console.print(claims_table(claims))
-    if not only and not size and not set(skip) & set(op_rules.CHOSEN_FROM):
-        content: dict[str, object] = {"dtype": dtype, "claims": claims, "operators": records}
-        suffix = "-contiguous" if memory_format == "contiguous" else ""
-        path = save_records(content, f"ops-{where.type}-{dtype}{suffix}", command=command_of("bench:ops"))
-        console.print(f"written to {path}")
+    suffix = "-contiguous" if memory_format == "contiguous" else ""
+    content: dict[str, object] = {"dtype": dtype, "claims": claims, "operators": records}
+    write(content, f"ops-{where.type}-{dtype}{suffix}", begun, store=store)
     if write_rules:
         rules = op_rules.rules_of(in_format(records, "channels_last"))
-        path = op_rules.write_rules(rules, origin_of(where, command_of("bench:ops")))
-        console.print(f"written to {path}")
+        path = op_rules.write_rules(rules, origin_of(where, command_of("bench:ops"), begun))
+        console.print(f"written to {path}", highlight=False, markup=False)
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    sys.exit(run_command(app, *INPUT_ERRORS))

@@ -80,6 +80,10 @@ class MemoryConfig:
     micro_batches: int = whole(
         1, "equal parts that a batch is computed in one after the other; the gradients are summed up", low=1, high=4096
     )
+    search_convolutions: bool = field(
+        default=True,
+        metadata={"help": "CUDA: try cuDNN's algorithms once for each shape; some seconds and memory at first"},
+    )
 
 
 def _check_initial_length(config: CurriculumConfig) -> None:

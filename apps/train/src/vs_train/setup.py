@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import attrs
 import torch
@@ -24,11 +24,13 @@ from vs_data import (
     open_source,
 )
 
-from vs_train.config import ReferencesConfig, TrainConfig, label_spec
+from vs_train.config import MemoryConfig, ReferencesConfig, TrainConfig, label_spec
 from vs_train.config_memory import check_memory
 from vs_train.errors import VsTrainError
 from vs_train.left_out import left_out_at_last, references_inside
 from vs_train.step import AnyGenerator, Recipe, TrainState
+
+Network = TypeVar("Network", bound=torch.nn.Module)
 
 SHOWN_CHARACTERS = 160
 """Most of what PyTorch says of weights that do not fit: it names every one of them."""
@@ -63,7 +65,7 @@ class Prepared:
 def prepare(config: TrainConfig, *, check: bool = True, watch: Callable[[str], None] = _ignore) -> Prepared:
     """Check everything that can be wrong with the input and build the state of step 0. Writes nothing.
 
-    Sets the process's seeds and its TF32 switches.
+    Sets the process's seeds, its TF32 switches and the search for convolution algorithms.
 
     Args:
         config: what to train.
@@ -83,6 +85,7 @@ def prepare(config: TrainConfig, *, check: bool = True, watch: Callable[[str], N
     runtime.seed_everything(config.seed)
     precision = optim.resolve_precision(config.precision, device)
     optim.apply_math_mode(precision)
+    runtime.search_convolutions(device, wanted=config.memory.search_convolutions)
     checked = check_data(config.data, watch) if check else ()
     source, validation_source = open_source(config.data, "train"), open_source(config.data, "val")
     short = _check_lengths(config, source)
@@ -127,7 +130,7 @@ def build_recipe(
     return Recipe(
         labels=labels,
         objective=config.objective,
-        perceptual=perceptual if perceptual is None else perceptual.to(device),
+        perceptual=perceptual if perceptual is None else laid_out(perceptual.to(device), config.memory),
         precision=precision,
         ema=config.optim.ema,
         device=device,
@@ -145,10 +148,11 @@ def build_state(
     config: TrainConfig, labels: nets.LabelSpec, precision: optim.Precision, device: torch.device
 ) -> tuple[TrainState, tuple[str, ...]]:
     """Networks with fresh weights, their optimizers and scalers, and the reasons for the choice of Adam."""
-    generator, average = (network.to(device) for network in build_generators(config, labels))
+    generator, average = (laid_out(one.to(device), config.memory) for one in build_generators(config, labels))
     few_shot = isinstance(config.generator, nets.FewShotGeneratorConfig)
     condition = nets.few_shot_condition_channels(labels.channels) if few_shot else labels.channels
-    discriminator = nets.build_discriminator(config.discriminator, label_channels=condition).to(device)
+    discriminator = nets.build_discriminator(config.discriminator, label_channels=condition)
+    discriminator = laid_out(discriminator.to(device), config.memory)
     average.load_state_dict(nets.effective_weights(generator))
     generator_optimizer, g_choice = optim.build_adam(generator.parameters(), config.optim.generator)
     discriminator_optimizer, d_choice = optim.build_adam(discriminator.parameters(), config.optim.discriminator)
@@ -162,6 +166,16 @@ def build_state(
     )
     choices = {"generator": g_choice, "discriminator": d_choice}
     return state, tuple(f"Adam of the {name}: {c.impl} ({c.reason})" for name, c in choices.items())
+
+
+def laid_out(network: Network, memory: MemoryConfig) -> Network:
+    """The network with the weights of its convolutions in the order of memory that its features are to have.
+
+    A convolution answers in the order of its weight, whatever the order of what goes in, and all other layers keep the
+    order that they get: so this decides for whole networks. Optimizers and averages take it over, values stay.
+    """
+    order = torch.channels_last if memory.channels_last else torch.contiguous_format
+    return network.to(memory_format=order)  # type: ignore[call-overload,no-any-return] # unknown to PyTorch's stubs
 
 
 def build_generators(config: TrainConfig, labels: nets.LabelSpec) -> tuple[AnyGenerator, AnyGenerator]:

@@ -103,7 +103,7 @@ def shrink_label(label: Label, factor: int) -> Tensor:
 def convolve_label(label: Label, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
     """`F.conv2d` of a label, (N, C, H, W) -> (N, C_out, H2, W2); weights of class ids are looked up and added."""
     if isinstance(label, Tensor):
-        return F.conv2d(label, weight, bias, stride, padding)
+        return _convolve_tensor(label, weight, bias, stride, padding)
     order = torch.channels_last if weight.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
     weights = weight.split([part.shape[1] for part in label.parts], dim=1)
     biases = [bias, *[None] * (len(weights) - 1)]
@@ -116,7 +116,7 @@ def convolve_label(label: Label, weight: Tensor, bias: Tensor | None, stride: in
 
 def _convolve_part(part: Part, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
     if isinstance(part, Tensor):
-        return F.conv2d(part, weight, bias, stride, padding)
+        return _convolve_tensor(part, weight, bias, stride, padding)
     kind = part.kind
     return vs_ops.label_conv2d(
         part.ids,
@@ -127,6 +127,14 @@ def _convolve_part(part: Part, weight: Tensor, bias: Tensor | None, stride: int,
         stride=stride,
         padding=padding,
     )
+
+
+def _convolve_tensor(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
+    if stride > 1 and weight.shape[2:] == (1, 1) and padding == 0:
+        # A kernel of one pixel reads every stride-th. PyTorch 2.13's CPU kernel for that writes beyond its memory where
+        # it makes the gradient of such a weight from a few channels in channels-last order.
+        return F.conv2d(x[:, :, ::stride, ::stride], weight, bias)
+    return F.conv2d(x, weight, bias, stride, padding)
 
 
 def _dense(part: Part) -> Tensor:

@@ -52,7 +52,7 @@ def resolve_precision(config: PrecisionConfig, device: torch.device | str) -> Pr
     """Decide dtype and scaling for `device`.
 
     Raises:
-        PrecisionError: O1 on a device that is neither CUDA nor CPU, or bfloat16 on a GPU that has none.
+        PrecisionError: O1 on a device that is neither CUDA nor CPU, or bfloat16 on a GPU that only emulates it.
     """
     device = torch.device(device)
     if config.level == "O0":
@@ -61,7 +61,9 @@ def resolve_precision(config: PrecisionConfig, device: torch.device | str) -> Pr
         raise PrecisionError(str(device), "level O1 is known on 'cuda' and 'cpu' only; choose level O0")
     name = config.dtype if config.dtype != "auto" else ("float16" if device.type == "cuda" else "bfloat16")
     dtype = torch.float16 if name == "float16" else torch.bfloat16
-    if device.type == "cuda" and dtype is torch.bfloat16 and not torch.cuda.is_bf16_supported():
+    # Without emulation: by it every GPU has bfloat16, and an old one is slower in it than in float32.
+    on_gpu = device.type == "cuda" and dtype is torch.bfloat16
+    if on_gpu and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise PrecisionError(str(device), "this GPU has no bfloat16; choose dtype 'float16'")
     return Precision(level="O1", dtype=dtype, scaling=dtype is torch.float16, tf32=config.tf32)
 

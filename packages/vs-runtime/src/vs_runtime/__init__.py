@@ -15,7 +15,7 @@ from vs_runtime.affinity import (
     read_topology,
     worker_init,
 )
-from vs_runtime.device import DeviceError, choose_device
+from vs_runtime.device import DeviceError, choose_device, search_convolutions
 from vs_runtime.environment import describe_environment
 from vs_runtime.errors import (
     ActivationError,
@@ -66,6 +66,7 @@ __all__ = [
     "read_topology",
     "restore_random_state",
     "save_checkpoint",
+    "search_convolutions",
     "seed_everything",
     "worker_init",
 ]

@@ -1,4 +1,4 @@
-"""Which device a program computes on."""
+"""Which device a program computes on, and how its convolutions are chosen there."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from vs_runtime.errors import VsRuntimeError
 
-__all__ = ["DeviceError", "choose_device"]
+__all__ = ["DeviceError", "choose_device", "search_convolutions"]
 
 
 class DeviceError(VsRuntimeError):
@@ -33,3 +33,14 @@ def choose_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
     if name == "cuda" and not available:
         raise DeviceError(name, "was asked for, and PyTorch finds no GPU here")
     return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def search_convolutions(device: torch.device, *, wanted: bool) -> None:
+    """Let cuDNN try its algorithms for each new shape of a convolution once and keep the fastest; CUDA only.
+
+    It pays where shapes come again, as in training, and costs a few seconds and some memory when they are new. Which
+    algorithm wins depends on the moment, so that results of two processes may differ in their last bits.
+
+    Call it once, when a process starts: it is a side effect on the whole process. Elsewhere it switches the search off.
+    """
+    torch.backends.cudnn.benchmark = wanted and device.type == "cuda"

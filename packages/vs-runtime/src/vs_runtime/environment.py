@@ -37,7 +37,9 @@ _PACKAGES = (
 def describe_environment(repository: Path | None = None) -> dict[str, Any]:
     """A dict of plain values, fit for JSON: `python`, `platform`, `packages`, `git`, `cpu`, `memory_bytes`, `gpus`, ...
 
-    What cannot be found out is None. No environment variable, user name, host name or path is in it.
+    `cpu_capability` is the set of vector instructions that PyTorch uses, on which the speed of bfloat16 hangs: virtual
+    machines of one name differ in it. What cannot be found out is None. No environment variable, user name, host name
+    or path is in it.
 
     Args:
         repository: directory whose git revision to report; default: the checkout that this package's own source
@@ -49,6 +51,7 @@ def describe_environment(repository: Path | None = None) -> dict[str, Any]:
         "packages": {name: version for name in _PACKAGES if (version := _version(name)) is not None},
         "git": _git(repository) if repository else _own_git(),
         "cpu": _try(_cpu_model),
+        "cpu_capability": _try(torch.backends.cpu.get_cpu_capability),
         "cpus_usable": _try(lambda: len(os.sched_getaffinity(0))) or os.cpu_count(),
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
