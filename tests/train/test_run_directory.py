@@ -9,6 +9,7 @@ from pathlib import Path
 
 import attrs
 import pytest
+from vs_runtime import write_atomically
 from vs_train.errors import ConfigError, RunDirectoryError
 from vs_train.run_directory import (
     RunDirectory,
@@ -20,14 +21,14 @@ from vs_train.run_directory import (
     read_run_config,
     record_resume,
     run_kind,
-    write_atomically,
 )
 
 NOON = datetime.datetime(2026, 1, 31, 12, 0, 0, tzinfo=datetime.UTC)
 HOLD = """
 import sys, pathlib
 from vs_train.run_directory import RunDirectory, hold_run
-with hold_run(RunDirectory(pathlib.Path(sys.argv[1]))):
+with hold_run(RunDirectory(pathlib.Path(sys.argv[1]))) as claim:
+    claim()
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -70,6 +71,7 @@ def test_a_run_is_read_back(tmp_path: Path) -> None:
     run = open_run(make(tmp_path / "run").path)
     assert read_run_config(run, Config) == Config(steps=3)
     marker = json.loads(run.environment.read_text())
+    assert len(marker.pop("sha256")) == 64
     assert marker == {
         "run_format": 1,
         "started": "2026-01-31T12:00:00.000000+00:00",
@@ -215,8 +217,9 @@ def test_only_one_process_trains_in_a_run_and_its_death_frees_it(tmp_path: Path)
     finally:
         owner.kill()
         owner.communicate()
-    with hold_run(run):
-        assert run.lock.read_text().strip().isdigit()
+    with hold_run(run) as claim:
+        claim()
+        assert run.lock.read_text() == f"{os.getpid()}\n"
     assert run.lock.read_text() == ""
 
 

@@ -31,11 +31,11 @@ from vs_eval.report import summarise
 from vs_eval.runs import load_average
 from vs_eval.scoring import ClipScores, EvaluationSpec, evaluate_pieces
 from vs_metrics import mean_of
-from vs_runtime import load_latest
+from vs_runtime import load_latest, write_atomically
 from vs_train import cli
 from vs_train.config import TrainConfig, label_spec
 from vs_train.config_io import load_config, read_document
-from vs_train.run_directory import RunDirectory, is_run, write_atomically
+from vs_train.run_directory import RunDirectory, is_run
 from vs_train.setup import build_generators
 
 HELD_OUT = "held-out.json"

@@ -7,6 +7,7 @@ from typing import Generic, Literal, TypeVar
 
 import torch
 from attrs import frozen
+from vs_config import shown
 from vs_data import ClipSource, FolderConfig, check_roots, open_source
 from vs_nets import FewShotGeneratorConfig, GeneratorConfig, LabelSpec
 from vs_runtime import LoadedCheckpoint, choose_device, describe_environment
@@ -16,7 +17,7 @@ from vs_train.run_directory import RunDirectory, latest_run, open_run, read_run_
 from vs_eval.errors import OptionError, RunError
 from vs_eval.evaluation import Facts
 from vs_eval.output import check_output
-from vs_eval.runs import read_checkpoint
+from vs_eval.runs import read_checkpoint, require_same
 
 COMMANDS: Mapping[str, str] = {"vid2vid": "hatch run eval:vid2vid", "few-shot": "hatch run eval:few-shot"}
 """What evaluates a run, by the kind of its generator."""
@@ -81,13 +82,14 @@ def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKi
     for option, value in (("--clips", request.clips), ("--frames", request.frames)):
         if value is not None and value < 1:
             raise OptionError(option, f"must be at least 1, got {value}")
-    run = latest_run(kind=kind.kind) if request.run is None else open_run(request.run)
+    run = latest_run(kind=kind.kind, notice=say_warning) if request.run is None else open_run(request.run)
     config = read_run_config(run, TrainConfig)
     generator = config.generator
     if not isinstance(generator, kind):
         command = COMMANDS[generator.kind]
         raise RunError(run.path, f"trains a {generator.kind} generator; evaluate it by `{command} {run.path}`")
     checkpoint = read_checkpoint(run, request.checkpoint)
+    require_same(run, checkpoint, config)
     out = request.out or run.path / "eval" / f"step-{checkpoint.step:08d}"
     check_output(out)
     source = open_source(config.data, "val")
@@ -107,7 +109,12 @@ def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKi
 def warn(notices: tuple[str, ...]) -> None:
     """Say on stderr what goes otherwise than asked for."""
     for notice in notices:
-        print(f"warning: {notice}", file=sys.stderr)
+        say_warning(notice)
+
+
+def say_warning(text: str) -> None:
+    """Say one thing on stderr; it may hold names from outside."""
+    print(f"warning: {shown(text)}", file=sys.stderr)
 
 
 def _facts(run: RunDirectory, checkpoint: LoadedCheckpoint, config: TrainConfig, device: torch.device) -> Facts:
