@@ -223,7 +223,7 @@ def test_a_roll_back_refuses_when_all_checkpoints_are_damaged(copy: Path, prepar
     for path in (copy / "checkpoints").iterdir():
         (path / "state.json").write_text("{")
     before = snapshot(copy)
-    with pytest.raises(runtime.NoCheckpoint, match="step-00000003: state.json"):
+    with pytest.raises(runtime.NoCheckpoint, match=r"step-00000003: state\.json"):
         roll_back(prepared, RunDirectory(copy), 1)
     refuse(copy, prepared, "step-00000003: state.json")
     assert snapshot(copy) == before
@@ -240,7 +240,7 @@ def test_what_a_kill_left_half_written_is_swept_when_the_run_goes_on(copy: Path)
     config = attrs.evolve(CONFIG, run=attrs.evolve(CONFIG.run, steps=4))
     run(config, copy, resume=True)
     assert not [path for path in left if path.exists()]
-    assert not [path for path in copy.rglob(".*")]
+    assert not list(copy.rglob(".*"))
     assert (copy / "config.toml").read_text() == render_config(config)
 
 
