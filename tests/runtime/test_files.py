@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import resource
 import socket
@@ -180,3 +182,59 @@ def test_a_checkpoint_that_is_a_link_is_read_and_then_replaced_by_its_like(tmp_p
     save_checkpoint(root, step=2, state={"a": 3}, keep=1)
     assert names(root) == ["step-00000002"]
     assert load_checkpoint(real).state == {"a": 1}
+
+
+def forge(path: Path, name: str, content: bytes) -> None:
+    """Put a file into a checkpoint with a checksum that fits."""
+    (path / name).write_bytes(content)
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (path / "manifest.json").write_text(json.dumps(manifest))
+
+
+PROMISES = json.dumps({"a": {"dtype": "F32", "shape": [2**40], "data_offsets": [0, 2**42]}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("tensors.safetensors", (2**40).to_bytes(8, "little") + b"{}"),
+        ("tensors.safetensors", len(PROMISES).to_bytes(8, "little") + PROMISES),
+        ("tensors.safetensors", b""),
+        ("state.json", b"[" * 100_000),
+        ("state.json", b"\xff"),
+        ("state.json", b'{"a": {"$tensor": ["a"]}}'),
+        ("state.json", b'{"a": {"$float": "much"}}'),
+        ("state.json", b'{"a": {"$tuple": 5}}'),
+        ("state.json", b'{"a": {"$dict": [[{}, 1]]}}'),
+        ("state.json", b'{"a": {"$python": "os.system"}}'),
+        ("state.json", b'{"step": ' + b"9" * 5_000 + b"}"),
+    ],
+)
+def test_files_that_promise_what_they_do_not_hold_are_damage_though_checksums_fit(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    path = save_checkpoint(tmp_path, step=1, state={"a": torch.ones(2)}, keep=1)
+    forge(path, name, content)
+    with pytest.raises(DamagedCheckpoint, match="checksums hold, and yet it cannot be read") as caught:
+        load_checkpoint(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"step": True},
+        {"step": "1"},
+        {"files": []},
+        {"files": None},
+        {"files": {"state.json": 5}},
+        {"files": {"tensors.safetensors": {"bytes": "9", "sha256": 5}}},
+    ],
+)
+def test_a_manifest_of_other_kinds_is_damage(tmp_path: Path, change: dict[str, object]) -> None:
+    path = save_checkpoint(tmp_path, step=1, state={"a": torch.ones(2)}, keep=1)
+    manifest = json.loads((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(json.dumps({**manifest, **change}))
+    with pytest.raises(DamagedCheckpoint, match=r"manifest\.json"):
+        load_checkpoint(path)
