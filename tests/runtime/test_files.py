@@ -91,9 +91,9 @@ def test_only_what_the_dead_left_behind_is_swept(tmp_path: Path) -> None:
     assert len(names(tmp_path)) == 6
     sweep(tmp_path)
     assert set(names(tmp_path)) == {mine.name, ".other.partial", recent.name}
-    (tmp_path / "config.toml").write_text("x")
+    (tmp_path / ".writing-step-00000004-17").mkdir()
     sweep(tmp_path, held=True)
-    assert names(tmp_path) == ["config.toml"]
+    assert names(tmp_path) == [".other.partial"]
     sweep(tmp_path / "nowhere")
 
 

@@ -7,6 +7,7 @@ files lie may change; `--resume` takes most of it from the command line.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -38,7 +39,7 @@ def first_difference(saved: Mapping[str, Any], config: Any) -> str | None:
 
 
 def _without_free(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    kept = {}
+    kept: dict[str, Any] = {}
     for key, value in table.items():
         path = f"{prefix}{key}"
         if isinstance(value, Mapping):
@@ -46,7 +47,7 @@ def _without_free(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
             if below:
                 kept[key] = below
         elif not _is_free(path):
-            kept[key] = value
+            kept[key] = str(value) if isinstance(value, float) and not math.isfinite(value) else value
     return kept
 
 

@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 _OWNED = re.compile(r"\..+\.([0-9]{1,10})-([0-9a-f]{8})\.[0-9a-f]{8}\.partial", re.DOTALL)
-_UNFINISHED = re.compile(r"\..+\.partial", re.DOTALL)
+_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.partial|\.writing-step-[0-9]+-[0-9]+", re.DOTALL)
 _NAME_BYTES = 100
 """Most bytes of a name that a temporary name repeats: file systems take 255 in all."""
 

@@ -1,6 +1,7 @@
 """From a run directory or a preset to a step that can be audited; all input is checked before anything is computed."""
 
 import datetime
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +17,7 @@ from vs_train.config_io import read_document, resolve_config
 from vs_train.presets import read_preset
 from vs_train.run_directory import latest_run, open_run, read_run_config
 
-from vs_eval.errors import OptionError
+from vs_eval.errors import OptionError, RunError
 from vs_eval.numerics.execution import Workload
 from vs_eval.numerics.ranges import FORMATS, Format
 from vs_eval.numerics.training_step import (
@@ -195,9 +196,13 @@ def _scales(request: NumericsRequest, target: _Target, form: Format) -> dict[str
     if target.checkpoint is None or form.name != "float16":
         return None
     state: Any = target.checkpoint.state
-    both = state.get("scaling", {})  # checkpoints from before the two networks had one state have two
+    both = state.get("scaling")
+    both = both if isinstance(both, Mapping) else {}  # checkpoints from before the two networks had one state have two
     found = {name: both.get(name, state.get(f"{name}_scaler")) for name in (GENERATOR, DISCRIMINATOR)}
-    scales = {name: float(one.get("scale", 1.0)) for name, one in found.items() if isinstance(one, Mapping)}
+    scales = {name: one.get("scale", 1.0) for name, one in found.items() if isinstance(one, Mapping)}
+    for name, scale in scales.items():
+        if type(scale) is not float or not 0 < scale < math.inf:
+            raise RunError(target.checkpoint.path, f"is damaged: the {name}'s loss scale is {str(scale)[:30]}")
     return scales if len(scales) == 2 and any(scale != 1.0 for scale in scales.values()) else None
 
 
