@@ -130,7 +130,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(run_main, tmp_path):
         (["good", "--out", "foreign"], "holds other files than a report"),
         (["good", "--out", "foreign/thing.txt"], "is a file"),
         (["good", "--colour", "red"], "--colour"),
-        (["edited"], "does not fit the run's config.toml"),
+        (["edited"], "does not fit the configuration"),
         (["typo"], "$.generator.filtres"),
         ([], "runs: there is no run here yet"),
     ],

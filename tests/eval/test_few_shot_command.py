@@ -216,7 +216,7 @@ def street_run(path: Path) -> RunDirectory:
         (["good", "--references", "3", "--frames", "1"], "--frames: 1 asked for, all of them among the 3 references"),
         (["good", "--clips", "0"], "--clips: must be at least 1, got 0"),
         (["good", "--out", "foreign"], "holds other files than a report"),
-        (["edited"], "does not fit the run's config.toml"),
+        (["edited"], "does not fit the configuration"),
         (["street"], "trains a vid2vid generator; evaluate it by `hatch run eval:vid2vid street`"),
         ([], "runs: there is no few-shot run here yet"),
     ],

@@ -84,8 +84,7 @@ def load_weights(network: nn.Module, name: str, checkpoint: LoadedCheckpoint) ->
         check_fit(network.state_dict(), weights, f"$.{name}")
     except StateError as error:
         first = textwrap.shorten(str(error), SHOWN, placeholder=" ...")
-        what = f"does not fit the configuration: {first}"
-        raise RunError(checkpoint.path, f"{what}; put back the config.toml that it was trained with") from None
+        raise RunError(checkpoint.path, f"does not fit the configuration: {first}") from None
     network.load_state_dict(dict(weights))
 
 

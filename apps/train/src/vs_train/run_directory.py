@@ -364,6 +364,7 @@ def _read_marker(run: RunDirectory) -> dict[str, Any]:
     from vs_runtime import UnreadableFile, read_json
 
     what = f"{run.path}: not a run: {run.environment.name}"
+    marker: dict[str, Any]
     try:
         marker = read_json(run.environment, most=_MARKER_BYTES)
     except (UnreadableFile, FileNotFoundError) as error:
