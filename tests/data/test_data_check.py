@@ -70,16 +70,16 @@ def test_unreadable_and_truncated_files(folder):
     }
 
 
-def test_wrong_depth_and_channels(folder):
+def test_wrong_depth_and_channels(folder, colours, ids_of):
     root = folder({"a": 3})
     cv2.imwrite(str(root / "images" / "a" / "0000.png"), np.zeros((48, 80), np.uint8))
     cv2.imwrite(str(root / "images" / "a" / "0001.png"), np.zeros((48, 80, 3), np.uint16))
-    cv2.imwrite(str(root / "seg_maps" / "a" / "0002.png"), np.zeros((48, 80, 3), np.uint8))
+    cv2.imwrite(str(root / "seg_maps" / "a" / "0001.png"), np.full((48, 80), 1000, np.uint16))
+    cv2.imwrite(str(root / "seg_maps" / "a" / "0002.png"), colours[ids_of((48, 80), 0)])
     found = [finding.what for finding in check_folder(root).errors]
     assert found == [
-        "expected an 8-bit RGB picture, found 8 bits, 1 channel",
-        "expected an 8-bit RGB picture, found 16 bits, 3 channels",
-        "expected a picture of class ids (8 bits, one channel), found 8 bits, 3 channels",
+        "holds values up to 1000, class ids are 0 to 255",
+        "is a picture of colours (8 bits, 3 channels), not a map of class ids",
     ]
 
 

@@ -1,5 +1,7 @@
 """Teachers of flow: DIS on known motion, confidence where it is right and where it is not, files of every kind."""
 
+import zipfile
+
 import cv2
 import numpy as np
 import pytest
@@ -85,7 +87,7 @@ def test_a_flow_file_is_read(tmp_path, dtype):
     [
         ({"flow": np.zeros((4, 6, 2), np.float32)}, r"flow is float32 \(4, 6, 2\), expected"),
         ({"flow": np.zeros((2, 4, 6), np.int32)}, "flow is int32"),
-        ({"flow": np.zeros((2, 4, 6), object)}, "not a readable .npz"),
+        ({"flow": np.zeros((2, 4, 6), object)}, "flow is object"),
         ({"flow": np.full((2, 4, 6), np.nan, np.float32)}, r"not finite at x=0, y=0 \(24 pixels\)"),
         ({"confidence": np.ones((3, 6), np.float32)}, r"confidence is float32 \(3, 6\)"),
         ({"confidence": np.full((4, 6), 1.5, np.float32)}, r"not in \[0,1\] at x=0, y=0"),
@@ -120,6 +122,58 @@ def test_truncated_and_foreign_flow_files_are_errors(tmp_path, share):
     np.savez(tmp_path / "c.npz", motion=np.zeros(3))
     with pytest.raises(DataError, match="no array 'flow'"):
         read_flow(tmp_path / "c.npz")
+
+
+def archive(path, header: bytes, body: bytes, packing: int = zipfile.ZIP_DEFLATED) -> None:
+    """A file of one array, `flow`, that holds `body` whatever its header says."""
+    start = b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header
+    with zipfile.ZipFile(path, "w", packing) as file:
+        file.writestr("flow.npy", start + body)
+
+
+PROMISE = "{{'descr': '{}', 'fortran_order': False, 'shape': {}, }}\n"
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        (PROMISE.format("<f4", "(2, 1000000000, 1000000000)"), "flow is 1000000000x1000000000 pixels, at least one"),
+        (PROMISE.format("<f4", "(2, 99999999999999999999, 1)"), "flow.npy promises more than any file holds"),
+        (PROMISE.format("<f4", "(2, 0, 3)"), "flow is 3x0 pixels, at least one"),
+        (PROMISE.format("<f4", "(2, 4, 7)"), "flow.npy promises 224 bytes of numbers and holds 192"),
+        (PROMISE.format("<f4", "(2, 4, 5)"), "flow.npy promises 160 bytes of numbers and holds 192"),
+        (PROMISE.format("<f8", "(2, 4, 6)"), r"flow is float64 \(2, 4, 6\)"),
+        (PROMISE.format("|O", "(2, 4, 6)"), r"flow is object \(2, 4, 6\)"),
+        (PROMISE.format("<f3", "(2, 4, 6)"), "flow.npy has no type of elements that NumPy knows"),
+        (PROMISE.format("<f4", "(2, -4, 6)"), "flow.npy has no header of an array"),
+        ("(" * 3000, "flow.npy has no header of an array"),
+        (" " * 9000, "it holds something else than arrays"),
+    ],
+)
+def test_flow_headers_that_lie_are_refused_before_numbers_are_read(tmp_path, header, message):
+    archive(tmp_path / "a.npz", header.encode(), bytes(192))
+    with pytest.raises(DataError, match=message) as caught:
+        read_flow(tmp_path / "a.npz")
+    assert caught.value.file == str(tmp_path / "a.npz")
+
+
+def test_a_flow_file_that_unpacks_to_much_is_refused_by_its_size(tmp_path):
+    archive(tmp_path / "a.npz", PROMISE.format("<f2", "(2, 2000, 2000)").encode(), bytes(16 * 10**6))
+    with pytest.raises(DataError, match="flow is 2000x2000 pixels, its frame 6x4; compute the flow at the size"):
+        read_flow(tmp_path / "a.npz", (4, 6))
+
+
+def test_flow_in_the_order_and_byte_order_of_others_is_read(tmp_path):
+    flow = np.arange(48).reshape(2, 4, 6)
+    np.savez(tmp_path / "a.npz", flow=np.asfortranarray(flow.astype(">f4")))
+    assert np.array_equal(read_flow(tmp_path / "a.npz")[0], flow.transpose(1, 2, 0))
+
+
+def test_flow_packed_in_a_way_without_limits_is_refused(tmp_path):
+    header = PROMISE.format("<f4", "(2, 4, 6)").encode()
+    archive(tmp_path / "a.npz", header, bytes(192), zipfile.ZIP_BZIP2)
+    with pytest.raises(DataError, match="packed in another way than NumPy packs"):
+        read_flow(tmp_path / "a.npz")
 
 
 @pytest.mark.parametrize(

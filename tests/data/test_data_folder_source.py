@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from picture_files import encoded, exif, png_with
 from vs_data import (
     AugmentConfig,
     ClassIds,
@@ -23,6 +24,7 @@ from vs_data import (
     open_folder,
     open_source,
 )
+from vs_data.pictures import read_rgb
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "street"
 RANDOM = AugmentConfig(smallest_side=56, scale=0.3, flip=0.5)
@@ -213,6 +215,24 @@ def test_sizes_that_differ_are_named_when_read(folder):
     cv2.imwrite(str(root / "seg_maps" / "a" / "0000.png"), np.zeros((24, 40), np.uint8))
     with pytest.raises(DataError, match=r"seg_maps.a.0000.png: is 40x24 pixels, the images of its sequence are 80x48"):
         source.read(ClipRequest(sequence=0, start=0, length=1))
+
+
+def test_frames_that_exif_data_turn_are_told_when_sizes_disagree(folder):
+    root = folder({"a": 2})
+    for image in sorted((root / "images" / "a").iterdir()):
+        image.write_bytes(png_with(image.read_bytes(), exif(6)))
+    source = open_folder(config(root), "train")
+    message = r"seg_maps.a.0000.png: is 80x48 pixels, the images .* are 48x80; the frame is turned as its EXIF orient"
+    with pytest.raises(DataError, match=message):
+        source.read(ClipRequest(sequence=0, start=0, length=2))
+
+
+def test_frames_upside_down_by_exif_data_fit_their_maps(folder, ids_of, colours):
+    root = folder({"a": 2})
+    for image in sorted((root / "images" / "a").iterdir()):
+        image.write_bytes(png_with(encoded(".png", np.rot90(read_rgb(image), 2)), exif(3)))
+    clip = open_folder(config(root, height=48, width=80), "val").read(ClipRequest(sequence=0, start=0, length=2))
+    assert np.array_equal(bytes_of(clip.frames)[0], colours[ids_of((48, 80), 0)])
 
 
 def test_the_first_wrong_name_is_an_error_when_opened(folder):

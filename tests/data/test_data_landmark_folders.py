@@ -143,7 +143,12 @@ GOOD = [[float(x), float(x * x % 37)] for x in range(68)]
         ("", "the file is empty"),
         ("[[1, 2], ", "is not JSON: Expecting value at line 1"),
         (b"\xff\xfe\x00", "is not JSON"),
-        ("[" * 100_000, "is not JSON"),
+        ("[" * 100_000, "is not a list of points: lists are nested too deeply"),
+        (json.dumps(GOOD[:-1])[:-1] + f", [1, {'9' * 5000}]]", r"landmark 67 is \[1, Infinity\], not finite"),
+        (json.dumps(GOOD[:-1])[:-1] + ", [1, 1e999]]", r"landmark 67 is \[1, Infinity\], not finite"),
+        (json.dumps(GOOD[:-1])[:-1] + ", " + "[" * 300 + "]" * 300 + "]", r"landmark 67 is \[\[\[.*\.\.\., not a pair"),
+        ("[" + " " * 2**20 + "]", "is 1048578 bytes long, at most 1048576 make sense"),
+        (b"[[1, 2], \xff]", "is not JSON: is not UTF-8 text"),
         ('{"a": 1}', "is not a list of points"),
         (json.dumps(GOOD[:67]), "holds 67 landmarks, 68 are needed; write the 68 points of dlib"),
         ("[]", "holds 0 landmarks, 68 are needed"),
@@ -166,6 +171,20 @@ def test_bad_files_are_one_line_that_names_file_and_point(tmp_path, content, mes
         read_landmarks(path, (80, 100))
     assert caught.value.file == str(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("depth", [500, 900, 950, 980, 990, 995, 1000, 3000])
+def test_lists_as_deep_as_python_can_go_are_one_line(tmp_path, depth):
+    path = tmp_path / "0000.json"
+    path.write_text(json.dumps(GOOD[:-1])[:-1] + ", " + "[" * depth + "]" * depth + "]")
+    with pytest.raises(DataError, match=r"landmark 67 is .*not a pair|nested too deeply"):
+        read_landmarks(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_landmarks_in_any_encoding_of_unicode_are_read(tmp_path, encoding):
+    (tmp_path / "0000.json").write_text(json.dumps(GOOD), encoding)
+    assert read_landmarks(tmp_path / "0000.json").tolist() == GOOD
 
 
 def test_landmarks_a_little_outside_of_the_picture_are_read(tmp_path):

@@ -1,5 +1,6 @@
 """A small world that moves exactly, and generators whose scores can be worked out by hand."""
 
+import re
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -185,6 +186,18 @@ def everything_below() -> Callable[[Path], list[str]]:
         return sorted(str(entry.relative_to(path)) for entry in path.rglob("*"))
 
     return listed
+
+
+@pytest.fixture
+def all_but_the_time() -> Callable[[Path], dict[str, bytes]]:
+    def read(report: Path) -> dict[str, bytes]:
+        """The files of a report, without the time of measuring."""
+        files = {str(path.relative_to(report)): path.read_bytes() for path in report.rglob("*") if path.is_file()}
+        files["report.json"], times = re.subn(rb'"measured": "[^"]+"', b"", files["report.json"])
+        assert times == 1
+        return files
+
+    return read
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 """The command line on runs that were never trained: a checkpoint with fresh weights is enough to be evaluated."""
 
+import datetime
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -92,13 +94,39 @@ def test_a_run_is_evaluated_as_a_whole(run_main, tmp_path):
     assert [entry.name for entry in report.parent.iterdir()] == ["step-00000003"]
 
 
-def test_the_same_checkpoint_gives_the_same_report(run_main, tmp_path, everything_below):
+def test_the_same_checkpoint_gives_the_same_report(run_main, tmp_path, all_but_the_time):
     run = make_run(tmp_path / "run", 1)
     for name in ("a", "b"):
         assert run_main(str(run.path), "--out", name, "--clips", "1", "--frames", "3")[0] == 0
-    assert everything_below(tmp_path / "a") == everything_below(tmp_path / "b")
-    for name in everything_below(tmp_path / "a"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert all_but_the_time(tmp_path / "a") == all_but_the_time(tmp_path / "b")
+
+
+def test_a_report_says_how_when_and_on_what_it_was_measured_and_nothing_of_where(run_main, tmp_path, monkeypatch):
+    run = make_run(tmp_path / "my runs" / "one", 2, 5)
+    environment = json.loads(run.environment.read_text())
+    run.environment.write_text(json.dumps({**environment, "environment": {"git": {"revision": "abc"}, "odd": 1e999}}))
+    begun = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    assert run_main(str(run.path), "--checkpoint", "2", "--clips", "1", "--frames", "2", "--out", "here")[0] == 0
+    text = (tmp_path / "here" / "report.json").read_text()
+    assert str(tmp_path) not in text + (tmp_path / "here" / "report.html").read_text()
+    read = json.loads(text)
+    assert begun <= datetime.datetime.fromisoformat(read["measured"]) <= datetime.datetime.now(datetime.UTC)
+    assert {"git", "cpu", "gpus", "packages", "platform"} <= set(read["environment"])
+    assert read["training"]["started"] == environment["started"]
+    assert read["training"]["environment"]["git"] == {"revision": "abc"}
+    assert read["run"] == "my runs/one"
+    assert read["checkpoint"] == {"path": "my runs/one/checkpoints/step-00000002", "step": 2}
+    command = shlex.split(read["command"])
+    assert command[:3] == ["hatch", "run", "eval:vid2vid"]
+    assert run_main(*command[3:], "--out", "again")[0] == 0
+    again = json.loads((tmp_path / "again" / "report.json").read_text())
+    assert {**again, "measured": read["measured"]} == read
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert run_main("../my runs/one", "--clips", "1", "--frames", "1")[0] == 0
+    far = (run.path / "eval" / "step-00000005" / "report.json").read_text()
+    assert json.loads(far)["config"] == "one/config.toml"
+    assert str(tmp_path) not in far
 
 
 def test_a_damaged_checkpoint_is_passed_over_and_said(run_main, tmp_path):

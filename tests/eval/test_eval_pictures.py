@@ -3,13 +3,15 @@ import io
 import attrs
 import av
 import cv2
+import numpy as np
 import torch
 from rich.console import Console
+from vs_data import write_folder
 from vs_eval.evaluation import Facts, evaluate_source, plan_clips, write_report
 from vs_eval.pictures import clip_frame, palette_of
 from vs_eval.scoring import EvaluationSpec, FrameView
 from vs_eval.terminal import show_progress, show_report
-from vs_metrics import panel_row
+from vs_metrics import frame_to_uint8, panel_row
 from vs_nets import ClassMap, FloatMap, LabelSpec, Synthesis
 
 
@@ -103,3 +105,10 @@ def test_a_terminal_gets_a_bar(world, labels, replay, tmp_path):
     evaluate(world, labels, replay, tmp_path, console, clips=1, frames=2)
     assert "clip 1 of 1: town/0" in console.file.getvalue()
     assert "frames" in console.file.getvalue()
+
+
+def test_a_folder_holds_the_same_bytes_as_pictures_of_its_frames(world, tmp_path):
+    write_folder(world, tmp_path / "data", sequences=1)
+    files = sorted((tmp_path / "data" / "images").rglob("*.png"))
+    saved = [cv2.imread(str(file))[..., ::-1] for file in files]
+    assert np.array_equal(np.stack(saved), frame_to_uint8(world.read_all(0).frames))

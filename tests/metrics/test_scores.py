@@ -3,7 +3,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from vs_metrics import (
     ShapeError,
@@ -11,6 +11,7 @@ from vs_metrics import (
     average_of,
     end_point_error,
     end_point_errors,
+    masked_ssim,
     mean_of,
     psnr,
     ssim,
@@ -62,11 +63,36 @@ def test_ssim_of_a_frame_with_itself_is_one_and_noise_lowers_it(seed: int, heigh
     torch.testing.assert_close(ssim(frames[None], frames[None] * 0.5)[0], ssim(frames, frames * 0.5))
 
 
-def test_ssim_of_two_flat_frames_is_the_luminance_term() -> None:
-    a, b = torch.full((1, 3, 16, 16), 0.5), torch.full((1, 3, 16, 16), 0.25)
-    c1 = (0.01 * 2) ** 2
-    expected = (2 * 0.5 * 0.25 + c1) / (0.5**2 + 0.25**2 + c1)
-    torch.testing.assert_close(ssim(a, b), torch.tensor([expected]), rtol=1e-4, atol=1e-4)
+@settings(deadline=None, max_examples=30)
+@given(x=st.floats(0, 1), y=st.floats(0, 1))
+@example(x=133.9 / 255, y=121.1 / 255)  # 0.995: two greys that hardly differ
+@example(x=0.0, y=1.0)
+def test_ssim_of_two_flat_frames_is_the_luminance_term_of_their_intensities(x: float, y: float) -> None:
+    a, b = torch.full((1, 3, 16, 16), 2 * x - 1), torch.full((1, 3, 16, 16), 2 * y - 1)
+    c1 = 0.01**2
+    expected = (2 * x * y + c1) / (x**2 + y**2 + c1)
+    torch.testing.assert_close(ssim(a, b), torch.tensor([expected]), rtol=0, atol=2e-3)
+    torch.testing.assert_close(
+        masked_ssim(a, b, torch.ones(1, 1, 16, 16))[0], torch.tensor([expected]), rtol=0, atol=2e-3
+    )
+
+
+def test_ssim_clips_what_a_picture_clips() -> None:
+    frames = 1.05 * random_frames(4, 2, 3, 16, 16)
+    other = random_frames(5, 2, 3, 16, 16)
+    assert torch.equal(ssim(frames, other), ssim(frames.clamp(-1, 1), other))
+
+
+def test_ssim_is_the_same_under_autocast() -> None:
+    frames, other = random_frames(4, 1, 3, 16, 16), random_frames(5, 1, 3, 16, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = ssim(frames, other)
+    assert torch.equal(inside, ssim(frames, other))
+
+
+def test_what_nobody_is_confident_of_does_not_count_whatever_it_is() -> None:
+    flow, target = torch.zeros(2, 1, 2), torch.tensor([[[3.0, math.nan]], [[4.0, math.inf]]])
+    assert end_point_error(flow, target, torch.tensor([[[1.0, 0.0]]])) == 5.0
 
 
 @settings(deadline=None, max_examples=20)

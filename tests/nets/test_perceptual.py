@@ -1,5 +1,7 @@
 """The perceptual network: its files, its sizes, and what is not computed."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -73,10 +75,26 @@ def write_misfit(path: Path) -> None:
     )
 
 
+def write_changed(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Path], None]:
+    """A file whose layers are all changed in the same way."""
+    state = nets.Vgg19([2] * len(WIDTHS)).convs.state_dict()
+    return lambda path: save_file({f"features.{name}": change(value) for name, value in state.items()}, path)
+
+
+def write_promise(path: Path) -> None:
+    header = b'{"features.0.weight":{"dtype":"F32","shape":[1000000000000],"data_offsets":[0,4000000000000]}}'
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(40))
+
+
 @pytest.mark.parametrize(
     ("write", "message"),
     [
         (None, "no such file"),
+        (os.mkfifo, "no such file"),
+        (write_promise, "not a safetensors file"),
+        (write_changed(lambda value: value.sum()), "do not fit together"),
+        (write_changed(lambda value: value[:0]), "do not fit together"),
+        (write_changed(lambda value: value.int()), "do not fit together"),
         (write_pickle, "not a safetensors file"),
         (write_other, "not a VGG-19"),
         (write_misfit, "do not fit together"),

@@ -10,8 +10,9 @@ import attrs
 import pytest
 from accuracy_arm import HELD_OUT
 from accuracy_plan import SHORT, AccuracyError, default_experiments, plan_arms, plan_levels, preset_experiments
-from accuracy_report import JUDGED, Result, compact, find, record_of, statements, table_of
+from accuracy_report import BLOCK, JUDGED, Measured, Result, blocks, compact, find, read_result, record_of
 from accuracy_runs import Setting, Standing, Stopped, check_arms, frames_until, run_arms, steps_done
+from accuracy_words import statements, table_of
 from rich.console import Console
 from vs_train.config import CurriculumConfig
 from vs_train.config_io import ConfigError, render_config
@@ -19,16 +20,17 @@ from vs_train.run_directory import create_run
 from vs_train.signals import StopRequest
 
 SEEDS = (0, 1, 2)
-FAULT = "weights in 2 bits"
-BASE = {"psnr/generated": (16.0, 16.5, 17.0), "ssim/generated": (0.25, 0.27, 0.29)}
+PLANTED = "planted-2-bits"
+FAULTS = {PLANTED: "weights in 2 bits"}
 
 
-def arms_of(levels=(), device="cpu", experiments=None):
-    return plan_arms(experiments or default_experiments(SHORT, ()), plan_levels(levels, device, 2), SEEDS, device)
+def arms_of(levels=(), device="cpu", experiments=None, fault_seeds=None):
+    planned = plan_levels(levels, device, (2,))
+    return plan_arms(experiments or default_experiments(SHORT, ()), planned, SEEDS, device, fault_seeds)
 
 
-def names_of(levels, device="cpu"):
-    return [level.name for level in plan_levels(levels, device, 2)]
+def names_of(levels, device="cpu", bits=(2,)):
+    return [level.name for level in plan_levels(levels, device, bits)]
 
 
 def test_the_plan_has_every_combination_once_and_all_of_a_seed_before_the_next():
@@ -47,20 +49,29 @@ def test_arms_of_a_seed_differ_in_nothing_but_precision():
             assert group[0].config.seed == seed
 
 
+def test_faults_of_several_sizes_are_planted_with_the_first_seeds_the_smallest_first():
+    assert names_of((), bits=(0, 3, 1, 3)) == [
+        "O0", "O1-bfloat16", "planted-3-bits", "planted-1-bit", "planted-0-bits"
+    ]  # fmt: skip
+    arms = arms_of(fault_seeds=2)
+    assert {arm.seed for arm in arms if arm.level.fault_bits is not None} == {0, 1}
+    assert {arm.seed for arm in arms if arm.level.fault_bits is None} == {0, 1, 2}
+
+
 def test_only_the_planted_arm_has_a_fault_and_it_is_planted_in_float32():
     for arm in arms_of():
-        assert (arm.level.fault_bits == 2) == (arm.level.name == "planted")
+        assert (arm.level.fault_bits == 2) == (arm.level.name == PLANTED)
         assert arm.config.precision.level == ("O1" if arm.level.name.startswith("O1") else "O0")
 
 
 def test_levels_are_those_of_the_device_and_each_is_trained_once():
-    assert names_of(()) == ["O0", "O1-bfloat16", "planted"]
-    assert names_of(("O1", "float16", "bfloat16")) == ["O0", "O1-bfloat16", "O1-float16", "planted"]
+    assert names_of(()) == ["O0", "O1-bfloat16", PLANTED]
+    assert names_of(("O1", "float16", "bfloat16")) == ["O0", "O1-bfloat16", "O1-float16", PLANTED]
 
 
 def test_on_a_gpu_o1_is_float16_and_bfloat16_is_trained_too(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: True)
-    assert names_of((), "cuda") == ["O0", "O1-float16", "O1-bfloat16", "planted"]
+    assert names_of((), "cuda") == ["O0", "O1-float16", "O1-bfloat16", PLANTED]
 
 
 def test_the_short_experiments_keep_what_precision_acts_on():
@@ -82,52 +93,89 @@ def test_overrides_and_presets_make_other_experiments():
         default_experiments(["vid2vid"], ["run.stepz=3"])
 
 
-def results_of(level, **scores):
+BASE = ((16.4, 16.5, 16.6, 16.5, 16.45, 16.55), (0.26, 0.27, 0.28, 0.27, 0.265, 0.275))
+"""PSNR and SSIM of six runs in O0: margins are 0.3 dB and 0.026."""
+
+FLOORS = {"psnr/class_mean": 15.0, "ssim/class_mean": 0.4, "psnr/mean_frame": 12.0, "ssim/mean_frame": 0.14}
+WORSE = ((14.1, 14.4, 15.2), (0.1, 0.12, 0.13))
+MEASURED = Measured(at="2026-01-02T03:04:05+00:00", machine={"git": {"revision": "abc", "dirty": False}})
+
+
+def results_of(level, psnr, ssim, floors=FLOORS):
     """A result for each seed; None stands for a run that diverged."""
     results = []
-    for index, seed in enumerate(SEEDS):
-        values = {f"{name}/generated": column[index] for name, column in scores.items()}
-        diverged = None in values.values()
-        found = {} if diverged else {**values, "psnr/previous": 26.0}
-        results.append(Result(level=level, seed=seed, diverged=diverged, scores=found, losses={"d_gan": (2.0, None)}))
+    for seed, values in enumerate(zip(psnr, ssim, strict=True)):
+        diverged = None in values
+        scores = {} if diverged else dict(zip(JUDGED, values, strict=True)) | floors | {"psnr/previous": 26.0}
+        losses = {"d_gan": (2.0, None)}
+        results.append(
+            Result(level=level, seed=seed, diverged=diverged, scores=scores, losses=losses, measured=MEASURED)
+        )
     return results
 
 
-def finding_of(planted, level=((16.1, 16.4, 17.0), (0.25, 0.28, 0.29))):
-    columns = {"O0": BASE.values(), "O1-bfloat16": level, "planted": planted}
-    results = [r for name, (psnr, ssim) in columns.items() for r in results_of(name, psnr=psnr, ssim=ssim)]
-    return find("vid2vid", results[::-1])
+def finding_of(planted=WORSE, level=BASE, baseline=BASE, floors=FLOORS):
+    found = {"O0": baseline, "O1-bfloat16": level, PLANTED: planted}
+    return find("vid2vid", [r for name, scores in found.items() for r in results_of(name, *scores, floors)][::-1])
 
 
-SEEN = ((14.1, 14.4, 15.2), (0.1, 0.12, 0.13))
-UNSEEN = ((15.9, 16.6, 16.8), (0.24, 0.27, 0.3))
+def said(finding):
+    return statements(finding, FAULTS)
 
 
-def test_with_power_the_statement_says_what_would_have_been_seen():
-    said, fault = statements(finding_of(SEEN), FAULT)
-    assert "vid2vid, O1-bfloat16 against O0: no difference seen." in said
-    assert "the spread between seeds is 0.500 dB, and 1.087 dB or more would have been seen" in said
-    assert "seen in PSNR and SSIM" in fault
+def test_a_level_like_o0_is_equivalent_once_a_fault_is_found_out():
+    learnt, level, fault = said(finding_of())
+    assert "PSNR is 1.500 dB above the mean colour of each class (15.000 dB);" in learnt
+    assert "vid2vid, O1-bfloat16 against O0: equivalent within the margin." in level
+    assert "the margin is 0.300 dB" in level
+    assert "in 80 %" in level
+    assert "planted-2-bits (weights in 2 bits): found out in PSNR and SSIM." in fault
 
 
-def test_without_power_nothing_says_that_there_is_no_difference():
-    finding = finding_of(UNSEEN)
-    said, fault = statements(finding, FAULT)
-    assert "against O0: no power." in said
-    assert "no difference" not in said
-    assert "no power" in fault
-    assert set(finding.verdicts["O1-bfloat16"].values()) == {"no power"}
+def test_what_o0_does_not_beat_is_said_and_something_easier_is_its_floor():
+    finding = finding_of()
+    assert "SSIM is 0.1300 above the mean frame of the training data (0.1400)" in said(finding)[0]
+    assert "though not above the mean colour of each class (0.4000)" in said(finding)[0]
+    few_shot = finding_of(floors={**FLOORS, "psnr/class_mean": 24.5, "psnr/mean_frame": 24.0})
+    assert "PSNR is not above the mean frame" in said(few_shot)[0]
+    assert few_shot.verdicts["O1-bfloat16"]["psnr/generated"] == "cannot tell"
 
 
-def test_a_level_that_diverges_differs_and_the_record_is_still_json():
-    finding = finding_of(SEEN, level=((16.0, None, 17.0), (0.25, None, 0.29)))
-    assert "O1-bfloat16 against O0: difference." in statements(finding, FAULT)[0]
-    record = record_of(default_experiments(["vid2vid"], ()), plan_levels((), "cpu", 2), [finding], FAULT)
+def test_without_a_fault_found_out_nothing_is_equivalent():
+    finding = finding_of(planted=BASE)
+    _, level, fault = said(finding)
+    assert "against O0: cannot tell." in level
+    assert "no planted fault was found out" in level
+    assert "not found out" in fault
+    assert set(finding.verdicts["O1-bfloat16"].values()) == {"cannot tell"}
+
+
+def test_runs_that_collapsed_are_named_and_never_equivalent():
+    collapsed = ((15.088, *BASE[0][1:]), (0.15, *BASE[1][1:]))
+    finding = finding_of(level=collapsed)
+    assert "against O0: cannot tell." in said(finding)[1]
+    assert "of O1-bfloat16 seed 0 collapsed" in said(finding)[1]
+    half = ((15.0, 15.1, 15.05, *BASE[0][3:]), (0.15, 0.15, 0.15, *BASE[1][3:]))
+    for finding in (finding_of(level=half), finding_of(baseline=half)):
+        assert "equivalent within the margin" not in set(finding.verdicts["O1-bfloat16"].values())
+    assert "of O0 seeds 0, 1, 2 collapsed" in said(finding)[1]
+
+
+def test_a_level_that_diverges_has_collapsed_and_the_record_is_still_json():
+    finding = finding_of(level=((None,) * 6, (None,) * 6))
+    assert "O1-bfloat16 against O0: different." in said(finding)[1]
+    assert "in number of collapsed runs" in said(finding)[1]
+    record = recorded(finding)
     text = json.dumps(record, allow_nan=False)
-    compared = json.loads(text)["experiments"][0]["comparisons"]["O1-bfloat16"]["psnr/generated"]
-    assert compared["mean_difference"] is None
-    assert compared["differences"][1] is None
+    judged = json.loads(text)["experiments"][0]["judgements"]["O1-bfloat16"]["psnr/generated"]
+    assert judged["difference"] is None
+    assert judged["collapses"]["arm"] == [0, 1, 2, 3, 4, 5]
     assert "nan" in rendered(finding)
+
+
+def recorded(finding):
+    experiments = default_experiments(["vid2vid"], ())
+    return record_of(experiments, plan_levels((), "cpu", (2,)), [finding], FAULTS, [said(finding)])
 
 
 def rendered(finding):
@@ -136,27 +184,40 @@ def rendered(finding):
     return console.export_text()
 
 
-def test_the_record_holds_every_score_and_loss_and_baselines_are_not_compared():
-    finding = finding_of(SEEN)
-    experiments = default_experiments(["vid2vid"], ())
-    (found,) = record_of(experiments, plan_levels((), "cpu", 2), [finding], FAULT)["experiments"]
-    assert found["verdicts"]["O1-bfloat16"]["all"] == "no difference seen"
+def test_the_record_holds_every_score_and_says_when_and_by_what_it_was_measured():
+    record = recorded(finding_of())
+    assert record["machine"]["git"]["revision"] == "abc"
+    assert record["revisions"] == [{"revision": "abc", "dirty": False}]
+    assert record["measured_at"] == record["last_arm_at"] == MEASURED.at
+    (found,) = record["experiments"]
+    assert found["verdicts"]["O1-bfloat16"]["all"] == "equivalent within the margin"
     assert [(run["level"], run["seed"]) for run in found["runs"]] == [
-        (level, seed) for level in ("O0", "O1-bfloat16", "planted") for seed in SEEDS
+        *[(level, seed) for level in ("O0", "O1-bfloat16") for seed in range(6)],
+        *[(PLANTED, seed) for seed in range(3)],
     ]
     assert found["runs"][0]["scores"]["psnr/previous"] == 26.0
-    assert found["runs"][0]["losses"] == {"d_gan": [2.0, None]}
-    assert found["comparisons"]["planted"].keys() == set(JUDGED)
+    assert found["runs"][0]["losses"] == {"d_gan": (2.0, None)}
+    assert found["judgements"][PLANTED].keys() == found["differences"][PLANTED].keys() == set(JUDGED)
     assert found["config"]["data"]["kind"] == "street"
 
 
-def test_a_diverged_baseline_is_an_error_in_one_line():
-    results = [
-        *results_of("O0", psnr=(None, 16.5, 17.0), ssim=(None, 0.27, 0.29)),
-        *results_of("planted", psnr=(16.0, 16.5, 17.0), ssim=(0.2, 0.2, 0.2)),
-    ]
-    with pytest.raises(AccuracyError, match="seed 0 diverged"):
-        find("vid2vid", results)
+def test_a_baseline_of_which_hardly_a_run_ends_is_an_error_in_one_line():
+    with pytest.raises(AccuracyError, match="fewer than two runs in O0"):
+        finding_of(baseline=((None,) * 5 + (16.5,), (None,) * 5 + (0.27,)))
+
+
+def test_curves_are_kept_as_means_of_blocks_of_what_is_known():
+    assert blocks([1.0] * BLOCK + [2.0, None, math.nan]) == (1.0, 2.0)
+    assert blocks([None] * BLOCK + [1.23456]) == (None, 1.235)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"diverged": false, "scores": {}}', '{"measured": null}'])
+def test_a_result_that_is_damaged_or_of_another_version_is_named(content, tmp_path):
+    arm = arms_of()[0]
+    pretend_finished(arm, tmp_path, 16.0)
+    (arm.run(tmp_path).path / HELD_OUT).write_text(content)
+    with pytest.raises(AccuracyError, match=f"{HELD_OUT}: not a result of this program.*remove it"):
+        read_result(arm, tmp_path)
 
 
 def test_lists_of_numbers_become_one_line_and_nothing_else_changes():
@@ -190,7 +251,9 @@ def test_an_arm_of_another_configuration_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--seeds", "1"], "--seeds: a spread needs two"),
+        (["--seeds", "1"], "--seeds: must be from 2 (a spread needs two)"),
+        (["--fault-seeds", "1"], "--fault-seeds: must be from 2"),
+        (["--seeds", "100000000000"], "--seeds: must be from 2"),
         (["--fault-bits", "23"], "--fault-bits: must be from 0 to 22"),
         (["--network", "vid2vid", "--preset", "street-tiny"], "exclude each other"),
         (["--preset", "street-tinny"], "street-tiny"),
@@ -232,17 +295,21 @@ def pretend_finished(arm, out, psnr):
     run = arm.run(out)
     create_run(run, config=render_config(arm.config), environment={})
     run.metrics.write_text(json.dumps({"step": 1, "d_gan": 2.0, "g_perceptual": 1.0}) + "\n")
-    scores = {"psnr/generated": psnr, "ssim/generated": psnr / 100, "warping/generated": 1.0}
-    (run.path / HELD_OUT).write_text(json.dumps({"diverged": False, "scores": scores}))
+    scores = {"psnr/generated": psnr, "ssim/generated": psnr / 100, "warping/generated": 1.0, **FLOORS}
+    measured = {"at": MEASURED.at, "machine": MEASURED.machine}
+    (run.path / HELD_OUT).write_text(json.dumps({"diverged": False, "measured": measured, "scores": scores}))
 
 
 def test_a_miniature_trains_what_is_missing_goes_on_with_it_and_tells(tmp_path, monkeypatch, capsys):
     """Two of six arms are trained, in processes of their own; the others are finished, and are not touched."""
     monkeypatch.setattr(accuracy, "RESULTS", tmp_path / "docs")
-    out, arguments = tmp_path / "out", ["--network", "vid2vid", "--seeds", "2", "--clips", "1", "--frames", "3"]
+    out, arguments = (
+        tmp_path / "out",
+        ["--network", "vid2vid", "--seeds", "2", "--fault-seeds", "2", "--clips", "1", "--frames", "3"],
+    )
     experiments = default_experiments(["vid2vid"], MINIATURE)
-    arms = plan_arms(experiments, plan_levels((), "cpu", 2), range(2), "cpu")
-    missing = [arm for arm in arms if arm.name in ("vid2vid-O1-bfloat16-seed0", "vid2vid-planted-seed0")]
+    arms = plan_arms(experiments, plan_levels((), "cpu", (2,)), range(2), "cpu")
+    missing = [arm for arm in arms if arm.name in ("vid2vid-O1-bfloat16-seed0", "vid2vid-planted-2-bits-seed0")]
     for arm in arms:
         if arm not in missing:
             pretend_finished(arm, out, 16.0 + arm.seed)
@@ -252,11 +319,15 @@ def test_a_miniature_trains_what_is_missing_goes_on_with_it_and_tells(tmp_path, 
     assert accuracy.start(command) == 0
     printed = capsys.readouterr()
     assert "2 of 6 arms to train" in " ".join(printed.err.split())
-    assert "planted fault" in printed.out
+    assert "planted-2-bits (weights of the generator rounded to 2 bits of mantissa after every step" in printed.out
     record = json.loads((out / "accuracy.json").read_text())
     (found,) = record["experiments"]
     trained = [run for run in found["runs"] if run["seed"] == 0 and run["level"] != "O0"]
-    assert [len(run["losses"]["g_perceptual"]) for run in trained] == [3, 3]
+    assert [len(run["losses"]["g_perceptual"]) for run in trained] == [1, 1]
+    assert {"psnr/mean_frame", "ssim/mean_frame", "psnr/class_mean"} <= trained[0]["scores"].keys()
+    assert len(record["revisions"]) == 2
+    assert record["measured_at"] == MEASURED.at < record["last_arm_at"]
+    assert record["machine"] == MEASURED.machine
     assert all(math.isfinite(run["scores"]["psnr/generated"]) for run in trained)
     assert trained[0]["scores"] != trained[1]["scores"]
     assert {path: path.read_bytes() for path in before} == before
@@ -265,17 +336,17 @@ def test_a_miniature_trains_what_is_missing_goes_on_with_it_and_tells(tmp_path, 
 
     # Interrupted after its second step, the planted arm goes on from there and becomes what it was.
     run = missing[1].run(out).path
-    finished = (run / HELD_OUT).read_bytes()
+    finished = json.loads((run / HELD_OUT).read_text())
     (run / HELD_OUT).unlink()
     shutil.rmtree(run / "checkpoints" / "step-00000003")
-    assert accuracy.start([*command, "--keep"]) == 0
+    assert accuracy.start([*command, "--store"]) == 0
     assert "going on from" in (out / "logs" / f"{run.name}.log").read_text()
-    assert (run / HELD_OUT).read_bytes() == finished
+    assert json.loads((run / HELD_OUT).read_text())["scores"] == finished["scores"]
     assert (
-        json.loads((tmp_path / "docs" / "accuracy-2-seeds-cpu.json").read_text())["experiments"]
+        json.loads((tmp_path / "docs" / "accuracy-vid2vid-2-seeds-cpu.json").read_text())["experiments"]
         == record["experiments"]
     )
-    assert (tmp_path / "docs" / "accuracy-2-seeds-cpu.png").is_file()
+    assert (tmp_path / "docs" / "accuracy-vid2vid-2-seeds-cpu.png").is_file()
 
 
 def test_a_failing_arm_ends_the_experiment_with_its_last_line(tmp_path):

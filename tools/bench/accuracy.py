@@ -1,18 +1,19 @@
-"""Train the same data, seeds and schedule in O0 and O1, and say whether the levels differ by more than seeds do.
+"""Train the same data, seeds and schedule in O0 and O1, and say whether O1 is as good as O0.
 
-Usage: hatch run bench:accuracy [--out DIR] [--network NAME] [--preset NAME] [--levels LEVEL] [PATH=VALUE ...]
+Usage: hatch run bench:accuracy [--out DIR] [--store] [--network NAME] [--preset NAME] [--levels LEVEL] [PATH=VALUE ...]
 
-Without options: vid2vid and few-shot, three seeds each, in O0, in O1, and in O0 with a planted precision fault that the
-experiment has to see, or it reports "no power" instead of "no difference seen". Everything is written into
-runs/accuracy-DATE/: a run directory for each arm, `accuracy.json` and `accuracy.png`; this default experiment is also
-kept as docs/benchmarks/accuracy-DEVICE.json and .png. Given the same --out again, it goes on where it was stopped.
-docs/accuracy.md tells how to read the result.
+Without options: vid2vid and few-shot with several seeds each in O0 and in O1, and with a few in O0 with planted
+precision faults of several sizes, one of which the experiment has to find out before it may call a level equivalent.
+Everything is written into runs/accuracy-DATE/: a run directory for each arm, `accuracy.json` and `accuracy.png`. With
+--store they are kept as docs/benchmarks/accuracy-DEVICE.json and .png too. Given the same --out again, it goes on where
+it was stopped. docs/accuracy.md tells how to read the result.
 """
 
+import itertools
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -33,10 +34,11 @@ from accuracy_plan import (
     plan_levels,
     preset_experiments,
 )
-from accuracy_report import Finding, compact, find, read_result, record_of, statements, table_of
+from accuracy_report import Finding, compact, find, read_result, record_of
 from accuracy_runs import Setting, Stopped, check_arms, is_finished, run_arms, show_standing
+from accuracy_words import statements, table_of
 from cyclopts import Parameter
-from harness import RESULTS, command_of, save_records
+from harness import RESULTS, command_of, save_records, wide_console
 from rich.console import Console
 from vs_eval.command import INPUT_ERRORS
 from vs_optim import VsOptimError
@@ -45,9 +47,14 @@ from vs_train.errors import VsTrainError
 from vs_train.signals import stop_requests
 
 EXIT_INPUT = 2
-SEEDS = 3
-FAULT_BITS = 0
-"""Bits of mantissa that the planted fault leaves the generator's weights, unless told otherwise."""
+SEEDS = 7
+FAULT_SEEDS = 4
+"""With how many of the seeds faults are planted; they are large, so that few are enough."""
+
+FAULT_BITS = (2, 0)
+"""Bits of mantissa that the planted faults leave the generator's weights, unless told otherwise."""
+
+MOST_SEEDS = 1000
 
 Network = Literal["vid2vid", "few-shot"]
 DeviceType = Literal["cpu", "cuda"]
@@ -59,42 +66,49 @@ class Plan:
 
     Attributes:
         experiments: what is trained.
-        levels: at which levels; O0 first, the planted fault last.
-        arms: every combination with every seed.
-        fault: what is planted, in words.
+        levels: at which levels; O0 first, planted faults last.
+        arms: every combination with every seed, of planted faults with the first few.
+        faults: level with a planted fault -> what is planted, in words.
     """
 
     experiments: tuple[Experiment, ...]
     levels: tuple[Level, ...]
     arms: tuple[Arm, ...]
-    fault: str
+    faults: Mapping[str, str]
 
 
 def make_plan(
     experiments: tuple[Experiment, ...],
     levels: Sequence[LevelName],
     seeds: int,
-    fault_bits: int,
+    fault_seeds: int,
+    fault_bits: Sequence[int],
     device_type: DeviceType,
 ) -> Plan:
     """The arms of some experiments.
 
     Raises:
-        AccuracyError: fewer than two seeds, or bits that the fault cannot have.
+        AccuracyError: too few or too many seeds, or bits that the fault cannot have.
         PrecisionError: the device does not know a level.
     """
-    if seeds < 2:
-        message = f"--seeds: a spread needs two at least, got {seeds}"
-        raise AccuracyError(message)
-    if not 0 <= fault_bits <= MOST_BITS:
-        message = f"--fault-bits: must be from 0 to {MOST_BITS}, got {fault_bits}"
-        raise AccuracyError(message)
+    for option, value in (("--seeds", seeds), ("--fault-seeds", fault_seeds)):
+        if not 2 <= value <= MOST_SEEDS:
+            message = f"{option}: must be from 2 (a spread needs two) to {MOST_SEEDS}, got {value}"
+            raise AccuracyError(message)
+    for bits in fault_bits:
+        if not 0 <= bits <= MOST_BITS:
+            message = f"--fault-bits: must be from 0 to {MOST_BITS}, got {bits}"
+            raise AccuracyError(message)
     planned = plan_levels(levels, device_type, fault_bits)
     return Plan(
         experiments=experiments,
         levels=planned,
-        arms=plan_arms(experiments, planned, range(seeds), device_type),
-        fault=f"{describe_fault(fault_bits)} after every step, in O0",
+        arms=plan_arms(experiments, planned, range(seeds), device_type, fault_seeds),
+        faults={
+            level.name: f"{describe_fault(level.fault_bits)} after every step, in O0"
+            for level in planned
+            if level.fault_bits is not None
+        },
     )
 
 
@@ -140,13 +154,18 @@ def run(plan: Plan, setting: Setting) -> list[Finding]:
     ]
 
 
-def write(plan: Plan, findings: Sequence[Finding], setting: Setting, command: str) -> tuple[Path, Path]:
-    """Write `accuracy.json` and `accuracy.png` into the experiment's directory; returns both."""
+def write(
+    plan: Plan, findings: Sequence[Finding], said: Sequence[Sequence[str]], setting: Setting, command: str
+) -> tuple[Path, Path]:
+    """Write `accuracy.json` and `accuracy.png` into the experiment's directory; returns both.
+
+    `said` are the statements on each finding.
+    """
     held_out = {"clips": setting.clips, "frames": setting.frames}
-    record = {"held_out": held_out, **record_of(plan.experiments, plan.levels, findings, plan.fault)}
+    record = {"held_out": held_out, **record_of(plan.experiments, plan.levels, findings, plan.faults, said)}
     document = save_records(record, "accuracy", command=command, folder=setting.out)
     document.write_text(compact(document.read_text("utf-8")), "utf-8")
-    return document, draw(findings, plan.fault, setting.out / "accuracy.png")
+    return document, draw(findings, setting.out / "accuracy.png")
 
 
 def keep(files: Sequence[Path], name: str) -> list[Path]:
@@ -177,13 +196,14 @@ def main(
     preset: tuple[str, ...] = (),
     levels: tuple[LevelName, ...] = (),
     seeds: int = SEEDS,
-    fault_bits: int = FAULT_BITS,
+    fault_seeds: int = FAULT_SEEDS,
+    fault_bits: tuple[int, ...] = FAULT_BITS,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     jobs: int | None = None,
     clips: int | None = None,
     frames: int | None = None,
     out: Path | None = None,
-    keep_result: Annotated[bool, Parameter(name="--keep", negative="")] = False,
+    store: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Run the experiment.
 
@@ -194,32 +214,29 @@ def main(
         levels: beside O0: O1 (the dtype of the device), float16, bfloat16; may be given several times. Default: O1, and
             on CUDA bfloat16 too.
         seeds: how many seeds, from 0 on.
-        fault_bits: bits of mantissa that the planted fault leaves the generator's weights.
+        fault_seeds: with how many of them faults are planted.
+        fault_bits: bits of mantissa that a planted fault leaves the generator's weights; may be given several times.
         device: where to train.
         jobs: how many arms are trained at a time; default: one for each core, on CUDA one.
         clips: how many held-out clips are generated; default: all.
         frames: at most so many frames of each; default: all.
         out: directory of the experiment; default runs/accuracy-DATE. What is there already is not trained again.
-        keep_result: keep the result in docs/benchmarks, also of another experiment than the default one.
+        store: keep the result in docs/benchmarks, where documents cite it from.
     """
-    whole = not (overrides or network or preset or levels or clips or frames) and (seeds, fault_bits) == (
-        SEEDS,
-        FAULT_BITS,
-    )
     place: DeviceType = "cuda" if choose_device(device).type == "cuda" else "cpu"
-    plan = make_plan(choose_experiments(network, preset, overrides), levels, seeds, fault_bits, place)
+    plan = make_plan(choose_experiments(network, preset, overrides), levels, seeds, fault_seeds, fault_bits, place)
     folder = out or Path("runs") / f"accuracy-{datetime.now():%Y%m%d-%H%M%S}"
     setting = Setting(out=folder, jobs=jobs or default_jobs(plan.arms, place), clips=clips, frames=frames)
     findings = run(plan, setting)
-    written = list(write(plan, findings, setting, command_without_out()))
-    if whole or keep_result:
+    said = [statements(finding, plan.faults) for finding in findings]
+    written = list(write(plan, findings, said, setting, command_without_out()))
+    if store:
         counted = () if seeds == SEEDS else (f"{seeds}-seeds",)
-        written += keep(written, "-".join(("accuracy", *preset, *counted, place)))
-    console = Console() if sys.stdout.isatty() else Console(width=140)
+        written += keep(written, "-".join(("accuracy", *network, *preset, *counted, place)))
+    console = wide_console()
     console.print(table_of(findings))
-    for finding in findings:
-        for sentence in statements(finding, plan.fault):
-            console.print(sentence, highlight=False, markup=False)
+    for sentence in itertools.chain.from_iterable(said):
+        console.print(sentence, highlight=False, markup=False)
     console.print("written: " + ", ".join(str(file) for file in written), highlight=False, soft_wrap=True)
     return 0
 

@@ -3,9 +3,9 @@
 Usage: python tools/bench/accuracy_arm.py RUN --config FILE [--fault-bits N] [--clips N] [--frames N]
 
 Trains by `vs_train` what FILE says into the directory RUN, or goes on with what is there; then rolls the averaged
-generator out over held-out clips, as `vs_eval` does, and writes RUN/held-out.json, which marks the arm as finished.
-Training that failed on values that are not finite is a result too: one without scores. The exit status is that of
-`vs_train`: 0 finished, 2 wrong input, 130 or 143 stopped.
+generator out over held-out clips, as `vs_eval` does, and writes RUN/held-out.json, which marks the arm as finished and
+says when this began, of which revision and on which machine. Training that failed on values that are not finite is a
+result too: one without scores. The exit status is that of `vs_train`: 0 finished, 2 wrong input, 130 or 143 stopped.
 """
 
 import contextlib
@@ -13,25 +13,36 @@ import functools
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cyclopts
 import torch
+import torch.nn.functional as F
 import vs_nets as nets
 from accuracy_fault import round_mantissa, rounded_weights
+from harness import ROOT
 from torch import Tensor
-from vs_data import iterate_sequence, open_source
+from vs_data import ClipSource, iterate_sequence, open_source
 from vs_eval.command import INPUT_ERRORS
-from vs_eval.evaluation import ClipPlan, plan_clips, training_colours
+from vs_eval.evaluation import COLOUR_FRAMES, ClipPlan, plan_clips, spread_frames, training_colours
 from vs_eval.few_shot.evaluation import Setting, begin_video
 from vs_eval.few_shot.references import bind_generator, check_counts, reference_frames
 from vs_eval.few_shot.scoring import score_subject_frame
 from vs_eval.opening import Opened, Request, open_evaluation
 from vs_eval.report import summarise
 from vs_eval.runs import load_average
-from vs_eval.scoring import ClipScores, EvaluationSpec, evaluate_pieces
-from vs_metrics import mean_of
-from vs_runtime import load_latest, write_atomically
+from vs_eval.scoring import (
+    ClipScores,
+    EvaluationSpec,
+    FrameView,
+    ScoreFrame,
+    evaluate_pieces,
+    image_scores,
+    score_frame,
+)
+from vs_metrics import Average, mean_of
+from vs_runtime import describe_environment, load_latest, write_atomically
 from vs_train import cli
 from vs_train.config import TrainConfig, label_spec
 from vs_train.config_io import load_config, read_document
@@ -87,7 +98,8 @@ def check_planted(names: Sequence[str], weights: Mapping[str, Tensor], bits: int
 def evaluate_arm(run: RunDirectory, config: TrainConfig, clips: int | None, frames: int | None) -> dict[str, float]:
     """Name -> score of the averaged generator on held-out clips (see `vs_eval.measures`), and those of the baselines.
 
-    The generator computes in float32 here, in whatever it was trained, and sees its own past frames.
+    One baseline more than `vs_eval` has is the `mean_frame` of the training data. The generator computes in float32
+    here, in whatever it was trained, and sees its own past frames.
     """
     request = Request(run=run.path, out=None, checkpoint=None, device=config.device, clips=clips, frames=frames)
     if config.run.threads:
@@ -106,10 +118,12 @@ def _score_scenes(opened: Opened[nets.GeneratorConfig], request: Request) -> lis
     colours = None if kind is None else training_colours(open_source(opened.config.data, "train"), kind)
     past = opened.generator.frames - 1
     spec = EvaluationSpec(labels=opened.labels, past=past, colours=colours, device=opened.device)
+    score = beside_mean(score_frame, mean_frame(open_source(opened.config.data, "train")))
     scores = []
     for plan in plan_clips(opened.source, clips=request.clips, frames=request.frames):
         pieces = iterate_sequence(opened.source, plan.sequence, max_frames=plan.frames)
-        scores.append(evaluate_pieces(generator, pieces, spec, name=opened.source.sequences[plan.sequence].name))
+        name = opened.source.sequences[plan.sequence].name
+        scores.append(evaluate_pieces(generator, pieces, spec, name=name, score=score))
     return scores
 
 
@@ -120,35 +134,60 @@ def _score_subjects(opened: Opened[nets.FewShotGeneratorConfig], request: Reques
     setting = Setting(bind=bind, source=opened.source, spec=spec, training=None, directory=opened.out)
     plans = plan_clips(opened.source, clips=request.clips, frames=request.frames)
     check_counts((REFERENCES,), [opened.source.sequences[plan.sequence] for plan in plans], request.frames)
-    return [_score_subject(setting, plan) for plan in plans]
+    mean = mean_frame(open_source(opened.config.data, "train"))
+    return [_score_subject(setting, plan, mean) for plan in plans]
 
 
-def _score_subject(setting: Setting, plan: ClipPlan) -> ClipScores:
+def _score_subject(setting: Setting, plan: ClipPlan, mean: Tensor) -> ClipScores:
     info = setting.source.sequences[plan.sequence]
     references = reference_frames(info.frames, REFERENCES)
     pieces = iterate_sequence(setting.source, plan.sequence, max_frames=plan.frames, references=references)
     generator, pieces = begin_video(setting, pieces)
-    score = functools.partial(score_subject_frame, references=references)
+    score = beside_mean(functools.partial(score_subject_frame, references=references), mean)
     return evaluate_pieces(generator, pieces, setting.spec, name=info.name, score=score)
+
+
+def mean_frame(source: ClipSource) -> Tensor:
+    """The mean (1, 3, H, W) of frames spread evenly over a source: what is known without looking at a label."""
+    frames = [clip.frames for clip in spread_frames(source, COLOUR_FRAMES)]
+    return torch.cat([_resized(frame, frames[0]) for frame in frames]).mean(dim=0, keepdim=True)
+
+
+def _resized(frame: Tensor, like: Tensor) -> Tensor:
+    """Folders may hold sequences of several sizes."""
+    return F.interpolate(frame, size=like.shape[-2:], mode="bilinear")
+
+
+def beside_mean(score: ScoreFrame, mean: Tensor) -> ScoreFrame:
+    """The same scores, and wherever a generated frame has them those of the mean frame."""
+
+    def scored(view: FrameView, before: FrameView | None) -> Mapping[str, Average]:
+        found = score(view, before)
+        if "psnr/generated" not in found:
+            return found
+        return {**found, **image_scores("psnr", "ssim", view.real, {"mean_frame": _resized(mean, view.real)})}
+
+    return scored
 
 
 def run_arm(run: RunDirectory, config_file: Path, bits: int | None, clips: int | None, frames: int | None) -> int:
     """Train, check, evaluate, mark as finished; returns the exit status."""
     config = load_config(TrainConfig, read_document(config_file), str(config_file))
+    measured = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": describe_environment(ROOT)}
     status = train_arm(run, config_file, config, bits)
     if status == cli.EXIT_NON_FINITE:
-        _finish(run, {}, diverged=True)
+        _finish(run, {}, measured, diverged=True)
         return 0
     if status:
         return status
     if bits is not None:
         check_planted(list(parameter_shapes(config)), load_latest(run.checkpoints).state["generator"], bits)
-    _finish(run, evaluate_arm(run, config, clips, frames), diverged=False)
+    _finish(run, evaluate_arm(run, config, clips, frames), measured, diverged=False)
     return 0
 
 
-def _finish(run: RunDirectory, scores: Mapping[str, float], *, diverged: bool) -> None:
-    content = {"diverged": diverged, "scores": dict(sorted(scores.items()))}
+def _finish(run: RunDirectory, scores: Mapping[str, float], measured: Mapping[str, object], *, diverged: bool) -> None:
+    content = {"diverged": diverged, "measured": measured, "scores": dict(sorted(scores.items()))}
     write_atomically(run.path / HELD_OUT, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 

@@ -15,7 +15,7 @@ BASELINE = "O0"
 """The level that all others are compared with."""
 
 PLANTED = "planted"
-"""The arm with the planted fault, which the experiment has to see."""
+"""What the names of levels with a planted fault begin with, such as `planted-1-bit`."""
 
 LevelName = Literal["O1", "float16", "bfloat16"]
 """What can be asked for beside O0; O1 is the dtype of the device."""
@@ -24,7 +24,7 @@ DEFAULT_LEVELS: Mapping[str, tuple[LevelName, ...]] = {"cpu": ("O1",), "cuda": (
 
 RUN = ("run.sample_every=1000", "run.sample_frames=8", "run.checkpoint_every=50", "run.threads=1")
 
-# Presets of a few minutes, cut to about a minute on one core. Everything that precision acts on stays: all losses,
+# Presets of a few minutes, cut to a minute or two on one core. Everything that precision acts on stays: all losses,
 # spectral norm, SPADE, warping, attention, clips of several frames. One thread each, so that a result depends neither
 # on the number of cores nor on how many arms are trained at a time.
 SHORT: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -42,12 +42,12 @@ SHORT: Mapping[str, tuple[str, tuple[str, ...]]] = {
             "generator.flow.downsamples=2",
             "generator.combination.embedder.downsamples=2",
             "discriminator.image.layers=2",
-            "optim.schedule.decay_start=180",
-            "optim.schedule.decay_end=280",
+            "optim.schedule.decay_start=150",
+            "optim.schedule.decay_end=240",
             "optim.ema.beta=0.98",
             "optim.ema.start_step=100",
-            "curriculum.single_frame_steps=240",
-            "run.steps=280",
+            "curriculum.single_frame_steps=200",
+            "run.steps=240",
             *RUN,
         ),
     ),
@@ -158,19 +158,30 @@ def preset_experiments(names: Iterable[str], overrides: Sequence[str]) -> tuple[
     )
 
 
-def plan_levels(wanted: Sequence[LevelName], device_type: str, fault_bits: int) -> tuple[Level, ...]:
-    """O0, the levels that are wanted on this kind of device, and O0 with the planted fault; none of them twice.
+def is_planted(level: str) -> bool:
+    """Whether a level of this name has a planted fault."""
+    return level.startswith(PLANTED)
+
+
+def plan_levels(wanted: Sequence[LevelName], device_type: str, fault_bits: Sequence[int]) -> tuple[Level, ...]:
+    """O0, the levels that are wanted on this kind of device, and O0 with each planted fault, most bits first.
+
+    None of them twice.
 
     Raises:
         PrecisionError: the device does not know a level.
     """
-    levels = {BASELINE: Level(name=BASELINE, precision=PrecisionConfig(level="O0"))}
+    baseline = Level(name=BASELINE, precision=PrecisionConfig(level="O0"))
+    levels = {BASELINE: baseline}
     for name in wanted or DEFAULT_LEVELS[device_type]:
         precision = PrecisionConfig(level="O1", dtype="auto" if name == "O1" else name)
         dtype = str(resolve_precision(precision, device_type).dtype).removeprefix("torch.")
         levels.setdefault(f"O1-{dtype}", Level(name=f"O1-{dtype}", precision=precision))
-    planted = Level(name=PLANTED, precision=PrecisionConfig(level="O0"), fault_bits=fault_bits)
-    return (*levels.values(), planted)
+    planted = [
+        Level(name=f"{PLANTED}-{bits}-bit{'' if bits == 1 else 's'}", precision=baseline.precision, fault_bits=bits)
+        for bits in sorted(set(fault_bits), reverse=True)
+    ]
+    return (*levels.values(), *planted)
 
 
 def plan_arms(
@@ -178,8 +189,11 @@ def plan_arms(
     levels: Sequence[Level],
     seeds: Sequence[int],
     device_type: Literal["cpu", "cuda"],
+    fault_seeds: int | None = None,
 ) -> tuple[Arm, ...]:
     """Every experiment at every level with every seed; all of one seed before the next.
+
+    Levels with a planted fault have only the first `fault_seeds` seeds, where that is given.
 
     Arms that share experiment and seed differ in nothing but precision and fault: they begin with the same weights and
     see the same clips in the same order.
@@ -191,7 +205,8 @@ def plan_arms(
             seed=seed,
             config=attrs.evolve(experiment.config, seed=seed, precision=level.precision, device=device_type),
         )
-        for seed in seeds
+        for index, seed in enumerate(seeds)
         for experiment in experiments
         for level in levels
+        if not is_planted(level.name) or fault_seeds is None or index < fault_seeds
     )

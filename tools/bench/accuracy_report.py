@@ -1,4 +1,4 @@
-"""What came out of the accuracy experiment: results of all arms, comparisons, the record that is kept, the table."""
+"""What came out of the accuracy experiment: results of all arms, judgements, the record that is kept."""
 
 import json
 import math
@@ -10,18 +10,56 @@ from typing import Any
 
 import attrs
 from accuracy_arm import HELD_OUT
-from accuracy_plan import BASELINE, PLANTED, AccuracyError, Arm, Experiment, Level
-from accuracy_verdict import Comparison, Verdict, compare, conclude, overall
-from rich.table import Table
-from vs_eval.measures import measure_of
+from accuracy_plan import BASELINE, AccuracyError, Arm, Experiment, Level, is_planted
+from accuracy_verdict import (
+    ERROR,
+    SHARE,
+    Column,
+    Difference,
+    Floor,
+    Judgement,
+    Verdict,
+    conclude,
+    difference_of,
+    judge,
+    overall,
+    pick_floor,
+)
 from vs_train.config_io import to_document
 from vs_train.metrics_log import read_metrics
 
 JUDGED = ("psnr/generated", "ssim/generated")
-"""The scores that decide, whatever the network; all others are compared and kept too."""
+"""The scores that decide, whatever the network, of which more is better; all others are compared and kept too."""
 
-LOSS = re.compile(r"[dg]_\w+")
-"""Names of losses among the fields of metrics.jsonl."""
+FLOORS: Mapping[str, str] = {
+    "class_mean": "the mean colour of each class",
+    "repeated": "the repeated reference",
+    "mean_frame": "the mean frame of the training data",
+}
+"""What a generator that learnt something beats, the hardest first: method of a score -> in words."""
+
+CURVES: Mapping[str, str] = {
+    "g_perceptual": "perceptual loss of G",
+    "g_feature_matching": "feature matching loss of G",
+    "d_gan": "hinge loss of D",
+}
+"""The losses that are kept and drawn, where a run has them: name -> in words."""
+
+BLOCK = 5
+"""Steps whose mean is one point of a kept curve."""
+
+
+@attrs.frozen(kw_only=True)
+class Measured:
+    """By what an arm was measured, and when.
+
+    Attributes:
+        at: when its process began, ISO 8601.
+        machine: versions, the git revision and the machine, as `vs_runtime.describe_environment` says.
+    """
+
+    at: str
+    machine: Mapping[str, Any]
 
 
 @attrs.frozen(kw_only=True)
@@ -33,7 +71,8 @@ class Result:
         seed: its seed.
         diverged: whether training ended with values that are not finite.
         scores: name -> value on held-out clips; empty for a run that diverged.
-        losses: name -> value of each training step; None in steps that do not have it.
+        losses: those of `CURVES`, name -> mean of each `BLOCK` steps; None for blocks that do not have it.
+        measured: by what and when.
     """
 
     level: str
@@ -41,6 +80,7 @@ class Result:
     diverged: bool
     scores: Mapping[str, float]
     losses: Mapping[str, tuple[float | None, ...]]
+    measured: Measured
 
 
 @attrs.frozen(kw_only=True)
@@ -50,204 +90,200 @@ class Finding:
     Attributes:
         name: the experiment's.
         results: of all arms, level by level in the order of the plan, then by seed.
-        comparisons: level -> score -> comparison with O0.
-        verdicts: level -> score -> verdict, for the scores that decide.
+        differences: level -> score -> difference to O0, in every score of the generated videos.
+        judgements: level -> score -> judgement, for the scores that decide.
+        verdicts: level -> score -> verdict, for these scores and the levels without a planted fault.
+        unbeaten: score -> what O0 does not beat, harder than the floor that its margin is measured from.
     """
 
     name: str
     results: tuple[Result, ...]
-    comparisons: Mapping[str, Mapping[str, Comparison]]
+    differences: Mapping[str, Mapping[str, Difference]]
+    judgements: Mapping[str, Mapping[str, Judgement]]
     verdicts: Mapping[str, Mapping[str, Verdict]]
+    unbeaten: Mapping[str, tuple[Floor, ...]]
 
     @property
     def levels(self) -> tuple[str, ...]:
-        """All levels in order, O0 first and the planted fault last."""
+        """All levels in order, O0 first and planted faults last."""
         return tuple(dict.fromkeys(result.level for result in self.results))
 
-    def scores_of(self, level: str, score: str) -> tuple[float, ...]:
-        """The score of each seed of a level, nan for runs that diverged."""
-        return tuple(r.scores.get(score, math.nan) for r in self.results if r.level == level)
+    def scores_of(self, level: str, score: str) -> Column:
+        """Seed -> score of a level, nan for runs that diverged."""
+        return {r.seed: r.scores.get(score, math.nan) for r in self.results if r.level == level}
 
 
 def read_result(arm: Arm, out: Path) -> Result:
-    """The result of a finished arm."""
+    """The result of a finished arm.
+
+    Raises:
+        AccuracyError: its result is damaged, or was written by another version.
+    """
     run = arm.run(out)
-    held_out = json.loads((run.path / HELD_OUT).read_text("utf-8"))
     lines = list(read_metrics(run.metrics))
-    names = sorted({name for line in lines for name in line if LOSS.fullmatch(name)})
-    return Result(
-        level=arm.level.name,
-        seed=arm.seed,
-        diverged=held_out["diverged"],
-        scores=held_out["scores"],
-        losses={name: tuple(line.get(name) for line in lines) for name in names},
-    )
+    path = run.path / HELD_OUT
+    try:
+        held_out = json.loads(path.read_text("utf-8"))
+        return Result(
+            level=arm.level.name,
+            seed=arm.seed,
+            diverged=held_out["diverged"],
+            scores=held_out["scores"],
+            losses={n: blocks([line.get(n) for line in lines]) for n in CURVES if any(n in line for line in lines)},
+            measured=Measured(at=str(held_out["measured"]["at"]), machine=dict(held_out["measured"]["machine"])),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        message = f"{path}: not a result of this program ({error!r}); remove it, and the same command makes it again"
+        raise AccuracyError(message) from error
+
+
+def blocks(values: Sequence[float | None]) -> tuple[float | None, ...]:
+    """The mean of each `BLOCK` values, in four digits, of those that are finite numbers."""
+    means: list[float | None] = []
+    for first in range(0, len(values), BLOCK):
+        known = [v for v in values[first : first + BLOCK] if v is not None and math.isfinite(v)]
+        means.append(float(f"{statistics.fmean(known):.4g}") if known else None)
+    return tuple(means)
 
 
 def find(name: str, results: Sequence[Result]) -> Finding:
-    """Compare the levels of an experiment with O0, in every score of the generated videos.
+    """Compare the levels of an experiment with O0.
 
     Raises:
-        AccuracyError: a run in O0 diverged, so that there is nothing to compare with.
+        AccuracyError: fewer than two runs in O0 came to an end, so that there is nothing to compare with.
     """
-    by_level: dict[str, list[Result]] = {}
-    for result in sorted(results, key=lambda result: result.seed):
-        by_level.setdefault(result.level, []).append(result)
-    baseline, faulty = by_level.pop(BASELINE), by_level.pop(PLANTED)
-    for result in baseline:
-        if result.diverged:
-            message = (
-                f"{name}: the run in {BASELINE} with seed {result.seed} diverged: there is nothing to compare with"
-            )
-            raise AccuracyError(message)
+    names = list(dict.fromkeys(result.level for result in results))
+    names.sort(key=lambda level: (level != BASELINE, is_planted(level)))
+    ordered = tuple(r for level in names for r in sorted(results, key=lambda r: r.seed) if r.level == level)
+    baseline = [result for result in ordered if result.level == BASELINE and not result.diverged]
+    if len(baseline) < 2:
+        message = f"{name}: fewer than two runs in {BASELINE} did not diverge: there is nothing to compare with"
+        raise AccuracyError(message)
+    raw = Finding(name=name, results=ordered, differences={}, judgements={}, verdicts={}, unbeaten={})
+    candidates = {score: _floors(baseline[0].scores, score) for score in JUDGED}
+    floors = {score: pick_floor(raw.scores_of(BASELINE, score), candidates[score]) for score in JUDGED}
     scores = [score for score in baseline[0].scores if score.endswith("/generated")]
-    comparisons = {
-        level: {score: compare(_column(baseline, score), _column(arm, score)) for score in scores}
-        for level, arm in {**by_level, PLANTED: faulty}.items()
+    judgements = {
+        level: {
+            score: judge(raw.scores_of(BASELINE, score), raw.scores_of(level, score), floors[score]) for score in JUDGED
+        }
+        for level in raw.levels[1:]
     }
-    planted = comparisons[PLANTED]
-    verdicts = {
-        level: {score: conclude(compared[score], planted[score]) for score in JUDGED}
-        for level, compared in comparisons.items()
-        if level != PLANTED
-    }
-    ordered = tuple(result for arm in (baseline, *by_level.values(), faulty) for result in arm)
-    return Finding(name=name, results=ordered, comparisons=comparisons, verdicts=verdicts)
-
-
-def _column(results: Sequence[Result], score: str) -> list[float]:
-    return [result.scores.get(score, math.nan) for result in results]
-
-
-def shown(score: str, value: float) -> str:
-    """A difference or a spread in the digits and the unit of its score, such as `+0.12 dB`."""
-    measure = measure_of(score)
-    return f"{value:.{measure.digits + 1}f}{f' {measure.unit}' if measure.unit else ''}"
-
-
-def title(score: str) -> str:
-    """What a score is called, such as `PSNR`."""
-    return measure_of(score).title
-
-
-def statements(finding: Finding, fault: str) -> tuple[str, ...]:
-    """The conclusion on each level, and on the fault, in a sentence or two each.
-
-    Args:
-        finding: what was found.
-        fault: what was planted, in words.
-    """
-    planted = finding.comparisons[PLANTED]
-    seen = [title(score) for score in JUDGED if planted[score].outside]
-    power = f"seen in {' and '.join(seen)}" if seen else "not seen: the experiment has no power"
-    said = [
-        f"{finding.name}, {level} against {BASELINE}: {overall(verdicts)}. "
-        + "; ".join(_sentence(score, finding.comparisons[level][score], verdicts[score]) for score in verdicts)
-        + "."
-        for level, verdicts in finding.verdicts.items()
-    ]
-    lost = "; ".join(f"{title(score)} {_difference(score, planted[score])}" for score in JUDGED)
-    return (*said, f"{finding.name}, planted fault ({fault}): {power}. {lost}.")
-
-
-def _sentence(score: str, compared: Comparison, verdict: Verdict) -> str:
-    spread = f"the spread between seeds is {shown(score, compared.spread)}"
-    note = ""
-    if verdict == "no difference seen":
-        note = f", and {shown(score, compared.threshold)} or more would have been seen"
-        if compared.consistent:
-            note += " (the interval lacks 0: a difference, but less than another seed makes)"
-    elif verdict == "no power":
-        note = ", and the planted fault is not seen in it"
-    return f"{title(score)} {_difference(score, compared)}, {spread}{note}"
-
-
-def _difference(score: str, compared: Comparison) -> str:
-    if math.isnan(compared.mean):
-        return "has no value, since a run diverged"
-    low, high = compared.interval
-    return f"differs by {shown(score, compared.mean)} (95 %: {shown(score, low)} to {shown(score, high)})"
-
-
-def table_of(findings: Sequence[Finding]) -> Table:
-    """A row for each experiment, deciding score and level: mean and spread over seeds, difference, verdict."""
-    table = Table(title="held-out clips, averaged generator, own roll-out", title_justify="left")
-    for heading in ("network", "score", "level", "mean", "sd", "difference to O0", "95 %", "threshold", "verdict"):
-        left = heading in ("network", "score", "level", "verdict")
-        table.add_column(heading, justify="left" if left else "right", no_wrap=heading != "verdict")
-    for finding in findings:
-        for score in JUDGED:
-            for level in finding.levels:
-                table.add_row(*_row(finding, score, level), end_section=level == finding.levels[-1])
-    return table
-
-
-def _row(finding: Finding, score: str, level: str) -> tuple[str, ...]:
-    digits = measure_of(score).digits + 1
-    values = finding.scores_of(level, score)
-    spread = statistics.stdev(values) if all(math.isfinite(value) for value in values) else math.nan
-    row = (finding.name, title(score), level, f"{statistics.fmean(values):.{digits}f}", f"{spread:.{digits}f}")
-    if level == BASELINE:
-        return (*row, "", "", "", "")
-    compared = finding.comparisons[level][score]
-    low, high = compared.interval
-    verdict = (
-        finding.verdicts[level][score] if level in finding.verdicts else "seen" if compared.outside else "not seen"
+    planted = [judged for level, judged in judgements.items() if is_planted(level)]
+    return attrs.evolve(
+        raw,
+        differences={
+            level: {
+                score: difference_of(raw.scores_of(BASELINE, score).values(), raw.scores_of(level, score).values())
+                for score in scores
+            }
+            for level in judgements
+        },
+        judgements=judgements,
+        verdicts={
+            level: {score: conclude(judged[score], [fault[score] for fault in planted]) for score in JUDGED}
+            for level, judged in judgements.items()
+            if not is_planted(level)
+        },
+        unbeaten={score: tuple(candidates[score][: candidates[score].index(floors[score])]) for score in JUDGED},
     )
-    interval = f"{low:+.{digits}f} to {high:+.{digits}f}"
-    return (*row, f"{compared.mean:+.{digits}f}", interval, f"{compared.threshold:.{digits}f}", verdict)
+
+
+def _floors(scores: Mapping[str, float], score: str) -> list[Floor]:
+    """What could be the floor of a score; the same for all runs, since nothing trained has a part in it."""
+    measure = score.partition("/")[0]
+    return [Floor(name=n, value=scores[f"{measure}/{n}"]) for n in FLOORS if f"{measure}/{n}" in scores]
 
 
 def record_of(
-    experiments: Sequence[Experiment], levels: Sequence[Level], findings: Sequence[Finding], fault: str
+    experiments: Sequence[Experiment],
+    levels: Sequence[Level],
+    findings: Sequence[Finding],
+    faults: Mapping[str, str],
+    said: Sequence[Sequence[str]],
 ) -> dict[str, Any]:
-    """Everything that was found, as JSON: scores and losses of all runs, comparisons, verdicts, configuration."""
+    """Everything that was found, as JSON: scores and curves of all runs, judgements, configuration, when and by what.
+
+    `said` are the `accuracy_words.statements` of each finding.
+    """
     return {
+        **_measured([result.measured for finding in findings for result in finding.results]),
         "baseline": BASELINE,
         "levels": {level.name: {**attrs.asdict(level.precision), "fault_bits": level.fault_bits} for level in levels},
-        "fault": fault,
+        "faults": dict(faults),
         "judged": list(JUDGED),
+        "margin_share": SHARE,
+        "steps_per_point": BLOCK,
         "experiments": [
-            {**_finding_json(finding, fault), "config": to_document(experiment.config)}
-            for experiment, finding in zip(experiments, findings, strict=True)
+            {**_finding_json(finding, sentences), "config": to_document(experiment.config)}
+            for experiment, finding, sentences in zip(experiments, findings, said, strict=True)
         ],
     }
 
 
-def _finding_json(finding: Finding, fault: str) -> dict[str, Any]:
+def _measured(arms: Sequence[Measured]) -> dict[str, Any]:
+    """When measuring began, on which machine, and all revisions: several where it went on with another one."""
+    ordered = sorted(arms, key=lambda arm: arm.at)
+    first, last = ordered[0], ordered[-1]
+    revisions: list[Any] = []
+    for arm in arms:
+        if arm.machine.get("git") not in revisions:
+            revisions.append(arm.machine.get("git"))
+    return {"measured_at": first.at, "last_arm_at": last.at, "machine": dict(first.machine), "revisions": revisions}
+
+
+def _finding_json(finding: Finding, said: Sequence[str]) -> dict[str, Any]:
     return {
         "name": finding.name,
-        "statements": list(statements(finding, fault)),
+        "statements": list(said),
         "verdicts": {level: {"all": overall(found), **found} for level, found in finding.verdicts.items()},
-        "comparisons": {
-            level: {score: _comparison_json(compared) for score, compared in scores.items()}
-            for level, scores in finding.comparisons.items()
+        "unbeaten": {score: [attrs.asdict(floor) for floor in floors] for score, floors in finding.unbeaten.items()},
+        "judgements": {
+            level: {score: _judgement_json(judged) for score, judged in scores.items()}
+            for level, scores in finding.judgements.items()
         },
-        "runs": [_result_json(result) for result in finding.results],
+        "differences": {
+            level: {score: _difference_json(compared) for score, compared in scores.items()}
+            for level, scores in finding.differences.items()
+        },
+        "runs": [_run_json(result) for result in finding.results],
     }
 
 
-def _comparison_json(compared: Comparison) -> dict[str, Any]:
+def _run_json(result: Result) -> dict[str, Any]:
+    """Without what is the same for all; see `_measured`."""
+    return attrs.asdict(result, filter=attrs.filters.exclude("measured"))
+
+
+def _judgement_json(judged: Judgement) -> dict[str, Any]:
+    compared = judged.difference
     numbers = {
-        "mean_difference": compared.mean,
-        "low": compared.interval[0],
-        "high": compared.interval[1],
-        "spread": compared.spread,
-        "threshold": compared.threshold,
+        "margin": judged.margin,
+        "learnt": judged.learnt,
+        "power": compared.power(judged.margin),
+        "least_margin": compared.least_margin,
+        "least_seen": compared.least_seen,
     }
     return {
-        **{name: value if math.isfinite(value) else None for name, value in numbers.items()},
-        "differences": [value if math.isfinite(value) else None for value in compared.differences],
-        "outside": compared.outside,
+        "verdict": judged.verdict,
+        "reasons": list(judged.reasons),
+        **_difference_json(compared),
+        **_known(numbers),
+        "floor": attrs.asdict(judged.floor),
+        "spreads": _known(attrs.asdict(judged.spreads)),
+        "collapses": attrs.asdict(judged.collapses),
+        "laggards": list(judged.laggards),
+        "baseline_laggards": list(judged.baseline_laggards),
     }
 
 
-def _result_json(result: Result) -> dict[str, Any]:
-    losses = {
-        name: [None if value is None or not math.isfinite(value) else float(f"{value:.5g}") for value in values]
-        for name, values in result.losses.items()
-    }
-    return {**attrs.asdict(result), "losses": losses}
+def _difference_json(compared: Difference) -> dict[str, float | None]:
+    low, high = compared.interval(2 * ERROR)
+    return _known({"difference": compared.mean, "low": low, "high": high, "chance": compared.chance})
+
+
+def _known(numbers: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: float(f"{value:.6g}") if math.isfinite(value) else None for name, value in numbers.items()}
 
 
 def compact(text: str) -> str:

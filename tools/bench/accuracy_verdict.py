@@ -1,120 +1,244 @@
-"""What the accuracy experiment concludes from its numbers; pure functions of scores, one for each seed.
+"""What the accuracy experiment concludes from its numbers; pure functions of scores, one for each seed, higher better.
 
-An arm is compared with the baseline (O0) by the difference of the two means over the seeds and its 95 % interval by
-Student's t for two samples of one variance. If a level changes nothing, its scores and the baseline's come from one
-distribution, and the interval is what chance allows in nineteen of twenty cases. Runs of the same seed begin with the
-same weights and see the same clips, but are not compared in pairs: after some hundred steps of adversarial training
-rounding has led them about as far apart as another seed would have, and pairs would leave three seeds two degrees of
-freedom instead of four. What likeness is left makes the interval too wide, not too narrow.
+The question is whether a level of precision is *as good as* the baseline (O0). That it differs by no more than chance
+allows is not an answer, since with few or scattered runs chance allows anything. So the answer is an equivalence test
+with a margin that is stated beforehand: `SHARE` of what the baseline has learnt, which is its mean score less the
+*floor*, the score of a predictor that learnt nothing (see `pick_floor`). A level is
 
-An arm is *outside* when the difference is larger than both
+- *equivalent* when two one-sided tests (Schuirmann 1987) at `ERROR` each reject that it is worse, and that it is
+  better, by the margin or more: when the 90 % interval of the difference of the means lies within the margin. Both are
+  Welch's, for spreads that may differ. What means do not show must not speak against it either: no run of either may
+  have collapsed, none may lie below what the other's runs allow the worst of so many to be, and the spreads may not
+  differ.
+- *different* when it is not equivalent, and one of three tests finds something: Welch's of the means, Brown and
+  Forsythe's of the spreads, Fisher's of how many runs collapsed. Each errs in `ERROR` / 3 of all cases, so that all
+  together err in `ERROR` of them.
+- else nobody *can tell*.
 
-- the spread between seeds: the standard deviation of the baseline's scores over its seeds, which is what another seed
-  changes anyway, and
-- half of the interval, so that the interval does not contain 0: chance would not have it.
+A run has *collapsed* when it diverged, or learnt less than `NEAR` of what the middle run of the baseline did.
 
-The larger of the two is the *threshold*: smaller differences are not seen. With three seeds that is always the
-interval, half of which is 1.6 times the spread or more, and the spread is known badly (the true one may be half of it
-or several times as large). So this is a test for plain differences: it cannot see that a level costs a tenth of the
-spread, and does not claim to. It looks at means: where a level makes runs differ more from each other, its interval
-widens, and where the two spreads differ several times, one comparison in ten may err instead of one in twenty. How
-large a difference the experiment sees is shown by the planted fault: where that arm is not outside, nothing follows
-from the others' being inside.
+Means and spreads are those of the runs that did not diverge. Runs of the same seed are not compared in pairs: after
+some hundred steps of adversarial training rounding has led them about as far apart as another seed would have.
 """
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import attrs
+from scipy.special import stdtr, stdtrit
+from scipy.stats import fisher_exact
 
-Verdict = Literal["no difference seen", "difference", "no power"]
+Verdict = Literal["equivalent within the margin", "different", "cannot tell"]
+Column = Mapping[int, float]
+"""Seed -> score of its run; nan for a run that diverged."""
 
-# The 97.5 % quantiles of Student's t for 1, 2, ... degrees of freedom; beyond the table that of the last entry is used,
-# which is too wide by less than 5 %.
-_QUANTILES = (
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120,
-    2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
-)  # fmt: skip
+SHARE = 0.2
+"""The margin, in what the baseline learnt above the floor."""
+
+NEAR = 0.25
+"""A run that learnt less than this share of what the middle run of the baseline did has collapsed."""
+
+ERROR = 0.05
+"""How often an answer may be wrong."""
+
+_PART = ERROR / 3
+"""The share of each of the three tests for a difference."""
+
+_WANTED_POWER = 0.8
 
 
 @attrs.frozen(kw_only=True)
-class Comparison:
+class Difference:
+    """How much higher an arm's mean is than the baseline's, by Welch; nan where fewer than two runs have a score.
+
+    Attributes:
+        mean: of the arm less that of the baseline.
+        error: standard error of that.
+        freedom: Welch's degrees of freedom.
+    """
+
+    mean: float
+    error: float
+    freedom: float
+
+    def half_width(self, error: float = ERROR) -> float:
+        """Half of the interval that misses the true difference in `error` of all cases."""
+        return self.error * _quantile(1 - error / 2, self.freedom)
+
+    def interval(self, error: float = ERROR) -> tuple[float, float]:
+        """The interval of the difference that misses the true one in `error` of all cases."""
+        half = self.half_width(error)
+        return self.mean - half, self.mean + half
+
+    def within(self, margin: float) -> bool:
+        """Whether two one-sided tests at `ERROR` each reject a difference of `margin` or more."""
+        low, high = self.interval(2 * ERROR)
+        return -margin < low and high < margin
+
+    @property
+    def chance(self) -> float:
+        """How often chance alone makes a difference as large (two-sided); 1 where it has no value."""
+        if math.isnan(self.mean):
+            return 1.0
+        if self.error == 0:
+            return float(self.mean == 0)
+        return _chance(self.mean / self.error, self.freedom)
+
+    def power(self, margin: float) -> float:
+        """How often such an experiment finds a level equivalent that differs in nothing."""
+        if self.error == 0 or math.isnan(self.error):
+            return float(self.error == 0 and margin > 0)
+        room = margin / self.error - _quantile(1 - ERROR, self.freedom)
+        return max(0.0, float(2 * stdtr(self.freedom, room) - 1))
+
+    @property
+    def least_margin(self) -> float:
+        """The margin in which such an experiment finds a level equivalent that differs in nothing, 4 times of 5."""
+        quantiles = _quantile(1 - ERROR, self.freedom), _quantile((1 + _WANTED_POWER) / 2, self.freedom)
+        return self.error * sum(quantiles)
+
+    @property
+    def least_seen(self) -> float:
+        """The difference of the means that such an experiment would see, 4 times of 5."""
+        return self.error * (_quantile(1 - _PART / 2, self.freedom) + _quantile(_WANTED_POWER, self.freedom))
+
+
+@attrs.frozen(kw_only=True)
+class Spreads:
+    """Standard deviations over the seeds; nan with fewer than two runs.
+
+    Attributes:
+        baseline: the baseline's.
+        arm: the arm's.
+        chance: how often chance alone makes spreads differ as much, by Brown and Forsythe's test; 1 with fewer than
+            three runs, of which it knows nothing.
+    """
+
+    baseline: float
+    arm: float
+    chance: float
+
+
+@attrs.frozen(kw_only=True)
+class Floor:
+    """What a predictor that learnt nothing scores, such as the mean colour of each class."""
+
+    name: str
+    value: float
+
+
+@attrs.frozen(kw_only=True)
+class Collapses:
+    """Which runs came to nothing.
+
+    Attributes:
+        baseline: seeds of the baseline's.
+        arm: seeds of the arm's.
+        chance: how often chance alone distributes them as unequally, by Fisher's exact test.
+    """
+
+    baseline: tuple[int, ...]
+    arm: tuple[int, ...]
+    chance: float
+
+
+@attrs.frozen(kw_only=True)
+class Judgement:
     """An arm against the baseline in one score.
 
     Attributes:
-        differences: arm minus baseline, one for each seed.
-        mean: of the differences, which is the difference of the means; nan when a run of the arm diverged.
-        half_width: half of the 95 % interval of that difference.
-        spread: standard deviation of the baseline over its seeds.
-        outside: whether the mean difference is larger than the threshold, or a run of the arm diverged.
+        difference: of the means.
+        floor: what the margin is measured from.
+        learnt: the baseline's mean less the floor.
+        spreads: of both.
+        collapses: of both.
+        laggards: seeds of the arm whose runs lie below what the baseline's allow the worst of so many to be.
+        baseline_laggards: the same of the baseline, held against the arm.
+        verdict: what follows from all this.
     """
 
-    differences: tuple[float, ...]
-    mean: float
-    half_width: float
-    spread: float
-    outside: bool
+    difference: Difference
+    floor: Floor
+    learnt: float
+    spreads: Spreads
+    collapses: Collapses
+    laggards: tuple[int, ...]
+    baseline_laggards: tuple[int, ...]
+    verdict: Verdict
 
     @property
-    def threshold(self) -> float:
-        """The smallest difference of the means that would have been seen."""
-        return max(self.spread, self.half_width)
+    def margin(self) -> float:
+        """What counts as a difference at all."""
+        return SHARE * self.learnt
 
     @property
-    def consistent(self) -> bool:
-        """Whether the interval lacks 0, however small the difference is."""
-        return abs(self.mean) > self.half_width
+    def worse(self) -> bool:
+        """Whether the arm is different because its mean is lower, or because it collapses more often."""
+        lower = self.difference.chance < _PART and self.difference.mean < 0
+        return self.verdict == "different" and (lower or self.collapses.chance < _PART)
 
     @property
-    def interval(self) -> tuple[float, float]:
-        """The 95 % interval of the difference of the means."""
-        return self.mean - self.half_width, self.mean + self.half_width
+    def reasons(self) -> tuple[str, ...]:
+        """In what the arm is different; empty for any other verdict."""
+        if self.verdict != "different":
+            return ()
+        chances = {
+            "mean": self.difference.chance,
+            "spread": self.spreads.chance,
+            "number of collapsed runs": self.collapses.chance,
+        }
+        return tuple(name for name, chance in chances.items() if chance < _PART)
 
 
-def compare(baseline: Sequence[float], arm: Sequence[float]) -> Comparison:
-    """Compare an arm with the baseline, each a sequence with a score for each seed; nan stands for a run that diverged.
+def difference_of(baseline: Iterable[float], arm: Iterable[float]) -> Difference:
+    """Welch's difference of the means of those scores that are finite."""
+    first, second = _finite(baseline), _finite(arm)
+    if min(len(first), len(second)) < 2:
+        return Difference(mean=math.nan, error=math.nan, freedom=math.nan)
+    parts = [statistics.variance(scores) / len(scores) for scores in (first, second)]
+    squares = [part**2 / (len(scores) - 1) for part, scores in zip(parts, (first, second), strict=True)]
+    pooled = float(len(first) + len(second) - 2)
+    freedom = sum(parts) ** 2 / sum(squares) if sum(squares) else pooled
+    mean = statistics.fmean(second) - statistics.fmean(first)
+    return Difference(mean=mean, error=math.sqrt(sum(parts)), freedom=freedom)
+
+
+def judge(baseline: Column, arm: Column, floor: Floor) -> Judgement:
+    """Compare an arm with the baseline in a score of which more is better.
 
     Raises:
-        ValueError: fewer than two seeds, numbers of seeds that differ, or a baseline that is not finite.
+        ValueError: fewer than two runs in the baseline or in the arm, or a floor or all of the baseline not finite.
     """
-    if len(baseline) != len(arm) or len(baseline) < 2:
-        message = f"a comparison needs the same seeds, two at least; got {len(baseline)} and {len(arm)}"
+    if min(len(baseline), len(arm)) < 2 or not math.isfinite(floor.value) or not _finite(baseline.values()):
+        message = f"two runs of each and a finite floor are needed; got {dict(baseline)}, {dict(arm)}, {floor}"
         raise ValueError(message)
-    if not all(math.isfinite(score) for score in baseline):
-        message = f"the baseline diverged, so that there is nothing to compare with: {list(baseline)}"
-        raise ValueError(message)
-    differences = tuple(b - a for a, b in zip(baseline, arm, strict=True))
-    spread = statistics.stdev(baseline)
-    if not all(math.isfinite(score) for score in arm):
-        return Comparison(differences=differences, mean=math.nan, half_width=math.nan, spread=spread, outside=True)
-    mean, half = statistics.fmean(differences), _half_width(baseline, arm)
-    outside = abs(mean) > max(spread, half)
-    return Comparison(differences=differences, mean=mean, half_width=half, spread=spread, outside=outside)
+    unsettled = Judgement(
+        difference=difference_of(baseline.values(), arm.values()),
+        floor=floor,
+        learnt=statistics.fmean(_finite(baseline.values())) - floor.value,
+        spreads=_spreads(_finite(baseline.values()), _finite(arm.values())),
+        collapses=_collapses(baseline, arm, floor),
+        laggards=_laggards(arm, baseline),
+        baseline_laggards=_laggards(baseline, arm),
+        verdict="cannot tell",
+    )
+    return attrs.evolve(unsettled, verdict=_settle(unsettled))
 
 
-def _half_width(one: Sequence[float], other: Sequence[float]) -> float:
-    """Of as many scores in each, so that their common variance is the mean of both."""
-    variance = (statistics.variance(one) + statistics.variance(other)) / 2
-    freedom = 2 * (len(one) - 1)
-    return _QUANTILES[min(freedom, len(_QUANTILES)) - 1] * math.sqrt(2 * variance / len(one))
+def conclude(level: Judgement, planted: Iterable[Judgement]) -> Verdict:
+    """The verdict on a level in one score, given what became of the planted faults in the same score.
 
-
-def conclude(level: Comparison, planted: Comparison) -> Verdict:
-    """The verdict on a level in one score, given what became of the planted fault in the same score."""
-    if level.outside:
-        return "difference"
-    return "no difference seen" if planted.outside else "no power"
-
-
-def verdict(baseline: Sequence[float], level: Sequence[float], planted: Sequence[float]) -> Verdict:
-    """The same from the scores themselves, each a sequence with one for each seed."""
-    return conclude(compare(baseline, level), compare(baseline, planted))
+    Where no fault was found out, whatever its dose, nothing says that the experiment can find one.
+    """
+    if level.verdict == "equivalent within the margin" and not any(fault.worse for fault in planted):
+        return "cannot tell"
+    return level.verdict
 
 
 def overall(verdicts: Mapping[str, Verdict]) -> Verdict:
-    """The verdict on a level from those in several scores: a difference in any counts; one with power is needed.
+    """The verdict on a level from those in several scores: different in one is different; equivalent must be all.
 
     Raises:
         ValueError: there are none.
@@ -123,6 +247,87 @@ def overall(verdicts: Mapping[str, Verdict]) -> Verdict:
         message = "no score, no verdict"
         raise ValueError(message)
     found = set(verdicts.values())
-    if "difference" in found:
-        return "difference"
-    return "no difference seen" if "no difference seen" in found else "no power"
+    if "different" in found:
+        return "different"
+    return "cannot tell" if "cannot tell" in found else "equivalent within the margin"
+
+
+def pick_floor(baseline: Column, candidates: Sequence[Floor]) -> Floor:
+    """The first of the candidates that the middle run of the baseline beats, else the last.
+
+    Raises:
+        ValueError: there is no candidate.
+    """
+    if not candidates:
+        message = "there is nothing that a floor could be"
+        raise ValueError(message)
+    middle = _middle(baseline)
+    return next((floor for floor in candidates if floor.value < middle), candidates[-1])
+
+
+def _settle(found: Judgement) -> Verdict:
+    doubts = (
+        found.collapses.baseline,
+        found.collapses.arm,
+        found.laggards,
+        found.baseline_laggards,
+        found.spreads.chance < _PART,
+    )
+    if found.difference.within(found.margin) and not any(doubts):
+        return "equivalent within the margin"
+    chances = (found.difference.chance, found.spreads.chance, found.collapses.chance)
+    return "different" if min(chances) < _PART else "cannot tell"
+
+
+def _spreads(baseline: Sequence[float], arm: Sequence[float]) -> Spreads:
+    deviations = [statistics.stdev(scores) if len(scores) > 1 else math.nan for scores in (baseline, arm)]
+    return Spreads(baseline=deviations[0], arm=deviations[1], chance=_chance_of_spreads(baseline, arm))
+
+
+def _chance_of_spreads(baseline: Sequence[float], arm: Sequence[float]) -> float:
+    """Brown and Forsythe's test: whether the distances from the median differ, by Student's t for one variance."""
+    if min(len(baseline), len(arm)) < 3:
+        return 1.0
+    distances = [[abs(score - statistics.median(scores)) for score in scores] for scores in (baseline, arm)]
+    freedom = len(baseline) + len(arm) - 2
+    variance = sum(statistics.pvariance(some) * len(some) for some in distances) / freedom
+    if variance == 0:
+        return 1.0
+    difference = statistics.fmean(distances[1]) - statistics.fmean(distances[0])
+    return _chance(difference / math.sqrt(variance * (1 / len(baseline) + 1 / len(arm))), freedom)
+
+
+def _collapses(baseline: Column, arm: Column, floor: Floor) -> Collapses:
+    least = floor.value + NEAR * max(0.0, _middle(baseline) - floor.value)
+    first, second = (tuple(s for s, score in runs.items() if not score > least) for runs in (baseline, arm))
+    if not first and not second:
+        return Collapses(baseline=(), arm=(), chance=1.0)
+    table = [[len(first), len(baseline) - len(first)], [len(second), len(arm) - len(second)]]
+    return Collapses(baseline=first, arm=second, chance=float(fisher_exact(table)[1]))
+
+
+def _laggards(arm: Column, others: Column) -> tuple[int, ...]:
+    """Runs below the limit that the worst of so many further runs of the others falls below in `_PART` of all cases."""
+    known = _finite(others.values())
+    if len(known) < 2:
+        return ()
+    reach = _quantile(1 - _PART / len(arm), len(known) - 1) * math.sqrt(1 + 1 / len(known))
+    limit = statistics.fmean(known) - reach * statistics.stdev(known)
+    return tuple(seed for seed, score in arm.items() if score < limit)
+
+
+def _middle(column: Column) -> float:
+    return statistics.median(score if math.isfinite(score) else -math.inf for score in column.values())
+
+
+def _finite(scores: Iterable[float]) -> list[float]:
+    return [score for score in scores if math.isfinite(score)]
+
+
+def _quantile(probability: float, freedom: float) -> float:
+    return float(stdtrit(freedom, probability))
+
+
+def _chance(t: float, freedom: float) -> float:
+    """How often Student's t lies as far from 0."""
+    return float(2 * stdtr(freedom, -abs(t)))

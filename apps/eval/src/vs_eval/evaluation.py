@@ -40,7 +40,12 @@ Draw = Callable[[ClipFrame], None]
 class Facts:
     """What a report was made from; goes into report.json as it is.
 
+    Paths begin at the working directory, or with the name of the run where that is elsewhere: a report can be given
+    away.
+
     Attributes:
+        command: what repeats the evaluation.
+        measured: when that was, ISO 8601.
         run: the run directory.
         config: its configuration file.
         checkpoint: the checkpoint's directory.
@@ -49,7 +54,8 @@ class Facts:
         weights: which weights were evaluated.
         data: the kind of the data source.
         fps: frames a second of the videos.
-        environment: versions and machine.
+        environment: versions, revision and machine of the evaluation.
+        training: when the run was begun and resumed, each with versions, revision and machine.
         notices: what went otherwise than asked for.
     """
 
@@ -61,7 +67,10 @@ class Facts:
     weights: str
     data: str
     fps: float = 10.0
+    command: str = ""
+    measured: str = ""
     environment: Mapping[str, Any] = field(factory=dict)
+    training: Mapping[str, Any] = field(factory=dict)
     notices: tuple[str, ...] = ()
 
 
@@ -178,6 +187,7 @@ def page_title(facts: Facts) -> str:
 def page_facts(facts: Facts) -> dict[str, str]:
     """What the page says at its end of how it was made."""
     return {
+        "command": facts.command,
         "run": facts.run,
         "configuration": facts.config,
         "checkpoint": facts.checkpoint,
@@ -191,6 +201,8 @@ def page_facts(facts: Facts) -> dict[str, str]:
 def json_facts(facts: Facts) -> dict[str, Any]:
     """The same as the JSON says it."""
     return {
+        "command": facts.command,
+        "measured": facts.measured,
         "run": facts.run,
         "config": facts.config,
         "checkpoint": {"path": facts.checkpoint, "step": facts.step},
@@ -199,6 +211,7 @@ def json_facts(facts: Facts) -> dict[str, Any]:
         "device": facts.device,
         "notices": list(facts.notices),
         "environment": dict(facts.environment),
+        "training": dict(facts.training),
     }
 
 

@@ -47,7 +47,10 @@ MEASURES: tuple[Measure, ...] = (
         unit="",
         better="higher",
         digits=3,
-        explanation="Structural similarity (Gaussian window of 11 pixels), mean over frames.",
+        explanation=(
+            "Structural similarity (Wang et al. 2004: Gaussian window of 11 pixels, intensities from 0 to 1), mean "
+            "over frames, and in each over the pixels whose window lies in it."
+        ),
     ),
     Measure(
         name="warping",
@@ -104,7 +107,10 @@ FEW_SHOT_MEASURES: tuple[Measure, ...] = (
         unit="",
         better="higher",
         digits=3,
-        explanation="SSIM over the pixels of the head alone, on the same frames.",
+        explanation=(
+            "SSIM over the pixels of the head alone, those near the border too (there the frame is mirrored), on the "
+            "same frames."
+        ),
     ),
     Measure(
         name="reference_epe",

@@ -1,5 +1,7 @@
 """What every command begins with: the run, its checkpoint and its held-out data, checked before anything is written."""
 
+import datetime
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +19,7 @@ from vs_train.run_directory import RunDirectory, latest_run, open_run, read_run_
 from vs_eval.errors import OptionError, RunError
 from vs_eval.evaluation import Facts
 from vs_eval.output import check_output
-from vs_eval.runs import read_checkpoint, require_same
+from vs_eval.runs import read_checkpoint, require_same, training_facts
 
 COMMANDS: Mapping[str, str] = {"vid2vid": "hatch run eval:vid2vid", "few-shot": "hatch run eval:few-shot"}
 """What evaluates a run, by the kind of its generator."""
@@ -102,7 +104,7 @@ def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKi
         labels=label_spec(config.labels, source),
         device=device,
         out=out,
-        facts=_facts(run, checkpoint, config, device),
+        facts=_facts(request, run, checkpoint, config, device),
     )
 
 
@@ -117,17 +119,36 @@ def say_warning(text: str) -> None:
     print(f"warning: {shown(text)}", file=sys.stderr)
 
 
-def _facts(run: RunDirectory, checkpoint: LoadedCheckpoint, config: TrainConfig, device: torch.device) -> Facts:
+def place(path: Path) -> Path:
+    """A path as a report may tell it to anybody: from the working directory on, or its last part if it is elsewhere."""
+    whole, here = path.resolve(), Path.cwd().resolve()
+    return whole.relative_to(here) if here in whole.parents else Path(whole.name)
+
+
+def _command(request: Request, kind: str, run: Path, step: int, device: torch.device) -> str:
+    """What repeats the evaluation, whatever checkpoints there are by then; where the report goes is left out."""
+    options = {"checkpoint": step, "device": device.type, "clips": request.clips, "frames": request.frames}
+    given = [f"--{name} {value}" for name, value in options.items() if value is not None]
+    return " ".join([COMMANDS[kind], shlex.quote(str(run)), *given])
+
+
+def _facts(
+    request: Request, run: RunDirectory, checkpoint: LoadedCheckpoint, config: TrainConfig, device: torch.device
+) -> Facts:
+    where = place(run.path)
     return Facts(
-        run=str(run.path),
-        config=str(run.config),
-        checkpoint=str(checkpoint.path),
+        command=_command(request, config.generator.kind, where, checkpoint.step, device),
+        measured=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        run=str(where),
+        config=str(where / run.config.name),
+        checkpoint=str(where / checkpoint.path.relative_to(run.path)),
         step=checkpoint.step,
         device=str(device),
         weights="average of the generator (EMA)",
         data=config.data.kind,
         fps=float(config.run.video_fps),
         environment=describe_environment(),
+        training=training_facts(run),
         notices=(
             *(
                 f"{path.name} is damaged ({why}); step {checkpoint.step} is used instead"

@@ -1,5 +1,6 @@
 """From a run directory to a generator that can be evaluated."""
 
+import json
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ from vs_runtime import (
 )
 from vs_train.config import TrainConfig
 from vs_train.fixed import FIXED, first_difference
-from vs_train.run_directory import RunDirectory
+from vs_train.run_directory import RunDirectory, read_environment
 
 from vs_eval.errors import OptionError, RunError
 
@@ -99,6 +100,17 @@ def require_same(run: RunDirectory, checkpoint: LoadedCheckpoint, config: TrainC
     difference = first_difference(saved, config) if isinstance(saved, Mapping) else "it is damaged"
     if difference is not None:
         raise RunError(run.config, f"{difference}, says {checkpoint.path.name}; put back what belongs to the run")
+
+
+def training_facts(run: RunDirectory) -> Mapping[str, Any]:
+    """When a run was begun and resumed, on what, and with which revision, as its environment.json says.
+
+    Raises:
+        RunDirectoryError: the file is no longer what it was when the run was opened.
+    """
+    # Fractions as text: nobody writes any there but by hand, and one might be infinite.
+    known = json.loads(json.dumps(read_environment(run)), parse_float=str, parse_constant=str)
+    return {key: known[key] for key in ("started", "resumed", "environment") if key in known}
 
 
 def _checkpoints(run: RunDirectory) -> list[Path]:

@@ -164,7 +164,7 @@ def open_run(path: Path) -> RunDirectory:
     for file in (run.config, run.environment):
         if not file.is_file():
             raise RunDirectoryError(f"{path}: not a run: it has no {file.name}", path=path)
-    _read_marker(run)
+    read_environment(run)
     return run
 
 
@@ -175,6 +175,34 @@ def is_run(path: Path) -> bool:
     except RunDirectoryError:
         return False
     return True
+
+
+def read_environment(run: RunDirectory) -> dict[str, Any]:
+    """Return the content of environment.json, every value of which is of the kind that it should be.
+
+    Raises:
+        RunDirectoryError: It is not that of a run, or damaged.
+    """
+    from vs_runtime import UnreadableFile, read_json
+
+    what = f"{run.path}: not a run: {run.environment.name}"
+    marker: dict[str, Any]
+    try:
+        marker = read_json(run.environment, most=_MARKER_BYTES)
+    except (UnreadableFile, FileNotFoundError) as error:
+        reason = error.reason if isinstance(error, UnreadableFile) else error.strerror
+        raise RunDirectoryError(f"{what} cannot be read: {reason}", path=run.path) from None
+    found = marker.get("run_format") if isinstance(marker, dict) else None
+    if type(found) is not int or found != RUN_FORMAT:
+        message = f"{what} has run_format {str(found)[:30]}, this program writes {RUN_FORMAT}"
+        raise RunDirectoryError(message, path=run.path)
+    for key, (fits, kind) in _MARKER_KINDS.items():
+        if key in marker and not fits(marker[key]):
+            raise RunDirectoryError(f"{what} is damaged: {key}: expected {kind}", path=run.path)
+    if _SEAL in marker and marker[_SEAL] != _checksum(marker):
+        message = f"{what} is damaged: its checksum does not hold; put back the file as the run wrote it"
+        raise RunDirectoryError(message, path=run.path)
+    return marker
 
 
 def read_run_config(run: RunDirectory, cls: type[T]) -> T:
@@ -192,7 +220,7 @@ def record_resume(
     """Note that a run goes on: the (possibly extended) config.toml, and time and machine in environment.json."""
     from vs_runtime import write_atomically  # imports PyTorch, which --help has no need of
 
-    marker = _read_marker(run)
+    marker = read_environment(run)
     resumed = [*marker.get("resumed", []), {"time": _timestamp(now), "environment": dict(environment)}]
     write_atomically(run.environment, _sealed({**marker, "resumed": resumed}))
     if run.config.read_text("utf-8") != config:
@@ -205,7 +233,7 @@ def fixed_at_start(run: RunDirectory) -> Mapping[str, Any]:
     Raises:
         RunDirectoryError: environment.json is damaged.
     """
-    fixed: Mapping[str, Any] = _read_marker(run).get(FIXED, {})
+    fixed: Mapping[str, Any] = read_environment(run).get(FIXED, {})
     return fixed
 
 
@@ -357,30 +385,6 @@ def _require_free(run: RunDirectory) -> None:
     if any(run.path.iterdir()):
         message = f"{run.path}: is not empty, and what is in it is not a run; choose another --out"
         raise RunDirectoryError(message, path=run.path)
-
-
-def _read_marker(run: RunDirectory) -> dict[str, Any]:
-    """The content of environment.json, every value of which is of the kind that it should be."""
-    from vs_runtime import UnreadableFile, read_json
-
-    what = f"{run.path}: not a run: {run.environment.name}"
-    marker: dict[str, Any]
-    try:
-        marker = read_json(run.environment, most=_MARKER_BYTES)
-    except (UnreadableFile, FileNotFoundError) as error:
-        reason = error.reason if isinstance(error, UnreadableFile) else error.strerror
-        raise RunDirectoryError(f"{what} cannot be read: {reason}", path=run.path) from None
-    found = marker.get("run_format") if isinstance(marker, dict) else None
-    if type(found) is not int or found != RUN_FORMAT:
-        message = f"{what} has run_format {str(found)[:30]}, this program writes {RUN_FORMAT}"
-        raise RunDirectoryError(message, path=run.path)
-    for key, (fits, kind) in _MARKER_KINDS.items():
-        if key in marker and not fits(marker[key]):
-            raise RunDirectoryError(f"{what} is damaged: {key}: expected {kind}", path=run.path)
-    if _SEAL in marker and marker[_SEAL] != _checksum(marker):
-        message = f"{what} is damaged: its checksum does not hold; put back the file as the run wrote it"
-        raise RunDirectoryError(message, path=run.path)
-    return marker
 
 
 def _is_history(value: Any) -> bool:

@@ -41,6 +41,11 @@ def write_samples(
     return picture
 
 
+def curve_picture(synthesis: nets.Synthesis) -> Tensor:
+    """The generated frame as TensorBoard takes it: (3, H, W) uint8, the same bytes as everywhere else."""
+    return torch.from_numpy(metrics.frame_to_uint8(synthesis.frame[0])).movedim(-1, 0)
+
+
 def _clip_frame(clip: Clip, t: int, synthesis: nets.Synthesis, kind: nets.ClassMap | None) -> metrics.ClipFrame:
     warp, references = synthesis.reference, clip.references
     chosen = 0 if synthesis.chosen is None else int(synthesis.chosen[0])

@@ -35,7 +35,7 @@ from vs_train.run_directory import (
     record_resume,
     require_folder,
 )
-from vs_train.samples import roll_out, write_samples
+from vs_train.samples import curve_picture, roll_out, write_samples
 from vs_train.setup import Prepared, prepare
 from vs_train.signals import StopRequest
 from vs_train.step import StepReport, TrainState, train_clip
@@ -247,8 +247,7 @@ def _sample(prepared: Prepared, state: TrainState, out: _Outputs) -> Path:
     picture = write_samples(
         out.run.samples, state.step, prepared.validation, frames, labels=prepared.recipe.labels, fps=fps
     )
-    generated = torch.cat([s.frame for s in frames]).float().add(1).mul(127.5).clamp(0, 255).to(torch.uint8)
-    out.curves.image(state.step, "generated", generated[-1])
+    out.curves.image(state.step, "generated", curve_picture(frames[-1]))
     return picture
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
-import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -17,8 +14,9 @@ from numpy.typing import NDArray
 
 from vs_data.errors import DataError
 from vs_data.fields import choice, folder_name, real
+from vs_data.files import LARGEST_PICTURE
 from vs_data.geometry import inside
-from vs_data.pictures import read_bytes
+from vs_data.npz import Promise, read_npz
 from vs_data.threads import one_opencv_thread
 
 FLOW_EXTENSIONS = (".npz",)
@@ -126,22 +124,24 @@ def photometric_confidence(
     return np.asarray(trust, np.float32)
 
 
-def read_flow(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+def read_flow(
+    path: Path, size: tuple[int, int] | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """Flow (H,W,2) and confidence (H,W) or None from a file.
 
     The file is a NumPy `.npz` (read without pickle) of the frame's own size: `flow` (2,H,W) float16 or float32, pixels,
     x then y, backward (where in the frame before a pixel comes from), finite everywhere; optionally `confidence`
     (H,W) float, in [0,1]. Where the flow is not known, write 0 with confidence 0.
 
+    Args:
+        path: The file.
+        size: (H,W) of the frame, which is compared before anything is unpacked; None: not known.
+
     Raises:
         DataError: anything else.
     """
-    arrays = _read_arrays(path)
-    if "flow" not in arrays:
-        raise DataError(f"no array 'flow', found {sorted(arrays)}", file=str(path), fix="see the layout of flow files")
+    arrays = read_npz(path, ("flow", "confidence"), lambda promises: _check_promises(path, promises, size))
     flow, confidence = arrays["flow"], arrays.get("confidence")
-    if flow.ndim != 3 or flow.shape[0] != 2 or flow.dtype not in (np.float16, np.float32):
-        raise DataError(f"flow is {flow.dtype} {flow.shape}, expected float16 or float32 (2, H, W)", file=str(path))
     unknown = ~(np.isfinite(flow[0]) & np.isfinite(flow[1]))
     if unknown.any():
         raise DataError(
@@ -150,23 +150,33 @@ def read_flow(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32] | No
             fix="write 0 there, with confidence 0",
         )
     vectors = np.ascontiguousarray(flow.transpose(1, 2, 0).astype(np.float32))  # (H,W,2)
-    return vectors, None if confidence is None else _check_confidence(path, confidence, flow.shape[1:])
+    return vectors, None if confidence is None else _checked(path, confidence)
 
 
-def _read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
-    data = read_bytes(path)
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            return {name: np.asarray(archive[name]) for name in ("flow", "confidence") if name in archive}
-    except (OSError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError("not a readable .npz file", file=str(path), fix="write the file again") from error
+def _check_promises(path: Path, promises: Mapping[str, Promise], size: tuple[int, int] | None) -> None:
+    """Raise when the arrays of a file are not what they should be by their types and shapes."""
+    flow, confidence = promises.get("flow"), promises.get("confidence")
+    if flow is None:
+        raise DataError("holds no array 'flow'", file=str(path), fix="see the layout of flow files")
+    if len(flow.shape) != 3 or flow.shape[0] != 2 or not _is_real(flow):
+        raise DataError(f"flow is {flow}, expected float16 or float32 (2, H, W)", file=str(path))
+    height, width = flow.shape[1:]
+    if size is not None and size != (height, width):
+        what = f"flow is {width}x{height} pixels, its frame {size[1]}x{size[0]}"
+        raise DataError(what, file=str(path), fix="compute the flow at the size of the frames")
+    if not 0 < height * width <= LARGEST_PICTURE:
+        what = f"flow is {width}x{height} pixels, at least one and at most {LARGEST_PICTURE} in all are read"
+        raise DataError(what, file=str(path), fix="write the file again")
+    if confidence is not None and (confidence.shape != (height, width) or not _is_real(confidence)):
+        what = f"confidence is {confidence}, expected float16 or float32 {(height, width)}"
+        raise DataError(what, file=str(path))
 
 
-def _check_confidence(path: Path, confidence: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
-    if confidence.shape != size or confidence.dtype not in (np.float16, np.float32):
-        raise DataError(
-            f"confidence is {confidence.dtype} {confidence.shape}, expected float16 or float32 {size}", file=str(path)
-        )
+def _is_real(promise: Promise) -> bool:
+    return promise.dtype.kind == "f" and promise.dtype.itemsize in (2, 4)
+
+
+def _checked(path: Path, confidence: NDArray[Any]) -> NDArray[np.float32]:
     bad = ~((confidence >= 0) & (confidence <= 1))
     if bad.any():
         raise DataError(f"confidence is not in [0,1] at {_first(bad)}", file=str(path))

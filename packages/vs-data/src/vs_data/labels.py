@@ -20,7 +20,7 @@ SEG_MAP_EXTENSIONS = (".png",)
 
 @attrs.frozen(kw_only=True)
 class SegMapsConfig:
-    """Maps of class ids, one 8-bit PNG per frame: `FOLDER/SEQ/FRAME.png`. The folder's name is the kind in a clip."""
+    """Maps of class ids, one PNG per frame: `FOLDER/SEQ/FRAME.png`. The folder's name is the kind in a clip."""
 
     kind: ClassVar[str] = "seg_maps"
 

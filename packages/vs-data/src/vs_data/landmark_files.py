@@ -12,14 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vs_data.errors import DataError
+from vs_data.files import read_bytes
 from vs_data.landmarks import LANDMARKS, face_size
-from vs_data.pictures import read_bytes
 
 LANDMARK_EXTENSIONS = (".json",)
 
 FIX = f"write the {LANDMARKS} points of dlib as [x, y] pairs, pixels of the frame"
 
 FIX_PLACE = "write coordinates in pixels of the frame"
+
+_LARGEST_FILE = 2**20  # bytes; 68 points take about 3,000, with all the digits of a double precision number
 
 _SMALLEST = 1.0  # centroid size of a face, pixels
 _LARGEST = 1e6  # coordinate, pixels
@@ -60,12 +62,20 @@ def read_landmarks(path: Path, picture: tuple[int, int] | None = None) -> NDArra
 
 
 def _parse(path: Path) -> Any:
-    data = read_bytes(path)
+    data = read_bytes(path, _LARGEST_FILE)
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
-        reason = f": {error.msg} at line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise DataError(f"is not JSON{reason}", file=str(path), fix=FIX) from None
+        return json.loads(data, parse_int=_whole)
+    except json.JSONDecodeError as error:
+        raise DataError(f"is not JSON: {error.msg} at line {error.lineno}", file=str(path), fix=FIX) from None
+    except UnicodeDecodeError:
+        raise DataError("is not JSON: is not UTF-8 text", file=str(path), fix=FIX) from None
+    except RecursionError:
+        raise DataError("is not a list of points: lists are nested too deeply", file=str(path), fix=FIX) from None
+
+
+def _whole(digits: str) -> int | float:
+    """A whole number; one of very many digits, which Python refuses to read as such, as infinite."""
+    return int(digits) if len(digits) < 600 else float(digits)
 
 
 def _no_point(point: Any) -> str | None:
@@ -78,7 +88,10 @@ def _no_point(point: Any) -> str | None:
 
 
 def _shortened(point: Any) -> str:
-    text = json.dumps(point)
+    try:
+        text = json.dumps(point)
+    except RecursionError:
+        return "a list of lists, nested very deeply"
     return text if len(text) <= 40 else f"{text[:40]}..."
 
 

@@ -1,52 +1,148 @@
-"""Pictures on disk: RGB frames and maps of class ids, read with every way in which a file can be bad made an error."""
+"""Pictures on disk: RGB frames and maps of class ids. Every way in which a file can be bad is an error of one line."""
 
 from __future__ import annotations
 
-import zlib
 from pathlib import Path
 from typing import Any
 
+import attrs
 import cv2
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 
 from vs_data.errors import DataError
+from vs_data.exif import turned
+from vs_data.files import read_bytes
+from vs_data.headers import AGAIN, Header, png_chunks, png_of, read_header
 
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
 
-_PNG = b"\x89PNG\r\n\x1a\n"
+TURNED = "is turned as its EXIF orientation says, its labels are not"
+"""The note of a frame that was turned."""
+
+TURNED_FIX = "the frame is turned as its EXIF orientation says: make what belongs to it from the turned picture"
+"""What to do about files whose sizes disagree with that of such a frame."""
+
+_GREYS = "write the class ids themselves as greys of a PNG with 8 bits"
+
+
+@attrs.frozen(kw_only=True)
+class Picture:
+    """A frame as it is read.
+
+    Attributes:
+        pixels: (H,W,3) RGB.
+        notes: What was done to the file's content to get there: short sentences that many files can share.
+    """
+
+    pixels: NDArray[np.uint8]
+    notes: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class IdMap:
+    """A map of class ids as it is read.
+
+    Attributes:
+        ids: (H,W); their range is not looked at.
+        notes: What is unusual about the file, as in `Picture`.
+    """
+
+    ids: NDArray[np.uint8]
+    notes: tuple[str, ...] = ()
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """An 8-bit colour picture as (H,W,3) RGB. The orientation that EXIF data may ask for is not applied.
-
-    Raises:
-        DataError: the file is missing, damaged, or not 8-bit with three channels.
-    """
-    pixels = decode(path)
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-        raise DataError(
-            f"expected an 8-bit RGB picture, found {describe(pixels)}",
-            file=str(path),
-            fix="convert it to 8 bits per channel and three channels",
-        )
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+    """A picture as (H,W,3) RGB with 8 bits, turned upright; see `inspect_rgb`."""
+    return inspect_rgb(path).pixels
 
 
 def read_ids(path: Path) -> NDArray[np.uint8]:
-    """A map of class ids as (H,W) uint8; their range is not looked at.
+    """A map of class ids as (H,W) uint8; their range is not looked at; see `inspect_ids`."""
+    return inspect_ids(path).ids
+
+
+def inspect_rgb(path: Path) -> Picture:
+    """A picture, and what had to be done to see it as RGB with 8 bits.
+
+    It is turned as EXIF data ask for, in a PNG and a WebP too. Greys are used three times, 16 bits are scaled to 8, the
+    colours of a palette are looked up, CMYK is converted; transparency is dropped and colours stay as they are.
 
     Raises:
-        DataError: the file is missing, damaged, or not 8-bit with one channel.
+        DataError: the file is missing, damaged (what a JPEG decoder only warns of counts), an animation, too large, or
+            no PNG, JPEG or WebP.
     """
-    pixels = decode(path)
-    if pixels.dtype != np.uint8 or pixels.ndim != 2:
-        raise DataError(
-            f"expected a picture of class ids (8 bits, one channel), found {describe(pixels)}",
-            file=str(path),
-            fix="write the class ids themselves as greys, not colours and not a palette",
-        )
-    return pixels
+    data, header = _open(path)
+    pixels = _decode_jpeg(data, header, path) if header.format == "JPEG" else _as_rgb(_decode(data, path))
+    if pixels.dtype == np.uint16:
+        pixels = cv2.convertScaleAbs(pixels, alpha=1 / 257)  # 65535 / 255
+    return Picture(pixels=turned(pixels, header.orientation), notes=tuple(_notes_on_frame(header)))
+
+
+def _notes_on_frame(header: Header) -> list[str]:
+    happened = (
+        (header.colours == "grey", "is grey, its channel is used three times"),
+        (header.colours == "palette", "has a palette, its colours are used"),
+        (header.colours == "CMYK", "is CMYK, it is converted to RGB"),
+        (header.alpha, "has transparency, which is dropped"),
+        (header.bits == 16, "has 16 bits per channel, they are scaled to 8"),
+        (header.orientation != 1, TURNED),
+    )
+    return [note for true, note in happened if true]
+
+
+def inspect_ids(path: Path) -> IdMap:
+    """A map of class ids, and what is unusual about its file.
+
+    It is judged by its content, not by its name: the values of the PNG as they are stored, 1 to 16 bits, never scaled;
+    of a palette the indices. Three channels are read where they are equal. Nothing is turned.
+
+    Raises:
+        DataError: the file is missing, damaged or too large; no PNG; a picture of colours; or holds values above 255.
+    """
+    data, header = _open(path)
+    if header.format != "PNG":
+        why = "class ids do not survive lossy compression" if header.lossy else "class ids are read from PNG alone"
+        raise DataError(f"is a {header.format}: {why}", file=str(path), fix=f"{_GREYS}, from the original maps")
+    stored = _decode(_bare(data), path)
+    if header.bits < 8:
+        stored //= 255 // (2**header.bits - 1)  # OpenCV spreads them over 0 to 255
+    ids = _only_channel(stored, path)
+    if ids.max() > 255:
+        what = f"holds values up to {ids.max()}, class ids are 0 to 255"
+        raise DataError(what, file=str(path), fix="are these depths, or instances? write class ids, with 8 bits")
+    return IdMap(ids=ids.astype(np.uint8, copy=False), notes=tuple(_notes_on_map(header)))
+
+
+def _notes_on_map(header: Header) -> list[str]:
+    happened = (
+        (header.colours == "RGB", "has three channels, all equal, one of which is read as class ids"),
+        (header.colours == "palette", "has a palette, its indices are read as class ids"),
+        (header.alpha and header.colours != "palette", "has transparency, which is ignored"),
+        (header.bits != 8, f"has {header.bits} bits per pixel, its values are read as class ids as they are"),
+        (header.orientation != 1, "asks for an EXIF orientation, which is not applied to class ids"),
+    )
+    return [note for true, note in happened if true]
+
+
+def _bare(data: bytes) -> bytes:
+    """A PNG without all that might change its values: no transparency, no palette, indices said to be greys."""
+    chunks = [(name, body) for name, body in png_chunks(data) if name in (b"IHDR", b"IDAT", b"IEND")]
+    header = bytearray(chunks[0][1])
+    header[9] = 0 if header[9] == 3 else header[9]  # the colour type; indices are stored as greys are
+    return png_of((b"IHDR", bytes(header)), *chunks[1:])
+
+
+def _only_channel(stored: NDArray[Any], path: Path) -> NDArray[Any]:
+    """(H,W) of (H,W) or (H,W,C), whose first three channels are to be equal."""
+    if stored.ndim == 2:
+        return stored
+    first = stored[..., 0]
+    if not (np.array_equal(first, stored[..., 1]) and np.array_equal(first, stored[..., 2])):
+        what = f"is a picture of colours ({describe(stored)}), not a map of class ids"
+        raise DataError(what, file=str(path), fix=f"convert each colour to its class id, then {_GREYS}")
+    return np.ascontiguousarray(first)
 
 
 def write_png(path: Path, pixels: NDArray[Any]) -> None:
@@ -65,68 +161,43 @@ def write_png(path: Path, pixels: NDArray[Any]) -> None:
         raise DataError(f"cannot be written: {error.strerror}", file=str(path)) from error
 
 
-def decode(path: Path) -> NDArray[Any]:
-    """The pixels as they are in the file: (H,W) or (H,W,C) with OpenCV's BGR order, 8 or 16 bits.
-
-    Raises:
-        DataError: the file is missing, empty, cut off, damaged or no picture.
-    """
+def _open(path: Path) -> tuple[bytes, Header]:
     data = read_bytes(path)
-    problem = damage(data)
-    if problem is not None:
-        raise DataError(problem, file=str(path), fix="copy or render the file again")
+    try:
+        return data, read_header(data)
+    except DataError as error:
+        raise DataError(error.what, file=str(path), fix=error.fix) from None
+
+
+def _decode(data: bytes, path: Path) -> NDArray[Any]:
+    """The pixels of a PNG or WebP as stored: (H,W) or (H,W,C) with OpenCV's BGR order, 8 or 16 bits."""
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except (cv2.error, MemoryError):
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise MemoryError(f"no memory for the pixels of {path}") from None
         pixels = None
     if pixels is None:
-        raise DataError("not a readable picture", file=str(path), fix="copy or render the file again")
+        raise DataError("not a readable picture", file=str(path), fix=AGAIN)
     return np.asarray(pixels)
 
 
-def read_bytes(path: Path) -> bytes:
-    """The whole file; `DataError` when it is missing, unreadable or empty."""
+def _as_rgb(pixels: NDArray[Any]) -> NDArray[Any]:
+    if pixels.ndim == 2:
+        return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB))
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGB if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB))
+
+
+def _decode_jpeg(data: bytes, header: Header, path: Path) -> NDArray[np.uint8]:
+    """A JPEG as (H,W,3) RGB; warnings of the decoder, which tell of damage, are errors."""
     try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise DataError("the file does not exist", file=str(path)) from None
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", file=str(path)) from None
-    if not data:
-        raise DataError("the file is empty", file=str(path), fix="copy or render the file again")
-    return data
-
-
-def damage(data: bytes) -> str | None:
-    """What is visibly wrong with the bytes of a PNG, JPEG or WebP file, or None.
-
-    Decoders differ by version in what they do with damaged files, and some return a half grey picture; so the end of
-    the file, and of a PNG every checksum, is looked at first.
-    """
-    if data.startswith(_PNG):
-        return _png_damage(data)
-    if data.startswith(b"\xff\xd8"):
-        return None if b"\xff\xd9" in data[-4096:] else f"JPEG cut off after {len(data)} bytes"
-    if data.startswith(b"RIFF"):
-        promised = int.from_bytes(data[4:8], "little") + 8
-        return None if len(data) >= promised else f"WebP cut off after {len(data)} of {promised} bytes"
-    return None
-
-
-def _png_damage(data: bytes) -> str | None:
-    position = len(_PNG)
-    while position + 12 <= len(data):
-        length = int.from_bytes(data[position : position + 4], "big")
-        end = position + 12 + length
-        if end > len(data):
-            break
-        name = data[position + 4 : position + 8]
-        if zlib.crc32(memoryview(data)[position + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
-            return f"PNG damaged: wrong checksum in the part that starts at byte {position}"
-        if name == b"IEND":
-            return None
-        position = end
-    return f"PNG cut off after {len(data)} bytes"
+        pixels = simplejpeg.decode_jpeg(data, "CMYK" if header.colours == "CMYK" else "RGB", strict=True)
+    except ValueError as error:
+        raise DataError(f"not a readable JPEG: {error}", file=str(path), fix=AGAIN) from None
+    if header.colours != "CMYK":
+        return np.asarray(pixels)
+    inks = pixels.astype(np.uint16)  # inverted, as Adobe's programs write them and all others expect it
+    return np.asarray(((inks[..., :3] * inks[..., 3:] + 127) // 255).astype(np.uint8))
 
 
 def describe(pixels: NDArray[Any]) -> str:

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vs_data.errors import DataError
 from vs_data.flow import (
     DisFlowConfig,
     FlowConfig,
@@ -84,13 +83,7 @@ def _tensors(taught: Sequence[tuple[_F32, _F32]]) -> tuple[Tensor, Tensor]:
 
 
 def _from_file(path: Path, geometry: Geometry, before: _Rgb, now: _Rgb, config: FlowFilesConfig) -> tuple[_F32, _F32]:
-    flow, given = read_flow(path)
-    if flow.shape[:2] != geometry.source:
-        raise DataError(
-            f"flow is {flow.shape[1]}x{flow.shape[0]} pixels, its frame {geometry.source[1]}x{geometry.source[0]}",
-            file=str(path),
-            fix="compute the flow at the size of the frames",
-        )
+    flow, given = read_flow(path, geometry.source)
     scaled, trust = apply_to_flow(geometry, flow, np.ones(geometry.source, np.float32) if given is None else given)
     if given is None:
         trust = trust * photometric_confidence(before, now, scaled, config.confidence)

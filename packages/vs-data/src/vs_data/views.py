@@ -20,7 +20,7 @@ from vs_data.labels import LabelKind, LandmarksConfig, SegMapsConfig, read_seg_m
 from vs_data.landmark_files import read_landmarks, read_track, smoothed
 from vs_data.landmarks import draw_face
 from vs_data.layout import IMAGES, FrameFiles, file_of
-from vs_data.pictures import read_rgb
+from vs_data.pictures import TURNED, TURNED_FIX, inspect_rgb, read_rgb
 
 
 @attrs.frozen(kw_only=True)
@@ -64,7 +64,7 @@ def read_frames(view: View, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
     pictures = []
     for frame in frames:
         picture = read_picture(view.root, view.files, frame)
-        _check_size(path_of(view.root, IMAGES, view.files, frame), picture, view.geometry.source)
+        _check_size(view, frame, IMAGES, picture)
         pictures.append(apply_to_image(view.geometry, picture))
     return pictures
 
@@ -98,9 +98,8 @@ def read_labels(view: View, frames: Sequence[int], kind: LabelKind, subject: Vie
 
 
 def _read_ids(view: View, frame: int, kind: SegMapsConfig) -> NDArray[np.uint8]:
-    path = path_of(view.root, kind.folder, view.files, frame)
-    ids = read_seg_map(path, kind)
-    _check_size(path, ids, view.geometry.source)
+    ids = read_seg_map(path_of(view.root, kind.folder, view.files, frame), kind)
+    _check_size(view, frame, kind.folder, ids)
     return apply_to_ids(view.geometry, ids)
 
 
@@ -121,10 +120,13 @@ def _sequence_subject(folder: str, names: tuple[str, ...], picture: tuple[int, i
     return subject_of(read_track(folder, names, picture))
 
 
-def _check_size(path: Path, pixels: NDArray[Any], size: tuple[int, int]) -> None:
-    if pixels.shape[:2] != size:
-        raise DataError(
-            f"is {pixels.shape[1]}x{pixels.shape[0]} pixels, the images of its sequence are {size[1]}x{size[0]}",
-            file=str(path),
-            fix="bring the files of a sequence to one size",
-        )
+def _check_size(view: View, frame: int, folder: str, pixels: NDArray[Any]) -> None:
+    size = view.geometry.source
+    if pixels.shape[:2] == size:
+        return
+    notes = inspect_rgb(path_of(view.root, IMAGES, view.files, frame)).notes
+    raise DataError(
+        f"is {pixels.shape[1]}x{pixels.shape[0]} pixels, the images of its sequence are {size[1]}x{size[0]}",
+        file=str(path_of(view.root, folder, view.files, frame)),
+        fix=TURNED_FIX if TURNED in notes else "bring the files of a sequence to one size",
+    )

@@ -90,6 +90,8 @@ def labels_to_rgb(ids: Integer[Tensor, "*batch h w"], palette: Sequence[tuple[in
 def frame_to_uint8(frames: Float[Tensor, "*batch 3 h w"]) -> Image:
     """Frames (..., 3, H, W) in [-1, 1] as pictures (..., H, W, 3); values outside are clipped, -1 is 0, 1 is 255.
 
+    Rounded to the nearest level: cutting off would darken every picture by half a level.
+
     Raises:
         ShapeError: there are not three channels.
     """

@@ -4,6 +4,8 @@ Functions whose names end in "errors", and the masked scores, return what they m
 weight, for `average_of`; a frame in which nothing can be measured has weight 0.
 
 Frames are float tensors in [-1, 1], so that the full range of a channel is 2; flow is in pixels, x then y, backward.
+A measure that looks at levels and not only at differences (SSIM, the colours of `vs_metrics.identity`) first brings
+frames to the intensities that its definition is written for.
 """
 
 import math
@@ -24,12 +26,18 @@ DATA_RANGE = 2.0
 SSIM_WINDOW = 11
 """Side of the Gaussian window of SSIM in pixels (sigma 1.5, Wang et al. 2004); smaller frames have no SSIM."""
 
+SSIM_BORDER = SSIM_WINDOW // 2
+"""Pixels nearer to the border than this have a window that does not lie in the frame."""
+
 LOUDEST = 20 * math.log10(DATA_RANGE)
 """PSNR in dB of a mean squared error of 1."""
 
 
 def psnr(a: Float[Tensor, "*batch c h w"], b: Float[Tensor, "*batch c h w"]) -> Float[Tensor, "*batch"]:
     """Peak signal-to-noise ratio of every frame in dB, with a data range of 2; infinite for equal frames.
+
+    Only differences count, so that levels may be shifted and scaled together with the data range: pictures of 8 bits
+    with a data range of 255 give the same number. Values outside of [-1, 1] are taken as they are.
 
     Args:
         a: frames (..., C, H, W) in [-1, 1].
@@ -55,7 +63,15 @@ def psnr(a: Float[Tensor, "*batch c h w"], b: Float[Tensor, "*batch c h w"]) -> 
 
 
 def ssim(a: Float[Tensor, "*batch c h w"], b: Float[Tensor, "*batch c h w"]) -> Float[Tensor, "*batch"]:
-    """Structural similarity of every frame (Wang et al. 2004): Gaussian window 11, sigma 1.5, data range 2; 1 is equal.
+    """Structural similarity of every frame (Wang et al. 2004): Gaussian window 11, sigma 1.5; 1 is equal.
+
+    Of intensities in [0, 1], (frame + 1) / 2, with a data range of 1: the definition compares mean levels, which must
+    count from black. Values outside of [-1, 1] are clipped, as in a picture. Averaged over the channels and the pixels
+    whose window lies in the frame, those at least 5 from its border, as scikit-image does:
+    `structural_similarity(x, y, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1,
+    channel_axis=0)`, of saved pictures with `data_range=255`, is this number. (torchmetrics 1.9 averages the pixels
+    near the border too.) Computed in float32, whose variances, small differences of large squares, leave an error of
+    up to 0.002 where frames are bright and flat, and of less than 0.0001 in pictures.
 
     Args:
         a: frames (..., C, H, W) in [-1, 1], at least 11 pixels high and wide.
@@ -67,7 +83,8 @@ def ssim(a: Float[Tensor, "*batch c h w"], b: Float[Tensor, "*batch c h w"]) -> 
     Raises:
         ShapeError: the shapes differ, there are fewer than three axes, or a side is shorter than 11 pixels.
     """
-    return _ssim_map(a, b).flatten(-3).mean(dim=-1)
+    inside = slice(SSIM_BORDER, -SSIM_BORDER)
+    return _ssim_map(a, b)[..., inside, inside].flatten(-3).mean(dim=-1)
 
 
 def masked_psnr(
@@ -102,9 +119,10 @@ def masked_ssim(
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
     """Per frame: mean of the SSIM of the mask's pixels, and the weight of the frame.
 
-    The SSIM of a pixel is that of the window around it, so that pixels up to 5 outside of the mask have a say; beyond
-    the border of the frame the window sees the frame mirrored. `ssim` crops no border either: with a mask of ones the
-    two are equal. For how frames are averaged see `masked_psnr`.
+    The SSIM of a pixel (see `ssim`) is that of the window around it, so that pixels up to 5 outside of the mask have a
+    say; beyond the border of the frame the window sees the frame mirrored. Every pixel of the mask counts, near the
+    border too, where a head may be; with a mask that is 0 nearer to it than 5 pixels, and 1 elsewhere, this is `ssim`.
+    For how frames are averaged see `masked_psnr`.
 
     Args:
         a: frames (..., C, H, W) in [-1, 1], at least 11 pixels high and wide.
@@ -221,32 +239,37 @@ def absolute_errors(
 
 
 def _confident_mean(values: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean of (..., 1, H, W) weighted by the confidence of the same shape, and the sum of the weights: both (...)."""
+    """Mean of (..., 1, H, W) weighted by the confidence of the same shape, and the sum of the weights: both (...).
+
+    Values without confidence do not count, whatever they are: a flow may be nan where it is unknown.
+    """
     mass = confidence.detach().float()
     weights = mass.sum(dim=(-3, -2, -1))
-    totals = (values * mass).sum(dim=(-3, -2, -1))
+    totals = torch.where(mass > 0, values * mass, 0.0).sum(dim=(-3, -2, -1))
     return torch.where(weights > 0, totals / weights.clamp_min(torch.finfo(torch.float32).tiny), 0.0), weights
 
 
 def _ssim_map(a: Tensor, b: Tensor) -> Tensor:
     """SSIM of each pixel and channel: (..., C, H, W) float32, aligned with the frames, whose borders are mirrored."""
-    batch = _check_frames(a, b)
+    _check_frames(a, b)
     if min(a.shape[-2:]) < SSIM_WINDOW:
         raise ShapeError("a", tuple(a.shape), f"frames of at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels (SSIM's window)")
     if a.numel() == 0:
         return torch.empty(a.shape, device=a.device)
-    # The map, not torchmetrics' mean of it: older versions leave the pixels near the border out of that.
-    _, similarity = cast(
-        tuple[Tensor, Tensor],
-        structural_similarity_index_measure(
-            a.detach().float().flatten(0, -4) if batch else a.detach().float()[None],
-            b.detach().float().flatten(0, -4) if batch else b.detach().float()[None],
-            data_range=DATA_RANGE,
-            reduction="none",
-            return_full_image=True,
-        ),
-    )
+    with torch.autocast(a.device.type, enabled=False):
+        # The map, not torchmetrics' mean of it: which pixels near the border are in that depends on its version.
+        _, similarity = cast(
+            tuple[Tensor, Tensor],
+            structural_similarity_index_measure(
+                _intensities(a), _intensities(b), data_range=1.0, reduction="none", return_full_image=True
+            ),
+        )
     return similarity.reshape(a.shape)
+
+
+def _intensities(frames: Tensor) -> Tensor:
+    """Frames (..., C, H, W) in [-1, 1] as (N, C, H, W) in [0, 1]."""
+    return frames.detach().float().clamp(-1, 1).add(1).div(2).reshape(-1, *frames.shape[-3:])
 
 
 def _check_beside(name: str, values: Tensor, frames: Tensor) -> None:

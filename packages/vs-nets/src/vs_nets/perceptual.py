@@ -158,12 +158,12 @@ def load_vgg19(path: Path) -> Vgg19:
     """VGG-19 from a safetensors file with torchvision's names; layers after relu_5_1 are passed over.
 
     Raises:
-        WeightsError: the file is missing, is a pickle, or lacks a layer.
+        WeightsError: the file is missing, is a pickle, lacks a layer, or its layers do not fit together.
     """
     advice = "convert torchvision's vgg19-dcbb9e9d.pth with tools/convert_vgg19.py, or choose kind = 'random' or 'none'"
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such file of VGG-19 weights; {advice}")
     try:
+        if not path.is_file():  # nor anything else that could be opened: a pipe would be waited for
+            raise WeightsError(f"{path}: no such file of VGG-19 weights; {advice}")
         tensors = load_file(path)
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: not a safetensors file ({error}); {advice}") from error
@@ -171,10 +171,19 @@ def load_vgg19(path: Path) -> Vgg19:
     missing = [name for name in names if name not in tensors]
     if missing:
         raise WeightsError(f"{path}: not a VGG-19: {missing[0]} and {len(missing) - 1} more are missing; {advice}")
-    network = Vgg19([tensors[f"features.{i}.weight"].shape[0] for i in CONV_INDICES])
-    state = {f"convs.{name.removeprefix('features.')}": tensors[name] for name in names}
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise WeightsError(f"{path}: the layers do not fit together as a VGG-19; {advice}") from error
+    if not _fit_together([tensors[name] for name in names]):
+        raise WeightsError(f"{path}: the layers do not fit together as a VGG-19; {advice}")
+    network = Vgg19([tensors[name].shape[0] for name in names[::2]])
+    network.load_state_dict({f"convs.{name.removeprefix('features.')}": tensors[name] for name in names})
     return network
+
+
+def _fit_together(tensors: Sequence[Tensor]) -> bool:
+    """Whether weights and biases, by turns, are those of 3x3 convolutions that follow each other."""
+    channels = 3
+    for weight, bias in zip(tensors[::2], tensors[1::2], strict=True):
+        width = bias.numel()
+        if width == 0 or bias.shape != (width,) or weight.shape != (width, channels, 3, 3):
+            return False
+        channels = width
+    return all(tensor.is_floating_point() for tensor in tensors)

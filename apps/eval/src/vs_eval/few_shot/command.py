@@ -65,7 +65,11 @@ def evaluate_few_shot(request: FewShotRequest, console: Console) -> Path:
     plan = plan_evaluation(request, opened.source, people_of(opened.config, opened.source))
     average = build_few_shot_average(opened.generator, label_channels=opened.labels.channels)
     generator = load_average(average, opened.checkpoint, opened.device)
-    facts = evolve(opened.facts, notices=(*opened.facts.notices, *notices_on(opened.generator, plan.counts)))
+    facts = evolve(
+        opened.facts,
+        command=f"{opened.facts.command} {options_of(plan.counts, drive=request.drive)}",
+        notices=(*opened.facts.notices, *notices_on(opened.generator, plan.counts)),
+    )
     example = opened.source.read(ClipRequest(sequence=0, start=0, length=1, references=(0,)))
     remarks = remarks_on(example)
     warn(facts.notices)
@@ -89,6 +93,11 @@ def evaluate_few_shot(request: FewShotRequest, console: Console) -> Path:
     _show(parts, remarks, console)
     say(console, f"report: {opened.out / 'report.html'}")
     return opened.out
+
+
+def options_of(counts: Sequence[int], *, drive: bool) -> str:
+    """The options that a few-shot evaluation has beside the common ones."""
+    return " ".join(["--references", *map(str, counts), *([] if drive else ["--no-drive"])])
 
 
 def notices_on(config: FewShotGeneratorConfig, counts: Sequence[int]) -> tuple[str, ...]:
