@@ -18,8 +18,8 @@ from vs_optim import Network, OverflowPolicy
 from vs_train import step as step_module
 from vs_train import updates
 from vs_train.config import TrainConfig
+from vs_train.config_fixed import FIXED
 from vs_train.config_io import load_config
-from vs_train.fixed import FIXED
 from vs_train.metrics_log import without_clock
 from vs_train.progress import ProgressReport
 from vs_train.run_directory import RunDirectory

@@ -20,7 +20,7 @@ from vs_runtime import (
     load_latest,
 )
 from vs_train.config import TrainConfig
-from vs_train.fixed import FIXED, first_difference
+from vs_train.config_fixed import FIXED, first_difference
 from vs_train.run_directory import RunDirectory, read_environment
 
 from vs_eval.errors import OptionError, RunError

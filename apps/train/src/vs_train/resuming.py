@@ -5,8 +5,8 @@ from typing import Any
 
 import vs_runtime as runtime
 
+from vs_train.config_fixed import FIXED, first_difference, fixed_part
 from vs_train.errors import RunDirectoryError, VsTrainError
-from vs_train.fixed import FIXED, first_difference, fixed_part
 from vs_train.metrics_log import MetricsLog
 from vs_train.run_directory import RunDirectory, check_layout, fixed_at_start
 from vs_train.setup import Prepared, restore_state, state_to_save

@@ -27,10 +27,10 @@ from typing import Any, TypeVar
 
 import attrs
 
+from .config_fixed import FIXED
 from .config_io import load_config, read_document
 from .errors import ConfigError
 from .errors import RunDirectoryError as RunDirectoryError
-from .fixed import FIXED
 
 RUN_FORMAT = 1
 """The layout's version, under the key `run_format` of environment.json."""
@@ -127,7 +127,7 @@ def create_run(
         run: What `plan_run` returned.
         config: The text of config.toml.
         environment: What is to be remembered about versions and machine; plain JSON data.
-        fixed: What of the configuration may not change, see `vs_train.fixed`.
+        fixed: What of the configuration may not change, see `vs_train.config_fixed`.
         now: The time of the start; the present unless given.
 
     Raises:

@@ -12,9 +12,9 @@ import vs_optim as optim
 import vs_runtime as runtime
 
 from vs_train.config import TrainConfig, clip_length, reference_count
+from vs_train.config_fixed import fixed_part
 from vs_train.config_io import render_config
 from vs_train.errors import NonFiniteError, VsTrainError
-from vs_train.fixed import fixed_part
 from vs_train.metrics_log import Curves, MetricsLog
 from vs_train.progress import (
     Pace,

@@ -25,6 +25,7 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
+from vs_config import shown
 
 from vs_runtime._nested import flatten, unflatten
 from vs_runtime.errors import DamagedCheckpoint, NoCheckpoint, StateError, UnreadableFile
@@ -117,7 +118,7 @@ def load_checkpoint(path: Path) -> LoadedCheckpoint:
         skeleton = parse_json(contents[_STATE])
         return LoadedCheckpoint(step=manifest["step"], state=unflatten(skeleton, tensors), path=path)
     except _UNREADABLE as error:
-        raise DamagedCheckpoint(path, f"checksums hold, and yet it cannot be read: {error}") from error
+        raise DamagedCheckpoint(path, f"checksums hold, and yet it cannot be read: {shown(error, 200)}") from error
 
 
 def load_latest(root: Path) -> LoadedCheckpoint:

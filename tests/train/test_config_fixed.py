@@ -6,8 +6,8 @@ import json
 
 import pytest
 from vs_train.config import TrainConfig
+from vs_train.config_fixed import first_difference, fixed_part
 from vs_train.config_io import load_config
-from vs_train.fixed import first_difference, fixed_part
 from vs_train.presets import list_presets, read_preset
 
 PRESETS = [preset.name for preset in list_presets()]
