@@ -221,7 +221,7 @@ def street_run(path: Path) -> RunDirectory:
         (["good", "--references", "3", "--frames", "1"], "--frames: 1 asked for, all of them among the 3 references"),
         (["good", "--clips", "0"], "--clips: expected a whole number from 1 to 1000000, got '0'"),
         (["good", "--out", "foreign"], "holds other files than a report"),
-        (["edited"], "does not fit the run's config.toml"),
+        (["edited"], "does not fit the configuration"),
         (["street"], "trains a vid2vid generator; evaluate it by `hatch run eval:vid2vid street`"),
         ([], "runs: there is no few-shot run here yet"),
     ],

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 from vs_eval.errors import OutputError
 from vs_eval.output import check_output, report_directory
+from vs_runtime import temporary_path
 
 
 def names(path: Path) -> list[str]:
@@ -71,13 +72,25 @@ def test_a_parent_that_is_a_file_is_one_clear_error(tmp_path):
 
 
 def test_drafts_of_killed_processes_are_removed_and_those_of_living_ones_kept(tmp_path):
-    dead = os.fork()
-    if dead == 0:
+    killed = os.fork()
+    if killed == 0:
+        temporary_path(tmp_path / "out").mkdir()
         os._exit(0)
-    os.waitpid(dead, 0)
-    (tmp_path / f".out.{dead}.abc.partial").mkdir()
-    (tmp_path / f".out.{os.getpid()}.abc.partial").mkdir()
-    (tmp_path / f".other.{dead}.abc.partial").mkdir()
+    os.waitpid(killed, 0)
+    living = temporary_path(tmp_path / "out")
+    living.mkdir()
+    assert len(names(tmp_path)) == 2
     with report_directory(tmp_path / "out") as draft:
         (draft / "report.json").write_text("{}")
-    assert names(tmp_path) == [f".other.{dead}.abc.partial", f".out.{os.getpid()}.abc.partial", "out"]
+    assert names(tmp_path) == [living.name, "out"]
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_modes_are_those_that_the_umask_gives(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        with report_directory(tmp_path / "out") as draft:
+            (draft / "report.json").write_text("{}")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o777 & ~mask

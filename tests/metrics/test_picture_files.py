@@ -1,4 +1,5 @@
 import logging
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -138,3 +139,18 @@ def test_without_libx264_it_writes_mpeg4_and_says_so(
     back = decoded(written.path)
     assert len(back) == 4
     assert np.abs(back[2][:, :40].astype(int) - moving_bar(4, 32, 48)[2][:, :40]).mean() < 10
+
+
+@pytest.mark.parametrize("write", ["picture", "video"])
+def test_a_full_disk_is_an_error_with_the_files_name_and_leaves_nothing(tmp_path: Path, write: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    path = tmp_path / ("x.png" if write == "picture" else "x.mp4")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))
+    try:
+        with pytest.raises(OSError, match=path.name) as caught:
+            write_png(path, noise) if write == "picture" else write_mp4(path, [noise] * 3)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.filename == str(path)
+    assert list(tmp_path.iterdir()) == []

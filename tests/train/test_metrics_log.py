@@ -2,6 +2,10 @@ from __future__ import annotations
 
 import json
 import math
+import resource
+import shutil
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -120,3 +124,89 @@ def test_nothing_is_written_before_there_is_a_value_and_pictures_are_checked(tmp
                 curves.image(1, "x", wrong)
         curves.flush()
     assert not (tmp_path / "tb").exists()
+
+
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """Files can have 2,000 bytes: what comes after that fails as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_full_disk_is_an_error_with_the_files_name_and_the_lines_before_it_are_whole(tmp_path: Path) -> None:
+    path = tmp_path / "m.jsonl"
+    with pytest.raises(OSError, match=r"'.*m\.jsonl'") as caught, MetricsLog(path) as log:
+        write(log, range(1, 99), hour=0.0)
+    assert caught.value.filename == str(path)
+    done = [line["step"] for line in read_metrics(path)]
+    assert done == list(range(1, len(done) + 1))
+    assert 10 < len(done) < 98
+    MetricsLog(path).check(len(done))
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_full_disk_stops_the_curves_in_the_thread_that_writes_them(tmp_path: Path) -> None:
+    threads = threading.active_count()
+
+    def fill() -> None:
+        with Curves(tmp_path / "tb") as curves:
+            for step in range(1, 99):
+                curves.scalars(step, {"loss/g": 1.0, "loss/d": 2.0})
+                assert threading.active_count() == threads
+
+    with pytest.raises(OSError, match=r"'.*events\.out\.tfevents.*'"):
+        fill()
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced", "with its folder"])
+def test_files_that_are_removed_while_they_are_written_are_named(tmp_path: Path, how: str) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    log, curves = MetricsLog(folder / "m.jsonl"), Curves(folder / "tb")
+    write(log, range(1, 3), hour=0.0)
+    curves.scalars(1, {"loss": 1.0})
+    for file in [folder / "m.jsonl", *(folder / "tb").iterdir()]:
+        file.rename(tmp_path / file.name)
+        if how == "replaced":
+            shutil.copy(tmp_path / file.name, file)
+    if how == "with its folder":
+        shutil.rmtree(folder)
+    for action in (lambda: write(log, range(3, 4), hour=0.0), log.sync):
+        with pytest.raises(RunDirectoryError, match=r"m\.jsonl: was removed or replaced while"):
+            action()
+    for action in (lambda: curves.scalars(2, {"loss": 1.0}), curves.flush):
+        with pytest.raises(RunDirectoryError, match=r"events\.out\..*: was removed or replaced while"):
+            action()
+    log.close()
+    curves.close()
+
+
+def test_the_fingerprint_is_that_of_the_lines_without_their_clocks(tmp_path: Path) -> None:
+    logs = [MetricsLog(tmp_path / name) for name in ("a", "b")]
+    for hour, log in enumerate(logs):
+        with log:
+            write(log, range(1, 5), hour=float(hour))
+    saved = logs[0].fingerprint()
+    assert saved == logs[1].fingerprint()
+    assert json.loads(json.dumps(saved)) == saved
+    with logs[1] as log:
+        write(log, range(5, 7), hour=7.0)
+    log.check(4, saved)
+    assert log.fingerprint() != saved
+    log.truncate_after(4)
+    assert log.fingerprint() == saved
+    with pytest.raises(RunDirectoryError, match="ends with step 4 instead of 5"):
+        log.check(5)
+    log.path.write_text(log.path.read_text().replace('"loss": 0.5', '"loss": 0.25'))
+    with pytest.raises(RunDirectoryError, match="is not what the run wrote up to step 4"):
+        log.check(4, saved)
+
+
+def test_bytes_that_are_no_text_are_named_with_their_line(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    path.write_bytes(b'{"step": 1}\n\xff\xfe\n')
+    with pytest.raises(RunDirectoryError, match=r"m: line 2 is not a line of metrics: '\\\\xff"):
+        MetricsLog(path).check(1)

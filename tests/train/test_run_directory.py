@@ -1,17 +1,22 @@
 from __future__ import annotations
 
 import datetime
+import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import attrs
 import pytest
+from vs_runtime import write_atomically
 from vs_train.errors import ConfigError, RunDirectoryError
 from vs_train.run_directory import (
     RunDirectory,
+    begin_writing,
     create_run,
     hold_run,
     latest_run,
@@ -20,14 +25,14 @@ from vs_train.run_directory import (
     read_run_config,
     record_resume,
     run_kind,
-    write_atomically,
 )
 
 NOON = datetime.datetime(2026, 1, 31, 12, 0, 0, tzinfo=datetime.UTC)
 HOLD = """
 import sys, pathlib
 from vs_train.run_directory import RunDirectory, hold_run
-with hold_run(RunDirectory(pathlib.Path(sys.argv[1]))):
+with hold_run(RunDirectory(pathlib.Path(sys.argv[1]))) as claim:
+    claim()
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -42,6 +47,10 @@ def make(path: Path, minutes: int = 0) -> RunDirectory:
     run = RunDirectory(path)
     create_run(run, config="steps = 3\n", environment={"gpu": None}, now=NOON + datetime.timedelta(minutes=minutes))
     return run
+
+
+def contents(path: Path) -> dict[str, tuple[int, bytes]]:
+    return {file.name: (file.stat().st_mtime_ns, file.read_bytes()) for file in path.iterdir()}
 
 
 def everything_in(path: Path) -> list[str]:
@@ -70,6 +79,7 @@ def test_a_run_is_read_back(tmp_path: Path) -> None:
     run = open_run(make(tmp_path / "run").path)
     assert read_run_config(run, Config) == Config(steps=3)
     marker = json.loads(run.environment.read_text())
+    assert len(marker.pop("sha256")) == 64
     assert marker == {
         "run_format": 1,
         "started": "2026-01-31T12:00:00.000000+00:00",
@@ -215,8 +225,9 @@ def test_only_one_process_trains_in_a_run_and_its_death_frees_it(tmp_path: Path)
     finally:
         owner.kill()
         owner.communicate()
-    with hold_run(run):
-        assert run.lock.read_text().strip().isdigit()
+    with hold_run(run) as claim:
+        claim()
+        assert run.lock.read_text() == f"{os.getpid()}\n"
     assert run.lock.read_text() == ""
 
 
@@ -235,3 +246,86 @@ def test_replacing_a_file_keeps_the_old_one_when_it_fails(tmp_path: Path, monkey
         write_atomically(path, "new")
     assert path.read_text() == "old"
     assert everything_in(tmp_path) == ["file", "other"]
+
+
+def test_a_run_is_held_without_a_trace_until_it_is_claimed(tmp_path: Path) -> None:
+    run = make(tmp_path / "run")
+    with hold_run(run):
+        assert everything_in(run.path) == ["config.toml", "environment.json"]
+    with hold_run(run) as claim:
+        claim()
+    before = contents(run.path)
+    with hold_run(run):
+        assert contents(run.path) == before
+    assert contents(run.path) == before
+
+
+def test_what_stands_in_a_lock_is_shown_only_if_it_is_a_process_id(tmp_path: Path) -> None:
+    run = make(tmp_path / "run")
+    run.lock.write_text("\x1b[2J")
+    owner = os.fork()
+    if owner == 0:
+        with run.lock.open("r+") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX)
+            (tmp_path / "held").touch()
+            signal.pause()
+    try:
+        while not (tmp_path / "held").exists():
+            time.sleep(0.01)
+        with pytest.raises(RunDirectoryError, match=r"another process \(pid unknown\)"), hold_run(run):
+            pass
+    finally:
+        os.kill(owner, signal.SIGKILL)
+        os.waitpid(owner, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"resumed": 5}, "resumed: expected a list of tables"),
+        ({"resumed": ["x"]}, "resumed: expected a list of tables"),
+        ({"environment": []}, "environment: expected a table"),
+        ({"fixed": "x"}, "fixed: expected a table"),
+        ({"started": None}, "started: expected a time"),
+        ({"run_format": True}, "has run_format True"),
+        ({"run_format": "1"}, "has run_format 1, this"),
+        ({"environment": {"gpu": 2}}, "its checksum does not hold"),
+    ],
+)
+def test_an_environment_of_other_kinds_is_refused_and_left_out_by_name(
+    tmp_path: Path, change: dict[str, object], reason: str
+) -> None:
+    run = make(tmp_path / "damaged")
+    run.environment.write_text(json.dumps({**json.loads(run.environment.read_text()), **change}))
+    with pytest.raises(RunDirectoryError, match=reason) as caught:
+        open_run(run.path)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(RunDirectoryError, match=rf"there is no run here yet \(.*damaged: .*{reason}"):
+        latest_run(tmp_path)
+    good, told = make(tmp_path / "good"), []
+    save_at(good, 1, 1_000)
+    assert latest_run(tmp_path, notice=told.append) == good
+    assert len(told) == 1
+    assert "damaged" in told[0]
+
+
+def test_an_environment_that_nobody_should_parse_is_refused(tmp_path: Path) -> None:
+    run = make(tmp_path / "run")
+    run.environment.write_text("[" * 100_000 + "]" * 100_000)
+    with pytest.raises(RunDirectoryError, match=r"environment\.json cannot be read: it is nested too deeply"):
+        open_run(run.path)
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_a_run_has_the_modes_that_the_umask_gives(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        run = make(tmp_path / "runs" / "run")
+        with hold_run(run) as claim:
+            claim()
+            begin_writing(run)
+            record_resume(run, config="steps = 4\n", environment={})
+    finally:
+        os.umask(before)
+    for path in [run.path, *run.path.rglob("*")]:
+        assert path.stat().st_mode & 0o777 == (0o777 if path.is_dir() else 0o666) & ~mask, path

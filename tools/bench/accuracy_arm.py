@@ -42,11 +42,11 @@ from vs_eval.scoring import (
     score_frame,
 )
 from vs_metrics import Average, mean_of
-from vs_runtime import describe_environment, load_latest
+from vs_runtime import describe_environment, load_latest, write_atomically
 from vs_train import cli
 from vs_train.config import TrainConfig, label_spec
 from vs_train.config_io import load_config, read_document
-from vs_train.run_directory import RunDirectory, is_run, write_atomically
+from vs_train.run_directory import RunDirectory, is_run
 from vs_train.setup import build_generators
 
 HELD_OUT = "held-out.json"

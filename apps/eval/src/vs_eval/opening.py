@@ -19,7 +19,7 @@ from vs_train.run_directory import RunDirectory, latest_run, open_run, read_run_
 from vs_eval.errors import RunError
 from vs_eval.evaluation import Facts
 from vs_eval.output import check_output
-from vs_eval.runs import read_checkpoint, training_facts
+from vs_eval.runs import read_checkpoint, require_same, training_facts
 
 COMMANDS: Mapping[str, str] = {"vid2vid": "hatch run eval:vid2vid", "few-shot": "hatch run eval:few-shot"}
 """What evaluates a run, by the kind of its generator."""
@@ -80,13 +80,14 @@ def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKi
         RunError: the run is of another kind (and whatever reading a run, a checkpoint and data raises).
     """
     device = choose_device(request.device)
-    run = latest_run(kind=kind.kind) if request.run is None else open_run(request.run)
+    run = latest_run(kind=kind.kind, notice=say_warning) if request.run is None else open_run(request.run)
     config = read_run_config(run, TrainConfig)
     generator = config.generator
     if not isinstance(generator, kind):
         command = COMMANDS[generator.kind]
         raise RunError(run.path, f"trains a {generator.kind} generator; evaluate it by `{command} {run.path}`")
     checkpoint = read_checkpoint(run, request.checkpoint)
+    require_same(run, checkpoint, config)
     out = request.out or run.path / "eval" / f"step-{checkpoint.step:08d}"
     check_output(out)
     source = open_source(config.data, "val")
@@ -107,7 +108,12 @@ def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKi
 def warn(notices: tuple[str, ...]) -> None:
     """Say on stderr what goes otherwise than asked for."""
     for notice in notices:
-        print(f"warning: {shown(notice)}", file=sys.stderr)
+        say_warning(notice)
+
+
+def say_warning(text: str) -> None:
+    """Say one thing on stderr; it may hold names from outside."""
+    print(f"warning: {shown(text)}", file=sys.stderr)
 
 
 def _look_at_data(config: TrainConfig, clips: int | None) -> tuple[str, ...]:

@@ -1,12 +1,11 @@
 """The directory of a report: it is either complete or as it was before."""
 
 import contextlib
-import os
-import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from vs_runtime import sweep, temporary_path
 
 from vs_eval.errors import OutputError
 
@@ -39,13 +38,13 @@ def report_directory(path: Path, marker: str = MARKER) -> Iterator[Path]:
     missing = [parent for parent in (path.parent, *path.parent.parents) if not parent.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_stale(path)
-        draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.{os.getpid()}.", suffix=".partial", dir=path.parent))
+        sweep(path.parent)
+        draft = temporary_path(path)
+        draft.mkdir()
     except OSError as error:
         _remove_empty(missing)
         raise OutputError(path, f"cannot be written: {error.strerror or error}") from None
     try:
-        draft.chmod(0o755)
         yield draft
         _replace(draft, path, marker)
     except BaseException as error:
@@ -58,30 +57,12 @@ def report_directory(path: Path, marker: str = MARKER) -> Iterator[Path]:
 
 def _replace(draft: Path, path: Path, marker: str) -> None:
     """Rename the draft; a report that was there is moved aside first and deleted afterwards."""
-    old = draft.with_name(draft.name.replace(".partial", ".replaced.partial"))
+    old = temporary_path(path)
     check_output(path, marker)
     if path.exists():
         path.rename(old)
     draft.rename(path)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _remove_stale(path: Path) -> None:
-    drafts = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\..*\.partial")
-    for entry in path.parent.iterdir():
-        match = drafts.fullmatch(entry.name)
-        if match and not _alive(int(match[1])):
-            shutil.rmtree(entry, ignore_errors=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _remove_empty(directories: list[Path]) -> None:

@@ -7,17 +7,28 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import nn
 from vs_nets import FewShotGenerator, Generator
-from vs_runtime import DamagedCheckpoint, LoadedCheckpoint, NoCheckpoint, list_checkpoints, load_checkpoint, load_latest
-from vs_train.run_directory import RunDirectory
+from vs_runtime import (
+    DamagedCheckpoint,
+    LoadedCheckpoint,
+    NoCheckpoint,
+    StateError,
+    check_fit,
+    list_checkpoints,
+    load_checkpoint,
+    load_latest,
+)
+from vs_train.config import TrainConfig
+from vs_train.config_fixed import FIXED, first_difference
+from vs_train.run_directory import RunDirectory, read_environment
 
 from vs_eval.errors import OptionError, RunError
 
 AnyGenerator = TypeVar("AnyGenerator", Generator, FewShotGenerator)
 
 SHOWN = 160
-"""Most characters of what PyTorch says of weights that do not fit: it names every one of them."""
+"""Most characters of what is said of weights that do not fit."""
 
 
 def read_checkpoint(run: RunDirectory, step: int | None) -> LoadedCheckpoint:
@@ -56,37 +67,50 @@ def load_average(average: AnyGenerator, checkpoint: LoadedCheckpoint, device: to
     Raises:
         RunError: the checkpoint is not one of this configuration.
     """
-    weights = _average_weights(checkpoint)
-    try:
-        average.load_state_dict(dict(weights))
-    except RuntimeError as error:
-        first = textwrap.shorten(str(error).splitlines()[-1], SHOWN, placeholder=" ...")
-        what = f"does not fit the run's config.toml: {first}"
-        raise RunError(checkpoint.path, f"{what}; put back the file that it was trained with") from None
+    load_weights(average, "average", checkpoint)
     return average.requires_grad_(False).to(device).eval()
+
+
+def load_weights(network: nn.Module, name: str, checkpoint: LoadedCheckpoint) -> None:
+    """Take the weights of a network from a checkpoint, by the name that it has there.
+
+    Raises:
+        RunError: the checkpoint is not one of this configuration.
+    """
+    state: Any = checkpoint.state
+    weights = state.get(name) if isinstance(state, Mapping) else None
+    if not isinstance(weights, Mapping):
+        raise RunError(checkpoint.path, f"holds no {name} network")
+    try:
+        check_fit(network.state_dict(), weights, f"$.{name}")
+    except StateError as error:
+        first = textwrap.shorten(str(error), SHOWN, placeholder=" ...")
+        raise RunError(checkpoint.path, f"does not fit the configuration: {first}") from None
+    network.load_state_dict(dict(weights))
+
+
+def require_same(run: RunDirectory, checkpoint: LoadedCheckpoint, config: TrainConfig) -> None:
+    """See that a run's configuration is the one that its checkpoint was trained with.
+
+    Raises:
+        RunError: config.toml was damaged or edited, or the checkpoint is of another run.
+    """
+    state: Any = checkpoint.state
+    saved = state.get(FIXED, {}) if isinstance(state, Mapping) else {}
+    difference = first_difference(saved, config) if isinstance(saved, Mapping) else "it is damaged"
+    if difference is not None:
+        raise RunError(run.config, f"{difference}, says {checkpoint.path.name}; put back what belongs to the run")
 
 
 def training_facts(run: RunDirectory) -> Mapping[str, Any]:
     """When a run was begun and resumed, on what, and with which revision, as its environment.json says.
 
     Raises:
-        RunError: the file is no longer what it was when the run was opened.
+        RunDirectoryError: the file is no longer what it was when the run was opened.
     """
-    try:
-        # Fractions as text: nobody writes any there but by hand, and one might be nan or infinite.
-        marker = json.loads(run.environment.read_text("utf-8"), parse_float=str, parse_constant=str)
-    except ValueError as error:
-        raise RunError(run.environment, f"cannot be read: {error}") from None
-    known = marker if isinstance(marker, Mapping) else {}
+    # Fractions as text: nobody writes any there but by hand, and one might be infinite.
+    known = json.loads(json.dumps(read_environment(run)), parse_float=str, parse_constant=str)
     return {key: known[key] for key in ("started", "resumed", "environment") if key in known}
-
-
-def _average_weights(checkpoint: LoadedCheckpoint) -> Mapping[str, Tensor]:
-    state: Any = checkpoint.state
-    weights = state.get("average") if isinstance(state, Mapping) else None
-    if not isinstance(weights, Mapping):
-        raise RunError(checkpoint.path, "holds no averaged generator")
-    return weights
 
 
 def _checkpoints(run: RunDirectory) -> list[Path]:

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
+import socket
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from .errors import RunDirectoryError
-from .run_directory import write_atomically
 
 if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.summary.writer.record_writer import RecordWriter
 
 CLOCK_FIELDS = frozenset({"time", "images_per_second", "memory_bytes", "seconds_left"})
 """Fields of a metrics line that differ between two runs of the same configuration: clocks and what depends on them."""
+
+LOST = "lost"
+"""The key of a first line `{"lost": 120}`, by which people say that the lines of the first 120 steps are lost."""
 
 Value = float | int | bool | str | None
 
@@ -33,7 +40,8 @@ class MetricsLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file: TextIO | None = None
+        self._file: _WatchedFile | None = None
+        self._record = _Record()
 
     def append(self, step: int, values: Mapping[str, Value], clock: Mapping[str, Value]) -> None:
         """Write the line of a step.
@@ -45,14 +53,41 @@ class MetricsLog:
 
         Raises:
             ValueError: A clock field among the values, or the other way round (a defect of the caller).
+            OSError: The line cannot be written, with the path of the file.
+            RunDirectoryError: The file was removed while it was written to.
         """
         misplaced = (values.keys() & CLOCK_FIELDS) | (clock.keys() - CLOCK_FIELDS) | ({"step"} & values.keys())
         if misplaced:
             raise ValueError(f"clock fields are {sorted(CLOCK_FIELDS)} and no others; misplaced: {sorted(misplaced)}")
         if self._file is None:
-            self._file = self.path.open("a", encoding="utf-8", newline="\n")
-        self._file.write(_line({"step": step, **_sorted(values), **_sorted(clock)}))
-        self._file.flush()
+            self._file = _WatchedFile(self.path)
+        line = {"step": step, **_sorted(values)}
+        self._file.write(_line({**line, **_sorted(clock)}).encode("ascii"))
+        self._record.add(line)
+
+    def check(self, step: int, saved: Mapping[str, Any] | None = None) -> None:
+        """See that the file holds a line of every step up to `step`, and the ones that it held; writes nothing.
+
+        Args:
+            step: The step that the run goes on from.
+            saved: What `fingerprint` said when the checkpoint of that step was written; None: it is not known.
+
+        Raises:
+            RunDirectoryError: Lines are missing, damaged, or of another run; the message has the number of the first.
+        """
+        lines = _read_lines(self.path)
+        record = _record_of(lines, step)
+        first = lines[0][1].get("step", 1) if lines else 1
+        if first != 1 or record.end < step:
+            what = f"begins with step {first}" if first != 1 else f"ends with step {record.end} instead of {step}"
+            raise RunDirectoryError(
+                f"{self.path}: {what}; put back the file, or, if it is lost, go on without it by one line "
+                f'{{"{LOST}": {step}}} in its place',
+                path=self.path,
+            )
+        if saved is not None and saved.get(LOST) == record.lost and saved != record.fingerprint():
+            what = f"is not what the run wrote up to step {step}: lines were altered, or are of another run"
+            raise RunDirectoryError(f"{self.path}: {what}; put back the file", path=self.path)
 
     def truncate_after(self, step: int) -> None:
         """Drop the lines of later steps, and a last line that a kill cut short: the run can go on from `step`.
@@ -60,24 +95,32 @@ class MetricsLog:
         Raises:
             RunDirectoryError: A line is not one of ours; the message has its number.
         """
+        from vs_runtime import write_atomically
+
         if not self.path.exists():
             return
         self.close()
-        lines = enumerate(_whole_lines(self.path), start=1)
-        kept = [line for number, line in lines if _step_of(self.path, number, line) <= step]
-        write_atomically(self.path, "".join(kept))
+        lines = _read_lines(self.path)
+        self._record = _record_of(lines, step)
+        kept = [text for text, values in lines if values.get("step", math.inf) <= step]
+        if self._record.lost:
+            kept.insert(0, _line({LOST: self._record.lost}).encode("ascii"))
+        write_atomically(self.path, b"".join(kept))
+
+    def fingerprint(self) -> dict[str, Any]:
+        """How many lines there are, and a checksum over them, clocks left out; fit for a checkpoint."""
+        return self._record.fingerprint()
 
     def sync(self) -> None:
         """Force what was written to the disk, as is right before a checkpoint that must not be ahead of this file."""
         if self._file is not None:
-            os.fsync(self._file.fileno())
+            self._file.sync()
 
     def close(self) -> None:
         """Force what was written to the disk and close the file; a later `append` opens it again."""
-        self.sync()
         if self._file is not None:
-            self._file.close()
-            self._file = None
+            file, self._file = self._file, None
+            file.close()
 
     def __enter__(self) -> MetricsLog:
         return self
@@ -87,12 +130,16 @@ class MetricsLog:
 
 
 def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the lines of metrics.jsonl, numbers that JSON lacks as floats; a partial last line is left out."""
-    for line in _whole_lines(path):
-        yield {
-            key: _NUMBERS.get(value, value) if isinstance(value, str) else value
-            for key, value in json.loads(line).items()
-        }
+    """Yield the lines of metrics.jsonl, numbers that JSON lacks as floats; a partial last line is left out.
+
+    Raises:
+        RunDirectoryError: A line is not one of ours; the message has its number.
+    """
+    for _, values in _read_lines(path):
+        if "step" in values:
+            yield {
+                key: _NUMBERS.get(value, value) if isinstance(value, str) else value for key, value in values.items()
+            }
 
 
 def without_clock(line: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,7 +150,9 @@ def without_clock(line: Mapping[str, Any]) -> dict[str, Any]:
 class Curves:
     """TensorBoard's event files: scalars and pictures by name.
 
-    TensorBoard is imported when the first value is written, since that takes a second.
+    They are written by the caller's thread. TensorBoard's own writer has another one do it, which prints a stack trace
+    when the disk is full, and says so to nobody. TensorBoard is imported when the first value is written, since that
+    takes a second.
     """
 
     def __init__(self, path: Path, *, resume_after: int | None = None) -> None:
@@ -115,33 +164,43 @@ class Curves:
         """
         self.path = path
         self._purge_step = None if resume_after is None else resume_after + 1
-        self._writer: SummaryWriter | None = None
+        self._file: _WatchedFile | None = None
+        self._records: RecordWriter | None = None
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Add numbers, each to the curve of its name."""
-        for name, value in values.items():
-            self._open().add_scalar(name, value, step)
+        """Add numbers, each to the curve of its name.
+
+        Raises:
+            OSError: They cannot be written, with the path of the file.
+            RunDirectoryError: The file was removed while it was written to.
+        """
+        from torch.utils.tensorboard.summary import scalar
+
+        self._add(step, [scalar(name, value) for name, value in values.items()])
 
     def image(self, step: int, name: str, picture: torch.Tensor) -> None:
         """Add a picture: (3,H,W) uint8 RGB.
 
         Raises:
             ValueError: Another shape or type.
+            OSError, RunDirectoryError: As `scalars`.
         """
         if picture.ndim != 3 or picture.shape[0] != 3 or picture.dtype != torch.uint8:
             raise ValueError(f"expected a (3,H,W) uint8 picture, got {tuple(picture.shape)} {picture.dtype}")
-        self._open().add_image(name, picture.cpu().numpy(), step)
+        from torch.utils.tensorboard.summary import image
+
+        self._add(step, [image(name, picture.cpu().numpy(), dataformats="CHW")])
 
     def flush(self) -> None:
-        """Write out what is buffered."""
-        if self._writer is not None:
-            self._writer.flush()
+        """Have the disk hold what was written."""
+        if self._file is not None:
+            self._file.sync()
 
     def close(self) -> None:
-        """Write out what is buffered and close the files."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        """Have the disk hold what was written, and close the file."""
+        if self._file is not None:
+            file, self._file, self._records = self._file, None, None
+            file.close()
 
     def __enter__(self) -> Curves:
         return self
@@ -149,12 +208,89 @@ class Curves:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _open(self) -> SummaryWriter:
-        if self._writer is None:
-            from torch.utils.tensorboard import SummaryWriter
+    def _add(self, step: int, summaries: list[Summary]) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
 
-            self._writer = SummaryWriter(str(self.path), purge_step=self._purge_step)
-        return self._writer
+        if self._records is None:
+            self._open()
+        values = [value for summary in summaries for value in summary.value]
+        self._write(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
+
+    def _open(self) -> None:
+        """Begin a file as TensorBoard does, and have it forget later steps of an earlier file."""
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        self.path.mkdir(parents=True, exist_ok=True)
+        number = sum(1 for _ in self.path.iterdir())  # names order files of the same second
+        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{number:04d}"
+        self._file = _WatchedFile(self.path / name)
+        self._records = RecordWriter(self._file)
+        self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
+        if self._purge_step is not None:
+            start = SessionLog(status=SessionLog.START)
+            self._write(Event(wall_time=time.time(), step=self._purge_step, session_log=start))
+
+    def _write(self, event: Event) -> None:
+        assert self._records is not None  # noqa: S101 - the callers have opened it
+        self._records.write(event.SerializeToString())
+
+
+class _WatchedFile:
+    """A file that is appended to, each write whole and at once: errors name it, its removal is one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("ab", buffering=0)
+
+    def write(self, data: bytes) -> None:
+        from vs_runtime import naming
+
+        self._require_there()
+        rest = memoryview(data)
+        with naming(self._path):
+            while rest:
+                rest = rest[self._file.write(rest) :]
+
+    def sync(self) -> None:
+        from vs_runtime import naming
+
+        self._require_there()
+        with naming(self._path):
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        from vs_runtime import naming
+
+        with self._file, naming(self._path):
+            os.fsync(self._file.fileno())
+
+    def _require_there(self) -> None:
+        """A file that was deleted, or its folder, can be written to for ever, and nobody will find what is in it."""
+        try:
+            there = os.path.samestat(self._path.stat(), os.fstat(self._file.fileno()))
+        except OSError:
+            there = False
+        if not there:
+            message = f"{self._path}: was removed or replaced while the run was writing to it; put it back"
+            raise RunDirectoryError(f"{message} and go on with --resume", path=self._path)
+
+
+class _Record:
+    """Which steps a file has lines of, and the checksum over them, clocks left out, which every line changes."""
+
+    def __init__(self, lost: int = 0) -> None:
+        self.lost = lost
+        self.end = lost
+        self._digest = hashlib.sha256()
+
+    def add(self, line: Mapping[str, Any]) -> None:
+        self.end = line["step"]
+        self._digest.update(_line(without_clock(line)).encode("ascii"))
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {LOST: self.lost, "end": self.end, "sha256": self._digest.hexdigest()}
 
 
 _NUMBERS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
@@ -172,16 +308,52 @@ def _line(values: Mapping[str, Value]) -> str:
     return json.dumps(finite, allow_nan=False) + "\n"
 
 
-def _step_of(path: Path, number: int, line: str) -> int:
+def _read_lines(path: Path) -> list[tuple[bytes, dict[str, Any]]]:
+    """The whole lines of a file, as they are and as values; their steps follow one upon the other.
+
+    Raises:
+        RunDirectoryError: They do not, or a line is not one of ours; the message has its number.
+    """
+    from vs_runtime import read_regular
+
     try:
-        step = json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError):
-        step = None
-    if type(step) is not int:
-        raise RunDirectoryError(f"{path}: line {number} is not a line of metrics: {line[:40].strip()!r}", path=path)
-    return step
+        text = read_regular(path)
+    except FileNotFoundError:
+        return []
+    whole = [line + b"\n" for line in text.split(b"\n")[:-1]]
+    lines = []
+    step: int | None = None
+    for number, line in enumerate(whole, start=1):
+        values = _values_of(path, number, line)
+        found = values.get("step", values.get(LOST))
+        if step is not None and found != step + 1:
+            message = f"{path}: line {number} is of step {found}, and the one before of step {step}; put back the file"
+            raise RunDirectoryError(message, path=path)
+        step = found
+        lines.append((line, values))
+    return lines
 
 
-def _whole_lines(path: Path) -> list[str]:
-    with path.open(encoding="utf-8", newline="\n") as file:
-        return [line for line in file if line.endswith("\n")]
+def _values_of(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    """The values of a line: `step` and others; the first may hold `LOST` alone."""
+    from vs_runtime import parse_json
+
+    try:
+        values = parse_json(line)
+    except ValueError:
+        values = None
+    if isinstance(values, dict):
+        key = "step" if "step" in values or number > 1 or len(values) > 1 else LOST
+        if type(values.get(key)) is int and values[key] >= 0:
+            return values
+    start = line[:40].decode("utf-8", "backslashreplace").strip()
+    raise RunDirectoryError(f"{path}: line {number} is not a line of metrics: {start!r}; put back the file", path=path)
+
+
+def _record_of(lines: list[tuple[bytes, dict[str, Any]]], step: int) -> _Record:
+    """What the lines up to a step say of themselves."""
+    record = _Record(min(lines[0][1].get(LOST, 0), step) if lines else 0)
+    for _, values in lines:
+        if "step" in values and values["step"] <= step:
+            record.add(values)
+    return record

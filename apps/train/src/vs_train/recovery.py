@@ -15,8 +15,9 @@ from torch.optim import Optimizer
 
 from vs_train.config import TrainConfig
 from vs_train.errors import NonFiniteError
+from vs_train.resuming import newest_checkpoint, state_of
 from vs_train.run_directory import RunDirectory
-from vs_train.setup import Prepared, prepare, restore_state
+from vs_train.setup import Prepared, prepare
 from vs_train.state import TrainState
 
 
@@ -34,13 +35,15 @@ def roll_back(prepared: Prepared, run: RunDirectory, roll_backs: int) -> tuple[T
     """The state of the newest intact checkpoint, gone back to for the `roll_backs`-th time, and where it is from.
 
     Before the first checkpoint that is the state in which the run began.
+
+    Raises:
+        NoCheckpoint: there are checkpoints, and all of them are damaged.
     """
-    try:
-        loaded = runtime.load_latest(run.checkpoints)
-    except runtime.NoCheckpoint:
+    loaded = newest_checkpoint(run)
+    if loaded is None:
         state, place = prepare(prepared.config, check=False).state, "its beginning"
     else:
-        state, place = restore_state(prepared.state, loaded.state), str(loaded.path)
+        state, place = state_of(run, prepared, loaded), str(loaded.path)
     return attrs.evolve(state, roll_backs=roll_backs), place
 
 
@@ -50,8 +53,9 @@ def with_advice(error: NonFiniteError, config: TrainConfig, run: RunDirectory, r
     settings = "a lower learning rate, a clip norm or level O0"
     try:
         path = runtime.load_latest(run.checkpoints).path
-    except runtime.NoCheckpoint:
-        return error.advise(f"{tried}there is no checkpoint from before it: start a run with {settings}")
+    except runtime.NoCheckpoint as missing:
+        found = "no checkpoint from before it is intact" if missing.skipped else "there is no checkpoint from before it"
+        return error.advise(f"{tried}{found}: start a run with {settings}")
     more = f"run.on_divergence=roll-back run.max_roll_backs={max(config.run.max_roll_backs, roll_backs + 3)}"
     script = f"train:{config.generator.kind}"
     command = f"hatch run {script} --resume {shlex.quote(str(run.path))} {more}"

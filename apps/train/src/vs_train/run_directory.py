@@ -17,16 +17,17 @@ from __future__ import annotations
 import contextlib
 import datetime
 import fcntl
+import hashlib
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
 
+from .config_fixed import FIXED
 from .config_io import load_config, read_document
 from .errors import ConfigError
 from .errors import RunDirectoryError as RunDirectoryError
@@ -111,7 +112,12 @@ def plan_run(out: Path | None, stem: str, *, now: datetime.datetime, root: Path 
 
 
 def create_run(
-    run: RunDirectory, *, config: str, environment: Mapping[str, Any], now: datetime.datetime | None = None
+    run: RunDirectory,
+    *,
+    config: str,
+    environment: Mapping[str, Any],
+    fixed: Mapping[str, Any] | None = None,
+    now: datetime.datetime | None = None,
 ) -> None:
     """Make the directory of a new run, all or nothing: a crash at any moment leaves a whole run or none.
 
@@ -121,15 +127,21 @@ def create_run(
         run: What `plan_run` returned.
         config: The text of config.toml.
         environment: What is to be remembered about versions and machine; plain JSON data.
+        fixed: What of the configuration may not change, see `vs_train.config_fixed`.
         now: The time of the start; the present unless given.
 
     Raises:
         RunDirectoryError: The directory has been taken meanwhile, or cannot be written.
     """
     _require_free(run)
-    started = _timestamp(now)
-    marker = {"run_format": RUN_FORMAT, "started": started, "resumed": [], "environment": dict(environment)}
-    files = {run.environment.name: _json(marker), run.config.name: config}
+    marker = {
+        "run_format": RUN_FORMAT,
+        "started": _timestamp(now),
+        "resumed": [],
+        "environment": dict(environment),
+        **({} if fixed is None else {FIXED: dict(fixed)}),
+    }
+    files = {run.environment.name: _sealed(marker), run.config.name: config}
     try:
         if run.path.exists():  # empty, and perhaps a mount point, which nothing can be renamed to
             _fill(run.path, files)
@@ -152,12 +164,7 @@ def open_run(path: Path) -> RunDirectory:
     for file in (run.config, run.environment):
         if not file.is_file():
             raise RunDirectoryError(f"{path}: not a run: it has no {file.name}", path=path)
-    found = _read_marker(run).get("run_format")
-    if found != RUN_FORMAT:
-        message = (
-            f"{path}: not a run: {run.environment.name} has run_format {found!r}, this program writes {RUN_FORMAT}"
-        )
-        raise RunDirectoryError(message, path=path)
+    read_environment(run)
     return run
 
 
@@ -168,6 +175,34 @@ def is_run(path: Path) -> bool:
     except RunDirectoryError:
         return False
     return True
+
+
+def read_environment(run: RunDirectory) -> dict[str, Any]:
+    """Return the content of environment.json, every value of which is of the kind that it should be.
+
+    Raises:
+        RunDirectoryError: It is not that of a run, or damaged.
+    """
+    from vs_runtime import UnreadableFile, read_json
+
+    what = f"{run.path}: not a run: {run.environment.name}"
+    marker: dict[str, Any]
+    try:
+        marker = read_json(run.environment, most=_MARKER_BYTES)
+    except (UnreadableFile, FileNotFoundError) as error:
+        reason = error.reason if isinstance(error, UnreadableFile) else error.strerror
+        raise RunDirectoryError(f"{what} cannot be read: {reason}", path=run.path) from None
+    found = marker.get("run_format") if isinstance(marker, dict) else None
+    if type(found) is not int or found != RUN_FORMAT:
+        message = f"{what} has run_format {str(found)[:30]}, this program writes {RUN_FORMAT}"
+        raise RunDirectoryError(message, path=run.path)
+    for key, (fits, kind) in _MARKER_KINDS.items():
+        if key in marker and not fits(marker[key]):
+            raise RunDirectoryError(f"{what} is damaged: {key}: expected {kind}", path=run.path)
+    if _SEAL in marker and marker[_SEAL] != _checksum(marker):
+        message = f"{what} is damaged: its checksum does not hold; put back the file as the run wrote it"
+        raise RunDirectoryError(message, path=run.path)
+    return marker
 
 
 def read_run_config(run: RunDirectory, cls: type[T]) -> T:
@@ -183,34 +218,105 @@ def record_resume(
     run: RunDirectory, *, config: str, environment: Mapping[str, Any], now: datetime.datetime | None = None
 ) -> None:
     """Note that a run goes on: the (possibly extended) config.toml, and time and machine in environment.json."""
-    marker = _read_marker(run)
+    from vs_runtime import write_atomically  # imports PyTorch, which --help has no need of
+
+    marker = read_environment(run)
     resumed = [*marker.get("resumed", []), {"time": _timestamp(now), "environment": dict(environment)}]
-    write_atomically(run.environment, _json({**marker, "resumed": resumed}))
+    write_atomically(run.environment, _sealed({**marker, "resumed": resumed}))
     if run.config.read_text("utf-8") != config:
         write_atomically(run.config, config)
 
 
-def latest_run(root: Path = DEFAULT_ROOT, *, kind: str | None = None) -> RunDirectory:
+def fixed_at_start(run: RunDirectory) -> Mapping[str, Any]:
+    """What of the configuration was fixed when the run began; nothing where an older version began it.
+
+    Raises:
+        RunDirectoryError: environment.json is damaged.
+    """
+    fixed: Mapping[str, Any] = read_environment(run).get(FIXED, {})
+    return fixed
+
+
+def check_layout(run: RunDirectory) -> None:
+    """See that what is to be written to is not in the way.
+
+    Raises:
+        RunDirectoryError: A folder of the run is a file, or one of its files is none.
+    """
+    for folder in (run.samples, run.checkpoints, run.tensorboard):
+        if os.path.lexists(folder) and not folder.is_dir():
+            raise RunDirectoryError(f"{folder}: is not a directory; move it out of the way", path=folder)
+    for file in (run.metrics, run.lock):
+        if os.path.lexists(file) and not file.is_file():
+            raise RunDirectoryError(f"{file}: is not a regular file; move it out of the way", path=file)
+
+
+def begin_writing(run: RunDirectory) -> None:
+    """Make the folders that a run writes to and remove what killed processes left half-written, here and beside it.
+
+    For the process that holds the run.
+    """
+    from vs_runtime import sweep
+
+    for folder in (run.samples, run.checkpoints):
+        folder.mkdir(exist_ok=True)
+    for folder in (run.path, run.samples, run.checkpoints):
+        sweep(folder, held=True)
+    for folder in (run.path / "eval", run.path.absolute().parent):
+        sweep(folder)
+
+
+def require_folder(folder: Path) -> None:
+    """See that a folder of a run is still there.
+
+    Raises:
+        RunDirectoryError: It was removed.
+    """
+    if not folder.is_dir():
+        message = f"{folder}: was removed while the run was training; put it back and go on with --resume"
+        raise RunDirectoryError(message, path=folder)
+
+
+def latest_run(
+    root: Path = DEFAULT_ROOT, *, kind: str | None = None, notice: Callable[[str], None] = lambda _: None
+) -> RunDirectory:
     """Return the run below `root` that saved a checkpoint last.
 
     Args:
         root: Where to look.
         kind: Only runs of this kind, see `run_kind`; None: any. A run whose kind cannot be read counts as one of every
             kind, so that whoever opens it says what is wrong with it.
+        notice: Told of each damaged run that is left out, in words.
 
     Raises:
         RunDirectoryError: There is no run, or none of them has a checkpoint yet.
     """
-    runs = [RunDirectory(path) for path in sorted(root.iterdir()) if is_run(path)] if root.is_dir() else []
-    what = "run"
-    if kind is not None and runs:
-        runs, what = [run for run in runs if run_kind(run) in (None, kind)], f"{kind} run"
+    runs, damaged = _find_runs(root)
+    for reason in damaged:
+        notice(f"left out: {reason}")
+    what = "run" if kind is None or not runs else f"{kind} run"
+    if kind is not None:
+        runs = [run for run in runs if run_kind(run) in (None, kind)]
     if not runs:
-        raise RunDirectoryError(f"{root}: there is no {what} here yet; train one first, or name a run", path=root)
+        more = f" ({'; '.join(damaged[:3])})" if damaged else ""
+        raise RunDirectoryError(f"{root}: there is no {what} here yet{more}; train one first, or name a run", path=root)
     saved = [(time, run) for run in runs if (time := _last_saved(run)) is not None]
     if not saved:
         raise RunDirectoryError(f"{root}: none of the {len(runs)} {what}s here has a checkpoint yet", path=root)
     return max(saved, key=lambda pair: (pair[0], pair[1].path.name))[1]
+
+
+def _find_runs(root: Path) -> tuple[list[RunDirectory], list[str]]:
+    """The runs below a directory, and what is wrong with those that look like runs and are damaged."""
+    runs, damaged = [], []
+    for path in sorted(root.iterdir()) if root.is_dir() else ():
+        run = RunDirectory(path)
+        if run.config.is_file() and run.environment.is_file():
+            try:
+                runs.append(open_run(path))
+            except RunDirectoryError as error:
+                damaged.append(str(error))
+    return runs, damaged
 
 
 def run_kind(run: RunDirectory) -> str | None:
@@ -226,41 +332,46 @@ def run_kind(run: RunDirectory) -> str | None:
 
 
 @contextlib.contextmanager
-def hold_run(run: RunDirectory) -> Iterator[None]:
+def hold_run(run: RunDirectory) -> Iterator[Callable[[], None]]:
     """Keep every other process from training in this run; the system frees it when this process ends, however.
+
+    Nothing is written until the function that the context gives is called: it puts the process id into the lock. A
+    run that has no lock file is held from that call on only.
 
     Raises:
         RunDirectoryError: Another process holds it; the message has its process id.
     """
-    with run.lock.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock, workers that outlive us do not inherit it
-        except (BlockingIOError, PermissionError):
-            file.seek(0)
-            owner = file.read().strip() or "unknown"
-            message = f"{run.path}: another process (pid {owner}) is training here; wait for it or stop it"
-            raise RunDirectoryError(message, path=run.path) from None
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        try:
-            yield
-        finally:
-            file.truncate(0)
+    with contextlib.ExitStack() as stack:
+        held = _lock(run, stack) if os.path.lexists(run.lock) else None
+
+        def claim() -> None:
+            nonlocal held
+            held = _lock(run, stack, create=True) if held is None else held
+            os.ftruncate(held, 0)
+            os.pwrite(held, f"{os.getpid()}\n".encode(), 0)
+            stack.callback(os.ftruncate, held, 0)
+
+        yield claim
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file's text so that a crash leaves the old text or the new one, never a part."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(descriptor)
-    draft = Path(name)
+def _lock(run: RunDirectory, stack: contextlib.ExitStack, *, create: bool = False) -> int:
+    """Open and lock the lock file until the stack is closed."""
+    flags = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+    descriptor = os.open(run.lock, flags, 0o666)
+    stack.callback(os.close, descriptor)
     try:
-        draft.chmod(0o666 & ~_umask())
-        _write(draft, text)
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+        fcntl.lockf(
+            descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB
+        )  # unlike flock, workers that outlive us do not inherit it
+    except (BlockingIOError, PermissionError):
+        found = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+        owner = found if found.isdecimal() else "unknown"
+        message = f"{run.path}: another process (pid {owner}) is training here; wait for it or stop it"
+        raise RunDirectoryError(message, path=run.path) from None
+    except OSError as error:
+        message = f"{run.lock}: cannot be locked: {error.strerror or error}"
+        raise RunDirectoryError(message, path=run.path) from None
+    return descriptor
 
 
 def _require_free(run: RunDirectory) -> None:
@@ -276,13 +387,29 @@ def _require_free(run: RunDirectory) -> None:
         raise RunDirectoryError(message, path=run.path)
 
 
-def _read_marker(run: RunDirectory) -> dict[str, Any]:
-    try:
-        marker = json.loads(run.environment.read_text("utf-8"))
-    except (ValueError, OSError) as error:
-        message = f"{run.path}: not a run: {run.environment.name} cannot be read: {error}"
-        raise RunDirectoryError(message, path=run.path) from None
-    return marker if isinstance(marker, dict) else {}
+def _is_history(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
+
+
+_MARKER_KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "started": (lambda value: isinstance(value, str), "a time"),
+    "resumed": (_is_history, "a list of tables"),
+    "environment": (lambda value: isinstance(value, dict), "a table"),
+    FIXED: (lambda value: isinstance(value, dict), "a table"),
+}
+_MARKER_BYTES = 2**26
+_SEAL = "sha256"
+
+
+def _checksum(marker: Mapping[str, Any]) -> str:
+    content = {key: value for key, value in marker.items() if key != _SEAL}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _sealed(marker: Mapping[str, Any]) -> str:
+    """The text of environment.json, with a checksum over all that it says."""
+    plain = json.loads(json.dumps(marker, default=str))
+    return json.dumps({**plain, _SEAL: _checksum(plain)}, indent=2) + "\n"
 
 
 def _last_saved(run: RunDirectory) -> float | None:
@@ -299,35 +426,26 @@ def _timestamp(now: datetime.datetime | None) -> str:
     return (now or datetime.datetime.now(datetime.UTC)).astimezone(datetime.UTC).isoformat(timespec="microseconds")
 
 
-def _json(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, indent=2, default=str) + "\n"
-
-
-def _write(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _make_whole(path: Path, files: Mapping[str, str]) -> None:
     """Make a directory with files in it under another name and rename it, so that it never exists in part."""
+    from vs_runtime import temporary_path, write_atomically
+
     missing = _make_parents(path.parent)
-    draft = None
+    draft = temporary_path(path)
     try:
-        draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        draft.chmod(0o777 & ~_umask())
+        draft.mkdir()
         for name, text in files.items():
-            _write(draft / name, text)
+            write_atomically(draft / name, text)
         draft.rename(path)
     except BaseException:
-        if draft is not None:
-            shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(draft, ignore_errors=True)
         _remove_empty(missing)
         raise
 
 
 def _fill(path: Path, files: Mapping[str, str]) -> None:
+    from vs_runtime import write_atomically
+
     try:
         for name, text in files.items():
             write_atomically(path / name, text)
@@ -348,9 +466,3 @@ def _remove_empty(directories: list[Path]) -> None:
     for directory in directories:
         with contextlib.suppress(OSError):
             directory.rmdir()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -219,35 +219,69 @@ def state_to_save(state: TrainState) -> dict[str, Any]:
     }
 
 
-def restore_state(state: TrainState, saved: dict[str, Any]) -> TrainState:
+def restore_state(state: TrainState, saved: Mapping[str, Any]) -> TrainState:
     """The saved state in the modules and optimizers of `state`; sets the process's random state too.
 
+    Everything is compared with what `state_to_save` would give now before anything is loaded.
+
     Raises:
-        VsTrainError: the checkpoint was made for networks of another shape.
+        VsTrainError: something is missing, of another kind, dtype or shape, or is no number.
     """
     try:
-        state.generator.load_state_dict(saved["generator"])
-        state.discriminator.load_state_dict(saved["discriminator"])
-        state.average.load_state_dict(saved["average"])
-        optim.load_adam_state(state.generator_optimizer, saved["generator_optimizer"])
-        optim.load_adam_state(state.discriminator_optimizer, saved["discriminator_optimizer"])
-        scaling = optim.pair_from_dict(state.scaling, saved_scaling(saved))
-        runtime.restore_random_state(saved["random"])
-        roll_backs = saved.get("roll_backs", 0)
-        return attrs.evolve(state, scaling=scaling, step=saved["step"], updates=saved["updates"], roll_backs=roll_backs)
-    except (RuntimeError, KeyError, optim.StateError) as error:
+        current = _current_format(saved)
+        runtime.check_fit(_template(state), current)
+        state.generator.load_state_dict(current["generator"])
+        state.discriminator.load_state_dict(current["discriminator"])
+        state.average.load_state_dict(current["average"])
+        optim.load_adam_state(state.generator_optimizer, current["generator_optimizer"])
+        optim.load_adam_state(state.discriminator_optimizer, current["discriminator_optimizer"])
+        scaling = optim.pair_from_dict(state.scaling, current["scaling"])
+        runtime.restore_random_state(current["random"])
+    except (RuntimeError, KeyError, optim.StateError, runtime.StateError) as error:
         first = textwrap.shorten(str(error).strip().splitlines()[-1], SHOWN_CHARACTERS, placeholder=" ...")
         what = f"the checkpoint does not fit the run's config.toml: {first}"
         raise VsTrainError(f"{what}; put back the file that it was trained with") from error
+    counts = {name: current[name] for name in ("step", "updates", "roll_backs")}
+    return attrs.evolve(state, scaling=scaling, **counts)
 
 
-def saved_scaling(saved: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The precision state in a checkpoint; of one from before the two networks had one, it is put together."""
-    if "scaling" in saved:
-        scaling: Mapping[str, Any] = saved["scaling"]
-        return scaling
+def _current_format(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """A saved state as it would be saved now; older ones lack roll-backs, or have a precision state per network."""
     networks = ("generator", "discriminator")
-    return {**{name: {"skips_in_row": 0, **saved[f"{name}_scaler"]} for name in networks}, "replays_total": 0}
+    old = {network: saved.get(f"{network}_scaler") for network in networks}
+    current = {key: value for key, value in saved.items() if key not in [f"{network}_scaler" for network in networks]}
+    if "scaling" not in saved and all(isinstance(scaler, Mapping) for scaler in old.values()):
+        scalers = {network: {"skips_in_row": 0, **scaler} for network, scaler in old.items() if scaler is not None}
+        current["scaling"] = {**scalers, "replays_total": 0}
+    return {"roll_backs": 0, **current}
+
+
+def _template(state: TrainState) -> dict[str, Any]:
+    """What a saved state of the same networks looks like, whatever was trained and drawn before it was saved."""
+    now = state_to_save(state)
+    words, counts, _ = now["random"]["python"]
+    return {
+        **now,
+        "generator_optimizer": _adam_template(state.generator_optimizer),
+        "discriminator_optimizer": _adam_template(state.discriminator_optimizer),
+        "random": {
+            **now["random"],
+            "python": (words, counts, runtime.Maybe(0.0)),
+            "cuda": runtime.Every(torch.zeros(16, dtype=torch.uint8)),  # a GPU's state has 16 bytes
+        },
+    }
+
+
+def _adam_template(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Adam's state, in which a parameter that has not been stepped has none."""
+    return {
+        "params": [
+            runtime.Maybe({"step": 0, "exp_avg": average, "exp_avg_sq": average})
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+            for average in [torch.empty_like(parameter, dtype=torch.float32, device="meta")]
+        ]
+    }
 
 
 def _plan_cores(config: TrainConfig, device: torch.device) -> runtime.AffinityPlan:

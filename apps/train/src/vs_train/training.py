@@ -12,6 +12,7 @@ import vs_optim as optim
 import vs_runtime as runtime
 
 from vs_train.config import TrainConfig, clip_length, images_between, reference_count
+from vs_train.config_fixed import fixed_part
 from vs_train.config_io import render_config
 from vs_train.errors import NonFiniteError, VsTrainError
 from vs_train.left_out import tell_left_out
@@ -26,9 +27,17 @@ from vs_train.progress import (
     seconds_left,
 )
 from vs_train.recovery import check_state, data_seed, may_roll_back, roll_back, with_advice
-from vs_train.run_directory import RunDirectory, create_run, hold_run, record_resume
+from vs_train.resuming import resume_state, to_save
+from vs_train.run_directory import (
+    RunDirectory,
+    begin_writing,
+    create_run,
+    hold_run,
+    record_resume,
+    require_folder,
+)
 from vs_train.samples import curve_picture, roll_out, write_samples
-from vs_train.setup import Prepared, prepare, restore_state, state_to_save
+from vs_train.setup import Prepared, prepare
 from vs_train.signals import StopRequest
 from vs_train.step import StepReport, TrainState, train_clip
 
@@ -104,11 +113,12 @@ def _train(
         progress.message(note)
     environment = runtime.describe_environment()
     if not resume:
-        create_run(run, config=render_config(config), environment=environment)
-    with hold_run(run):
-        state = prepared.state
+        create_run(run, config=render_config(config), environment=environment, fixed=fixed_part(config))
+    with hold_run(run) as claim:
+        state = resume_state(run, prepared, progress.message) if resume else prepared.state
+        claim()  # from here on things are written
+        begin_writing(run)
         if resume:
-            state = _resume(run, state, config.run.steps, progress)
             record_resume(run, config=render_config(config), environment=environment)
         while True:
             try:
@@ -131,22 +141,6 @@ def _train_from(
     log.truncate_after(state.step)
     with log, Curves(run.tensorboard, resume_after=state.step if purge else None) as curves:
         return _loop(prepared, state, _Outputs(run=run, log=log, curves=curves, progress=progress), stop)
-
-
-def _resume(run: RunDirectory, state: TrainState, steps: int, progress: Progress) -> TrainState:
-    try:
-        loaded = runtime.load_latest(run.checkpoints)
-    except runtime.NoCheckpoint as error:
-        if error.skipped:
-            raise  # to start anew would overwrite what somebody may still want to save
-        progress.message(f"{run.path} has no checkpoint to go on from: starting anew")
-        return state
-    for path, reason in loaded.skipped:
-        progress.message(f"{path} cannot be used: {reason}; the checkpoint before it is used instead")
-    if loaded.step > steps:
-        raise VsTrainError(f"run.steps is {steps}: the run in {run.path} has done {loaded.step} steps already")
-    progress.message(f"going on from {loaded.path}")
-    return restore_state(state, loaded.state)
 
 
 def _loop(prepared: Prepared, state: TrainState, out: _Outputs, stop: StopRequest) -> TrainResult:
@@ -187,7 +181,7 @@ def _loop(prepared: Prepared, state: TrainState, out: _Outputs, stop: StopReques
         if state.step % config.run.sample_every == 0 or finished:
             picture = _sample(prepared, state, out)
         if state.step % config.run.checkpoint_every == 0 or finished or stop.requested is not None:
-            _save(state, config, out)
+            _save(state, prepared, out)
         if stop.requested is not None:
             break
     return TrainResult(
@@ -249,6 +243,7 @@ def _progress(
 
 
 def _sample(prepared: Prepared, state: TrainState, out: _Outputs) -> Path:
+    require_folder(out.run.samples)
     frames = roll_out(state.average, prepared.validation, prepared.recipe)
     fps = prepared.config.run.video_fps
     picture = write_samples(
@@ -258,11 +253,12 @@ def _sample(prepared: Prepared, state: TrainState, out: _Outputs) -> Path:
     return picture
 
 
-def _save(state: TrainState, config: TrainConfig, out: _Outputs) -> None:
+def _save(state: TrainState, prepared: Prepared, out: _Outputs) -> None:
     check_state(state)
+    require_folder(out.run.checkpoints)
     out.log.sync()
     out.curves.flush()
-    path = runtime.save_checkpoint(
-        out.run.checkpoints, step=state.step, state=state_to_save(state), keep=config.run.keep_checkpoints
-    )
+    saved = to_save(state, prepared, out.log)
+    keep = prepared.config.run.keep_checkpoints
+    path = runtime.save_checkpoint(out.run.checkpoints, step=state.step, state=saved, keep=keep)
     out.progress.message(f"step {state.step}: saved {path}")

@@ -1,6 +1,7 @@
 """PNG and MP4 files that are either complete or not there, with the same bytes for the same pictures."""
 
 import contextlib
+import errno
 import logging
 import os
 import secrets
@@ -195,6 +196,11 @@ def _replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as handle:
             os.fsync(handle.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.filename not in (None, str(temporary)):  # of what is drawn
+            raise
+        code = errno.EIO if error.errno is None else error.errno
+        raise OSError(code, error.strerror or str(error), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["ActivationError", "AffinityError", "DamagedCheckpoint", "NoCheckpoint", "StateError", "VsRuntimeError"]
+__all__ = [
+    "ActivationError",
+    "AffinityError",
+    "DamagedCheckpoint",
+    "NoCheckpoint",
+    "StateError",
+    "UnreadableFile",
+    "VsRuntimeError",
+]
 
 
 class VsRuntimeError(ValueError):
@@ -38,6 +46,15 @@ class StateError(VsRuntimeError):
         super().__init__(f"{where}: {problem}")
         self.where = where
         self.problem = problem
+
+
+class UnreadableFile(VsRuntimeError):  # noqa: N818 - named for what it is
+    """A file cannot be read, or is not what it should be; `path` is the file, `reason` says what is wrong."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
 
 
 class DamagedCheckpoint(VsRuntimeError):  # noqa: N818 - named for what it is

@@ -10,12 +10,13 @@ pickled. One process at a time may write below a root.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
 import os
 import re
-import shutil
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,23 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
+from vs_config import shown
 
 from vs_runtime._nested import flatten, unflatten
-from vs_runtime.errors import DamagedCheckpoint, NoCheckpoint, StateError
+from vs_runtime.errors import DamagedCheckpoint, NoCheckpoint, StateError, UnreadableFile
+from vs_runtime.files import parse_json, read_json, read_regular, remove
 
 __all__ = ["LoadedCheckpoint", "list_checkpoints", "load_checkpoint", "load_latest", "save_checkpoint"]
 
 _FORMAT = "vs-checkpoint-1"
 _TENSORS, _STATE, _MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
-_NAME = re.compile(r"step-(\d{8,})(\.replaced)?")
+_NAME = re.compile(r"step-([0-9]{8,})(\.replaced)?")
 _TEMPORARY = ".writing-"
+_MANIFEST_BYTES = 2**20
+"""Most bytes of a manifest that are read; ours have about 300."""
+
+_UNREADABLE = (safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What reading a state raises that whoever can compute a checksum has put together."""
 
 
 @attrs.frozen(kw_only=True)
@@ -91,7 +99,8 @@ def save_checkpoint(root: Path, *, step: int, state: Any, keep: int) -> Path:
     except (OSError, safetensors.SafetensorError) as error:
         raise _not_written(path, error) from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)  # it is there no more if all went well
+        with contextlib.suppress(OSError):  # it is there no more if all went well
+            remove(temporary)
     _prune(root, step, keep)
     return path
 
@@ -106,10 +115,10 @@ def load_checkpoint(path: Path) -> LoadedCheckpoint:
     contents = {name: _read_verified(path, name, manifest) for name in (_TENSORS, _STATE)}
     try:
         tensors = safetensors.torch.load(contents[_TENSORS])
-        skeleton = json.loads(contents[_STATE])
+        skeleton = parse_json(contents[_STATE])
         return LoadedCheckpoint(step=manifest["step"], state=unflatten(skeleton, tensors), path=path)
-    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise DamagedCheckpoint(path, f"checksums hold, and yet it cannot be read: {error}") from error
+    except _UNREADABLE as error:
+        raise DamagedCheckpoint(path, f"checksums hold, and yet it cannot be read: {shown(error, 200)}") from error
 
 
 def load_latest(root: Path) -> LoadedCheckpoint:
@@ -118,6 +127,8 @@ def load_latest(root: Path) -> LoadedCheckpoint:
     Raises:
         NoCheckpoint: there is none, or none that is intact.
     """
+    if os.path.lexists(root) and not root.is_dir():
+        raise NoCheckpoint(root, ((root, "is not a directory"),))
     skipped: list[tuple[Path, str]] = []
     for path in list_checkpoints(root):
         try:
@@ -161,6 +172,7 @@ def _own_memory(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def _write_files(directory: Path, step: int, skeleton: Any, tensors: dict[str, Tensor]) -> None:
     safetensors.torch.save_file(_own_memory(tensors), directory / _TENSORS)
     (directory / _STATE).write_text(json.dumps(skeleton, allow_nan=False), encoding="ascii")
+    (directory / _TENSORS).chmod(stat.S_IMODE((directory / _STATE).stat().st_mode))  # it is made for its owner alone
     files = {name: _fingerprint(directory / name) for name in (_TENSORS, _STATE)}
     manifest = {"format": _FORMAT, "step": step, "files": files}
     (directory / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="ascii")
@@ -197,9 +209,9 @@ def _flush(path: Path) -> None:
 def _move_into_place(temporary: Path, path: Path) -> None:
     """Rename; a checkpoint of the same step stays readable under another name until the new one is there."""
     replaced = path.with_name(f"{path.name}.replaced")
-    if path.exists():
-        if replaced.exists():
-            shutil.rmtree(replaced)
+    if os.path.lexists(path):
+        if os.path.lexists(replaced):
+            remove(replaced)
         path.rename(replaced)
     temporary.rename(path)
     _flush(path.parent)
@@ -207,7 +219,7 @@ def _move_into_place(temporary: Path, path: Path) -> None:
 
 def _remove_temporary(root: Path) -> None:
     for path in root.glob(f"{_TEMPORARY}*"):
-        shutil.rmtree(path)
+        remove(path)
 
 
 def _prune(root: Path, step: int, keep: int) -> None:
@@ -220,7 +232,7 @@ def _prune(root: Path, step: int, keep: int) -> None:
     replaced = [path for path in present if number(path) <= step and path.name.endswith(".replaced")]
     damaged = [path for path in present if number(path) > step and _is_damaged(path)]
     for path in intact[keep:] + replaced + damaged:
-        shutil.rmtree(path)
+        remove(path)
 
 
 def _is_damaged(path: Path) -> bool:
@@ -233,31 +245,36 @@ def _is_damaged(path: Path) -> bool:
 
 def _read_manifest(path: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads((path / _MANIFEST).read_bytes())
+        manifest = read_json(path / _MANIFEST, most=_MANIFEST_BYTES)
     except FileNotFoundError as error:
         raise DamagedCheckpoint(path, f"{_MANIFEST} is missing") from error
-    except (OSError, ValueError) as error:
-        raise DamagedCheckpoint(path, f"{_MANIFEST} cannot be read: {error}") from error
+    except UnreadableFile as error:
+        raise DamagedCheckpoint(path, f"{_MANIFEST} cannot be read: {error.reason}") from error
     if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
         raise DamagedCheckpoint(path, f"{_MANIFEST} is not of the format {_FORMAT!r}")
     match = _NAME.fullmatch(path.name)
-    if match and manifest.get("step") != int(match[1]):
-        raise DamagedCheckpoint(path, f"{_MANIFEST} is of step {manifest.get('step')}")
+    step = manifest.get("step")
+    if type(step) is not int or step < 0 or (match and step != int(match[1])):
+        raise DamagedCheckpoint(path, f"{_MANIFEST} is of step {str(step)[:30]}")
     return manifest
 
 
 def _read_verified(path: Path, name: str, manifest: dict[str, Any]) -> bytes:
-    """Contents of a file, which are the very bytes whose checksum was computed."""
+    """Contents of a file: the very bytes whose checksum was computed. If they are too many or too few, none is read."""
     try:
         expected = manifest["files"][name]
         size, digest = expected["bytes"], expected["sha256"]
-        contents = (path / name).read_bytes()
     except (KeyError, TypeError) as error:
         raise DamagedCheckpoint(path, f"{_MANIFEST} says nothing of {name}") from error
+    if type(size) is not int or type(digest) is not str:
+        raise DamagedCheckpoint(path, f"{_MANIFEST} does not say how large {name} is, and what its checksum is")
+    try:
+        found = (path / name).stat().st_size
+        contents = read_regular(path / name) if found == size else b""
     except OSError as error:
         raise DamagedCheckpoint(path, f"{name} cannot be read: {error.strerror}") from error
-    if len(contents) != size:
-        raise DamagedCheckpoint(path, f"{name} has {len(contents)} bytes instead of {size}")
+    if found != size:
+        raise DamagedCheckpoint(path, f"{name} has {found} bytes instead of {str(size)[:30]}")
     if hashlib.sha256(contents).hexdigest() != digest:
         raise DamagedCheckpoint(path, f"{name} was altered: its checksum does not hold")
     return contents

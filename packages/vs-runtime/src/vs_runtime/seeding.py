@@ -62,10 +62,13 @@ def restore_random_state(state: Mapping[str, Any]) -> None:
         StateError: something in `state` is missing or has the wrong form.
     """
     try:
-        key = state["numpy"]["key"].numpy().astype(np.uint32)
+        words, position = state["numpy"]["key"], state["numpy"]["pos"]
+        if int(words.min()) < 0 or int(words.max()) >= 2**32 or not 0 <= position <= len(words):
+            raise ValueError("NumPy's words are no 32-bit numbers, or its position is beyond them")  # it asks neither
+        key = words.numpy().astype(np.uint32)
         numpy_state = {
             "bit_generator": "MT19937",
-            "state": {"key": key, "pos": state["numpy"]["pos"]},
+            "state": {"key": key, "pos": position},
             "has_gauss": state["numpy"]["has_gauss"],
             "gauss": state["numpy"]["gauss"],
         }
@@ -74,5 +77,5 @@ def restore_random_state(state: Mapping[str, Any]) -> None:
         torch.set_rng_state(state["torch"])
         for index, cuda_state in enumerate(state["cuda"][: torch.cuda.device_count()]):
             torch.cuda.set_rng_state(cuda_state, index)
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
         raise StateError("random state", f"{type(error).__name__}: {error}") from error

@@ -1,7 +1,7 @@
 """From a run directory or a preset to a step that can be audited; all input is checked before anything is computed."""
 
 import datetime
-import textwrap
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from vs_train.config_io import ConfigError, read_document, resolve_config
 from vs_train.config_memory import check_memory
 from vs_train.config_overrides import repeated
 from vs_train.presets import read_preset
-from vs_train.run_directory import latest_run, open_run
+from vs_train.run_directory import latest_run, open_run, read_run_config
 
 from vs_eval.errors import OptionError, RunError
 from vs_eval.numerics.execution import Workload
@@ -31,9 +31,9 @@ from vs_eval.numerics.training_step import (
     frames_of,
     training_step,
 )
-from vs_eval.opening import SEEN
+from vs_eval.opening import SEEN, say_warning
 from vs_eval.output import check_output
-from vs_eval.runs import SHOWN, read_checkpoint
+from vs_eval.runs import load_weights, read_checkpoint, require_same
 
 MARKER = "numerics.json"
 """The file that makes a directory the result of an audit, which a new one may replace."""
@@ -142,9 +142,10 @@ def _find(request: NumericsRequest, form: Format, now: datetime.datetime) -> _Ta
         config = resolve_config(TrainConfig, read_preset(request.preset).document, overrides, request.preset)
         out = request.out or _unused(Path("runs") / f"numerics-{request.preset}-{now:%Y%m%d-%H%M%S}")
         return _Target(name=f"preset {request.preset}, fresh weights", config=config, checkpoint=None, out=out)
-    run = open_run(_run_path(runs[0])) if runs else latest_run()
+    run = open_run(_run_path(runs[0])) if runs else latest_run(notice=say_warning)
     config = resolve_config(TrainConfig, read_document(run.config), overrides, str(run.config))
     checkpoint = read_checkpoint(run, request.checkpoint)
+    require_same(run, checkpoint, read_run_config(run, TrainConfig))
     out = request.out or run.path / "eval" / f"numerics-step-{checkpoint.step:08d}-{form.name}"
     return _Target(name=f"{run.path}, step {checkpoint.step}", config=config, checkpoint=checkpoint, out=out)
 
@@ -192,22 +193,10 @@ def _networks(target: _Target, labels: nets.LabelSpec) -> tuple[AnyGenerator, di
         discriminator = nets.build_discriminator(config.discriminator, label_channels=condition)
     perceptual = nets.build_perceptual(config.objective.perceptual)
     if target.checkpoint is not None:
-        _load(generator, GENERATOR, target.checkpoint)
-        _load(discriminator, DISCRIMINATOR, target.checkpoint)
+        load_weights(generator, GENERATOR, target.checkpoint)
+        load_weights(discriminator, DISCRIMINATOR, target.checkpoint)
     others: dict[str, nn.Module] = {DISCRIMINATOR: discriminator}
     return generator, others if perceptual is None else {**others, PERCEPTUAL: perceptual}
-
-
-def _load(network: nn.Module, name: str, checkpoint: LoadedCheckpoint) -> None:
-    state: Any = checkpoint.state
-    weights = state.get(name) if isinstance(state, Mapping) else None
-    if not isinstance(weights, Mapping):
-        raise RunError(checkpoint.path, f"holds no {name}")
-    try:
-        network.load_state_dict(dict(weights))
-    except RuntimeError as error:
-        first = textwrap.shorten(str(error).splitlines()[-1], SHOWN, placeholder=" ...")
-        raise RunError(checkpoint.path, f"does not fit the configuration: {first}") from None
 
 
 def _scales(request: NumericsRequest, target: _Target, form: Format) -> dict[str, float] | None:
@@ -217,9 +206,13 @@ def _scales(request: NumericsRequest, target: _Target, form: Format) -> dict[str
     if target.checkpoint is None or form.name != "float16":
         return None
     state: Any = target.checkpoint.state
-    both = state.get("scaling", {})  # checkpoints from before the two networks had one state have two
+    both = state.get("scaling")
+    both = both if isinstance(both, Mapping) else {}  # checkpoints from before the two networks had one state have two
     found = {name: both.get(name, state.get(f"{name}_scaler")) for name in (GENERATOR, DISCRIMINATOR)}
-    scales = {name: float(one.get("scale", 1.0)) for name, one in found.items() if isinstance(one, Mapping)}
+    scales = {name: one.get("scale", 1.0) for name, one in found.items() if isinstance(one, Mapping)}
+    for name, scale in scales.items():
+        if type(scale) is not float or not 0 < scale < math.inf:
+            raise RunError(target.checkpoint.path, f"is damaged: the {name}'s loss scale is {str(scale)[:30]}")
     return scales if len(scales) == 2 and any(scale != 1.0 for scale in scales.values()) else None
 
 

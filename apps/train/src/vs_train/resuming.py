@@ -1,0 +1,97 @@
+"""Going on with a run: everything is read and checked before anything is written, so that refused means untouched."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import vs_runtime as runtime
+
+from vs_train.config_fixed import FIXED, first_difference, fixed_part
+from vs_train.errors import RunDirectoryError, VsTrainError
+from vs_train.metrics_log import MetricsLog
+from vs_train.run_directory import RunDirectory, check_layout, fixed_at_start
+from vs_train.setup import Prepared, restore_state, state_to_save
+from vs_train.state import TrainState
+
+METRICS = "metrics"
+"""The key under which a checkpoint holds the fingerprint of metrics.jsonl."""
+
+
+def resume_state(run: RunDirectory, prepared: Prepared, message: Callable[[str], None]) -> TrainState:
+    """The state that a run goes on from: that of its newest intact checkpoint, or the first if there is none yet.
+
+    Nothing is written. Sets the process's random state.
+
+    Args:
+        run: The run, which this process holds.
+        prepared: Made of the run's configuration.
+        message: Told where the run goes on from, and what was left out.
+
+    Raises:
+        RunDirectoryError: config.toml, environment.json or metrics.jsonl are damaged, or of another run.
+        NoCheckpoint: There are checkpoints, and all of them are damaged.
+        VsTrainError: The checkpoint does not fit, or the run has more steps behind it than asked for.
+    """
+    check_layout(run)
+    _require_same(run, fixed_at_start(run), prepared, "the run's environment.json")
+    loaded = newest_checkpoint(run)
+    log = MetricsLog(run.metrics)
+    if loaded is None:
+        log.check(0)
+        message(f"{run.path} has no checkpoint to go on from: starting anew")
+        return prepared.state
+    for path, reason in loaded.skipped:
+        message(f"{path} cannot be used: {reason}; the checkpoint before it is used instead")
+    steps = prepared.config.run.steps
+    if loaded.step > steps:
+        raise VsTrainError(f"run.steps is {steps}: the run in {run.path} has done {loaded.step} steps already")
+    state = state_of(run, prepared, loaded)
+    log.check(loaded.step, loaded.state.get(METRICS))
+    message(f"going on from {loaded.path}")
+    return state
+
+
+def newest_checkpoint(run: RunDirectory) -> runtime.LoadedCheckpoint | None:
+    """The newest checkpoint that is intact; None where none has been written yet.
+
+    Raises:
+        NoCheckpoint: There are checkpoints, and all of them are damaged: to start anew would overwrite what somebody
+            may still want to save.
+    """
+    try:
+        return runtime.load_latest(run.checkpoints)
+    except runtime.NoCheckpoint as error:
+        if error.skipped:
+            raise
+        return None
+
+
+def state_of(run: RunDirectory, prepared: Prepared, loaded: runtime.LoadedCheckpoint) -> TrainState:
+    """The state in a checkpoint, once it is known to be of this run.
+
+    Raises:
+        RunDirectoryError: It was written for another configuration.
+        VsTrainError: It does not fit.
+    """
+    saved = loaded.state
+    if not isinstance(saved, Mapping):
+        raise VsTrainError(f"{loaded.path}: is not the checkpoint of a run")
+    for key, kind in ((FIXED, "fixed part of the configuration"), (METRICS, "fingerprint of the metrics")):
+        if not isinstance(saved.get(key, {}), Mapping):
+            raise VsTrainError(f"{loaded.path}: is damaged: its {kind} is no mapping")
+    _require_same(run, saved.get(FIXED, {}), prepared, str(loaded.path))
+    state = restore_state(prepared.state, {key: saved[key] for key in saved if key not in (FIXED, METRICS)})
+    if state.step != loaded.step:
+        raise VsTrainError(f"{loaded.path}: is damaged: its state is of step {state.step}")
+    return state
+
+
+def to_save(state: TrainState, prepared: Prepared, log: MetricsLog) -> dict[str, Any]:
+    """What a checkpoint holds: the state, and what tells whether it, config.toml and metrics.jsonl are of one run."""
+    return {**state_to_save(state), FIXED: fixed_part(prepared.config), METRICS: log.fingerprint()}
+
+
+def _require_same(run: RunDirectory, saved: Mapping[str, Any], prepared: Prepared, where: str) -> None:
+    difference = first_difference(saved, prepared.config)
+    if difference is not None:
+        message = f"{run.config}: {difference}, says {where}; put back what belongs to the run, or start a new one"
+        raise RunDirectoryError(message, path=run.path)
