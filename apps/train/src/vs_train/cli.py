@@ -9,6 +9,7 @@ Heavy modules (PyTorch, the packages) are imported only once there is something 
 from __future__ import annotations
 
 import datetime
+import fnmatch
 import shlex
 import signal
 import sys
@@ -25,8 +26,9 @@ from .config_overrides import COMMAND_LINE
 from .errors import ConfigError, NonFiniteError, Problem, VsTrainError
 from .presets import DEFAULT_PRESETS, list_presets, read_preset
 from .progress import show_progress
-from .run_directory import RunDirectory, open_run, plan_run
-from .signals import stop_requests
+from .run_directory import RunDirectory, is_run, open_run, plan_run
+from .signals import StopNow, stop_requests
+from .streams import lasting_streams
 
 EXIT_INPUT = 2
 """Exit status when the input is wrong."""
@@ -34,8 +36,18 @@ EXIT_INPUT = 2
 EXIT_NON_FINITE = 3
 """Exit status when training failed on values that are not finite."""
 
-RESUMABLE = ("run.", "memory.checkpoint")
-"""Overrides that `--resume` takes: how long to train, what to write, and what to recompute; not what is learned."""
+NOTHING_YET = "stopped before training began; nothing was written"
+
+RESUMABLE = (
+    "run.*",
+    "memory.checkpoint",
+    "device",
+    "loader.workers",
+    "loader.prefetch",
+    "loader.start_method",
+    "loader.timeout",
+)
+"""Overrides that `--resume` takes: how long to train, what to write, where and how to compute; not what is learned."""
 
 
 class Result(Protocol):
@@ -93,6 +105,14 @@ def main(arguments: Sequence[str] | None = None, *, load_job: Callable[[], Job] 
         arguments: What follows the program's name; `sys.argv` unless given.
         load_job: Imports and returns the job behind the commands.
     """
+    with lasting_streams() as output:
+        status = _main(arguments, load_job)
+    if output.lost is not None and status == 0:
+        return _fail(f"standard output could not be written: {output.lost}")
+    return status
+
+
+def _main(arguments: Sequence[str] | None, load_job: Callable[[], Job]) -> int:
     app = _app(load_job)
     try:
         status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
@@ -100,7 +120,7 @@ def main(arguments: Sequence[str] | None = None, *, load_job: Callable[[], Job] 
         hint = "; overrides have no dashes: path=value" if "=" in str(error) else ""
         return _fail(" ".join(str(error).split()).rstrip(".") + hint)
     except KeyboardInterrupt:
-        return _fail("stopped before training began; nothing was written", 128 + signal.SIGINT)
+        return _fail(NOTHING_YET, 128 + signal.SIGINT)
     except Exception as error:
         failure = _status_of(error)
         if failure is None:
@@ -113,8 +133,8 @@ _FLAG = Parameter(negative="", show_default=False)
 _HELP = (
     "{what}\n\n"
     "Without options, the preset {preset} is trained into a new directory below runs/. Ctrl-C (or SIGTERM) "
-    "writes a checkpoint and says how to go on. With --resume, only overrides of run.* and memory.checkpoint are "
-    "taken: they do not change what is learned."
+    "writes a checkpoint and says how to go on. With --resume, only overrides of {resumable} "
+    "are taken: they do not change what is learned."
 )
 _EXAMPLES = """hatch run {script}
 
@@ -137,7 +157,12 @@ def _app(load_job: Callable[[], Job]) -> App:
         suppress_keyboard_interrupt=False,
     )
     for command, what in _COMMANDS.items():
-        words = {"what": what, "script": f"train:{command}", "preset": DEFAULT_PRESETS[command]}
+        words = {
+            "what": what,
+            "script": f"train:{command}",
+            "preset": DEFAULT_PRESETS[command],
+            "resumable": ", ".join(RESUMABLE),
+        }
         app.command(
             _command(command, load_job),
             name=command,
@@ -195,12 +220,17 @@ def _check_options(request: Request) -> None:
         for option in ("preset", "config", "out"):
             if getattr(request, option) is not None:
                 raise VsTrainError(f"--resume goes on with the run's own configuration and directory: drop --{option}")
-        refused = [text for text in request.overrides if not text.removeprefix("$.").startswith(RESUMABLE)]
-        message = "would change what is computed; --resume takes overrides of run.* and memory.checkpoint only"
+        refused = [text for text in request.overrides if not _is_resumable(text)]
+        message = f"would change what is computed; --resume takes overrides of {', '.join(RESUMABLE)} only"
         if refused:
             raise ConfigError([Problem(f"$.{text.partition('=')[0]}", message, COMMAND_LINE) for text in refused])
     if request.preset is not None and request.config is not None:
         raise VsTrainError("--preset and --config exclude each other: a preset is a configuration file; give one")
+
+
+def _is_resumable(override: str) -> bool:
+    path = override.partition("=")[0].strip().removeprefix("$.")
+    return any(fnmatch.fnmatchcase(path, pattern) for pattern in RESUMABLE)
 
 
 def _document(request: Request) -> tuple[Mapping[str, Any], str, str]:
@@ -220,9 +250,14 @@ def _train(command: str, job: Job, config: Any, run: RunDirectory, *, resume: bo
         try:
             with show_progress(notice=lambda: stop.notice) as progress:
                 result = job.train(config, run, resume=resume, progress=progress, stop=stop)
-        except KeyboardInterrupt:
-            print(f"stopped at once; go on from the last checkpoint with: {go_on}", file=sys.stderr)
-            return 128 + signal.SIGINT
+        except KeyboardInterrupt as interrupt:
+            first = isinstance(interrupt, StopNow)
+            status = stop.exit_status if first else 128 + signal.SIGINT
+            if not is_run(run.path):
+                return _fail(NOTHING_YET, status)
+            when = "before it went on" if first else "at once"
+            print(f"stopped {when}; go on from the last checkpoint with: {go_on}", file=sys.stderr)
+            return status
     if not result.finished:
         print(f"stopped after step {result.step} ({stop.requested}); go on with: {go_on}", file=sys.stderr)
         return stop.exit_status

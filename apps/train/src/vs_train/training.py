@@ -1,8 +1,10 @@
 """The loop: batches in, steps, metrics, pictures and checkpoints out."""
 
+import contextlib
 import functools
+import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 
 import attrs
@@ -10,10 +12,11 @@ import torch
 import vs_data as data
 import vs_optim as optim
 import vs_runtime as runtime
+from vs_config import shown
 
 from vs_train.config import TrainConfig, clip_length, reference_count
 from vs_train.config_io import render_config
-from vs_train.errors import NonFiniteError, VsTrainError
+from vs_train.errors import NonFiniteError, RunDirectoryError, VsTrainError
 from vs_train.metrics_log import Curves, MetricsLog
 from vs_train.progress import (
     Pace,
@@ -23,12 +26,13 @@ from vs_train.progress import (
     memory_in_use,
     observe,
     seconds_left,
+    show_bytes,
 )
 from vs_train.recovery import check_state, data_seed, may_roll_back, roll_back, with_advice
-from vs_train.run_directory import RunDirectory, create_run, hold_run, record_resume
+from vs_train.run_directory import RunDirectory, create_run, hold_run, open_run, record_resume
 from vs_train.samples import roll_out, write_samples
-from vs_train.setup import Prepared, prepare, restore_state, state_to_save
-from vs_train.signals import StopRequest
+from vs_train.setup import SHOWN_CHARACTERS, Prepared, prepare, restore_state, state_to_save
+from vs_train.signals import StopNow, StopRequest
 from vs_train.step import StepReport, TrainState, train_clip
 
 SHOWN_LOSSES = ("d_gan", "g_gan", "g_feature_matching", "g_perceptual", "g_flow")
@@ -41,14 +45,14 @@ class TrainResult:
     Attributes:
         step: steps done in all.
         finished: whether that is all that the configuration asks for.
-        checkpoint: the newest checkpoint.
+        checkpoint: the newest checkpoint; None: somebody asked to stop before the first step.
         picture: the newest strip of pictures, if this call wrote one.
         seconds: how long this call trained.
     """
 
     step: int
     finished: bool
-    checkpoint: Path
+    checkpoint: Path | None
     picture: Path | None
     seconds: float
 
@@ -79,27 +83,51 @@ def train(
     A new run's directory is made only after everything that can be wrong with the input has been checked. With
     `resume` it goes on from the newest intact checkpoint, or anew if there is none yet.
 
+    Whatever ends it early ends it with a checkpoint of the steps that were done, unless it comes out of the middle of a
+    step.
+
     Raises:
+        StopNow: `stop` asked to stop before there was a run; nothing was written.
         NonFiniteError: training has diverged, and is not to go back to a checkpoint, or has done so often enough.
         NoCheckpoint: there are checkpoints to resume from, and all of them are damaged.
         RunDirectoryError: another process trains in `run`.
-        VsTrainError: the device's memory is too small, or the run has more steps behind it than asked for.
+        VsTrainError: memory is too small, the data or the run's directory were lost on the way, or the run has more
+            steps behind it than asked for.
     """
     try:
         return _train(config, run, resume=resume, progress=progress, stop=stop)
-    except torch.OutOfMemoryError as error:
-        go_on = f" and go on with --resume {run.path}" if run.path.exists() else ""
-        raise VsTrainError(
-            f"the GPU's memory is too small: choose memory.checkpoint=blocks (or all){go_on}, or start a run with "
-            "a smaller loader.batch_size, curriculum.max_length or data.height and data.width"
-        ) from error
+    except Exception as error:
+        if not runtime.is_out_of_memory(error):
+            raise
+        raise VsTrainError(_too_little_memory(error, config, run)) from error
+
+
+def _too_little_memory(error: Exception, config: TrainConfig, run: RunDirectory) -> str:
+    whose = "the GPU's memory" if isinstance(error, torch.OutOfMemoryError) else "the memory of this computer"
+    go_on = f" and go on with: {resume_command(config, run)} memory.checkpoint=blocks" if run.path.exists() else ""
+    return (
+        f"{whose} is too small ({_first_line(error)}): choose memory.checkpoint=blocks (or all){go_on}; or start a run "
+        "with a smaller loader.batch_size, curriculum.max_length, data.height and data.width, or generator.filters"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return shown(lines[0], SHOWN_CHARACTERS)
+
+
+def resume_command(config: TrainConfig, run: RunDirectory) -> str:
+    """What to type to go on with a run."""
+    return f"hatch run train:{config.generator.kind} --resume {shlex.quote(str(run.path))}"
 
 
 def _train(
     config: TrainConfig, run: RunDirectory, *, resume: bool, progress: Progress, stop: StopRequest
 ) -> TrainResult:
-    prepared = prepare(config, check=config.run.check_data and not resume, watch=progress.message)
-    for note in (*prepared.notes, *runtime.apply_affinity(prepared.plan, threads=config.run.threads or None)[-1:]):
+    with stop.at_once():
+        prepared = prepare(config, check=config.run.check_data and not resume, watch=progress.message)
+    bound = runtime.apply_affinity(prepared.plan, threads=config.run.threads or None)[-1:]
+    for note in (*prepared.notes, *bound, *_reading(prepared)):
         progress.message(note)
     environment = runtime.describe_environment()
     if not resume:
@@ -113,13 +141,25 @@ def _train(
             try:
                 return _train_from(prepared, state, run, progress, stop, purge=resume)
             except NonFiniteError as error:
-                failure = error.with_traceback(None)  # which would keep the loader's workers
+                failure = error.with_traceback(None)  # which would keep the tensors of the step
             if not may_roll_back(config, state.roll_backs):
                 raise with_advice(failure, config, run, state.roll_backs)
             state, place = roll_back(prepared, run, state.roll_backs + 1)
             count = f"roll-back {state.roll_backs} of {config.run.max_roll_backs}"
             progress.message(f"{failure}; {count}: going on from {place} with other clips")
             resume = True
+
+
+def _reading(prepared: Prepared) -> tuple[str, ...]:
+    """What reading ahead costs: memory of this process, and no shared memory, which containers have little of."""
+    loader = prepared.config.loader
+    if loader.workers == 0:
+        return ()
+    frame = data.count_bytes(prepared.validation) / prepared.validation.frames.shape[0]
+    batch = frame * prepared.config.curriculum.max_length * loader.batch_size
+    count = loader.workers * loader.prefetch
+    each = f"batch{'es' if count > 1 else ''} of at most about {show_bytes(batch)}"
+    return (f"{loader.workers} workers read {count} {each} ahead; they need no shared memory (/dev/shm)",)
 
 
 def _train_from(
@@ -149,12 +189,51 @@ def _resume(run: RunDirectory, state: TrainState, steps: int, progress: Progress
 
 
 def _loop(prepared: Prepared, state: TrainState, out: _Outputs, stop: StopRequest) -> TrainResult:
-    config = prepared.config
+    """Step after step; what ends it between two steps finds a checkpoint of those done."""
+    standing = _Standing(state=state, saved=state.step or None)
     started = time.monotonic()
-    pace = observe(Pace(), started, 0)
+    try:
+        with contextlib.closing(_batches(prepared, state, out)) as batches:
+            _go_through(prepared, standing, batches, out, stop)
+    except StopNow:
+        _save_rest(standing, prepared.config, out)
+    except NonFiniteError:
+        raise
+    except Exception as error:
+        if not standing.whole:
+            raise
+        _rescue(standing, prepared.config, out)
+        if not isinstance(error, data.VsDataError | OSError | VsTrainError):
+            raise
+        raise VsTrainError(f"{error}; {_way_on(standing, prepared.config, out.run)}") from error
+    saved = standing.saved
+    return TrainResult(
+        step=standing.state.step,
+        finished=standing.state.step >= prepared.config.run.steps,
+        checkpoint=None if saved is None else out.run.checkpoints / f"step-{saved:08d}",
+        picture=standing.picture,
+        seconds=time.monotonic() - started,
+    )
+
+
+@attrs.define(kw_only=True)
+class _Standing:
+    """How far a loop has come.
+
+    Attributes:
+        saved: the step of the newest checkpoint, None before the first.
+        whole: whether no step is half done: a step changes networks and optimizers in place.
+    """
+
+    state: TrainState
+    saved: int | None
+    whole: bool = True
     picture: Path | None = None
-    underflow: dict[str, float] = {}  # as last measured
-    batches = data.load_clips(
+
+
+def _batches(prepared: Prepared, state: TrainState, out: _Outputs) -> Generator[data.Clip, None, None]:
+    config = prepared.config
+    return data.load_clips(
         prepared.source,
         config.loader,
         seed=data_seed(config, state.roll_backs),
@@ -164,37 +243,66 @@ def _loop(prepared: Prepared, state: TrainState, out: _Outputs, stop: StopReques
         stop=config.run.steps,
         pin_memory=prepared.recipe.device.type == "cuda",
         worker_init=runtime.worker_init(prepared.plan),
+        waiting=out.progress.message,
     )
-    images_left = sum(clip_length(config.curriculum, step) for step in range(state.step, config.run.steps))
-    for clip in batches:
-        _set_learning_rates(state, config)
-        state, report = train_clip(state, data.move(clip, prepared.recipe.device), prepared.recipe)
+
+
+def _go_through(
+    prepared: Prepared, standing: _Standing, batches: Iterator[data.Clip], out: _Outputs, stop: StopRequest
+) -> None:
+    config = prepared.config
+    pace = observe(Pace(), time.monotonic(), 0)
+    underflow: dict[str, float] = {}  # as last measured
+    images_left = sum(clip_length(config.curriculum, step) for step in range(standing.state.step, config.run.steps))
+    while (clip := _next(batches, stop)) is not None:
+        _set_learning_rates(standing.state, config)
+        standing.whole = False
+        state, report = train_clip(standing.state, data.move(clip, prepared.recipe.device), prepared.recipe)
+        standing.state, standing.whole = state, True
         images_left -= report.frames
         pace = observe(pace, time.monotonic(), report.frames * config.loader.batch_size)
-        left = seconds_left(pace, images_left * config.loader.batch_size)
         underflow = {**underflow, **report.underflow}
         clock = _Clock(
             time=time.time(),
             images_per_second=images_per_second(pace),
             memory_bytes=memory_in_use(prepared.recipe.device.type),
-            seconds_left=left,
+            seconds_left=seconds_left(pace, images_left * config.loader.batch_size),
         )
         _record(out, state, report, clock)
         out.progress.update(_progress(config, state, report, underflow, clock))
         finished = state.step == config.run.steps
         if state.step % config.run.sample_every == 0 or finished:
-            picture = _sample(prepared, state, out)
-        if state.step % config.run.checkpoint_every == 0 or finished or stop.requested is not None:
-            _save(state, config, out)
-        if stop.requested is not None:
-            break
-    return TrainResult(
-        step=state.step,
-        finished=state.step >= config.run.steps,
-        checkpoint=out.run.checkpoints / f"step-{state.step:08d}",
-        picture=picture,
-        seconds=time.monotonic() - started,
-    )
+            standing.picture = _sample(prepared, state, out)
+        if state.step % config.run.checkpoint_every == 0 or finished:
+            _save(standing, config, out)
+
+
+def _next(batches: Iterator[data.Clip], stop: StopRequest) -> data.Clip | None:
+    with stop.at_once():
+        return next(batches, None)
+
+
+def _save_rest(standing: _Standing, config: TrainConfig, out: _Outputs) -> None:
+    """Save the steps that were done since the last checkpoint."""
+    if standing.state.step > (standing.saved or 0):
+        _save(standing, config, out)
+
+
+def _rescue(standing: _Standing, config: TrainConfig, out: _Outputs) -> None:
+    """The same as far as that is still possible, after an error that is worth more than another."""
+    try:
+        _save_rest(standing, config, out)
+    except (OSError, VsTrainError, runtime.VsRuntimeError) as error:
+        out.progress.message(f"step {standing.state.step} could not be saved: {error}")
+
+
+def _way_on(standing: _Standing, config: TrainConfig, run: RunDirectory) -> str:
+    command = resume_command(config, run)
+    if not run.config.exists():
+        return "the run is lost: its directory is no longer one"
+    if standing.saved is None:
+        return f"no step was done; begin again with: {command}"
+    return f"step {standing.saved} is saved; go on with: {command}"
 
 
 def _set_learning_rates(state: TrainState, config: TrainConfig) -> None:
@@ -221,6 +329,8 @@ def _record(out: _Outputs, state: TrainState, report: StepReport, clock: _Clock)
         "roll_backs": state.roll_backs,
     }
     out.log.append(state.step, values, attrs.asdict(clock))
+    if not out.run.metrics.exists():  # the system lets us write to a file that nobody will find
+        raise RunDirectoryError(f"{out.run.metrics}: was removed while the run was writing it", path=out.run.path)
     speed = {"images_per_second": clock.images_per_second, "memory_bytes": clock.memory_bytes}
     out.curves.scalars(state.step, {**values, **speed})
 
@@ -257,11 +367,14 @@ def _sample(prepared: Prepared, state: TrainState, out: _Outputs) -> Path:
     return picture
 
 
-def _save(state: TrainState, config: TrainConfig, out: _Outputs) -> None:
+def _save(standing: _Standing, config: TrainConfig, out: _Outputs) -> None:
+    state = standing.state
     check_state(state)
+    open_run(out.run.path)  # else a checkpoint would be all that there is of a directory that somebody has removed
     out.log.sync()
     out.curves.flush()
     path = runtime.save_checkpoint(
         out.run.checkpoints, step=state.step, state=state_to_save(state), keep=config.run.keep_checkpoints
     )
+    standing.saved = state.step
     out.progress.message(f"step {state.step}: saved {path}")

@@ -58,14 +58,14 @@ def load_clips(
     worker_init: Callable[[int], None] | None = None,
     references_of: Callable[[int], int] | None = None,
     waiting: Callable[[str], None] | None = None,
-) -> Iterator[Clip]:
+) -> Generator[Clip, None, None]:
     """Batches number `start`, `start` + 1, ... without end (or up to `stop` - 1), each made by `collate`.
 
     Batch b is a pure function of (source, seed, b, length_of(b), references_of(b), batch size, shard): the number of
     workers and where the run was resumed change nothing. See `plan_batch` for what is in it. Closing or dropping the
-    iterator ends the workers. They ignore SIGINT and SIGTERM, which are the training process's business, use one thread
-    each, leave PyTorch's global random state alone, need no shared memory, and end with this process however it ends. A
-    signal handler that raises ends the wait for a batch.
+    iterator ends the workers. They ignore SIGINT, SIGTERM and SIGHUP, which are the training process's business, use
+    one thread each, leave PyTorch's global random state alone, need no shared memory, and end with this process however
+    it ends. A signal handler that raises ends the wait for a batch.
 
     Args:
         source: Where clips are read from; it is sent to the workers once.
@@ -160,7 +160,7 @@ class _Reader:
         return collate([self.source.read(request) for request in requests])
 
 
-def _read_here(source: ClipSource, plan: _Plan, pin_memory: bool) -> Iterator[Clip]:
+def _read_here(source: ClipSource, plan: _Plan, pin_memory: bool) -> Generator[Clip, None, None]:
     read = _Reader(source)
     for requests in plan:
         if isinstance(requests, VsDataError):

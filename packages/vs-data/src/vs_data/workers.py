@@ -41,6 +41,7 @@ Answer = Clip | Exception
 """What comes of a request."""
 
 _HEADER = struct.Struct("!Q")
+_PARENTS_BUSINESS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
 _GRACE_S = 5.0  # that a process which was sent SIGKILL has to be gone
 
 
@@ -66,7 +67,7 @@ class Pool:
 def start_pool(
     read: Read, *, workers: int, start_method: str, pin_memory: bool, worker_init: Callable[[int], None] | None
 ) -> Pool:
-    """Start workers that ignore SIGINT and SIGTERM, and that end when this process does, however it does.
+    """Start workers that ignore SIGINT, SIGTERM and SIGHUP, and that end when this process does, however it does.
 
     Args:
         read: Is sent to each worker once.
@@ -171,7 +172,7 @@ def _signals_held() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _PARENTS_BUSINESS)
     try:
         yield
     finally:
@@ -233,8 +234,8 @@ def _end_processes(processes: Sequence[BaseProcess], channels: Sequence[socket.s
 
 def _serve(channel: socket.socket, read: Read, worker: int, worker_init: Callable[[int], None] | None) -> None:
     """Answer requests as long as somebody asks. Never returns: taking an interpreter apart has no use here."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in _PARENTS_BUSINESS:
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

@@ -25,6 +25,7 @@ from vs_runtime.errors import (
     StateError,
     VsRuntimeError,
 )
+from vs_runtime.memory import is_out_of_memory
 from vs_runtime.run_checkpoint import (
     LoadedCheckpoint,
     list_checkpoints,
@@ -58,6 +59,7 @@ __all__ = [
     "derive_seed",
     "describe_environment",
     "gpu_index_of",
+    "is_out_of_memory",
     "list_checkpoints",
     "load_checkpoint",
     "load_latest",
