@@ -87,7 +87,7 @@ def start_pool(
         try:
             started.extend(_start_worker(read, worker, start_method, worker_init) for worker in range(workers))
         except OSError as error:
-            _end_processes([process for process, _ in started], [channel for _, channel in started])
+            _end_processes([process for process, _ in started], [channel for _, channel in started], ())
             raise LoaderError(f"a process that reads clips cannot be started ({error}); {_FEWER}") from None
         threads = [
             threading.Thread(target=_attend, args=(worker, *pair, requests, answers, receive), daemon=True)
@@ -108,11 +108,7 @@ def end_pool(pool: Pool) -> None:
     """End workers at once, whatever they do: they only read, so that nothing can be lost."""
     for _ in pool.threads:
         pool.requests.put(None)
-    _end_processes(pool.processes, pool.channels)
-    for thread in pool.threads:
-        thread.join(_GRACE_S)
-    for channel in pool.channels:
-        channel.close()
+    _end_processes(pool.processes, pool.channels, pool.threads)
 
 
 def describe_workers(pool: Pool) -> str:
@@ -219,7 +215,9 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _end_processes(processes: Sequence[BaseProcess], channels: Sequence[socket.socket]) -> None:
+def _end_processes(
+    processes: Sequence[BaseProcess], channels: Sequence[socket.socket], threads: Sequence[threading.Thread]
+) -> None:
     for process in processes:
         process.kill()  # also of those that are stopped
     for channel in channels:
@@ -227,6 +225,10 @@ def _end_processes(processes: Sequence[BaseProcess], channels: Sequence[socket.s
             channel.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits there
     for process in processes:
         process.join(_GRACE_S)
+    for thread in threads:
+        thread.join(_GRACE_S)
+    for channel in channels:
+        channel.close()
 
 
 # In a worker
@@ -243,7 +245,7 @@ def _serve(channel: socket.socket, read: Read, worker: int, worker_init: Callabl
         failure = _attempt(lambda: None if worker_init is None else worker_init(worker))
         while True:
             request = pickle.loads(_receive(channel))  # noqa: S301 - of our own parent
-            answer = failure or _attempt(lambda request=request: read(request))
+            answer = failure or _attempt(partial(read, request))
             _send_answer(channel, answer)
     except (OSError, EOFError):
         os._exit(0)
@@ -310,7 +312,8 @@ def _receive_answer(channel: socket.socket, device: int | None) -> Answer:
 
 
 def _bytes_of(tensor: Tensor) -> memoryview:
-    return memoryview(tensor.view(-1).view(torch.uint8).numpy())
+    array: Any = tensor.view(-1).view(torch.uint8).numpy()  # type stubs of Python 3.11 know no arrays as buffers
+    return memoryview(array)
 
 
 def _send(channel: socket.socket, text: bytes) -> None:
