@@ -10,7 +10,7 @@ import textwrap
 import time
 import traceback
 from collections.abc import Mapping
-from contextlib import suppress
+from pathlib import Path
 
 import attrs
 import cv2
@@ -28,7 +28,9 @@ from vs_data import (
     LoaderError,
     SequenceInfo,
     VsDataError,
+    count_bytes,
     load_clips,
+    loader,
     open_folder,
 )
 
@@ -188,16 +190,168 @@ def test_a_length_that_no_sequence_has_is_an_error_at_once(source):
         load_clips(source, LoaderConfig(), seed=0, length_of=lambda _: 7)
 
 
-def test_a_lost_worker_is_one_clear_error(source, wait_for_workers):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGBUS, signal.SIGSEGV])
+def test_a_lost_worker_is_one_clear_error_where_a_batch_is_awaited(source, number, wait_for_workers):
     clips = load_clips(source, LoaderConfig(workers=1), seed=0, length_of=length_of)
     next(clips)
     (worker,) = multiprocessing.active_children()
     assert worker.pid is not None
-    with suppress(RuntimeError):  # PyTorch's handler of the signal may raise at once, wherever this process is
-        os.kill(worker.pid, signal.SIGKILL)
-    with pytest.raises(LoaderError, match=r"was lost.*use fewer workers") as caught:
+    os.kill(worker.pid, number)
+    worker.join(20)  # nothing is raised here, nor anywhere else that this process is
+    with pytest.raises(
+        LoaderError, match=rf"worker 0.*was lost: it was killed \({number.name}\).*loader.workers"
+    ) as caught:
         drain(clips)
     assert "\n" not in str(caught.value)
+    assert ("memory runs out" in str(caught.value)) == (number == signal.SIGKILL)
+
+
+@pytest.fixture
+def hurried(monkeypatch):
+    monkeypatch.setattr(loader, "FIRST_WORD_S", 0.1)
+    monkeypatch.setattr(loader, "_TICK_S", 0.05)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system does not tell what processes do")
+def test_a_stopped_worker_is_reported_and_then_given_up(source, hurried, wait_for_workers):
+    said: list[str] = []
+    config = LoaderConfig(workers=1, prefetch=1, timeout=1)
+    clips = load_clips(source, config, seed=0, length_of=length_of, start=7, waiting=said.append)
+    next(clips)
+    (worker,) = multiprocessing.active_children()
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGSTOP)
+    with pytest.raises(LoaderError, match=rf"process {worker.pid}\) is stopped by a signal .*loader.timeout"):
+        drain(clips)
+    assert 2 <= len(said) <= 5  # each time that the wait has doubled
+    assert all("waiting for data: batch" in text and "is stopped by a signal" in text for text in said)
+
+
+def test_a_worker_that_goes_on_in_time_is_no_error(source, hurried, wait_for_workers):
+    def go_on(_text: str) -> None:
+        os.kill(pids[0], signal.SIGCONT)
+
+    config = LoaderConfig(workers=1, prefetch=1, timeout=20)
+    clips = load_clips(source, config, seed=0, length_of=length_of, stop=4, waiting=go_on)
+    next(clips)
+    pids = [worker.pid or 0 for worker in multiprocessing.active_children()]
+    os.kill(pids[0], signal.SIGSTOP)
+    assert len(list(clips)) == 3
+
+
+def test_a_signal_handler_that_raises_ends_the_wait(source, wait_for_workers):
+    class Stop(BaseException):
+        pass
+
+    def handle(*_: object) -> None:
+        raise Stop
+
+    clips = load_clips(Endless(), LoaderConfig(workers=2), seed=0, length_of=length_of)
+    before = signal.signal(signal.SIGALRM, handle)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(Stop):
+            next(clips)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_workers_that_cannot_be_started_are_one_error_and_leave_none(source, monkeypatch, wait_for_workers):
+    start = multiprocessing.Process.start
+    started: list[object] = []
+
+    def limited(process: multiprocessing.Process) -> None:
+        if started:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        started.append(process)
+        start(process)
+
+    monkeypatch.setattr("multiprocessing.process.BaseProcess.start", limited)
+    clips = load_clips(source, LoaderConfig(workers=3), seed=0, length_of=length_of)
+    with pytest.raises(LoaderError, match=r"cannot be started .*unavailable.*fewer workers"):
+        next(clips)
+    assert len(started) == 1
+
+
+def test_batches_come_without_shared_memory(source, monkeypatch, wait_for_workers):
+    """Nothing of them may go where containers have 64 MB."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("shared memory was asked for")
+
+    for name in ("_share_filename_cpu_", "_share_fd_cpu_"):
+        monkeypatch.setattr(torch.UntypedStorage, name, refuse)
+    monkeypatch.setattr("multiprocessing.shared_memory.SharedMemory.__init__", refuse)
+    for one, two in zip(take(source, 3, workers=0), take(source, 3, workers=1), strict=True):
+        assert_same(one, two)
+
+
+@attrs.frozen
+class Endless:
+    """A source on a drive that does not answer."""
+
+    sequences: tuple[SequenceInfo, ...] = (SequenceInfo(name="a", frames=9),)
+    size: tuple[int, int] = (2, 2)
+    label_kinds: Mapping[str, LabelInfo] = attrs.field(factory=dict)
+
+    def read(self, request: ClipRequest) -> Clip:  # noqa: ARG002
+        time.sleep(3600)
+        raise AssertionError
+
+
+@attrs.frozen
+class Odd(Endless):
+    """A source of tensors of every kind: empty, of no dimension, not contiguous, of types that NumPy lacks."""
+
+    def read(self, request: ClipRequest) -> Clip:  # noqa: ARG002
+        return Clip(
+            frames=torch.arange(24.0).reshape(4, 3, 2).transpose(0, 2),
+            labels={"a": torch.ones(2, 0, 3, dtype=torch.bfloat16), "b": torch.tensor(7), "c": torch.ones(3) > 0},
+            regions=torch.arange(6, dtype=torch.uint8)[::2],
+            name="a name\nof two lines",
+        )
+
+
+def test_every_kind_of_tensor_arrives_as_it_was(wait_for_workers):
+    one, two = (
+        next(load_clips(Odd(), LoaderConfig(batch_size=2, workers=workers), seed=0, length_of=length_of))
+        for workers in (0, 1)
+    )
+    assert two.name == one.name
+    pairs = [(one.frames, two.frames), (one.regions, two.regions), *((one.labels[k], two.labels[k]) for k in "abc")]
+    for expected, found in pairs:
+        assert found.dtype == expected.dtype
+        assert torch.equal(found, expected)
+    assert count_bytes(one) == count_bytes(two) == sum(tensor.nbytes for tensor, _ in pairs)
+
+
+class UnreadableError(Exception):
+    """Can be pickled and not be unpickled."""
+
+    def __init__(self, one: object, two: object) -> None:  # noqa: ARG002
+        super().__init__("text")
+
+
+@attrs.frozen
+class Unreadable(Endless):
+    def read(self, request: ClipRequest) -> Clip:  # noqa: ARG002
+        raise UnreadableError(1, 2)
+
+
+def test_an_error_that_cannot_be_sent_is_told_all_the_same(wait_for_workers):
+    with pytest.raises(RuntimeError, match=r"UnreadableError(?s:.*)in read"):
+        next(load_clips(Unreadable(), LoaderConfig(workers=1), seed=0, length_of=length_of))
+
+
+@attrs.frozen
+class Hungry(Endless):
+    def read(self, request: ClipRequest) -> Clip:  # noqa: ARG002
+        raise MemoryError("no room")
+
+
+def test_too_little_memory_in_a_worker_is_told_as_such(wait_for_workers):
+    with pytest.raises(MemoryError, match="no room"):
+        next(load_clips(Hungry(), LoaderConfig(workers=1), seed=0, length_of=length_of))
 
 
 @attrs.frozen
@@ -285,12 +439,50 @@ def test_a_program_ends_in_peace(source, tmp_path, how):
         os.killpg(process.pid, 0)
 
 
+ORPHANS = """
+    import attrs, sys, time
+    from vs_data import LoaderConfig, SequenceInfo, load_clips
+
+    @attrs.frozen
+    class Endless:
+        sequences: object = (SequenceInfo(name="a", frames=9),)
+        size: object = (2, 2)
+        label_kinds: object = attrs.field(factory=dict)
+
+        def read(self, request):
+            print("reading", flush=True)
+            time.sleep(3600)
+
+    if __name__ == "__main__":
+        next(load_clips(Endless(), LoaderConfig(workers=2, start_method=sys.argv[1]), seed=0, length_of=lambda _: 2))
+"""
+
+
+@pytest.mark.parametrize("method", [pytest.param("fork", marks=pytest.mark.skipif(not HAS_FORK, reason="no fork"))])
+def test_workers_that_hang_end_when_their_parent_is_killed(tmp_path, method):
+    (tmp_path / "orphans.py").write_text(textwrap.dedent(ORPHANS))
+    process = subprocess.Popen(
+        [sys.executable, str(tmp_path / "orphans.py"), method],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    for _ in range(2):
+        assert process.stdout.readline() == "reading\n"
+    process.kill()
+    assert process.stdout.read() == ""  # which ends when the last one that could write there has
+    process.wait()
+    process.stdout.close()
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"batch_size": 0}, "batch_size is 0"),
         ({"workers": -1}, "workers is -1, allowed: a whole number from 0"),
         ({"workers": True}, "workers is True"),
+        ({"timeout": 0}, "timeout is 0, allowed: a whole number from 1"),
         ({"start_method": "thread"}, "start_method is 'thread'"),
     ],
 )

@@ -3,10 +3,10 @@ from __future__ import annotations
 import signal
 
 import pytest
-from vs_train.signals import stop_requests
+from vs_train.signals import StopNow, stop_requests
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_the_first_signal_is_a_wish(number: signal.Signals, status: int) -> None:
     with stop_requests() as stop:
         assert stop.requested is None
@@ -35,3 +35,33 @@ def test_the_old_handlers_come_back_also_after_an_error() -> None:
     with pytest.raises(ZeroDivisionError), stop_requests():
         1 / 0  # noqa: B018
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_where_nothing_is_to_be_finished_the_first_signal_ends_it(number: signal.Signals) -> None:
+    with stop_requests() as stop:
+        with stop.at_once():
+            pass
+        with pytest.raises(StopNow), stop.at_once():
+            signal.raise_signal(number)
+        assert stop.requested == number.name
+        with pytest.raises(StopNow), stop.at_once():
+            raise AssertionError("it is not even begun")
+
+
+def test_a_signal_before_is_a_wish_again_after_it() -> None:
+    with stop_requests() as stop:
+        with stop.at_once():
+            pass
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.requested == "SIGTERM"
+
+
+def test_what_nohup_asks_for_is_heeded() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_requests() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert stop.requested is None
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import fnmatch
 import shlex
 import signal
 import sys
@@ -28,8 +29,9 @@ from .config_types import nearest
 from .errors import ConfigError, NonFiniteError, Problem, VsTrainError
 from .presets import DEFAULT_PRESETS, list_presets, read_preset
 from .progress import show_progress
-from .run_directory import RunDirectory, open_run, plan_run
-from .signals import stop_requests
+from .run_directory import RunDirectory, is_run, open_run, plan_run
+from .signals import StopNow, stop_requests
+from .streams import lasting_streams
 
 EXIT_INPUT = 2
 """Exit status when the input is wrong."""
@@ -37,8 +39,18 @@ EXIT_INPUT = 2
 EXIT_NON_FINITE = 3
 """Exit status when training failed on values that are not finite."""
 
-RESUMABLE = ("run.", "memory.checkpoint")
-"""Overrides that `--resume` takes: how long to train, what to write, and what to recompute; not what is learned."""
+NOTHING_YET = "stopped before training began; nothing was written"
+
+RESUMABLE = (
+    "run.*",
+    "memory.checkpoint",
+    "device",
+    "loader.workers",
+    "loader.prefetch",
+    "loader.start_method",
+    "loader.timeout",
+)
+"""Overrides that `--resume` takes: how long to train, what to write, where and how to compute; not what is learned."""
 
 
 LONGEST_RUN_NAME = 200
@@ -112,13 +124,21 @@ def main(arguments: Sequence[str] | None = None, *, load_job: Callable[[], Job] 
         arguments: What follows the program's name; `sys.argv` unless given.
         load_job: Imports and returns the job behind the commands.
     """
+    with lasting_streams() as output:
+        status = _main(arguments, load_job)
+    if output.lost is not None and status == 0:
+        return report_error(f"standard output could not be written: {output.lost}", status=EXIT_INPUT)
+    return status
+
+
+def _main(arguments: Sequence[str] | None, load_job: Callable[[], Job]) -> int:
     app = _app(load_job)
     try:
         status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         return report_error(" ".join(str(error).split()).rstrip("."), status=EXIT_INPUT)
     except KeyboardInterrupt:
-        return report_error("stopped before training began; nothing was written", status=128 + signal.SIGINT)
+        return report_error(NOTHING_YET, status=128 + signal.SIGINT)
     except Exception as error:
         failure = _status_of(error)
         if failure is None:
@@ -135,8 +155,8 @@ _FLAG = Parameter(negative="", show_default=False)
 _HELP = (
     "{what}\n\n"
     "Without options, the preset {preset} is trained into a new directory below runs/. Ctrl-C (or SIGTERM) "
-    "writes a checkpoint and says how to go on. With --resume, only overrides of run.* and memory.checkpoint are "
-    "taken: they do not change what is learned."
+    "writes a checkpoint and says how to go on. With --resume, only overrides of {resumable} "
+    "are taken: they do not change what is learned."
 )
 _EXAMPLES = """hatch run {script}
 
@@ -159,7 +179,12 @@ def _app(load_job: Callable[[], Job]) -> App:
         suppress_keyboard_interrupt=False,
     )
     for command, what in _COMMANDS.items():
-        words = {"what": what, "script": f"train:{command}", "preset": DEFAULT_PRESETS[command]}
+        words = {
+            "what": what,
+            "script": f"train:{command}",
+            "preset": DEFAULT_PRESETS[command],
+            "resumable": ", ".join(RESUMABLE),
+        }
         app.command(
             _command(command, load_job),
             name=command,
@@ -245,13 +270,18 @@ def _conflicts(request: Request) -> list[Problem]:
     return [Problem("", text) for text in found]
 
 
+def _is_resumable(override: str) -> bool:
+    path = override.partition("=")[0].strip().removeprefix("$.")
+    return any(fnmatch.fnmatchcase(path, pattern) for pattern in RESUMABLE)
+
+
 def _usable_overrides(request: Request) -> tuple[list[str], list[Problem]]:
     """Return the overrides that can be looked at further, and what is wrong with the others."""
     given = [text for text in request.overrides if not text.startswith("-")]
     problems = [_unknown_option(text) for text in request.overrides if text.startswith("-")]
     if request.resume is not None:
-        refused = [text for text in given if not text.removeprefix("$.").startswith(RESUMABLE)]
-        message = "would change what is computed; --resume takes overrides of run.* and memory.checkpoint only"
+        refused = [text for text in given if not _is_resumable(text)]
+        message = f"would change what is computed; --resume takes overrides of {', '.join(RESUMABLE)} only"
         problems += [Problem(f"$.{text.partition('=')[0]}", message, COMMAND_LINE) for text in refused]
         given = [text for text in given if text not in refused]
     return given, problems + repeated(given)
@@ -292,14 +322,19 @@ def _check_command(request: Request, command: str | None, source: str) -> None:
 
 
 def _train(command: str, job: Job, config: Any, run: RunDirectory, *, resume: bool) -> int:
-    go_on = f"hatch run {command} --resume {shlex.quote(str(run.path))}"
+    go_on = f"hatch run {command} --resume {shown(shlex.quote(str(run.path)))}"
     with stop_requests() as stop:
         try:
             with show_progress(notice=lambda: stop.notice) as progress:
                 result = job.train(config, run, resume=resume, progress=progress, stop=stop)
-        except KeyboardInterrupt:
-            print(f"stopped at once; go on from the last checkpoint with: {go_on}", file=sys.stderr)
-            return 128 + signal.SIGINT
+        except KeyboardInterrupt as interrupt:
+            first = isinstance(interrupt, StopNow)
+            status = stop.exit_status if first else 128 + signal.SIGINT
+            if not is_run(run.path):
+                return report_error(NOTHING_YET, status=status)
+            when = "before it went on" if first else "at once"
+            print(f"stopped {when}; go on from the last checkpoint with: {go_on}", file=sys.stderr)
+            return status
     if not result.finished:
         print(f"stopped after step {result.step} ({stop.requested}); go on with: {go_on}", file=sys.stderr)
         return stop.exit_status

@@ -1,8 +1,10 @@
 """The loop: batches in, steps, metrics, pictures and checkpoints out."""
 
+import contextlib
 import functools
+import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 
 import attrs
@@ -10,11 +12,12 @@ import torch
 import vs_data as data
 import vs_optim as optim
 import vs_runtime as runtime
+from vs_config import shown
 
 from vs_train.config import TrainConfig, clip_length, images_between, reference_count
 from vs_train.config_fixed import fixed_part
 from vs_train.config_io import render_config
-from vs_train.errors import NonFiniteError, VsTrainError
+from vs_train.errors import NonFiniteError, RunDirectoryError, VsTrainError
 from vs_train.left_out import tell_left_out
 from vs_train.metrics_log import Curves, MetricsLog
 from vs_train.progress import (
@@ -25,6 +28,7 @@ from vs_train.progress import (
     memory_in_use,
     observe,
     seconds_left,
+    show_bytes,
 )
 from vs_train.recovery import check_state, data_seed, may_roll_back, roll_back, with_advice
 from vs_train.resuming import resume_state, to_save
@@ -33,12 +37,13 @@ from vs_train.run_directory import (
     begin_writing,
     create_run,
     hold_run,
+    open_run,
     record_resume,
     require_folder,
 )
 from vs_train.samples import curve_picture, roll_out, write_samples
-from vs_train.setup import Prepared, prepare
-from vs_train.signals import StopRequest
+from vs_train.setup import SHOWN_CHARACTERS, Prepared, prepare
+from vs_train.signals import StopNow, StopRequest
 from vs_train.step import StepReport, TrainState, train_clip
 
 SHOWN_LOSSES = ("d_gan", "g_gan", "g_feature_matching", "g_perceptual", "g_flow")
@@ -51,14 +56,14 @@ class TrainResult:
     Attributes:
         step: steps done in all.
         finished: whether that is all that the configuration asks for.
-        checkpoint: the newest checkpoint.
+        checkpoint: the newest checkpoint; None: somebody asked to stop before the first step.
         picture: the newest strip of pictures, if this call wrote one.
         seconds: how long this call trained.
     """
 
     step: int
     finished: bool
-    checkpoint: Path
+    checkpoint: Path | None
     picture: Path | None
     seconds: float
 
@@ -89,27 +94,51 @@ def train(
     A new run's directory is made only after everything that can be wrong with the input has been checked. With
     `resume` it goes on from the newest intact checkpoint, or anew if there is none yet.
 
+    Whatever ends it early ends it with a checkpoint of the steps that were done, unless it comes out of the middle of a
+    step.
+
     Raises:
+        StopNow: `stop` asked to stop before there was a run; nothing was written.
         NonFiniteError: training has diverged, and is not to go back to a checkpoint, or has done so often enough.
         NoCheckpoint: there are checkpoints to resume from, and all of them are damaged.
         RunDirectoryError: another process trains in `run`.
-        VsTrainError: the device's memory is too small, or the run has more steps behind it than asked for.
+        VsTrainError: memory is too small, the data or the run's directory were lost on the way, or the run has more
+            steps behind it than asked for.
     """
     try:
         return _train(config, run, resume=resume, progress=progress, stop=stop)
-    except torch.OutOfMemoryError as error:
-        go_on = f" and go on with --resume {run.path}" if run.path.exists() else ""
-        raise VsTrainError(
-            f"the GPU's memory is too small: choose memory.checkpoint=blocks (or all){go_on}, or start a run with "
-            "a smaller loader.batch_size, curriculum.max_length or data.height and data.width"
-        ) from error
+    except Exception as error:
+        if not runtime.is_out_of_memory(error):
+            raise
+        raise VsTrainError(_too_little_memory(error, config, run)) from error
+
+
+def _too_little_memory(error: Exception, config: TrainConfig, run: RunDirectory) -> str:
+    whose = "the GPU's memory" if isinstance(error, torch.OutOfMemoryError) else "the memory of this computer"
+    go_on = f" and go on with: {resume_command(config, run)} memory.checkpoint=blocks" if run.path.exists() else ""
+    return (
+        f"{whose} is too small ({_first_line(error)}): choose memory.checkpoint=blocks (or all){go_on}; or start a run "
+        "with a smaller loader.batch_size, curriculum.max_length, data.height and data.width, or generator.filters"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return shown(lines[0], SHOWN_CHARACTERS)
+
+
+def resume_command(config: TrainConfig, run: RunDirectory) -> str:
+    """What to type to go on with a run."""
+    return f"hatch run train:{config.generator.kind} --resume {shlex.quote(str(run.path))}"
 
 
 def _train(
     config: TrainConfig, run: RunDirectory, *, resume: bool, progress: Progress, stop: StopRequest
 ) -> TrainResult:
-    prepared = prepare(config, check=config.run.check_data and not resume, watch=progress.message)
-    for note in (*prepared.notes, *runtime.apply_affinity(prepared.plan, threads=config.run.threads or None)[-1:]):
+    with stop.at_once():
+        prepared = prepare(config, check=config.run.check_data and not resume, watch=progress.message)
+    bound = runtime.apply_affinity(prepared.plan, threads=config.run.threads or None)[-1:]
+    for note in (*prepared.notes, *bound, *_reading(prepared)):
         progress.message(note)
     environment = runtime.describe_environment()
     if not resume:
@@ -124,13 +153,25 @@ def _train(
             try:
                 return _train_from(prepared, state, run, progress, stop, purge=resume)
             except NonFiniteError as error:
-                failure = error.with_traceback(None)  # which would keep the loader's workers
+                failure = error.with_traceback(None)  # which would keep the tensors of the step
             if not may_roll_back(config, state.roll_backs):
                 raise with_advice(failure, config, run, state.roll_backs)
             state, place = roll_back(prepared, run, state.roll_backs + 1)
             count = f"roll-back {state.roll_backs} of {config.run.max_roll_backs}"
             progress.message(f"{failure}; {count}: going on from {place} with other clips")
             resume = True
+
+
+def _reading(prepared: Prepared) -> tuple[str, ...]:
+    """What reading ahead costs: memory of this process, and no shared memory, which containers have little of."""
+    loader = prepared.config.loader
+    if loader.workers == 0:
+        return ()
+    frame = data.count_bytes(prepared.validation) / prepared.validation.frames.shape[0]
+    batch = frame * prepared.config.curriculum.max_length * loader.batch_size
+    count = loader.workers * loader.prefetch
+    each = f"batch{'es' if count > 1 else ''} of at most about {show_bytes(batch)}"
+    return (f"{loader.workers} workers read {count} {each} ahead; they need no shared memory (/dev/shm)",)
 
 
 def _train_from(
@@ -144,12 +185,51 @@ def _train_from(
 
 
 def _loop(prepared: Prepared, state: TrainState, out: _Outputs, stop: StopRequest) -> TrainResult:
-    config = prepared.config
-    started, first = time.monotonic(), state.step
-    pace = observe(Pace(), started, 0)
+    """Step after step; what ends it between two steps finds a checkpoint of those done."""
+    standing = _Standing(state=state, saved=state.step or None)
+    started = time.monotonic()
+    try:
+        with contextlib.closing(_batches(prepared, state, out)) as batches:
+            _go_through(prepared, standing, batches, out, stop)
+    except StopNow:
+        _save_rest(standing, prepared, out)
+    except NonFiniteError:
+        raise
+    except Exception as error:
+        if not standing.whole:
+            raise
+        _rescue(standing, prepared, out)
+        if not isinstance(error, data.VsDataError | OSError | VsTrainError):
+            raise
+        raise VsTrainError(f"{error}; {_way_on(standing, prepared.config, out.run)}") from error
+    saved = standing.saved
+    return TrainResult(
+        step=standing.state.step,
+        finished=standing.state.step >= prepared.config.run.steps,
+        checkpoint=None if saved is None else out.run.checkpoints / f"step-{saved:08d}",
+        picture=standing.picture,
+        seconds=time.monotonic() - started,
+    )
+
+
+@attrs.define(kw_only=True)
+class _Standing:
+    """How far a loop has come.
+
+    Attributes:
+        saved: the step of the newest checkpoint, None before the first.
+        whole: whether no step is half done: a step changes networks and optimizers in place.
+    """
+
+    state: TrainState
+    saved: int | None
+    whole: bool = True
     picture: Path | None = None
-    underflow: dict[str, float] = {}  # as last measured
-    batches = data.load_clips(
+
+
+def _batches(prepared: Prepared, state: TrainState, out: _Outputs) -> Generator[data.Clip, None, None]:
+    config = prepared.config
+    return data.load_clips(
         prepared.source,
         config.loader,
         seed=data_seed(config, state.roll_backs),
@@ -159,38 +239,68 @@ def _loop(prepared: Prepared, state: TrainState, out: _Outputs, stop: StopReques
         stop=config.run.steps,
         pin_memory=prepared.recipe.device.type == "cuda",
         worker_init=runtime.worker_init(prepared.plan),
+        waiting=out.progress.message,
     )
-    images_left = images_between(config.curriculum, state.step, config.run.steps)
-    for clip in batches:
-        tell_left_out(out.progress.message, config.curriculum, prepared.source.sequences, state.step, first)
-        _set_learning_rates(state, config)
-        state, report = train_clip(state, data.move(clip, prepared.recipe.device), prepared.recipe)
+
+
+def _go_through(
+    prepared: Prepared, standing: _Standing, batches: Iterator[data.Clip], out: _Outputs, stop: StopRequest
+) -> None:
+    config = prepared.config
+    first = standing.state.step
+    pace = observe(Pace(), time.monotonic(), 0)
+    underflow: dict[str, float] = {}  # as last measured
+    images_left = images_between(config.curriculum, standing.state.step, config.run.steps)
+    while (clip := _next(batches, stop)) is not None:
+        tell_left_out(out.progress.message, config.curriculum, prepared.source.sequences, standing.state.step, first)
+        _set_learning_rates(standing.state, config)
+        standing.whole = False
+        state, report = train_clip(standing.state, data.move(clip, prepared.recipe.device), prepared.recipe)
+        standing.state, standing.whole = state, True
         images_left -= report.frames
         pace = observe(pace, time.monotonic(), report.frames * config.loader.batch_size)
-        left = seconds_left(pace, images_left * config.loader.batch_size)
         underflow = {**underflow, **report.underflow}
         clock = _Clock(
             time=time.time(),
             images_per_second=images_per_second(pace),
             memory_bytes=memory_in_use(prepared.recipe.device.type),
-            seconds_left=left,
+            seconds_left=seconds_left(pace, images_left * config.loader.batch_size),
         )
         _record(out, state, report, clock)
         out.progress.update(_progress(config, state, report, underflow, clock))
         finished = state.step == config.run.steps
         if state.step % config.run.sample_every == 0 or finished:
-            picture = _sample(prepared, state, out)
-        if state.step % config.run.checkpoint_every == 0 or finished or stop.requested is not None:
-            _save(state, prepared, out)
-        if stop.requested is not None:
-            break
-    return TrainResult(
-        step=state.step,
-        finished=state.step >= config.run.steps,
-        checkpoint=out.run.checkpoints / f"step-{state.step:08d}",
-        picture=picture,
-        seconds=time.monotonic() - started,
-    )
+            standing.picture = _sample(prepared, state, out)
+        if state.step % config.run.checkpoint_every == 0 or finished:
+            _save(standing, prepared, out)
+
+
+def _next(batches: Iterator[data.Clip], stop: StopRequest) -> data.Clip | None:
+    with stop.at_once():
+        return next(batches, None)
+
+
+def _save_rest(standing: _Standing, prepared: Prepared, out: _Outputs) -> None:
+    """Save the steps that were done since the last checkpoint."""
+    if standing.state.step > (standing.saved or 0):
+        _save(standing, prepared, out)
+
+
+def _rescue(standing: _Standing, prepared: Prepared, out: _Outputs) -> None:
+    """The same as far as that is still possible, after an error that is worth more than another."""
+    try:
+        _save_rest(standing, prepared, out)
+    except (OSError, VsTrainError, runtime.VsRuntimeError) as error:
+        out.progress.message(f"step {standing.state.step} could not be saved: {error}")
+
+
+def _way_on(standing: _Standing, config: TrainConfig, run: RunDirectory) -> str:
+    command = resume_command(config, run)
+    if not run.config.exists():
+        return "the run is lost: its directory is no longer one"
+    if standing.saved is None:
+        return f"no step was done; begin again with: {command}"
+    return f"step {standing.saved} is saved; go on with: {command}"
 
 
 def _set_learning_rates(state: TrainState, config: TrainConfig) -> None:
@@ -217,6 +327,8 @@ def _record(out: _Outputs, state: TrainState, report: StepReport, clock: _Clock)
         "roll_backs": state.roll_backs,
     }
     out.log.append(state.step, values, attrs.asdict(clock))
+    if not out.run.metrics.exists():  # the system lets us write to a file that nobody will find
+        raise RunDirectoryError(f"{out.run.metrics}: was removed while the run was writing it", path=out.run.path)
     speed = {"images_per_second": clock.images_per_second, "memory_bytes": clock.memory_bytes}
     out.curves.scalars(state.step, {**values, **speed})
 
@@ -253,12 +365,15 @@ def _sample(prepared: Prepared, state: TrainState, out: _Outputs) -> Path:
     return picture
 
 
-def _save(state: TrainState, prepared: Prepared, out: _Outputs) -> None:
+def _save(standing: _Standing, prepared: Prepared, out: _Outputs) -> None:
+    state = standing.state
     check_state(state)
+    open_run(out.run.path)  # else a checkpoint would be all that there is of a directory that somebody has removed
     require_folder(out.run.checkpoints)
     out.log.sync()
     out.curves.flush()
     saved = to_save(state, prepared, out.log)
     keep = prepared.config.run.keep_checkpoints
     path = runtime.save_checkpoint(out.run.checkpoints, step=state.step, state=saved, keep=keep)
+    standing.saved = state.step
     out.progress.message(f"step {state.step}: saved {path}")

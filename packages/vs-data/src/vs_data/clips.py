@@ -206,6 +206,18 @@ def move(clip: Clip, device: torch.device | str) -> Clip:
     return map_tensors(lambda tensor: tensor.to(device, non_blocking=True), clip)
 
 
+def count_bytes(clip: Clip) -> int:
+    """Memory that the tensors of a clip take."""
+    sizes: list[int] = []
+
+    def weigh(tensor: Tensor) -> Tensor:
+        sizes.append(tensor.nbytes)
+        return tensor
+
+    map_tensors(weigh, clip)
+    return sum(sizes)
+
+
 def cut(clip: Clip, start: int, stop: int) -> Clip:
     """Frames `start` to `stop` - 1 of an unbatched clip, flow of the first one included; references stay."""
     references = clip.references

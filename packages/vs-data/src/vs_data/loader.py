@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import atexit
+import itertools
 import multiprocessing
-import os
-import signal
-import warnings
+import queue
+import time
 import weakref
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager, suppress
-from functools import partial
-from typing import Any, ClassVar, Literal, NoReturn
+from contextlib import suppress
+from typing import ClassVar, Literal
 
 import attrs
-import cv2
-import torch
-from torch.utils.data import DataLoader, Dataset
 
 from vs_data.clips import Clip, ClipRequest, ClipSource, collate
 from vs_data.errors import LoaderError, VsDataError
 from vs_data.fields import choice, whole
 from vs_data.sampling import eligible, plan_batch
-from vs_data.threads import one_opencv_thread
+from vs_data.workers import Answer, Pool, describe_workers, end_pool, start_pool
 
 _Requests = tuple[ClipRequest, ...]
+
+FIRST_WORD_S = 10.0
+"""Time of waiting for a batch after which something is said, seconds; then again each time that it has doubled."""
+
+_TICK_S = 0.5
 
 
 @attrs.frozen(kw_only=True)
@@ -41,6 +42,7 @@ class LoaderConfig:
         "how worker processes start; auto: fork where the system has it, else spawn",
         ("auto", "fork", "forkserver", "spawn"),
     )
+    timeout: int = whole(120, "seconds to wait for a batch of the workers until they are given up", low=1, high=86400)
 
 
 def load_clips(
@@ -55,13 +57,15 @@ def load_clips(
     pin_memory: bool = False,
     worker_init: Callable[[int], None] | None = None,
     references_of: Callable[[int], int] | None = None,
-) -> Iterator[Clip]:
+    waiting: Callable[[str], None] | None = None,
+) -> Generator[Clip, None, None]:
     """Batches number `start`, `start` + 1, ... without end (or up to `stop` - 1), each made by `collate`.
 
     Batch b is a pure function of (source, seed, b, length_of(b), references_of(b), batch size, shard): the number of
     workers and where the run was resumed change nothing. See `plan_batch` for what is in it. Closing or dropping the
-    iterator ends the workers. They ignore SIGINT and SIGTERM, which are the training process's business, use one thread
-    each, and leave PyTorch's global random state alone.
+    iterator ends the workers. They ignore SIGINT, SIGTERM and SIGHUP, which are the training process's business, use
+    one thread each, leave PyTorch's global random state alone, need no shared memory, and end with this process however
+    it ends. A signal handler that raises ends the wait for a batch.
 
     Args:
         source: Where clips are read from; it is sent to the workers once.
@@ -74,10 +78,12 @@ def load_clips(
         pin_memory: Put batches into page-locked memory (CUDA only).
         worker_init: Called in each worker with its number, to set its affinity for example.
         references_of: Number of a batch -> references per clip, called like `length_of`; None: no references.
+        waiting: Told, in words, that a batch is long in coming, and what the workers are doing.
 
     Raises:
         VsDataError: at once for a clip length that no sequence has; during iteration, in the order of the batches, for
-            bad data (`DataError`, naming the file) or a lost worker (`LoaderError`).
+            bad data (`DataError`, naming the file), a lost worker, or a batch that does not come within
+            `config.timeout` (`LoaderError`).
     """
     if seed < 0 or start < 0 or not 0 <= shard[0] < shard[1]:
         raise VsDataError(f"seed {seed}, start {start}, shard {shard}: allowed are seed, start >= 0, 0 <= rank < ranks")
@@ -94,7 +100,7 @@ def load_clips(
     )
     if config.workers == 0:
         return _read_here(source, plan, pin_memory)
-    batches = _read_ahead(source, plan, pin_memory, worker_init)
+    batches = _read_ahead(plan, _Workers(pin_memory, worker_init, waiting or _silent))
     # Without this, Python would at its exit ask the workers to end by SIGTERM, which they ignore, and wait for them.
     atexit.register(_close, weakref.ref(batches))
     return batches
@@ -136,49 +142,98 @@ class _Plan:
 
 
 @attrs.frozen
-class _Reader(Dataset[Clip | VsDataError]):
-    """Requests -> batch. Our own errors are returned, since PyTorch would rebuild raised ones from their text alone."""
+class _Workers:
+    """What there is to say of workers besides the configuration."""
+
+    pin_memory: bool
+    init: Callable[[int], None] | None
+    waiting: Callable[[str], None]
+
+
+@attrs.frozen
+class _Reader:
+    """Requests -> batch."""
 
     source: ClipSource
 
-    def __getitem__(self, requests: _Requests | VsDataError) -> Clip | VsDataError:
-        if isinstance(requests, VsDataError):
-            return requests
-        try:
-            return collate([self.source.read(request) for request in requests])
-        except VsDataError as error:
-            return error.with_traceback(None)
+    def __call__(self, requests: _Requests) -> Clip:
+        return collate([self.source.read(request) for request in requests])
 
 
-def _read_here(source: ClipSource, plan: _Plan, pin_memory: bool) -> Iterator[Clip]:
-    reader = _Reader(source)
+def _read_here(source: ClipSource, plan: _Plan, pin_memory: bool) -> Generator[Clip, None, None]:
+    read = _Reader(source)
     for requests in plan:
-        batch = _clip_or_raise(reader[requests])
+        if isinstance(requests, VsDataError):
+            raise requests
+        batch = read(requests)
         yield batch.pin_memory() if pin_memory else batch
 
 
-def _read_ahead(
-    source: ClipSource, plan: _Plan, pin_memory: bool, worker_init: Callable[[int], None] | None
-) -> Generator[Clip, None, None]:
-    batches = _start_workers(source, plan, pin_memory, worker_init)
+def _read_ahead(plan: _Plan, workers: _Workers) -> Generator[Clip, None, None]:
+    pool = start_pool(
+        _Reader(plan.source),
+        workers=plan.config.workers,
+        start_method=_start_method(plan.config),
+        pin_memory=workers.pin_memory,
+        worker_init=workers.init,
+    )
     try:
-        while True:
-            batch, failure = _next(batches)
-            if failure is not None:
-                break
-            if batch is None:
-                return
-            yield _clip_or_raise(batch)
+        yield from _in_order(plan, pool, workers.waiting)
     finally:  # also when the consumer drops this generator
-        _end_workers(batches)
-        del batches
-    raise failure
+        end_pool(pool)
 
 
-def _end_workers(batches: Iterator[Any]) -> None:
-    """As when PyTorch deletes its iterator, except that news of a lost worker is not printed there as "ignored"."""
-    with suppress(RuntimeError):
-        batches._shutdown_workers()  # type: ignore[attr-defined]
+def _in_order(plan: _Plan, pool: Pool, waiting: Callable[[str], None]) -> Iterator[Clip]:
+    """Batches in the order of their numbers, while those to come have been asked for."""
+    ready: dict[int, Answer] = {}
+    requests = enumerate(plan)
+    asked = _ask(requests, plan.config.workers * plan.config.prefetch, pool, ready)
+    for number in itertools.count():
+        if number == asked:
+            return
+        _wait_for(number, plan, pool, ready, waiting)
+        answer = ready.pop(number)
+        if isinstance(answer, Exception):
+            raise answer
+        asked += _ask(requests, 1, pool, ready)
+        yield answer
+
+
+def _ask(
+    requests: Iterator[tuple[int, _Requests | VsDataError]], count: int, pool: Pool, ready: dict[int, Answer]
+) -> int:
+    """Ask for `count` more batches, or for as many as are left; returns how many that were."""
+    asked = 0
+    for number, request in itertools.islice(requests, count):
+        asked += 1
+        if isinstance(request, VsDataError):
+            ready[number] = request
+        else:
+            pool.requests.put((number, request))
+    return asked
+
+
+_CURE = "see whether their data can be read; loader.timeout allows more seconds, loader.workers=0 does without workers"
+
+
+def _wait_for(number: int, plan: _Plan, pool: Pool, ready: dict[int, Answer], waiting: Callable[[str], None]) -> None:
+    """Put answers into `ready` until that of a number is there.
+
+    Time in which this process was suspended does not count, as after Ctrl-Z: workers were suspended with it.
+    """
+    waited, word = 0.0, FIRST_WORD_S
+    while number not in ready:
+        began = time.monotonic()
+        with suppress(queue.Empty):
+            ready.update([pool.answers.get(timeout=_TICK_S)])
+            continue
+        waited += min(time.monotonic() - began, 2 * _TICK_S)
+        if waited >= min(word, plan.config.timeout):
+            word = 2 * waited
+            what = f"batch {plan.start + number} has not come in {waited:.0f} s: {describe_workers(pool)}"
+            if waited >= plan.config.timeout:
+                raise LoaderError(f"{what}; {_CURE}")
+            waiting(f"waiting for data: {what}")
 
 
 def _close(reference: weakref.ref[Generator[Clip, None, None]]) -> None:
@@ -188,87 +243,15 @@ def _close(reference: weakref.ref[Generator[Clip, None, None]]) -> None:
             batches.close()
 
 
-def _next(batches: Iterator[Any]) -> tuple[Clip | VsDataError | None, Exception | None]:
-    """The next batch, or None at the end; or what went wrong, freed of the traceback that keeps the workers alive.
-
-    A lost worker shows as PyTorch's RuntimeError, or, while its tensors are being fetched, as a broken connection.
-    """
-    try:
-        return next(batches, None), None
-    except Exception as error:
-        text = " ".join(str(error).split()) or type(error).__name__
-        if text.startswith("Caught "):  # a bug in a source; the text holds the traceback of the worker
-            return None, error.with_traceback(None)
-        if not isinstance(error, OSError | EOFError) and "DataLoader worker" not in text:
-            raise
-        cure = "it may have run out of memory (also /dev/shm): use fewer workers, or 0"
-        return None, LoaderError(f"a process that reads clips was lost ({text}); {cure}")
-
-
-def _clip_or_raise(batch: Clip | VsDataError) -> Clip:
-    return batch if isinstance(batch, Clip) else _raise(batch)
-
-
-def _raise(error: VsDataError) -> NoReturn:
-    raise error
-
-
-def _start_workers(
-    source: ClipSource, plan: _Plan, pin_memory: bool, worker_init: Callable[[int], None] | None
-) -> Iterator[Any]:
-    loader = DataLoader(
-        _Reader(source),
-        sampler=plan,
-        batch_size=None,
-        num_workers=plan.config.workers,
-        prefetch_factor=plan.config.prefetch,
-        collate_fn=_same,
-        pin_memory=pin_memory,
-        multiprocessing_context=_start_method(plan.config),
-        worker_init_fn=partial(_init_worker, worker_init),
-        generator=torch.Generator(),  # else it would draw from the global one and make resumed runs differ
-    )
-    # Forking with threads about is safe: workers use neither CUDA nor a thread pool of this process. OpenCV's has to be
-    # taken down first, since a forked worker that inherits it waits for ever for threads that it does not have.
-    with _signals_held(), one_opencv_thread(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
-        warnings.filterwarnings("ignore", message="This DataLoader will create", category=UserWarning)
-        return iter(loader)
-
-
 def _start_method(config: LoaderConfig) -> str:
     if config.start_method != "auto":
         return config.start_method
     return "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
 
 
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    """Hold Ctrl-C back while workers start: they inherit that, and none dies noisily before it ignores the signal."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _init_worker(worker_init: Callable[[int], None] | None, worker: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    # A spawned worker would take the interpreter apart at its end, where threads of PyTorch's queues may abort it.
-    atexit.register(os._exit, 0)
-    if worker_init is not None:
-        worker_init(worker)
-
-
 def _none(_batch: int) -> int:
     return 0
 
 
-def _same(batch: Any) -> Any:
-    return batch
+def _silent(_text: str) -> None:
+    """Say nothing."""

@@ -37,6 +37,7 @@ from vs_runtime.files import (
     write_atomically,
 )
 from vs_runtime.fit import Every, Maybe, check_fit
+from vs_runtime.memory import is_out_of_memory
 from vs_runtime.run_checkpoint import (
     LoadedCheckpoint,
     list_checkpoints,
@@ -74,6 +75,7 @@ __all__ = [
     "derive_seed",
     "describe_environment",
     "gpu_index_of",
+    "is_out_of_memory",
     "list_checkpoints",
     "load_checkpoint",
     "load_latest",

@@ -1,0 +1,336 @@
+"""Processes that read batches ahead of their use, each at the other end of a socket; what becomes of them is noticed.
+
+Nothing here asks anything of signal handlers or of shared memory: batches come through the sockets, into memory of the
+process that asked. A thread for each worker waits for them there, so that the caller's own thread waits for nothing but
+a queue, where signals reach it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import queue
+import signal
+import socket
+import struct
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from multiprocessing import connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import attrs
+import cv2
+import torch
+from torch import Tensor
+
+from vs_data.clips import Clip, map_tensors
+from vs_data.errors import LoaderError, VsDataError
+from vs_data.threads import one_opencv_thread
+
+Read = Callable[[Any], Clip]
+"""What a worker does: a request -> a batch."""
+
+Answer = Clip | Exception
+"""What comes of a request."""
+
+_HEADER = struct.Struct("!Q")
+_PARENTS_BUSINESS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
+_GRACE_S = 5.0  # that a process which was sent SIGKILL has to be gone
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Pool:
+    """Workers that have been started, until `end_pool`.
+
+    Attributes:
+        processes: One per worker.
+        channels: This side's ends of their sockets.
+        threads: Which pass requests on and fetch what comes of them.
+        requests: (number, request) in, or None for a thread to end.
+        answers: (number, answer) out, in the order in which they are ready.
+    """
+
+    processes: tuple[BaseProcess, ...]
+    channels: tuple[socket.socket, ...]
+    threads: tuple[threading.Thread, ...]
+    requests: queue.SimpleQueue[tuple[int, Any] | None]
+    answers: queue.SimpleQueue[tuple[int, Answer]]
+
+
+def start_pool(
+    read: Read, *, workers: int, start_method: str, pin_memory: bool, worker_init: Callable[[int], None] | None
+) -> Pool:
+    """Start workers that ignore SIGINT, SIGTERM and SIGHUP, and that end when this process does, however it does.
+
+    Args:
+        read: Is sent to each worker once.
+        workers: How many.
+        start_method: One of multiprocessing's.
+        pin_memory: Receive batches into page-locked memory (CUDA only).
+        worker_init: Called in each worker with its number.
+
+    Raises:
+        LoaderError: the system does not let so many processes start.
+    """
+    requests: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[tuple[int, Answer]] = queue.SimpleQueue()
+    receive = partial(_receive_answer, device=torch.cuda.current_device() if pin_memory else None)
+    started: list[tuple[BaseProcess, socket.socket]] = []
+    with _signals_held():  # which workers and threads inherit: none dies noisily, and signals are the caller's thread's
+        try:
+            started.extend(_start_worker(read, worker, start_method, worker_init) for worker in range(workers))
+        except OSError as error:
+            _end_processes([process for process, _ in started], [channel for _, channel in started], ())
+            raise LoaderError(f"a process that reads clips cannot be started ({error}); {_FEWER}") from None
+        threads = [
+            threading.Thread(target=_attend, args=(worker, *pair, requests, answers, receive), daemon=True)
+            for worker, pair in enumerate(started)
+        ]
+        for thread in threads:
+            thread.start()
+    return Pool(
+        processes=tuple(process for process, _ in started),
+        channels=tuple(channel for _, channel in started),
+        threads=tuple(threads),
+        requests=requests,
+        answers=answers,
+    )
+
+
+def end_pool(pool: Pool) -> None:
+    """End workers at once, whatever they do: they only read, so that nothing can be lost."""
+    for _ in pool.threads:
+        pool.requests.put(None)
+    _end_processes(pool.processes, pool.channels, pool.threads)
+
+
+def describe_workers(pool: Pool) -> str:
+    """What each worker is doing, as far as the system tells: for a wait that takes too long."""
+    return ", ".join(
+        f"worker {worker} (process {process.pid}) {_doing(process)}" for worker, process in enumerate(pool.processes)
+    )
+
+
+_FEWER = "use fewer workers (loader.workers), or 0, which reads in the process itself"
+
+_STATES = {
+    "R": "is computing",
+    "S": "is sleeping",
+    "D": "is waiting for a disk or a network drive",
+    "T": "is stopped by a signal (kill -CONT lets it go on)",
+    "t": "is stopped by a debugger",
+    "Z": "has ended",
+    "X": "has ended",
+}
+
+
+def _doing(process: BaseProcess) -> str:
+    """The state of a process in words; the letter stands after its name, which may hold anything."""
+    try:
+        state = Path(f"/proc/{process.pid}/stat").read_text("utf-8", errors="replace").rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return "is alive" if process.is_alive() else "has ended"
+    return _STATES.get(state, f"is in state {state}")
+
+
+# In the process that asked
+
+
+def _start_worker(
+    read: Read, worker: int, start_method: str, worker_init: Callable[[int], None] | None
+) -> tuple[BaseProcess, socket.socket]:
+    ours, theirs = socket.socketpair()
+    try:
+        context: Any = multiprocessing.get_context(start_method)
+        process: BaseProcess = context.Process(target=_serve, args=(theirs, read, worker, worker_init), daemon=True)
+        # Forking with threads about is safe: workers use neither CUDA nor a thread pool of this process. OpenCV's has
+        # to be taken down first, since a fork that inherits it waits for ever for threads that it does not have.
+        with one_opencv_thread(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
+            process.start()
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        theirs.close()  # so that ours tells of the worker's end
+    return process, ours
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _PARENTS_BUSINESS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _attend(
+    worker: int,
+    process: BaseProcess,
+    channel: socket.socket,
+    requests: queue.SimpleQueue[tuple[int, Any] | None],
+    answers: queue.SimpleQueue[tuple[int, Answer]],
+    receive: Callable[[socket.socket], Answer],
+) -> None:
+    """Have one worker serve requests until there are no more, or it is lost."""
+    while (item := requests.get()) is not None:
+        number, request = item
+        try:
+            _send(channel, pickle.dumps(request))
+            answers.put((number, receive(channel)))
+        except (OSError, EOFError):
+            answers.put((number, LoaderError(_obituary(worker, process))))
+            return
+        except Exception as error:  # no memory for the batch, for example
+            answers.put((number, error))
+            return
+
+
+def _obituary(worker: int, process: BaseProcess) -> str:
+    process.join(_GRACE_S)
+    code = process.exitcode
+    how = "does not answer any more" if code is None else f"ended with status {code}"
+    if code is not None and code < 0:
+        how = f"was killed ({_signal_name(-code)})"
+        if code == -signal.SIGKILL:
+            how += ", which the system does when memory runs out"
+    return f"worker {worker}, a process that reads clips, was lost: it {how}; {_FEWER}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _end_processes(
+    processes: Sequence[BaseProcess], channels: Sequence[socket.socket], threads: Sequence[threading.Thread]
+) -> None:
+    for process in processes:
+        process.kill()  # also of those that are stopped
+    for channel in channels:
+        with suppress(OSError):
+            channel.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits there
+    for process in processes:
+        process.join(_GRACE_S)
+    for thread in threads:
+        thread.join(_GRACE_S)
+    for channel in channels:
+        channel.close()
+
+
+# In a worker
+
+
+def _serve(channel: socket.socket, read: Read, worker: int, worker_init: Callable[[int], None] | None) -> None:
+    """Answer requests as long as somebody asks. Never returns: taking an interpreter apart has no use here."""
+    for number in _PARENTS_BUSINESS:
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    try:
+        failure = _attempt(lambda: None if worker_init is None else worker_init(worker))
+        while True:
+            request = pickle.loads(_receive(channel))  # noqa: S301 - of our own parent
+            answer = failure or _attempt(partial(read, request))
+            _send_answer(channel, answer)
+    except (OSError, EOFError):
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent is gone, also when it hangs somewhere."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(0)
+
+
+def _attempt(function: Callable[[], Any]) -> Any:
+    """What a function returns or raises; an error that nobody expects keeps its traceback, as a note."""
+    try:
+        return function()
+    except Exception as error:
+        if not isinstance(error, VsDataError):
+            error.add_note(f"in a process that reads clips:\n{traceback.format_exc().rstrip()}")
+        return error.with_traceback(None)
+
+
+# Between the two
+
+
+def _send_answer(channel: socket.socket, answer: Answer) -> None:
+    """A batch goes without the contents of its tensors first, and then these."""
+    tensors: list[Tensor] = []
+    if isinstance(answer, Clip):
+        answer = map_tensors(partial(_set_aside, tensors), answer)
+    try:
+        text = pickle.dumps(answer)
+        pickle.loads(text)  # noqa: S301 - not every exception that can be written can be read
+    except Exception:
+        text = pickle.dumps(RuntimeError("\n".join([repr(answer), *getattr(answer, "__notes__", ())])))
+    _send(channel, text)
+    for tensor in tensors:
+        channel.sendall(_bytes_of(tensor))
+
+
+def _set_aside(tensors: list[Tensor], tensor: Tensor) -> Tensor:
+    tensors.append(tensor.contiguous())
+    return tensors[-1].to("meta")
+
+
+def _receive_answer(channel: socket.socket, device: int | None) -> Answer:
+    """An answer; its tensors lie in page-locked memory for a CUDA device, if one is given."""
+    if device is not None:
+        torch.cuda.set_device(device)  # of this thread
+    answer: Answer = pickle.loads(_receive(channel))  # noqa: S301 - of our own child
+    if not isinstance(answer, Clip):
+        return answer
+
+    def fetch(meta: Tensor) -> Tensor:
+        tensor = torch.empty(meta.shape, dtype=meta.dtype, pin_memory=device is not None)
+        _receive_into(channel, _bytes_of(tensor))
+        return tensor
+
+    return map_tensors(fetch, answer)
+
+
+def _bytes_of(tensor: Tensor) -> memoryview:
+    array: Any = tensor.view(-1).view(torch.uint8).numpy()  # type stubs of Python 3.11 know no arrays as buffers
+    return memoryview(array)
+
+
+def _send(channel: socket.socket, text: bytes) -> None:
+    channel.sendall(_HEADER.pack(len(text)) + text)
+
+
+def _receive(channel: socket.socket) -> bytearray:
+    header = bytearray(_HEADER.size)
+    _receive_into(channel, memoryview(header))
+    text = bytearray(_HEADER.unpack(header)[0])
+    _receive_into(channel, memoryview(text))
+    return text
+
+
+def _receive_into(channel: socket.socket, room: memoryview) -> None:
+    while room:
+        count = channel.recv_into(room, 0, socket.MSG_WAITALL)
+        if count == 0:
+            raise EOFError("the other side has ended")
+        room = room[count:]

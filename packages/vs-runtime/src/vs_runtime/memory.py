@@ -1,0 +1,38 @@
+"""Too little memory, however the libraries say so."""
+
+from __future__ import annotations
+
+import errno
+
+import torch
+
+__all__ = ["is_out_of_memory"]
+
+_PHRASES = (
+    "out of memory",  # CUDA's libraries, oneDNN
+    "can't allocate memory",  # PyTorch on the CPU
+    "cannot allocate memory",  # the system
+    "unable to mmap",
+    "not enough memory",
+    "failed to allocate",  # OpenCV
+    "insufficient memory",
+    "bad_alloc",
+    "bad allocation",
+    "storage size calculation overflowed",  # more bytes than can be counted
+    "numel: integer multiplication overflow",
+    "can't start new thread",  # for want of memory for its stack
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory does not suffice: of a GPU, of the computer, or of any computer.
+
+    The libraries have no class for it in common. It is known by its class or the system's number where it has one, and
+    else by its text; errors of our own packages, which may quote such a text, are what they are.
+    """
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    library = isinstance(error, RuntimeError) or type(error).__module__ == "cv2"
+    return library and any(phrase in str(error).lower() for phrase in _PHRASES)
