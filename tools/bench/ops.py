@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import attrs
+import cyclopts
 import op_executors
 import op_rules
 import torch
