@@ -67,7 +67,7 @@ def read_all(config: FolderConfig) -> dict[str, torch.Tensor] | VsDataError:
     return {"frames": clip.frames, "flow": clip.flow, "confidence": clip.flow_confidence, **clip.labels}
 
 
-def judge(config: FolderConfig, original: FolderConfig, arguments: list[str], damaged: Path, capsys) -> str:
+def judge(config: FolderConfig, original: FolderConfig, arguments: list[str], damaged: Path, done: str, capsys) -> str:
     """Check a folder and read it; return what came of it: "named", "refused", "unnoticeable" or "unharmed"."""
     with no_longer_than(20):
         status = main(["check", *arguments])
@@ -81,7 +81,7 @@ def judge(config: FolderConfig, original: FolderConfig, arguments: list[str], da
         return "refused"
     if status == 2 or damaged.stem[:12] in out:
         return "named"
-    if damaged.suffix in CANNOT_BE_NOTICED:
+    if damaged.suffix in CANNOT_BE_NOTICED or done == "another":  # whole file of the folder, a map of another frame say
         return "unnoticeable"
     first = read_all(original)
     assert not isinstance(first, VsDataError)
@@ -99,7 +99,7 @@ def judge_all(seeds: range, root: Path, here: Path, arguments: list[str], config
         copy_tree(root, here / "data")
         done = mutate_file(damaged, files, rng)
         try:
-            return judge(config_of(here / "data"), config_of(root), arguments, damaged, capsys)
+            return judge(config_of(here / "data"), config_of(root), arguments, damaged, done, capsys)
         except Exception as error:
             error.add_note(f"{damaged.relative_to(here)}: {done}")
             raise
