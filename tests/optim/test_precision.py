@@ -12,6 +12,7 @@ from vs_optim import (
     autocast,
     describe,
     resolve_precision,
+    slowness,
 )
 
 
@@ -111,6 +112,26 @@ def test_describes_itself_in_one_line() -> None:
     half = Precision(level="O1", dtype=torch.float16, scaling=True)
     assert describe(half) == "O1: autocast in float16, loss scaling on, TF32 off"
     assert describe(Precision(level="O0", dtype=None, scaling=False)) == "O0: float32, loss scaling off, TF32 off"
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_processor_without_16_bit_arithmetic_is_told_of(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype) -> None:
+    half, full = Precision(level="O1", dtype=dtype, scaling=False), Precision(level="O0", dtype=None, scaling=False)
+    for kernels in (True, False):
+        for name in ("_is_mkldnn_bf16_supported", "_is_mkldnn_fp16_supported"):
+            monkeypatch.setattr(torch.ops.mkldnn, name, lambda kernels=kernels: kernels, raising=False)
+        said = slowness(half, "cpu")
+        assert said is None if kernels else "precision.level=O0" in str(said)
+        assert slowness(full, "cpu") is None
+        assert slowness(half, "cuda") is None
+
+
+def test_where_pytorch_does_not_tell_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown() -> bool:
+        raise RuntimeError("built without oneDNN")
+
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", unknown, raising=False)
+    assert slowness(Precision(level="O1", dtype=torch.bfloat16, scaling=False), "cpu") is None
 
 
 @pytest.mark.gpu

@@ -100,8 +100,13 @@ def prepare(config: TrainConfig, *, check: bool = True, watch: Callable[[str], N
         state=state,
         recipe=recipe,
         plan=plan,
-        notes=(*checked, *short, f"device {device}", optim.describe(precision), *adam_notes, *plan.reasons),
+        notes=(*checked, *short, f"device {device}", *_precision_notes(precision, device), *adam_notes, *plan.reasons),
     )
+
+
+def _precision_notes(precision: optim.Precision, device: torch.device) -> tuple[str, ...]:
+    slow = optim.slowness(precision, device)
+    return (optim.describe(precision), *(() if slow is None else (slow,)))
 
 
 def check_data(config: SourceConfig, watch: Callable[[str], None]) -> tuple[str, ...]:

@@ -25,7 +25,15 @@ from vs_optim.pair import (
     pair_from_dict,
     pair_to_dict,
 )
-from vs_optim.precision import Precision, PrecisionConfig, apply_math_mode, autocast, describe, resolve_precision
+from vs_optim.precision import (
+    Precision,
+    PrecisionConfig,
+    apply_math_mode,
+    autocast,
+    describe,
+    resolve_precision,
+    slowness,
+)
 from vs_optim.scaler import LossScaler, OverflowPolicy, ScalerConfig, ScalerReport, ScaleState, build_scaler
 from vs_optim.schedule import ConstantSchedule, LinearSchedule, Schedule, StepSchedule, lr_factor, set_lr
 from vs_optim.snapshot import KeptOptimizer, KeptTensors, keep_optimizer, keep_tensors, put_back
@@ -87,6 +95,7 @@ __all__ = [
     "resolve_precision",
     "scale_loss",
     "set_lr",
+    "slowness",
     "take_gradients",
     "underflow_share",
 ]

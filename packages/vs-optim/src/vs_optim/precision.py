@@ -16,7 +16,7 @@ import torch
 from vs_optim._fields import choice, truth
 from vs_optim.errors import ConfigError, PrecisionError
 
-__all__ = ["Precision", "PrecisionConfig", "apply_math_mode", "autocast", "describe", "resolve_precision"]
+__all__ = ["Precision", "PrecisionConfig", "apply_math_mode", "autocast", "describe", "resolve_precision", "slowness"]
 
 Level = Literal["O0", "O1"]
 
@@ -95,3 +95,26 @@ def describe(precision: Precision) -> str:
     computes = "float32" if precision.dtype is None else f"autocast in {str(precision.dtype).removeprefix('torch.')}"
     scaling = "on" if precision.scaling else "off"
     return f"{precision.level}: {computes}, loss scaling {scaling}, TF32 {'on' if precision.tf32 else 'off'}"
+
+
+def slowness(precision: Precision, device: torch.device | str) -> str | None:
+    """Say that a level is slower here than float32, for want of instructions; None where it is not, or nobody knows.
+
+    A processor without 16-bit arithmetic (of x86, what has neither AVX-512 nor AVX-VNNI) computes the same numbers by
+    PyTorch's slow path, which takes several times as long as float32.
+    """
+    if torch.device(device).type != "cpu" or precision.dtype is None or _has_kernels(precision.dtype):
+        return None
+    name = str(precision.dtype).removeprefix("torch.")
+    return (
+        f"this processor has no instructions for {name}: {precision.level} is slow here, precision.level=O0 is quicker"
+    )
+
+
+def _has_kernels(dtype: torch.dtype) -> bool:
+    """Whether oneDNN computes convolutions in this 16-bit dtype; True where PyTorch does not tell."""
+    name = "_is_mkldnn_bf16_supported" if dtype is torch.bfloat16 else "_is_mkldnn_fp16_supported"
+    try:
+        return bool(getattr(torch.ops.mkldnn, name)())
+    except (AttributeError, RuntimeError):
+        return True
