@@ -26,7 +26,7 @@ def refusal(read, *arguments):
         ("x = " + "9" * 5000, "a number of too many digits"),
         ("a." * LONGEST_LINE + "a = 1", "has a line of"),
         ("x = '\0'", "is not TOML"),
-        ("x = 1\nx = 2", "line 2"),
+        ("x = 1\nx = 2\n", "line 2"),
         ("x = 1\n[x]", "is not TOML"),
         ("x = [", "at the end"),
         ('[data]\nroot = "C:\\Users\\me"', "'single quotes' or with forward slashes"),

@@ -101,8 +101,8 @@ def test_names_are_shown_escaped_and_are_no_markup(folder, capsys):
 def test_names_in_errors_are_shown_escaped(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     _, _, errors = run(capsys, "check", ESCAPES)
-    assert errors.startswith("vs-data: x\\x1b[2J\\x1b]0;owned\\x07\\nerror: all is lost: the folder does not exist; ")
-    assert errors.count("\n") == 1
+    assert "x\\x1b[2J\\x1b]0;owned\\x07\\nerror: all is lost" in errors
+    assert errors.rstrip("\n").isprintable()
 
 
 def test_names_that_are_not_utf8_can_be_shown_everywhere(folder, monkeypatch, capsys):

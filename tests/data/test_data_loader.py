@@ -173,7 +173,7 @@ def test_bad_data_is_one_clear_error_that_names_the_file(source, workers, wait_f
         drain(clips)
     assert caught.value.file in paths
     assert "\n" not in str(caught.value)
-    assert caught.value.__context__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -440,7 +440,7 @@ def test_a_program_ends_in_peace(source, tmp_path, how):
 
 
 ORPHANS = """
-    import attrs, sys, time
+    import attrs, os, sys, time
     from vs_data import LoaderConfig, SequenceInfo, load_clips
 
     @attrs.frozen
@@ -450,7 +450,7 @@ ORPHANS = """
         label_kinds: object = attrs.field(factory=dict)
 
         def read(self, request):
-            print("reading", flush=True)
+            os.write(1, b"reading\\n")  # at once, beside another that does so
             time.sleep(3600)
 
     if __name__ == "__main__":
@@ -481,7 +481,7 @@ def test_workers_that_hang_end_when_their_parent_is_killed(tmp_path, method):
     [
         ({"batch_size": 0}, "batch_size is 0"),
         ({"workers": -1}, "workers is -1, allowed: a whole number from 0"),
-        ({"workers": True}, "workers is True"),
+        ({"workers": True}, "workers is true"),
         ({"timeout": 0}, "timeout is 0, allowed: a whole number from 1"),
         ({"start_method": "thread"}, "start_method is 'thread'"),
     ],

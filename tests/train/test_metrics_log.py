@@ -1,4 +1,4 @@
-from __future__ import annotations
+from __future__ import contextlib
 
 import json
 import math
@@ -126,19 +126,20 @@ def test_nothing_is_written_before_there_is_a_value_and_pictures_are_checked(tmp
     assert not (tmp_path / "tb").exists()
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def full_disk() -> Iterator[None]:
     """Files can have 2,000 bytes: what comes after that fails as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.usefixtures("full_disk")
 def test_a_full_disk_is_an_error_with_the_files_name_and_the_lines_before_it_are_whole(tmp_path: Path) -> None:
     path = tmp_path / "m.jsonl"
-    with pytest.raises(OSError, match=r"'.*m\.jsonl'") as caught, MetricsLog(path) as log:
+    with full_disk(), pytest.raises(OSError, match=r"'.*m\.jsonl'") as caught, MetricsLog(path) as log:
         write(log, range(1, 99), hour=0.0)
     assert caught.value.filename == str(path)
     done = [line["step"] for line in read_metrics(path)]
@@ -147,7 +148,6 @@ def test_a_full_disk_is_an_error_with_the_files_name_and_the_lines_before_it_are
     MetricsLog(path).check(len(done))
 
 
-@pytest.mark.usefixtures("full_disk")
 def test_a_full_disk_stops_the_curves_in_the_thread_that_writes_them(tmp_path: Path) -> None:
     threads = threading.active_count()
 
@@ -157,7 +157,7 @@ def test_a_full_disk_stops_the_curves_in_the_thread_that_writes_them(tmp_path: P
                 curves.scalars(step, {"loss/g": 1.0, "loss/d": 2.0})
                 assert threading.active_count() == threads
 
-    with pytest.raises(OSError, match=r"'.*events\.out\.tfevents.*'"):
+    with full_disk(), pytest.raises(OSError, match=r"'.*events\.out\.tfevents.*'"):
         fill()
 
 

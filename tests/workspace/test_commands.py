@@ -62,7 +62,7 @@ def test_the_shared_environment_holds_every_member():
     assert shared["path"] == ".venv"
     assert shared["skip-install"] is True
     assert shared["workspace"]["members"] == ["packages/*", "apps/*"]
-    assert [member.folder.parent.name for member in MEMBERS].count("packages") == 6
+    assert [member.folder.parent.name for member in MEMBERS].count("packages") == 7
     assert [member.folder.parent.name for member in MEMBERS].count("apps") == 2
 
 
@@ -91,7 +91,7 @@ def test_every_command_that_is_mentioned_exists():
     mentioned = {
         (command, str(path.relative_to(ROOT)))
         for path in texts()
-        for command in re.findall(r"\bhatch run ([a-z][\w-]*(?::[\w-]+)?)", path.read_text())
+        for command in re.findall(r"\bhatch run ([a-z][\w-]*(?::[\w-]+)?)(?![\w-]|:\{)", path.read_text())
     }
     assert {(command, where) for command, where in mentioned if command not in {*SCRIPTS, "python"}} == set()
 

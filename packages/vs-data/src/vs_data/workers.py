@@ -1,26 +1,26 @@
-"""Processes that read batches ahead of their use, each at the other end of a socket; what becomes of them is noticed.
+"""Processes that read batches ahead of their use, each at the other end of a pipe; what becomes of them is noticed.
 
-Nothing here asks anything of signal handlers or of shared memory: batches come through the sockets, into memory of the
+Nothing here asks anything of signal handlers or of shared memory: batches come through the pipes, into memory of the
 process that asked. A thread for each worker waits for them there, so that the caller's own thread waits for nothing but
 a queue, where signals reach it.
 """
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
 import os
-import pickle
 import queue
 import signal
-import socket
-import struct
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing import connection
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,6 @@ Read = Callable[[Any], Clip]
 Answer = Clip | Exception
 """What comes of a request."""
 
-_HEADER = struct.Struct("!Q")
 _PARENTS_BUSINESS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
 _GRACE_S = 5.0  # that a process which was sent SIGKILL has to be gone
 
@@ -51,14 +50,14 @@ class Pool:
 
     Attributes:
         processes: One per worker.
-        channels: This side's ends of their sockets.
+        channels: This side's ends of their pipes.
         threads: Which pass requests on and fetch what comes of them.
         requests: (number, request) in, or None for a thread to end.
         answers: (number, answer) out, in the order in which they are ready.
     """
 
     processes: tuple[BaseProcess, ...]
-    channels: tuple[socket.socket, ...]
+    channels: tuple[Connection, ...]
     threads: tuple[threading.Thread, ...]
     requests: queue.SimpleQueue[tuple[int, Any] | None]
     answers: queue.SimpleQueue[tuple[int, Answer]]
@@ -79,26 +78,39 @@ def start_pool(
     Raises:
         LoaderError: the system does not let so many processes start.
     """
+    pool = None
+    try:
+        with _signals_held():  # which workers and threads inherit: signals are the caller's thread's, once all is made
+            pool = _make_pool(read, workers, start_method, pin_memory, worker_init)
+    except BaseException:  # what a signal's handler raises, too
+        if pool is not None:
+            end_pool(pool)
+        raise
+    return pool
+
+
+def _make_pool(
+    read: Read, workers: int, start_method: str, pin_memory: bool, worker_init: Callable[[int], None] | None
+) -> Pool:
     requests: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
     answers: queue.SimpleQueue[tuple[int, Answer]] = queue.SimpleQueue()
     receive = partial(_receive_answer, device=torch.cuda.current_device() if pin_memory else None)
-    started: list[tuple[BaseProcess, socket.socket]] = []
-    with _signals_held():  # which workers and threads inherit: none dies noisily, and signals are the caller's thread's
-        try:
-            started.extend(_start_worker(read, worker, start_method, worker_init) for worker in range(workers))
-        except OSError as error:
-            _end_processes([process for process, _ in started], [channel for _, channel in started], ())
-            raise LoaderError(f"a process that reads clips cannot be started ({error}); {_FEWER}") from None
-        threads = [
-            threading.Thread(target=_attend, args=(worker, *pair, requests, answers, receive), daemon=True)
-            for worker, pair in enumerate(started)
-        ]
-        for thread in threads:
-            thread.start()
+    started: list[tuple[BaseProcess, Connection]] = []
+    try:
+        started.extend(_start_worker(read, worker, start_method, worker_init) for worker in range(workers))
+    except OSError as error:
+        _end_processes([process for process, _ in started], [channel for _, channel in started], ())
+        raise LoaderError(f"a process that reads clips cannot be started ({error}); {_FEWER}") from None
+    threads = tuple(
+        threading.Thread(target=_attend, args=(worker, *pair, requests, answers, receive), daemon=True)
+        for worker, pair in enumerate(started)
+    )
+    for thread in threads:
+        thread.start()
     return Pool(
         processes=tuple(process for process, _ in started),
         channels=tuple(channel for _, channel in started),
-        threads=tuple(threads),
+        threads=threads,
         requests=requests,
         answers=answers,
     )
@@ -145,8 +157,8 @@ def _doing(process: BaseProcess) -> str:
 
 def _start_worker(
     read: Read, worker: int, start_method: str, worker_init: Callable[[int], None] | None
-) -> tuple[BaseProcess, socket.socket]:
-    ours, theirs = socket.socketpair()
+) -> tuple[BaseProcess, Connection]:
+    ours, theirs = multiprocessing.Pipe()
     try:
         context: Any = multiprocessing.get_context(start_method)
         process: BaseProcess = context.Process(target=_serve, args=(theirs, read, worker, worker_init), daemon=True)
@@ -168,7 +180,7 @@ def _signals_held() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _PARENTS_BUSINESS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         yield
     finally:
@@ -178,16 +190,16 @@ def _signals_held() -> Iterator[None]:
 def _attend(
     worker: int,
     process: BaseProcess,
-    channel: socket.socket,
+    channel: Connection,
     requests: queue.SimpleQueue[tuple[int, Any] | None],
     answers: queue.SimpleQueue[tuple[int, Answer]],
-    receive: Callable[[socket.socket], Answer],
+    receive: Callable[[Connection], Answer],
 ) -> None:
     """Have one worker serve requests until there are no more, or it is lost."""
     while (item := requests.get()) is not None:
         number, request = item
         try:
-            _send(channel, pickle.dumps(request))
+            channel.send(request)
             answers.put((number, receive(channel)))
         except (OSError, EOFError):
             answers.put((number, LoaderError(_obituary(worker, process))))
@@ -198,14 +210,21 @@ def _attend(
 
 
 def _obituary(worker: int, process: BaseProcess) -> str:
-    process.join(_GRACE_S)
-    code = process.exitcode
+    code = _exit_code(process)
     how = "does not answer any more" if code is None else f"ended with status {code}"
     if code is not None and code < 0:
         how = f"was killed ({_signal_name(-code)})"
         if code == -signal.SIGKILL:
             how += ", which the system does when memory runs out"
     return f"worker {worker}, a process that reads clips, was lost: it {how}; {_FEWER}"
+
+
+def _exit_code(process: BaseProcess) -> int | None:
+    """The status a process ended with; None: it has not, in a while. Another thread may ask for it, and one gets it."""
+    deadline = time.monotonic() + _GRACE_S
+    while process.exitcode is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return process.exitcode
 
 
 def _signal_name(number: int) -> str:
@@ -216,13 +235,10 @@ def _signal_name(number: int) -> str:
 
 
 def _end_processes(
-    processes: Sequence[BaseProcess], channels: Sequence[socket.socket], threads: Sequence[threading.Thread]
+    processes: Sequence[BaseProcess], channels: Sequence[Connection], threads: Sequence[threading.Thread]
 ) -> None:
     for process in processes:
-        process.kill()  # also of those that are stopped
-    for channel in channels:
-        with suppress(OSError):
-            channel.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits there
+        process.kill()  # also of those that are stopped; the end of a pipe wakes the thread that waits there
     for process in processes:
         process.join(_GRACE_S)
     for thread in threads:
@@ -234,17 +250,19 @@ def _end_processes(
 # In a worker
 
 
-def _serve(channel: socket.socket, read: Read, worker: int, worker_init: Callable[[int], None] | None) -> None:
+def _serve(channel: Connection, read: Read, worker: int, worker_init: Callable[[int], None] | None) -> None:
     """Answer requests as long as somebody asks. Never returns: taking an interpreter apart has no use here."""
     for number in _PARENTS_BUSINESS:
         signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # it was started with all of them held
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     try:
         failure = _attempt(lambda: None if worker_init is None else worker_init(worker))
         while True:
-            request = pickle.loads(_receive(channel))  # noqa: S301 - of our own parent
+            request = channel.recv()
             answer = failure or _attempt(partial(read, request))
             _send_answer(channel, answer)
     except (OSError, EOFError):
@@ -275,37 +293,43 @@ def _attempt(function: Callable[[], Any]) -> Any:
 # Between the two
 
 
-def _send_answer(channel: socket.socket, answer: Answer) -> None:
+def _send_answer(channel: Connection, answer: Answer) -> None:
     """A batch goes without the contents of its tensors first, and then these."""
     tensors: list[Tensor] = []
     if isinstance(answer, Clip):
         answer = map_tensors(partial(_set_aside, tensors), answer)
-    try:
-        text = pickle.dumps(answer)
-        pickle.loads(text)  # noqa: S301 - not every exception that can be written can be read
-    except Exception:
-        text = pickle.dumps(RuntimeError("\n".join([repr(answer), *getattr(answer, "__notes__", ())])))
-    _send(channel, text)
+    channel.send(answer if isinstance(answer, Clip) else _fit_to_be_sent(answer))
     for tensor in tensors:
-        channel.sendall(_bytes_of(tensor))
+        channel.send_bytes(_bytes_of(tensor))
 
 
 def _set_aside(tensors: list[Tensor], tensor: Tensor) -> Tensor:
-    tensors.append(tensor.contiguous())
-    return tensors[-1].to("meta")
+    if tensor.numel():
+        tensors.append(tensor.contiguous())
+    return tensor.to("meta", memory_format=torch.contiguous_format)
 
 
-def _receive_answer(channel: socket.socket, device: int | None) -> Answer:
+def _fit_to_be_sent(error: Exception) -> Exception:
+    """The error, or its text, where its class cannot be made again from what an exception keeps."""
+    try:
+        copy.copy(error)
+    except Exception:
+        return RuntimeError("\n".join([repr(error), *getattr(error, "__notes__", ())]))
+    return error
+
+
+def _receive_answer(channel: Connection, device: int | None) -> Answer:
     """An answer; its tensors lie in page-locked memory for a CUDA device, if one is given."""
     if device is not None:
         torch.cuda.set_device(device)  # of this thread
-    answer: Answer = pickle.loads(_receive(channel))  # noqa: S301 - of our own child
+    answer: Answer = channel.recv()
     if not isinstance(answer, Clip):
         return answer
 
     def fetch(meta: Tensor) -> Tensor:
         tensor = torch.empty(meta.shape, dtype=meta.dtype, pin_memory=device is not None)
-        _receive_into(channel, _bytes_of(tensor))
+        if tensor.numel():
+            channel.recv_bytes_into(_bytes_of(tensor))
         return tensor
 
     return map_tensors(fetch, answer)
@@ -314,23 +338,3 @@ def _receive_answer(channel: socket.socket, device: int | None) -> Answer:
 def _bytes_of(tensor: Tensor) -> memoryview:
     array: Any = tensor.view(-1).view(torch.uint8).numpy()  # type stubs of Python 3.11 know no arrays as buffers
     return memoryview(array)
-
-
-def _send(channel: socket.socket, text: bytes) -> None:
-    channel.sendall(_HEADER.pack(len(text)) + text)
-
-
-def _receive(channel: socket.socket) -> bytearray:
-    header = bytearray(_HEADER.size)
-    _receive_into(channel, memoryview(header))
-    text = bytearray(_HEADER.unpack(header)[0])
-    _receive_into(channel, memoryview(text))
-    return text
-
-
-def _receive_into(channel: socket.socket, room: memoryview) -> None:
-    while room:
-        count = channel.recv_into(room, 0, socket.MSG_WAITALL)
-        if count == 0:
-            raise EOFError("the other side has ended")
-        room = room[count:]
