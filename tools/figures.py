@@ -20,7 +20,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -50,13 +50,20 @@ def value_at(path: str, results: Path = RESULTS) -> Any:
     """
     file, *keys = path.split("/")
     found = _read(results / f"{file}.json")
-    for key in keys:
+    while keys:
         choices = _choices(found)
-        if len(matching := [value for name, value in choices if name == key]) != 1:
+        matching = [(key, value) for key in _beginnings(keys) for name, value in choices if name == key]
+        if len(matching) != 1:
             there = ", ".join(dict.fromkeys(name for name, _ in choices)) or "nothing"
-            raise FigureError(f"{path}: {len(matching) or 'nothing'} called {key!r}; there is {there}")
-        found = matching[0]
+            raise FigureError(f"{path}: {len(matching) or 'nothing'} called {keys[0]!r}; there is {there}")
+        key, found = matching[0]
+        keys = keys[key.count("/") + 1 :]
     return found
+
+
+def _beginnings(keys: Sequence[str]) -> list[str]:
+    """What the next key may be: names of scores, such as `psnr/generated`, have strokes of their own."""
+    return ["/".join(keys[:count]) for count in range(1, len(keys) + 1)]
 
 
 @functools.cache

@@ -213,6 +213,7 @@ def test_every_stored_result_says_when_of_what_and_how_it_was_measured():
     assert stored
     for file in stored:
         content = json.loads(file.read_text())
-        assert content["command"].startswith("hatch run bench:"), file.name
-        assert content["measured_at"], file.name
-        assert len(content["machine"]["git"]["revision"]) == 40, file.name
+        machine = content.get("machine") or content["environment"]  # of a benchmark, or of an evaluation's report
+        assert content["command"].startswith(("hatch run bench:", "hatch run eval:")), file.name
+        assert content.get("measured_at") or content["measured"], file.name
+        assert len(machine["git"]["revision"]) == 40, file.name

@@ -12,7 +12,9 @@ def results(tmp_path):
     figures._read.cache_clear()
     cases = [{"name": "O0", "speedup": 1.0}, {"name": "O1", "speedup": 1.449}]
     sizes = [{"size": "a, b", "ours": 2.0}, {"size": "c", "ours": 3.25}, {"size": "twice"}, {"size": "twice"}]
-    (tmp_path / "step.json").write_text(json.dumps({"cases": cases, "ops": {"spade": sizes}, "bytes": 12345678}))
+    (tmp_path / "step.json").write_text(
+        json.dumps({"cases": cases, "ops": {"spade": sizes}, "bytes": 12345678, "psnr/generated": {"value": 16.55}})
+    )
     yield tmp_path
     figures._read.cache_clear()
 
@@ -48,6 +50,10 @@ def test_a_table_has_a_row_for_each_size(results):
 
 def test_values_are_formatted_as_python_does(results):
     assert figures.filled("{step/bytes:,d} B, {step/cases/O1/speedup:.0%}", results) == "12,345,678 B, 145%"
+
+
+def test_a_name_may_have_strokes(results):
+    assert figures.filled("{step/psnr/generated/value:.1f} dB", results) == "16.6 dB"
 
 
 @pytest.mark.parametrize(
