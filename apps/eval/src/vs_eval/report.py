@@ -133,8 +133,8 @@ def broken_frames(reports: Iterable[Report]) -> tuple[str, ...]:
 def to_json(report: Report, facts: Mapping[str, Any]) -> dict[str, Any]:
     """The whole report as JSON values: numbers with units, every clip, and the facts about the run.
 
-    A score that does not exist (no teacher flow, nothing confident, a generated frame that is not finite) is left out,
-    and is null in a curve; no value is nan or infinite.
+    A score that does not exist (no teacher flow, nothing confident, a generated frame that is not finite) is left out;
+    a curve has nan or infinity at such a frame, and null where it is written.
     """
     return {**facts, "measures": measures_json(MEASURES), **report_json(report)}
 
@@ -160,15 +160,11 @@ def report_json(report: Report) -> dict[str, Any]:
                 "name": clip.name,
                 "frames": clip.frames,
                 "scores": _scores_json(clip.totals),
-                "curves": {name: [_finite(value) for value in values] for name, values in clip.curves.items()},
+                "curves": {name: list(values) for name, values in clip.curves.items()},
             }
             for clip in report.clips
         ],
     }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _scores_json(totals: Mapping[str, Average]) -> dict[str, dict[str, Any]]:
