@@ -54,6 +54,14 @@ def read_published(path: Path) -> dict[str, Tensor]:
     return state
 
 
+def require_numbers(tensor: Tensor, where: str) -> None:
+    """Raise `ConversionError` unless a tensor is weights: dense, of real numbers with fractions, all finite."""
+    if tensor.layout is not torch.strided or tensor.is_meta or not tensor.is_floating_point():
+        raise ConversionError(f"{where} is no dense tensor of numbers with fractions, as weights are")
+    if not tensor.isfinite().all():
+        raise ConversionError(f"{where} has values that are not finite")
+
+
 def select_layers(state: dict[str, Tensor], where: Path) -> dict[str, Tensor]:
     """Return the layers up to relu_5_1 in float32; raises `ConversionError` when they are not those of VGG-19."""
     selected = {}
@@ -65,6 +73,7 @@ def select_layers(state: dict[str, Tensor], where: Path) -> dict[str, Tensor]:
             if not isinstance(tensor, Tensor) or tuple(tensor.shape) != shape:
                 found = f"of shape {tuple(tensor.shape)}" if isinstance(tensor, Tensor) else "missing"
                 raise ConversionError(f"{where}: not torchvision's VGG-19: {name} is {found}, expected {shape}")
+            require_numbers(tensor, f"{where}: {name}")
             selected[name] = tensor.to(torch.float32).contiguous()
         channels = width
     return selected
@@ -72,6 +81,8 @@ def select_layers(state: dict[str, Tensor], where: Path) -> dict[str, Tensor]:
 
 def convert(source: Path, target: Path) -> None:
     """Write the layers of `source` that the perceptual loss needs to `target`, or nothing at all."""
+    if target.exists() and not target.is_file():  # a device would be replaced by the file
+        raise ConversionError(f"{target}: is there and no file; name the file to write")
     layers = select_layers(read_published(source), source)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:

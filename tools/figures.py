@@ -22,10 +22,12 @@ import sys
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any
 
 import cyclopts
+from cyclopts import Parameter
 from vs_config import shown
+from vs_config.commands import run_command
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "benchmarks"
@@ -186,24 +188,21 @@ def read_figures(results: Path = RESULTS) -> Mapping[str, Any]:
 
 
 @app.default
-def main(*, check: bool = False) -> None:
-    """Write the figures of all documents, or with `check` say which documents differ from what was measured."""
-    try:
-        differing = changed(documents(), read_figures(RESULTS), RESULTS)
-    except FigureError as error:
-        _fail(str(error))
+def main(*, check: Annotated[bool, Parameter(negative="")] = False) -> int:
+    """Write the figures of all documents, or with `check` say which documents differ from what was measured.
+
+    Returns the exit status.
+
+    Raises:
+        FigureError: a figure cannot be written.
+    """
+    differing = changed(documents(), read_figures(RESULTS), RESULTS)
     for file, text in differing.items():
         if not check:
             file.write_text(text)
         print(f"{shown(file.relative_to(ROOT))}: {'not as measured; hatch run figures' if check else 'written'}")
-    if check and differing:
-        sys.exit(1)
-
-
-def _fail(message: str) -> NoReturn:
-    print(f"error: {shown(message)}", file=sys.stderr)
-    sys.exit(2)
+    return 1 if check and differing else 0
 
 
 if __name__ == "__main__":
-    app()
+    sys.exit(run_command(app, FigureError))

@@ -17,7 +17,7 @@ from typing import Any
 import attrs
 import torch
 import vs_nets as nets
-from convert_vgg19 import ConversionError, read_published
+from convert_vgg19 import ConversionError, read_published, require_numbers
 from safetensors.torch import save_file
 from torch import Tensor
 from vs_config import DocumentError, read_json, show
@@ -306,6 +306,7 @@ def _check(path: Path, what: str, weights: Weights, make: Callable[[], torch.nn.
         if shapes[name] != weights[name].shape:
             found, expected = tuple(weights[name].shape), tuple(shapes[name])
             raise ConversionError(f"{problem}: {name} has shape {found}, expected {expected}")
+        require_numbers(weights[name], f"{path}: {name} of the {what}")
     missing, unknown = sorted(shapes.keys() - weights.keys()), sorted(weights.keys() - shapes.keys())
     if missing or unknown:
         raise ConversionError(
@@ -370,7 +371,9 @@ def convert(checkpoint: Path, config: Mapping[str, Any], out: Path) -> None:
     for name, (key, cfg, renamed, make) in sections.items():
         weights = renamed(_published_state(checkpoint, state, key))
         _check(checkpoint, name, weights, partial(make, cfg))
-        ready[name] = {k: v.contiguous() for k, v in weights.items()}
+        ready[name] = {
+            k: v.clone(memory_format=torch.contiguous_format) for k, v in weights.items()
+        }  # a file cannot hold one twice
     out.mkdir(parents=True, exist_ok=True)
     for name, weights in ready.items():
         save_file(weights, out / f"{name}.safetensors")

@@ -26,14 +26,18 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
+from typing import Annotated
 
 import attrs
-import cyclopts
+from cyclopts import Parameter, validators
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from vs_config.commands import run_command
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS_FOR_AN_EXAMPLE = 60
+
+Jobs = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=64))]
 
 # Runs in the new environment: imports every module of a package, then says which of the others can be found.
 IMPORT_EVERYTHING = """
@@ -291,18 +295,22 @@ def _write_constraints(path: Path, wheels: dict[str, Path | ProofError]) -> None
     path.write_text("\n".join([*ours, *shared]) + "\n")
 
 
-def main(*packages: str, dist: Path | None = None, jobs: int = 2) -> None:
-    """Build every wheel and prove the named packages, or all of them.
+def main(*packages: str, dist: Path | None = None, jobs: Jobs = 2) -> int:
+    """Build every wheel and prove the named packages, or all of them; returns the exit status.
 
     Args:
         packages: Names such as vs-ops.
         dist: Folder in which to leave the wheels; by default they are thrown away.
         jobs: Number of packages that are proved at the same time.
+
+    Raises:
+        SystemExit: there is no such package.
     """
     members = find_members()
     unknown = set(packages) - {member.name for member in members}
     if unknown:
-        sys.exit(f"no such package: {', '.join(sorted(unknown))}; there are {', '.join(one.name for one in members)}")
+        known = ", ".join(one.name for one in members)
+        raise SystemExit(f"no such package: {', '.join(sorted(unknown))}; there are {known}")
     chosen = [member for member in members if not packages or member.name in packages]
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="prove-wheels-") as folder, ThreadPoolExecutor(jobs) as pool:
@@ -319,8 +327,8 @@ def main(*packages: str, dist: Path | None = None, jobs: int = 2) -> None:
                 failed += 1
                 print(outcome.failure.detail.rstrip()[-4000:], flush=True)
     print(f"{len(chosen) - failed} passed, {failed} failed")
-    sys.exit(1 if failed else 0)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    cyclopts.run(main)
+    sys.exit(run_command(main))

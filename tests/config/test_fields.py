@@ -3,6 +3,7 @@
 import datetime
 import io
 import math
+from pathlib import Path
 from typing import ClassVar
 
 import attrs
@@ -86,6 +87,15 @@ def test_paths_that_nobody_means_are_refused(path, allowed):
     if isinstance(path, str):
         with pytest.raises(ValueError, match="expected a path"):
             option_path(path)
+
+
+def test_an_option_may_begin_with_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert option_path("~/runs/a") == tmp_path / "runs" / "a"
+    assert option_path("./~/a") == Path("~/a")
+    assert option_path("a~b") == Path("a~b")
+    with pytest.raises(ValueError, match="no such user: '~nobody-of-that-name/a'; write the whole path"):
+        option_path("~nobody-of-that-name/a")
 
 
 def test_all_rules_are_held_and_those_that_can_be_of_a_part():

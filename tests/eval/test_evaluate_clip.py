@@ -1,3 +1,4 @@
+import json
 import math
 
 import attrs
@@ -5,6 +6,8 @@ import pytest
 import torch
 from vs_data import cut, iterate_sequence
 from vs_eval.evaluation import training_colours
+from vs_eval.output import write_json
+from vs_eval.report import broken_frames, summarise, tables, to_json
 from vs_eval.scoring import PSNR_CAP, EvaluationSpec, evaluate_clip, evaluate_pieces, roll_out
 from vs_metrics import class_mean_colours, mean_of, paint_classes, psnr
 from vs_nets import ClassMap, FloatMap, LabelSpec, Synthesis
@@ -176,3 +179,37 @@ def test_training_colours_are_means_over_frames_spread_over_all_sequences(world,
     direct = class_mean_colours([(c.frames, c.labels["seg_maps"]) for c in clips], num_classes=5)
     torch.testing.assert_close(every.colours, direct.colours)
     assert not math.isnan(float(few.colours.sum()))
+
+
+def test_frames_that_are_not_finite_are_counted_and_say_so(clip, spec, replay, tmp_path):
+    steady = replay(clip, offset=0.2, guess=1.5)
+    frames = iter(range(6))
+
+    def breaking(label, history):
+        synthesis, broken = steady(label, history), {3: math.nan, 4: math.inf}.get(next(frames), 0.0)
+        return attrs.evolve(synthesis, frame=synthesis.frame + broken)
+
+    whole = evaluate_clip(replay(clip, offset=0.2, guess=1.5), clip, spec)
+    report = summarise([evaluate_clip(breaking, clip, spec), whole])
+    assert [scored.broken for scored in report.clips] == [(3, 4, 5), ()]  # 5 was warped from 4
+    (notice,) = broken_frames([report])
+    assert "3 of 12 generated frames" in notice
+    assert "frame 4 of town/0" in notice
+    assert all(item.claim != "PSNR above the mean colour of each class" for item in report.comparisons)
+    write_json(tmp_path / "x.json", to_json(report, {}))
+    document = json.loads((tmp_path / "x.json").read_text(), parse_constant=pytest.fail)
+    assert "psnr/generated" not in document["scores"]
+    assert "psnr/class_mean" in document["scores"]
+    assert document["clips"][0]["curves"]["psnr/generated"][3:5] == [None, None]
+    assert not any(cell in ("nan", "inf", "-inf") for table in tables(report) for row in table.rows for cell in row)
+    assert broken_frames([summarise([whole])]) == ()
+
+
+def test_a_flow_that_is_not_finite_is_counted(clip, spec, replay):
+    steady = replay(clip, offset=0.2, guess=1.5)
+
+    def breaking(label, history):
+        synthesis = steady(label, history)
+        return synthesis if synthesis.flow is None else attrs.evolve(synthesis, flow=synthesis.flow * math.nan)
+
+    assert evaluate_clip(breaking, clip, spec).broken == (2, 3, 4, 5)

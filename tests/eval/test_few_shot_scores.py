@@ -147,7 +147,7 @@ def drive(generator, world, spec, *, subject, driver):
         driving = world.read(ClipRequest(sequence=driver, start=view.index, length=1))
         rows.append(score_driven_frame(view, before, driving))
         before = view
-    return clip_scores("driven", rows)
+    return clip_scores("driven", rows, ())
 
 
 def test_driven_subjects_are_compared_with_the_truth_and_the_driving_person(heads, spec):
@@ -193,7 +193,7 @@ def test_tables_have_a_row_for_each_method_and_a_column_for_what_there_is(heads,
     assert len(comparisons.rows) == len(report.comparisons)
     each = subject_clip_table(report)
     assert all(len(row) == len(each.heads) for row in each.rows)
-    empty = summarise([clip_scores("x", [{}, {}])], CLAIMS)
+    empty = summarise([clip_scores("x", [{}, {}], ())], CLAIMS)
     assert subject_tables(empty) == ()
 
 

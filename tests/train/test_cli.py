@@ -197,6 +197,7 @@ def test_everything_that_is_wrong_is_said_at_once(config: Path, here: Path, caps
         (["--out", "o" * 250], "--out: the name of a run has at most 200 bytes"),
         (["--out", "o" * 256], "--out: expected a path whose names have at most 255 bytes"),
         (["--config", "c" * 256], "--config: expected a path whose names have at most 255 bytes"),
+        (["--out", "~nobody-of-that-name/o"], "--out: there is no such user: '~nobody-of-that-name/o'"),
         (["--out", "o\udcff"], "--out: expected a path in UTF-8"),
         (["--out", "o\nerror: lost"], "--out: expected a path without control characters"),
         (["--config", "pipe"], "pipe: is a named pipe, not a file"),

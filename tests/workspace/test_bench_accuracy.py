@@ -11,10 +11,9 @@ import pytest
 from accuracy_arm import HELD_OUT
 from accuracy_plan import SHORT, AccuracyError, default_experiments, plan_arms, plan_levels, preset_experiments
 from accuracy_report import BLOCK, JUDGED, Measured, Result, blocks, compact, find, read_result, record_of
-from accuracy_runs import Setting, Standing, Stopped, check_arms, frames_until, run_arms, steps_done
+from accuracy_runs import Setting, Standing, Stopped, check_arms, run_arms, steps_done
 from accuracy_words import statements, table_of
 from rich.console import Console
-from vs_train.config import CurriculumConfig
 from vs_train.config_io import ConfigError, render_config
 from vs_train.run_directory import create_run
 from vs_train.signals import StopRequest
@@ -227,9 +226,7 @@ def test_lists_of_numbers_become_one_line_and_nothing_else_changes():
     assert '"a": [1, -2.5, null, 3e-05]' in text
 
 
-def test_progress_is_counted_in_frames_up_to_the_last_whole_line(tmp_path):
-    curriculum = CurriculumConfig(single_frame_steps=2, initial_length=3, double_every=2, max_length=6)
-    assert [frames_until(curriculum, steps) for steps in range(7)] == [0, 1, 2, 5, 8, 14, 20]
+def test_progress_is_counted_up_to_the_last_whole_line(tmp_path):
     path = tmp_path / "metrics.jsonl"
     assert steps_done(path) == 0
     path.write_text("".join(json.dumps({"step": i + 1, "x": "y" * 300}) + "\n" for i in range(200)) + '{"step": 2')
@@ -254,6 +251,10 @@ def test_an_arm_of_another_configuration_is_refused(tmp_path):
         (["--seeds", "1"], "--seeds: must be from 2 (a spread needs two)"),
         (["--fault-seeds", "1"], "--fault-seeds: must be from 2"),
         (["--seeds", "100000000000"], "--seeds: must be from 2"),
+        (["--jobs", "0"], "--jobs: expected a whole number from 1 to 1024, got '0'"),
+        (["--jobs", "-3"], "--jobs: expected a whole number from 1 to 1024"),
+        (["--clips", "0"], "--clips: expected a whole number from 1"),
+        (["--frames", "1.5"], "--frames: expected a whole number from 1"),
         (["--fault-bits", "23"], "--fault-bits: must be from 0 to 22"),
         (["--network", "vid2vid", "--preset", "street-tiny"], "exclude each other"),
         (["--preset", "street-tinny"], "street-tiny"),

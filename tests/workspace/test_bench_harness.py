@@ -217,3 +217,13 @@ def test_every_stored_result_says_when_of_what_and_how_it_was_measured():
         assert content["command"].startswith(("hatch run bench:", "hatch run eval:")), file.name
         assert content.get("measured_at") or content["measured"], file.name
         assert len(machine["git"]["revision"]) == 40, file.name
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "1.5", "nan", "99999999999", "x", "9" * 5000])
+def test_a_number_that_cannot_be_is_one_line_and_status_2(given, capsys):
+    def main(*, threads: harness.Threads = 2):
+        raise AssertionError(threads)
+
+    assert run_command(main, arguments=["--threads", given]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--threads: expected a whole number from 1 to 1024" in line

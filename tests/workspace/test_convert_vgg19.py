@@ -1,6 +1,9 @@
 """Converting torchvision's VGG-19: the layers arrive unchanged, and other files are refused by name."""
 
 import hashlib
+import math
+import os
+from pathlib import Path
 
 import convert_vgg19
 import pytest
@@ -88,3 +91,29 @@ def test_the_program_ends_with_one_line_and_status_2(tmp_path, capsys):
     arguments = [str(tmp_path / "b.pth"), str(tmp_path / "out")]
     assert run_command(convert_vgg19.main, ConversionError, arguments=arguments) == 2
     assert capsys.readouterr().err == f"error: {tmp_path / 'b.pth'}: there is no such file\n"
+
+
+@pytest.mark.parametrize("target", [".", "/", "..", "folder", "pipe"])
+def test_what_is_no_file_is_not_replaced(file, target, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    os.mkfifo("pipe")
+    with pytest.raises(ConversionError, match="is there and no file"):
+        convert(file, Path(target))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "pipe"]
+    assert (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda bias: bias * math.nan, "not finite"),
+        (lambda bias: bias.to_sparse(), "no dense tensor"),
+        (lambda bias: bias.to(torch.int64), "no dense tensor"),
+        (lambda bias: bias.to(torch.complex64), "no dense tensor"),
+    ],
+)
+def test_what_are_no_weights_is_refused(published, spoil, message, tmp_path):
+    name = f"features.{CONV_INDICES[-1]}.bias"
+    with pytest.raises(ConversionError, match=f"{name} .*{message}"):
+        select_layers({**published, name: spoil(published[name])}, tmp_path / "x.pth")

@@ -5,6 +5,7 @@ import shutil
 
 import figures
 import pytest
+from vs_config.commands import run_command
 
 
 @pytest.fixture
@@ -93,14 +94,12 @@ def house(results, monkeypatch):
 
 
 def test_the_command_says_what_differs_and_writes_it_when_asked(house, capsys):
-    with pytest.raises(SystemExit) as caught:
-        figures.main(check=True)
-    assert caught.value.code == 1
+    assert run_command(figures.app, figures.FigureError, arguments=["--check"]) == 1
     assert capsys.readouterr().out == "README.md: not as measured; hatch run figures\n"
     assert "9.9" in house.read_text()
-    figures.main()
+    assert figures.main() == 0
     assert house.read_text() == "It is <!--=one-->1.4<!--/--> times as fast.\n"
-    figures.main(check=True)
+    assert figures.main(check=True) == 0
 
 
 @pytest.mark.parametrize(
@@ -113,9 +112,7 @@ def test_the_command_says_what_differs_and_writes_it_when_asked(house, capsys):
 )
 def test_a_figure_that_is_not_there_is_one_line_and_exit_status_2(house, capsys, figure, message):
     (house.parent / "figures.toml").write_text(figure)
-    with pytest.raises(SystemExit) as caught:
-        figures.main()
-    assert caught.value.code == 2
+    assert run_command(figures.app, figures.FigureError, arguments=[]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {message}")
     assert "9.9" in house.read_text()

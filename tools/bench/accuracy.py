@@ -38,15 +38,15 @@ from accuracy_report import Finding, compact, find, read_result, record_of
 from accuracy_runs import Setting, Stopped, check_arms, is_finished, run_arms, show_standing
 from accuracy_words import statements, table_of
 from cyclopts import Parameter
-from harness import RESULTS, command_of, save_records, wide_console
+from harness import RESULTS, Count, Threads, command_of, save_records, wide_console
 from rich.console import Console
+from vs_config import report_error, shown
 from vs_eval.command import INPUT_ERRORS
 from vs_optim import VsOptimError
 from vs_runtime import allowed_cpus, choose_device
 from vs_train.errors import VsTrainError
 from vs_train.signals import stop_requests
 
-EXIT_INPUT = 2
 SEEDS = 7
 FAULT_SEEDS = 4
 """With how many of the seeds faults are planted; they are large, so that few are enough."""
@@ -199,9 +199,9 @@ def main(
     fault_seeds: int = FAULT_SEEDS,
     fault_bits: tuple[int, ...] = FAULT_BITS,
     device: Literal["auto", "cpu", "cuda"] = "auto",
-    jobs: int | None = None,
-    clips: int | None = None,
-    frames: int | None = None,
+    jobs: Threads | None = None,
+    clips: Count | None = None,
+    frames: Count | None = None,
     out: Path | None = None,
     store: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
@@ -246,14 +246,15 @@ def start(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(app(arguments, print_error=False, exit_on_error=False, result_action="return_value") or 0)
     except Stopped as error:
-        print(error, file=sys.stderr)
+        print(shown(error), file=sys.stderr)
         return 128 + signal.Signals[error.signal]
     except KeyboardInterrupt:
         print("stopped at once; the same command with --out goes on from the last checkpoints", file=sys.stderr)
         return 128 + signal.SIGINT
-    except (cyclopts.CycloptsError, AccuracyError, VsTrainError, VsOptimError, *INPUT_ERRORS) as error:
-        print("error: " + " ".join(str(error).split()), file=sys.stderr)
-        return EXIT_INPUT
+    except cyclopts.CycloptsError as error:
+        return report_error(" ".join(str(error).split()))
+    except (AccuracyError, VsTrainError, VsOptimError, *INPUT_ERRORS) as error:
+        return report_error(error)
 
 
 if __name__ == "__main__":

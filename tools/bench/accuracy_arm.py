@@ -15,14 +15,17 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
 import cyclopts
 import torch
 import torch.nn.functional as F
 import vs_nets as nets
-from accuracy_fault import round_mantissa, rounded_weights
-from harness import ROOT
+from accuracy_fault import MOST_BITS, round_mantissa, rounded_weights
+from harness import ROOT, Count, option_of
 from torch import Tensor
+from vs_config import Range
+from vs_config.commands import run_command
 from vs_data import ClipSource, iterate_sequence, open_source
 from vs_eval.command import INPUT_ERRORS
 from vs_eval.evaluation import COLOUR_FRAMES, ClipPlan, plan_clips, spread_frames, training_colours
@@ -191,12 +194,20 @@ def _finish(run: RunDirectory, scores: Mapping[str, float], measured: Mapping[st
     write_atomically(run.path / HELD_OUT, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
+Bits = Annotated[int, option_of(Range(kind=int, low=0, high=MOST_BITS))]
+
 app = cyclopts.App(name="accuracy_arm", help=__doc__, suppress_keyboard_interrupt=False)
 
 
 @app.default
 def main(
-    run: Path, /, *, config: Path, fault_bits: int | None = None, clips: int | None = None, frames: int | None = None
+    run: Path,
+    /,
+    *,
+    config: Path,
+    fault_bits: Bits | None = None,
+    clips: Count | None = None,
+    frames: Count | None = None,
 ) -> int:
     """Train and evaluate one arm.
 
@@ -207,12 +218,8 @@ def main(
         clips: how many held-out clips; default: all.
         frames: at most so many frames of each; default: all.
     """
-    try:
-        return run_arm(RunDirectory(run), config, fault_bits, clips, frames)
-    except (ArmError, *INPUT_ERRORS) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return cli.EXIT_INPUT
+    return run_arm(RunDirectory(run), config, fault_bits, clips, frames)
 
 
 if __name__ == "__main__":
-    sys.exit(app(result_action="return_value"))
+    sys.exit(run_command(app, ArmError, *INPUT_ERRORS))

@@ -14,7 +14,7 @@ from accuracy_arm import HELD_OUT
 from accuracy_plan import AccuracyError, Arm
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
-from vs_train.config import CurriculumConfig, TrainConfig, clip_length
+from vs_train.config import TrainConfig, images_between
 from vs_train.config_io import render_config
 from vs_train.progress import show_duration
 from vs_train.run_directory import is_run, read_run_config
@@ -177,13 +177,7 @@ def _frames_done(arms: Sequence[Arm], out: Path) -> int:
 
 
 def _frames(arm: Arm, steps: int) -> int:
-    return frames_until(arm.config.curriculum, steps) * arm.config.loader.batch_size
-
-
-def frames_until(curriculum: CurriculumConfig, steps: int) -> int:
-    """Frames of the clips of the first `steps` steps."""
-    single = min(steps, curriculum.flow_steps + curriculum.single_frame_steps)
-    return single + sum(clip_length(curriculum, step) for step in range(single, steps))
+    return images_between(arm.config.curriculum, 0, steps) * arm.config.loader.batch_size
 
 
 def steps_done(metrics: Path) -> int:

@@ -35,6 +35,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from torch import Tensor, nn
+from vs_config import Range, option_number
 from vs_data import VsDataError
 from vs_optim import VsOptimError
 from vs_runtime import VsRuntimeError, describe_environment
@@ -49,8 +50,17 @@ INPUT_ERRORS = (VsTrainError, VsDataError, VsOptimError, VsRuntimeError)
 
 _RESAMPLES = 2000
 
-Count = Annotated[int, cyclopts.Parameter(validator=cyclopts.validators.Number(gte=1))]
-"""A number of rounds, frames or threads on a command line."""
+
+def option_of(numbers: Range) -> cyclopts.Parameter:
+    """An option of a command line that takes some numbers; the library would round 1.5, and take nan."""
+    return cyclopts.Parameter(converter=lambda _, tokens: option_number(tokens[0].value, numbers))
+
+
+Count = Annotated[int, option_of(Range(kind=int, low=1, high=1_000_000))]
+"""A number of rounds or frames on a command line."""
+
+Threads = Annotated[int, option_of(Range(kind=int, low=1, high=1024))]
+"""A number of CPU threads, or of processes."""
 
 
 def _nothing() -> None:

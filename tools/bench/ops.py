@@ -17,7 +17,7 @@ replaces those of the operators and dtypes that were measured (see op_rules.py).
 import functools
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import attrs
 import cyclopts
@@ -25,7 +25,20 @@ import op_executors
 import op_rules
 import torch
 import vs_ops
-from harness import INPUT_ERRORS, Begun, Case, Count, begin, command_of, folder_of, measure, save_records, wide_console
+from harness import (
+    INPUT_ERRORS,
+    Begun,
+    Case,
+    Count,
+    Threads,
+    begin,
+    command_of,
+    folder_of,
+    measure,
+    option_of,
+    save_records,
+    wide_console,
+)
 from op_measure import COPY_BYTES, copier, least_bytes, name_compiled_loops, profile_call, quiet_profiler, repeats_for
 from op_report import (
     APEX,
@@ -43,6 +56,7 @@ from op_report import (
 )
 from op_subjects import PLANS, Make, MemoryFormat, Plan, Subject, results_of, work_of
 from rich.console import Console
+from vs_config import Range
 from vs_config.commands import run_command
 from vs_optim import find_apex
 from vs_runtime import choose_device
@@ -227,8 +241,8 @@ def main(
     only: tuple[str, ...] = (),
     size: str = "",
     rounds: Count = 15,
-    seconds: float = 0.02,
-    threads: Count = 2,
+    seconds: Annotated[float, option_of(Range(kind=float, low=0, high=60, open_low=True))] = 0.02,
+    threads: Threads = 2,
     device: Literal["cpu", "cuda"] = "cpu",
     dtype: Literal["float32", "bfloat16", "float16"] = "float32",
     memory_format: Formats = "channels_last",

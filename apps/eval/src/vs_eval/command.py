@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from attrs import evolve
 from rich.console import Console
 from vs_data import VsDataError, open_source
 from vs_metrics import ClassColours, VsMetricsError
@@ -16,6 +17,7 @@ from vs_eval.errors import VsEvalError
 from vs_eval.evaluation import evaluate_source, plan_clips, training_colours, write_report
 from vs_eval.opening import Request, open_evaluation, warn
 from vs_eval.output import report_directory
+from vs_eval.report import broken_frames
 from vs_eval.runs import load_average
 from vs_eval.scoring import EvaluationSpec
 from vs_eval.terminal import say, show_progress, show_report
@@ -48,8 +50,10 @@ def evaluate(request: Request, console: Console) -> Path:
     with report_directory(opened.out) as draft:
         with show_progress(console, clips=len(plans), frames=sum(plan.frames for plan in plans)) as advance:
             report, files = evaluate_source(generator, source, plans, spec, draft, advance, fps=facts.fps)
-        write_report(report, files, facts, draft)
+        broken = broken_frames([report])
+        write_report(report, files, evolve(facts, notices=(*facts.notices, *broken)), draft)
     show_report(report, console)
+    warn(broken)
     say(console, f"report: {opened.out / 'report.html'}")
     return opened.out
 

@@ -1,7 +1,6 @@
 """Evaluate a generator on clips of a source, writing what people look at: videos, strips, tables, a page."""
 
 import contextlib
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from vs_nets import ClassMap, LabelSpec, class_ids
 from vs_nets.synthesis import GenerateFrame
 
 from vs_eval.measures import MEASURES
-from vs_eval.output import MARKER
+from vs_eval.output import MARKER, write_json
 from vs_eval.page import ClipFiles, Section, render_page
 from vs_eval.pictures import clip_frame, palette_of
 from vs_eval.report import Report, clip_table, summarise, tables, to_json
@@ -175,8 +174,7 @@ def write_report(report: Report, files: Sequence[ClipFiles], facts: Facts, direc
 def write_documents(page: str, document: Mapping[str, Any], directory: Path) -> None:
     """Write `report.html`, and last `report.json`, which marks the directory as a report."""
     (directory / "report.html").write_text(page, "utf-8")
-    text = json.dumps(document, indent=1, allow_nan=False, default=str)
-    (directory / MARKER).write_text(text + "\n", "utf-8")
+    write_json(directory / MARKER, document)
 
 
 def page_title(facts: Facts) -> str:

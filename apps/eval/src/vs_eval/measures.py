@@ -155,9 +155,9 @@ def measure_of(name: str) -> Measure:
 
 
 def shown(name: str, totals: Mapping[str, Average]) -> str:
-    """A score as text with its decimals, or a dash where it does not exist."""
+    """A score as text with its decimals, or a dash where it does not exist or is not finite."""
     value = mean_of(totals.get(name, Average()))
-    return "–" if math.isnan(value) else f"{value:.{measure_of(name).digits}f}"
+    return f"{value:.{measure_of(name).digits}f}" if math.isfinite(value) else "–"
 
 
 def headed(measure: Measure) -> str:

@@ -1,9 +1,12 @@
 """The directory of a report: it is either complete or as it was before."""
 
 import contextlib
+import json
+import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from vs_runtime import sweep, temporary_path
 
@@ -53,6 +56,20 @@ def report_directory(path: Path, marker: str = MARKER) -> Iterator[Path]:
         if isinstance(error, OSError):
             raise OutputError(path, f"cannot be written: {error.strerror or error}") from error
         raise
+
+
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
+    """Write a document as JSON, which has no numbers that are not finite: they are null."""
+    text = json.dumps(_finite(document), indent=1, allow_nan=False, default=str)
+    path.write_text(text + "\n", "utf-8")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(below) for key, below in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(below) for below in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _replace(draft: Path, path: Path, marker: str) -> None:

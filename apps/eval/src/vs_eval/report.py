@@ -1,7 +1,7 @@
 """From the scores of clips to the tables that people read and the JSON that programs read."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -117,10 +117,24 @@ def clip_table(report: Report) -> Table:
     return Table(title="Each clip", heads=("clip", "frames", *heads), rows=rows)
 
 
+def broken_frames(reports: Iterable[Report]) -> tuple[str, ...]:
+    """What to say where frames were generated whose values are not finite; nothing where all are."""
+    clips = [clip for report in reports for clip in report.clips]
+    broken = [(clip.name, index) for clip in clips for index in clip.broken]
+    if not broken:
+        return ()
+    (name, index), frames = broken[0], sum(clip.frames for clip in clips)
+    return (
+        f"{len(broken)} of {frames} generated frames have values that are not finite, the first of them is frame "
+        f"{index + 1} of {name}: scores and means that they are part of are left out; evaluate another checkpoint",
+    )
+
+
 def to_json(report: Report, facts: Mapping[str, Any]) -> dict[str, Any]:
     """The whole report as JSON values: numbers with units, every clip, and the facts about the run.
 
-    A score that does not exist (no teacher flow, nothing confident) is left out; no value is nan or infinite.
+    A score that does not exist (no teacher flow, nothing confident, a generated frame that is not finite) is left out;
+    a curve has nan or infinity at such a frame, and null where it is written.
     """
     return {**facts, "measures": measures_json(MEASURES), **report_json(report)}
 
@@ -165,7 +179,7 @@ def _comparisons(totals: Mapping[str, Average], claims: Sequence[Claim]) -> list
     found = []
     for claim, name, baseline in claims:
         a, b = (mean_of(totals.get(key, Average())) for key in (name, baseline))
-        if not (math.isnan(a) or math.isnan(b)):
+        if math.isfinite(a) and math.isfinite(b):
             holds = a > b if measure_of(name).better == "higher" else a < b
             found.append(Comparison(claim=claim, value=a, baseline=b, holds=holds))
     return found

@@ -110,14 +110,17 @@ class ClipScores:
     Attributes:
         name: the clip's name.
         frames: number of frames.
-        totals: measure -> average over the frames that it exists for (see `vs_eval.measures`).
+        totals: measure -> average over the frames that it exists for (see `vs_eval.measures`); nan or infinite where
+            one of them is broken.
         curves: measure -> mean of each scored frame in order, for `psnr/...` and `ssim/...`: how a roll-out drifts.
+        broken: numbers of the frames that were generated with values that are not finite, in frame or flow.
     """
 
     name: str
     frames: int
     totals: Mapping[str, Average]
     curves: Mapping[str, tuple[float, ...]]
+    broken: tuple[int, ...] = ()
 
 
 Watch = Callable[[FrameView], None]
@@ -156,18 +159,28 @@ def evaluate_pieces(
     """
     score = score or score_frame
     rows: list[Mapping[str, Average]] = []
+    broken: list[int] = []
     before: FrameView | None = None
     for view in roll_out(generator, pieces, spec):
         rows.append(score(view, before))
+        if is_broken(view):
+            broken.append(view.index)
         if watch is not None:
             watch(view)
         before = view
-    return clip_scores(name, rows)
+    return clip_scores(name, rows, broken)
 
 
-def clip_scores(name: str, rows: Sequence[Mapping[str, Average]]) -> ClipScores:
-    """The scores of a clip from those of each of its frames."""
-    return ClipScores(name=name, frames=len(rows), totals=_totals(rows), curves=_curves(rows))
+def clip_scores(name: str, rows: Sequence[Mapping[str, Average]], broken: Sequence[int]) -> ClipScores:
+    """The scores of a clip from those of each of its frames; `broken`: see `ClipScores`."""
+    return ClipScores(name=name, frames=len(rows), totals=_totals(rows), curves=_curves(rows), broken=tuple(broken))
+
+
+def is_broken(view: FrameView) -> bool:
+    """Whether a frame was generated with values that are not finite, in frame or flow."""
+    made = view.synthesis
+    parts = (made.frame, made.flow, made.warped, None if made.reference is None else made.reference.flow)
+    return not all(bool(part.isfinite().all()) for part in parts if part is not None)
 
 
 def roll_out(generator: GenerateFrame, pieces: Iterable[Clip], spec: EvaluationSpec) -> Iterator[FrameView]:

@@ -15,12 +15,11 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Protocol
 
 import attrs
 from cyclopts import App, CycloptsError, Parameter
-from vs_config import path_problem, report_error, show, shown
+from vs_config import option_path, report_error, show, shown
 
 from . import __version__
 from .config_io import read_document, render_config, resolve_config
@@ -265,8 +264,11 @@ def _conflicts(request: Request) -> list[Problem]:
         found.append("--preset and --config exclude each other: a preset is a configuration file; give one")
     for name in ("config", "out", "resume"):
         given = getattr(request, name)
-        if given is not None and (problem := path_problem(given)):
-            found.append(f"--{name}: expected {problem}, got {show(given)}")
+        if given is not None:
+            try:
+                option_path(given)
+            except ValueError as error:
+                found.append(f"--{name}: {error}")
     return [Problem("", text) for text in found]
 
 
@@ -295,10 +297,10 @@ def _unknown_option(text: str) -> Problem:
 
 def _document(request: Request) -> _Start:
     if request.resume is not None:
-        run = open_run(Path(request.resume))
+        run = open_run(option_path(request.resume))
         return _Start(document=read_document(run.config), source=str(run.config))
     if request.config is not None:
-        path = Path(request.config)
+        path = option_path(request.config)
         return _Start(document=read_document(path), source=request.config, stem=path.stem)
     preset = read_preset(DEFAULT_PRESETS[request.command] if request.preset is None else request.preset)
     return _Start(document=preset.document, source=f"preset {preset.name}", stem=preset.name)
@@ -306,10 +308,10 @@ def _document(request: Request) -> _Start:
 
 def _directory(request: Request, start: _Start | None) -> RunDirectory:
     if request.resume is not None:
-        return open_run(Path(request.resume))
-    if request.out is not None and len(Path(request.out).name.encode()) > LONGEST_RUN_NAME:
+        return open_run(option_path(request.resume))
+    if request.out is not None and len(option_path(request.out).name.encode()) > LONGEST_RUN_NAME:
         raise VsTrainError(f"--out: the name of a run has at most {LONGEST_RUN_NAME} bytes, got {show(request.out)}")
-    out = None if request.out is None else Path(request.out)
+    out = None if request.out is None else option_path(request.out)
     return plan_run(out, "" if start is None else start.stem[:_LONGEST_STEM], now=datetime.datetime.now())
 
 

@@ -26,12 +26,16 @@ def option_number(text: str, numbers: Range) -> int | float:
 
 
 def option_path(text: str) -> Path:
-    """Return the path that a word says.
+    """Return the path that a word says, with the home folder for a leading `~`, which shells leave in `--out=~/x`.
 
     Raises:
-        ValueError: Nobody means such a path: it is empty, has control characters or a name too long, or is not UTF-8.
+        ValueError: Nobody means such a path: it is empty, has control characters or a name too long, is not UTF-8, or
+            begins with the name of nobody here.
     """
     problem = path_problem(text)
     if problem:
         raise ValueError(f"expected {problem}, got {show(text)}")
-    return Path(text)
+    try:
+        return Path(text).expanduser() if text.startswith("~") else Path(text)
+    except RuntimeError:
+        raise ValueError(f"there is no such user: {show(text)}; write the whole path") from None

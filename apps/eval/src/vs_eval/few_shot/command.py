@@ -17,6 +17,7 @@ from vs_eval.few_shot.report import Part, driving_part, subjects_part, write_few
 from vs_eval.few_shot.tables import subject_tables
 from vs_eval.opening import Request, open_evaluation, warn
 from vs_eval.output import report_directory
+from vs_eval.report import broken_frames
 from vs_eval.runs import load_average
 from vs_eval.scoring import EvaluationSpec
 from vs_eval.terminal import Advance, say, show_progress, show_tables
@@ -89,8 +90,10 @@ def evaluate_few_shot(request: FewShotRequest, console: Console) -> Path:
         )
         with show_progress(console, clips=plan.videos, frames=plan.frames) as advance:
             parts = run_plan(setting, plan, remarks, advance)
-        write_few_shot_report(parts, facts, draft)
+        broken = broken_frames(part.report for part in parts)
+        write_few_shot_report(parts, evolve(facts, notices=(*facts.notices, *broken)), draft)
     _show(parts, remarks, console)
+    warn(broken)
     say(console, f"report: {opened.out / 'report.html'}")
     return opened.out
 

@@ -17,7 +17,7 @@ from vs_eval.few_shot.tables import DRIVING_CLAIMS
 from vs_eval.page import ClipFiles, Picture
 from vs_eval.pictures import clip_frame
 from vs_eval.report import Report, summarise
-from vs_eval.scoring import FrameView, clip_scores, roll_out, single_frames
+from vs_eval.scoring import FrameView, clip_scores, is_broken, roll_out, single_frames
 from vs_eval.terminal import Advance
 
 MATRIX_SIZE = 6
@@ -73,15 +73,18 @@ def evaluate_drives(
         name = f"{subject} by {driver}"
         stem = f"drive-{index:03d}-{file_name(subject)}-by-{file_name(driver)}"
         rows: list[Mapping[str, Average]] = []
+        broken: list[int] = []
         before: FrameView | None = None
         drawn = strip_frames(drive.driver.frames)
         with drawing(setting.directory / stem, setting.spec.labels, drawn=drawn, fps=setting.fps) as draw:
             for view, driving in _roll_out(setting, drive, count):
                 rows.append(score_driven_frame(view, before, driving))
+                if is_broken(view):
+                    broken.append(view.index)
                 draw(driven_frame(setting.spec.labels, view, driving))
                 advance(name, index)
                 before = view
-        scores.append(clip_scores(name, rows))
+        scores.append(clip_scores(name, rows, broken))
         files.append(ClipFiles(name=name, video=f"{stem}.mp4", strip=f"{stem}.png"))
     return summarise(scores, DRIVING_CLAIMS), files
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from vs_eval.numerics.opening import MARKER, NumericsRequest, open_audit
 from vs_eval.numerics.picture import draw_heat_map
 from vs_eval.numerics.report import audit_json, audit_tables, proposal_lines, verdict
 from vs_eval.opening import warn
-from vs_eval.output import report_directory
+from vs_eval.output import report_directory, write_json
 from vs_eval.terminal import say, show_tables
 
 NUMERICS_ERRORS = (*INPUT_ERRORS, PresetError)
@@ -45,7 +44,7 @@ def audit_numerics(request: NumericsRequest, console: Console) -> Path:
                 title = f"{opened.title}, with {effect.proposal.title}"
                 draw_heat_map(effect.result, opened.form, title, draft / f"numerics-{effect.proposal.kind}.png")
         document = {**audit_json(found, opened.facts), "notices": list(opened.notices)}
-        (draft / MARKER).write_text(json.dumps(document, indent=1, allow_nan=False, default=str) + "\n", "utf-8")
+        write_json(draft / MARKER, document)
     show_tables(audit_tables(found), console)
     for line in verdict(found):
         say(console, line)
