@@ -114,6 +114,15 @@ def test_repeated_frames_are_counted_and_named(streets):
     )
 
 
+def test_pictures_that_come_again_later_are_counted_and_named(streets):
+    there_and_back = [*streets[0][:5], *streets[0][3::-1]]
+    found = of_pictures(there_and_back)
+    assert list(found) == ["pictures that come again"]
+    assert "4 of 9 frames show a picture that was there earlier already: 0005, 0006, 0007, 0008" in (
+        found["pictures that come again"].what
+    )
+
+
 def test_labels_that_never_change_while_pictures_do(streets):
     pictures = [picture_trace(picture) for picture in streets[0]]
     still = [label_trace(np.full((8, 8), 3, np.uint8)) for _ in pictures]
