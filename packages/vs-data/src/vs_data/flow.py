@@ -21,6 +21,8 @@ from vs_data.threads import one_opencv_thread
 
 FLOW_EXTENSIONS = (".npz",)
 
+_FIX_SIZE = "compute the flow at the size of the frames, turned as their EXIF orientation says if they have one"
+
 _PRESETS = {
     "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
     "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
@@ -163,7 +165,7 @@ def _check_promises(path: Path, promises: Mapping[str, Promise], size: tuple[int
     height, width = flow.shape[1:]
     if size is not None and size != (height, width):
         what = f"flow is {width}x{height} pixels, its frame {size[1]}x{size[0]}"
-        raise DataError(what, file=str(path), fix="compute the flow at the size of the frames")
+        raise DataError(what, file=str(path), fix=_FIX_SIZE)
     if not 0 < height * width <= LARGEST_PICTURE:
         what = f"flow is {width}x{height} pixels, at least one and at most {LARGEST_PICTURE} in all are read"
         raise DataError(what, file=str(path), fix="write the file again")
