@@ -35,7 +35,7 @@ _JFIF = slice(4, 9)  # of the segment that begins with this name; a version of t
 _APP1 = 0xE1
 _SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # start of frame: all ways of coding
 
-_CONVERT = "convert it to PNG, JPEG or WebP"
+_CONVERT = "convert it to PNG"
 _STRANGERS = (
     (b"BM", "is a BMP file", _CONVERT),
     (b"GIF8", "is a GIF file", _CONVERT),
