@@ -99,7 +99,8 @@ def jump_between(before: _F64, after: _F64) -> str | None:
 
     Sizes are those of `face_size`, a third of a head's width, so that the centre of a face beside another is three of
     them away. The wildest heads of `FacesConfig` move by 0.3 between two frames, people who talk by 0.1; they grow by
-    3 %, nobody turns upside down, and no landmark moves by more than 0.25 against the others. Faces smaller than a pixel are not judged.
+    3 %, nobody turns upside down, and no landmark moves by more than 0.25 against the others. Faces smaller than a
+    pixel are not judged.
     """
     sizes = face_size(before), face_size(after)
     if min(sizes) < 1:
