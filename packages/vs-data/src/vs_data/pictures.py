@@ -74,11 +74,11 @@ def inspect_rgb(path: Path) -> Picture:
             no PNG, JPEG or WebP.
     """
     data, header = _open(path)
-    strays = False
+    pixels: NDArray[Any]
     if header.format == "JPEG":
         pixels, strays = _decode_jpeg(data, header, path)
     else:
-        pixels = _as_rgb(_decode(data, path))
+        pixels, strays = _as_rgb(_decode(data, path)), False
     if pixels.dtype == np.uint16:
         pixels = cv2.convertScaleAbs(pixels, alpha=1 / 257)  # 65535 / 255
     return Picture(pixels=turned(pixels, header.orientation), notes=tuple(_notes_on_frame(header, strays=strays)))
