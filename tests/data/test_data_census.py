@@ -57,3 +57,11 @@ def test_a_folder_of_masks_is_warned_of_in_all(folder):
     assert report.errors == ()
     assert {finding.kind for finding in report.findings} == {"masks in black and white", "classes that never occur"}
     assert {finding.file for finding in report.findings} == {str(root / "seg_maps")}
+
+
+def test_classes_may_occur_in_what_is_not_opened(folder):
+    config = FolderConfig(root=str(folder({"a": 3, "b": 3})), flow=NoFlowConfig())
+    assert [finding.kind for finding in check_folder(config).findings] == ["classes that never occur"]
+    for part in ({"sequences": 1}, {"every": 2}):
+        assert check_folder(config, **part).findings == ()
+    assert len(check_folder(config, sequences=2).findings) == 1

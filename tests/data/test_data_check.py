@@ -103,7 +103,7 @@ def test_sizes_that_differ_between_modalities(folder):
     found = {finding.file: finding.what for finding in check_folder(root).errors}
     assert found == {
         str(root / "seg_maps" / "a" / "0000.png"): "is 40x24 pixels, its frame in images 80x48",
-        str(root / "flow" / "a" / "0001.npz"): "is 40x24 pixels, its frame in images 80x48",
+        str(root / "flow" / "a" / "0001.npz"): "flow is 40x24 pixels, its frame 80x48",
     }
 
 

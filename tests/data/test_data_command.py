@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import attrs
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -31,6 +32,12 @@ def run(capsys, *arguments: object) -> tuple[int, str, str]:
     status = main([str(argument) for argument in arguments])
     captured = capsys.readouterr()
     return status, captured.out, captured.err
+
+
+def cv2_failure(code: int) -> cv2.error:
+    failure = cv2.error("nothing left")
+    failure.code = code
+    return failure
 
 
 def test_a_good_folder_is_fine(folder, capsys):
@@ -235,3 +242,16 @@ def test_more_sequences_than_there_are_cannot_be_written(tmp_path):
     with pytest.raises(DataError, match="3 sequences asked for, allowed: 1 to 2"):
         write_folder(source, tmp_path / "street", sequences=3)
     assert not (tmp_path / "street").exists()
+
+
+@pytest.mark.parametrize("failure", [MemoryError("for 3 pixels"), cv2_failure(cv2.Error.StsNoMem)])
+def test_too_little_memory_is_one_line(folder, capsys, monkeypatch, failure):
+    def fail(_path: object) -> None:
+        raise failure
+
+    monkeypatch.setattr("vs_data.check.inspect_rgb", fail)
+    status, _, errors = run(capsys, "check", folder({"a": 3}))
+    assert status == 2
+    assert errors.count("\n") == 1
+    assert "memory of this computer is too small" in errors
+    assert "--threads 1" in errors

@@ -89,6 +89,7 @@ def test_a_flow_file_is_read(tmp_path, dtype):
         ({"flow": np.zeros((2, 4, 6), np.int32)}, "flow is int32"),
         ({"flow": np.zeros((2, 4, 6), object)}, "flow is object"),
         ({"flow": np.full((2, 4, 6), np.nan, np.float32)}, r"not finite at x=0, y=0 \(24 pixels\)"),
+        ({"flow": np.full((2, 4, 6), -1e9, np.float32)}, r"beyond any picture at x=0, y=0 \(24 pixels\)"),
         ({"confidence": np.ones((3, 6), np.float32)}, r"confidence is float32 \(3, 6\)"),
         ({"confidence": np.full((4, 6), 1.5, np.float32)}, r"not in \[0,1\] at x=0, y=0"),
         ({"confidence": np.full((4, 6), np.nan, np.float32)}, r"not in \[0,1\]"),

@@ -89,6 +89,20 @@ def test_a_stray_name_is_told_and_switches_nothing_off():
     assert warnings([]) == []
 
 
+@given(usual=st.integers(10, 10**9), noise=st.lists(st.integers(-4, 4), min_size=4, max_size=9), lost=st.integers(0, 9))
+def test_times_in_names_are_no_gaps_though_they_are_uneven(usual, noise, lost):
+    times = [10**12 + index * usual + usual * share // 40 for index, share in enumerate(noise)]
+    assert warnings([str(time) for time in times]) == []
+    index = lost % (len(times) - 1)
+    later = [*times[: index + 1], *(time + 2 * usual for time in times[index + 1 :])]
+    (gap,) = warnings([str(time) for time in later])
+    assert f"missing between {later[index]} and {later[index + 1]}" in gap.what
+
+
+def test_smaller_steps_than_usual_are_no_gaps():
+    assert warnings(["00", "02", "04", "05", "07", "09"]) == []
+
+
 @pytest.mark.parametrize("order", ["name", "natural"])
 def test_accents_in_two_encodings_are_one_name_and_files_are_opened_by_their_own(folder, order):
     root = folder({"é": 3})

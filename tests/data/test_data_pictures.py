@@ -70,6 +70,42 @@ def test_a_jpeg_is_read_as_opencv_reads_it(file, rgb, flags):
     assert np.array_equal(read_rgb(file(data)), expected)
 
 
+STRAYS = ("holds bytes that are part of nothing, which are passed over",)
+
+
+@pytest.mark.parametrize(
+    ("change", "notes"),
+    [
+        (lambda jpeg: jpeg + bytes(512), ()),
+        (lambda jpeg: jpeg + b"\xff" * 512, ()),
+        (lambda jpeg: jpeg + jpeg, ()),  # a second picture, as of a depth map
+        (lambda jpeg: jpeg[:2] + b"\xff\xfe\0\x06\xff\xd9\xff\xda" + jpeg[2:], ()),  # a comment
+        (lambda jpeg: jpeg[:2] + b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\x07" + jpeg[2:], ()),
+        (lambda jpeg: jpeg[:-2] + bytes(2048) + jpeg[-2:], STRAYS),
+        (lambda jpeg: jpeg[:-2] + b"\xff" * 2048 + jpeg[-2:], ()),
+        (lambda jpeg: jpeg[:20] + bytes(3) + jpeg[20:], STRAYS),
+        (lambda jpeg: jpeg.replace(b"\xff\xda", b"\x12\x34\xff\xda", 1), STRAYS),
+        (lambda jpeg: jpeg.replace(b"JFIF\0\1", b"JFIF\0\2", 1), STRAYS),
+    ],
+)
+@pytest.mark.parametrize("flags", [[], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1], [cv2.IMWRITE_JPEG_RST_INTERVAL, 2]])
+def test_a_jpeg_may_hold_what_belongs_to_no_picture(file, rgb, flags, change, notes):
+    data = encoded(".jpg", rgb, *flags)
+    picture = inspect_rgb(file(change(data)))
+    assert np.array_equal(picture.pixels, simplejpeg.decode_jpeg(data))
+    assert picture.notes == notes
+
+
+@pytest.mark.parametrize("share", [0.5, 0.7, 0.9])
+def test_zeros_in_the_place_of_pixels_are_damage(file, rgb, share):
+    data = encoded(".jpg", rgb)
+    start = data.index(b"\xff\xda") + 14
+    kept = start + int(share * (len(data) - start))
+    for zeros in (len(data) - kept, 5000):
+        with pytest.raises(DataError, match="not a readable JPEG"):
+            read_rgb(file(data[:kept] + bytes(zeros) + data[-2:]))
+
+
 # Orientation
 
 
@@ -278,7 +314,7 @@ def test_a_png_that_ends_early_with_right_checksums_is_an_error(file, capfd):
         (b"no picture at all", "not a readable picture; copy"),
         (b"\x89PNG\r\n\x1a\n", "cut off after 8 bytes"),
         (b"\x89PNG\r\n\x1a\n" + chunk(b"IEND", b""), "its header makes no sense"),
-        (b"BM" + bytes(60), "not a readable picture: is a BMP file; convert it to PNG, JPEG or WebP"),
+        (b"BM" + bytes(60), "not a readable picture: is a BMP file; convert it to PNG"),
         (b"\0\0\0\x1cftypheic", "is a HEIC, AVIF or video file"),
         (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS.*git lfs pull"),
         (b"\xff\xd8\xff\xd9", "JPEG damaged: it does not say its size"),

@@ -21,7 +21,7 @@ from vs_data import (
     open_street,
 )
 from vs_data.landmark_files import smoothed
-from vs_data.landmarks import is_mirrored, jump_between
+from vs_data.landmarks import face_size, is_mirrored, jump_between
 from vs_data.plausible import check_labels, check_pictures, label_trace, landmark_trace, picture_trace
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
@@ -114,6 +114,15 @@ def test_repeated_frames_are_counted_and_named(streets):
     )
 
 
+def test_pictures_that_come_again_later_are_counted_and_named(streets):
+    there_and_back = [*streets[0][:5], *streets[0][3::-1]]
+    found = of_pictures(there_and_back)
+    assert list(found) == ["pictures that come again"]
+    assert "4 of 9 frames show a picture that was there earlier already: 0005, 0006, 0007, 0008" in (
+        found["pictures that come again"].what
+    )
+
+
 def test_labels_that_never_change_while_pictures_do(streets):
     pictures = [picture_trace(picture) for picture in streets[0]]
     still = [label_trace(np.full((8, 8), 3, np.uint8)) for _ in pictures]
@@ -149,6 +158,15 @@ def test_right_and_left_exchanged_are_found(people, frames):
     mirrored = people[1] * np.array([-1, 1]) + np.array([64, 0])  # as a mirrored picture's, with the numbers of before
     assert all(map(is_mirrored, mirrored))
     assert not any(map(is_mirrored, mirrored[:, MIRROR]))
+
+
+def test_a_landmark_that_leaves_its_face_and_points_in_another_order_are_jumps(people):
+    lone = people[0].copy()
+    lone[5, 30] += 2.0 * face_size(lone[5])
+    assert "landmark 30 moves by" in of_faces(lone)["landmarks that jump"].what
+    mixed = people[0].copy()
+    mixed[5] = np.random.default_rng(0).permutation(mixed[5])
+    assert "between 0004 and 0005, between 0005 and 0006" in of_faces(mixed)["landmarks that jump"].what
 
 
 @pytest.mark.parametrize("sigma", [0.7, 1.0, 4.0])

@@ -126,7 +126,7 @@ def _look_at_data(config: TrainConfig, clips: int | None) -> tuple[str, ...]:
         return ()
     watch = every_so_often("looking at the held-out data", lambda line: print(line, file=sys.stderr))
     summary, *warnings = look_at_folder(config.data, "val", progress=watch, sequences=clips)
-    return (summary, *warnings) if warnings else ()
+    return (summary, *(line.removeprefix("warning ") for line in warnings)) if warnings else ()
 
 
 def place(path: Path) -> Path:

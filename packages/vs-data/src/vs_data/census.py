@@ -26,7 +26,7 @@ def check_classes(
         place: The folder of the maps.
         kind: What it should hold.
         pixels: (256,) how many there are of each id, in all maps that were opened.
-        declared: Whether somebody said how many classes there are.
+        declared: Whether somebody said how many classes there are, of all maps that are in these.
     """
     total = int(pixels.sum())
     if total == 0:

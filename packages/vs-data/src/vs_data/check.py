@@ -135,7 +135,8 @@ def check_folder(
         threads: How many files are decoded at once, at most `MOST_THREADS`; None: one per available core, at most 8.
         progress: Called with (frames done, frames in all) from time to time.
         sequences: Open files of the first so many sequences only; None: of all.
-        declared: Whether the configuration's numbers of classes are meant, so that one that never occurs is a warning.
+        declared: Whether the configuration's numbers of classes are meant, so that one that never occurs is a warning;
+            where only a part is opened it may occur in the rest, and nothing is said.
 
     Raises:
         DataError: there is no such folder, or no images in it at all.
@@ -147,6 +148,7 @@ def check_folder(
     layout = scan_folder(config, split)
     looked_at = layout.sequences[:sequences]
     jobs = [(files, frame) for files in looked_at for frame in range(len(files.frames))][::every]
+    declared = declared and len(jobs) == sum(len(files.frames) for files in layout.sequences)
     findings = list(layout.findings)
     sums = _Sums()
     frames = zip(jobs, _check_frames(config, layout.root, jobs, threads or min(8, _cores()), progress), strict=True)
@@ -289,7 +291,7 @@ def _looks(config: FolderConfig) -> Iterator[tuple[str, _Look]]:
     for kind in config.labels:
         yield kind.folder, partial(_look_at_ids, kind=kind) if isinstance(kind, SegMapsConfig) else _look_at_landmarks
     if isinstance(config.flow, FlowFilesConfig):
-        yield config.flow.folder, lambda path, _: _Seen(size=_size(read_flow(path)[0]))
+        yield config.flow.folder, lambda path, picture: _Seen(size=_size(read_flow(path, picture)[0]))
 
 
 def _look_at_picture(path: Path, _picture: _Size | None) -> _Seen:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated, Literal
 
+import cv2
 from cyclopts import App, CycloptsError, Parameter, validators
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -30,6 +31,8 @@ from vs_data.report import print_report
 from vs_data.street import StreetConfig, open_street
 
 FINE, WRONG = 0, 2
+
+_FIX_MEMORY = "end what else needs memory, or open fewer files at once: --threads 1 of data:check"
 
 _SEVERAL = Parameter(consume_multiple=True, negative="")
 _AT_LEAST_0 = Parameter(validator=validators.Number(gte=0))
@@ -199,6 +202,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             " ".join(str(error).split()) if isinstance(error, CycloptsError) else error
         )  # whose texts have paragraphs
         print(f"vs-data: {shown(text)}", file=sys.stderr)
+        return WRONG
+    except (MemoryError, cv2.error) as error:
+        if isinstance(error, cv2.error) and error.code != cv2.Error.StsNoMem:
+            raise
+        print(f"vs-data: the memory of this computer is too small: {shown(error)}; {_FIX_MEMORY}", file=sys.stderr)
         return WRONG
     except KeyboardInterrupt:
         print("vs-data: interrupted", file=sys.stderr)

@@ -21,6 +21,12 @@ from vs_data.threads import one_opencv_thread
 
 FLOW_EXTENSIONS = (".npz",)
 
+_FIX_SIZE = "compute the flow at the size of the frames, turned as their EXIF orientation says if they have one"
+
+_FIX_UNKNOWN = "write 0 there, with confidence 0"
+
+_FARTHEST = 1e6  # pixels; more is no motion, but a mark of what is not known: 1e9 or 1e10 in Middlebury's files
+
 _PRESETS = {
     "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
     "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
@@ -130,8 +136,8 @@ def read_flow(
     """Flow (H,W,2) and confidence (H,W) or None from a file.
 
     The file is a NumPy `.npz` (read without pickle) of the frame's own size: `flow` (2,H,W) float16 or float32, pixels,
-    x then y, backward (where in the frame before a pixel comes from), finite everywhere; optionally `confidence`
-    (H,W) float, in [0,1]. Where the flow is not known, write 0 with confidence 0.
+    x then y, backward (where in the frame before a pixel comes from), finite and at most 1e6 everywhere; optionally
+    `confidence` (H,W) float, in [0,1]. Where the flow is not known, write 0 with confidence 0.
 
     Args:
         path: The file.
@@ -142,14 +148,11 @@ def read_flow(
     """
     arrays = read_npz(path, ("flow", "confidence"), lambda promises: _check_promises(path, promises, size))
     flow, confidence = arrays["flow"], arrays.get("confidence")
-    unknown = ~(np.isfinite(flow[0]) & np.isfinite(flow[1]))
-    if unknown.any():
-        raise DataError(
-            f"flow is not finite at {_first(unknown)}",
-            file=str(path),
-            fix="write 0 there, with confidence 0",
-        )
     vectors = np.ascontiguousarray(flow.transpose(1, 2, 0).astype(np.float32))  # (H,W,2)
+    for what, known in (("not finite", np.isfinite(vectors)), ("beyond any picture", np.abs(vectors) <= _FARTHEST)):
+        unknown = np.asarray(~known.all(axis=2))
+        if unknown.any():
+            raise DataError(f"flow is {what} at {_first(unknown)}", file=str(path), fix=_FIX_UNKNOWN)
     return vectors, None if confidence is None else _checked(path, confidence)
 
 
@@ -163,7 +166,7 @@ def _check_promises(path: Path, promises: Mapping[str, Promise], size: tuple[int
     height, width = flow.shape[1:]
     if size is not None and size != (height, width):
         what = f"flow is {width}x{height} pixels, its frame {size[1]}x{size[0]}"
-        raise DataError(what, file=str(path), fix="compute the flow at the size of the frames")
+        raise DataError(what, file=str(path), fix=_FIX_SIZE)
     if not 0 < height * width <= LARGEST_PICTURE:
         what = f"flow is {width}x{height} pixels, at least one and at most {LARGEST_PICTURE} in all are read"
         raise DataError(what, file=str(path), fix="write the file again")

@@ -30,10 +30,12 @@ _MOST_DEFLATED = 1032  # bytes that one byte of a deflate stream can stand for, 
 
 _MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd7])")  # but those that have no segment and stand among pixels
 _END_OF_IMAGE = 0xD9
+_PIXELS = 0xDA
+_JFIF = slice(4, 9)  # of the segment that begins with this name; a version of two bytes follows
 _APP1 = 0xE1
 _SIZES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # start of frame: all ways of coding
 
-_CONVERT = "convert it to PNG, JPEG or WebP"
+_CONVERT = "convert it to PNG"
 _STRANGERS = (
     (b"BM", "is a BMP file", _CONVERT),
     (b"GIF8", "is a GIF file", _CONVERT),
@@ -159,13 +161,32 @@ def _read_png(data: bytes) -> Header:
     )
 
 
+def without_strays(data: bytes) -> bytes:
+    """A JPEG without bytes that belong to nothing, of which decoders warn although nothing is lost.
+
+    These are bytes between segments and zeros before the end; and the version of JFIF, which may be an unknown one,
+    becomes the first. Whether the picture is whole without them shows when it is decoded.
+    """
+    parts = [data[:2]]
+    before, position = 0, 2
+    for marker, start, end in _jpeg_segments(data):
+        if before == _PIXELS:
+            parts.append(data[position:start])
+        known = data[start:end][_JFIF] == b"JFIF\0"
+        parts.append(data[start : start + 9] + b"\x01" + data[start + 10 : end] if known else data[start:end])
+        before, position = marker, end
+    *others, pixels, end_of_image = parts
+    bare = pixels.rstrip(b"\0")
+    return b"".join([*others, bare, b"\0" if bare.endswith(b"\xff") else b"", end_of_image])
+
+
 def _read_jpeg(data: bytes) -> Header:
     frame = exif = b""
-    for marker, body in _jpeg_segments(data):
+    for marker, start, end in _jpeg_segments(data):
         if marker in _SIZES:
-            frame = frame or body
-        elif marker == _APP1 and body.startswith(PREFIX):
-            exif = exif or body
+            frame = frame or data[start + 4 : end]
+        elif marker == _APP1 and data.startswith(PREFIX, start + 4):
+            exif = exif or data[start + 4 : end]
     if len(frame) < 6:
         raise DataError("JPEG damaged: it does not say its size", fix=AGAIN)
     layouts: dict[int, Colours] = {1: "grey", 4: "CMYK"}
@@ -180,18 +201,22 @@ def _read_jpeg(data: bytes) -> Header:
     )
 
 
-def _jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Markers and their contents up to the end of the image; what follows it (a second picture, say) is passed over."""
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Markers, the last of them the end of the image, and where their segments start and end.
+
+    What follows the end (a second picture, say) is passed over.
+    """
     position = 2
     while (found := _MARKER.search(data, position)) is not None:
         marker, start = found[1][0], found.end()
         if marker == _END_OF_IMAGE:
+            yield marker, found.start(), start
             return
         length = int.from_bytes(data[start : start + 2], "big")
         position = start + length
         if length < 2 or position > len(data):
             break
-        yield marker, data[start + 2 : position]
+        yield marker, found.start(), position
     raise DataError(f"JPEG cut off after {len(data)} bytes", fix=AGAIN)
 
 

@@ -42,6 +42,7 @@ _EYES = (slice(36, 42), slice(42, 48))  # of the face's right and left side
 _CHIN = 8
 _FARTHEST = 1.0  # move of the centre between neighbours, sizes of the face
 _MOST_GROWTH = 1.5
+_MOST_BEND = 1.0  # move of a landmark against the centre, sizes of the face
 _PLAIN = 0.3  # area, in squares of the face's size; less of it is seen of a face from the side: which eye is which?
 
 _F64 = NDArray[np.float64]
@@ -98,7 +99,8 @@ def jump_between(before: _F64, after: _F64) -> str | None:
 
     Sizes are those of `face_size`, a third of a head's width, so that the centre of a face beside another is three of
     them away. The wildest heads of `FacesConfig` move by 0.3 between two frames, people who talk by 0.1; they grow by
-    3 %, and nobody turns upside down. Faces smaller than a pixel are not judged.
+    3 %, nobody turns upside down, and no landmark moves by more than 0.25 against the others. Faces smaller than a
+    pixel are not judged.
     """
     sizes = face_size(before), face_size(after)
     if min(sizes) < 1:
@@ -110,7 +112,11 @@ def jump_between(before: _F64, after: _F64) -> str | None:
     if growth > _MOST_GROWTH:
         return f"its size changes {growth:.1f}-fold"
     (one, one_plain), (other, other_plain) = _upright(before), _upright(after)
-    return "it turns upside down" if one_plain and other_plain and float(one @ other) < 0 else None
+    if one_plain and other_plain and float(one @ other) < 0:
+        return "it turns upside down"
+    bend = np.linalg.norm((after - after.mean(axis=0)) - (before - before.mean(axis=0)), axis=1) / max(sizes)
+    index = int(bend.argmax())
+    return f"landmark {index} moves by {bend[index]:.1f} times its size in it" if bend[index] > _MOST_BEND else None
 
 
 def is_mirrored(points: _F64) -> bool:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from statistics import median_low
 
 from vs_data.findings import Finding, some, warning
 from vs_data.names import numbers_of, pattern_of
 
 _FIX_ORDER = 'pad the numbers with zeros, or let them count: order = "natural" in data, --order natural of data:check'
+
+_REGULAR = 0.5  # share of the usual step that another may differ from it: numbers may be times, which are never even
 
 
 def check_order(place: str, stems: Sequence[str]) -> Iterator[Finding]:
@@ -51,10 +54,10 @@ def _gaps(place: str, stems: Sequence[str], numbers: Sequence[Sequence[int]]) ->
     if len({tuple(found[:-1]) for found in numbers}) != 1:
         return  # more than one number counts
     steps = [after[-1] - before[-1] for before, after in pairwise(numbers)]
-    usual, times = Counter(steps).most_common(1)[0] if steps else (0, 0)
-    if times < 2:
+    usual = median_low(steps) if steps else 0
+    if usual == 0 or sum(abs(step - usual) < _REGULAR * usual for step in steps) < 2:
         return
     for index, step in enumerate(steps):
-        if step != usual:
+        if step - usual >= _REGULAR * usual:
             what = f"frames are missing between {stems[index]} and {stems[index + 1]} (numbers usually grow by {usual})"
             yield warning("missing frames", place, what, "split the sequence there, or add the frames")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from vs_data.errors import DataError
 from vs_data.exif import turned
 from vs_data.files import read_bytes
-from vs_data.headers import AGAIN, Header, png_chunks, png_of, read_header
+from vs_data.headers import AGAIN, Header, png_chunks, png_of, read_header, without_strays
 
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -74,13 +74,17 @@ def inspect_rgb(path: Path) -> Picture:
             no PNG, JPEG or WebP.
     """
     data, header = _open(path)
-    pixels = _decode_jpeg(data, header, path) if header.format == "JPEG" else _as_rgb(_decode(data, path))
+    pixels: NDArray[Any]
+    if header.format == "JPEG":
+        pixels, strays = _decode_jpeg(data, header, path)
+    else:
+        pixels, strays = _as_rgb(_decode(data, path)), False
     if pixels.dtype == np.uint16:
         pixels = cv2.convertScaleAbs(pixels, alpha=1 / 257)  # 65535 / 255
-    return Picture(pixels=turned(pixels, header.orientation), notes=tuple(_notes_on_frame(header)))
+    return Picture(pixels=turned(pixels, header.orientation), notes=tuple(_notes_on_frame(header, strays=strays)))
 
 
-def _notes_on_frame(header: Header) -> list[str]:
+def _notes_on_frame(header: Header, *, strays: bool) -> list[str]:
     happened = (
         (header.colours == "grey", "is grey, its channel is used three times"),
         (header.colours == "palette", "has a palette, its colours are used"),
@@ -88,6 +92,7 @@ def _notes_on_frame(header: Header) -> list[str]:
         (header.alpha, "has transparency, which is dropped"),
         (header.bits == 16, "has 16 bits per channel, they are scaled to 8"),
         (header.orientation != 1, TURNED),
+        (strays, "holds bytes that are part of nothing, which are passed over"),
     )
     return [note for true, note in happened if true]
 
@@ -188,16 +193,24 @@ def _as_rgb(pixels: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGB if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB))
 
 
-def _decode_jpeg(data: bytes, header: Header, path: Path) -> NDArray[np.uint8]:
-    """A JPEG as (H,W,3) RGB; warnings of the decoder, which tell of damage, are errors."""
+def _decode_jpeg(data: bytes, header: Header, path: Path) -> tuple[NDArray[np.uint8], bool]:
+    """A JPEG as (H,W,3) RGB, and whether it holds bytes that had to be passed over.
+
+    Warnings of the decoder, which tell of damage, are errors, unless the picture is whole without these bytes.
+    """
+    colours = "CMYK" if header.colours == "CMYK" else "RGB"
+    strays = False
     try:
-        pixels = simplejpeg.decode_jpeg(data, "CMYK" if header.colours == "CMYK" else "RGB", strict=True)
+        pixels = simplejpeg.decode_jpeg(data, colours, strict=True)
     except ValueError as error:
-        raise DataError(f"not a readable JPEG: {error}", file=str(path), fix=AGAIN) from None
+        try:
+            pixels, strays = simplejpeg.decode_jpeg(without_strays(data), colours, strict=True), True
+        except ValueError:
+            raise DataError(f"not a readable JPEG: {error}", file=str(path), fix=AGAIN) from None
     if header.colours != "CMYK":
-        return np.asarray(pixels)
+        return np.asarray(pixels), strays
     inks = pixels.astype(np.uint16)  # inverted, as Adobe's programs write them and all others expect it
-    return np.asarray(((inks[..., :3] * inks[..., 3:] + 127) // 255).astype(np.uint8))
+    return np.asarray(((inks[..., :3] * inks[..., 3:] + 127) // 255).astype(np.uint8)), strays
 
 
 def describe(pixels: NDArray[Any]) -> str:

@@ -80,6 +80,11 @@ def check_pictures(place: str, names: Sequence[str], traces: Traces) -> Iterator
         what = f"{len(repeated)} of {len(names)} frames repeat the picture before them: {some(repeated)}"
         fix = "fine for a scene that stands still; else remove the copies, and what belongs to them"
         yield warning("repeated frames", place, what, fix)
+    again = _seen_before(names, traces)
+    if again:
+        what = f"{len(again)} of {len(names)} frames show a picture that was there earlier already: {some(again)}"
+        fix = "fine for what moves to and fro; else see whether parts of the sequence were copied twice"
+        yield warning("pictures that come again", place, what, fix)
     cuts = _cuts(names, traces)
     if cuts:
         where = some([f"between {before} and {after}" for before, after in cuts])
@@ -131,6 +136,22 @@ def _neighbours(names: Sequence[str], traces: Traces) -> Iterator[tuple[str, Tra
     for name, (before, after) in zip(names[1:], pairwise(traces), strict=True):
         if before is not None and after is not None:
             yield name, before, after
+
+
+def _seen_before(names: Sequence[str], traces: Traces) -> list[str]:
+    """Frames whose picture is that of an earlier one, after others that look different."""
+    seen: set[tuple[int, bytes]] = set()
+    found = []
+    before = None
+    for name, trace in zip(names, traces, strict=True):
+        if trace is None or trace.thumb is None:
+            continue
+        picture = trace.digest, trace.thumb.tobytes()
+        if picture in seen and _change(before, trace) > _VISIBLE:
+            found.append(name)
+        seen.add(picture)
+        before = trace
+    return found
 
 
 def _cuts(names: Sequence[str], traces: Traces) -> list[tuple[str, str]]:
