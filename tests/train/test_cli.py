@@ -166,16 +166,24 @@ def test_wrong_input_is_one_line_a_problem_and_leaves_nothing(
     assert trainer.calls == []
 
 
+def test_of_two_overrides_for_a_path_the_last_counts_and_is_said_to(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_cli("--config", "my.toml", "run.steps=7", "run.steps=8", "--print-config") == 0
+    said = capsys.readouterr()
+    assert said.err == "warning: $.run.steps is given 2 times: the last one counts\n"
+    assert "steps = 8" in said.out
+
+
 def test_everything_that_is_wrong_is_said_at_once(config: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config.write_text("lrr = 3\n[run]\nsteps = 0\n")
     (here / "full").mkdir()
     (here / "full" / "thesis.tex").write_text("")
     before = files(here)
-    arguments = ("--config", "my.toml", "--presett=x", "lr=fast", "lr=fast", "run.stepz=1", "y", "--out", "full")
+    arguments = ("--config", "my.toml", "--presett=x", "lr=fast", "run.stepz=1", "y", "--out", "full")
     assert run_cli(*arguments) == 2
     assert capsys.readouterr().err.splitlines() == [
         "error: Unknown option: --presett=x; did you mean 'preset'?",
-        "error: command line: $.lr: is given 2 times",
         "error: full: is not empty, and what is in it is not a run; choose another --out",
         "error: command line: expected dotted.path=value, got 'y'",
         "error: command line: $.run.stepz: unknown key; did you mean 'steps'?",

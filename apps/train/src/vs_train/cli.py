@@ -237,6 +237,8 @@ def _run(request: Request, load_job: Callable[[], Job], *, print_config: bool) -
             _check_command(request, job.command_of(config), start.source)
     if conflicts or problems:
         raise ConfigError([*conflicts, *problems])
+    for notice in repeated(overrides):
+        print(f"warning: {shown(notice)}", file=sys.stderr)
     if run is None:
         print(render_config(config), end="")
         return 0
@@ -286,7 +288,7 @@ def _usable_overrides(request: Request) -> tuple[list[str], list[Problem]]:
         message = f"would change what is computed; --resume takes overrides of {', '.join(RESUMABLE)} only"
         problems += [Problem(f"$.{text.partition('=')[0]}", message, COMMAND_LINE) for text in refused]
         given = [text for text in given if text not in refused]
-    return given, problems + repeated(given)
+    return given, problems
 
 
 def _unknown_option(text: str) -> Problem:

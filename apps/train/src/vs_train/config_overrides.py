@@ -81,10 +81,10 @@ def try_overrides(
     return changed, problems
 
 
-def repeated(overrides: Iterable[str]) -> list[Problem]:
-    """Return a problem for each path that is given more than once: on a command line one of them is a slip."""
+def repeated(overrides: Iterable[str]) -> list[str]:
+    """Say of each path that is given more than once that the last one counts, in words."""
     counts = Counter(_names(text.partition("=")[0]) for text in overrides)
-    return [Problem(_join(names), f"is given {n} times", COMMAND_LINE) for names, n in counts.items() if n > 1]
+    return [f"{_join(names)} is given {n} times: the last one counts" for names, n in counts.items() if n > 1]
 
 
 def _names(path: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from vs_config import option_path
 from vs_data import Clip, ClipRequest, ClipSource, FolderConfig, check_roots, collate, move, open_source
 from vs_runtime import LoadedCheckpoint, choose_device, describe_environment
 from vs_train.config import TrainConfig, label_spec
-from vs_train.config_io import ConfigError, read_document, resolve_config
+from vs_train.config_io import read_document, resolve_config
 from vs_train.config_memory import check_memory
 from vs_train.config_overrides import repeated
 from vs_train.presets import read_preset
@@ -134,8 +134,8 @@ def _find(request: NumericsRequest, form: Format, now: datetime.datetime) -> _Ta
     if len(runs) > 1 or (runs and request.preset is not None):
         what = "a run or a --preset" if request.preset is not None else "a single run"
         raise OptionError("RUN", f"{runs[-1]!r}: expected {what}, and changes to the configuration as path=value")
-    if twice := repeated(overrides):
-        raise ConfigError(twice)
+    for notice in repeated(overrides):
+        say_warning(notice)
     if request.preset is not None:
         if request.checkpoint is not None:
             raise OptionError("--checkpoint", "a preset has none; name a run, or leave it out for fresh weights")
