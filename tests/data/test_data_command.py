@@ -235,3 +235,14 @@ def test_more_sequences_than_there_are_cannot_be_written(tmp_path):
     with pytest.raises(DataError, match="3 sequences asked for, allowed: 1 to 2"):
         write_folder(source, tmp_path / "street", sequences=3)
     assert not (tmp_path / "street").exists()
+
+
+def test_too_little_memory_is_one_line(monkeypatch, capsys, tmp_path):
+    def fail(*_arguments, **_options):
+        raise MemoryError
+
+    monkeypatch.setattr("vs_data.cli.check_folder", fail)
+    status, _, errors = run(capsys, "check", tmp_path)
+    assert status == 2
+    assert errors.startswith("vs-data: memory is too small (MemoryError); ")
+    assert errors.count("\n") == 1

@@ -200,11 +200,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )  # whose texts have paragraphs
         print(f"vs-data: {shown(text)}", file=sys.stderr)
         return WRONG
+    except MemoryError as error:
+        print(f"vs-data: memory is too small ({shown(error) or 'MemoryError'}); {_LESS}", file=sys.stderr)
+        return WRONG
     except KeyboardInterrupt:
         print("vs-data: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
     return result if isinstance(result, int) else FINE
 
+
+_LESS = "use fewer --threads, or smaller frames"
 
 _CLASSES = (SegMapsConfig().num_classes,)
 
