@@ -370,6 +370,7 @@ def _save(standing: _Standing, prepared: Prepared, out: _Outputs) -> None:
     check_state(state)
     open_run(out.run.path)  # else a checkpoint would be all that there is of a directory that somebody has removed
     require_folder(out.run.checkpoints)
+    out.log.require(state.step)
     out.log.sync()
     out.curves.flush()
     saved = to_save(state, prepared, out.log)
