@@ -299,7 +299,7 @@ def _way_on(standing: _Standing, config: TrainConfig, run: RunDirectory) -> str:
     if not run.config.exists():
         return "the run is lost: its directory is no longer one"
     if standing.saved is None:
-        return f"no step was done; begin again with: {command}"
+        return f"no step was saved; begin again with: {command}"
     return f"step {standing.saved} is saved; go on with: {command}"
 
 
