@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 import traceback
 from collections.abc import Mapping
@@ -273,6 +274,41 @@ def test_workers_that_cannot_be_started_are_one_error_and_leave_none(source, mon
     assert len(started) == 1
 
 
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), KeyboardInterrupt()])
+def test_workers_whose_threads_cannot_be_started_are_ended(source, monkeypatch, wait_for_workers, error):
+    """They ignore the signal by which Python asks them to end at its exit, and waits: this process would hang."""
+
+    here, start = os.getpid(), threading.Thread.start
+
+    def fail(thread):
+        if os.getpid() == here:
+            raise error
+        start(thread)
+
+    clips = load_clips(source, LoaderConfig(workers=2), seed=0, length_of=length_of)
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    with pytest.raises(type(error)):
+        next(clips)
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.skipif(not HAS_FORK, reason="no fork")
+def test_a_worker_that_cannot_begin_says_why(source, monkeypatch, capfd, wait_for_workers):
+    here, start = os.getpid(), threading.Thread.start
+
+    def fail(thread):
+        if os.getpid() != here:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    clips = load_clips(source, LoaderConfig(workers=1, start_method="fork"), seed=0, length_of=length_of)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        next(clips)
+    clips.close()
+    assert capfd.readouterr().err == ""
+
+
 def test_batches_come_without_shared_memory(source, monkeypatch, wait_for_workers):
     """Nothing of them may go where containers have 64 MB."""
 
@@ -420,20 +456,20 @@ PROGRAM = """
 def test_a_program_ends_in_peace(source, tmp_path, how):
     """With the iterator still alive: at its normal end, and after Ctrl-C to the whole process group."""
     (tmp_path / "program.py").write_text(textwrap.dedent(PROGRAM))
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-W", "error", str(tmp_path / "program.py"), source.root, how],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    if how == "wait":
-        os.killpg(process.pid, signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
+    ) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        if first and how == "wait":
+            os.killpg(process.pid, signal.SIGINT)
+        output, errors = process.communicate()
+    assert (first, errors) == ("ready\n", "")
     assert process.returncode == 0
-    assert errors == ""
     assert output == ("interrupted\n" if how == "wait" else "")
     with pytest.raises(ProcessLookupError):  # nobody of its group is left
         os.killpg(process.pid, 0)
@@ -461,19 +497,17 @@ ORPHANS = """
 @pytest.mark.parametrize("method", [pytest.param("fork", marks=pytest.mark.skipif(not HAS_FORK, reason="no fork"))])
 def test_workers_that_hang_end_when_their_parent_is_killed(tmp_path, method):
     (tmp_path / "orphans.py").write_text(textwrap.dedent(ORPHANS))
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, str(tmp_path / "orphans.py"), method],
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
-    assert process.stdout is not None
-    for _ in range(2):
-        assert process.stdout.readline() == "reading\n"
-    process.kill()
-    assert process.stdout.read() == ""  # which ends when the last one that could write there has
-    process.wait()
-    process.stdout.close()
+    ) as process:
+        assert process.stdout is not None
+        began = [process.stdout.readline() for _ in range(2)]
+        process.kill()
+        rest = process.stdout.read()  # which ends when the last one that could write there has
+    assert (began, rest) == (["reading\n"] * 2, "")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """Every option of every command: numbers have bounds, paths can be, and what is shown of names is text."""
 
 import io
+import subprocess
+import sys
 import typing
 from pathlib import Path
 
@@ -60,3 +62,38 @@ def test_names_are_text_on_a_page():
     assert page.encode("utf-8")
     assert SEEN.replace("<b>", "&lt;b&gt;") in page
     assert "<b>" not in page
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")]
+)
+def test_too_little_memory_is_one_line(capsys, monkeypatch, error):
+    def fail(*_arguments, **_options):
+        raise error
+
+    monkeypatch.setattr(app, "app", fail)
+    with pytest.raises(SystemExit) as caught:
+        app.main(["vid2vid"])
+    assert caught.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: memory is too small (")
+    assert "--frames" in line
+
+
+def test_a_defect_keeps_its_traceback(monkeypatch):
+    def fail(*_arguments, **_options):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(app, "app", fail)
+    with pytest.raises(RuntimeError, match="a bug"):
+        app.main(["vid2vid"])
+
+
+@pytest.mark.parametrize("redirection", [">/dev/full", ">&-"])
+def test_standard_output_that_cannot_be_written_is_said_or_not_missed(redirection):
+    if "full" in redirection and not Path("/dev/full").exists():
+        pytest.skip("this system has no device that is always full")
+    command = f'exec "{sys.executable}" -m vs_eval --version {redirection}'
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == (2 if "full" in redirection else 0)
+    assert done.stderr.count("\n") == ("full" in redirection), done.stderr

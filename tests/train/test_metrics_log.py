@@ -211,3 +211,11 @@ def test_bytes_that_are_no_text_are_named_with_their_line(tmp_path: Path) -> Non
     path.write_bytes(b'{"step": 1}\n\xff\xfe\n')
     with pytest.raises(RunDirectoryError, match=r"m: line 2 is not a line of metrics: '\\\\xff"):
         MetricsLog(path).check(1)
+
+
+def test_a_line_that_could_not_be_written_is_missed(tmp_path: Path) -> None:
+    with MetricsLog(tmp_path / "metrics.jsonl") as log:
+        log.append(1, {}, {})
+        log.require(1)
+        with pytest.raises(RunDirectoryError, match="the line of step 2 could not be written"):
+            log.require(2)

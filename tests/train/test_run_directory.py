@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import fcntl
 import json
 import os
@@ -258,6 +259,36 @@ def test_a_run_is_held_without_a_trace_until_it_is_claimed(tmp_path: Path) -> No
     with hold_run(run):
         assert contents(run.path) == before
     assert contents(run.path) == before
+
+
+def test_a_lock_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make(tmp_path / "run")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with hold_run(run) as claim, pytest.raises(OSError, match="No space left") as caught:
+        claim()
+    assert caught.value.filename == str(run.lock)
+
+
+def test_a_directory_in_which_a_process_was_killed_while_it_began_may_be_used(tmp_path: Path) -> None:
+    dead = subprocess.run(
+        [sys.executable, "-c", "import sys, pathlib, vs_runtime; p = pathlib.Path(sys.argv[1]); "
+         "vs_runtime.temporary_path(p / 'config.toml').write_text('x')", str(tmp_path)],
+        check=False,
+    )  # fmt: skip
+    assert dead.returncode == 0
+    assert len(everything_in(tmp_path)) == 1
+    run = make(tmp_path)
+    assert everything_in(tmp_path) == ["config.toml", "environment.json"]
+    run.config.unlink()  # as after a kill between the two
+    plan_run(tmp_path, "s", now=NOON)
+    record = json.loads(run.environment.read_text())
+    run.environment.write_text(json.dumps({key: record[key] for key in ("run_format",)} | {"resumed": [{}]}))
+    with pytest.raises(RunDirectoryError, match="is not empty"):  # a run that has lost its configuration
+        plan_run(tmp_path, "s", now=NOON)
 
 
 def test_what_stands_in_a_lock_is_shown_only_if_it_is_a_process_id(tmp_path: Path) -> None:

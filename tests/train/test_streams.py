@@ -57,6 +57,14 @@ def test_the_streams_come_back() -> None:
     assert (sys.stdout, sys.stderr) == before
 
 
+def test_characters_that_the_encoding_lacks_are_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    with lasting_streams():
+        print("d\u00fc")
+    assert stream.buffer.getvalue() == b"d\\xfc\n"  # type: ignore[attr-defined]
+
+
 PROGRAM = """
 import sys
 from vs_train.streams import lasting_streams

@@ -11,7 +11,8 @@ from types import FrameType
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 from cyclopts import App, CycloptsError, Parameter, Token
-from vs_config import Range, option_number, option_path, report_error
+from vs_config import Range, option_number, option_path, report_error, shown
+from vs_train.streams import lasting_streams
 
 import vs_eval
 from vs_eval.errors import OptionError
@@ -192,6 +193,14 @@ def numerics(
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line; exit status 2 and one line on stderr for wrong input, 130 or 143 when stopped."""
     signal.signal(signal.SIGTERM, _stop)
+    with lasting_streams() as output:
+        _main(arguments)
+    if output.lost is not None:
+        _fail(f"standard output could not be written: {output.lost}")
+    raise SystemExit(0)
+
+
+def _main(arguments: Sequence[str] | None) -> None:
     try:
         app(arguments, print_error=False, exit_on_error=False, result_action="return_value")
     except CycloptsError as error:
@@ -201,7 +210,16 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         print("stopped; nothing was written", file=sys.stderr)
         raise SystemExit(130) from None
-    raise SystemExit(0)
+    except Exception as error:
+        from vs_runtime import is_out_of_memory
+
+        if not is_out_of_memory(error):
+            raise
+        _fail(f"memory is too small ({shown(error, _SHOWN) or type(error).__name__}): {_LESS}")
+
+
+_SHOWN = 200
+_LESS = "choose fewer --frames or another --device, or evaluate a run of smaller frames (data.height and data.width)"
 
 
 def _stop(number: int, _: FrameType | None) -> NoReturn:

@@ -111,6 +111,15 @@ class MetricsLog:
         """How many lines there are, and a checksum over them, clocks left out; fit for a checkpoint."""
         return self._record.fingerprint()
 
+    def require(self, step: int) -> None:
+        """See that the line of a step was written: no run could go on from a checkpoint that is ahead of this file.
+
+        Raises:
+            RunDirectoryError: It was not.
+        """
+        if self._record.end != step:
+            raise RunDirectoryError(f"{self.path}: the line of step {step} could not be written", path=self.path)
+
     def sync(self) -> None:
         """Force what was written to the disk, as is right before a checkpoint that must not be ahead of this file."""
         if self._file is not None:

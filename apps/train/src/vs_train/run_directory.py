@@ -341,14 +341,17 @@ def hold_run(run: RunDirectory) -> Iterator[Callable[[], None]]:
     Raises:
         RunDirectoryError: Another process holds it; the message has its process id.
     """
+    from vs_runtime import naming
+
     with contextlib.ExitStack() as stack:
         held = _lock(run, stack) if os.path.lexists(run.lock) else None
 
         def claim() -> None:
             nonlocal held
             held = _lock(run, stack, create=True) if held is None else held
-            os.ftruncate(held, 0)
-            os.pwrite(held, f"{os.getpid()}\n".encode(), 0)
+            with naming(run.lock):
+                os.ftruncate(held, 0)
+                os.pwrite(held, f"{os.getpid()}\n".encode(), 0)
             stack.callback(os.ftruncate, held, 0)
 
         yield claim
@@ -382,9 +385,23 @@ def _require_free(run: RunDirectory) -> None:
     if is_run(run.path):
         message = f"{run.path}: holds a run already; go on with it by --resume {run.path}, or choose another --out"
         raise RunDirectoryError(message, path=run.path)
-    if any(run.path.iterdir()):
+    if not _is_unbegun(run):
         message = f"{run.path}: is not empty, and what is in it is not a run; choose another --out"
         raise RunDirectoryError(message, path=run.path)
+
+
+def _is_unbegun(run: RunDirectory) -> bool:
+    """Whether a directory is empty, but for what a process left that was killed while it began a run there."""
+    from vs_runtime import is_left_behind
+
+    rest = [path for path in run.path.iterdir() if not is_left_behind(path)]
+    if rest != [run.environment]:
+        return not rest
+    try:
+        marker = read_environment(run)
+    except RunDirectoryError:
+        return False
+    return not marker.get("resumed")
 
 
 def _is_history(value: Any) -> bool:
@@ -444,8 +461,9 @@ def _make_whole(path: Path, files: Mapping[str, str]) -> None:
 
 
 def _fill(path: Path, files: Mapping[str, str]) -> None:
-    from vs_runtime import write_atomically
+    from vs_runtime import sweep, write_atomically
 
+    sweep(path)
     try:
         for name, text in files.items():
             write_atomically(path / name, text)

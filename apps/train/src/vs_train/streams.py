@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from io import TextIOWrapper
 from typing import Any, TextIO, cast
 
 import attrs
@@ -15,10 +16,14 @@ import attrs
 def lasting_streams() -> Iterator[Lasting]:
     """Drop what can no longer be written to standard output and error, instead of raising, as long as this lasts.
 
-    A run of hours must not end because whoever read its log did. Yields what stands for standard output, which knows
+    A run of hours must not end because whoever read its log did, nor because a name in it has characters that the
+    stream's encoding lacks: they are escaped. Yields what stands for standard output, which knows
     whether something of it was lost: what is written there is a result, and not just progress.
     """
     _open_missing()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     previous = sys.stdout, sys.stderr
     output = Lasting(sys.stdout)
     sys.stdout, sys.stderr = cast(TextIO, output), cast(TextIO, Lasting(sys.stderr))

@@ -299,7 +299,7 @@ def _way_on(standing: _Standing, config: TrainConfig, run: RunDirectory) -> str:
     if not run.config.exists():
         return "the run is lost: its directory is no longer one"
     if standing.saved is None:
-        return f"no step was done; begin again with: {command}"
+        return f"no step was saved; begin again with: {command}"
     return f"step {standing.saved} is saved; go on with: {command}"
 
 
@@ -370,6 +370,7 @@ def _save(standing: _Standing, prepared: Prepared, out: _Outputs) -> None:
     check_state(state)
     open_run(out.run.path)  # else a checkpoint would be all that there is of a directory that somebody has removed
     require_folder(out.run.checkpoints)
+    out.log.require(state.step)
     out.log.sync()
     out.curves.flush()
     saved = to_save(state, prepared, out.log)

@@ -98,15 +98,17 @@ def _make_pool(
     started: list[tuple[BaseProcess, Connection]] = []
     try:
         started.extend(_start_worker(read, worker, start_method, worker_init) for worker in range(workers))
-    except OSError as error:
+        threads = tuple(
+            threading.Thread(target=_attend, args=(worker, *pair, requests, answers, receive), daemon=True)
+            for worker, pair in enumerate(started)
+        )
+        for thread in threads:
+            thread.start()
+    except BaseException as error:  # nobody else would end them, and this process would wait for them at its exit
         _end_processes([process for process, _ in started], [channel for _, channel in started], ())
+        if not isinstance(error, OSError):
+            raise
         raise LoaderError(f"a process that reads clips cannot be started ({error}); {_FEWER}") from None
-    threads = tuple(
-        threading.Thread(target=_attend, args=(worker, *pair, requests, answers, receive), daemon=True)
-        for worker, pair in enumerate(started)
-    )
-    for thread in threads:
-        thread.start()
     return Pool(
         processes=tuple(process for process, _ in started),
         channels=tuple(channel for _, channel in started),
@@ -256,11 +258,8 @@ def _serve(channel: Connection, read: Read, worker: int, worker_init: Callable[[
         signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # it was started with all of them held
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
     try:
-        failure = _attempt(lambda: None if worker_init is None else worker_init(worker))
+        failure = _attempt(partial(_prepare, worker, worker_init))
         while True:
             request = channel.recv()
             answer = failure or _attempt(partial(read, request))
@@ -270,6 +269,14 @@ def _serve(channel: Connection, read: Read, worker: int, worker_init: Callable[[
     except BaseException:
         traceback.print_exc()
         os._exit(1)
+
+
+def _prepare(worker: int, worker_init: Callable[[int], None] | None) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    if worker_init is not None:
+        worker_init(worker)
 
 
 def _end_with_parent() -> None:

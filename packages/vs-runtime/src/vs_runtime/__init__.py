@@ -27,6 +27,7 @@ from vs_runtime.errors import (
     VsRuntimeError,
 )
 from vs_runtime.files import (
+    is_left_behind,
     naming,
     parse_json,
     read_json,
@@ -75,6 +76,7 @@ __all__ = [
     "derive_seed",
     "describe_environment",
     "gpu_index_of",
+    "is_left_behind",
     "is_out_of_memory",
     "list_checkpoints",
     "load_checkpoint",

@@ -26,6 +26,7 @@ from typing import Any, NoReturn
 from vs_runtime.errors import UnreadableFile
 
 __all__ = [
+    "is_left_behind",
     "naming",
     "parse_json",
     "read_json",
@@ -81,7 +82,7 @@ def sweep(directory: Path, *, held: bool = False) -> None:
     """
     with contextlib.suppress(OSError):
         for path in list(directory.iterdir()):
-            if _UNFINISHED.fullmatch(path.name) if held else _is_left_behind(path):
+            if _UNFINISHED.fullmatch(path.name) if held else is_left_behind(path):
                 with contextlib.suppress(OSError):
                     remove(path)
 
@@ -171,7 +172,8 @@ def _machine() -> str:
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
-def _is_left_behind(path: Path) -> bool:
+def is_left_behind(path: Path) -> bool:
+    """Whether a file or directory is what a process left unfinished that was killed, and so what `sweep` removes."""
     match = _OWNED.fullmatch(path.name)
     if match is None:
         return False
