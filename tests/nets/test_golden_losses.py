@@ -123,7 +123,7 @@ def test_gradient_of_every_generator_parameter(every_implementation: str) -> Non
     total = nets.total(losses, nets.ObjectiveConfig())
     close(total, case["loss.total"])
     total.backward()
-    compare_gradients(case, generator, slack=0 if every_implementation == "auto" else 1e-2)
+    compare_gradients(case, generator, slack=1e-2)
 
 
 def compare_gradients(case: Case, generator: nets.Generator, *, slack: float) -> None:

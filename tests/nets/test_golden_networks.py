@@ -15,7 +15,7 @@ def close(actual: Tensor, expected: Tensor, atol: float) -> None:
 
 
 def close_synthesis(case: Case, prefix: str, synthesis: nets.Synthesis) -> None:
-    close(synthesis.frame, case[f"{prefix}.fake_images"], 2e-5)
+    close(synthesis.frame, case[f"{prefix}.fake_images"], 5e-5)  # processors sum convolutions in different orders
     if f"{prefix}.fake_flow_maps" not in case.tensors:
         assert synthesis.flow is None
         return

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import numpy as np
 import pytest
 import torch
 import vs_nets as nets
@@ -100,7 +101,7 @@ class GradientFault:
             parameters = network_of(state, self.network).named_parameters()
             found = [(name, p.grad) for name, p in parameters if p.grad is not None]
             name, gradient = self.random.choice(found)
-            gradient.view(-1)[self.random.randrange(gradient.numel())] = self.bad
+            gradient[np.unravel_index(self.random.randrange(gradient.numel()), gradient.shape)] = self.bad
             self.spoilt.append(f"{self.network}.{name}")
         self.count += 1
         report: optim.GradientReport = self.original(state, *arguments)

@@ -217,7 +217,7 @@ LOSS = ("total loss", "judgement of gradients", "optimizer and loss scale")
 """Where a loss of 16 bits is noticed again: where it is summed, judged and reported."""
 
 MOVED: dict[str, tuple[Change, set[str]]] = {
-    "norm": (in_low("vs_ops.instance_norm"), {"norm statistics"}),
+    "norm": (low_reference("vs_ops.instance_norm"), {"norm statistics"}),
     "softmax": (in_low("vs_ops.reference_matrix"), {"softmax and attention"}),
     "attention": (in_low("vs_ops.attend"), {"softmax and attention"}),
     "coordinates": (in_low("vs_ops.warp"), {"grids and sampling"}),
@@ -265,4 +265,4 @@ def test_a_stricter_table_finds_what_the_policy_allows() -> None:
         "forward",
         "backward",
     }
-    assert all("generator.up.0.norm_0" in line for line in found if "addcmul" in line)
+    assert any("generator.up.0.norm_0" in line for line in found if "addcmul" in line)

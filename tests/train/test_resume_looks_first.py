@@ -17,7 +17,7 @@ from faults import everything, run, run_config, same
 from vs_train import training
 from vs_train.cli import main
 from vs_train.config_io import render_config
-from vs_train.errors import RunDirectoryError, VsTrainError
+from vs_train.errors import VsTrainError
 from vs_train.metrics_log import MetricsLog
 from vs_train.recovery import roll_back
 from vs_train.resuming import resume_state
@@ -261,7 +261,7 @@ def test_what_is_removed_under_a_running_process_ends_it_in_one_line(
     first = iter([original])  # the files are open before they go
     monkeypatch.setattr(training, "train_clip", lambda *arguments: next(first, removing)(*arguments))
     config = attrs.evolve(CONFIG, run=attrs.evolve(CONFIG.run, steps=6, sample_every=5, checkpoint_every=5))
-    with pytest.raises(RunDirectoryError, match=r"was removed") as caught:
+    with pytest.raises(VsTrainError, match=r"was removed") as caught:
         run(config, copy, resume=True)
     assert "\n" not in str(caught.value)
     assert str(copy) in str(caught.value)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 from cyclopts import App, CycloptsError, Parameter, Token
 from vs_config import Range, option_number, option_path, report_error, shown
-from vs_train.streams import lasting_streams
+from vs_config.streams import lasting_streams
 
 import vs_eval
 from vs_eval.errors import OptionError

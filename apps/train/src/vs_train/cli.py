@@ -20,6 +20,7 @@ from typing import Annotated, Any, Protocol
 import attrs
 from cyclopts import App, CycloptsError, Parameter
 from vs_config import option_path, report_error, show, shown
+from vs_config.streams import lasting_streams
 
 from . import __version__
 from .config_io import read_document, render_config, resolve_config
@@ -30,7 +31,6 @@ from .presets import DEFAULT_PRESETS, list_presets, read_preset
 from .progress import show_progress
 from .run_directory import RunDirectory, is_run, open_run, plan_run
 from .signals import StopNow, stop_requests
-from .streams import lasting_streams
 
 EXIT_INPUT = 2
 """Exit status when the input is wrong."""

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from vs_train.streams import Lasting, lasting_streams
+from vs_config.streams import Lasting, lasting_streams
 
 
 class Broken(io.StringIO):
@@ -67,7 +67,7 @@ def test_characters_that_the_encoding_lacks_are_escaped(monkeypatch: pytest.Monk
 
 PROGRAM = """
 import sys
-from vs_train.streams import lasting_streams
+from vs_config.streams import lasting_streams
 with lasting_streams() as output:
     for _ in range(3):
         print("progress", file=sys.stderr, flush=True)
