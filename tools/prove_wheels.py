@@ -154,12 +154,16 @@ def build(member: Member, dist: Path) -> Path:
     return wheel
 
 
+_IMPORTS_TORCH = re.compile(rb"^\s*(import|from) torch\b", re.MULTILINE)
+
+
 def check_wheel(member: Member, wheel: Path) -> None:
     """Raise `ProofError` for a wheel that lacks its type marker, its licence or any of its metadata."""
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         described = next(name for name in names if name.endswith(".dist-info/METADATA"))
         about = email.message_from_bytes(archive.read(described))
+        uses_torch = any(_IMPORTS_TORCH.search(archive.read(name)) for name in names if name.endswith(".py"))
     missing = [key for key in ("Version", "Summary", "License-Expression", "Requires-Python") if not about[key]]
     if not str(about.get_payload()).strip():
         missing.append("its README")
@@ -167,7 +171,7 @@ def check_wheel(member: Member, wheel: Path) -> None:
         missing.append("py.typed")
     if not any(name.endswith(".dist-info/licenses/LICENSE") for name in names):
         missing.append("LICENSE")
-    if "torch" not in member.needs:
+    if uses_torch and "torch" not in member.needs:
         missing.append("the dependency on torch")
     if missing:
         raise ProofError("wheel", f"{wheel.name} lacks {', '.join(missing)}")

@@ -53,13 +53,13 @@ readme
 """
 
 
-def wheel(folder, described=METADATA, typed=True, licensed=True):
+def wheel(folder, described=METADATA, typed=True, licensed=True, source="import torch\n"):
     path = folder / "a-1-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a-1.dist-info/METADATA", described)
         if licensed:
             archive.writestr("a-1.dist-info/licenses/LICENSE", "")
-        archive.writestr("a/__init__.py", "")
+        archive.writestr("a/__init__.py", source)
         if typed:
             archive.writestr("a/py.typed", "")
     return path
@@ -67,6 +67,7 @@ def wheel(folder, described=METADATA, typed=True, licensed=True):
 
 def test_a_complete_wheel_passes(tmp_path):
     prove_wheels.check_wheel(member("a", "torch"), wheel(tmp_path))
+    prove_wheels.check_wheel(member("a"), wheel(tmp_path, source="torch = None\n"))
 
 
 @pytest.mark.parametrize(
