@@ -119,11 +119,14 @@ def test_ci_can_be_started_and_is_what_the_workflow_starts():
     assert "run: .ci/run\n" in (ROOT / ".github" / "workflows" / "ci.yml").read_text()
 
 
-def test_a_benchmark_says_how_to_repeat_it_and_where_it_ran():
+def test_a_stored_result_says_how_to_repeat_it_when_and_where_it_ran_and_of_what():
     paths = sorted((ROOT / "docs" / "benchmarks").glob("*.json"))
     assert paths
     for path in paths:
         content = json.loads(path.read_text())
-        assert content["command"].startswith("hatch run bench:"), path.name
-        assert content["machine"]["cpu"], path.name
-        assert content["machine"]["packages"]["torch"], path.name
+        machine = content.get("machine") or content["environment"]  # of a benchmark, or of an evaluation's report
+        assert content["command"].startswith(("hatch run bench:", "hatch run eval:")), path.name
+        assert content.get("measured_at") or content["measured"], path.name
+        assert machine["cpu"], path.name
+        assert machine["packages"]["torch"], path.name
+        assert len(machine["git"]["revision"]) == 40, path.name
