@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from vs_config.resolve import render_config
 from vs_data import (
     AugmentConfig,
     FacesConfig,
@@ -39,9 +40,8 @@ from vs_nets import (
     build_few_shot_average,
 )
 from vs_runtime import save_checkpoint
-from vs_train.config import CurriculumConfig, ReferencesConfig, TrainConfig, label_spec
-from vs_train.config_io import render_config
-from vs_train.run_directory import RunDirectory, create_run
+from vs_runtime.run_directory import RunDirectory, create_run
+from vs_training.config import CurriculumConfig, ReferencesConfig, TrainConfig, label_spec
 
 GENERATOR = FewShotGeneratorConfig(
     downsamples=3,

@@ -37,8 +37,8 @@ from torch import nn
 from vs_optim import Network, OverflowPolicy
 from vs_train import step as step_module
 from vs_train import updates
-from vs_train.errors import NonFiniteError
-from vs_train.step import Recipe, TrainState, train_clip
+from vs_training.errors import NonFiniteError
+from vs_training.step import Recipe, TrainState, train_clip
 
 
 @pytest.fixture

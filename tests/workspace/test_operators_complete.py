@@ -17,8 +17,8 @@ import attrs
 import pytest
 import torch
 import vs_ops
-from op_subjects import PLANS
 from operator_recipes import RECIPES
+from vs_bench.operators.subjects import PLANS
 from vs_ops import Operator, info
 
 ROOT = Path(__file__).resolve().parents[2]

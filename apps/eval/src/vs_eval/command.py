@@ -4,14 +4,13 @@ from pathlib import Path
 
 from attrs import evolve
 from rich.console import Console
+from vs_config.resolve import ConfigError
 from vs_data import VsDataError, open_source
 from vs_metrics import ClassColours, VsMetricsError
 from vs_nets import GeneratorConfig, LabelSpec, VsNetsError, build_average, class_kind
 from vs_ops import VsOpsError
 from vs_runtime import VsRuntimeError
-from vs_train.config import TrainConfig
-from vs_train.config_io import ConfigError
-from vs_train.run_directory import RunDirectoryError
+from vs_training.config import TrainConfig
 
 from vs_eval.errors import VsEvalError
 from vs_eval.evaluation import evaluate_source, plan_clips, training_colours, write_report
@@ -25,7 +24,6 @@ from vs_eval.terminal import say, show_progress, show_report
 INPUT_ERRORS = (
     VsEvalError,
     ConfigError,
-    RunDirectoryError,
     VsDataError,
     VsMetricsError,
     VsNetsError,

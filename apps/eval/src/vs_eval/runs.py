@@ -19,9 +19,9 @@ from vs_runtime import (
     load_checkpoint,
     load_latest,
 )
-from vs_train.config import TrainConfig
-from vs_train.config_fixed import FIXED, first_difference
-from vs_train.run_directory import RunDirectory, read_environment
+from vs_runtime.run_directory import FIXED, RunDirectory, read_environment
+from vs_training.config import TrainConfig
+from vs_training.fixed import first_difference
 
 from vs_eval.errors import OptionError, RunError
 

@@ -7,7 +7,7 @@ from attrs import evolve, frozen
 from rich.console import Console
 from vs_data import Clip, ClipRequest, ClipSource, FacesConfig, open_source
 from vs_nets import FewShotGeneratorConfig, build_few_shot_average
-from vs_train.config import TrainConfig
+from vs_training.config import TrainConfig
 
 from vs_eval.evaluation import ClipPlan, plan_clips
 from vs_eval.few_shot.driving import Drive, draw_matrix, evaluate_drives, plan_drives, plan_matrix
