@@ -29,7 +29,7 @@ from vs_nets import (
     ObjectiveConfig,
     PatchConfig,
     VsNetsError,
-    build_average,
+    build_ema,
 )
 from vs_ops import VsOpsError
 from vs_runtime import VsRuntimeError, save_checkpoint
@@ -58,7 +58,7 @@ def make_run(path: Path, *steps: int, config: TrainConfig = CONFIG) -> RunDirect
     create_run(run, config=render_config(config), environment={})
     for step in steps:
         torch.manual_seed(step)
-        average = build_average(config.generator, label_channels=35)
+        average = build_ema(config.generator, label_channels=35)
         save_checkpoint(run.checkpoints, step=step, state={"average": average.state_dict(), "step": step}, keep=9)
     return run
 

@@ -20,10 +20,10 @@ from vs_config.signals import StopRequest
 from vs_optim import Network, OverflowPolicy
 from vs_runtime.metrics_log import without_clock
 from vs_runtime.run_directory import FIXED, RunDirectory
-from vs_train import step as step_module
-from vs_train import updates
 from vs_train.progress import ProgressReport
 from vs_train.training import TrainResult, train
+from vs_training import step as step_module
+from vs_training import update as updates
 from vs_training.config import TrainConfig
 from vs_training.step import Recipe, TrainState, train_clip
 
@@ -79,7 +79,7 @@ def same(a: Any, b: Any) -> bool:
 def everything(state: TrainState) -> dict[str, Any]:
     """All that a run has learnt; not the scales and counts."""
     parts = {network: held(state, network) for network in PLACES[2]}
-    return {**parts, "average": cloned(state.average), "step": state.step, "updates": state.updates}
+    return {**parts, "average": cloned(state.generator_ema), "step": state.step, "updates": state.updates}
 
 
 class GradientFault:

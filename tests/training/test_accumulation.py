@@ -103,6 +103,6 @@ def test_the_average_counts_the_steps_that_it_has_seen(monkeypatch: pytest.Monke
                 GradientFault(patch, network, range(skipped), bad=math.inf)
             for _ in range(skipped + 4):
                 state, _ = train_clip(state, clip, recipe)
-        averages.append(cloned(state.average))
+        averages.append(cloned(state.generator_ema))
         assert state.updates == skipped + 4
     assert same(*averages)

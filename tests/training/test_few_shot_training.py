@@ -96,7 +96,7 @@ def test_activation_checkpointing_changes_no_value(level: str, policy: str) -> N
         document = {**changed("memory.checkpoint", checkpoint), "precision": {"level": level}}
         config, state, recipe = setup(document)
         state, report = train_clip(state, faces_clip(config, (4, 5)), recipe)
-        results.append((report.losses, state.generator.state_dict(), state.average.state_dict()))
+        results.append((report.losses, state.generator.state_dict(), state.generator_ema.state_dict()))
     (losses, generator, average), (losses_again, generator_again, average_again) = results
     assert losses == losses_again
     assert all(torch.equal(generator[name], generator_again[name]) for name in generator)
@@ -107,7 +107,7 @@ def test_the_average_keeps_the_eps_of_the_label_encoder() -> None:
     _, state, _ = setup(changed("generator.weights.label_eps", 0.2))
     found = [
         {name for name, m in network.named_modules() if isinstance(m, InstanceNorm2d) and m.eps == 0.2}
-        for network in (state.generator, state.average)
+        for network in (state.generator, state.generator_ema)
     ]
     assert found[0] == found[1]
     assert found[0]
@@ -177,7 +177,7 @@ def test_swapping_the_reference_changes_the_picture() -> None:
     frames = []
     for subject in (0, 2):
         request = ClipRequest(sequence=0, start=0, length=2, references=(3,), reference_sequence=subject)
-        frames.append(torch.cat([s.frame for s in roll_out(state.average, source.read(request), recipe)]))
+        frames.append(torch.cat([s.frame for s in roll_out(state.generator_ema, source.read(request), recipe)]))
     assert not torch.equal(frames[0], frames[1])
 
 
@@ -185,7 +185,7 @@ def test_any_number_of_references_at_any_time() -> None:
     config, state, recipe = setup(SMALL)
     for references in ((5,), (3, 4, 5), (1, 2, 3, 4, 5)):
         clip = faces_clip(config, references, frames=1)
-        generate = bind_references(state.average, encode_references(clip, recipe))
+        generate = bind_references(state.generator_ema, encode_references(clip, recipe))
         label = nets.encode_labels(recipe.labels, {name: x[:, 0] for name, x in clip.labels.items()})
         with torch.no_grad():
             assert generate(label, nets.History()).frame.shape == (2, 3, 32, 32)

@@ -75,7 +75,7 @@ def test_activation_checkpointing_changes_no_value(level: str, policy: str) -> N
     for checkpoint in ("none", policy):
         state, recipe = setup(load_config(TrainConfig, {**document, "memory": {"checkpoint": checkpoint}}))
         state, report = train_clip(state, clip, recipe)
-        results.append((report, weights(state.generator), weights(state.discriminator), weights(state.average)))
+        results.append((report, weights(state.generator), weights(state.discriminator), weights(state.generator_ema)))
     (plain, *plain_weights), (recomputed, *recomputed_weights) = results
     assert plain == recomputed
     for a, b in zip(plain_weights, recomputed_weights, strict=True):
@@ -156,12 +156,12 @@ def test_average_follows_the_normalised_weights() -> None:
     clip = street_clip(1)
     state, _ = train_clip(state, clip, recipe)
     first = dict(nets.effective_weights(state.generator))
-    for name, parameter in state.average.named_parameters():
+    for name, parameter in state.generator_ema.named_parameters():
         torch.testing.assert_close(parameter, first[name])  # a copy while step < start_step
-    before = weights(state.average)
+    before = weights(state.generator_ema)
     state, _ = train_clip(state, clip, recipe)
     now = nets.effective_weights(state.generator)
-    for name, parameter in state.average.named_parameters():
+    for name, parameter in state.generator_ema.named_parameters():
         torch.testing.assert_close(parameter, 0.5 * before[name] + 0.5 * now[name])
 
 

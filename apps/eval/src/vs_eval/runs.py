@@ -56,11 +56,11 @@ def read_checkpoint(run: RunDirectory, step: int | None) -> LoadedCheckpoint:
         ) from None
 
 
-def load_average(average: AnyGenerator, checkpoint: LoadedCheckpoint, device: torch.device) -> AnyGenerator:
+def load_ema(average: AnyGenerator, checkpoint: LoadedCheckpoint, device: torch.device) -> AnyGenerator:
     """The averaged generator of a checkpoint, in evaluation mode on a device.
 
     Args:
-        average: a freshly built one (`build_average`, `build_few_shot_average`) that takes the weights.
+        average: a freshly built one (`build_ema`, `build_few_shot_ema`) that takes the weights.
         checkpoint: where they are.
         device: where to.
 

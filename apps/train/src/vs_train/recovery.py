@@ -76,7 +76,7 @@ def check_state(state: TrainState) -> None:
             raise NonFiniteError(step=state.step, what=f"weight {bad[0]}", network=network)
         if bad := optim.non_finite(_moments(module, optimizer)):
             raise NonFiniteError(step=state.step, what=f"the optimizer's {bad[0]}", network=network)
-    if bad := optim.non_finite(state.average.state_dict().items()):
+    if bad := optim.non_finite(state.generator_ema.state_dict().items()):
         raise NonFiniteError(step=state.step, what=f"averaged weight {bad[0]}", network="generator")
 
 

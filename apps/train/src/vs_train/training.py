@@ -358,7 +358,7 @@ def _progress(
 
 def _sample(prepared: Prepared, state: TrainState, out: _Outputs) -> Path:
     require_folder(out.run.samples)
-    frames = roll_out(state.average, prepared.validation, prepared.recipe)
+    frames = roll_out(state.generator_ema, prepared.validation, prepared.recipe)
     fps = prepared.config.run.video_fps
     picture = write_samples(
         out.run.samples, state.step, prepared.validation, frames, labels=prepared.recipe.labels, fps=fps

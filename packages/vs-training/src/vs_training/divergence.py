@@ -105,12 +105,16 @@ def _watch(name: str, found: list[str]) -> Any:
 
 def _compute_losses(state: TrainState, inputs: FrameInputs, recipe: Recipe) -> None:
     synthesis = generate(state, inputs, recipe)
-    condition = nets.judged_condition(inputs.label, inputs.references, synthesis)
-    real = nets.judged(condition, inputs.target.frame, inputs.real_past, state.discriminator.config)
+    condition = nets.discriminator_condition(inputs.label, inputs.references, synthesis)
+    real = nets.real_inputs(condition, inputs.target.frame, inputs.real_past, state.discriminator.config)
     with optim.autocast(recipe.precision, recipe.device):
-        nets.judge_frame(state.discriminator, real, detached(synthesis), inputs.fake_past, nets.judge_both)
-        verdicts = nets.judge_frame(state.discriminator, real, synthesis, inputs.fake_past, nets.judge_fake)
-        nets.generator_losses(synthesis, inputs.target, verdicts, recipe.perceptual)
+        nets.discriminate_frame(
+            state.discriminator, real, detached(synthesis), inputs.fake_past, nets.discriminate_both
+        )
+        outputs = nets.discriminate_frame(
+            state.discriminator, real, synthesis, inputs.fake_past, nets.discriminate_fake
+        )
+        nets.generator_losses(synthesis, inputs.target, outputs, recipe.perceptual)
 
 
 def _is_bad(value: Any) -> bool:

@@ -59,25 +59,25 @@ def settle(
             before, late_passes = _keep(state, recipe, both=both), late_passes + 1
             state = attrs.evolve(state, scaling=optim.count_replay(state.scaling))
             continue
-        verdict = optim.decide(
+        decision = optim.decide(
             recipe.scaler,
             state.scaling,
             discriminator=_finding(tried.discriminator),
             generator=_finding(tried.generator),
             replays=replays,
         )
-        if verdict.divergence is not None:
+        if decision.divergence is not None:
             _rewind(before)
-            raise explain(verdict.divergence, state, tried, inputs, recipe)
-        if verdict.generator:
+            raise explain(decision.divergence, state, tried, inputs, recipe)
+        if decision.generator:
             state.generator_optimizer.step()
-        _undo(before, verdict)
-        state = attrs.evolve(state, scaling=verdict.state)
-        if verdict.kind != "replay":
+        _undo(before, decision)
+        state = attrs.evolve(state, scaling=decision.state)
+        if decision.kind != "replay":
             break
         replays += 1
     report = FrameReport(
-        losses=tried.losses, discriminator=tried.discriminator, generator=tried.generator, verdict=verdict
+        losses=tried.losses, discriminator=tried.discriminator, generator=tried.generator, decision=decision
     )
     return state, report, tried
 
@@ -116,8 +116,8 @@ def _rewind(before: _Before) -> None:
             optim.put_back(kept)
 
 
-def _undo(before: _Before, verdict: optim.Verdict) -> None:
-    for kept in before.discriminator if not verdict.discriminator else ():
+def _undo(before: _Before, decision: optim.Decision) -> None:
+    for kept in before.discriminator if not decision.discriminator else ():
         optim.put_back(kept)
-    for kept in before.generator if not verdict.generator else ():
+    for kept in before.generator if not decision.generator else ():
         optim.put_back(kept)

@@ -153,18 +153,18 @@ def build_state(
     config: TrainConfig, labels: nets.LabelSpec, precision: optim.Precision, device: torch.device
 ) -> tuple[TrainState, tuple[str, ...]]:
     """Networks with fresh weights, their optimizers and scalers, and the reasons for the choice of Adam."""
-    generator, average = (laid_out(one.to(device), config.memory) for one in build_generators(config, labels))
+    generator, generator_ema = (laid_out(one.to(device), config.memory) for one in build_generators(config, labels))
     few_shot = isinstance(config.generator, nets.FewShotGeneratorConfig)
     condition = nets.few_shot_condition_channels(labels.channels) if few_shot else labels.channels
     discriminator = nets.build_discriminator(config.discriminator, label_channels=condition)
     discriminator = laid_out(discriminator.to(device), config.memory)
-    average.load_state_dict(nets.effective_weights(generator))
+    generator_ema.load_state_dict(nets.effective_weights(generator))
     generator_optimizer, g_choice = optim.build_adam(generator.parameters(), config.optim.generator)
     discriminator_optimizer, d_choice = optim.build_adam(discriminator.parameters(), config.optim.discriminator)
     state = TrainState(
         generator=generator.train(),
         discriminator=discriminator.train(),
-        average=average,
+        generator_ema=generator_ema,
         generator_optimizer=generator_optimizer,
         discriminator_optimizer=discriminator_optimizer,
         scaling=optim.initial_pair(config.optim.scaler, precision),
@@ -185,25 +185,25 @@ def laid_out(network: Network, memory: MemoryConfig) -> Network:
 
 def build_generators(config: TrainConfig, labels: nets.LabelSpec) -> tuple[AnyGenerator, AnyGenerator]:
     """A generator with fresh weights, and one that is to hold its average."""
-    channels, call = labels.channels, rematerialisation(config.memory.checkpoint)
+    channels, call = labels.channels, activation_checkpointing(config.memory.checkpoint)
     if isinstance(config.generator, nets.FewShotGeneratorConfig):
         return (
-            nets.build_few_shot_generator(config.generator, label_channels=channels, rematerialisation=call),
-            nets.build_few_shot_average(config.generator, label_channels=channels),
+            nets.build_few_shot_generator(config.generator, label_channels=channels, checkpointing=call),
+            nets.build_few_shot_ema(config.generator, label_channels=channels),
         )
     return (
-        nets.build_generator(config.generator, label_channels=channels, rematerialisation=call),
-        nets.build_average(config.generator, label_channels=channels),
+        nets.build_generator(config.generator, label_channels=channels, checkpointing=call),
+        nets.build_ema(config.generator, label_channels=channels),
     )
 
 
-def rematerialisation(policy: Literal["none", "blocks", "all"]) -> nets.Rematerialisation:
+def activation_checkpointing(policy: Literal["none", "blocks", "all"]) -> nets.ActivationCheckpointing:
     """How the generator calls its parts under a memory policy."""
     if policy == "none":
-        return nets.Rematerialisation()
+        return nets.ActivationCheckpointing()
     if policy == "blocks":
-        return nets.Rematerialisation(blocks=runtime.checkpointed)
-    return nets.Rematerialisation(blocks=runtime.checkpointed, stages=runtime.checkpointed)
+        return nets.ActivationCheckpointing(blocks=runtime.checkpointed)
+    return nets.ActivationCheckpointing(blocks=runtime.checkpointed, stages=runtime.checkpointed)
 
 
 def state_to_save(state: TrainState) -> dict[str, Any]:
@@ -211,7 +211,7 @@ def state_to_save(state: TrainState) -> dict[str, Any]:
     return {
         "generator": state.generator.state_dict(),
         "discriminator": state.discriminator.state_dict(),
-        "average": state.average.state_dict(),
+        "average": state.generator_ema.state_dict(),
         "generator_optimizer": optim.adam_state(state.generator_optimizer),
         "discriminator_optimizer": optim.adam_state(state.discriminator_optimizer),
         "scaling": optim.pair_to_dict(state.scaling),
@@ -237,7 +237,7 @@ def restore_state(state: TrainState, saved: Mapping[str, Any]) -> TrainState:
         runtime.check_fit(_template(state), current)
         state.generator.load_state_dict(current["generator"])
         state.discriminator.load_state_dict(current["discriminator"])
-        state.average.load_state_dict(current["average"])
+        state.generator_ema.load_state_dict(current["average"])
         optim.load_adam_state(state.generator_optimizer, current["generator_optimizer"])
         optim.load_adam_state(state.discriminator_optimizer, current["discriminator_optimizer"])
         scaling = optim.pair_from_dict(state.scaling, current["scaling"])

@@ -18,7 +18,7 @@ class TrainState:
     Attributes:
         generator: in training mode.
         discriminator: in training mode.
-        average: the generator of averaged, already normalised weights, in evaluation mode.
+        generator_ema: the generator of averaged, already normalised weights, in evaluation mode.
         generator_optimizer: steps `generator`.
         discriminator_optimizer: steps `discriminator`.
         scaling: the loss scales of both networks, and what they have seen.
@@ -29,7 +29,7 @@ class TrainState:
 
     generator: AnyGenerator
     discriminator: nets.Discriminator
-    average: AnyGenerator
+    generator_ema: AnyGenerator
     generator_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
     scaling: optim.PairState
@@ -132,9 +132,9 @@ class Attempt:
 
 @attrs.frozen(kw_only=True, eq=False)
 class FrameReport:
-    """Losses of the attempt at a frame that counted, what was found in its gradients, and the verdict on it."""
+    """Losses of the attempt at a frame that counted, what was found in its gradients, and the decision on it."""
 
     losses: Mapping[str, Tensor]
     discriminator: optim.GradientReport | None
     generator: optim.GradientReport | None
-    verdict: optim.Verdict
+    decision: optim.Decision

@@ -106,16 +106,16 @@ def train_flow(state: TrainState, clip: Clip, recipe: Recipe) -> tuple[TrainStat
 
 def _done(state: TrainState, report: FrameReport, recipe: Recipe) -> TrainState:
     """The state after a frame, its average moved if the generator was."""
-    if report.verdict.generator:
-        update_average(state, recipe.ema)
+    if report.decision.generator:
+        update_ema(state, recipe.ema)
     return attrs.evolve(state, updates=state.updates + 1)
 
 
-def update_average(state: TrainState, config: optim.EmaConfig) -> None:
+def update_ema(state: TrainState, config: optim.EmaConfig) -> None:
     """Move the average towards the generator's weights as it uses them, that is, spectrally normalised."""
     taken = state.updates - state.scaling.generator.skipped_total  # an average counts what it has seen
     values, scales = dict(state.generator.named_parameters()), nets.weight_scales(state.generator)
-    averages = dict(state.average.named_parameters())
+    averages = dict(state.generator_ema.named_parameters())
     share = optim.ema_share(config, step=taken)
     normalised = [name for name in averages if name in scales]
     plain = [name for name in averages if name not in scales]

@@ -28,14 +28,14 @@ def attempt_frame(state: TrainState, inputs: FrameInputs, recipe: Recipe) -> Att
     parts = split_batch(inputs, recipe.micro_batches)
     whole, share = len(parts) == 1, 1 / len(parts)
     start = optim.keep_tensors(() if whole else state.generator.buffers())
-    shown: list[tuple[FrameInputs, nets.JudgedReal, nets.Synthesis]] = []
+    shown: list[tuple[FrameInputs, nets.RealInputs, nets.Synthesis]] = []
     d_losses, g_losses = [], []
     state.discriminator_optimizer.zero_grad(set_to_none=True)
     for part in from_one_start(parts, state.generator, state.discriminator):
         with torch.set_grad_enabled(whole):
             synthesis = generate(state, part, recipe)
-        condition = nets.judged_condition(part.label, part.references, synthesis)
-        real = nets.judged(condition, part.target.frame, part.real_past, state.discriminator.config)
+        condition = nets.discriminator_condition(part.label, part.references, synthesis)
+        real = nets.real_inputs(condition, part.target.frame, part.real_past, state.discriminator.config)
         d_losses.append(discriminator_backward(state, real, detached(synthesis), part, recipe, share=share))
         shown.append((part, real, synthesis))
     losses = {f"d_{name}": loss for name, loss in mean_losses(d_losses).items()}
@@ -149,7 +149,7 @@ def bind_references(generator: AnyGenerator, references: nets.References | None)
 
 def discriminator_backward(
     state: TrainState,
-    real: nets.JudgedReal,
+    real: nets.RealInputs,
     synthesis: nets.Synthesis,
     inputs: FrameInputs,
     recipe: Recipe,
@@ -158,8 +158,10 @@ def discriminator_backward(
 ) -> nets.Losses:
     """Losses of D on the real frame and a generated one, which must be detached; adds `share` of their gradients."""
     with optim.autocast(recipe.precision, recipe.device):
-        verdicts = nets.judge_frame(state.discriminator, real, synthesis, inputs.fake_past, nets.judge_both)
-        losses = nets.discriminator_losses(verdicts)
+        outputs = nets.discriminate_frame(
+            state.discriminator, real, synthesis, inputs.fake_past, nets.discriminate_both
+        )
+        losses = nets.discriminator_losses(outputs)
         loss = nets.total(losses, recipe.objective) * share
     optim.scale_loss(loss, state.scaling.discriminator.scale).backward()
     return losses
@@ -167,7 +169,7 @@ def discriminator_backward(
 
 def generator_backward(
     state: TrainState,
-    real: nets.JudgedReal,
+    real: nets.RealInputs,
     synthesis: nets.Synthesis,
     inputs: FrameInputs,
     recipe: Recipe,
@@ -176,8 +178,10 @@ def generator_backward(
 ) -> nets.Losses:
     """Losses of G; adds `share` of their gradients to G's. No gradient of D's parameters is computed."""
     with frozen_parameters(state.discriminator), optim.autocast(recipe.precision, recipe.device):
-        verdicts = nets.judge_frame(state.discriminator, real, synthesis, inputs.fake_past, nets.judge_fake)
-        losses = nets.generator_losses(synthesis, inputs.target, verdicts, recipe.perceptual)
+        outputs = nets.discriminate_frame(
+            state.discriminator, real, synthesis, inputs.fake_past, nets.discriminate_fake
+        )
+        losses = nets.generator_losses(synthesis, inputs.target, outputs, recipe.perceptual)
         loss = nets.total(losses, recipe.objective) * share
     optim.scale_loss(loss, state.scaling.generator.scale).backward()
     return losses

@@ -33,7 +33,7 @@ from vs_eval.few_shot.references import bind_generator, check_counts, reference_
 from vs_eval.few_shot.scoring import score_subject_frame
 from vs_eval.opening import Opened, Request, open_evaluation
 from vs_eval.report import summarise
-from vs_eval.runs import load_average
+from vs_eval.runs import load_ema
 from vs_eval.scoring import (
     ClipScores,
     EvaluationSpec,
@@ -116,8 +116,8 @@ def evaluate_arm(run: RunDirectory, config: TrainConfig, clips: int | None, fram
 
 
 def _score_scenes(opened: Opened[nets.GeneratorConfig], request: Request) -> list[ClipScores]:
-    average = nets.build_average(opened.generator, label_channels=opened.labels.channels)
-    generator = load_average(average, opened.checkpoint, opened.device)
+    average = nets.build_ema(opened.generator, label_channels=opened.labels.channels)
+    generator = load_ema(average, opened.checkpoint, opened.device)
     kind = nets.class_kind(opened.labels)
     colours = None if kind is None else training_colours(open_source(opened.config.data, "train"), kind)
     past = opened.generator.frames - 1
@@ -132,9 +132,9 @@ def _score_scenes(opened: Opened[nets.GeneratorConfig], request: Request) -> lis
 
 
 def _score_subjects(opened: Opened[nets.FewShotGeneratorConfig], request: Request) -> list[ClipScores]:
-    average = nets.build_few_shot_average(opened.generator, label_channels=opened.labels.channels)
+    average = nets.build_few_shot_ema(opened.generator, label_channels=opened.labels.channels)
     spec = EvaluationSpec(labels=opened.labels, past=opened.generator.frames - 1, device=opened.device)
-    bind = bind_generator(load_average(average, opened.checkpoint, opened.device))
+    bind = bind_generator(load_ema(average, opened.checkpoint, opened.device))
     setting = Setting(bind=bind, source=opened.source, spec=spec, training=None, directory=opened.out)
     plans = plan_clips(opened.source, clips=request.clips, frames=request.frames)
     check_counts((REFERENCES,), [opened.source.sequences[plan.sequence] for plan in plans], request.frames)
