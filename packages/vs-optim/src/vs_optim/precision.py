@@ -34,7 +34,7 @@ Level = Literal["O0", "O1"]
 class PrecisionConfig:
     """What a user writes; `resolve_precision` turns it into what holds on one device."""
 
-    level: Literal["auto", "O0", "O1"] = choice(  # noqa: RUF009 - makes a field
+    level: Literal["auto", "O0", "O1"] = choice(
         "auto",
         "O0: plain float32; O1: mixed precision by autocast; auto: O1 where the device has 16-bit arithmetic, else O0",
         ("auto", "O0", "O1"),
