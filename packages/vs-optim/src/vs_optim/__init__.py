@@ -32,6 +32,7 @@ from vs_optim.precision import (
     autocast,
     describe,
     resolve_precision,
+    settle_level,
     slowness,
 )
 from vs_optim.scaler import LossScaler, OverflowPolicy, ScalerConfig, ScalerReport, ScaleState, build_scaler
@@ -95,6 +96,7 @@ __all__ = [
     "resolve_precision",
     "scale_loss",
     "set_lr",
+    "settle_level",
     "slowness",
     "take_gradients",
     "underflow_share",
