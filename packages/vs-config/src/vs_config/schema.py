@@ -130,7 +130,7 @@ def is_among(value: object, choices: Iterable[object]) -> bool:
 
 
 def describe(kind: Any) -> str:
-    """Say in words what a type allows: `a number`, `one of 'O0', 'O1'`, `a list of 2 items (...)`."""
+    """Say in words what a type allows: `a number`, `one of 'fan', 'grill'`, `a list of 2 items (...)`."""
     if kind is type(None):
         return f"'{NONE}'"
     if kind in _WORDS:
