@@ -384,8 +384,6 @@ def _status_of(error: Exception) -> int | None:
     import vs_optim
     import vs_runtime
 
-    if isinstance(error, vs_optim.GradientOverflowError):
-        return EXIT_NON_FINITE
     roots = (
         vs_data.VsDataError,
         vs_metrics.VsMetricsError,

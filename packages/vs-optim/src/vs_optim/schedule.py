@@ -1,17 +1,13 @@
 """Learning-rate schedules as pure functions of the step."""
 
-from __future__ import annotations
-
 import bisect
-from typing import Any, ClassVar
+from typing import Any, ClassVar, assert_never
 
 import attrs
 import torch
 
 from vs_optim._fields import MOST_STEPS, real, rising_steps, whole
 from vs_optim.errors import ConfigError
-
-__all__ = ["ConstantSchedule", "LinearSchedule", "Schedule", "StepSchedule", "lr_factor", "set_lr"]
 
 
 def _warmup_steps() -> Any:
@@ -63,7 +59,7 @@ Schedule = ConstantSchedule | StepSchedule | LinearSchedule
 
 
 def lr_factor(schedule: Schedule, step: int) -> float:
-    """What to multiply the configured learning rate by at `step` (steps done before this one, from 0); in [0, 1].
+    """Return what to multiply the learning rate by at `step` (steps done before this one, from 0); in [0, 1].
 
     Warm-up multiplies whatever the schedule says by (step + 1) / warmup_steps, up to 1.
     """
@@ -84,6 +80,8 @@ def _decay(schedule: Schedule, step: int) -> float:
             done = (step - schedule.decay_start) / (schedule.decay_end - schedule.decay_start)
             done = min(max(done, 0.0), 1.0)
             return (1.0 - done) + done * schedule.final_factor
+        case _:
+            assert_never(schedule)
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
