@@ -433,7 +433,7 @@ def test_float16_trains_on_the_cpu_and_recovers_from_a_scale_that_overflows(tmp_
     assert [line["step"] for line in told if "underflow_generator" in line] == [1, 4, 7]
     assert all(0 <= line["underflow_discriminator"] <= 1 for line in told if "underflow_discriminator" in line)
     assert all(math.isfinite(v) for line in told for v in line.values() if isinstance(v, float))
-    assert re.search(r"underflow g \S+% underflow d \S+%", watch.figures[-1])
+    assert re.search(r"underflow d \S+% underflow g \S+%", watch.figures[-1])
     state = final(tmp_path / "run")
     assert not optim.non_finite((name, tensor) for name, tensor in state["generator"].items())
     assert state["scaling"]["generator"]["scale"] == last["scale_generator"]
