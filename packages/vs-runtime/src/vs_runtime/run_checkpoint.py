@@ -216,7 +216,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = read_json(path / _MANIFEST, max_bytes=_MANIFEST_BYTES)
     except DocumentError as error:
-        raise DamagedCheckpoint(path, f"{_MANIFEST} {error.reason}") from error
+        raise DamagedCheckpoint(path, f"{_MANIFEST} {error.problems[0].message}") from error
     if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
         raise DamagedCheckpoint(path, f"{_MANIFEST} is not of the format {_FORMAT!r}")
     match = _NAME.fullmatch(path.name)

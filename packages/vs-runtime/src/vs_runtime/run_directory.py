@@ -25,9 +25,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
-from vs_config import DocumentError, read_json
-from vs_config.errors import ConfigError
-from vs_config.resolve import load_config, read_document
+from vs_config import ConfigError, DocumentError, load_config, read_json, read_toml
 
 from vs_runtime.errors import RunDirectoryError
 from vs_runtime.files import is_left_behind, naming, sweep, whole_directory, write_atomically
@@ -193,7 +191,7 @@ def read_environment(run: RunDirectory) -> dict[str, Any]:
     try:
         marker = read_json(run.environment, max_bytes=_MARKER_BYTES)
     except DocumentError as error:
-        raise RunDirectoryError(f"{what} {error.reason}", path=run.path) from None
+        raise RunDirectoryError(f"{what} {error.problems[0].message}", path=run.path) from None
     found = marker.get("run_format") if isinstance(marker, dict) else None
     if type(found) is not int or found != RUN_FORMAT:
         message = f"{what} has run_format {str(found)[:30]}, this program writes {RUN_FORMAT}"
@@ -213,7 +211,7 @@ def read_run_config(run: RunDirectory, cls: type[T]) -> T:
     Raises:
         ConfigError: config.toml has been changed by hand and is no longer valid.
     """
-    return load_config(cls, read_document(run.config), str(run.config))
+    return load_config(cls, read_toml(run.config), str(run.config))
 
 
 def record_resume(
@@ -323,7 +321,7 @@ def run_kind(run: RunDirectory) -> str | None:
     None where the file cannot be read.
     """
     try:
-        generator = read_document(run.config).get("generator", {})
+        generator = read_toml(run.config).get("generator", {})
     except ConfigError:
         return None
     return str(generator.get("kind", "vid2vid")) if isinstance(generator, Mapping) else None
