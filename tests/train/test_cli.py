@@ -130,7 +130,10 @@ def test_resume_takes_the_runs_own_configuration(config: Path, here: Path, capsy
         (["--config", "my.toml", "lr=fast"], ["command line: lr: expected a number, got 'fast'"]),
         (["--config", "my.toml", "lrr=1"], ["command line: lrr: unknown key; did you mean 'lr'?"]),
         (["--config", "my.toml", "fast"], ["command line: expected dotted.path=value, got 'fast'"]),
-        (["--config", "bad.toml"], ["bad.toml: run.steps: expected a whole number from 1 to 100, got 0", "bad.toml: rn: unknown key; did you"]),
+        (
+            ["--config", "bad.toml"],
+            ["bad.toml: run.steps: expected a whole number from 1 to 100, got 0", "bad.toml: rn: unknown key; did you"],
+        ),
         (["--config", "none.toml"], ["none.toml: cannot be read: No such file or directory"]),
         (["--config", "broken.toml"], ["broken.toml: is not TOML: "]),
         (["--config", "my.toml", "--preset", "street-tiny"], ["--preset and --config exclude each other"]),

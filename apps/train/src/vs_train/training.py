@@ -20,11 +20,11 @@ from vs_runtime.run_directory import (
     RunDirectory,
     begin_writing,
     create_run,
-    hold_run,
     open_run,
     record_resume,
     require_folder,
 )
+from vs_runtime.run_lock import hold_run
 from vs_training.config import TrainConfig, reference_count
 from vs_training.curriculum import clip_length, images_between, tell_left_out
 from vs_training.errors import NonFiniteError, VsTrainingError

@@ -11,6 +11,7 @@ import attrs
 from vs_config import nearest, parse_toml
 
 from vs_training.errors import PresetError
+from vs_training.kinds import DEFAULT_KIND, generator_kind
 
 __all__ = ["DEFAULT_PRESETS", "Preset", "PresetError", "list_presets", "read_preset"]
 
@@ -40,8 +41,7 @@ class Preset:
     @property
     def command(self) -> str:
         """The command that trains it: the kind of its generator, `vid2vid` or `few-shot`."""
-        generator = self.document.get("generator", {})
-        return str(generator.get("kind", "vid2vid")) if isinstance(generator, Mapping) else "vid2vid"
+        return generator_kind(self.document) or DEFAULT_KIND
 
     @property
     def summary(self) -> str:
