@@ -226,7 +226,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 
 
 def _read_verified(path: Path, name: str, manifest: dict[str, Any]) -> bytes:
-    """Return a file's contents, the very bytes whose checksum was computed; too many or too few of them are not read."""
+    """Return a file's contents, the very bytes whose checksum was computed; of too many or too few none is read."""
     try:
         expected = manifest["files"][name]
         size, digest = expected["bytes"], expected["sha256"]
