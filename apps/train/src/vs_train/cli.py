@@ -365,7 +365,6 @@ def _error_statuses() -> ErrorStatuses:
     import vs_optim
     import vs_runtime
 
-    yield vs_optim.GradientOverflowError, EXIT_NON_FINITE
     yield vs_data.VsDataError, EXIT_INPUT
     yield vs_metrics.VsMetricsError, EXIT_INPUT
     yield vs_nets.VsNetsError, EXIT_INPUT
