@@ -1,7 +1,5 @@
 """Ctrl-C and SIGTERM as a wish that the training loop can see, instead of an exception in the middle of a step."""
 
-from __future__ import annotations
-
 import contextlib
 import signal
 from collections.abc import Iterator
@@ -61,6 +59,20 @@ class StopRequest:
                 raise StopNow
         elif number == signal.SIGINT:
             raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the block by `SystemExit(143)`, so that what is half done is undone. For the main thread only."""
+
+    def end(number: int, _: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    previous = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from vs_optim.decision import (
     scaling_to_dict,
 )
 from vs_optim.ema import EmaConfig, ema_weight
-from vs_optim.errors import AdamError, ConfigError, PrecisionError, StateError, VsOptimError
+from vs_optim.errors import AdamError, PrecisionError, StateError, VsOptimError
 from vs_optim.finite import non_finite
 from vs_optim.gradients import Finding, GradientReport, scale_loss, take_gradients, underflow_share
 from vs_optim.pair import Network, Pair, both
@@ -38,7 +38,6 @@ __all__ = [
     "AdamConfig",
     "AdamError",
     "ApexStatus",
-    "ConfigError",
     "ConstantSchedule",
     "Decision",
     "Divergence",

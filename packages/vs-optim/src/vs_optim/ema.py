@@ -1,8 +1,9 @@
 """Exponential moving average of a network's weights: how much a new value counts for."""
 
 import attrs
+from vs_config import real, whole
 
-from vs_optim._fields import MOST_STEPS, real, whole
+from vs_optim._limits import MOST_STEPS
 
 
 @attrs.frozen(kw_only=True)

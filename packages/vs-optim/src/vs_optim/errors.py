@@ -1,14 +1,11 @@
-"""What this package raises when a caller is wrong: every error is a `ValueError` and holds its facts as attributes."""
+"""What this package raises when a caller is wrong: every error is a `ValueError` and holds its facts as attributes.
 
-from vs_config import FieldError
+Configurations raise `vs_config.ConfigError`.
+"""
 
 
 class VsOptimError(ValueError):
-    """Root of everything that this package raises on purpose."""
-
-
-class ConfigError(FieldError, VsOptimError):
-    """A field of a config has a value that is not allowed; `field`, `value` and `allowed` say which."""
+    """Root of everything that this package raises on purpose, but for `vs_config.ConfigError`."""
 
 
 class PrecisionError(VsOptimError):

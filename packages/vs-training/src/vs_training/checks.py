@@ -19,8 +19,8 @@ from vs_data import (
 )
 
 from vs_training.config import ReferencesConfig, TrainConfig
+from vs_training.curriculum import left_out_at_last, references_inside
 from vs_training.errors import VsTrainingError
-from vs_training.left_out import left_out_at_last, references_inside
 
 
 def check_data(config: SourceConfig, watch: Callable[[str], None]) -> tuple[str, ...]:
@@ -55,7 +55,7 @@ def check_sequences(config: TrainConfig, source: ClipSource) -> tuple[str, ...]:
     notes = [left_out_at_last(config.curriculum, source.sequences, config.run.steps)]
     if config.references is not None:
         check_references(config.references, source.sequences)
-        notes.append(references_inside(config.references, config.curriculum, source.sequences, config.run.steps))
+        notes.append(references_inside(config.references.most, config.curriculum, source.sequences, config.run.steps))
     return tuple(note for note in notes if note is not None)
 
 

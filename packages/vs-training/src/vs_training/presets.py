@@ -6,10 +6,10 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 import attrs
-from vs_config.resolve import parse_document
-from vs_config.schema import nearest
+from vs_config import nearest, parse_toml
 
 from vs_training.errors import PresetError
+from vs_training.kinds import DEFAULT_KIND, generator_kind
 
 DEFAULT_PRESETS: Mapping[str, str] = {"vid2vid": "street-tiny", "few-shot": "faces-tiny"}
 """What each command trains when it is not told what."""
@@ -32,16 +32,12 @@ class Preset:
     @property
     def document(self) -> Mapping[str, Any]:
         """Return the file's contents."""
-        return parse_document(self.text, f"preset {self.name}")
+        return parse_toml(self.text, f"preset {self.name}")
 
     @property
     def command(self) -> str:
         """Return the command that trains it: the kind of its generator, `vid2vid` or `few-shot`."""
-        match self.document:
-            case {"generator": {"kind": kind}}:
-                return str(kind)
-            case _:
-                return "vid2vid"
+        return generator_kind(self.document) or DEFAULT_KIND
 
     @property
     def summary(self) -> str:
