@@ -15,6 +15,7 @@ import attrs
 import av
 import pytest
 import torch
+from vs_config.resolve import render_config
 from vs_data import DataError, StreetConfig
 from vs_eval.app import main
 from vs_metrics import VsMetricsError
@@ -28,13 +29,12 @@ from vs_nets import (
     ObjectiveConfig,
     PatchConfig,
     VsNetsError,
-    build_average,
+    build_ema,
 )
 from vs_ops import VsOpsError
 from vs_runtime import VsRuntimeError, save_checkpoint
-from vs_train.config import CurriculumConfig, TrainConfig
-from vs_train.config_io import render_config
-from vs_train.run_directory import RunDirectory, create_run
+from vs_runtime.run_directory import RunDirectory, create_run
+from vs_training.config import CurriculumConfig, TrainConfig
 
 CONFIG = TrainConfig(
     data=StreetConfig(height=32, width=64, sequence_length=4, train_sequences=2, val_sequences=2),
@@ -58,7 +58,7 @@ def make_run(path: Path, *steps: int, config: TrainConfig = CONFIG) -> RunDirect
     create_run(run, config=render_config(config), environment={})
     for step in steps:
         torch.manual_seed(step)
-        average = build_average(config.generator, label_channels=35)
+        average = build_ema(config.generator, label_channels=35)
         save_checkpoint(run.checkpoints, step=step, state={"average": average.state_dict(), "step": step}, keep=9)
     return run
 

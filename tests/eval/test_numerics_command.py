@@ -10,6 +10,7 @@ import attrs
 import cv2
 import pytest
 import torch
+from vs_config.resolve import render_config
 from vs_data import FacesConfig, StreetConfig, open_source
 from vs_eval.numerics.audit import examine
 from vs_eval.numerics.opening import NumericsRequest, open_audit
@@ -34,9 +35,8 @@ from vs_nets import (
 )
 from vs_optim import PairState, ScaleState, pair_to_dict
 from vs_runtime import save_checkpoint
-from vs_train.config import CurriculumConfig, ReferencesConfig, TrainConfig, label_spec
-from vs_train.config_io import render_config
-from vs_train.run_directory import RunDirectory, create_run
+from vs_runtime.run_directory import RunDirectory, create_run
+from vs_training.config import CurriculumConfig, ReferencesConfig, TrainConfig, label_spec
 
 FEW_SHOT = TrainConfig(
     data=FacesConfig(height=32, width=32, sequence_length=5, train_identities=2, val_identities=2, motions=1),

@@ -11,8 +11,8 @@ import torch
 import vs_runtime as runtime
 from mutate import copy_tree, mutate_file, mutate_json, no_longer_than, over, snapshot
 from vs_runtime import load_latest
+from vs_runtime.metrics_log import without_clock
 from vs_train.cli import main
-from vs_train.metrics_log import without_clock
 
 CONFIG = Path(__file__).parent / "tiny.toml"
 SEEDS = [range(20), range(20, 40)]

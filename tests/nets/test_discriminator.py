@@ -20,15 +20,15 @@ def inputs() -> Iterator[nets.Pyramid]:
         yield nets.pyramid(torch.randn(N, channels, H, W), 2)
 
 
-def flat(judgement: nets.Judgement) -> list[Tensor]:
+def flat(judgement: nets.DiscriminatorOutput) -> list[Tensor]:
     return [*judgement.logits, *(x for scale in judgement.features for x in scale)]
 
 
 def test_both_together_equal_each_alone() -> None:
     net = build().image
     label, real, fake = inputs()
-    (verdict,) = nets.judge_both(net, label, real, [fake])
-    for judged, alone in ((verdict.real, net(label, real)), (verdict.fake, net(label, fake))):
+    (output,) = nets.discriminate_both(net, label, real, [fake])
+    for judged, alone in ((output.real, net(label, real)), (output.fake, net(label, fake))):
         for a, b in zip(flat(judged), flat(alone), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
@@ -41,14 +41,14 @@ def test_sharing_the_label_equals_concatenating_it() -> None:
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("judge", [nets.judge_both, nets.judge_fake])
-def test_spectral_norm_iterates_for_real_and_then_for_fake(judge: nets.Judge) -> None:
+@pytest.mark.parametrize("judge", [nets.discriminate_both, nets.discriminate_fake])
+def test_spectral_norm_iterates_for_real_and_then_for_fake(judge: nets.Discriminate) -> None:
     net, twin = build(spectral=True).image, build(spectral=True).image
     twin.load_state_dict(net.state_dict())
     label, real, fake = inputs()
-    (verdict,) = judge(net, label, real, [fake])
+    (output,) = judge(net, label, real, [fake])
     expected_real, expected_fake = twin(label, real), twin(label, fake)
-    for a, b in zip(flat(verdict.real) + flat(verdict.fake), flat(expected_real) + flat(expected_fake), strict=True):
+    for a, b in zip(flat(output.real) + flat(output.fake), flat(expected_real) + flat(expected_fake), strict=True):
         torch.testing.assert_close(a, b)
     state, twin_state = net.state_dict(), twin.state_dict()
     assert all(torch.equal(state[k], twin_state[k]) for k in state)
@@ -58,24 +58,24 @@ def test_real_images_carry_no_gradient_in_the_update_of_the_generator() -> None:
     net = build().image.requires_grad_(False)
     label, real, fake = inputs()
     leaf = fake[0].requires_grad_()
-    (verdict,) = nets.judge_fake(net, label, real, [nets.pyramid(leaf, 2)])
-    assert not any(x.requires_grad for x in flat(verdict.real))
-    (grad,) = torch.autograd.grad(sum(x.sum() for x in verdict.fake.logits), leaf)
+    (output,) = nets.discriminate_fake(net, label, real, [nets.pyramid(leaf, 2)])
+    assert not any(x.requires_grad for x in flat(output.real))
+    (grad,) = torch.autograd.grad(sum(x.sum() for x in output.fake.logits), leaf)
     assert grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize("judge", [nets.judge_both, nets.judge_fake])
-def test_two_fakes_share_the_condition_and_the_real_image(judge: nets.Judge) -> None:
+@pytest.mark.parametrize("judge", [nets.discriminate_both, nets.discriminate_fake])
+def test_two_fakes_share_the_condition_and_the_real_image(judge: nets.Discriminate) -> None:
     net = build().image
     label, real, fake = inputs()
     raw = nets.pyramid(torch.randn(N, 3, H, W), 2)
     calls: list[int] = []
     for scale in net.scales:
         scale.convs[1].register_forward_hook(lambda _module, args, _result: calls.append(args[0].shape[0]))
-    verdicts = judge(net, label, real, [fake, raw])
+    outputs = judge(net, label, real, [fake, raw])
     assert sum(calls) == 2 * 3 * N  # scales x (real, fake, raw): the real image once
-    for verdict, images in zip(verdicts, (fake, raw), strict=True):
-        for a, b in zip(flat(verdict.real), flat(net(label, real)), strict=True):
+    for output, images in zip(outputs, (fake, raw), strict=True):
+        for a, b in zip(flat(output.real), flat(net(label, real)), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
-        for a, b in zip(flat(verdict.fake), flat(net(label, images)), strict=True):
+        for a, b in zip(flat(output.fake), flat(net(label, images)), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)

@@ -441,7 +441,7 @@ def test_generated_embedders_may_be_shallower_than_the_main_branch() -> None:
 def test_the_average_computes_the_same_without_spectral_norm(weights: nets.WeightGeneratorConfig) -> None:
     generator = build(attrs.evolve(weights, label_eps=0.07))
     list(of_clip(generator, references(2), 2))  # training mode: power iterations
-    average = nets.build_few_shot_average(generator.config, label_channels=C)
+    average = nets.build_few_shot_ema(generator.config, label_channels=C)
     average.load_state_dict(nets.effective_weights(generator))
     assert not any(name.endswith((".u", ".v")) for name in average.state_dict())
     assert not average.training
@@ -454,7 +454,7 @@ def eps_of(module: torch.nn.Module) -> dict[str, float]:
     return {name: m.eps for name, m in module.named_modules() if isinstance(m, InstanceNorm2d)}
 
 
-@pytest.mark.parametrize("make", [nets.build_few_shot_generator, nets.build_few_shot_average])
+@pytest.mark.parametrize("make", [nets.build_few_shot_generator, nets.build_few_shot_ema])
 @pytest.mark.parametrize("eps", [None, 0.07])
 def test_eps_stands_in_the_label_encoder_alone(make: Callable[..., nets.FewShotGenerator], eps: float | None) -> None:
     weights = EVERYTHING if eps is None else attrs.evolve(EVERYTHING, label_eps=eps)
@@ -481,7 +481,10 @@ def test_every_parameter_that_is_used_gets_a_gradient(weights: nets.WeightGenera
 @pytest.mark.parametrize("k", [1, 2])
 def test_recomputed_activations_change_nothing(weights: nets.WeightGeneratorConfig, k: int) -> None:
     results = []
-    for call in (nets.Rematerialisation(), nets.Rematerialisation(blocks=checkpointed, stages=checkpointed)):
+    for call in (
+        nets.ActivationCheckpointing(),
+        nets.ActivationCheckpointing(blocks=checkpointed, stages=checkpointed),
+    ):
         generator = build(weights)
         generator.call = call
         clip = list(of_clip(generator, references(k), 2))

@@ -120,7 +120,7 @@ def test_average_without_spectral_norm_computes_the_same() -> None:
     generator = nets.build_generator(SMALL, label_channels=C)
     for _ in range(3):
         generator(label(), history(2))  # training mode: power iterations
-    average = nets.build_average(SMALL, label_channels=C)
+    average = nets.build_ema(SMALL, label_channels=C)
     average.load_state_dict(nets.effective_weights(generator))
     assert not any(name.endswith((".u", ".v")) for name in average.state_dict())
     now, past = label(), history(2)

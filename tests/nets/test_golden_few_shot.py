@@ -83,11 +83,11 @@ def test_discriminator(t: int) -> None:
     condition = nets.few_shot_condition(case["in.label"][:, t], references_of(case), torch.zeros(2, dtype=torch.int64))
     real = nets.pyramid(case["in.images"][:, t], scales)
     fakes = [nets.pyramid(case[f"out.t{t}.{name}"], scales) for name in ("fake_images", "fake_raw_images")]
-    verdicts = nets.judge_both(discriminator.image, nets.pyramid(condition, scales), real, fakes)
-    for kind, verdict in zip(("indv", "raw"), verdicts, strict=True):
+    outputs = nets.discriminate_both(discriminator.image, nets.pyramid(condition, scales), real, fakes)
+    for kind, output in zip(("indv", "raw"), outputs, strict=True):
         for scale in range(scales):
-            close(verdict.real.logits[scale], case[f"D.out.t{t}.{kind}.pred_real.output.{scale}"], 2e-5)
-            close(verdict.fake.logits[scale], case[f"D.out.t{t}.{kind}.pred_fake.output.{scale}"], 2e-5)
+            close(output.real.logits[scale], case[f"D.out.t{t}.{kind}.pred_real.output.{scale}"], 2e-5)
+            close(output.fake.logits[scale], case[f"D.out.t{t}.{kind}.pred_fake.output.{scale}"], 2e-5)
 
 
 def test_eps_stands_where_the_reference_has_it() -> None:

@@ -19,7 +19,7 @@ def close_in_norm(actual: Tensor, expected: Tensor, bound: float = 1e-4) -> None
     assert ((actual - expected).norm() / expected.norm()).item() <= bound
 
 
-def verdicts(case: Case, fake: Tensor) -> dict[str, nets.Verdict]:
+def outputs(case: Case, fake: Tensor) -> dict[str, nets.RealFakeOutputs]:
     discriminator = build_discriminator(case).eval()
     config = discriminator.config
     assert config.temporal is not None
@@ -31,8 +31,8 @@ def verdicts(case: Case, fake: Tensor) -> dict[str, nets.Verdict]:
     ]
     pyramids = [nets.pyramid(w, config.temporal.patch.scales) for w in windows if w is not None]
     return {
-        "indv": nets.judge_both(discriminator.image, label, real, [nets.pyramid(fake, config.image.scales)])[0],
-        "temporal_0": nets.judge_both(discriminator.temporal[0], None, pyramids[0], pyramids[1:])[0],
+        "indv": nets.discriminate_both(discriminator.image, label, real, [nets.pyramid(fake, config.image.scales)])[0],
+        "temporal_0": nets.discriminate_both(discriminator.temporal[0], None, pyramids[0], pyramids[1:])[0],
     }
 
 
@@ -40,9 +40,9 @@ def verdicts(case: Case, fake: Tensor) -> dict[str, nets.Verdict]:
 def test_hinge_and_feature_matching(place: str) -> None:
     case = load_case("c_losses")
     fake = case["in.fake"][:, 2].clone().requires_grad_()
-    verdict = verdicts(case, fake)[place]
+    output = outputs(case, fake)[place]
     synthesis = nets.Synthesis(frame=fake)
-    both = nets.Verdicts(image=verdict)
+    both = nets.FrameOutputs(image=output)
     d_loss = nets.discriminator_losses(both)["gan"]
     close(d_loss, case[f"out.{place}.hinge_D_real"] + case[f"out.{place}.hinge_D_fake"])
     losses = nets.generator_losses(synthesis, nets.Target(frame=case["in.real"][:, 2]), both)
@@ -96,17 +96,17 @@ def test_gradient_of_every_generator_parameter(every_implementation: str) -> Non
     assert config.temporal is not None
     scales = config.image.scales
     windows = [nets.temporal_window(f, config.temporal, 0) for f in (real, [*past, synthesis.frame])]
-    (image,) = nets.judge_fake(
+    (image,) = nets.discriminate_fake(
         discriminator.image,
         nets.pyramid(labels[2], scales),
         nets.pyramid(real[2], scales),
         [nets.pyramid(synthesis.frame, scales)],
     )
     over_time = [nets.pyramid(w, config.temporal.patch.scales) for w in windows if w is not None]
-    (temporal,) = nets.judge_fake(discriminator.temporal[0], None, over_time[0], over_time[1:])
-    verdict = nets.Verdicts(image=image, temporal=(temporal,))
+    (temporal,) = nets.discriminate_fake(discriminator.temporal[0], None, over_time[0], over_time[1:])
+    output = nets.FrameOutputs(image=image, temporal=(temporal,))
     target = nets.Target(frame=real[2], flow=case["in.flow_gt"], flow_confidence=case["in.conf_gt"])
-    losses = nets.generator_losses(synthesis, target, verdict, build_vgg(case, 1))
+    losses = nets.generator_losses(synthesis, target, output, build_vgg(case, 1))
     names = {
         "gan": "GAN",
         "feature_matching": "FeatureMatching",

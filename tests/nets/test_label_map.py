@@ -144,12 +144,14 @@ def test_discriminators_judge_the_same(spectral: bool) -> None:
     kept, dense = both()
     generator = torch.Generator().manual_seed(1)
     real, fake = (torch.rand(2, 3, 16, 24, generator=generator) for _ in range(2))
-    verdicts = []
+    outputs = []
     for network, label in ((net, kept), (twin, dense)):
         condition = nets.condition_pyramid(label, 2)
-        verdicts.append(nets.judge_both(network.image, condition, nets.pyramid(real, 2), [nets.pyramid(fake, 2)])[0])
+        outputs.append(
+            nets.discriminate_both(network.image, condition, nets.pyramid(real, 2), [nets.pyramid(fake, 2)])[0]
+        )
     assert isinstance(nets.condition_pyramid(kept, 2)[0], nets.LabelMap)
-    for one, other in zip(verdicts[0].fake.logits, verdicts[1].fake.logits, strict=True):
+    for one, other in zip(outputs[0].fake.logits, outputs[1].fake.logits, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 

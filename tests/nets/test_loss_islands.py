@@ -4,8 +4,8 @@ import pytest
 import torch
 import vs_nets as nets
 from torch import Tensor, nn
-from vs_nets.discriminator import Judgement, Verdict
-from vs_nets.objective import Verdicts, discriminator_losses, generator_losses, total
+from vs_nets.discriminator import DiscriminatorOutput, RealFakeOutputs
+from vs_nets.objective import FrameOutputs, discriminator_losses, generator_losses, total
 from vs_nets.perceptual import TAP_WEIGHTS, Perceptual
 
 LOW = [torch.float16, torch.bfloat16]
@@ -30,15 +30,15 @@ class Features(nn.Module):
         return tuple((x * scale).to(self.dtype) for scale in (1e4, 5e3, 2e4, 1e4, 1e3))
 
 
-def judgement(seed: int, dtype: torch.dtype) -> Judgement:
+def judgement(seed: int, dtype: torch.dtype) -> DiscriminatorOutput:
     logits = (2e4 * noise(seed, 1, 1, *SIZE)).clamp(-6e4, 6e4).to(dtype)
     features = tuple((2e4 * noise(seed + i, 1, 4, *SIZE)).clamp(-6e4, 6e4).to(dtype) for i in (1, 2))
-    return Judgement(logits=(logits,), features=(features,))
+    return DiscriminatorOutput(logits=(logits,), features=(features,))
 
 
-def frame_of(dtype: torch.dtype) -> tuple[nets.Synthesis, nets.Target, Verdicts]:
+def frame_of(dtype: torch.dtype) -> tuple[nets.Synthesis, nets.Target, FrameOutputs]:
     """Everything that losses are made of: features and masks in 16 bits, flow and frames of any size."""
-    verdicts = [Verdict(real=judgement(10 * i, dtype), fake=judgement(10 * i + 5, dtype)) for i in range(3)]
+    outputs = [RealFakeOutputs(real=judgement(10 * i, dtype), fake=judgement(10 * i + 5, dtype)) for i in range(3)]
     synthesis = nets.Synthesis(
         frame=noise(1, 1, 3, *SIZE).tanh(),
         raw=noise(2, 1, 3, *SIZE).tanh(),
@@ -48,24 +48,24 @@ def frame_of(dtype: torch.dtype) -> tuple[nets.Synthesis, nets.Target, Verdicts]
     )
     confidence = torch.ones(1, 1, *SIZE)
     target = nets.Target(frame=noise(6, 1, 3, *SIZE).tanh(), flow=-synthesis.flow, flow_confidence=confidence)
-    return synthesis, target, Verdicts(image=verdicts[0], raw=verdicts[1], temporal=(verdicts[2],))
+    return synthesis, target, FrameOutputs(image=outputs[0], raw=outputs[1], temporal=(outputs[2],))
 
 
 def l1(a: Tensor, b: Tensor) -> float:
     return float((a.double() - b.double()).abs().mean())
 
 
-def expected(synthesis: nets.Synthesis, target: nets.Target, verdicts: Verdicts, net: Features) -> dict[str, float]:
+def expected(synthesis: nets.Synthesis, target: nets.Target, outputs: FrameOutputs, net: Features) -> dict[str, float]:
     """Every loss by its formula, in float64."""
     losses: dict[str, float] = {}
-    named = {"": verdicts.image, "_raw": verdicts.raw, "_0": verdicts.temporal[0]}
-    for suffix, verdict in named.items():
-        assert verdict is not None
+    named = {"": outputs.image, "_raw": outputs.raw, "_0": outputs.temporal[0]}
+    for suffix, output in named.items():
+        assert output is not None
         prefix = "temporal_" if suffix == "_0" else ""
-        real, fake = (each.logits[0].double() for each in (verdict.real, verdict.fake))
+        real, fake = (each.logits[0].double() for each in (output.real, output.fake))
         losses[f"d_{prefix}gan{suffix}"] = float((1 - real).relu().mean() + (1 + fake).relu().mean())
         losses[f"{prefix}gan{suffix}"] = float(-fake.mean())
-        pairs = zip(verdict.fake.features[0], verdict.real.features[0], strict=True)
+        pairs = zip(output.fake.features[0], output.real.features[0], strict=True)
         losses[f"{prefix}feature_matching{suffix}"] = sum(l1(a, b) for a, b in pairs)
     for suffix, frame in (("", synthesis.frame), ("_raw", synthesis.raw)):
         assert frame is not None
@@ -83,12 +83,12 @@ def expected(synthesis: nets.Synthesis, target: nets.Target, verdicts: Verdicts,
 
 @pytest.mark.parametrize("dtype", LOW, ids=str)
 def test_every_loss_is_right_where_its_sums_leave_the_range_of_16_bits(dtype: torch.dtype) -> None:
-    synthesis, target, verdicts = frame_of(dtype)
+    synthesis, target, outputs = frame_of(dtype)
     net = Features(dtype)
-    wanted = expected(synthesis, target, verdicts, net)
+    wanted = expected(synthesis, target, outputs, net)
     with torch.autocast("cpu", dtype):
-        of_g = generator_losses(synthesis, target, verdicts, Perceptual(net, 1))  # type: ignore[arg-type]
-        of_d = discriminator_losses(verdicts)
+        of_g = generator_losses(synthesis, target, outputs, Perceptual(net, 1))  # type: ignore[arg-type]
+        of_d = discriminator_losses(outputs)
         weighted = total(of_g, nets.ObjectiveConfig())
     found = {**of_g, **{f"d_{name}": loss for name, loss in of_d.items()}}
     assert found.keys() == wanted.keys()

@@ -1,4 +1,4 @@
-"""The policy of a pair of networks: every verdict, every bound, and a state that goes on where it was."""
+"""The policy of a pair of networks: every decision, every bound, and a state that goes on where it was."""
 
 import itertools
 import json
@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from vs_optim import (
+    Decision,
     Finding,
     OverflowPolicy,
     PairState,
@@ -17,7 +18,6 @@ from vs_optim import (
     ScalerConfig,
     ScaleState,
     StateError,
-    Verdict,
     count_replay,
     decide,
     initial_pair,
@@ -54,18 +54,18 @@ def pair(scale: float = 1024.0) -> PairState:
     return PairState(scaling=True, generator=ScaleState(scale=scale), discriminator=ScaleState(scale=scale))
 
 
-def play(config: ScalerConfig, state: PairState, updates: list[Update]) -> list[Verdict]:
-    """The verdict on every attempt, until the updates are used up or training has diverged."""
-    verdicts: list[Verdict] = []
+def play(config: ScalerConfig, state: PairState, updates: list[Update]) -> list[Decision]:
+    """The decision on every attempt, until the updates are used up or training has diverged."""
+    decisions: list[Decision] = []
     replays = 0
     for d, g in updates:
-        verdict = decide(config, state, discriminator=d, generator=g, replays=replays)
-        verdicts.append(verdict)
-        if verdict.kind == "diverged":
+        decision = decide(config, state, discriminator=d, generator=g, replays=replays)
+        decisions.append(decision)
+        if decision.kind == "diverged":
             break
-        state = verdict.state
-        replays = replays + 1 if verdict.kind == "replay" else 0
-    return verdicts
+        state = decision.state
+        replays = replays + 1 if decision.kind == "replay" else 0
+    return decisions
 
 
 # kind, D keeps, G steps, D's scale, G's scale, D's skips, G's skips, replays; from scale 1024, one replay allowed
@@ -92,35 +92,35 @@ TABLE: list[tuple[OverflowPolicy, Finding, Finding, int, tuple[Any, ...]]] = [
 @pytest.mark.parametrize(("policy", "d", "g", "replays", "expected"), TABLE)
 def test_the_table(policy: OverflowPolicy, d: Finding, g: Finding, replays: int, expected: tuple[Any, ...]) -> None:
     config = ScalerConfig(policy=policy, max_replays=1)
-    verdict = decide(config, pair(), discriminator=d, generator=g, replays=replays)
-    new = verdict.state
+    decision = decide(config, pair(), discriminator=d, generator=g, replays=replays)
+    new = decision.state
     assert expected == (
-        verdict.kind,
-        verdict.discriminator,
-        verdict.generator,
+        decision.kind,
+        decision.discriminator,
+        decision.generator,
         new.discriminator.scale,
         new.generator.scale,
         new.discriminator.skipped_total,
         new.generator.skipped_total,
         new.replays_total,
     )
-    assert verdict.divergence is None
+    assert decision.divergence is None
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize(("d", "g"), list(itertools.product(FINDINGS, FINDINGS)))
 def test_divergence_outranks_every_overflow_and_changes_nothing(policy: OverflowPolicy, d: Finding, g: Finding) -> None:
     state, config = pair(1.0), ScalerConfig(policy=policy)  # at the floor
-    verdict = decide(config, state, discriminator=d, generator=g)
+    decision = decide(config, state, discriminator=d, generator=g)
     if d == g == "finite":
-        assert verdict.kind == "good"
+        assert decision.kind == "good"
         return
-    assert (verdict.kind, verdict.discriminator, verdict.generator) == ("diverged", False, False)
-    assert verdict.state == state
-    assert verdict.divergence is not None
+    assert (decision.kind, decision.discriminator, decision.generator) == ("diverged", False, False)
+    assert decision.state == state
+    assert decision.divergence is not None
     reason = "not_finite" if "not_finite" in (d, g) else "floor"
     guilty = {"not_finite": "not_finite", "floor": "overflow"}[reason]
-    assert (verdict.divergence.reason, verdict.divergence.network) == (
+    assert (decision.divergence.reason, decision.divergence.network) == (
         reason,
         "discriminator" if d == guilty else "generator",
     )
@@ -142,10 +142,10 @@ def test_without_scaling_an_overflow_is_divergence(policy: OverflowPolicy) -> No
 def test_so_many_skips_in_a_row_are_divergence_and_a_step_in_between_is_not(policy: OverflowPolicy, d: Finding) -> None:
     config = ScalerConfig(policy=policy, max_skips=3, max_replays=0)
     g: Finding = "overflow" if d == "finite" else "finite"
-    kinds = [verdict.kind for verdict in play(config, pair(), [(d, g)] * 5)]
+    kinds = [decision.kind for decision in play(config, pair(), [(d, g)] * 5)]
     assert kinds == ["overflow", "overflow", "diverged"]
     broken = play(config, pair(), [(d, g), (d, g), ("finite", "finite"), (d, g), (d, g)])
-    assert [verdict.kind for verdict in broken] == ["overflow", "overflow", "good", "overflow", "overflow"]
+    assert [decision.kind for decision in broken] == ["overflow", "overflow", "good", "overflow", "overflow"]
     last = play(config, pair(), [(d, g)] * 3)[-1]
     assert last.divergence is not None
     network = "discriminator" if d == "overflow" or policy == "paired" else "generator"
@@ -158,35 +158,35 @@ def test_a_network_that_is_not_updated_keeps_its_state(policy: OverflowPolicy, f
     state = pair()
     for replays in (0, 9):
         config = ScalerConfig(policy=policy, growth_interval=1)
-        verdict = decide(config, state, discriminator=None, generator=finding, replays=replays)
-        assert verdict.state.discriminator == state.discriminator
-        assert not verdict.discriminator
-        assert verdict.generator == (finding == "finite")
+        decision = decide(config, state, discriminator=None, generator=finding, replays=replays)
+        assert decision.state.discriminator == state.discriminator
+        assert not decision.discriminator
+        assert decision.generator == (finding == "finite")
 
 
 @given(configs(), UPDATES)
 def test_scales_keep_their_bounds_and_counts_add_up(config: ScalerConfig, updates: list[Update]) -> None:
-    verdicts = play(config, initial_pair(config, HALF), updates)
+    decisions = play(config, initial_pair(config, HALF), updates)
     before = initial_pair(config, HALF)
-    for (d, g), verdict in zip(updates, verdicts, strict=False):
+    for (d, g), decision in zip(updates, decisions, strict=False):
         for finding, old, new in (
-            (d, before.discriminator, verdict.state.discriminator),
-            (g, before.generator, verdict.state.generator),
+            (d, before.discriminator, decision.state.discriminator),
+            (g, before.generator, decision.state.generator),
         ):
             assert config.min_scale <= new.scale <= config.max_scale
             assert new.scale <= old.scale if finding == "overflow" else new.scale >= old.scale
             assert new.good_steps < config.growth_interval
             assert new.skips_in_row < config.max_skips
-        assert not (verdict.discriminator and d != "finite")  # nobody ever steps with an overflow
-        assert not (verdict.generator and g != "finite")
+        assert not (decision.discriminator and d != "finite")  # nobody ever steps with an overflow
+        assert not (decision.generator and g != "finite")
         if config.policy == "paired":
-            assert verdict.discriminator == verdict.generator
-        before = verdict.state
-    kinds = [verdict.kind for verdict in verdicts]
+            assert decision.discriminator == decision.generator
+        before = decision.state
+    kinds = [decision.kind for decision in decisions]
     assert before.replays_total == kinds.count("replay")
-    done = [verdict for verdict in verdicts if verdict.kind in ("good", "overflow")]
-    assert before.generator.skipped_total == sum(not verdict.generator for verdict in done)
-    assert before.discriminator.skipped_total == sum(not verdict.discriminator for verdict in done)
+    done = [decision for decision in decisions if decision.kind in ("good", "overflow")]
+    assert before.generator.skipped_total == sum(not decision.generator for decision in done)
+    assert before.discriminator.skipped_total == sum(not decision.discriminator for decision in done)
 
 
 @given(configs(), st.integers(0, 3), st.integers(0, 3), st.sampled_from(POLICIES))
@@ -202,10 +202,10 @@ def test_a_pair_recovers_from_any_overflow_that_a_smaller_scale_cures(
             "d": "overflow" if state.discriminator.scale > limits["d"] else "finite",
             "g": "overflow" if state.generator.scale > limits["g"] else "finite",
         }
-        verdict = decide(config, state, discriminator=found["d"], generator=found["g"], replays=replays)
-        assert verdict.kind != "diverged"
-        state, replays = verdict.state, replays + 1 if verdict.kind == "replay" else 0
-        steps += verdict.generator and verdict.discriminator
+        decision = decide(config, state, discriminator=found["d"], generator=found["g"], replays=replays)
+        assert decision.kind != "diverged"
+        state, replays = decision.state, replays + 1 if decision.kind == "replay" else 0
+        steps += decision.generator and decision.discriminator
     assert steps > 150
 
 
@@ -216,7 +216,7 @@ def test_a_state_that_was_saved_in_the_middle_goes_on_as_if_it_had_not_been(
     """Also in the middle of back-off, and through JSON. Saving happens between updates, never between replays."""
     start = initial_pair(config, HALF)
     whole = play(config, start, updates)
-    ends = [0, *(i + 1 for i, verdict in enumerate(whole) if verdict.kind in ("good", "overflow"))]
+    ends = [0, *(i + 1 for i, decision in enumerate(whole) if decision.kind in ("good", "overflow"))]
     cut = data.draw(st.sampled_from(ends))
     state = whole[cut - 1].state if cut else start
     loaded = pair_from_dict(start, json.loads(json.dumps(pair_to_dict(state))))

@@ -15,18 +15,17 @@ import vs_optim as optim
 import vs_runtime as runtime
 from test_step import DOCUMENT, setup, street_clip
 from torch import Tensor, nn
+from vs_config.resolve import load_config
+from vs_config.signals import StopRequest
 from vs_optim import Network, OverflowPolicy
-from vs_train import step as step_module
-from vs_train import updates
-from vs_train.config import TrainConfig
-from vs_train.config_fixed import FIXED
-from vs_train.config_io import load_config
-from vs_train.metrics_log import without_clock
+from vs_runtime.metrics_log import without_clock
+from vs_runtime.run_directory import FIXED, RunDirectory
 from vs_train.progress import ProgressReport
-from vs_train.run_directory import RunDirectory
-from vs_train.signals import StopRequest
-from vs_train.step import Recipe, TrainState, train_clip
 from vs_train.training import TrainResult, train
+from vs_training import step as step_module
+from vs_training import update as updates
+from vs_training.config import TrainConfig
+from vs_training.step import Recipe, TrainState, train_clip
 
 SCALED = optim.Precision(level="O0", dtype=None, scaling=True)
 """Loss scaling without low precision: every number of a run without faults is that of plain float32."""
@@ -80,7 +79,7 @@ def same(a: Any, b: Any) -> bool:
 def everything(state: TrainState) -> dict[str, Any]:
     """All that a run has learnt; not the scales and counts."""
     parts = {network: held(state, network) for network in PLACES[2]}
-    return {**parts, "average": cloned(state.average), "step": state.step, "updates": state.updates}
+    return {**parts, "average": cloned(state.generator_ema), "step": state.step, "updates": state.updates}
 
 
 class GradientFault:

@@ -13,13 +13,13 @@ from typing import Any, ClassVar
 import attrs
 import pytest
 from vs_config import whole
+from vs_config.resolve import render_config
+from vs_config.signals import StopRequest
+from vs_runtime.run_directory import RunDirectory, create_run, open_run
 from vs_train.cli import Job, main
-from vs_train.config_io import render_config
-from vs_train.errors import NonFiniteError, VsTrainError
-from vs_train.presets import list_presets, read_preset
 from vs_train.progress import Progress
-from vs_train.run_directory import RunDirectory, create_run, open_run
-from vs_train.signals import StopRequest
+from vs_training.errors import NonFiniteError, VsTrainingError
+from vs_training.presets import list_presets, read_preset
 
 
 @attrs.frozen(kw_only=True)
@@ -245,7 +245,7 @@ def test_errors_of_every_package_become_lines_and_defects_do_not(
     import vs_optim
 
     cases: list[tuple[Exception, int, str]] = [
-        (VsTrainError("a"), 2, "a"),
+        (VsTrainingError("a"), 2, "a"),
         (vs_data.VsDataError("clips/1.png: broken"), 2, "clips/1.png: broken"),
         (FileNotFoundError(2, "No such file", "x"), 2, "[Errno 2] No such file: 'x'"),
         (NonFiniteError(step=3, what="loss g", frame=2), 3, "step 3: loss g is not finite (frame 2)"),

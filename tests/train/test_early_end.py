@@ -12,12 +12,12 @@ import torch
 import vs_data as data
 import vs_runtime as runtime
 from faults import Watch, final, lines, run, run_config, same
+from vs_config.signals import StopNow, StopRequest
 from vs_data import DataError, LoaderError
+from vs_runtime.run_directory import RunDirectory
 from vs_train import training
-from vs_train.config import TrainConfig
-from vs_train.errors import VsTrainError
-from vs_train.run_directory import RunDirectory
-from vs_train.signals import StopNow, StopRequest
+from vs_training.config import TrainConfig
+from vs_training.errors import VsTrainingError
 
 CONFIG = {"run": {"steps": 4, "checkpoint_every": 90, "sample_every": 90}}
 
@@ -56,7 +56,7 @@ def test_data_lost_on_the_way_leave_the_steps_done_and_the_command(
 ) -> None:
     with monkeypatch.context() as patch:
         after(patch, 2, raising(error))
-        with pytest.raises(VsTrainError) as caught:
+        with pytest.raises(VsTrainingError) as caught:
             run(run_config(**CONFIG), tmp_path / "my run")
     message = str(caught.value)
     assert message.startswith(shown)
@@ -73,7 +73,7 @@ def test_data_lost_on_the_way_leave_the_steps_done_and_the_command(
 def test_without_a_step_there_is_nothing_to_save(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     after(monkeypatch, 0, raising(DataError("gone")))
     with pytest.raises(
-        VsTrainError, match="gone; no step was saved; begin again with: hatch run train:vid2vid --resume"
+        VsTrainingError, match="gone; no step was saved; begin again with: hatch run train:vid2vid --resume"
     ):
         run(run_config(**CONFIG), tmp_path / "run")
     assert list((tmp_path / "run" / "checkpoints").iterdir()) == []
@@ -104,7 +104,7 @@ def test_too_little_memory_is_one_line_also_before_there_is_a_run(
 
     monkeypatch.setattr(training, "prepare", prepare)
     with pytest.raises(
-        VsTrainError, match=r"too small \(.*\): choose memory.checkpoint=blocks \(or all\); or start"
+        VsTrainingError, match=r"too small \(.*\): choose memory.checkpoint=blocks \(or all\); or start"
     ) as caught:
         run(run_config(**CONFIG), tmp_path / "run")
     assert ("GPU" in str(caught.value)) == isinstance(error, torch.OutOfMemoryError)
@@ -140,7 +140,7 @@ def test_a_run_that_somebody_removes_ends_in_one_line_and_is_not_made_again(
 
     after(monkeypatch, 1, remove)
     with pytest.raises(
-        VsTrainError, match=r"metrics.jsonl: was removed or replaced while the run was writing to it"
+        VsTrainingError, match=r"metrics.jsonl: was removed or replaced while the run was writing to it"
     ) as caught:
         run(run_config(**CONFIG), tmp_path / "run")
     assert "\n" not in str(caught.value)

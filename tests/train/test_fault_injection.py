@@ -35,10 +35,10 @@ from faults import (
 from test_step import setup, street_clip
 from torch import nn
 from vs_optim import Network, OverflowPolicy
-from vs_train import step as step_module
-from vs_train import updates
-from vs_train.errors import NonFiniteError
-from vs_train.step import Recipe, TrainState, train_clip
+from vs_training import step as step_module
+from vs_training import update as updates
+from vs_training.errors import NonFiniteError
+from vs_training.step import Recipe, TrainState, train_clip
 
 
 @pytest.fixture
@@ -64,12 +64,12 @@ def test_a_skipped_network_is_bit_for_bit_what_it_was_and_the_run_goes_on(
     g_steps = places == ("discriminator",) and policy == "independent"
     clip = street_clip(1)
     for number in range(3):
-        before, average = {network: held(state, network) for network in PLACES[2]}, cloned(state.average)
+        before, average = {network: held(state, network) for network in PLACES[2]}, cloned(state.generator_ema)
         state, report = train_clip(state, clip, recipe)
         d_moves, g_moves = (d_steps, g_steps) if number == at else (True, True)
         assert same(before["discriminator"], held(state, "discriminator")) == (not d_moves)
         assert same(before["generator"], held(state, "generator")) == (not g_moves)
-        assert same(average, cloned(state.average)) == (not g_moves)
+        assert same(average, cloned(state.generator_ema)) == (not g_moves)
         assert set(report.gradient_norms) == set(PLACES[2]) - (set(places) if number == at else set())
         assert all(math.isfinite(value) for value in report.losses.values())
     lowered = {network: 2.0**9 if network in places else 2.0**10 for network in PLACES[2]}

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from vs_train.errors import RunDirectoryError
-from vs_train.metrics_log import CLOCK_FIELDS, Curves, MetricsLog, read_metrics, without_clock
+from vs_runtime.errors import RunDirectoryError
+from vs_runtime.metrics_log import CLOCK_FIELDS, MetricsLog, read_metrics, without_clock
+from vs_train.curves import Curves
 
 
 def write(log: MetricsLog, steps: range, hour: float) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
-from vs_train.metrics_log import without_clock
+from vs_runtime.metrics_log import without_clock
 
 TINY = [
     "data.height=32",

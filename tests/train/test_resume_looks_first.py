@@ -14,20 +14,20 @@ import pytest
 import torch
 import vs_runtime as runtime
 from faults import everything, run, run_config, same
+from vs_config.resolve import render_config
+from vs_runtime.metrics_log import MetricsLog
+from vs_runtime.run_directory import RunDirectory
 from vs_train import training
 from vs_train.cli import main
-from vs_train.config_io import render_config
-from vs_train.errors import VsTrainError
-from vs_train.metrics_log import MetricsLog
 from vs_train.recovery import roll_back
 from vs_train.resuming import resume_state
-from vs_train.run_directory import RunDirectory
-from vs_train.setup import Prepared, prepare
+from vs_training.errors import VsTrainingError
+from vs_training.setup import Prepared, prepare
 
 CONFIG = run_config(
     run={"steps": 3, "checkpoint_every": 2, "sample_every": 9}, data={"height": 16, "width": 32, "sequence_length": 4}
 )
-REFUSED = (VsTrainError, runtime.VsRuntimeError)
+REFUSED = (VsTrainingError, runtime.VsRuntimeError)
 
 
 @pytest.fixture(scope="module")
@@ -261,7 +261,7 @@ def test_what_is_removed_under_a_running_process_ends_it_in_one_line(
     first = iter([original])  # the files are open before they go
     monkeypatch.setattr(training, "train_clip", lambda *arguments: next(first, removing)(*arguments))
     config = attrs.evolve(CONFIG, run=attrs.evolve(CONFIG.run, steps=6, sample_every=5, checkpoint_every=5))
-    with pytest.raises(VsTrainError, match=r"was removed") as caught:
+    with pytest.raises(VsTrainingError, match=r"was removed") as caught:
         run(config, copy, resume=True)
     assert "\n" not in str(caught.value)
     assert str(copy) in str(caught.value)

@@ -18,8 +18,8 @@ import attrs
 import pytest
 import torch
 import vs_ops
-from op_subjects import PLANS
 from operator_recipes import RECIPES
+from vs_bench.operators.subjects import PLANS
 from vs_ops import Operator
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,7 +54,7 @@ def missing(facts: Facts) -> list[str]:
         "it has no implementation called reference": facts.reference,
         "RECIPES of tests/ops/operator_recipes.py has no recipe for it": facts.recipe,
         "no test of tests/ops but the general ones calls it": bool(facts.own_tests),
-        "tools/bench/op_subjects has no subject for it": facts.subjects > 0,
+        "apps/bench (vs_bench.operators.subjects) has no subject for it": facts.subjects > 0,
         "no subject of it is small enough for its eager counterpart to be tested": facts.compared_subjects > 0,
         "the table of packages/vs-ops/README.md has no row for it": facts.row,
     }

@@ -4,28 +4,26 @@ from pathlib import Path
 
 from attrs import evolve
 from rich.console import Console
+from vs_config.resolve import ConfigError
 from vs_data import VsDataError, open_source
 from vs_metrics import ClassColours, VsMetricsError
-from vs_nets import GeneratorConfig, LabelSpec, VsNetsError, build_average, class_kind
+from vs_nets import GeneratorConfig, LabelSpec, VsNetsError, build_ema, class_kind
 from vs_ops import VsOpsError
 from vs_runtime import VsRuntimeError
-from vs_train.config import TrainConfig
-from vs_train.config_io import ConfigError
-from vs_train.run_directory import RunDirectoryError
+from vs_training.config import TrainConfig
 
 from vs_eval.errors import VsEvalError
 from vs_eval.evaluation import evaluate_source, plan_clips, training_colours, write_report
 from vs_eval.opening import Request, open_evaluation, warn
 from vs_eval.output import report_directory
 from vs_eval.report import broken_frames
-from vs_eval.runs import load_average
+from vs_eval.runs import load_ema
 from vs_eval.scoring import EvaluationSpec
 from vs_eval.terminal import say, show_progress, show_report
 
 INPUT_ERRORS = (
     VsEvalError,
     ConfigError,
-    RunDirectoryError,
     VsDataError,
     VsMetricsError,
     VsNetsError,
@@ -40,8 +38,8 @@ def evaluate(request: Request, console: Console) -> Path:
     """Do what the command line asks for; returns the report's directory. All input is checked before it is written."""
     opened = open_evaluation(request, GeneratorConfig)
     source, labels, device, facts = opened.source, opened.labels, opened.device, opened.facts
-    average = build_average(opened.generator, label_channels=labels.channels)
-    generator = load_average(average, opened.checkpoint, device)
+    average = build_ema(opened.generator, label_channels=labels.channels)
+    generator = load_ema(average, opened.checkpoint, device)
     warn(facts.notices)
     say(console, f"{opened.run.path}, step {opened.checkpoint.step}, on {device}")
     colours = _class_colours(opened.config, labels, console)

@@ -13,8 +13,8 @@ from vs_config import shown
 from vs_data import ClipSource, FolderConfig, check_roots, every_so_often, look_at_folder, open_source
 from vs_nets import FewShotGeneratorConfig, GeneratorConfig, LabelSpec
 from vs_runtime import LoadedCheckpoint, choose_device, describe_environment
-from vs_train.config import TrainConfig, label_spec
-from vs_train.run_directory import RunDirectory, latest_run, open_run, read_run_config
+from vs_runtime.run_directory import RunDirectory, latest_run, open_run, read_run_config
+from vs_training.config import TrainConfig, label_spec
 
 from vs_eval.errors import RunError
 from vs_eval.evaluation import Facts

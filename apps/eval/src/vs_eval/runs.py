@@ -19,9 +19,9 @@ from vs_runtime import (
     load_checkpoint,
     load_latest,
 )
-from vs_train.config import TrainConfig
-from vs_train.config_fixed import FIXED, first_difference
-from vs_train.run_directory import RunDirectory, read_environment
+from vs_runtime.run_directory import FIXED, RunDirectory, read_environment
+from vs_training.config import TrainConfig
+from vs_training.fixed import first_difference
 
 from vs_eval.errors import OptionError, RunError
 
@@ -56,11 +56,11 @@ def read_checkpoint(run: RunDirectory, step: int | None) -> LoadedCheckpoint:
         ) from None
 
 
-def load_average(average: AnyGenerator, checkpoint: LoadedCheckpoint, device: torch.device) -> AnyGenerator:
+def load_ema(average: AnyGenerator, checkpoint: LoadedCheckpoint, device: torch.device) -> AnyGenerator:
     """The averaged generator of a checkpoint, in evaluation mode on a device.
 
     Args:
-        average: a freshly built one (`build_average`, `build_few_shot_average`) that takes the weights.
+        average: a freshly built one (`build_ema`, `build_few_shot_ema`) that takes the weights.
         checkpoint: where they are.
         device: where to.
 

@@ -15,22 +15,25 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import attrs
 from cyclopts import App, CycloptsError, Parameter
 from vs_config import option_path, report_error, show, shown
+from vs_config.errors import ConfigError, Problem
+from vs_config.overrides import COMMAND_LINE, repeated
+from vs_config.resolve import read_document, render_config, resolve_config
+from vs_config.schema import nearest
+from vs_config.signals import StopNow, stop_requests
 from vs_config.streams import lasting_streams
+from vs_training.errors import NonFiniteError, VsTrainingError
+from vs_training.presets import DEFAULT_PRESETS, list_presets, read_preset
 
-from . import __version__
-from .config_io import read_document, render_config, resolve_config
-from .config_overrides import COMMAND_LINE, repeated
-from .config_types import nearest
-from .errors import ConfigError, NonFiniteError, Problem, VsTrainError
-from .presets import DEFAULT_PRESETS, list_presets, read_preset
-from .progress import show_progress
-from .run_directory import RunDirectory, is_run, open_run, plan_run
-from .signals import StopNow, stop_requests
+from vs_train import __version__
+from vs_train.progress import show_progress
+
+if TYPE_CHECKING:
+    from vs_runtime.run_directory import RunDirectory
 
 EXIT_INPUT = 2
 """Exit status when the input is wrong."""
@@ -110,8 +113,9 @@ class _Start:
 
 def training_job() -> Job:
     """Import what training needs."""
-    from .config import TrainConfig
-    from .training import train
+    from vs_training.config import TrainConfig
+
+    from vs_train.training import train
 
     return Job(TrainConfig, train, lambda config: str(config.generator.kind))
 
@@ -252,7 +256,9 @@ def _gathered(problems: list[Problem]) -> Iterator[None]:
         yield
     except ConfigError as error:
         problems += error.problems
-    except (VsTrainError, OSError) as error:
+    except Exception as error:
+        if _status_of(error) != EXIT_INPUT:
+            raise
         problems.append(Problem("", str(error)))
 
 
@@ -299,6 +305,8 @@ def _unknown_option(text: str) -> Problem:
 
 def _document(request: Request) -> _Start:
     if request.resume is not None:
+        from vs_runtime.run_directory import open_run
+
         run = open_run(option_path(request.resume))
         return _Start(document=read_document(run.config), source=str(run.config))
     if request.config is not None:
@@ -309,23 +317,27 @@ def _document(request: Request) -> _Start:
 
 
 def _directory(request: Request, start: _Start | None) -> RunDirectory:
+    from vs_runtime.run_directory import open_run, plan_run
+
     if request.resume is not None:
         return open_run(option_path(request.resume))
     if request.out is not None and len(option_path(request.out).name.encode()) > LONGEST_RUN_NAME:
-        raise VsTrainError(f"--out: the name of a run has at most {LONGEST_RUN_NAME} bytes, got {show(request.out)}")
+        raise VsTrainingError(f"--out: the name of a run has at most {LONGEST_RUN_NAME} bytes, got {show(request.out)}")
     out = None if request.out is None else option_path(request.out)
     return plan_run(out, "" if start is None else start.stem[:_LONGEST_STEM], now=datetime.datetime.now())
 
 
 def _check_command(request: Request, command: str | None, source: str) -> None:
     if command not in (None, request.command):
-        raise VsTrainError(
+        raise VsTrainingError(
             f"{source}: $.generator.kind is '{command}', which `hatch run train:{command}` trains; "
             f"`train:{request.command}` needs a generator of kind '{request.command}'"
         )
 
 
 def _train(command: str, job: Job, config: Any, run: RunDirectory, *, resume: bool) -> int:
+    from vs_runtime.run_directory import is_run
+
     go_on = f"hatch run {command} --resume {shown(shlex.quote(str(run.path)))}"
     with stop_requests() as stop:
         try:
@@ -363,7 +375,7 @@ def _status_of(error: Exception) -> int | None:
     """Return the exit status for an error that a message explains, None for a defect of the program."""
     if isinstance(error, NonFiniteError):
         return EXIT_NON_FINITE
-    if isinstance(error, (VsTrainError, OSError)):
+    if isinstance(error, (VsTrainingError, ConfigError, OSError)):
         return EXIT_INPUT
     import vs_data
     import vs_metrics

@@ -12,13 +12,13 @@ import vs_optim as optim
 import vs_runtime as runtime
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from vs_runtime.run_directory import RunDirectory
+from vs_training.config import TrainConfig
+from vs_training.errors import NonFiniteError
+from vs_training.setup import Prepared, prepare
+from vs_training.state import TrainState
 
-from vs_train.config import TrainConfig
-from vs_train.errors import NonFiniteError
 from vs_train.resuming import newest_checkpoint, state_of
-from vs_train.run_directory import RunDirectory
-from vs_train.setup import Prepared, prepare
-from vs_train.state import TrainState
 
 
 def data_seed(config: TrainConfig, roll_backs: int) -> int:
@@ -76,7 +76,7 @@ def check_state(state: TrainState) -> None:
             raise NonFiniteError(step=state.step, what=f"weight {bad[0]}", network=network)
         if bad := optim.non_finite(_moments(module, optimizer)):
             raise NonFiniteError(step=state.step, what=f"the optimizer's {bad[0]}", network=network)
-    if bad := optim.non_finite(state.average.state_dict().items()):
+    if bad := optim.non_finite(state.generator_ema.state_dict().items()):
         raise NonFiniteError(step=state.step, what=f"averaged weight {bad[0]}", network="generator")
 
 

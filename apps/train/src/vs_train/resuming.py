@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import vs_runtime as runtime
-
-from vs_train.config_fixed import FIXED, first_difference, fixed_part
-from vs_train.errors import RunDirectoryError, VsTrainError
-from vs_train.metrics_log import MetricsLog
-from vs_train.run_directory import RunDirectory, check_layout, fixed_at_start
-from vs_train.setup import Prepared, restore_state, state_to_save
-from vs_train.state import TrainState
+from vs_runtime.errors import RunDirectoryError
+from vs_runtime.metrics_log import MetricsLog
+from vs_runtime.run_directory import FIXED, RunDirectory, check_layout, fixed_at_start
+from vs_training.errors import VsTrainingError
+from vs_training.fixed import first_difference, fixed_part
+from vs_training.setup import Prepared, restore_state, state_to_save
+from vs_training.state import TrainState
 
 METRICS = "metrics"
 """The key under which a checkpoint holds the fingerprint of metrics.jsonl."""
@@ -29,7 +29,7 @@ def resume_state(run: RunDirectory, prepared: Prepared, message: Callable[[str],
     Raises:
         RunDirectoryError: config.toml, environment.json or metrics.jsonl are damaged, or of another run.
         NoCheckpoint: There are checkpoints, and all of them are damaged.
-        VsTrainError: The checkpoint does not fit, or the run has more steps behind it than asked for.
+        VsTrainingError: The checkpoint does not fit, or the run has more steps behind it than asked for.
     """
     check_layout(run)
     _require_same(run, fixed_at_start(run), prepared, "the run's environment.json")
@@ -43,7 +43,7 @@ def resume_state(run: RunDirectory, prepared: Prepared, message: Callable[[str],
         message(f"{path} cannot be used: {reason}; the checkpoint before it is used instead")
     steps = prepared.config.run.steps
     if loaded.step > steps:
-        raise VsTrainError(f"run.steps is {steps}: the run in {run.path} has done {loaded.step} steps already")
+        raise VsTrainingError(f"run.steps is {steps}: the run in {run.path} has done {loaded.step} steps already")
     state = state_of(run, prepared, loaded)
     log.check(loaded.step, loaded.state.get(METRICS))
     message(f"going on from {loaded.path}")
@@ -70,18 +70,18 @@ def state_of(run: RunDirectory, prepared: Prepared, loaded: runtime.LoadedCheckp
 
     Raises:
         RunDirectoryError: It was written for another configuration.
-        VsTrainError: It does not fit.
+        VsTrainingError: It does not fit.
     """
     saved = loaded.state
     if not isinstance(saved, Mapping):
-        raise VsTrainError(f"{loaded.path}: is not the checkpoint of a run")
+        raise VsTrainingError(f"{loaded.path}: is not the checkpoint of a run")
     for key, kind in ((FIXED, "fixed part of the configuration"), (METRICS, "fingerprint of the metrics")):
         if not isinstance(saved.get(key, {}), Mapping):
-            raise VsTrainError(f"{loaded.path}: is damaged: its {kind} is no mapping")
+            raise VsTrainingError(f"{loaded.path}: is damaged: its {kind} is no mapping")
     _require_same(run, saved.get(FIXED, {}), prepared, str(loaded.path))
     state = restore_state(prepared.state, {key: saved[key] for key in saved if key not in (FIXED, METRICS)})
     if state.step != loaded.step:
-        raise VsTrainError(f"{loaded.path}: is damaged: its state is of step {state.step}")
+        raise VsTrainingError(f"{loaded.path}: is damaged: its state is of step {state.step}")
     return state
 
 

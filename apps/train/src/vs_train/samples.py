@@ -9,8 +9,7 @@ import vs_nets as nets
 import vs_optim as optim
 from torch import Tensor
 from vs_data import Clip, collate, move
-
-from vs_train.step import AnyGenerator, Recipe, bind_references, encode_frame, encode_references
+from vs_training.step import AnyGenerator, Recipe, bind_references, encode_frame, encode_references
 
 
 def roll_out(generator: AnyGenerator, clip: Clip, recipe: Recipe) -> list[nets.Synthesis]:

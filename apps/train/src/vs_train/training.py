@@ -13,13 +13,27 @@ import vs_data as data
 import vs_optim as optim
 import vs_runtime as runtime
 from vs_config import shown
+from vs_config.resolve import render_config
+from vs_config.signals import StopNow, StopRequest
+from vs_runtime.errors import RunDirectoryError
+from vs_runtime.metrics_log import MetricsLog
+from vs_runtime.run_directory import (
+    RunDirectory,
+    begin_writing,
+    create_run,
+    hold_run,
+    open_run,
+    record_resume,
+    require_folder,
+)
+from vs_training.config import TrainConfig, clip_length, images_between, reference_count
+from vs_training.errors import NonFiniteError, VsTrainingError
+from vs_training.fixed import fixed_part
+from vs_training.left_out import tell_left_out
+from vs_training.setup import SHOWN_CHARACTERS, Prepared, prepare
+from vs_training.step import StepReport, TrainState, train_clip
 
-from vs_train.config import TrainConfig, clip_length, images_between, reference_count
-from vs_train.config_fixed import fixed_part
-from vs_train.config_io import render_config
-from vs_train.errors import NonFiniteError, RunDirectoryError, VsTrainError
-from vs_train.left_out import tell_left_out
-from vs_train.metrics_log import Curves, MetricsLog
+from vs_train.curves import Curves
 from vs_train.progress import (
     Pace,
     Progress,
@@ -32,19 +46,7 @@ from vs_train.progress import (
 )
 from vs_train.recovery import check_state, data_seed, may_roll_back, roll_back, with_advice
 from vs_train.resuming import resume_state, to_save
-from vs_train.run_directory import (
-    RunDirectory,
-    begin_writing,
-    create_run,
-    hold_run,
-    open_run,
-    record_resume,
-    require_folder,
-)
 from vs_train.samples import curve_picture, roll_out, write_samples
-from vs_train.setup import SHOWN_CHARACTERS, Prepared, prepare
-from vs_train.signals import StopNow, StopRequest
-from vs_train.step import StepReport, TrainState, train_clip
 
 SHOWN_LOSSES = ("d_gan", "g_gan", "g_feature_matching", "g_perceptual", "g_flow")
 
@@ -102,7 +104,7 @@ def train(
         NonFiniteError: training has diverged, and is not to go back to a checkpoint, or has done so often enough.
         NoCheckpoint: there are checkpoints to resume from, and all of them are damaged.
         RunDirectoryError: another process trains in `run`.
-        VsTrainError: memory is too small, the data or the run's directory were lost on the way, or the run has more
+        VsTrainingError: memory is too small, the data or the run's directory were lost on the way, or the run has more
             steps behind it than asked for.
     """
     try:
@@ -110,7 +112,7 @@ def train(
     except Exception as error:
         if not runtime.is_out_of_memory(error):
             raise
-        raise VsTrainError(_too_little_memory(error, config, run)) from error
+        raise VsTrainingError(_too_little_memory(error, config, run)) from error
 
 
 def _too_little_memory(error: Exception, config: TrainConfig, run: RunDirectory) -> str:
@@ -199,9 +201,9 @@ def _loop(prepared: Prepared, state: TrainState, out: _Outputs, stop: StopReques
         if not standing.whole:
             raise
         _rescue(standing, prepared, out)
-        if not isinstance(error, data.VsDataError | OSError | VsTrainError):
+        if not isinstance(error, data.VsDataError | OSError | VsTrainingError | runtime.VsRuntimeError):
             raise
-        raise VsTrainError(f"{error}; {_way_on(standing, prepared.config, out.run)}") from error
+        raise VsTrainingError(f"{error}; {_way_on(standing, prepared.config, out.run)}") from error
     saved = standing.saved
     return TrainResult(
         step=standing.state.step,
@@ -290,7 +292,7 @@ def _rescue(standing: _Standing, prepared: Prepared, out: _Outputs) -> None:
     """The same as far as that is still possible, after an error that is worth more than another."""
     try:
         _save_rest(standing, prepared, out)
-    except (OSError, VsTrainError, runtime.VsRuntimeError) as error:
+    except (OSError, VsTrainingError, runtime.VsRuntimeError) as error:
         out.progress.message(f"step {standing.state.step} could not be saved: {error}")
 
 
@@ -356,7 +358,7 @@ def _progress(
 
 def _sample(prepared: Prepared, state: TrainState, out: _Outputs) -> Path:
     require_folder(out.run.samples)
-    frames = roll_out(state.average, prepared.validation, prepared.recipe)
+    frames = roll_out(state.generator_ema, prepared.validation, prepared.recipe)
     fps = prepared.config.run.video_fps
     picture = write_samples(
         out.run.samples, state.step, prepared.validation, frames, labels=prepared.recipe.labels, fps=fps

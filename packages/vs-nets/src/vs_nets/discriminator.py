@@ -49,7 +49,7 @@ class DiscriminatorConfig:
 
 
 @frozen(kw_only=True)
-class Judgement:
+class DiscriminatorOutput:
     """What a multi-scale discriminator says of a batch: logits for each scale, features for each scale and layer."""
 
     logits: tuple[Tensor, ...]
@@ -57,11 +57,11 @@ class Judgement:
 
 
 @frozen(kw_only=True)
-class Verdict:
+class RealFakeOutputs:
     """Judgements of the same place in the real and in the generated video."""
 
-    real: Judgement
-    fake: Judgement
+    real: DiscriminatorOutput
+    fake: DiscriminatorOutput
 
 
 class _PatchDiscriminator(nn.Module):
@@ -132,8 +132,10 @@ class MultiScaleDiscriminator(nn.Module):
         super().__init__()
         self.scales = nn.ModuleList(_PatchDiscriminator(config, channels) for _ in range(config.scales))
 
-    def forward(self, condition: Condition | None, images: Pyramid, shared: Pyramid | None = None) -> Judgement:
-        """Judge images, given as a pyramid of (B, C, H, W), under a condition that B / N of them share.
+    def forward(
+        self, condition: Condition | None, images: Pyramid, shared: Pyramid | None = None
+    ) -> DiscriminatorOutput:
+        """Discriminate images, given as a pyramid of (B, C, H, W), under a condition that B / N of them share.
 
         `shared` is what `share` returned for the condition, where that is known already.
         """
@@ -142,7 +144,7 @@ class MultiScaleDiscriminator(nn.Module):
                 net(None if condition is None else condition[i], images[i], None if shared is None else shared[i])
                 for i, net in enumerate(self.scales)
             ]
-        return Judgement(logits=tuple(o[0] for o in outputs), features=tuple(o[1] for o in outputs))
+        return DiscriminatorOutput(logits=tuple(o[0] for o in outputs), features=tuple(o[1] for o in outputs))
 
     def share(self, condition: Condition) -> Pyramid:
         """The condition's share of the first layer of each scale."""
@@ -184,61 +186,64 @@ def condition_pyramid(label: Label, scales: int) -> Condition:
     return (label, *pyramid(dense_label(label), scales)[1:]) if scales > 1 else (label,)
 
 
-Judge = Callable[[MultiScaleDiscriminator, Condition | None, Pyramid, Sequence[Pyramid]], tuple[Verdict, ...]]
-"""(discriminator, condition, real, fakes) -> a verdict for each fake: `judge_both` or `judge_fake`."""
+Discriminate = Callable[
+    [MultiScaleDiscriminator, Condition | None, Pyramid, Sequence[Pyramid]], tuple[RealFakeOutputs, ...]
+]
+"""(discriminator, condition, real, fakes) -> a output for each fake: `discriminate_both` or `discriminate_fake`."""
 
 
-def judge_both(
+def discriminate_both(
     net: MultiScaleDiscriminator, condition: Condition | None, real: Pyramid, fakes: Sequence[Pyramid]
-) -> tuple[Verdict, ...]:
-    """Judge real and generated images with gradients for both: the update of the discriminator.
+) -> tuple[RealFakeOutputs, ...]:
+    """Discriminate real and generated images with gradients for both: the update of the discriminator.
 
     One pass over all of them together, which convolves the condition and judges the real image once. Where each call
     advances a power iteration, the weights differ between passes, and there is a pass for each: real before fake, for
     each fake anew.
     """
     if has_power_iteration(net):
-        return tuple(Verdict(real=net(condition, real), fake=net(condition, fake)) for fake in fakes)
+        return tuple(RealFakeOutputs(real=net(condition, real), fake=net(condition, fake)) for fake in fakes)
     together = tuple(torch.cat(images) for images in zip(real, *fakes, strict=True))
-    judged_real, *judged = split(net(condition, together), 1 + len(fakes))
-    return tuple(Verdict(real=judged_real, fake=fake) for fake in judged)
+    real_output, *judged = split(net(condition, together), 1 + len(fakes))
+    return tuple(RealFakeOutputs(real=real_output, fake=fake) for fake in judged)
 
 
-def judge_fake(
+def discriminate_fake(
     net: MultiScaleDiscriminator, condition: Condition | None, real: Pyramid, fakes: Sequence[Pyramid]
-) -> tuple[Verdict, ...]:
-    """Judge generated images with gradients for them alone: the update of the generator.
+) -> tuple[RealFakeOutputs, ...]:
+    """Discriminate generated images with gradients for them alone: the update of the generator.
 
     The parameters of `net` must be frozen (`requires_grad` off). Features of the real images carry no gradient. What is
-    shared is as in `judge_both`.
+    shared is as in `discriminate_both`.
     """
     if has_power_iteration(net):
         return tuple(
-            Verdict(real=_without_gradient(net, condition, real, None), fake=net(condition, fake)) for fake in fakes
+            RealFakeOutputs(real=_without_gradient(net, condition, real, None), fake=net(condition, fake))
+            for fake in fakes
         )
     shared = None
     if condition is not None:
         with torch.no_grad():
             shared = net.share(condition)
-    judged_real = _without_gradient(net, condition, real, shared)
+    real_output = _without_gradient(net, condition, real, shared)
     together = tuple(torch.cat(images) for images in zip(*fakes, strict=True))
     judged = split(net(condition, together, shared), len(fakes))
-    return tuple(Verdict(real=judged_real, fake=fake) for fake in judged)
+    return tuple(RealFakeOutputs(real=real_output, fake=fake) for fake in judged)
 
 
 def _without_gradient(
     net: MultiScaleDiscriminator, condition: Condition | None, images: Pyramid, shared: Pyramid | None
-) -> Judgement:
+) -> DiscriminatorOutput:
     with torch.no_grad():
         return net(condition, images, shared)  # type: ignore[no-any-return]
 
 
-def split(judgement: Judgement, parts: int) -> tuple[Judgement, ...]:
+def split(judgement: DiscriminatorOutput, parts: int) -> tuple[DiscriminatorOutput, ...]:
     """Take apart a judgement of equal parts stacked along the batch."""
     logits = [x.chunk(parts) for x in judgement.logits]
     features = [[x.chunk(parts) for x in scale] for scale in judgement.features]
     return tuple(
-        Judgement(
+        DiscriminatorOutput(
             logits=tuple(chunks[i] for chunks in logits),
             features=tuple(tuple(chunks[i] for chunks in scale) for scale in features),
         )

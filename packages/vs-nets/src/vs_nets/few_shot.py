@@ -21,9 +21,9 @@ from vs_nets.generator import FRAME_CHANNELS, Maps, SpadeCombination, check_embe
 from vs_nets.label_map import Label, dense_label
 from vs_nets.layers import (
     NOTHING_GENERATED,
+    ActivationCheckpointing,
     Conv2d,
     GeneratedBlock,
-    Rematerialisation,
     SpadeResidualBlock,
     leaky_relu,
     width,
@@ -174,12 +174,15 @@ class FewShotGenerator(nn.Module):
     """(label, history, subject) -> `Synthesis`: the next frame of a subject that was seen in K references."""
 
     def __init__(
-        self, config: FewShotGeneratorConfig, label_channels: int, rematerialisation: Rematerialisation | None = None
+        self,
+        config: FewShotGeneratorConfig,
+        label_channels: int,
+        checkpointing: ActivationCheckpointing | None = None,
     ) -> None:
         super().__init__()
         self.config = config
         self.label_channels = label_channels
-        self.call = rematerialisation or Rematerialisation()
+        self.call = checkpointing or ActivationCheckpointing()
         spectral, levels = config.spectral_norm, config.weights.levels
         self.weights = WeightGenerator(
             config.weights, _main_branch(config), (FRAME_CHANNELS, label_channels), spectral=spectral
@@ -364,13 +367,16 @@ def _main_branch(config: FewShotGeneratorConfig) -> MainBranch:
 
 
 def build_few_shot_generator(
-    config: FewShotGeneratorConfig, *, label_channels: int, rematerialisation: Rematerialisation | None = None
+    config: FewShotGeneratorConfig,
+    *,
+    label_channels: int,
+    checkpointing: ActivationCheckpointing | None = None,
 ) -> FewShotGenerator:
     """A freshly initialised generator for encoded labels of `label_channels` channels (see `LabelSpec.channels`)."""
-    return FewShotGenerator(config, label_channels, rematerialisation)
+    return FewShotGenerator(config, label_channels, checkpointing)
 
 
-def build_few_shot_average(config: FewShotGeneratorConfig, *, label_channels: int) -> FewShotGenerator:
+def build_few_shot_ema(config: FewShotGeneratorConfig, *, label_channels: int) -> FewShotGenerator:
     """A generator that holds averaged weights of one of shape `config` (see `effective_weights`), for evaluation.
 
     Without spectral norm, since what is averaged is normalised already, and with the same eps everywhere; in evaluation

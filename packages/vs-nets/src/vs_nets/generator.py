@@ -16,8 +16,8 @@ from vs_nets.flow import FlowConfig, FlowNetwork
 from vs_nets.label_map import Label, join_labels, shrink_label
 from vs_nets.layers import (
     NOTHING_GENERATED,
+    ActivationCheckpointing,
     Conv2d,
-    Rematerialisation,
     SpadeResidualBlock,
     leaky_relu,
     width,
@@ -161,12 +161,15 @@ class Generator(nn.Module):
     """
 
     def __init__(
-        self, config: GeneratorConfig, label_channels: int, rematerialisation: Rematerialisation | None = None
+        self,
+        config: GeneratorConfig,
+        label_channels: int,
+        checkpointing: ActivationCheckpointing | None = None,
     ) -> None:
         super().__init__()
         self.config = config
         self.label_channels = label_channels
-        self.call = rematerialisation or Rematerialisation()
+        self.call = checkpointing or ActivationCheckpointing()
         spectral = config.spectral_norm
         self.embed_label = Embedder(config.embedder, label_channels, spectral=spectral)
         self.start = _build_start(config, label_channels)
@@ -332,13 +335,13 @@ def check_size(label: Label, channels: int, stride: int) -> None:
 
 
 def build_generator(
-    config: GeneratorConfig, *, label_channels: int, rematerialisation: Rematerialisation | None = None
+    config: GeneratorConfig, *, label_channels: int, checkpointing: ActivationCheckpointing | None = None
 ) -> Generator:
     """A freshly initialised generator for encoded labels of `label_channels` channels (see `LabelSpec.channels`)."""
-    return Generator(config, label_channels, rematerialisation)
+    return Generator(config, label_channels, checkpointing)
 
 
-def build_average(config: GeneratorConfig, *, label_channels: int) -> Generator:
+def build_ema(config: GeneratorConfig, *, label_channels: int) -> Generator:
     """A generator that holds averaged weights of one of shape `config` (see `effective_weights`), for evaluation.
 
     Without spectral norm, since what is averaged is normalised already; in evaluation mode, not trained.

@@ -27,7 +27,7 @@ def call_block(block: nn.Module, *args: Any) -> Any:
 
 
 @frozen(kw_only=True)
-class Rematerialisation:
+class ActivationCheckpointing:
     """How a network calls its parts: plainly, or through a function that recomputes activations in the backward pass.
 
     `blocks` calls residual blocks, `stages` calls whole encoders (label embedder, flow network). Both take the module

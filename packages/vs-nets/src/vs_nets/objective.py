@@ -14,7 +14,7 @@ from attrs import field, frozen
 from torch import Tensor
 from vs_config import real
 
-from vs_nets.discriminator import Verdict
+from vs_nets.discriminator import RealFakeOutputs
 from vs_nets.limits import LARGEST_WEIGHT
 from vs_nets.perceptual import NoPerceptual, Perceptual, PerceptualConfig
 from vs_nets.references import pick_reference
@@ -51,42 +51,42 @@ class Target:
 
 
 @frozen(kw_only=True)
-class Verdicts:
-    """All verdicts on one frame; `raw` and the entries of `temporal` are None where they do not apply."""
+class FrameOutputs:
+    """All outputs on one frame; `raw` and the entries of `temporal` are None where they do not apply."""
 
-    image: Verdict
-    raw: Verdict | None = None
-    temporal: tuple[Verdict | None, ...] = ()
+    image: RealFakeOutputs
+    raw: RealFakeOutputs | None = None
+    temporal: tuple[RealFakeOutputs | None, ...] = ()
 
 
-def discriminator_losses(verdicts: Verdicts) -> Losses:
+def discriminator_losses(outputs: FrameOutputs) -> Losses:
     """Hinge losses of the discriminators: real plus fake, mean over scales."""
-    losses = {"gan": _hinge_d(verdicts.image)}
-    if verdicts.raw is not None:
-        losses["gan_raw"] = _hinge_d(verdicts.raw)
-    for scale, verdict in enumerate(verdicts.temporal):
-        if verdict is not None:
-            losses[f"temporal_gan_{scale}"] = _hinge_d(verdict)
+    losses = {"gan": _hinge_d(outputs.image)}
+    if outputs.raw is not None:
+        losses["gan_raw"] = _hinge_d(outputs.raw)
+    for scale, output in enumerate(outputs.temporal):
+        if output is not None:
+            losses[f"temporal_gan_{scale}"] = _hinge_d(output)
     return losses
 
 
 def generator_losses(
-    synthesis: Synthesis, target: Target, verdicts: Verdicts, perceptual: Perceptual | None = None
+    synthesis: Synthesis, target: Target, outputs: FrameOutputs, perceptual: Perceptual | None = None
 ) -> Losses:
     """All losses of the generator that apply to a frame."""
-    losses = {"gan": _hinge_g(verdicts.image), "feature_matching": _feature_matching(verdicts.image)}
-    if verdicts.raw is not None:
-        losses["gan_raw"] = _hinge_g(verdicts.raw)
-        losses["feature_matching_raw"] = _feature_matching(verdicts.raw)
-    for scale, verdict in enumerate(verdicts.temporal):
-        if verdict is not None:
-            losses[f"temporal_gan_{scale}"] = _hinge_g(verdict)
-            losses[f"temporal_feature_matching_{scale}"] = _feature_matching(verdict)
+    losses = {"gan": _hinge_g(outputs.image), "feature_matching": _feature_matching(outputs.image)}
+    if outputs.raw is not None:
+        losses["gan_raw"] = _hinge_g(outputs.raw)
+        losses["feature_matching_raw"] = _feature_matching(outputs.raw)
+    for scale, output in enumerate(outputs.temporal):
+        if output is not None:
+            losses[f"temporal_gan_{scale}"] = _hinge_g(output)
+            losses[f"temporal_feature_matching_{scale}"] = _feature_matching(output)
     if perceptual is not None:
         with torch.no_grad():
             real = perceptual.features(target.frame)
         losses["perceptual"] = perceptual(synthesis.frame, real)
-        if verdicts.raw is not None and synthesis.raw is not None:
+        if outputs.raw is not None and synthesis.raw is not None:
             losses["perceptual_raw"] = perceptual(synthesis.raw, real)
     return {**losses, **flow_losses(synthesis, target)}
 
@@ -155,14 +155,14 @@ def _mean(terms: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(terms)).mean()
 
 
-def _hinge_d(verdict: Verdict) -> Tensor:
-    real = _mean([vs_ops.hinge_d_real(x) for x in verdict.real.logits])
-    return real + _mean([vs_ops.hinge_d_fake(x) for x in verdict.fake.logits])
+def _hinge_d(output: RealFakeOutputs) -> Tensor:
+    real = _mean([vs_ops.hinge_d_real(x) for x in output.real.logits])
+    return real + _mean([vs_ops.hinge_d_fake(x) for x in output.fake.logits])
 
 
-def _hinge_g(verdict: Verdict) -> Tensor:
-    return _mean([vs_ops.hinge_g(x) for x in verdict.fake.logits])
+def _hinge_g(output: RealFakeOutputs) -> Tensor:
+    return _mean([vs_ops.hinge_g(x) for x in output.fake.logits])
 
 
-def _feature_matching(verdict: Verdict) -> Tensor:
-    return vs_ops.feature_matching(verdict.fake.features, verdict.real.features)
+def _feature_matching(output: RealFakeOutputs) -> Tensor:
+    return vs_ops.feature_matching(output.fake.features, output.real.features)

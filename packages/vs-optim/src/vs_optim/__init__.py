@@ -15,10 +15,10 @@ from vs_optim.errors import (
 from vs_optim.finite import non_finite
 from vs_optim.gradients import Finding, GradientReport, scale_loss, take_gradients, underflow_share
 from vs_optim.pair import (
+    Decision,
     Divergence,
     Network,
     PairState,
-    Verdict,
     count_replay,
     decide,
     initial_pair,
@@ -47,6 +47,7 @@ __all__ = [
     "ApexStatus",
     "ConfigError",
     "ConstantSchedule",
+    "Decision",
     "Divergence",
     "EmaConfig",
     "EmaError",
@@ -69,7 +70,6 @@ __all__ = [
     "Schedule",
     "StateError",
     "StepSchedule",
-    "Verdict",
     "VsOptimError",
     "adam_state",
     "apply_math_mode",

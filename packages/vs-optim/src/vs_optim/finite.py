@@ -13,7 +13,7 @@ __all__ = ["finite", "non_finite"]
 def non_finite(named_tensors: Iterable[tuple[str, Tensor]]) -> tuple[str, ...]:
     """Names of the tensors that hold an inf or NaN, in the order given.
 
-    All tensors are judged on their devices and the verdicts fetched together, so this waits for the device once,
+    All tensors are judged on their devices and the decisions fetched together, so this waits for the device once,
     however many tensors there are. Tensors of integers and booleans, and empty ones, are finite.
 
     Args:
@@ -27,8 +27,8 @@ def non_finite(named_tensors: Iterable[tuple[str, Tensor]]) -> tuple[str, ...]:
     ]
     if not judged:
         return ()
-    verdicts = finite([tensor for _, tensor in judged]).tolist()  # the one wait for the device
-    return tuple(name for (name, _), good in zip(judged, verdicts, strict=True) if not good)
+    decisions = finite([tensor for _, tensor in judged]).tolist()  # the one wait for the device
+    return tuple(name for (name, _), good in zip(judged, decisions, strict=True) if not good)
 
 
 def finite(tensors: Sequence[Tensor]) -> Tensor:

@@ -18,10 +18,10 @@ from vs_optim.precision import Precision
 from vs_optim.scaler import ScalerConfig, ScaleState, grown, left_out, lowered
 
 __all__ = [
+    "Decision",
     "Divergence",
     "Network",
     "PairState",
-    "Verdict",
     "count_replay",
     "decide",
     "initial_pair",
@@ -68,7 +68,7 @@ class Divergence:
 
 
 @attrs.frozen(kw_only=True)
-class Verdict:
+class Decision:
     """What becomes of one update of the pair.
 
     Attributes:
@@ -95,12 +95,12 @@ def decide(
     discriminator: Finding | None,
     generator: Finding | None,
     replays: int = 0,
-) -> Verdict:
-    """Decide what becomes of an update of D and G. Pure, and total: every combination has a verdict.
+) -> Decision:
+    """Decide what becomes of an update of D and G. Pure, and total: every combination has a decision.
 
     Divergence comes first, whatever the mode; then the mode `config.policy` decides about overflows:
 
-    | found                                           | verdict  | D's step  | G's step  | scales, counts              |
+    | found                                           | decision | D's step  | G's step  | scales, counts              |
     |-------------------------------------------------|----------|-----------|-----------|-----------------------------|
     | a loss or parameter not finite in float32       | diverged | none      | none      | as they were                |
     | overflow at `min_scale`, or without scaling     | diverged | none      | none      | as they were                |
@@ -129,12 +129,12 @@ def decide(
     found: dict[Network, Finding | None] = {"discriminator": discriminator, "generator": generator}
     if divergence := _hopeless(config, state, found):
         return _diverged(state, divergence)
-    verdict = _paired(config, state, found, replays) if config.policy == "paired" else _single(config, state, found)
-    if verdict.kind == "overflow":
+    decision = _paired(config, state, found, replays) if config.policy == "paired" else _single(config, state, found)
+    if decision.kind == "overflow":
         for network in _NETWORKS:
-            if _of(verdict.state, network).skips_in_row >= config.max_skips:
+            if _of(decision.state, network).skips_in_row >= config.max_skips:
                 return _diverged(state, Divergence(reason="skips", network=network))
-    return verdict
+    return decision
 
 
 def initial_pair(config: ScalerConfig, precision: Precision) -> PairState:
@@ -185,11 +185,11 @@ def _hopeless(config: ScalerConfig, state: PairState, found: Mapping[Network, Fi
     return None
 
 
-def _diverged(state: PairState, divergence: Divergence) -> Verdict:
-    return Verdict(kind="diverged", discriminator=False, generator=False, state=state, divergence=divergence)
+def _diverged(state: PairState, divergence: Divergence) -> Decision:
+    return Decision(kind="diverged", discriminator=False, generator=False, state=state, divergence=divergence)
 
 
-def _single(config: ScalerConfig, state: PairState, found: Mapping[Network, Finding | None]) -> Verdict:
+def _single(config: ScalerConfig, state: PairState, found: Mapping[Network, Finding | None]) -> Decision:
     """Modes in which every network goes by its own gradients, and G perhaps by D's too."""
     d, g = found["discriminator"], found["generator"]
     waits = config.policy == "generator_waits" and d == "overflow" and g == "finite"
@@ -199,10 +199,10 @@ def _single(config: ScalerConfig, state: PairState, found: Mapping[Network, Find
         generator=left_out(state.generator) if waits else _moved(config, state, state.generator, g),
     )
     kind: Literal["good", "overflow"] = "overflow" if "overflow" in (d, g) else "good"
-    return Verdict(kind=kind, discriminator=d == "finite", generator=g == "finite" and not waits, state=new)
+    return Decision(kind=kind, discriminator=d == "finite", generator=g == "finite" and not waits, state=new)
 
 
-def _paired(config: ScalerConfig, state: PairState, found: Mapping[Network, Finding | None], replays: int) -> Verdict:
+def _paired(config: ScalerConfig, state: PairState, found: Mapping[Network, Finding | None], replays: int) -> Decision:
     """The mode in which both steps of an update count, or none."""
     if "overflow" not in found.values():
         return _single(config, state, found)
@@ -210,9 +210,9 @@ def _paired(config: ScalerConfig, state: PairState, found: Mapping[Network, Find
     scales |= {network: lowered(config, scales[network]) for network in _NETWORKS if found[network] == "overflow"}
     if replays < config.max_replays:
         new = attrs.evolve(_with(state, scales), replays_total=state.replays_total + 1)
-        return Verdict(kind="replay", discriminator=False, generator=False, state=new)
+        return Decision(kind="replay", discriminator=False, generator=False, state=new)
     scales |= {network: left_out(scales[network]) for network in _NETWORKS if found[network] is not None}
-    return Verdict(kind="overflow", discriminator=False, generator=False, state=_with(state, scales))
+    return Decision(kind="overflow", discriminator=False, generator=False, state=_with(state, scales))
 
 
 def _moved(config: ScalerConfig, state: PairState, scale: ScaleState, finding: Finding | None) -> ScaleState:

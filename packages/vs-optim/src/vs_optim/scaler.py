@@ -182,11 +182,11 @@ class LossScaler:
             return False
         gradients = [gradient for _, gradient in found]
         torch._foreach_mul_(gradients, 1.0 / self.state.scale)
-        verdicts = finite(gradients).tolist()  # the one wait for the device
-        if all(verdicts):
+        decisions = finite(gradients).tolist()  # the one wait for the device
+        if all(decisions):
             return False
         if self.state.scale <= self.config.min_scale:
-            bad = tuple(index for (index, _), good in zip(found, verdicts, strict=True) if not good)
+            bad = tuple(index for (index, _), good in zip(found, decisions, strict=True) if not good)
             raise GradientOverflowError(self.state.scale, bad, tuple(self.names[i] for i in bad if self.names))
         return True
 

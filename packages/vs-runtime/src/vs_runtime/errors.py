@@ -9,6 +9,7 @@ __all__ = [
     "AffinityError",
     "DamagedCheckpoint",
     "NoCheckpoint",
+    "RunDirectoryError",
     "StateError",
     "UnreadableFile",
     "VsRuntimeError",
@@ -74,3 +75,15 @@ class NoCheckpoint(VsRuntimeError):  # noqa: N818 - named for what it is
         super().__init__(f"{root}: nothing to resume from: {why}")
         self.root = root
         self.skipped = skipped
+
+
+class RunDirectoryError(VsRuntimeError):
+    """A directory that cannot be trained in or resumed from.
+
+    Attributes:
+        path: The directory.
+    """
+
+    def __init__(self, message: str, *, path: object) -> None:
+        self.path = path
+        super().__init__(message)

@@ -6,8 +6,8 @@ from pathlib import Path
 from attrs import evolve, frozen
 from rich.console import Console
 from vs_data import Clip, ClipRequest, ClipSource, FacesConfig, open_source
-from vs_nets import FewShotGeneratorConfig, build_few_shot_average
-from vs_train.config import TrainConfig
+from vs_nets import FewShotGeneratorConfig, build_few_shot_ema
+from vs_training.config import TrainConfig
 
 from vs_eval.evaluation import ClipPlan, plan_clips
 from vs_eval.few_shot.driving import Drive, draw_matrix, evaluate_drives, plan_drives, plan_matrix
@@ -18,7 +18,7 @@ from vs_eval.few_shot.tables import subject_tables
 from vs_eval.opening import Request, open_evaluation, warn
 from vs_eval.output import report_directory
 from vs_eval.report import broken_frames
-from vs_eval.runs import load_average
+from vs_eval.runs import load_ema
 from vs_eval.scoring import EvaluationSpec
 from vs_eval.terminal import Advance, say, show_progress, show_tables
 
@@ -64,8 +64,8 @@ def evaluate_few_shot(request: FewShotRequest, console: Console) -> Path:
     """Do what the command line asks for; returns the report's directory. All input is checked before it is written."""
     opened = open_evaluation(request.common, FewShotGeneratorConfig)
     plan = plan_evaluation(request, opened.source, people_of(opened.config, opened.source))
-    average = build_few_shot_average(opened.generator, label_channels=opened.labels.channels)
-    generator = load_average(average, opened.checkpoint, opened.device)
+    average = build_few_shot_ema(opened.generator, label_channels=opened.labels.channels)
+    generator = load_ema(average, opened.checkpoint, opened.device)
     facts = evolve(
         opened.facts,
         command=f"{opened.facts.command} {options_of(plan.counts, drive=request.drive)}",

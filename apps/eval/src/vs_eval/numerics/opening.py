@@ -11,14 +11,14 @@ import vs_nets as nets
 from attrs import frozen
 from torch import nn
 from vs_config import option_path
+from vs_config.overrides import repeated
+from vs_config.resolve import read_document, resolve_config
 from vs_data import Clip, ClipRequest, ClipSource, FolderConfig, check_roots, collate, move, open_source
 from vs_runtime import LoadedCheckpoint, choose_device, describe_environment
-from vs_train.config import TrainConfig, label_spec
-from vs_train.config_io import read_document, resolve_config
-from vs_train.config_memory import check_memory
-from vs_train.config_overrides import repeated
-from vs_train.presets import read_preset
-from vs_train.run_directory import latest_run, open_run, read_run_config
+from vs_runtime.run_directory import latest_run, open_run, read_run_config
+from vs_training.config import TrainConfig, label_spec
+from vs_training.memory import check_memory
+from vs_training.presets import read_preset
 
 from vs_eval.errors import OptionError, RunError
 from vs_eval.numerics.execution import Workload

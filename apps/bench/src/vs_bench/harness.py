@@ -1,0 +1,367 @@
+"""A small harness for honest comparisons of speed on machines that are shared and noisy.
+
+Everything to be compared runs in one process, in turns: a round runs every case once, in an order that changes from
+round to round, and beside them the *unit*, a fixed piece of PyTorch work. Slow spells of the machine so hit all cases
+alike. Ratios are computed from medians, their spread by resampling whole rounds, and times are also given in units,
+which can be compared between machines.
+
+    begun = begin()
+    result = measure([Case(name="O0", run=step_o0), Case(name="O1", run=step_o1)], rounds=15)
+    print_result(result, baseline="O0")
+    record = as_record(result, baseline="O0")
+    save_records(record, "step", command=command_of("bench:step"), folder=folder_of(store=False), begun=begun)
+
+A case's `run` does one whole measured piece of work; its `prepare` runs before each, unmeasured. Results go to
+`docs/benchmarks`, where documents cite them from, only if that is asked for.
+"""
+
+import contextlib
+import json
+import random
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import attrs
+import cyclopts
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from torch import Tensor, nn
+from vs_config import Range, option_number
+from vs_data import VsDataError
+from vs_optim import VsOptimError
+from vs_runtime import VsRuntimeError, describe_environment
+from vs_training.errors import VsTrainingError
+
+ROOT = Path(__file__).resolve().parents[4]
+RESULTS = ROOT / "docs" / "benchmarks"
+SCRATCH = ROOT / "runs" / "bench"
+UNIT = "unit"
+INPUT_ERRORS = (VsTrainingError, VsDataError, VsOptimError, VsRuntimeError)
+"""What wrong input to a benchmark raises, for `vs_config.commands.run_command`."""
+
+_RESAMPLES = 2000
+
+
+def option_of(numbers: Range) -> cyclopts.Parameter:
+    """An option of a command line that takes some numbers; the library would round 1.5, and take nan."""
+    return cyclopts.Parameter(converter=lambda _, tokens: option_number(tokens[0].value, numbers))
+
+
+Count = Annotated[int, option_of(Range(kind=int, low=1, high=1_000_000))]
+"""A number of rounds or frames on a command line."""
+
+Threads = Annotated[int, option_of(Range(kind=int, low=1, high=1024))]
+"""A number of CPU threads, or of processes."""
+
+
+def _nothing() -> None:
+    pass
+
+
+@attrs.frozen(kw_only=True)
+class Case:
+    """One of the things to be compared.
+
+    `run` does the measured work once; `prepare` runs before each `run` and is not measured; `note` is one line for the
+    table and the file.
+    """
+
+    name: str
+    run: Callable[[], object]
+    prepare: Callable[[], object] = _nothing
+    note: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Begun:
+    """When measuring began, of which revision (under `git`) and on which machine: what is committed later is another's.
+
+    `machine` is what `describe_environment` says; its revision is `dirty` if code differs from it, but for results and
+    documents do not count.
+    """
+
+    measured_at: str
+    machine: dict[str, Any]
+
+    @property
+    def revision(self) -> str | None:
+        """The revision, with `-dirty` behind it where code differs from it; None outside a checkout."""
+        git = self.machine["git"]
+        return None if git is None else git["revision"] + "-dirty" * bool(git["dirty"])
+
+
+@attrs.frozen(kw_only=True)
+class Series:
+    """The seconds that one case took, one number a round, in the order of the rounds."""
+
+    name: str
+    seconds: tuple[float, ...] = attrs.field(validator=attrs.validators.min_len(1))
+    note: str = ""
+
+    @property
+    def median(self) -> float:
+        """The middle of the measured seconds."""
+        return statistics.median(self.seconds)
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """The seconds below which a quarter and three quarters of the rounds lie."""
+        if len(self.seconds) == 1:
+            return self.seconds[0], self.seconds[0]
+        low, _, high = statistics.quantiles(self.seconds, n=4, method="inclusive")
+        return low, high
+
+
+@attrs.frozen(kw_only=True)
+class Ratio:
+    """How many times as long `slow` takes as `fast`, with the middle 95 % of the ratios of resampled rounds."""
+
+    slow: str
+    fast: str
+    value: float
+    low: float
+    high: float
+
+
+@attrs.frozen(kw_only=True)
+class Result:
+    """What `measure` measured: a series for the unit and one for each case, all over the same rounds."""
+
+    unit: Series
+    cases: tuple[Series, ...]
+    threads: int
+    device: str
+
+    def case(self, name: str) -> Series:
+        """Return the series called `name`, the unit's included; a `KeyError` lists the names there are."""
+        series = {one.name: one for one in (self.unit, *self.cases)}
+        if name not in series:
+            message = f"no case is called {name!r}; there are {', '.join(series)}"
+            raise KeyError(message)
+        return series[name]
+
+
+def unit_of_work(device: torch.device) -> Callable[[], Tensor]:
+    """Return the fixed work by which times are divided, about 0.1 s on two cores of a server.
+
+    Forward and backward, in eager float32, of six rounds of (3x3 convolution 32 -> 32 with padding 1, instance norm,
+    leaky ReLU 0.2) on a (1,32,128,256) input, the loss being the mean of squares.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        layers = [
+            layer
+            for _ in range(6)
+            for layer in (nn.Conv2d(32, 32, 3, padding=1), nn.InstanceNorm2d(32), nn.LeakyReLU(0.2))
+        ]
+        network = nn.Sequential(*layers).to(device)
+        image = torch.randn(1, 32, 128, 256).to(device)
+
+    def work() -> Tensor:
+        network.zero_grad(set_to_none=True)
+        with torch.autocast(device.type, enabled=False):
+            loss: Tensor = network(image).square().mean()
+        loss.backward()
+        return loss
+
+    return work
+
+
+def order_of_round(names: Sequence[str], number: int) -> list[str]:
+    """Return the order in which round `number` runs the cases: a shuffle that is the same in every process."""
+    order = list(names)
+    random.Random(number).shuffle(order)
+    return order
+
+
+def measure(
+    cases: Sequence[Case],
+    *,
+    rounds: int = 15,
+    warmup: int = 2,
+    threads: int = 2,
+    device: torch.device | str = "cpu",
+    clock: Callable[[], float] = time.perf_counter,
+    progress: bool = False,
+) -> Result:
+    """Run all cases and the unit in turns, `warmup` rounds unmeasured and then `rounds` measured ones.
+
+    PyTorch computes with `threads` threads meanwhile. Work queued on a CUDA device is waited for before and after each
+    piece. `clock` returns seconds. Raises `ValueError` for no cases, names used twice and no rounds.
+    """
+    names = [case.name for case in cases]
+    if not cases or len({*names, UNIT}) != len(names) + 1:
+        message = f"cases need names of their own, other than {UNIT!r}; got {names}"
+        raise ValueError(message)
+    if rounds < 1 or warmup < 0:
+        message = f"at least one round and no negative warm-up are needed; got rounds={rounds}, warmup={warmup}"
+        raise ValueError(message)
+    where = torch.device(device)
+    everything = {UNIT: Case(name=UNIT, run=unit_of_work(where)), **{case.name: case for case in cases}}
+    seconds: dict[str, list[float]] = {name: [] for name in everything}
+    numbers = range(-warmup, rounds)
+    with _threads(threads):
+        for number in track(numbers, "Measuring", console=Console(stderr=True)) if progress else numbers:
+            for name in order_of_round(list(everything), number):
+                elapsed = _time_once(everything[name], where, clock)
+                if number >= 0:
+                    seconds[name].append(elapsed)
+    return Result(
+        unit=Series(name=UNIT, seconds=tuple(seconds[UNIT])),
+        cases=tuple(Series(name=case.name, seconds=tuple(seconds[case.name]), note=case.note) for case in cases),
+        threads=threads,
+        device=str(where),
+    )
+
+
+def _time_once(case: Case, device: torch.device, clock: Callable[[], float]) -> float:
+    case.prepare()
+    _wait_for(device)
+    start = clock()
+    case.run()
+    _wait_for(device)
+    return clock() - start
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@contextlib.contextmanager
+def _threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def ratio_of(slow: Series, fast: Series, *, resamples: int = _RESAMPLES) -> Ratio:
+    """Return how many times as long `slow` takes as `fast`: the ratio of medians and its bootstrap interval.
+
+    Whole rounds are resampled, because what disturbed one case of a round probably disturbed the other too.
+    """
+    if len(slow.seconds) != len(fast.seconds):
+        message = f"{slow.name} has {len(slow.seconds)} rounds and {fast.name} has {len(fast.seconds)}"
+        raise ValueError(message)
+    pairs = list(zip(slow.seconds, fast.seconds, strict=True))
+    draw = random.Random(0)
+    ratios = sorted(_ratio_of_medians(draw.choices(pairs, k=len(pairs))) for _ in range(resamples))
+    low, high = ratios[int(0.025 * resamples)], ratios[min(int(0.975 * resamples), resamples - 1)]
+    return Ratio(slow=slow.name, fast=fast.name, value=_ratio_of_medians(pairs), low=low, high=high)
+
+
+def _ratio_of_medians(pairs: Sequence[tuple[float, float]]) -> float:
+    numerators, denominators = zip(*pairs, strict=True)
+    return float(statistics.median(numerators) / statistics.median(denominators))
+
+
+def table_of(result: Result, *, baseline: str, title: str = "") -> Table:
+    """Return a table of every case: median and quartiles, units, and how many times as fast as `baseline` it is."""
+    table = Table(
+        title=title or None, caption=f"speed-up over {baseline}", title_justify="left", caption_justify="left"
+    )
+    for heading in ("case", "median ms", "quartiles", "units", "speed-up", "95 %", "note"):
+        table.add_column(heading, justify="left" if heading in ("case", "note") else "right", no_wrap=heading != "note")
+    reference = result.case(baseline)
+    for series in (result.unit, *result.cases):
+        low, high = series.quartiles
+        speedup = ratio_of(reference, series)
+        compared = series.name not in (UNIT, baseline)
+        table.add_row(
+            series.name,
+            f"{1e3 * series.median:.2f}",
+            f"{1e3 * low:.1f}-{1e3 * high:.1f}",
+            f"{series.median / result.unit.median:.3f}",
+            f"{speedup.value:.2f}" if compared else "",
+            f"{speedup.low:.2f}-{speedup.high:.2f}" if compared else "",
+            series.note,
+        )
+    return table
+
+
+def wide_console() -> Console:
+    """The terminal, or in a file or a pipe lines that are long enough for the tables."""
+    console = Console()
+    return console if console.is_terminal else Console(width=160)
+
+
+def print_result(result: Result, *, baseline: str, title: str = "") -> None:
+    """Print the table of `result` to the terminal."""
+    wide_console().print(table_of(result, baseline=baseline, title=title))
+
+
+def as_record(result: Result, *, baseline: str) -> dict[str, object]:
+    """Return `result` as what the result file holds: all seconds, and the figures of the table."""
+    reference = result.case(baseline)
+    return {
+        "device": result.device,
+        "threads": result.threads,
+        "rounds": len(result.unit.seconds),
+        "baseline": baseline,
+        "unit": _series_record(result.unit, result, reference),
+        "cases": [_series_record(series, result, reference) for series in result.cases],
+    }
+
+
+def _series_record(series: Series, result: Result, reference: Series) -> dict[str, object]:
+    speedup = ratio_of(reference, series)
+    return {
+        "name": series.name,
+        "note": series.note,
+        "median_seconds": series.median,
+        "quartiles_seconds": series.quartiles,
+        "units": series.median / result.unit.median,
+        "speedup": {"value": speedup.value, "low": speedup.low, "high": speedup.high},
+        "seconds": series.seconds,
+    }
+
+
+def begin() -> Begun:
+    """Return what is to be said of a measurement that begins now."""
+    machine = describe_environment(ROOT)
+    if machine["git"] is not None:
+        machine["git"] = {**machine["git"], "dirty": _code_differs()}
+    return Begun(measured_at=datetime.now(UTC).isoformat(timespec="seconds"), machine=machine)
+
+
+def _code_differs() -> bool | None:
+    """Whether tracked files other than documents and results differ from the revision; None if git does not say."""
+    command = ["git", "-C", str(ROOT), "diff", "--quiet", "HEAD", "--", ".", ":!docs", ":!*.md"]
+    status = subprocess.run(command, check=False, capture_output=True).returncode
+    return bool(status) if status in (0, 1) else None
+
+
+def folder_of(*, store: bool) -> Path:
+    """Return where results go: to those that documents cite if they are to be stored, else below `runs/`."""
+    return RESULTS if store else SCRATCH
+
+
+def save_records(
+    records: dict[str, object], name: str, *, command: str, folder: Path = RESULTS, begun: Begun | None = None
+) -> Path:
+    """Write `folder/name.json`: `records` with the command, the time, the revision and the machine; returns the path.
+
+    `begun` is what `begin` said before measuring; None: nothing has been measured that could have changed since.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    content = {"command": command, **attrs.asdict(begun or begin()), **records}
+    path.write_text(json.dumps(content, indent=1) + "\n")
+    return path
+
+
+def command_of(script: str, arguments: Sequence[str] | None = None) -> str:
+    """Return the command that repeats this measurement, for example `hatch run bench:ops --rounds 9`."""
+    return shlex.join(["hatch", "run", script, *(sys.argv[1:] if arguments is None else arguments)])

@@ -1,0 +1,1 @@
+"""Each operator, timed in every implementation."""

@@ -1,0 +1,47 @@
+"""The shapes that operators over whole networks get: those of the layers with spectral norm."""
+
+import functools
+from typing import Literal
+
+import vs_nets as nets
+from torch._subclasses.fake_tensor import FakeTensorMode
+from vs_config.resolve import resolve_config
+from vs_nets.spectral import SpectralLayer
+from vs_training.config import TrainConfig
+from vs_training.presets import read_preset
+
+STREET_CLASSES, FACE_CHANNELS = 35, 1
+
+Network = Literal["street-small", "faces-tiny", "few-shot default"]
+NETWORKS: tuple[Network, ...] = ("street-small", "faces-tiny", "few-shot default")
+"""Two presets, and what a few-shot generator is where nothing is configured."""
+
+Shapes = tuple[tuple[int, ...], ...]
+
+
+def spectral_shapes(network: Network) -> Shapes:
+    """Shapes of the weights of all layers of a generator that have spectral norm, in its order; allocates nothing."""
+    return _shapes(network)[0]
+
+
+def parameter_shapes(network: Network) -> Shapes:
+    """Shapes of all parameters of a generator, in its order; allocates nothing."""
+    return _shapes(network)[1]
+
+
+@functools.cache
+def _shapes(network: Network) -> tuple[Shapes, Shapes]:
+    with FakeTensorMode():
+        config: nets.GeneratorConfig | nets.FewShotGeneratorConfig = nets.FewShotGeneratorConfig()
+        if network != "few-shot default":
+            config = resolve_config(TrainConfig, read_preset(network).document, (), network).generator
+        generator: nets.Generator | nets.FewShotGenerator
+        if isinstance(config, nets.GeneratorConfig):
+            generator = nets.build_generator(config, label_channels=STREET_CLASSES)
+        else:
+            generator = nets.FewShotGenerator(config, FACE_CHANNELS)
+        layers = [one for one in generator.modules() if isinstance(one, SpectralLayer) and one.spectral]
+        return (
+            tuple(tuple(layer.weight.shape) for layer in layers),
+            tuple(tuple(parameter.shape) for parameter in generator.parameters()),
+        )

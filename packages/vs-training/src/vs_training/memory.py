@@ -1,0 +1,67 @@
+"""Whether a configuration can be held in memory, before any is asked for: a system kills whoever asks for too much."""
+
+from __future__ import annotations
+
+from typing import Never
+
+import psutil  # type: ignore[import-untyped]
+import torch
+import vs_nets as nets
+from torch import nn
+from vs_config.errors import ConfigError, Problem
+
+from vs_training.config import TrainConfig
+
+_FLOAT32 = 4
+_RGB = 3
+_GENERATOR_COPIES = 5  # weights, their gradients, Adam's two averages, and the average over training
+_DISCRIMINATOR_COPIES = 4
+
+
+def check_memory(config: TrainConfig, labels: nets.LabelSpec, device: torch.device) -> None:
+    """See that the networks with their optimizers, and a batch of frames, are no larger than the memory.
+
+    It is a lower bound: activations, which take most of it, are not counted. No memory is asked for to find it.
+
+    Raises:
+        ConfigError: They are larger, with what to lower.
+    """
+    machine = int(psutil.virtual_memory().total)
+    on_cuda = device.type == "cuda"
+    networks = torch.cuda.get_device_properties(device).total_memory if on_cuda else machine
+    needed = _network_bytes(config, labels)
+    if needed > networks:
+        _refuse(
+            f"the networks with their gradients and optimizers need at least {_gigabytes(needed)} of memory, and "
+            f"{'the GPU' if on_cuda else 'this machine'} has {_gigabytes(networks)}: lower filters, max_filters or "
+            "levels of generator and discriminator"
+        )
+    frames = config.loader.batch_size * config.curriculum.max_length
+    needed = frames * config.data.height * config.data.width * _RGB * _FLOAT32
+    if needed > machine:
+        _refuse(
+            f"a batch of frames alone needs {_gigabytes(needed)} of memory, and this machine has "
+            f"{_gigabytes(machine)}: lower loader.batch_size, curriculum.max_length or data.height "
+            "and data.width"
+        )
+
+
+def _network_bytes(config: TrainConfig, labels: nets.LabelSpec) -> int:
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        if isinstance(config.generator, nets.FewShotGeneratorConfig):
+            judged = nets.few_shot_condition_channels(labels.channels)
+            generator: nn.Module = nets.build_few_shot_generator(config.generator, label_channels=labels.channels)
+        else:
+            judged = labels.channels
+            generator = nets.build_generator(config.generator, label_channels=labels.channels)
+        discriminator = nets.build_discriminator(config.discriminator, label_channels=judged)
+    counted = ((generator, _GENERATOR_COPIES), (discriminator, _DISCRIMINATOR_COPIES))
+    return sum(_FLOAT32 * copies * sum(p.numel() for p in network.parameters()) for network, copies in counted)
+
+
+def _refuse(message: str) -> Never:
+    raise ConfigError([Problem("", message)])
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB"

@@ -1,0 +1,88 @@
+"""No number of a configuration is without bounds, and what can be known of a whole run costs no time."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+from vs_config import FieldError
+from vs_config.errors import ConfigError
+from vs_config.resolve import resolve_config
+from vs_config.schema import Field, fields_of, members
+from vs_nets import ClassMap, LabelSpec
+from vs_training.config import CurriculumConfig, TrainConfig, clip_length, images_between
+from vs_training.memory import check_memory
+from vs_training.presets import read_preset
+
+from .test_config_train import classes_below
+
+TOO_MUCH = [10**31, -(10**31), 10**400, math.inf, -math.inf, math.nan, True]
+NUMBERS = [
+    (cls, field)
+    for cls in sorted(set(classes_below(TrainConfig)), key=lambda cls: cls.__name__)
+    for field in fields_of(cls).values()
+    if {int, float} & set(members(field.type))
+]
+
+
+@pytest.mark.parametrize(("cls", "field"), NUMBERS, ids=[f"{cls.__name__}.{field.name}" for cls, field in NUMBERS])
+def test_every_number_has_finite_bounds(cls: Any, field: Field) -> None:
+    assert field.attribute.validator is not None
+    for value in TOO_MUCH:
+        with pytest.raises(FieldError, match=rf"^{field.name} is .*, allowed: ") as caught:
+            field.attribute.validator(None, field.attribute, value)  # type: ignore[arg-type]
+        assert "\n" not in str(caught.value)
+
+
+def test_all_numbers_are_looked_at() -> None:
+    assert len(NUMBERS) > 80
+    names = {field.name for _, field in NUMBERS}
+    assert {"threads", "steps", "video_fps", "filters", "batch_size", "lr", "init_scale"} <= names
+
+
+@given(
+    single=st.integers(0, 30),
+    initial=st.integers(1, 9),
+    every=st.integers(1, 12),
+    longest=st.integers(9, 70),
+    start=st.integers(0, 90),
+    steps=st.integers(0, 150),
+)
+def test_images_are_counted_without_a_loop(
+    single: int, initial: int, every: int, longest: int, start: int, steps: int
+) -> None:
+    config = CurriculumConfig(single_frame_steps=single, initial_length=initial, double_every=every, max_length=longest)
+    expected = sum(clip_length(config, step) for step in range(start, start + steps))
+    assert images_between(config, start, start + steps) == expected
+
+
+def test_the_longest_run_is_counted_at_once() -> None:
+    assert images_between(CurriculumConfig(), 0, 10**18) > 10**18
+
+
+LABELS = LabelSpec((ClassMap(name="seg_maps", classes=35),))
+
+
+def test_networks_larger_than_the_memory_are_refused_before_they_are_built() -> None:
+    config = resolve_config(TrainConfig, read_preset("street-tiny").document, [], "")
+    check_memory(config, LABELS, torch.device("cpu"))
+    wide = evolve(config, generator=evolve(config.generator, filters=16_384, max_filters=16_384))
+    with pytest.raises(ConfigError, match=r"^the networks .* need at least .* GiB of memory, .*: lower filters"):
+        check_memory(wide, LABELS, torch.device("cpu"))
+
+
+def test_a_batch_larger_than_the_memory_is_refused() -> None:
+    config = resolve_config(TrainConfig, read_preset("street-tiny").document, [], "")
+    large = evolve(
+        config,
+        data=evolve(config.data, height=4096, width=8192, sequence_length=3000),
+        loader=evolve(config.loader, batch_size=4096),
+        curriculum=evolve(config.curriculum, max_length=3000),
+    )
+    with pytest.raises(ConfigError, match=r"^a batch of frames alone needs .* GiB of memory.*: lower loader"):
+        check_memory(large, LABELS, torch.device("cpu"))

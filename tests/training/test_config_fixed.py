@@ -1,0 +1,47 @@
+"""What of a configuration may not change in a run, and how a change is named."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from vs_config.resolve import load_config
+from vs_training.config import TrainConfig
+from vs_training.fixed import first_difference, fixed_part
+from vs_training.presets import list_presets, read_preset
+
+PRESETS = [preset.name for preset in list_presets()]
+
+
+def preset(name: str) -> TrainConfig:
+    return load_config(TrainConfig, read_preset(name).document)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_it_is_what_it_was_after_it_was_json(name: str) -> None:
+    config = preset(name)
+    saved = fixed_part(config)
+    assert json.loads(json.dumps(saved, allow_nan=False)) == saved
+    assert first_difference(saved, config) is None
+
+
+def test_another_kind_and_a_table_instead_of_none_are_differences() -> None:
+    street, faces = preset("street-tiny"), preset("faces-tiny")
+    assert first_difference(fixed_part(street), faces) == (
+        "$.data.kind is faces, and was street when the run was trained"
+    )
+    with_references = {**fixed_part(street), "references": {"fewest": 1}}
+    assert first_difference(with_references, street) == (
+        "$.references is None, and was a table when the run was trained"
+    )
+
+
+def test_what_may_change_is_not_in_it_and_fields_of_other_versions_do_not_count() -> None:
+    street = preset("street-tiny")
+    saved = fixed_part(street)
+    assert not {"run", "device"} & saved.keys()
+    assert saved["loader"] == {"batch_size": street.loader.batch_size}
+    assert "checkpoint" not in saved["memory"]
+    older = {**saved, "forgotten": 3}
+    del older["curriculum"]
+    assert first_difference(older, street) is None

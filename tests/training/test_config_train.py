@@ -1,0 +1,95 @@
+"""The real configuration and the presets, read, written and refused by the generic machinery."""
+
+from __future__ import annotations
+
+import tomllib
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from vs_config.resolve import load_config, render_config, resolve_config
+from vs_config.schema import config_members, fields_of, members, tag_of
+from vs_train.cli import main
+from vs_training.config import TrainConfig
+from vs_training.presets import DEFAULT_PRESETS, list_presets, read_preset
+
+PRESETS = [preset.name for preset in list_presets()]
+
+
+def classes_below(kind: Any) -> Iterator[type]:
+    for member in members(kind):
+        for item in typing.get_args(member) if typing.get_origin(member) is tuple else ():
+            yield from classes_below(item)
+    for cls in config_members(kind).values():
+        yield cls
+        for field in fields_of(cls).values():
+            yield from classes_below(field.type)
+
+
+def test_there_is_a_default_preset_and_all_say_what_they_are_for() -> None:
+    assert all(read_preset(name).command == command for command, name in DEFAULT_PRESETS.items())
+    for name in PRESETS:
+        assert len(read_preset(name).summary) > 20
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_valid_and_the_same_after_being_written(name: str) -> None:
+    config = resolve_config(TrainConfig, read_preset(name).document, [], name)
+    written = render_config(config)
+    assert load_config(TrainConfig, tomllib.loads(written)) == config
+    assert render_config(load_config(TrainConfig, tomllib.loads(written))) == written
+
+
+def test_every_field_says_what_it_means() -> None:
+    classes = set(classes_below(TrainConfig))
+    assert len(classes) > 15
+    silent = [f"{cls.__name__}.{name}" for cls in classes for name, field in fields_of(cls).items() if not field.help]
+    assert silent == []
+
+
+def test_a_kind_is_a_name_that_fits_a_command_line() -> None:
+    tags = [tag for cls in classes_below(TrainConfig) if (tag := tag_of(cls)) is not None]
+    assert tags
+    assert all(tag.isidentifier() or tag.replace("-", "_").isidentifier() for tag in tags)
+
+
+def test_print_config_of_the_command_can_be_fed_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["vid2vid", "--print-config", "run.steps=17", "data.kind=folder", "data.root=clips"]) == 0
+    written = capsys.readouterr().out
+    path = tmp_path / "again.toml"
+    path.write_text(written)
+    assert main(["vid2vid", "--print-config", "--config", str(path)]) == 0
+    assert capsys.readouterr().out == written
+    config = load_config(TrainConfig, tomllib.loads(written))
+    assert config.run.steps == 17
+    assert tag_of(type(config.data)) == "folder"
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("optim.generator.lr=fast", "$.optim.generator.lr: expected a number, got 'fast'"),
+        ("optim.generator.lr=-1", "$.optim.generator.lr: "),
+        ("optim.genrator.lr=1", "$.optim.genrator: unknown key; did you mean 'generator'?"),
+        ("data.height=100", "$.data.height: is 100: the generator needs a multiple of "),
+        ("data.height=0", "$.data.height: is 0, allowed: "),
+        ("data.root=clips", "$.data.root: unknown key for kind 'street'; it belongs to kind 'folder'"),
+        ("objective.perceptual.kind=vgg", "$.objective.perceptual.kind: expected one of 'none', 'file', 'random'"),
+        ("run.steps=0", "$.run.steps: "),
+        ("precision.level=O2", "$.precision.level: expected one of 'O0', 'O1', got 'O2'"),
+    ],
+)
+def test_wrong_values_are_one_line_and_exit_status_2(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    override: str,
+    line: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["vid2vid", override]) == 2
+    (shown,) = capsys.readouterr().err.splitlines()
+    assert shown.startswith(f"error: command line: {line}")
+    assert list(tmp_path.iterdir()) == []
