@@ -49,7 +49,7 @@ class Registered(Generic[*Ts, R]):
         return function
 
     def register_autograd(self, gradient: Callable[..., Any], *, setup_context: Callable[..., None]) -> None:
-        """Tell how to differentiate, as in `torch.library.register_autograd`."""
+        """Tell how to differentiate, as in `torch.library.register_autograd`; `gradient` returns a tuple."""
         self.operator.register_autograd(gradient, setup_context=setup_context)
         self.derivative = _Derivative(gradient=gradient, remember=setup_context)
 
@@ -111,7 +111,6 @@ class _Node(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         found = ctx.gradient(ctx, *_nested(grads, ctx.made))
-        found = found if isinstance(found, tuple) else (found,)
         return None, None, None, None, *_flat(found, _lengths(found))
 
 
