@@ -41,7 +41,7 @@ def test_errors_carry_the_place():
     with pytest.raises(DocumentError) as caught:
         parse_toml("a = 1\nb = \n", "c.toml")
     error = caught.value
-    assert (error.source, error.line, error.column) == ("c.toml", 2, 5)
+    assert (error.problems[0].source, error.line, error.column) == ("c.toml", 2, 5)
     assert str(error) == "c.toml: is not TOML: Invalid value (line 2, column 5)"
 
 
@@ -79,7 +79,7 @@ def place(tmp_path, monkeypatch):
         ("a\0b", "cannot be read: "),
         ("odd", "is not a text file"),
         ("utf16", "is text in UTF-16"),
-        ("huge", f"has more than {MOST_BYTES} bytes"),
+        ("huge", f"at most {MOST_BYTES} make sense here"),
     ],
 )
 def test_what_is_no_file_of_settings_is_refused_at_once(place, name, message):

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from vs_config.resolve import render_config
+from vs_config import render_config
 from vs_data import (
     AugmentConfig,
     FacesConfig,
@@ -37,11 +37,12 @@ from vs_nets import (
     PatchConfig,
     SpadeCombination,
     WeightGeneratorConfig,
-    build_few_shot_ema,
+    build_ema,
 )
 from vs_runtime import save_checkpoint
 from vs_runtime.run_directory import RunDirectory, create_run
-from vs_training.config import CurriculumConfig, ReferencesConfig, TrainConfig, label_spec
+from vs_training.config import ReferencesConfig, TrainConfig, label_spec
+from vs_training.curriculum import CurriculumConfig
 
 GENERATOR = FewShotGeneratorConfig(
     downsamples=3,
@@ -74,7 +75,7 @@ def make_run(path: Path, *steps: int, config: TrainConfig = CONFIG) -> RunDirect
     for step in steps:
         torch.manual_seed(step)
         channels = label_spec(config.labels, open_source(config.data, "val")).channels
-        average = build_few_shot_ema(config.generator, label_channels=channels)
+        average = build_ema(config.generator, label_channels=channels)
         save_checkpoint(run.checkpoints, step=step, state={"average": average.state_dict(), "step": step}, keep=9)
     return run
 

@@ -10,7 +10,7 @@ import attrs
 import cv2
 import pytest
 import torch
-from vs_config.resolve import render_config
+from vs_config import render_config
 from vs_data import FacesConfig, StreetConfig, open_source
 from vs_eval.numerics.audit import examine
 from vs_eval.numerics.opening import NumericsRequest, open_audit
@@ -29,14 +29,14 @@ from vs_nets import (
     TemporalConfig,
     WeightGeneratorConfig,
     build_discriminator,
-    build_few_shot_generator,
     build_generator,
-    few_shot_condition_channels,
+    condition_channels,
 )
-from vs_optim import PairState, ScaleState, pair_to_dict
+from vs_optim import ScaleState, ScalingState, both, scaling_to_dict
 from vs_runtime import save_checkpoint
 from vs_runtime.run_directory import RunDirectory, create_run
-from vs_training.config import CurriculumConfig, ReferencesConfig, TrainConfig, label_spec
+from vs_training.config import ReferencesConfig, TrainConfig, label_spec
+from vs_training.curriculum import CurriculumConfig
 
 FEW_SHOT = TrainConfig(
     data=FacesConfig(height=32, width=32, sequence_length=5, train_identities=2, val_identities=2, motions=1),
@@ -81,12 +81,10 @@ def make_run(path: Path, config: TrainConfig, seed: int = 0, **more: object) -> 
     create_run(run, config=render_config(config), environment={})
     channels = label_spec(config.labels, open_source(config.data, "val")).channels
     torch.manual_seed(seed)
-    few_shot = isinstance(config.generator, FewShotGeneratorConfig)
-    build = build_few_shot_generator if few_shot else build_generator
-    judged = few_shot_condition_channels(channels) if few_shot else channels
+    shown = condition_channels(config.generator, channels)
     state = {
-        "generator": build(config.generator, label_channels=channels).state_dict(),
-        "discriminator": build_discriminator(config.discriminator, label_channels=judged).state_dict(),
+        "generator": build_generator(config.generator, label_channels=channels).state_dict(),
+        "discriminator": build_discriminator(config.discriminator, label_channels=shown).state_dict(),
         "step": 3,
     }
     save_checkpoint(run.checkpoints, step=3, state={**state, **more}, keep=9)
@@ -153,7 +151,7 @@ def test_other_weights_have_the_same_weak_place(tmp_path, seed: int) -> None:
 
 
 def test_a_run_is_audited_with_all_of_its_networks(run_main, tmp_path, everything_below) -> None:
-    scaling = pair_to_dict(PairState(generator=SCALE, discriminator=SCALE, scaling=True))
+    scaling = scaling_to_dict(ScalingState(enabled=True, scales=both(lambda _: SCALE)))
     run = make_run(tmp_path / "runs" / "one", STREET, scaling=scaling)
     before = everything_below(run.path)
     status, out, err = run_main("runs/one")
@@ -258,7 +256,7 @@ def test_the_same_audit_gives_the_same_figures(run_main, tmp_path) -> None:
         (["--preset", "street-tiny", "good"], "RUN: 'good': expected a run or a --preset"),
         (["good", "other"], "RUN: 'other': expected a single run"),
         (["--preset", "street-tiny", "--checkpoint", "3"], "--checkpoint: a preset has none"),
-        (["--preset", "street-tiny", "generator.filtres=4"], "$.generator.filtres"),
+        (["--preset", "street-tiny", "generator.filtres=4"], "generator.filtres"),
         (["good", "generator.filters=8"], "does not fit the configuration"),
         (["good", "--checkpoint", "4"], "has no checkpoint of step 4; it has: 3"),
         (["good", "--frames", "0"], "--frames: expected a whole number from 1 to 1000000, got '0'"),

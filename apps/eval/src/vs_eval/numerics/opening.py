@@ -10,9 +10,7 @@ import torch
 import vs_nets as nets
 from attrs import frozen
 from torch import nn
-from vs_config import option_path
-from vs_config.overrides import repeated
-from vs_config.resolve import read_document, resolve_config
+from vs_config import option_path, read_toml, repeated, resolve_config
 from vs_data import Clip, ClipRequest, ClipSource, FolderConfig, check_roots, collate, move, open_source
 from vs_runtime import LoadedCheckpoint, choose_device, describe_environment
 from vs_runtime.run_directory import latest_run, open_run, read_run_config
@@ -27,7 +25,6 @@ from vs_eval.numerics.training_step import (
     DISCRIMINATOR,
     GENERATOR,
     PERCEPTUAL,
-    AnyGenerator,
     frames_of,
     training_step,
 )
@@ -143,7 +140,7 @@ def _find(request: NumericsRequest, form: Format, now: datetime.datetime) -> _Ta
         out = request.out or _unused(Path("runs") / f"numerics-{request.preset}-{now:%Y%m%d-%H%M%S}")
         return _Target(name=f"preset {request.preset}, fresh weights", config=config, checkpoint=None, out=out)
     run = open_run(_run_path(runs[0])) if runs else latest_run(notice=say_warning)
-    config = resolve_config(TrainConfig, read_document(run.config), overrides, str(run.config))
+    config = resolve_config(TrainConfig, read_toml(run.config), overrides, str(run.config))
     checkpoint = read_checkpoint(run, request.checkpoint)
     require_same(run, checkpoint, read_run_config(run, TrainConfig))
     out = request.out or run.path / "eval" / f"numerics-step-{checkpoint.step:08d}-{form.name}"
@@ -178,19 +175,14 @@ def _read_clip(config: TrainConfig, source: ClipSource, frames: int | None) -> C
     return source.read(ClipRequest(sequence=longest, start=0, length=length, seed=0, references=references))
 
 
-def _networks(target: _Target, labels: nets.LabelSpec) -> tuple[AnyGenerator, dict[str, nn.Module]]:
+def _networks(target: _Target, labels: nets.LabelSpec) -> tuple[nets.AnyGenerator, dict[str, nn.Module]]:
     """Generator, discriminator and perceptual network in training mode, with a checkpoint's weights or fresh ones."""
     config = target.config
-    few_shot = isinstance(config.generator, nets.FewShotGeneratorConfig)
-    condition = nets.few_shot_condition_channels(labels.channels) if few_shot else labels.channels
+    shown = nets.condition_channels(config.generator, labels.channels)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        generator: AnyGenerator = (
-            nets.build_few_shot_generator(config.generator, label_channels=labels.channels)
-            if isinstance(config.generator, nets.FewShotGeneratorConfig)
-            else nets.build_generator(config.generator, label_channels=labels.channels)
-        )
-        discriminator = nets.build_discriminator(config.discriminator, label_channels=condition)
+        generator = nets.build_generator(config.generator, label_channels=labels.channels)
+        discriminator = nets.build_discriminator(config.discriminator, label_channels=shown)
     perceptual = nets.build_perceptual(config.objective.perceptual)
     if target.checkpoint is not None:
         load_weights(generator, GENERATOR, target.checkpoint)
