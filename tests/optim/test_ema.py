@@ -4,7 +4,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vs_optim import ConfigError, EmaConfig, EmaError, ema_update
+from vs_config import ConfigError
+from vs_optim import EmaConfig, EmaError, ema_update
 
 
 def test_the_first_updates_are_copies_and_then_it_averages() -> None:
@@ -77,4 +78,4 @@ def test_pairs_that_do_not_fit_are_refused(
 def test_config_names_the_field(arguments: dict[str, object], field: str) -> None:
     with pytest.raises(ConfigError) as caught:
         EmaConfig(**arguments)  # type: ignore[arg-type]
-    assert caught.value.field == field
+    assert caught.value.problems[0].path == field

@@ -282,7 +282,7 @@ def _typed_by_the_user() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise VsDataError(str(error)) from error
+        raise VsDataError("; ".join(str(error).splitlines())) from error
 
 
 @contextmanager
