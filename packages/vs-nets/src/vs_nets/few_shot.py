@@ -8,9 +8,9 @@ import functools
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
+import attrs
 import torch
 import vs_ops
-from attrs import frozen
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from vs_config import Check, Problem, check_fields, choice, table, truth, whole
@@ -101,7 +101,7 @@ def _width(config: "FewShotGeneratorConfig", level: int) -> int:
     return width(config.filters, config.max_filters, min(level, config.downsamples))
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class FewShotGeneratorConfig:
     """Shape of the few-shot generator; the defaults are the published ones for faces at 512x512."""
 
@@ -149,7 +149,7 @@ class FewShotGeneratorConfig:
         return int(2 ** max(halvings))
 
 
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class SeparateSubject:
     """A subject whose references each have weights of their own: one reference, or the nearest of several.
 
@@ -160,7 +160,7 @@ class SeparateSubject:
     generated: Generated
 
 
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class AttendedSubject:
     """A subject whose references are merged for each frame: their N * K features and keys, sample by sample."""
 

@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterator
 from typing import ClassVar, assert_never
 
+import attrs
 import torch
 import torch.nn.functional as F
 import vs_ops
-from attrs import frozen
 from torch import Tensor, nn
 from vs_config import Check, Problem, check_fields, choice, table, truth, whole
 
@@ -38,7 +38,7 @@ def _check_embedder(config: "SpadeCombination") -> Iterator[Problem]:
         yield Problem("embedder.downsamples", expected=f"at least levels - 1, {needed}", got=deep)
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class SpadeCombination:
     """Combine by giving the warped frame and the mask to the last levels as further SPADE conditioning."""
 
@@ -53,7 +53,7 @@ class SpadeCombination:
         check_fields(self)
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class LinearCombination:
     """Combine by mask * hallucinated + (1 - mask) * warped."""
 
@@ -63,14 +63,14 @@ class LinearCombination:
 Combination = SpadeCombination | LinearCombination
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class LabelStart:
     """The first frame starts from a 3x3 convolution of the label map, resized to the bottleneck."""
 
     kind: ClassVar[str] = "label"
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class ConstantStart:
     """The first frame starts from a learned constant (a linear layer of a latent vector that is always zero)."""
 
@@ -100,7 +100,7 @@ def _check_combination(config: "GeneratorConfig") -> Iterator[Problem]:
             assert_never(never)
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class GeneratorConfig:
     """Shape of the vid2vid generator; the defaults are the published ones for Cityscapes at 512x1024."""
 
