@@ -1,4 +1,4 @@
-"""What a generator must beat: the mean colour of each class, the frame before, and the reference; and where to ask."""
+"""What a generator must beat, the mean colour of each class; and in which frames the head has moved."""
 
 from collections.abc import Collection, Iterable
 
@@ -6,7 +6,6 @@ import attrs
 import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor
-from vs_ops import warp
 
 from vs_metrics.errors import ClassIdError, ShapeError, VsMetricsError
 from vs_metrics.scores import end_point_errors
@@ -76,78 +75,6 @@ def paint_classes(ids: Integer[Tensor, "*batch h w"], colours: ClassColours) -> 
     check_ids(index, num_classes)
     table = torch.cat([colours.colours, colours.overall[None]]).to(ids.device)  # (num_classes + 1, 3)
     return table[torch.where(index == IGNORE_ID, num_classes, index)].movedim(-1, -3)
-
-
-def repeat_previous(frames: Float[Tensor, "*batch t c h w"]) -> Float[Tensor, "*batch s c h w"]:
-    """Predictions of frames 1, 2, ... of a clip, each being the frame before: compare with `frames[..., 1:, :, :, :]`.
-
-    Args:
-        frames: (..., T, C, H, W).
-
-    Returns:
-        (..., T-1, C, H, W): nothing stands for the first frame, which has no frame before.
-
-    Raises:
-        ShapeError: there is no time axis.
-    """
-    if frames.ndim < 4:
-        raise ShapeError("frames", tuple(frames.shape), "(..., T, C, H, W)")
-    return frames[..., :-1, :, :, :]
-
-
-def repeat_reference(
-    references: Float[Tensor, "*batch k 3 h w"], index: Integer[Tensor, "*batch t"]
-) -> Float[Tensor, "*batch t 3 h w"]:
-    """Predictions of the frames of a clip, each being a reference of its subject.
-
-    Args:
-        references: (..., K, 3, H, W).
-        index: (..., T) which of the K stands for each frame; `torch.zeros(T, dtype=torch.int64)`: always the first.
-
-    Returns:
-        (..., T, 3, H, W).
-
-    Raises:
-        ShapeError: the shapes do not fit.
-        VsMetricsError: an index is outside 0..K-1.
-    """
-    if references.ndim < 4 or references.shape[-3] != 3:
-        raise ShapeError("references", tuple(references.shape), "(..., K, 3, H, W)")
-    lead, count = tuple(references.shape[:-4]), references.shape[-4]
-    if index.ndim < 1 or tuple(index.shape[:-1]) != lead:
-        raise ShapeError("index", tuple(index.shape), f"(..., T) with the leading axes of references, {lead}")
-    wrong = index[(index < 0) | (index >= count)]
-    if wrong.numel():
-        raise VsMetricsError(f"reference {int(wrong[0])} asked for, there are {count} (counted from 0)")
-    places = index.long().to(references.device)[..., None, None, None]
-    return torch.take_along_dim(references, places, dim=-4)
-
-
-def warp_reference(
-    reference: Float[Tensor, "*batch 3 h w"], flow: Float[Tensor, "*batch t 2 h w"]
-) -> Float[Tensor, "*batch t 3 h w"]:
-    """Predictions of the frames of a clip, each being a reference of its subject moved by the true flow.
-
-    What a generator must beat that only moves pixels: it knows the motion, and invents nothing that the reference does
-    not show.
-
-    Args:
-        reference: (..., 3, H, W).
-        flow: (..., T, 2, H, W) pixels, x then y: pixel p of frame t was at p + flow in the reference.
-
-    Returns:
-        (..., T, 3, H, W) in the reference's dtype.
-
-    Raises:
-        ShapeError: the shapes do not fit.
-    """
-    if reference.ndim < 3 or reference.shape[-3] != 3:
-        raise ShapeError("reference", tuple(reference.shape), "(..., 3, H, W)")
-    lead, size = tuple(reference.shape[:-3]), tuple(reference.shape[-2:])
-    if flow.ndim < 4 or (*flow.shape[:-4], *flow.shape[-3:]) != (*lead, 2, *size):
-        raise ShapeError("flow", tuple(flow.shape), f"(..., T, 2, H, W) beside a reference of {tuple(reference.shape)}")
-    repeated = reference.unsqueeze(-4).expand(*lead, flow.shape[-4], 3, *size)
-    return warp(repeated.reshape(-1, 3, *size), flow.reshape(-1, 2, *size)).reshape(repeated.shape)
 
 
 def head_mask(regions: Integer[Tensor, "*batch h w"], ids: Collection[int]) -> Float[Tensor, "*batch 1 h w"]:

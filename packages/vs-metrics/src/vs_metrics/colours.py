@@ -1,9 +1,8 @@
 """Tensors as pictures: frames, flows, label maps and masks as 8-bit RGB arrays."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -130,8 +129,8 @@ def longest_vector(flow: Float[Tensor, "*batch 2 h w"]) -> float:
     return float(np.hypot(x, y).max(initial=0.0))
 
 
-def mask_to_rgb(mask: Float[Tensor, "*batch 1 h w"], style: Literal["grey", "heat"] = "grey") -> Image:
-    """Masks (..., 1, H, W) in [0, 1] as pictures (..., H, W, 3), in grey (1 is white) or heat (1 is bright yellow).
+def mask_to_rgb(mask: Float[Tensor, "*batch 1 h w"]) -> Image:
+    """Return masks (..., 1, H, W) in [0, 1] as pictures (..., H, W, 3) in grey, 1 in white.
 
     Raises:
         ShapeError: there is not one channel.
@@ -139,11 +138,7 @@ def mask_to_rgb(mask: Float[Tensor, "*batch 1 h w"], style: Literal["grey", "hea
     if mask.ndim < 3 or mask.shape[-3] != 1:
         raise ShapeError("mask", tuple(mask.shape), "(..., 1, H, W)")
     levels = mask.detach().float().cpu().nan_to_num(nan=0.0).mul(255).round().clamp(0, 255)
-    grey = levels.to(torch.uint8).squeeze(-3).numpy()
-    if style == "grey":
-        return np.repeat(grey[..., None], 3, axis=-1)
-    ramp = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_INFERNO)[:, 0, ::-1]  # (256, 3) RGB
-    return np.asarray(ramp[grey], dtype=np.uint8)
+    return np.repeat(levels.to(torch.uint8).squeeze(-3).numpy()[..., None], 3, axis=-1)
 
 
 def check_picture(image: npt.NDArray[Any]) -> None:

@@ -147,22 +147,17 @@ def colour_distances(a: Float[Tensor, "*batch 3"], b: Float[Tensor, "*batch 3"])
     """
     if b.shape != a.shape:
         raise ShapeError("b", tuple(b.shape), f"that of a, {tuple(a.shape)}")
-    return (_lab(a) - _lab(b)).square().sum(dim=-1).sqrt().float()
+    return (srgb_to_lab(a) - srgb_to_lab(b)).square().sum(dim=-1).sqrt().float()
 
 
-def srgb_to_lab(colours: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
-    """Colours (..., 3), sRGB in [-1, 1], as CIE L*a*b* under D65: L* from 0 to 100; (..., 3) float32.
+def srgb_to_lab(colours: Tensor) -> Tensor:
+    """Return sRGB colours (..., 3) in [-1, 1], or clipped to it, as CIE L*a*b* under D65, L* from 0 to 100.
 
-    Values outside of [-1, 1] are clipped.
+    In float64, in which differences of near colours are not lost.
 
     Raises:
         ShapeError: the last axis does not have three numbers.
     """
-    return _lab(colours).float()
-
-
-def _lab(colours: Tensor) -> Tensor:
-    """L*a*b* in float64, whose differences of near colours are not lost."""
     if colours.ndim < 1 or colours.shape[-1] != 3:
         raise ShapeError("colours", tuple(colours.shape), "(..., 3)")
     encoded = (colours.detach().double().clamp(-1, 1) + 1) / 2

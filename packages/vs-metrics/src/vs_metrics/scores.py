@@ -17,7 +17,6 @@ from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 from vs_ops import warp
 
-from vs_metrics.averages import average_of, mean_of
 from vs_metrics.errors import ShapeError
 
 DATA_RANGE = 2.0
@@ -169,22 +168,6 @@ def warping_errors(
     return errors, weights
 
 
-def temporal_warping_error(
-    frames: Float[Tensor, "*batch t c h w"],
-    flow: Float[Tensor, "*batch t 2 h w"],
-    confidence: Float[Tensor, "*batch t 1 h w"],
-) -> float:
-    """Mean of |frame[t] - warp(frame[t-1], flow[t])| over all confident pixels of all frames but the first.
-
-    In the frames' units (times 127.5: levels of 255); nan when no pixel is confident. Low for a video that flickers
-    little, and lowest for one that does not change at all: read it beside the value of the real video.
-
-    Raises:
-        ShapeError: an axis does not fit the others.
-    """
-    return mean_of(average_of(*warping_errors(frames, flow, confidence)))
-
-
 def end_point_errors(
     flow: Float[Tensor, "*batch 2 h w"],
     target: Float[Tensor, "*batch 2 h w"],
@@ -205,19 +188,6 @@ def end_point_errors(
     _check_beside("confidence", valid, flow)
     distance = (flow.detach().float() - target.detach().float()).square().sum(dim=-3, keepdim=True).sqrt()
     return _confident_mean(distance, valid)
-
-
-def end_point_error(
-    flow: Float[Tensor, "*batch 2 h w"],
-    target: Float[Tensor, "*batch 2 h w"],
-    confidence: Float[Tensor, "*batch 1 h w"] | None = None,
-) -> float:
-    """Mean length of `flow - target` in pixels over all confident pixels; nan when no pixel is confident.
-
-    Raises:
-        ShapeError: an axis does not fit the others.
-    """
-    return mean_of(average_of(*end_point_errors(flow, target, confidence)))
 
 
 def absolute_errors(
