@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from vs_data.clips import ClassIds
 from vs_data.findings import Finding, some, warning
-from vs_data.labels import SegMapsConfig
 
 _MUCH = 1 / 3
 """Share of ignored pixels that is worth a word: of Cityscapes, which ignores more than most, a tenth is."""
@@ -17,32 +17,30 @@ _MUCH = 1 / 3
 _WHITE = 255
 
 
-def check_classes(
-    place: str, kind: SegMapsConfig, pixels: NDArray[np.int64], *, declared: bool = True
-) -> Iterator[Finding]:
+def check_classes(place: str, info: ClassIds, pixels: NDArray[np.int64], *, declared: bool = True) -> Iterator[Finding]:
     """Warn of classes that never occur, of too many ignored pixels and of masks in black and white.
 
     Args:
         place: The folder of the maps.
-        kind: What it should hold.
+        info: What they should hold.
         pixels: (256,) how many there are of each id, in all maps that were opened.
         declared: Whether somebody said how many classes there are, of all maps that are in these.
     """
     total = int(pixels.sum())
     if total == 0:
         return
-    ignored = 0 if kind.ignore_id is None else int(pixels[kind.ignore_id])
+    ignored = 0 if info.ignore_id is None else int(pixels[info.ignore_id])
     if _is_mask(pixels):
         white = f"{_share(int(pixels[_WHITE]), total)} of the pixels are {_WHITE}"
-        role = ", the ignore_id, and teach nothing" if kind.ignore_id == _WHITE else ""
+        role = ", the ignore_id, and teach nothing" if info.ignore_id == _WHITE else ""
         what = f"only the ids 0 and {_WHITE} occur, as in a black and white mask: {white}{role}"
         yield warning("masks in black and white", place, what, f"write 1 for {_WHITE}, and set num_classes to 2")
     elif ignored > 0 and ignored >= _MUCH * total:
-        what = f"{_share(ignored, total)} of the pixels are {kind.ignore_id}, the ignore_id, and teach nothing"
+        what = f"{_share(ignored, total)} of the pixels are {info.ignore_id}, the ignore_id, and teach nothing"
         yield warning("ignored pixels", place, what, "see whether this id is meant to be ignored")
-    missing = np.flatnonzero(pixels[: kind.num_classes] == 0).tolist() if declared else []
+    missing = np.flatnonzero(pixels[: info.classes] == 0).tolist() if declared else []
     if missing:
-        what = f"{len(missing)} of {kind.num_classes} classes never occur: {some(_spans(missing), 12)}"
+        what = f"{len(missing)} of {info.classes} classes never occur: {some(_spans(missing), 12)}"
         yield warning("classes that never occur", place, what, "correct the maps or num_classes, if that is not meant")
 
 

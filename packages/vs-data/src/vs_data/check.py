@@ -7,10 +7,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import attrs
 import cv2
@@ -18,16 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vs_data.census import check_classes
-from vs_data.clips import SequenceInfo
+from vs_data.clips import SequenceInfo, class_ids_in
 from vs_data.errors import DataError
 from vs_data.findings import Finding, counted, error, shortened, warning
-from vs_data.flow import FlowFilesConfig, NoFlowConfig, read_flow
+from vs_data.flow import FlowFilesConfig, NoFlowConfig, flow_files, read_flow
 from vs_data.folder import FolderConfig, check_command, root_of, scan_folder
-from vs_data.labels import SegMapsConfig, fix_for_ids, ids_out_of_range
-from vs_data.landmark_files import read_landmarks, slightly_outside
+from vs_data.labels import handler_of, label_infos
 from vs_data.layout import IMAGES, FrameFiles, Layout, expanded, file_of, no_folder, place_of
-from vs_data.pictures import TURNED, TURNED_FIX, inspect_ids, inspect_rgb
-from vs_data.plausible import Trace, Traces, check_labels, check_pictures, label_trace, landmark_trace, picture_trace
+from vs_data.pictures import TURNED, TURNED_FIX, inspect_rgb
+from vs_data.plausible import check_labels, check_pictures, picture_trace
+from vs_data.seen import Seen, Size, Traces, size_of
 
 MOST_THREADS = 256
 """Most files that are decoded at once."""
@@ -37,7 +36,6 @@ WATCH_SECONDS = 10.0
 
 _NAMED = 3  # files of which their reader says the same, besides the first
 
-_Size = tuple[int, int]
 _Job = tuple[FrameFiles, int]
 
 
@@ -57,7 +55,7 @@ class CheckReport:
 
     root: str
     sequences: tuple[SequenceInfo, ...]
-    sizes: Mapping[_Size, int]
+    sizes: Mapping[Size, int]
     class_pixels: Mapping[str, tuple[int, ...]]
     ignored_pixels: Mapping[str, int]
     opened: int
@@ -75,21 +73,10 @@ class CheckReport:
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class _Seen:
-    """What was seen in one file; `size` is None for what has none of its own, `notes` is what its reader says of it."""
-
-    size: _Size | None = None
-    trace: Trace | None = None
-    counts: NDArray[np.uint32] | None = None
-    findings: tuple[Finding, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-@attrs.frozen(kw_only=True, eq=False)
 class _FrameReport:
     """What was seen in the files of one frame, by folder; notes are (folder, note, file)."""
 
-    seen: Mapping[str, _Seen]
+    seen: Mapping[str, Seen]
     opened: int
     findings: tuple[Finding, ...]
     notes: tuple[tuple[str, str, Path], ...]
@@ -107,7 +94,7 @@ class _Sums:
         noted: The same -> the first of these files.
     """
 
-    sizes: Counter[_Size] = attrs.field(factory=Counter)
+    sizes: Counter[Size] = attrs.field(factory=Counter)
     classes: dict[str, NDArray[np.int64]] = attrs.field(factory=dict)
     opened: int = 0
     notes: Counter[tuple[str, str]] = attrs.field(factory=Counter)
@@ -143,8 +130,9 @@ def check_folder(
     """
     if every < 1 or (threads is not None and not 1 <= threads <= MOST_THREADS):
         raise DataError(f"every is {every}, threads is {threads}, allowed: at least 1, threads up to {MOST_THREADS}")
-    declared = declared and isinstance(config, FolderConfig)
-    config = config if isinstance(config, FolderConfig) else default_config(config)
+    match config:
+        case str() | Path():
+            config, declared = default_config(config), False
     layout = scan_folder(config, split)
     looked_at = layout.sequences[:sequences]
     jobs = [(files, frame) for files in looked_at for frame in range(len(files.frames))][::every]
@@ -155,10 +143,10 @@ def check_folder(
     for _, group in groupby(frames, key=lambda item: item[0][0].name):
         findings.extend(_check_sequence(config, layout.root, list(group), sums))
     findings.extend(_noted(sums))
-    for kind in _maps(config):
-        if kind.folder in sums.classes:
-            place = str(Path(layout.root) / kind.folder)
-            findings.extend(check_classes(place, kind, sums.classes[kind.folder], declared=declared))
+    for folder, info in class_ids_in(label_infos(config.labels)).items():
+        if folder in sums.classes:
+            place = str(Path(layout.root) / folder)
+            findings.extend(check_classes(place, info, sums.classes[folder], declared=declared))
     return _report(config, layout, sums, findings)
 
 
@@ -209,7 +197,7 @@ def _check_frame(config: FolderConfig, root: str, files: FrameFiles, frame: int)
     """Open all files of one frame; they must agree in size with the first of them that can be read."""
     findings: list[Finding] = []
     notes: list[tuple[str, str, Path]] = []
-    seen: dict[str, _Seen] = {}
+    seen: dict[str, Seen] = {}
     opened = 0
     for folder, look in _looks(config):
         path = file_of(root, folder, files, frame)
@@ -228,7 +216,7 @@ def _check_frame(config: FolderConfig, root: str, files: FrameFiles, frame: int)
     return _FrameReport(seen=seen, opened=opened, findings=tuple(findings), notes=tuple(notes))
 
 
-def _other_size(path: Path, size: _Size | None, seen: Mapping[str, _Seen]) -> Iterator[Finding]:
+def _other_size(path: Path, size: Size | None, seen: Mapping[str, Seen]) -> Iterator[Finding]:
     """An error where a file is not as large as the first of its frame that has a size."""
     other, usual = next(((other, file.size) for other, file in seen.items() if file.size is not None), ("", None))
     if size is not None and usual is not None and size != usual:
@@ -251,8 +239,9 @@ def _check_sequence(
     pictures = _traces(IMAGES, len(names), reports)
     yield from check_pictures(str(place_of(root, IMAGES, files)), names, pictures)
     for kind in config.labels:
-        traces = _traces(kind.folder, len(names), reports)
-        yield from check_labels(str(place_of(root, kind.folder, files)), names, traces, pictures)
+        place, traces = str(place_of(root, kind.folder, files)), _traces(kind.folder, len(names), reports)
+        yield from check_labels(place, traces, pictures)
+        yield from handler_of(kind).check_sequence(place, names, traces)
 
 
 def _add(sums: _Sums, report: _FrameReport) -> None:
@@ -282,51 +271,25 @@ def _noted(sums: _Sums) -> Iterator[Finding]:
         yield warning(key[1], first, f"{key[1]}{also}", "")
 
 
-_Look = Callable[[Path, _Size | None], _Seen]
+_Look = Callable[[Path, Size | None], Seen]
 
 
 def _looks(config: FolderConfig) -> Iterator[tuple[str, _Look]]:
     """Per folder, how to look at one of its files, given the size of the frame's image where that is known."""
     yield IMAGES, _look_at_picture
     for kind in config.labels:
-        yield kind.folder, partial(_look_at_ids, kind=kind) if isinstance(kind, SegMapsConfig) else _look_at_landmarks
-    if isinstance(config.flow, FlowFilesConfig):
-        yield config.flow.folder, lambda path, picture: _Seen(size=_size(read_flow(path, picture)[0]))
+        yield kind.folder, handler_of(kind).look
+    flow = flow_files(config.flow)
+    if flow is not None:
+        yield flow.folder, lambda path, picture: Seen(size=size_of(read_flow(path, picture)[0]))
 
 
-def _look_at_picture(path: Path, _picture: _Size | None) -> _Seen:
+def _look_at_picture(path: Path, _picture: Size | None) -> Seen:
     picture = inspect_rgb(path)
-    return _Seen(size=_size(picture.pixels), trace=picture_trace(picture.pixels), notes=picture.notes)
+    return Seen(size=size_of(picture.pixels), trace=picture_trace(picture.pixels), notes=picture.notes)
 
 
-def _look_at_ids(path: Path, _picture: _Size | None, kind: SegMapsConfig) -> _Seen:
-    found = inspect_ids(path)
-    ids = found.ids
-    problem = ids_out_of_range(ids, kind)
-    return _Seen(
-        size=_size(ids),
-        trace=label_trace(ids),
-        counts=np.bincount(ids.ravel(), minlength=256).astype(np.uint32),
-        findings=() if problem is None else (error(path, problem, fix_for_ids(kind)),),
-        notes=found.notes,
-    )
-
-
-def _look_at_landmarks(path: Path, picture: _Size | None) -> _Seen:
-    points = read_landmarks(path, picture)
-    trace = landmark_trace(points)
-    outside = None if picture is None else slightly_outside(points, picture)
-    if outside is None:
-        return _Seen(trace=trace)
-    fix = "fine for a face that is cut off by the picture's edge"
-    return _Seen(trace=trace, findings=(warning("landmarks outside of the picture", path, outside, fix),))
-
-
-def _size(pixels: NDArray[Any]) -> _Size:
-    return pixels.shape[0], pixels.shape[1]
-
-
-def _show(size: _Size) -> str:
+def _show(size: Size) -> str:
     return f"{size[1]}x{size[0]}"
 
 
@@ -341,20 +304,17 @@ def _check_sizes(root: str, files: FrameFiles, reports: Mapping[int, _FrameRepor
             yield error(path, what, "bring the files of a sequence to one size")
 
 
-def _maps(config: FolderConfig) -> list[SegMapsConfig]:
-    return [kind for kind in config.labels if isinstance(kind, SegMapsConfig)]
-
-
 def _report(config: FolderConfig, layout: Layout, sums: _Sums, findings: Sequence[Finding]) -> CheckReport:
-    totals = {kind.folder: sums.classes.get(kind.folder, np.zeros(256, np.int64)) for kind in _maps(config)}
+    infos = class_ids_in(label_infos(config.labels))
+    totals = {folder: sums.classes.get(folder, np.zeros(256, np.int64)) for folder in infos}
     return CheckReport(
         root=layout.root,
         sequences=tuple(SequenceInfo(name=files.name, frames=len(files.frames)) for files in layout.sequences),
         sizes=dict(sums.sizes),
-        class_pixels={kind.folder: tuple(totals[kind.folder][: kind.num_classes].tolist()) for kind in _maps(config)},
+        class_pixels={folder: tuple(totals[folder][: info.classes].tolist()) for folder, info in infos.items()},
         ignored_pixels={
-            kind.folder: 0 if kind.ignore_id is None else int(totals[kind.folder][kind.ignore_id])
-            for kind in _maps(config)
+            folder: 0 if info.ignore_id is None else int(totals[folder][info.ignore_id])
+            for folder, info in infos.items()
         },
         opened=sums.opened,
         findings=tuple(sorted(findings, key=lambda finding: finding.severity)),

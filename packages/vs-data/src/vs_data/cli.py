@@ -24,7 +24,7 @@ from vs_data.errors import VsDataError
 from vs_data.faces import FacesConfig, open_faces
 from vs_data.flow import FlowFilesConfig, NoFlowConfig
 from vs_data.folder import FolderConfig, check_command
-from vs_data.labels import LabelKind, LandmarksConfig, SegMapsConfig, kind_of
+from vs_data.labels import KINDS, LabelKind, LandmarksConfig, SegMapsConfig, kind_of
 from vs_data.layout import expanded, no_folder
 from vs_data.render import write_folder
 from vs_data.report import print_report
@@ -196,22 +196,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # what a terminal's encoding lacks is escaped
     try:
-        result = app(arguments, exit_on_error=False, print_error=False)
-    except (CycloptsError, VsDataError, OSError) as error:
-        text = (
-            " ".join(str(error).split()) if isinstance(error, CycloptsError) else error
-        )  # whose texts have paragraphs
-        print(f"vs-data: {shown(text)}", file=sys.stderr)
-        return WRONG
-    except (MemoryError, cv2.error) as error:
-        if isinstance(error, cv2.error) and error.code != cv2.Error.StsNoMem:
+        status: int = app(arguments, exit_on_error=False, print_error=False) or FINE  # asked for help, it returns None
+    except CycloptsError as error:
+        return _end(" ".join(str(error).split()))  # its texts have paragraphs
+    except (VsDataError, OSError) as error:
+        return _end(error)
+    except MemoryError as error:
+        return _end(f"the memory of this computer is too small: {error}; {_FIX_MEMORY}")
+    except cv2.error as error:
+        if error.code != cv2.Error.StsNoMem:
             raise
-        print(f"vs-data: the memory of this computer is too small: {shown(error)}; {_FIX_MEMORY}", file=sys.stderr)
-        return WRONG
+        return _end(f"the memory of this computer is too small: {error}; {_FIX_MEMORY}")
     except KeyboardInterrupt:
-        print("vs-data: interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
-    return result if isinstance(result, int) else FINE
+        return _end("interrupted", 128 + signal.SIGINT)
+    return status
+
+
+def _end(text: object, status: int = WRONG) -> int:
+    """Say on stderr why the command ends, and return its exit status."""
+    print(f"vs-data: {shown(text)}", file=sys.stderr)
+    return status
 
 
 _CLASSES = (SegMapsConfig().num_classes,)
@@ -226,9 +230,9 @@ def _given(root: str) -> Path:
 
 def _usual_labels(root: Path) -> tuple[str, ...]:
     """The labels of a folder of which nobody has said anything."""
-    maps, landmarks = SegMapsConfig().folder, LandmarksConfig().folder
-    alone = no_folder(root / landmarks) is None and no_folder(root / maps) is not None
-    return (landmarks,) if alone else (maps,)
+    usual, *others = (kind().folder for kind in KINDS)
+    there = [folder for folder in (usual, *others) if no_folder(root / folder) is None]
+    return (usual,) if usual in there or not there else (there[0],)
 
 
 def _teacher(root: Path, flow: str, folder: str | None) -> FlowFilesConfig | NoFlowConfig:
@@ -258,8 +262,7 @@ def _label_kinds(words: tuple[str, ...], classes: tuple[int, ...], ignore_id: tu
     maps = [folder for kind, folder in named if kind is SegMapsConfig]
     numbers = zip(_for_each(maps, "classes", classes), _for_each(maps, "ignore-id", ignore_id), strict=True)
     return tuple(
-        LandmarksConfig(folder=folder) if kind is LandmarksConfig else _seg_maps(folder, *next(numbers))
-        for kind, folder in named
+        _seg_maps(folder, *next(numbers)) if kind is SegMapsConfig else kind(folder=folder) for kind, folder in named
     )
 
 

@@ -34,6 +34,12 @@ class FloatMaps:
 
 LabelInfo: TypeAlias = ClassIds | FloatMaps
 
+
+def class_ids_in(infos: Mapping[str, LabelInfo]) -> dict[str, ClassIds]:
+    """Return those of some kinds of labels that are class ids."""
+    return {kind: info for kind, info in infos.items() if isinstance(info, ClassIds)}
+
+
 REGIONS = ("background", "skin", "hair", "clothes", "features")
 """What the ids of `Clip.regions` mean; "features" are eyes, brows, lips, glasses: all in the head that is no skin."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias, assert_never
 
 import attrs
 import cv2
@@ -82,6 +82,17 @@ class FlowFilesConfig:
 
 
 FlowConfig: TypeAlias = NoFlowConfig | DisFlowConfig | FlowFilesConfig
+
+
+def flow_files(config: FlowConfig) -> FlowFilesConfig | None:
+    """Return which files the flow is in; None: it is in none."""
+    match config:
+        case FlowFilesConfig():
+            return config
+        case NoFlowConfig() | DisFlowConfig():
+            return None
+        case _:
+            assert_never(config)
 
 
 def dis_flow(frames: Sequence[NDArray[np.uint8]], config: DisFlowConfig) -> list[NDArray[np.float32]]:

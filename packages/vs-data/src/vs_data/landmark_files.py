@@ -80,11 +80,13 @@ def _whole(digits: str) -> int | float:
 
 def _no_point(point: Any) -> str | None:
     """What is wrong with what should be [x, y], or None."""
-    if not isinstance(point, list) or len(point) != 2 or any(type(number) not in (int, float) for number in point):
-        return "not a pair of numbers [x, y]"
-    if any(isinstance(number, float) and not math.isfinite(number) for number in point):
-        return "not finite"
-    return None if all(abs(number) <= _LARGEST for number in point) else "beyond any picture"
+    match point:
+        case [x, y] if {type(x), type(y)} <= {int, float}:  # truth values are none
+            if not all(abs(number) < math.inf for number in point):
+                return "not finite"
+            return None if all(abs(number) <= _LARGEST for number in point) else "beyond any picture"
+        case _:
+            return "not a pair of numbers [x, y]"
 
 
 def _shortened(point: Any) -> str:

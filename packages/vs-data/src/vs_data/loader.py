@@ -163,10 +163,12 @@ class _Reader:
 def _read_here(source: ClipSource, plan: _Plan, pin_memory: bool) -> Generator[Clip, None, None]:
     read = _Reader(source)
     for requests in plan:
-        if isinstance(requests, VsDataError):
-            raise requests
-        batch = read(requests)
-        yield batch.pin_memory() if pin_memory else batch
+        match requests:
+            case VsDataError():
+                raise requests
+            case tuple():
+                batch = read(requests)
+                yield batch.pin_memory() if pin_memory else batch
 
 
 def _read_ahead(plan: _Plan, workers: _Workers) -> Generator[Clip, None, None]:
@@ -192,11 +194,12 @@ def _in_order(plan: _Plan, pool: Pool, waiting: Callable[[str], None]) -> Iterat
         if number == asked:
             return
         _wait_for(number, plan, pool, ready, waiting)
-        answer = ready.pop(number)
-        if isinstance(answer, Exception):
-            raise answer
-        asked += _ask(requests, 1, pool, ready)
-        yield answer
+        match ready.pop(number):
+            case Exception() as error:
+                raise error
+            case Clip() as batch:
+                asked += _ask(requests, 1, pool, ready)
+                yield batch
 
 
 def _ask(
@@ -206,10 +209,11 @@ def _ask(
     asked = 0
     for number, request in itertools.islice(requests, count):
         asked += 1
-        if isinstance(request, VsDataError):
-            ready[number] = request
-        else:
-            pool.requests.put((number, request))
+        match request:
+            case VsDataError():
+                ready[number] = request
+            case tuple():
+                pool.requests.put((number, request))
     return asked
 
 

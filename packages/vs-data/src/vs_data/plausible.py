@@ -5,18 +5,15 @@ Everything here is a warning: what looks like a mistake may be meant. Neighbours
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any
 
-import attrs
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vs_data.findings import Finding, some, warning
-from vs_data.landmarks import is_mirrored, jump_between
+from vs_data.seen import Trace, Traces, digest_of
 
 _THUMB = 16  # pixels: coarse enough that motion changes it little
 _LEAST_CUT = 12.0  # mean change of a thumbnail, of 255; the procedural worlds change by 8 at most, real clips by 3
@@ -28,43 +25,10 @@ _LEAST_STILL = 3  # equal labels in a row are nothing strange in a shorter seque
 _VISIBLE = 1.0  # change of a thumbnail, of 255; of somebody who speaks it is 3, of noise and breath 0.05
 
 
-@attrs.frozen(kw_only=True, eq=False)
-class Trace:
-    """What is remembered of one file of a frame, a kilobyte at most.
-
-    Attributes:
-        digest: Of what it holds; equal contents have equal ones.
-        thumb: (16,16,3) uint8 of a picture; None: it is no picture.
-        points: (68,2) landmarks; None: there are none.
-    """
-
-    digest: int
-    thumb: NDArray[np.uint8] | None = None
-    points: NDArray[np.float64] | None = None
-
-
-Traces = Sequence[Trace | None]
-"""One trace per frame of a sequence; None where nothing was opened or could be read."""
-
-
 def picture_trace(pixels: NDArray[np.uint8]) -> Trace:
     """The trace of a picture (H,W,3)."""
     thumb = cv2.resize(pixels, (_THUMB, _THUMB), interpolation=cv2.INTER_AREA)
-    return Trace(digest=_digest(pixels), thumb=np.asarray(thumb, np.uint8))
-
-
-def label_trace(ids: NDArray[np.uint8]) -> Trace:
-    """The trace of a map of class ids (H,W)."""
-    return Trace(digest=_digest(ids))
-
-
-def landmark_trace(points: NDArray[np.float64]) -> Trace:
-    """The trace of the landmarks (68,2) of a face."""
-    return Trace(digest=_digest(points), points=points)
-
-
-def _digest(values: NDArray[Any]) -> int:
-    return zlib.crc32(np.ascontiguousarray(values).data)
+    return Trace(digest=digest_of(pixels), thumb=np.asarray(thumb, np.uint8))
 
 
 def check_pictures(place: str, names: Sequence[str], traces: Traces) -> Iterator[Finding]:
@@ -92,12 +56,11 @@ def check_pictures(place: str, names: Sequence[str], traces: Traces) -> Iterator
         yield warning("cuts", place, what, "split the sequence there: a sequence shows one scene")
 
 
-def check_labels(place: str, names: Sequence[str], traces: Traces, pictures: Traces) -> Iterator[Finding]:
-    """Warn of labels that stay the same while the pictures change, and of faces that jump or are mirrored.
+def check_labels(place: str, traces: Traces, pictures: Traces) -> Iterator[Finding]:
+    """Warn of labels, of whatever kind, that stay the same while the pictures change.
 
     Args:
         place: The folder of the labels.
-        names: Of the frames.
         traces: Of their labels.
         pictures: Of their pictures.
     """
@@ -107,28 +70,6 @@ def check_labels(place: str, names: Sequence[str], traces: Traces, pictures: Tra
     if moving and len(both) >= _LEAST_STILL:
         what = f"the labels of all {len(both)} frames are the same, while the pictures change"
         yield warning("labels that never change", place, what, "see that each frame has labels of its own")
-    yield from _check_faces(place, names, traces)
-
-
-def _check_faces(place: str, names: Sequence[str], traces: Traces) -> Iterator[Finding]:
-    faces = [None if trace is None else trace.points for trace in traces]
-    mirrored = [face is not None and is_mirrored(face) for face in faces]
-    swapped = [name for name, wrong in zip(names, mirrored, strict=True) if wrong]
-    if swapped:
-        what = f"right and left of the face are exchanged in {len(swapped)} of {len(names)} frames: {some(swapped)}"
-        fix = "number the points as dlib does, the face's right side first; in mirrored pictures too"
-        yield warning("mirrored landmarks", place, what, fix)
-    jumps = []
-    for index, (before, after) in enumerate(pairwise(faces)):
-        if before is None or after is None or mirrored[index] != mirrored[index + 1]:
-            continue
-        how = jump_between(before, after)
-        if how is not None:
-            jumps.append((f"between {names[index]} and {names[index + 1]}", how))
-    if jumps:
-        what = f"the face jumps {some([where for where, _ in jumps])} (first: {jumps[0][1]})"
-        fix = "follow one person in a sequence; smoothing does not reach across a jump"
-        yield warning("landmarks that jump", place, what, fix)
 
 
 def _neighbours(names: Sequence[str], traces: Traces) -> Iterator[tuple[str, Trace, Trace]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import assert_never
 
 import numpy as np
 import torch
@@ -41,18 +42,16 @@ def teach_past(
     Returns:
         (T,2,H,W) and (T,1,H,W) float32.
     """
-    if isinstance(config, NoFlowConfig):
-        return None
-    taught = [(np.zeros((*geometry.size, 2), np.float32), np.zeros(geometry.size, np.float32))]
-    if isinstance(config, FlowFilesConfig):
-        for (before, now), path in zip(pairwise(frames), paths[1:], strict=True):
-            assert path is not None  # noqa: S101 - open_folder has seen that every frame but the first has its file
-            taught.append(_from_file(path, geometry, before, now, config))
-    else:
-        flows = dis_flow(frames, config)[1:]
-        for (before, now), flow in zip(pairwise(frames), flows, strict=True):
-            taught.append((flow, photometric_confidence(before, now, flow, config.confidence)))
-    return _tensors(taught)
+    zeros = np.zeros((*geometry.size, 2), np.float32), np.zeros(geometry.size, np.float32)
+    match config:
+        case NoFlowConfig():
+            return None
+        case FlowFilesConfig():
+            return _tensors([zeros, *_read_past(frames, paths, geometry, config)])
+        case DisFlowConfig():
+            return _tensors([zeros, *_compute_past(frames, config)])
+        case _:
+            assert_never(config)
 
 
 def teach_references(
@@ -62,8 +61,31 @@ def teach_references(
 
     None without a teacher that can be asked about any two pictures: files hold the flow between neighbours alone.
     """
-    if not isinstance(config, DisFlowConfig):
-        return None
+    match config:
+        case DisFlowConfig():
+            return _compute_references(frames, references, config)
+        case NoFlowConfig() | FlowFilesConfig():
+            return None
+        case _:
+            assert_never(config)
+
+
+def _read_past(
+    frames: Sequence[_Rgb], paths: Sequence[Path | None], geometry: Geometry, config: FlowFilesConfig
+) -> Iterator[tuple[_F32, _F32]]:
+    for (before, now), path in zip(pairwise(frames), paths[1:], strict=True):
+        assert path is not None  # noqa: S101 - open_folder has seen that every frame but the first has its file
+        yield _from_file(path, geometry, before, now, config)
+
+
+def _compute_past(frames: Sequence[_Rgb], config: DisFlowConfig) -> Iterator[tuple[_F32, _F32]]:
+    for (before, now), flow in zip(pairwise(frames), dis_flow(frames, config)[1:], strict=True):
+        yield flow, photometric_confidence(before, now, flow, config.confidence)
+
+
+def _compute_references(
+    frames: Sequence[_Rgb], references: Sequence[_Rgb], config: DisFlowConfig
+) -> tuple[Tensor, Tensor]:
     taught = []
     for reference in references:
         flows = dis_flow_to(reference, frames, config)

@@ -96,6 +96,10 @@ def _make_pool(
     answers: queue.SimpleQueue[tuple[int, Answer]] = queue.SimpleQueue()
     receive = partial(_receive_answer, device=torch.cuda.current_device() if pin_memory else None)
     started: list[tuple[BaseProcess, Connection]] = []
+
+    def end_started() -> None:  # nobody else would, and this process would wait for them at its exit
+        _end_processes([process for process, _ in started], [channel for _, channel in started], ())
+
     try:
         started.extend(_start_worker(read, worker, start_method, worker_init) for worker in range(workers))
         threads = tuple(
@@ -104,11 +108,12 @@ def _make_pool(
         )
         for thread in threads:
             thread.start()
-    except BaseException as error:  # nobody else would end them, and this process would wait for them at its exit
-        _end_processes([process for process, _ in started], [channel for _, channel in started], ())
-        if not isinstance(error, OSError):
-            raise
+    except OSError as error:
+        end_started()
         raise LoaderError(f"a process that reads clips cannot be started ({error}); {_FEWER}") from None
+    except BaseException:
+        end_started()
+        raise
     return Pool(
         processes=tuple(process for process, _ in started),
         channels=tuple(channel for _, channel in started),
@@ -291,9 +296,10 @@ def _attempt(function: Callable[[], Any]) -> Any:
     """What a function returns or raises; an error that nobody expects keeps its traceback, as a note."""
     try:
         return function()
+    except VsDataError as error:
+        return error.with_traceback(None)
     except Exception as error:
-        if not isinstance(error, VsDataError):
-            error.add_note(f"in a process that reads clips:\n{traceback.format_exc().rstrip()}")
+        error.add_note(f"in a process that reads clips:\n{traceback.format_exc().rstrip()}")
         return error.with_traceback(None)
 
 
@@ -302,12 +308,14 @@ def _attempt(function: Callable[[], Any]) -> Any:
 
 def _send_answer(channel: Connection, answer: Answer) -> None:
     """A batch goes without the contents of its tensors first, and then these."""
-    tensors: list[Tensor] = []
-    if isinstance(answer, Clip):
-        answer = map_tensors(partial(_set_aside, tensors), answer)
-    channel.send(answer if isinstance(answer, Clip) else _fit_to_be_sent(answer))
-    for tensor in tensors:
-        channel.send_bytes(_bytes_of(tensor))
+    match answer:
+        case Clip():
+            tensors: list[Tensor] = []
+            channel.send(map_tensors(partial(_set_aside, tensors), answer))
+            for tensor in tensors:
+                channel.send_bytes(_bytes_of(tensor))
+        case Exception():
+            channel.send(_fit_to_be_sent(answer))
 
 
 def _set_aside(tensors: list[Tensor], tensor: Tensor) -> Tensor:
@@ -329,9 +337,6 @@ def _receive_answer(channel: Connection, device: int | None) -> Answer:
     """An answer; its tensors lie in page-locked memory for a CUDA device, if one is given."""
     if device is not None:
         torch.cuda.set_device(device)  # of this thread
-    answer: Answer = channel.recv()
-    if not isinstance(answer, Clip):
-        return answer
 
     def fetch(meta: Tensor) -> Tensor:
         tensor = torch.empty(meta.shape, dtype=meta.dtype, pin_memory=device is not None)
@@ -339,7 +344,12 @@ def _receive_answer(channel: Connection, device: int | None) -> Answer:
             channel.recv_bytes_into(_bytes_of(tensor))
         return tensor
 
-    return map_tensors(fetch, answer)
+    answer: Answer = channel.recv()
+    match answer:
+        case Clip():
+            return map_tensors(fetch, answer)
+        case Exception():
+            return answer
 
 
 def _bytes_of(tensor: Tensor) -> memoryview:
