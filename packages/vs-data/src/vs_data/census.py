@@ -1,7 +1,5 @@
 """What the class ids of a whole folder say: classes that never occur, pixels that teach nothing, masks in disguise."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 

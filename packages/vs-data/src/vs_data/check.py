@@ -1,7 +1,5 @@
 """Looking at a whole data folder before it costs training time: every file is opened, everything wrong is listed."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections import Counter

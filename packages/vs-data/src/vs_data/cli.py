@@ -1,7 +1,5 @@
 """The command `vs-data`: look at data before training on it, or write some."""
 
-from __future__ import annotations
-
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence

@@ -5,8 +5,6 @@ of the subject's neutral shape and a residual, which is the expression and the t
 by the points of a face that move least when it speaks: nose and corners of the eyes.
 """
 
-from __future__ import annotations
-
 import attrs
 import numpy as np
 from numpy.typing import NDArray

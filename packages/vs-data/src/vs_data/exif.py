@@ -1,7 +1,5 @@
 """The orientation that EXIF data ask for: how a camera was held, so that viewers turn its pictures upright."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 import numpy as np

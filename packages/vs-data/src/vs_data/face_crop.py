@@ -1,7 +1,5 @@
 """The part of the pictures in which a face is: one window for a whole sequence, so that the head moves within it."""
 
-from __future__ import annotations
-
 import math
 from functools import lru_cache
 from typing import ClassVar

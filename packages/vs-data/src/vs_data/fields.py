@@ -1,7 +1,5 @@
 """Fields of the configurations here: those of `vs_config`, and names of folders."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import attrs
@@ -17,7 +15,7 @@ def folder_name(default: str, help_: str) -> Any:
     return attrs.field(default=default, validator=_check_name, metadata={"help": help_})
 
 
-def _check_name(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+def _check_name(_instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
     fits = isinstance(value, str) and value.isprintable() and 0 < len(value.encode()) <= _LONGEST_NAME
     if not fits or value.startswith(".") or "/" in value or "\\" in value:  # type: ignore[attr-defined, operator]
         raise FieldError(attribute.name, value, "the name of a folder, without '/' and not starting with '.'")

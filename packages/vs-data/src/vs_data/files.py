@@ -1,7 +1,5 @@
 """Opening files that somebody brings: regular ones alone, and no more of them than can make sense."""
 
-from __future__ import annotations
-
 import os
 import stat
 from pathlib import Path

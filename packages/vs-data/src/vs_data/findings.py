@@ -1,7 +1,5 @@
 """What is found to be wrong with data, one thing at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal

@@ -1,7 +1,5 @@
 """Teacher flow for clips from folders: none, OpenCV's DIS, or files computed before; and how far to trust it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path

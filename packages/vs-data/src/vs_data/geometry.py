@@ -1,7 +1,5 @@
 """Resizing, cropping and mirroring: planned once per clip, applied alike to every frame and every kind of data."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 import attrs

@@ -1,7 +1,5 @@
 """What a PNG, JPEG or WebP file says of itself, and whether it is whole, found out before any pixel is decoded."""
 
-from __future__ import annotations
-
 import re
 import zlib
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Files of landmarks, one per frame, and their way to labels: read, smoothed over time, brought to the final size."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable, Sequence

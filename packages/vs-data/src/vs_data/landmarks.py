@@ -1,7 +1,5 @@
 """Faces as drawings: 68 landmarks in dlib's order become the edge map that conditions the networks."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

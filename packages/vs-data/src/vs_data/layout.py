@@ -1,7 +1,5 @@
 """The layout of a data folder: images/SEQ/FRAME.ext and, beside it, one folder per kind of data, names alike."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

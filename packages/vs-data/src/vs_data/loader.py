@@ -1,7 +1,5 @@
 """Batches of clips, read ahead by worker processes; the position in the data is nothing but the batch's number."""
 
-from __future__ import annotations
-
 import atexit
 import itertools
 import multiprocessing

@@ -1,7 +1,5 @@
 """What names of files and folders mean: which are nobody's data, which are the same, in which order they come."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Arrays of `.npz` files. What each promises is looked at before it is unpacked; nothing in a file is ever executed."""
 
-from __future__ import annotations
-
 import io
 import math
 import re

@@ -1,7 +1,5 @@
 """What the numbers in the names of a sequence's frames say about their order, and about frames that are missing."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise

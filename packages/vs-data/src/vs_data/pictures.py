@@ -1,7 +1,5 @@
 """Pictures on disk: RGB frames and maps of class ids. Every way in which a file can be bad is an error of one line."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -3,8 +3,6 @@
 Everything here is a warning: what looks like a mistake may be meant. Neighbours are compared where both were opened.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """Writing the clips of a source to disk in the layout of data folders."""
 
-from __future__ import annotations
-
 import io
 import json
 import shutil

@@ -1,7 +1,5 @@
 """Which clips make up which batch: pure functions of the seed and the batch's number."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """All the places that clips can come from, behind one function."""
 
-from __future__ import annotations
-
 from typing import Literal, TypeAlias, assert_never
 
 from vs_data.clips import ClipSource

@@ -1,7 +1,5 @@
 """What a teacher says about a clip: flow from each frame to the one before and to the references, and confidence."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path

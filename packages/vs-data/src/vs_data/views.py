@@ -1,7 +1,5 @@
 """One sequence of a data folder as a request sees it: its files through one geometry."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

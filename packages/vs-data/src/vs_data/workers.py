@@ -5,8 +5,6 @@ process that asked. A thread for each worker waits for them there, so that the c
 a queue, where signals reach it.
 """
 
-from __future__ import annotations
-
 import copy
 import multiprocessing
 import os

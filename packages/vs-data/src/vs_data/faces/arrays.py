@@ -1,7 +1,5 @@
 """Names for the arrays that faces are computed with."""
 
-from __future__ import annotations
-
 from typing import Any, TypeAlias
 
 import numpy as np

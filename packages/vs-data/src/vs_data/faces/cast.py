@@ -1,7 +1,5 @@
 """Casting points of the screen against a person: which surface is nearest, and where it is hit."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

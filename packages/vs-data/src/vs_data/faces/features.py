@@ -4,8 +4,6 @@ Everything here is one-to-one at each moment, so that a point of a lip or a lid 
 Eyes and brows are given for the viewer's right; those on the left are mirrored.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

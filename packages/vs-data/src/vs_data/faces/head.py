@@ -5,8 +5,6 @@ surface, front and back, are one function of (x, y), kept as a table; so are the
 people carry their light with them, so that what a point of them looks like does not depend on the frame.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import attrs

@@ -1,7 +1,5 @@
 """Who somebody is: proportions, colours and styles, drawn from a seed."""
 
-from __future__ import annotations
-
 import colorsys
 from typing import Literal, NamedTuple, TypeAlias
 

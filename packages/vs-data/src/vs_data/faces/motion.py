@@ -1,7 +1,5 @@
 """How somebody moves: smooth functions of time, drawn from a seed of their own."""
 
-from __future__ import annotations
-
 import math
 
 import attrs

@@ -1,7 +1,5 @@
 """The colours of material, a function of the material alone: whoever finds it again finds it looking the same."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeAlias

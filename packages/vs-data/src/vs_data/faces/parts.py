@@ -1,7 +1,5 @@
 """What a person is made of, and the solids beside the head: ears, hair, neck, shoulders."""
 
-from __future__ import annotations
-
 from enum import IntEnum
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """The 68 landmarks of a face, exact points of its surface, in dlib's order."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from vs_data.faces import features

@@ -1,7 +1,5 @@
 """Frames of a person in motion: pictures, regions, and exact flow between any two of them."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import NamedTuple
 

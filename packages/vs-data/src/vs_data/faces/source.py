@@ -1,7 +1,5 @@
 """Talking heads as a source of clips."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Literal

@@ -3,8 +3,6 @@
 Screen coordinates are x to the right, y down, z to the viewer, in head units; (0, 0) is the middle of the picture.
 """
 
-from __future__ import annotations
-
 import attrs
 import numpy as np
 

@@ -1,7 +1,5 @@
 """What the pixels show at a moment, as points of material that can be found again at another moment."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The camera's path through the street, and the view from any moment of it."""
 
-from __future__ import annotations
-
 import attrs
 import numpy as np
 

@@ -1,7 +1,5 @@
 """Cars: a body and a cabin of flat faces, with wheels, lights, plates and bumpers."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias

@@ -1,7 +1,5 @@
 """Trees: a trunk and a crown of overlapping clumps of leaves; street lamps stand between them."""
 
-from __future__ import annotations
-
 import math
 from functools import lru_cache
 

@@ -1,7 +1,5 @@
 """The cross-section of the street, and its ground: road, kerbs, pavements, grass, and shadows that lie on them."""
 
-from __future__ import annotations
-
 from vs_data.street.surfaces import STILL, UNIT_SQUARE, Label, Layer, Material, Motion, Outline, Patch, Thing, Vec
 
 ROAD_HALF = 5.5

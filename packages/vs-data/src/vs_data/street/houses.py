@@ -1,7 +1,5 @@
 """Buildings: a front with storeys and windows, a flank, and a steep roof with dormers."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from vs_data.street.ground import FRONT

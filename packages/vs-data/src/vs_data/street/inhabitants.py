@@ -1,7 +1,5 @@
 """Who is about: parked cars, traffic, and pedestrians."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Sun, shade and haze: the sun stands behind the camera on the left, so the right side of a street is lit."""
 
-from __future__ import annotations
-
 import attrs
 import numpy as np
 

@@ -1,7 +1,5 @@
 """Exact backward flow from the geometry, and where it may be trusted."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """Where things that move are at a moment, in closed form."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from vs_data.street.arrays import F64

@@ -1,7 +1,5 @@
 """Band-limited noise that tiles, and the look-up that samples it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import lru_cache
 

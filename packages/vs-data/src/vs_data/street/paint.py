@@ -1,7 +1,5 @@
 """How materials look: colours from position, light and distance, faded where a pixel could not resolve them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import attrs

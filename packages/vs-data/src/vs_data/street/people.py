@@ -1,7 +1,5 @@
 """Pedestrians: head, hair, coat, arms and two legs that stride."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -3,8 +3,6 @@
 It is kept as tables over z, blurred in steps, so that sampling them does not alias.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import attrs

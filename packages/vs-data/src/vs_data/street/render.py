@@ -1,7 +1,5 @@
 """Frames of a world: pictures, classes, instances, exact flow and its confidence."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import cv2

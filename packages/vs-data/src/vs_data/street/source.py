@@ -1,7 +1,5 @@
 """The street as a source of clips."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Literal
 

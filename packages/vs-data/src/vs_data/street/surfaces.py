@@ -1,7 +1,5 @@
 """What a street is made of: flat patches, gathered into things that stand or move, as arrays."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import NamedTuple, TypeAlias, TypeVar

@@ -1,7 +1,5 @@
 """Which patch each pixel shows: patches are projected, culled, sorted and painted from far to near."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import TypeVar
 

@@ -1,7 +1,5 @@
 """A whole street, laid out from a seed: blocks of houses, cross streets, traffic and pedestrians."""
 
-from __future__ import annotations
-
 import math
 from functools import lru_cache
 from itertools import pairwise
