@@ -15,7 +15,7 @@ import vs_optim as optim
 import vs_runtime as runtime
 from test_step import DOCUMENT, setup, street_clip
 from torch import Tensor, nn
-from vs_config.resolve import load_config
+from vs_config import load_config
 from vs_config.signals import StopRequest
 from vs_optim import Network, OverflowPolicy
 from vs_runtime.metrics_log import without_clock

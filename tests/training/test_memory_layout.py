@@ -11,7 +11,7 @@ from test_few_shot_training import setup as few_shot_setup
 from test_step import DOCUMENT, setup, street_clip
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from vs_config.resolve import load_config
+from vs_config import load_config
 from vs_data import Clip
 from vs_training.config import TrainConfig
 from vs_training.setup import restore_state, state_to_save

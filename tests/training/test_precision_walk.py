@@ -16,7 +16,7 @@ import vs_optim as optim
 from precision_table import MATRIX, TABLE, Computes, findings, markdown, seen
 from precision_walk import Walk, watched
 from torch import Tensor, nn
-from vs_config.resolve import load_config
+from vs_config import load_config
 from vs_data import ClipRequest, collate, open_source
 from vs_nets.label_map import convolve_label
 from vs_training.config import TrainConfig, label_spec

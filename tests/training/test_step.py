@@ -10,9 +10,10 @@ import vs_nets as nets
 import vs_optim as optim
 from hypothesis import given
 from hypothesis import strategies as st
-from vs_config.resolve import load_config
+from vs_config import load_config
 from vs_data import Clip, ClipRequest, StreetConfig, collate, open_source
-from vs_training.config import CurriculumConfig, TrainConfig, clip_length, label_spec
+from vs_training.config import TrainConfig, label_spec
+from vs_training.curriculum import CurriculumConfig, clip_length
 from vs_training.errors import NonFiniteError
 from vs_training.setup import build_recipe, build_state, restore_state, state_to_save
 from vs_training.step import Recipe, TrainState, frozen_parameters, train_clip

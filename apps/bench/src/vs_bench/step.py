@@ -29,8 +29,8 @@ import attrs
 import cyclopts
 import torch
 import vs_optim as optim
+from vs_config import resolve_config
 from vs_config.commands import run_command
-from vs_config.resolve import resolve_config
 from vs_data import ClipRequest, collate, move, open_source
 from vs_ops.dispatch import ENVIRONMENT_VARIABLE, IMPLEMENTATION_NAMES
 from vs_runtime import choose_device, search_convolutions

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from attrs import evolve
 from rich.console import Console
-from vs_config.resolve import ConfigError
+from vs_config import ConfigError
 from vs_data import VsDataError, open_source
 from vs_metrics import ClassColours, VsMetricsError
 from vs_nets import GeneratorConfig, LabelSpec, VsNetsError, build_ema, class_kind

@@ -12,8 +12,7 @@ import torch
 import vs_data as data
 import vs_optim as optim
 import vs_runtime as runtime
-from vs_config import shown
-from vs_config.resolve import render_config
+from vs_config import render_config, shown
 from vs_config.signals import StopNow, StopRequest
 from vs_runtime.errors import RunDirectoryError
 from vs_runtime.metrics_log import MetricsLog
@@ -26,10 +25,10 @@ from vs_runtime.run_directory import (
     record_resume,
     require_folder,
 )
-from vs_training.config import TrainConfig, clip_length, images_between, reference_count
+from vs_training.config import TrainConfig, reference_count
+from vs_training.curriculum import clip_length, images_between, tell_left_out
 from vs_training.errors import NonFiniteError, VsTrainingError
 from vs_training.fixed import fixed_part
-from vs_training.left_out import tell_left_out
 from vs_training.setup import SHOWN_CHARACTERS, Prepared, prepare
 from vs_training.step import StepReport, TrainState, train_clip
 

@@ -4,8 +4,6 @@ What is read is bounded before it is parsed: a named pipe would be waited for, a
 parsers recurse as deep as brackets nest.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -15,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Never
 
+from vs_config.errors import DocumentError
 from vs_config.fields import BACKSLASHES
 
 MOST_BYTES = 2**18
@@ -36,31 +35,8 @@ _KINDS = {
 }
 
 
-class DocumentError(ValueError):
-    """A document that cannot be used.
-
-    Attributes:
-        source: The file, or what else the document came from.
-        problem: What is wrong with it.
-        line: Where, counted from 1, when known.
-        column: The same.
-    """
-
-    def __init__(self, source: str, problem: str, *, line: int | None = None, column: int | None = None) -> None:
-        self.source = source
-        self.problem = problem
-        self.line = line
-        self.column = column
-        super().__init__(": ".join(part for part in (source, self.reason) if part))
-
-    @property
-    def reason(self) -> str:
-        """The problem with its line and column, where they are known."""
-        return self.problem if self.line is None else f"{self.problem} (line {self.line}, column {self.column or 1})"
-
-
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file. Raises `DocumentError`."""
+    """Read a TOML file. Raises `DocumentError`, with line and column where they are known."""
     return parse_toml(read_text(path), str(path))
 
 
@@ -77,9 +53,9 @@ def read_text(path: Path, *, most_bytes: int = MOST_BYTES) -> str:
     """
     try:
         data = _read(path, most_bytes)
+    except DocumentError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: names that no file can have
-        if isinstance(error, DocumentError):
-            raise
         raise DocumentError(str(path), f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise DocumentError(str(path), "is text in UTF-16: save it as UTF-8")
@@ -117,8 +93,10 @@ def parse_toml(text: str, source: str = "") -> dict[str, Any]:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         _refuse_toml(str(error), text, source)
-    except (ValueError, RecursionError) as error:
-        _refuse_value(error, source)
+    except RecursionError:
+        raise _too_deep(source) from None
+    except ValueError:
+        raise _too_long(source) from None
     _require_shallow(document, source)
     return document
 
@@ -133,8 +111,12 @@ def parse_json(text: str, source: str = "") -> Any:
         document = json.loads(text, parse_constant=constant)
     except json.JSONDecodeError as error:
         raise DocumentError(source, f"is not JSON: {error.msg}", line=error.lineno, column=error.colno) from None
-    except (ValueError, RecursionError) as error:
-        _refuse_value(error, source)
+    except DocumentError:
+        raise
+    except RecursionError:
+        raise _too_deep(source) from None
+    except ValueError:
+        raise _too_long(source) from None
     _require_shallow(document, source)
     return document
 
@@ -145,28 +127,32 @@ def _refuse_toml(message: str, text: str, source: str) -> Never:
     if line is None or column is None:
         raise DocumentError(source, f"is not TOML: {problem} (at the end)")
     before = text.split("\n")[int(line) - 1]
-    hint = BACKSLASHES if re.search(r'"[^"]*\\', before) else ""
+    hint = f"; {BACKSLASHES}" if re.search(r'"[^"]*\\', before) else ""
     raise DocumentError(source, f"is not TOML: {problem}{hint}", line=int(line), column=int(column))
 
 
-def _refuse_value(error: Exception, source: str) -> Never:
-    if isinstance(error, DocumentError):
-        raise error
-    deep = isinstance(error, RecursionError)
-    problem = f"nests more than {DEEPEST} tables and lists" if deep else "has a number of too many digits"
-    raise DocumentError(source, problem) from None
+def _too_deep(source: str) -> DocumentError:
+    return DocumentError(source, f"nests more than {DEEPEST} tables and lists")
+
+
+def _too_long(source: str) -> DocumentError:
+    return DocumentError(source, "has a number of too many digits")
 
 
 def _require_shallow(document: object, source: str) -> None:
     level = [document]
     for _ in range(DEEPEST + 1):
-        level = [item for value in level for item in _below(value) if isinstance(item, dict | list)]
+        level = [item for value in level for item in _below(value) if type(item) in (dict, list)]
         if not level:
             return
-    raise DocumentError(source, f"nests more than {DEEPEST} tables and lists")
+    raise _too_deep(source)
 
 
 def _below(value: object) -> Iterable[object]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
+    match value:
+        case dict():
+            return value.values()
+        case list():
+            return value
+        case _:
+            return ()

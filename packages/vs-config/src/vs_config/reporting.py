@@ -1,7 +1,5 @@
 """How programs say what went wrong."""
 
-from __future__ import annotations
-
 import sys
 from typing import TextIO
 

@@ -5,7 +5,6 @@ from vs_optim.adam_state import adam_state, load_adam_state
 from vs_optim.ema import EmaConfig, ema_share, ema_update
 from vs_optim.errors import (
     AdamError,
-    ConfigError,
     EmaError,
     GradientOverflowError,
     PrecisionError,
@@ -45,7 +44,6 @@ __all__ = [
     "AdamConfig",
     "AdamError",
     "ApexStatus",
-    "ConfigError",
     "ConstantSchedule",
     "Decision",
     "Divergence",

@@ -13,15 +13,17 @@ from typing import Any, Literal
 import attrs
 import torch
 from torch import Tensor
+from vs_config import Range, choice, numbers, real
 
-from vs_optim._fields import choice, real
-from vs_optim.errors import AdamError, ConfigError
+from vs_optim.errors import AdamError
 
 __all__ = ["AdamChoice", "AdamConfig", "ApexStatus", "build_adam", "choose_adam", "find_apex", "make_adam"]
 
 AdamImpl = Literal["apex", "fused", "foreach"]
 LARGEST_RATE = 1e6
 """Learning rates and penalties beyond this lose all weights in the first step."""
+
+_BETA = Range(kind=float, low=0, high=1, open_high=True)
 
 _ADVICE = "NVIDIA's is built from github.com/NVIDIA/apex; impl 'auto' and 'fused' do without it"
 
@@ -31,8 +33,8 @@ class AdamConfig:
     """Adam's numbers; weight decay is the L2 penalty of Adam, not AdamW's."""
 
     lr: float = real(2e-4, "learning rate", low=0, high=LARGEST_RATE, open_low=True)
-    betas: tuple[float, float] = attrs.field(
-        default=(0.5, 0.999), metadata={"help": "decay of the averages of the gradient and of its square"}
+    betas: tuple[float, float] = numbers(
+        (0.5, 0.999), "decay of the averages of the gradient and of its square", _BETA, length=2
     )
     eps: float = real(1e-8, "added to the root of the second average", low=0, high=1, open_low=True)
     weight_decay: float = real(0.0, "L2 penalty", low=0, high=LARGEST_RATE)
@@ -41,15 +43,6 @@ class AdamConfig:
         "auto: NVIDIA apex on CUDA where it is installed, else PyTorch's fused Adam",
         ("auto", "apex", "fused", "foreach"),
     )
-
-    @betas.validator
-    def _check_betas(self, _: object, value: object) -> None:
-        allowed = "two numbers in [0, 1)"
-        if not isinstance(value, tuple) or len(value) != 2:
-            raise ConfigError("betas", value, allowed)
-        for beta in value:
-            if isinstance(beta, bool) or not isinstance(beta, int | float) or not 0 <= beta < 1:
-                raise ConfigError("betas", value, allowed)
 
 
 @attrs.frozen(kw_only=True)

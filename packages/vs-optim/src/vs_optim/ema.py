@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import attrs
 import torch
 from torch import Tensor
+from vs_config import real, whole
 
-from vs_optim._fields import MOST_STEPS, real, whole
+from vs_optim._limits import MOST_STEPS
 from vs_optim.errors import EmaError
 
 __all__ = ["EmaConfig", "ema_share", "ema_update"]

@@ -1,12 +1,12 @@
-"""What this package raises when a caller is wrong: every error is a `ValueError` and holds its facts as attributes."""
+"""What this package raises when a caller is wrong: every error is a `ValueError` and holds its facts as attributes.
+
+Configurations raise `vs_config.ConfigError`.
+"""
 
 from __future__ import annotations
 
-from vs_config import FieldError
-
 __all__ = [
     "AdamError",
-    "ConfigError",
     "EmaError",
     "GradientOverflowError",
     "PrecisionError",
@@ -16,11 +16,7 @@ __all__ = [
 
 
 class VsOptimError(ValueError):
-    """Root of everything that this package raises on purpose."""
-
-
-class ConfigError(FieldError, VsOptimError):
-    """A field of a config has a value that is not allowed; `field`, `value` and `allowed` say which."""
+    """Root of everything that this package raises on purpose, but for `vs_config.ConfigError`."""
 
 
 class PrecisionError(VsOptimError):

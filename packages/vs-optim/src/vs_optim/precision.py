@@ -7,25 +7,31 @@ convolutions in the compute dtype, parameters and optimizer state in float32. Th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import Literal
+from typing import ClassVar, Literal
 
 import attrs
 import torch
+from vs_config import Check, Problem, check_fields, choice, truth
 
-from vs_optim._fields import choice, truth
-from vs_optim.errors import ConfigError, PrecisionError
+from vs_optim.errors import PrecisionError
 
 __all__ = ["Precision", "PrecisionConfig", "apply_math_mode", "autocast", "describe", "resolve_precision", "slowness"]
 
 Level = Literal["O0", "O1"]
 
 
+def _check_dtype(config: PrecisionConfig) -> Iterator[Problem]:
+    if config.level == "O0" and config.dtype != "auto":
+        yield Problem("dtype", expected="'auto' at level 'O0', which computes in float32", got=config.dtype)
+
+
 @attrs.frozen(kw_only=True)
 class PrecisionConfig:
     """What a user writes; `resolve_precision` turns it into what holds on one device."""
 
-    level: Level = choice("O1", "O0: plain float32; O1: mixed precision by autocast", ("O0", "O1"))  # noqa: RUF009 - makes a field
+    level: Level = choice("O1", "O0: plain float32; O1: mixed precision by autocast", ("O0", "O1"))
     dtype: Literal["auto", "float16", "bfloat16"] = choice(
         "auto",
         "compute dtype of O1; auto: float16 with loss scaling on CUDA, bfloat16 on the CPU",
@@ -33,9 +39,10 @@ class PrecisionConfig:
     )
     tf32: bool = truth(False, "let float32 matrix products and convolutions use TF32 on CUDA (10 instead of 23 bits)")
 
+    CHECKS: ClassVar[tuple[Check, ...]] = (Check(("level", "dtype"), _check_dtype),)
+
     def __attrs_post_init__(self) -> None:
-        if self.level == "O0" and self.dtype != "auto":
-            raise ConfigError("dtype", self.dtype, "'auto' at level 'O0', which computes in float32")
+        check_fields(self)
 
 
 @attrs.frozen(kw_only=True)

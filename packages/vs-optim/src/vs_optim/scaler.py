@@ -9,15 +9,16 @@ networks do that train against each other is in `pair`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar, Literal
 
 import attrs
 import torch
 from torch import Tensor
+from vs_config import Check, Problem, check_fields, choice, real, whole
 
-from vs_optim._fields import LARGEST, MOST_STEPS, SMALLEST, choice, real, whole
-from vs_optim.errors import ConfigError, GradientOverflowError, StateError
+from vs_optim._limits import LARGEST, MOST_STEPS, SMALLEST
+from vs_optim.errors import GradientOverflowError, StateError
 from vs_optim.finite import finite
 from vs_optim.gradients import scale_loss
 from vs_optim.precision import Precision
@@ -36,6 +37,12 @@ __all__ = [
 ]
 
 OverflowPolicy = Literal["independent", "generator_waits", "paired"]
+
+
+def _check_init_scale(config: ScalerConfig) -> Iterator[Problem]:
+    if not config.min_scale <= config.init_scale <= config.max_scale:
+        expected = f"a number from min_scale, {config.min_scale:g}, to max_scale, {config.max_scale:g}"
+        yield Problem("init_scale", expected=expected, got=config.init_scale)
 
 
 @attrs.frozen(kw_only=True)
@@ -67,7 +74,7 @@ class ScalerConfig:
         low=1,
         high=MOST_STEPS,
     )
-    policy: OverflowPolicy = choice(  # noqa: RUF009 - makes a field
+    policy: OverflowPolicy = choice(
         "independent",
         "independent: each network skips a step for its own overflow alone; generator_waits: the generator also skips "
         "the step in which the discriminator overflowed; paired: both steps of an update count or none, and one in "
@@ -81,10 +88,10 @@ class ScalerConfig:
         high=1000,  # each replay halves the scale, usually: float32 has 254 powers of two
     )
 
+    CHECKS: ClassVar[tuple[Check, ...]] = (Check(("init_scale", "min_scale", "max_scale"), _check_init_scale),)
+
     def __attrs_post_init__(self) -> None:
-        if not self.min_scale <= self.init_scale <= self.max_scale:
-            allowed = f"a number between min_scale {self.min_scale:g} and max_scale {self.max_scale:g}"
-            raise ConfigError("init_scale", self.init_scale, allowed)
+        check_fields(self)
 
 
 @attrs.frozen(kw_only=True)

@@ -26,8 +26,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
-from vs_config.errors import ConfigError
-from vs_config.resolve import load_config, read_document
+from vs_config import ConfigError, load_config, read_toml
 
 from vs_runtime.errors import RunDirectoryError, UnreadableFile
 from vs_runtime.files import is_left_behind, naming, read_json, sweep, temporary_path, write_atomically
@@ -213,7 +212,7 @@ def read_run_config(run: RunDirectory, cls: type[T]) -> T:
     Raises:
         ConfigError: config.toml has been changed by hand and is no longer valid.
     """
-    return load_config(cls, read_document(run.config), str(run.config))
+    return load_config(cls, read_toml(run.config), str(run.config))
 
 
 def record_resume(
@@ -323,7 +322,7 @@ def run_kind(run: RunDirectory) -> str | None:
     None where the file cannot be read.
     """
     try:
-        generator = read_document(run.config).get("generator", {})
+        generator = read_toml(run.config).get("generator", {})
     except ConfigError:
         return None
     return str(generator.get("kind", "vid2vid")) if isinstance(generator, Mapping) else None

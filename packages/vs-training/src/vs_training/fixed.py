@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from vs_config.structure import to_document
+from vs_config import show, to_document
 
 _FREE = ("run", "device", "memory.checkpoint", "data.root", "data.val_root", "objective.perceptual.path", "loader")
 _FIXED_AFTER_ALL = ("loader.batch_size",)
@@ -32,7 +32,7 @@ def first_difference(saved: Mapping[str, Any], config: Any) -> str | None:
         saved: What `fixed_part` gave when the run began, or the checkpoint was written.
         config: The configuration now.
     """
-    return next(_differences(saved, fixed_part(config), "$"), None)
+    return next(_differences(saved, fixed_part(config), ""), None)
 
 
 def _without_free(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -58,12 +58,8 @@ def _differences(saved: Mapping[str, Any], now: Mapping[str, Any], where: str) -
     for key in now:
         if key not in saved:
             continue
-        before, after = saved[key], now[key]
+        before, after, path = saved[key], now[key], f"{where}.{key}" if where else key
         if isinstance(before, Mapping) and isinstance(after, Mapping):
-            yield from _differences(before, after, f"{where}.{key}")
+            yield from _differences(before, after, path)
         elif before != after:
-            yield f"{where}.{key} is {_words(after)}, and was {_words(before)} when the run was trained"
-
-
-def _words(value: Any) -> str:
-    return "a table" if isinstance(value, Mapping) else str(value)[:60]
+            yield f"{path}: expected {show(before)}, with which the run was trained, got {show(after)}"

@@ -8,7 +8,7 @@ import psutil  # type: ignore[import-untyped]
 import torch
 import vs_nets as nets
 from torch import nn
-from vs_config.errors import ConfigError, Problem
+from vs_config import ConfigError, Problem
 
 from vs_training.config import TrainConfig
 

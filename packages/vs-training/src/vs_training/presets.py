@@ -8,8 +8,7 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 import attrs
-from vs_config.resolve import parse_document
-from vs_config.schema import nearest
+from vs_config import nearest, parse_toml
 
 from vs_training.errors import PresetError
 
@@ -36,7 +35,7 @@ class Preset:
     @property
     def document(self) -> Mapping[str, Any]:
         """The file's contents."""
-        return parse_document(self.text, f"preset {self.name}")
+        return parse_toml(self.text, f"preset {self.name}")
 
     @property
     def command(self) -> str:

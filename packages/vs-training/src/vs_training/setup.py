@@ -25,8 +25,8 @@ from vs_data import (
 )
 
 from vs_training.config import MemoryConfig, ReferencesConfig, TrainConfig, label_spec
+from vs_training.curriculum import left_out_at_last, references_inside
 from vs_training.errors import VsTrainingError
-from vs_training.left_out import left_out_at_last, references_inside
 from vs_training.memory import check_memory
 from vs_training.step import AnyGenerator, Recipe, TrainState
 
@@ -309,7 +309,7 @@ def _check_lengths(config: TrainConfig, source: ClipSource) -> tuple[str, ...]:
     notes = [left_out_at_last(config.curriculum, source.sequences, config.run.steps)]
     if config.references is not None:
         check_references(config.references, source.sequences)
-        notes.append(references_inside(config.references, config.curriculum, source.sequences, config.run.steps))
+        notes.append(references_inside(config.references.most, config.curriculum, source.sequences, config.run.steps))
     return tuple(note for note in notes if note is not None)
 
 

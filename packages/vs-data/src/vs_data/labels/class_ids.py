@@ -1,6 +1,8 @@
 """Class ids as a kind of label: one picture per frame whose values say what each pixel shows."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -10,16 +12,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from vs_config import Check, Problem, check_fields, whole
 
 from vs_data.clips import ClassIds
 from vs_data.errors import DataError
-from vs_data.fields import folder_name, whole
+from vs_data.fields import folder_name
 from vs_data.findings import error
 from vs_data.geometry import apply_to_ids
 from vs_data.labels.handler import LabelHandler
 from vs_data.pictures import inspect_ids, read_ids
 from vs_data.seen import Seen, Size, Trace, digest_of, size_of
 from vs_data.views import View, check_size, path_of
+
+
+def _check_ignore_id(config: SegMapsConfig) -> Iterator[Problem]:
+    ignored, classes = config.ignore_id, config.num_classes
+    if ignored is not None and ignored < classes:
+        expected = f"an id that is no class ({classes} to 255 with num_classes = {classes}) or 'none'"
+        yield Problem("ignore_id", expected=expected, got=ignored)
 
 
 @attrs.frozen(kw_only=True)
@@ -34,12 +44,10 @@ class SegMapsConfig:
         255, "id of pixels without a class; none: there are none", low=0, high=255, optional=True
     )
 
+    CHECKS: ClassVar[tuple[Check, ...]] = (Check(("ignore_id", "num_classes"), _check_ignore_id),)
+
     def __attrs_post_init__(self) -> None:
-        if self.ignore_id is not None and self.ignore_id < self.num_classes:
-            raise ValueError(
-                f"ignore_id is {self.ignore_id}, allowed: none, or an id that is no class "
-                f"({self.num_classes} to 255 with num_classes = {self.num_classes})"
-            )
+        check_fields(self)
 
 
 def handle_class_ids(config: SegMapsConfig) -> LabelHandler:

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from vs_config import real
 
 from vs_data.clips import FloatMaps
 from vs_data.driving import Subject, drive, subject_of
-from vs_data.fields import folder_name, real
+from vs_data.fields import folder_name
 from vs_data.findings import Finding, some, warning
 from vs_data.geometry import apply_to_points
 from vs_data.labels.handler import LabelHandler
@@ -36,7 +37,11 @@ class LandmarksConfig:
 
     folder: str = folder_name("landmarks-dlib68", "folder of the landmarks, beside the images")
     smoothing: float = real(
-        1.0, "width of the Gaussian that smooths landmarks over time, frames; 0: no smoothing", low=0.0, high=30.0
+        1.0,
+        "width of the Gaussian that smooths landmarks over time; 0: no smoothing",
+        low=0.0,
+        high=30.0,
+        unit="frames",
     )
 
 

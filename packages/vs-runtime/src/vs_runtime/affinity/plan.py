@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import attrs
+from vs_config import choice
 
 from vs_runtime.affinity.topology import Core, Topology
 from vs_runtime.errors import AffinityError
@@ -25,18 +26,12 @@ _POLICIES = ("none", "node", "unique")
 class AffinityConfig:
     """What a user writes."""
 
-    policy: AffinityPolicy = attrs.field(
-        default="unique",
-        metadata={
-            "help": "none: wherever the system likes; node: the CPUs close to the GPU, shared by the processes there; "
-            "unique: cores of its own for every process"
-        },
+    policy: AffinityPolicy = choice(
+        "unique",
+        "none: wherever the system likes; node: the CPUs close to the GPU, shared by the processes there; "
+        "unique: cores of its own for every process",
+        _POLICIES,
     )
-
-    @policy.validator
-    def _check_policy(self, _: object, value: object) -> None:
-        if value not in _POLICIES:
-            raise AffinityError("policy", f"expected one of 'none', 'node', 'unique', got {value!r}")
 
 
 @attrs.frozen(kw_only=True)

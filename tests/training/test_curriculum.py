@@ -11,8 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from vs_data import FolderConfig, NoFlowConfig, SegMapsConfig, SequenceInfo, StreetConfig, open_street
 from vs_data.street.source import StreetSource
-from vs_training.config import CurriculumConfig, ReferencesConfig, clip_length
-from vs_training.left_out import left_out_at, left_out_at_last, references_inside, tell_left_out
+from vs_training.curriculum import (
+    CurriculumConfig,
+    clip_length,
+    left_out_at,
+    left_out_at_last,
+    references_inside,
+    tell_left_out,
+)
 from vs_training.setup import check_data
 
 CURRICULUM = CurriculumConfig(single_frame_steps=10, initial_length=4, double_every=5, max_length=16)
@@ -75,7 +81,7 @@ def test_references_inside_of_clips_are_told_of_whenever_they_can_happen(lengths
     curriculum = CurriculumConfig(initial_length=initial, max_length=initial + growth, double_every=every)
     used = {clip_length(curriculum, step) for step in range(steps)}
     happens = any(length <= frames < length + most for frames in lengths for length in used)
-    told = references_inside(ReferencesConfig(most=most), curriculum, infos(*lengths), steps)
+    told = references_inside(most, curriculum, infos(*lengths), steps)
     assert (told is not None) == happens
 
 
