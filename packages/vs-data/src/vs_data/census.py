@@ -51,7 +51,7 @@ def _share(part: int, total: int) -> str:
 
 
 def _spans(ids: Sequence[int]) -> list[str]:
-    """Ids in words, neighbours together: 3, 7 to 9."""
+    """Write ids in words, neighbours in one: 3, 7 to 9."""
     breaks = [0, *(index + 1 for index, (low, high) in enumerate(pairwise(ids)) if high != low + 1), len(ids)]
     runs = [ids[start:stop] for start, stop in pairwise(breaks)]
     return [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]

@@ -39,7 +39,7 @@ _Job = tuple[FrameFiles, int]
 
 @attrs.frozen(kw_only=True)
 class CheckReport:
-    """What a data folder holds and what is wrong with it.
+    """A report of what a data folder holds and what is wrong with it.
 
     Attributes:
         root: The folder.
@@ -72,7 +72,7 @@ class CheckReport:
 
 @attrs.frozen(kw_only=True, eq=False)
 class _FrameReport:
-    """What was seen in the files of one frame, by folder; notes are (folder, note, file)."""
+    """A report of what was seen in the files of one frame, by folder; notes are (folder, note, file)."""
 
     seen: Mapping[str, Seen]
     opened: int
@@ -82,7 +82,7 @@ class _FrameReport:
 
 @attrs.define(kw_only=True)
 class _Sums:
-    """What all frames come to; filled while they are looked at, so that none of them has to be remembered.
+    """The sums of all frames, filled while they are looked at, so that none of them has to be remembered.
 
     Attributes:
         sizes: Of images.
@@ -162,7 +162,7 @@ def every_so_often(what: str, watch: Callable[[str], None]) -> Callable[[int, in
 
 
 def default_config(root: str | Path) -> FolderConfig:
-    """The default configuration for a folder, with flow files if it has a folder `flow`."""
+    """Return the default configuration for a folder, with flow files if it has a folder `flow`."""
     files = FlowFilesConfig()
     has_flow = no_folder(expanded(root) / files.folder) is None
     return FolderConfig(root=str(root), flow=files if has_flow else NoFlowConfig())
@@ -215,7 +215,7 @@ def _check_frame(config: FolderConfig, root: str, files: FrameFiles, frame: int)
 
 
 def _other_size(path: Path, size: Size | None, seen: Mapping[str, Seen]) -> Iterator[Finding]:
-    """An error where a file is not as large as the first of its frame that has a size."""
+    """Yield an error where a file is not as large as the first of its frame that has a size."""
     other, usual = next(((other, file.size) for other, file in seen.items() if file.size is not None), ("", None))
     if size is not None and usual is not None and size != usual:
         what = f"is {_show(size)} pixels, its frame in {other} {_show(usual)}"
@@ -226,7 +226,7 @@ def _other_size(path: Path, size: Size | None, seen: Mapping[str, Seen]) -> Iter
 def _check_sequence(
     config: FolderConfig, root: str, frames: Sequence[tuple[_Job, _FrameReport]], sums: _Sums
 ) -> Iterator[Finding]:
-    """What is wrong with the frames of one sequence, each for itself and with all of them; adds to the sums."""
+    """Yield what is wrong with the frames of a sequence, each for itself and with all of them; add to the sums."""
     files = frames[0][0][0]
     reports = {frame: report for (_, frame), report in frames}
     for report in reports.values():
@@ -261,7 +261,7 @@ def _traces(folder: str, frames: int, reports: Mapping[int, _FrameReport]) -> Tr
 
 
 def _noted(sums: _Sums) -> Iterator[Finding]:
-    """One warning for all files of a folder of which their reader said the same."""
+    """Yield one warning for all files of a folder of which their reader said the same."""
     for key, count in sums.notes.items():
         first, *others = sums.noted[key]
         named = ", ".join(f"{path.parent.name}/{path.name}" for path in others)
@@ -273,7 +273,7 @@ _Look = Callable[[Path, Size | None], Seen]
 
 
 def _looks(config: FolderConfig) -> Iterator[tuple[str, _Look]]:
-    """Per folder, how to look at one of its files, given the size of the frame's image where that is known."""
+    """Yield, by folder, how to look at one of its files, given the size of the frame's image where that is known."""
     yield IMAGES, _look_at_picture
     for kind in config.labels:
         yield kind.folder, handler_of(kind).look
@@ -292,7 +292,7 @@ def _show(size: Size) -> str:
 
 
 def _check_sizes(root: str, files: FrameFiles, reports: Mapping[int, _FrameReport]) -> Iterator[Finding]:
-    """Images whose size is not the usual one of their sequence."""
+    """Yield errors for images whose size is not the usual one of their sequence."""
     sizes = {frame: report.seen[IMAGES].size for frame, report in reports.items() if IMAGES in report.seen}
     usual = Counter(sizes.values()).most_common(1)[0][0] if sizes else None
     for frame, size in sizes.items():
@@ -320,7 +320,7 @@ def _report(config: FolderConfig, layout: Layout, sums: _Sums, findings: Sequenc
 
 
 def check_roots(config: FolderConfig) -> tuple[Literal["train", "val"], ...]:
-    """The splits whose folders differ: ("train",), or ("train", "val") when there is a `val_root` of its own."""
+    """Return the splits whose folders differ: ("train",), or ("train", "val") when there is a `val_root` of its own."""
     return ("train",) if root_of(config, "train") == root_of(config, "val") else ("train", "val")
 
 

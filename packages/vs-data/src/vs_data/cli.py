@@ -220,21 +220,21 @@ _CLASSES = (SegMapsConfig().num_classes,)
 
 
 def _given(root: str) -> Path:
-    """The folder that somebody named."""
+    """Return the folder that somebody named."""
     if not root:
         raise VsDataError("ROOT is empty, allowed: the path of a folder")
     return expanded(root)
 
 
 def _usual_labels(root: Path) -> tuple[str, ...]:
-    """The labels of a folder of which nobody has said anything."""
+    """Return the labels of a folder of which nobody has said anything."""
     usual, *others = (kind().folder for kind in KINDS)
     there = [folder for folder in (usual, *others) if no_folder(root / folder) is None]
     return (usual,) if usual in there or not there else (there[0],)
 
 
 def _teacher(root: Path, flow: str, folder: str | None) -> FlowFilesConfig | NoFlowConfig:
-    """Files are checked where they are asked for, by name too, or where there are any."""
+    """Choose flow files where they are asked for, by name too, or where there are any."""
     files = FlowFilesConfig() if folder is None else FlowFilesConfig(folder=folder)
     there = folder is not None or no_folder(root / files.folder) is None
     return files if flow == "files" or (flow == "auto" and there) else NoFlowConfig()
@@ -255,7 +255,7 @@ def _ended_cleanly() -> Iterator[None]:
 
 
 def _label_kinds(words: tuple[str, ...], classes: tuple[int, ...], ignore_id: tuple[int, ...]) -> tuple[LabelKind, ...]:
-    """The kinds that the words of --labels say; those of class ids take the numbers in turn."""
+    """Return the kinds that the words of --labels say; those of class ids take the numbers in turn."""
     named = [kind_of(word) for word in words]
     maps = [folder for kind, folder in named if kind is SegMapsConfig]
     numbers = zip(_for_each(maps, "classes", classes), _for_each(maps, "ignore-id", ignore_id), strict=True)
@@ -269,7 +269,7 @@ def _seg_maps(folder: str, classes: int, ignored: int) -> SegMapsConfig:
 
 
 def _for_each(labels: Sequence[str], option: str, values: tuple[int, ...]) -> tuple[int, ...]:
-    """One value per folder of labels; a single one stands for all."""
+    """Return one value per folder of labels; a single one stands for all."""
     if len(values) not in (1, len(labels)):
         raise ValueError(
             f"--{option} has {len(values)} values, allowed: one, or one for each of {len(labels)} --labels"
@@ -279,7 +279,7 @@ def _for_each(labels: Sequence[str], option: str, values: tuple[int, ...]) -> tu
 
 @contextmanager
 def _typed_by_the_user() -> Iterator[None]:
-    """A configuration that refuses an option's value is the user's mistake, not a bug: one line."""
+    """Raise a refusal of an option's value as the user's mistake, which is told in one line, not as a bug."""
     try:
         yield
     except ValueError as error:
@@ -288,7 +288,7 @@ def _typed_by_the_user() -> Iterator[None]:
 
 @contextmanager
 def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal; silence in a pipe or a log."""
+    """Show a bar on a terminal; stay silent in a pipe or a log."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

@@ -22,7 +22,7 @@ _F64 = NDArray[np.float64]
 
 @attrs.frozen(kw_only=True, eq=False)
 class Subject:
-    """What the landmarks of a sequence say about its subject, and about where it usually is in the picture.
+    """A description of a sequence's subject, and of where it usually is in the picture, by its landmarks.
 
     Attributes:
         neutral: (68, 2) shape without expression: eyes level, the steady points around (0, 0) at a mean square distance
@@ -46,7 +46,7 @@ class _Poses:
 
 
 def subject_of(track: NDArray[np.float64]) -> Subject:
-    """The subject of landmarks (frames, 68, 2), all frames of a sequence.
+    """Return the subject of landmarks (frames, 68, 2), all frames of a sequence.
 
     Its neutral shape is the median, point by point, of all shapes, each brought by a similarity transform to the same
     place, size and roll; the median does not follow a mouth that is open in some frames or eyes that blink.
@@ -60,7 +60,7 @@ def subject_of(track: NDArray[np.float64]) -> Subject:
 
 
 def drive(points: NDArray[np.float64], driver: Subject, subject: Subject) -> NDArray[np.float64]:
-    """Landmarks of `subject` in the motion of `driver`.
+    """Return landmarks of `subject` in the motion of `driver`.
 
     The roll of the head is the driver's. How much larger than usual the driver is in a frame, and how far from its
     usual place in units of its size, the subject is too. The expression is scaled to the subject's proportions, along
@@ -87,7 +87,7 @@ def drive(points: NDArray[np.float64], driver: Subject, subject: Subject) -> NDA
 
 
 def _poses(track: _F64, shape: _F64) -> _Poses:
-    """The transforms that bring the steady points of a shape (68, 2) closest to those of every frame (n, 68, 2).
+    """Return the transforms that bring the steady points of a shape (68, 2) closest to those of every frame (n, 68, 2).
 
     Source: Umeyama, "Least-squares estimation of transformation parameters between two point patterns", 1991; in the
     plane, without mirroring, a complex factor is all there is to find.
@@ -115,13 +115,13 @@ def _done(poses: _Poses, shapes: _F64) -> _F64:
 
 
 def _undone(poses: _Poses, track: _F64) -> _F64:
-    """What `_done` makes a track (n, 68, 2) from."""
+    """Return what `_done` makes a track (n, 68, 2) from."""
     shapes = (track - poses.place[:, None]) / poses.scale[:, None, None]
     return np.asarray(np.einsum("nji,npj->npi", poses.rotation, shapes))
 
 
 def _upright(shape: _F64) -> _F64:
-    """A shape (68, 2) with its eyes level and its steady points around (0, 0) at a mean square distance of 1."""
+    """Return a shape (68, 2) with its eyes level and its steady points around (0, 0) at a mean square distance of 1."""
     steady = shape[list(_STEADY)]
     centred = shape - steady.mean(axis=0)
     size = max(float(np.sqrt(np.square(steady - steady.mean(axis=0)).sum(axis=1).mean())), _TINY)
@@ -132,7 +132,7 @@ def _upright(shape: _F64) -> _F64:
 
 
 def _scaled(expression: _F64, driver: _F64, subject: _F64) -> _F64:
-    """Residuals (n, 68, 2) of a driver with one neutral shape (68, 2) as those of a subject with another."""
+    """Return the residuals (n, 68, 2) of a driver with one neutral shape (68, 2) as those of a subject with another."""
     scaled = expression * _ratio(_extent(subject), _extent(driver))
     for eye in _EYES:
         middle = expression[:, eye].mean(axis=1, keepdims=True)
@@ -142,7 +142,7 @@ def _scaled(expression: _F64, driver: _F64, subject: _F64) -> _F64:
 
 
 def _extent(shape: _F64) -> _F64:
-    """Width of the jaw and height from the brows to the chin."""
+    """Return the width of the jaw and the height from the brows to the chin."""
     width = np.ptp(shape[_JAW, 0])
     return np.array([width, shape[_JAW, 1].max() - shape[_BROWS, 1].mean()])
 

@@ -31,7 +31,7 @@ class FaceCropConfig:
 def face_window(
     track: NDArray[np.float64], picture: tuple[int, int], size: tuple[int, int], config: FaceCropConfig
 ) -> Window:
-    """The window of a sequence.
+    """Return the window of a sequence.
 
     Args:
         track: (frames, 68, 2) landmarks of all frames of the sequence, pixels.
@@ -64,7 +64,7 @@ def _shifted_inside(start: int, length: int, whole: int) -> int:
 def sequence_window(
     folder: str, names: tuple[str, ...], picture: tuple[int, int], size: tuple[int, int], config: FaceCropConfig
 ) -> Window:
-    """`face_window` of the landmark files of a sequence; files are taken not to change under a process.
+    """Return `face_window` of the landmark files of a sequence; files are taken not to change under a process.
 
     Raises:
         DataError: one of the files is bad.

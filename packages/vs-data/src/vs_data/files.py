@@ -22,7 +22,7 @@ _KINDS = (
 
 
 def read_bytes(path: Path, limit: int = LARGEST_FILE) -> bytes:
-    """The whole of a regular file.
+    """Read the whole of a regular file.
 
     What is no regular file (a pipe, a device, a socket, a folder) is refused, not opened: it could wait forever.
 
@@ -47,7 +47,7 @@ def read_bytes(path: Path, limit: int = LARGEST_FILE) -> bytes:
 
 
 def _unfit(status: os.stat_result, limit: int) -> str | None:
-    """Why something that exists is not to be opened, or None."""
+    """Say why something that exists is not to be opened, or None."""
     if not stat.S_ISREG(status.st_mode):
         kind = next((name for is_kind, name in _KINDS if is_kind(status.st_mode)), "something else")
         return f"cannot be read: is {kind}, not a file"
@@ -55,5 +55,5 @@ def _unfit(status: os.stat_result, limit: int) -> str | None:
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
-    """As `open`, but a pipe that has taken the file's place meanwhile does not block (Windows has no such pipes)."""
+    """Open a file, but never wait for a pipe that has taken its place meanwhile (Windows has no such pipes)."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

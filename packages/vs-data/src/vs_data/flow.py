@@ -89,7 +89,7 @@ def flow_files(config: FlowConfig) -> FlowFilesConfig | None:
 
 
 def dis_flow(frames: Sequence[NDArray[np.uint8]], config: DisFlowConfig) -> list[NDArray[np.float32]]:
-    """Backward flow (H,W,2) of each frame (H,W,3) RGB to the one before it; zeros for the first.
+    """Return the backward flow (H,W,2) of each frame (H,W,3) RGB to the one before it; zeros for the first.
 
     Source: Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016, as OpenCV implements it.
     """
@@ -99,14 +99,14 @@ def dis_flow(frames: Sequence[NDArray[np.uint8]], config: DisFlowConfig) -> list
 def dis_flow_to(
     reference: NDArray[np.uint8], frames: Sequence[NDArray[np.uint8]], config: DisFlowConfig
 ) -> list[NDArray[np.float32]]:
-    """Flow (H,W,2) of each frame (H,W,3) RGB to a reference: where in the reference a pixel of the frame is."""
+    """Return flow (H,W,2) of each frame (H,W,3) RGB to a reference: where in the reference a pixel of the frame is."""
     return _dis([(reference, frame) for frame in frames], config)
 
 
 def _dis(
     pairs: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8]]], config: DisFlowConfig
 ) -> list[NDArray[np.float32]]:
-    """Flow from the second picture of each pair to the first."""
+    """Return flow from the second picture of each pair to the first."""
     dis = cv2.DISOpticalFlow.create(_PRESETS[config.preset])
     start: Any = None  # no initial flow; OpenCV's annotations forget that it may be left out
     flows = []
@@ -120,7 +120,7 @@ def _dis(
 def photometric_confidence(
     before: NDArray[np.uint8], now: NDArray[np.uint8], flow: NDArray[np.float32], config: PhotometricConfig
 ) -> NDArray[np.float32]:
-    """Trust (H,W) in backward `flow` (H,W,2) from frame `now` to frame `before`, both (H,W,3) RGB.
+    """Return the trust (H,W) in backward `flow` (H,W,2) from frame `now` to frame `before`, both (H,W,3) RGB.
 
     With e the mean over RGB of |warp(before, flow) - now| / 255, it is clip(1 - (e - threshold) / fade, 0, 1), and 0
     where the flow points outside of the picture. Warping is bilinear.
@@ -137,7 +137,7 @@ def photometric_confidence(
 def read_flow(
     path: Path, size: tuple[int, int] | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """Flow (H,W,2) and confidence (H,W) or None from a file.
+    """Read flow (H,W,2) and confidence (H,W) or None from a file.
 
     The file is a NumPy `.npz` (read without pickle) of the frame's own size: `flow` (2,H,W) float16 or float32, pixels,
     x then y, backward (where in the frame before a pixel comes from), finite and at most 1e6 everywhere; optionally

@@ -109,18 +109,18 @@ class FolderSource:
         return label_infos(self.config.labels)
 
     def read(self, request: ClipRequest) -> Clip:
-        """The clip without N axis; see `read_folder_clip`."""
+        """Read the clip, without N axis; see `read_folder_clip`."""
         return read_folder_clip(self, request)
 
 
 def root_of(config: FolderConfig, split: Literal["train", "val"]) -> Path:
-    """The folder that holds a split."""
+    """Return the folder that holds a split."""
     root = config.val_root if split == "val" and config.val_root is not None else config.root
     return expanded(root)
 
 
 def check_command(config: FolderConfig, split: Literal["train", "val"]) -> str:
-    """The line for a shell that lists everything wrong with the folder of a split, read as this configuration does."""
+    """Write the line for a shell that lists everything wrong with a split's folder, as this configuration reads it."""
     kinds, flow = config.labels, flow_files(config.flow)
     words = ["hatch", "run", "data:check", str(root_of(config, split))]
     if [word_of(kind) for kind in kinds] != [word_of(SegMapsConfig())]:
@@ -140,12 +140,12 @@ def check_command(config: FolderConfig, split: Literal["train", "val"]) -> str:
 
 
 def _once(values: Sequence[str]) -> Sequence[str]:
-    """One value where all are the same: it stands for all kinds of labels."""
+    """Return one value where all are the same: it stands for all kinds of labels."""
     return values[:1] if len(set(values)) == 1 else values
 
 
 def scan_folder(config: FolderConfig, split: Literal["train", "val"]) -> Layout:
-    """What is in the folder of a split, by names alone; `DataError` when there is no such folder."""
+    """List what is in the folder of a split, by names alone; `DataError` when there is no such folder."""
     labels = [Folder(name=kind.folder, extensions=handler_of(kind).extensions) for kind in config.labels]
     files = flow_files(config.flow)
     flow = [] if files is None else [Folder(name=files.folder, extensions=FLOW_EXTENSIONS, first_optional=True)]
@@ -201,7 +201,7 @@ def read_folder_clip(source: FolderSource, request: ClipRequest) -> Clip:
 
 
 def _view(source: FolderSource, sequence: int, picture: NDArray[np.uint8], seed: int) -> View:
-    """A sequence through the geometry that fits its pictures, which are all as large as the one that is given."""
+    """Return a sequence through the geometry that fits its pictures, which are all as large as the given one."""
     config, files = source.config, source.files[sequence]
     size = picture.shape[0], picture.shape[1]
     rng = np.random.default_rng(seed) if source.random else None
@@ -218,7 +218,7 @@ def _window(source: FolderSource, files: FrameFiles, picture: tuple[int, int]) -
 
 
 def _subject_view(source: FolderSource, request: ClipRequest) -> View | None:
-    """The sequence of the references, where it is another one than the clip's."""
+    """Return the sequence of the references, where it is another one than the clip's."""
     if request.reference_sequence is None or request.reference_sequence == request.sequence:
         return None
     first = read_picture(source.root, source.files[request.reference_sequence], 0)
@@ -228,7 +228,7 @@ def _subject_view(source: FolderSource, request: ClipRequest) -> View | None:
 def _references(
     source: FolderSource, request: ClipRequest, view: View, frames: Sequence[NDArray[np.uint8]] | None
 ) -> References | None:
-    """The references in their view; `frames` are those of the clip, None where they are of somebody else."""
+    """Return the references in their view; `frames` are those of the clip, None where they are of somebody else."""
     if not request.references:
         return None
     pictures = read_frames(view, request.references)

@@ -45,7 +45,7 @@ _STRANGERS = (
 
 @attrs.frozen(kw_only=True)
 class Header:
-    """What the file of a picture says of itself.
+    """A header: what the file of a picture says of itself.
 
     Attributes:
         format: By content, whatever the name ends in.
@@ -71,7 +71,7 @@ class Header:
 
 
 def read_header(data: bytes) -> Header:
-    """The header of a file that is whole: decoders differ in what they do with others; some fill up with grey.
+    """Read the header of a file that is whole: decoders differ in what they do with others; some fill up with grey.
 
     Of a PNG every checksum is looked at.
 
@@ -107,7 +107,7 @@ def _reader_of(data: bytes) -> Callable[[bytes], Header]:
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Names and contents of the chunks of a PNG, the last of them IEND.
+    """Yield names and contents of the chunks of a PNG, the last of them IEND.
 
     Raises:
         DataError: a checksum is wrong, or IEND does not come.
@@ -128,7 +128,7 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def png_of(*chunks: tuple[bytes, bytes]) -> bytes:
-    """A PNG of these chunks: name and contents each."""
+    """Return a PNG of these chunks: name and contents each."""
     return _PNG + b"".join(
         len(body).to_bytes(4, "big") + name + body + zlib.crc32(name + body).to_bytes(4, "big") for name, body in chunks
     )
@@ -160,7 +160,7 @@ def _read_png(data: bytes) -> Header:
 
 
 def without_strays(data: bytes) -> bytes:
-    """A JPEG without bytes that belong to nothing, of which decoders warn although nothing is lost.
+    """Return a JPEG without bytes that belong to nothing, of which decoders warn although nothing is lost.
 
     These are bytes between segments and zeros before the end; and the version of JFIF, which may be an unknown one,
     becomes the first. Whether the picture is whole without them shows when it is decoded.
@@ -200,7 +200,7 @@ def _read_jpeg(data: bytes) -> Header:
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Markers, the last of them the end of the image, and where their segments start and end.
+    """Yield markers, the last of them the end of the image, and where their segments start and end.
 
     What follows the end (a second picture, say) is passed over.
     """

@@ -29,7 +29,7 @@ _F64 = NDArray[np.float64]
 
 
 def read_landmarks(path: Path, picture: tuple[int, int] | None = None) -> NDArray[np.float64]:
-    """The landmarks of one frame from a JSON file that is a list of 68 [x, y] pairs: (68, 2), pixels of the frame.
+    """Read the landmarks (68, 2), pixels, of one frame from a JSON file that is a list of 68 [x, y] pairs.
 
     Args:
         path: The file.
@@ -72,12 +72,12 @@ def _parse(path: Path) -> Any:
 
 
 def _whole(digits: str) -> int | float:
-    """A whole number; one of very many digits, which Python refuses to read as such, as infinite."""
+    """Read a whole number; one of very many digits, which Python refuses to read as such, as infinite."""
     return int(digits) if len(digits) < 600 else float(digits)
 
 
 def _no_point(point: Any) -> str | None:
-    """What is wrong with what should be [x, y], or None."""
+    """Say what is wrong with what should be [x, y], or None."""
     match point:
         case [x, y] if {type(x), type(y)} <= {int, float}:  # truth values are none
             if not all(abs(number) < math.inf for number in point):
@@ -96,13 +96,13 @@ def _shortened(point: Any) -> str:
 
 
 def far_outside(points: _F64, size: tuple[int, int]) -> str | None:
-    """Which landmark (68, 2) is farther from a picture (H, W) than the picture is large, or None."""
+    """Say which landmark (68, 2) is farther from a picture (H, W) than the picture is large, or None."""
     index = _first_beyond(points, size, (size[1], size[0]))
     return None if index is None else f"{_place(points, index)}, far outside of the picture ({size[1]}x{size[0]})"
 
 
 def slightly_outside(points: _F64, size: tuple[int, int]) -> str | None:
-    """How many landmarks (68, 2) are not in a picture (H, W) and which is the first, or None."""
+    """Say how many landmarks (68, 2) are not in a picture (H, W) and which is the first, or None."""
     index = _first_beyond(points, size, (0.5, 0.5))
     if index is None:
         return None
@@ -126,12 +126,12 @@ def _place(points: _F64, index: int) -> str:
 
 
 def read_track(folder: str, names: Sequence[str], picture: tuple[int, int]) -> NDArray[np.float64]:
-    """The landmarks of a whole sequence, as they are in its files: (frames, 68, 2); see `read_landmarks`."""
+    """Read the landmarks of a whole sequence, as they are in its files: (frames, 68, 2); see `read_landmarks`."""
     return np.stack([read_landmarks(Path(folder) / name, picture) for name in names])
 
 
 def smoothed(points_of: Callable[[int], _F64], frames: Sequence[int], total: int, sigma: float) -> NDArray[np.float64]:
-    """Landmarks of some frames of a sequence, each the mean of its neighbours in time: (len(frames), 68, 2).
+    """Smooth landmarks of some frames of a sequence, each the mean of its neighbours in time: (len(frames), 68, 2).
 
     Weights are those of a Gaussian, cut off at three times its width, at the ends of the sequence and where the face
     jumps (`jump_between`), since a mean of two people is nobody; what is left of them makes up the whole. What a frame
@@ -159,7 +159,7 @@ def smoothed(points_of: Callable[[int], _F64], frames: Sequence[int], total: int
 
 
 def _without_jumps(frame: int, span: range, jumps: Sequence[int]) -> range:
-    """What of a span around a frame shows the same face; `jumps` are the frames that the face jumps to."""
+    """Return what of a span around a frame shows the same face; `jumps` are the frames that the face jumps to."""
     first = max((jump for jump in jumps if jump <= frame), default=0)
     stop = min((jump for jump in jumps if jump > frame), default=span.stop)
     return range(max(first, span.start), min(stop, span.stop))

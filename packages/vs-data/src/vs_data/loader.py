@@ -28,7 +28,7 @@ _TICK_S = 0.5
 
 @attrs.frozen(kw_only=True)
 class LoaderConfig:
-    """How clips are put into batches and read."""
+    """A way to put clips into batches and to read them."""
 
     kind: ClassVar[str] = "loader"
 
@@ -57,7 +57,7 @@ def load_clips(
     references_of: Callable[[int], int] | None = None,
     waiting: Callable[[str], None] | None = None,
 ) -> Generator[Clip, None, None]:
-    """Batches number `start`, `start` + 1, ... without end (or up to `stop` - 1), each made by `collate`.
+    """Yield batches number `start`, `start` + 1, ... without end (or to `stop` - 1), each made by `collate`.
 
     Batch b is a pure function of (source, seed, b, length_of(b), references_of(b), batch size, shard): the number of
     workers and where the run was resumed change nothing. See `plan_batch` for what is in it. Closing or dropping the
@@ -141,7 +141,7 @@ class _Plan:
 
 @attrs.frozen
 class _Workers:
-    """What there is to say of workers besides the configuration."""
+    """The part of the workers' description that is no configuration."""
 
     pin_memory: bool
     init: Callable[[int], None] | None
@@ -184,7 +184,7 @@ def _read_ahead(plan: _Plan, workers: _Workers) -> Generator[Clip, None, None]:
 
 
 def _in_order(plan: _Plan, pool: Pool, waiting: Callable[[str], None]) -> Iterator[Clip]:
-    """Batches in the order of their numbers, while those to come have been asked for."""
+    """Yield batches in the order of their numbers, while those to come have been asked for."""
     ready: dict[int, Answer] = {}
     requests = enumerate(plan)
     asked = _ask(requests, plan.config.workers * plan.config.prefetch, pool, ready)

@@ -28,7 +28,7 @@ _SHAPE = re.compile(rb"""['"]shape['"]\s*:\s*\(([\d\s,]*)\)""")
 
 @attrs.frozen(kw_only=True)
 class Promise:
-    """What the header of an array says.
+    """The header of an array: what it says is in the file.
 
     Attributes:
         dtype: Of its elements.
@@ -54,7 +54,7 @@ class Promise:
 def read_npz(
     path: Path, names: Sequence[str], check: Callable[[Mapping[str, Promise]], None]
 ) -> dict[str, NDArray[Any]]:
-    """Those arrays of an `.npz` file (compressed or not) that are asked for and in it.
+    """Read those arrays of an `.npz` file (compressed or not) that are asked for and in it.
 
     Args:
         path: The file.
@@ -102,7 +102,7 @@ def _promise(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Promise:
 
 
 def _header(file: IO[bytes]) -> tuple[bytes, int]:
-    """The description of an array, and how many bytes of the file stand before its elements.
+    """Return the description of an array, and how many bytes of the file stand before its elements.
 
     Source: NumPy Enhancement Proposal 1, "A simple file format for NumPy arrays".
     """

@@ -37,7 +37,7 @@ def check_order(place: str, stems: Sequence[str]) -> Iterator[Finding]:
 
 
 def _sorted_out(stems: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The names that can be judged together, and strays among them; both empty where there is nothing to judge."""
+    """Return the names that can be compared, and strays among them; both empty where there is nothing to compare."""
     patterns = Counter(map(pattern_of, stems))
     pattern, count = patterns.most_common(1)[0] if patterns else ("", 0)
     if 2 * count > len(stems):

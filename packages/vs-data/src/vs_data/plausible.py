@@ -24,7 +24,7 @@ _VISIBLE = 1.0  # change of a thumbnail, of 255; of somebody who speaks it is 3,
 
 
 def picture_trace(pixels: NDArray[np.uint8]) -> Trace:
-    """The trace of a picture (H,W,3)."""
+    """Return the trace of a picture (H,W,3)."""
     thumb = cv2.resize(pixels, (_THUMB, _THUMB), interpolation=cv2.INTER_AREA)
     return Trace(digest=digest_of(pixels), thumb=np.asarray(thumb, np.uint8))
 
@@ -71,14 +71,14 @@ def check_labels(place: str, traces: Traces, pictures: Traces) -> Iterator[Findi
 
 
 def _neighbours(names: Sequence[str], traces: Traces) -> Iterator[tuple[str, Trace, Trace]]:
-    """(Name, trace before, trace) of each frame whose neighbour before was opened too."""
+    """Yield (name, trace before, trace) of each frame whose neighbour before was opened too."""
     for name, (before, after) in zip(names[1:], pairwise(traces), strict=True):
         if before is not None and after is not None:
             yield name, before, after
 
 
 def _seen_before(names: Sequence[str], traces: Traces) -> list[str]:
-    """Frames whose picture is that of an earlier one, after others that look different."""
+    """Return the frames whose picture is that of an earlier one, after others that look different."""
     seen: set[tuple[int, bytes]] = set()
     found = []
     before = None
@@ -94,7 +94,7 @@ def _seen_before(names: Sequence[str], traces: Traces) -> list[str]:
 
 
 def _cuts(names: Sequence[str], traces: Traces) -> list[tuple[str, str]]:
-    """Between which frames the picture changes far more than it does elsewhere in the sequence, and just there."""
+    """Return between which frames the picture changes far more than elsewhere in the sequence, and just there."""
     changes = np.array([_change(before, after) for before, after in pairwise(traces)])
     moving = changes[changes > 0]  # repeated frames do not say how fast things move; nor does what was not opened
     found = []
@@ -108,7 +108,7 @@ def _cuts(names: Sequence[str], traces: Traces) -> list[tuple[str, str]]:
 
 
 def _change(before: Trace | None, after: Trace | None) -> float:
-    """Mean change of the thumbnail, of 255; NaN where one is missing."""
+    """Return the mean change of the thumbnail, of 255; NaN where one is missing."""
     if before is None or after is None or before.thumb is None or after.thumb is None:
         return float("nan")
     return float(np.abs(after.thumb.astype(np.int16) - before.thumb).mean())

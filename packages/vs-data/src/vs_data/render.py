@@ -76,7 +76,7 @@ def _landmarks_of(source: ClipSource) -> dict[str, _Landmarks]:
 
 @contextmanager
 def _whole_or_not_at_all(root: Path) -> Iterator[Path]:
-    """A folder to write into, whose contents become those of `root`; when writing fails, nothing of it is left.
+    """Give a folder to write into, whose contents become those of `root`, or nothing of it when writing fails.
 
     What is written lies in a hidden folder inside of `root`, which may be a mount or somebody's working directory; one
     that a killed process left is removed.
@@ -155,6 +155,6 @@ def _write_flow(path: Path, clip: Clip, index: int) -> None:
 
 
 def _write_landmarks(folder: Path, points: NDArray[np.float64], first: int) -> None:
-    """Landmarks (T,68,2) of frames from `first` on, to a thousandth of a pixel."""
+    """Write landmarks (T,68,2) of frames from `first` on, to a thousandth of a pixel."""
     for index, face in enumerate(points.round(3).tolist()):
         (folder / f"{first + index:06d}.json").write_text(json.dumps(face), encoding="utf-8")

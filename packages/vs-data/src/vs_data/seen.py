@@ -16,7 +16,7 @@ Size: TypeAlias = tuple[int, int]
 
 @attrs.frozen(kw_only=True, eq=False)
 class Trace:
-    """What is remembered of one file of a frame, a kilobyte at most.
+    """A trace of one file of a frame, a kilobyte at most.
 
     Attributes:
         digest: Of what it holds; equal contents have equal ones.
@@ -35,7 +35,7 @@ Traces: TypeAlias = Sequence[Trace | None]
 
 @attrs.frozen(kw_only=True, eq=False)
 class Seen:
-    """What was seen in one file.
+    """The outcome of a look at one file.
 
     Attributes:
         size: Of what it holds; None: it has no size of its own.

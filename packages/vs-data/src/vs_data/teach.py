@@ -29,7 +29,7 @@ _F32 = NDArray[np.float32]
 def teach_past(
     frames: Sequence[_Rgb], paths: Sequence[Path | None], geometry: Geometry, config: FlowConfig
 ) -> tuple[Tensor, Tensor] | None:
-    """Flow and confidence of each frame to the one before it; both zero for the first. None without a teacher.
+    """Return flow and confidence of each frame to the one before it; both zero for the first. None without a teacher.
 
     Args:
         frames: (H,W,3) RGB, consecutive, at the final size.
@@ -55,7 +55,7 @@ def teach_past(
 def teach_references(
     frames: Sequence[_Rgb], references: Sequence[_Rgb], config: FlowConfig
 ) -> tuple[Tensor, Tensor] | None:
-    """Flow and confidence of each frame to each reference: (T,K,2,H,W) and (T,K,1,H,W) float32.
+    """Return flow and confidence of each frame to each reference: (T,K,2,H,W) and (T,K,1,H,W) float32.
 
     None without a teacher that can be asked about any two pictures: files hold the flow between neighbours alone.
     """
@@ -97,7 +97,7 @@ def _compute_references(
 
 
 def _tensors(taught: Sequence[tuple[_F32, _F32]]) -> tuple[Tensor, Tensor]:
-    """Flow (H,W,2) and confidence (H,W) of every frame as (T,2,H,W) and (T,1,H,W)."""
+    """Return flow (H,W,2) and confidence (H,W) of every frame as (T,2,H,W) and (T,1,H,W)."""
     flows, confidences = (np.stack(each) for each in zip(*taught, strict=True))
     return torch.from_numpy(flows.transpose(0, 3, 1, 2).copy()), torch.from_numpy(confidences[:, None])
 

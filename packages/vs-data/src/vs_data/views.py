@@ -32,24 +32,24 @@ class View:
 
 
 def path_of(root: str, folder: str, files: FrameFiles, frame: int) -> Path:
-    """The file of a frame that is known to have one."""
+    """Return the file of a frame that is known to have one."""
     path = file_of(root, folder, files, frame)
     assert path is not None  # noqa: S101 - open_folder has seen that every frame that is read has its file
     return path
 
 
 def names_of(files: FrameFiles, folder: str) -> tuple[str, ...]:
-    """Names of all files of a sequence in a folder where every frame has one."""
+    """Return the names of all files of a sequence in a folder where every frame has one."""
     return tuple(name for name in files.files[folder] if name is not None)
 
 
 def read_picture(root: str, files: FrameFiles, frame: int) -> NDArray[np.uint8]:
-    """The picture of a frame as it is in its file: (H,W,3) RGB."""
+    """Read the picture of a frame as it is in its file: (H,W,3) RGB."""
     return read_rgb(path_of(root, IMAGES, files, frame))
 
 
 def read_frames(view: View, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
-    """The pictures of some frames at the final size, (H,W,3) RGB each.
+    """Read the pictures of some frames at the final size, (H,W,3) RGB each.
 
     Raises:
         DataError: a file is bad, or not of the size that the view is for.
@@ -63,7 +63,7 @@ def read_frames(view: View, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
 
 
 def to_tensor(pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
-    """Pictures (H,W,3) as (n,3,H,W) float32 in [-1,1]."""
+    """Return pictures (H,W,3) as (n,3,H,W) float32 in [-1,1]."""
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0).contiguous()
 
 

@@ -129,7 +129,7 @@ def end_pool(pool: Pool) -> None:
 
 
 def describe_workers(pool: Pool) -> str:
-    """What each worker is doing, as far as the system tells: for a wait that takes too long."""
+    """Say what each worker is doing, as far as the system tells: for a wait that takes too long."""
     return ", ".join(
         f"worker {worker} (process {process.pid}) {_doing(process)}" for worker, process in enumerate(pool.processes)
     )
@@ -149,7 +149,7 @@ _STATES = {
 
 
 def _doing(process: BaseProcess) -> str:
-    """The state of a process in words; the letter stands after its name, which may hold anything."""
+    """Say what a process is doing; the letter of its state stands after its name, which may hold anything."""
     try:
         state = Path(f"/proc/{process.pid}/stat").read_text("utf-8", errors="replace").rpartition(")")[2].split()[0]
     except (OSError, IndexError):
@@ -225,7 +225,7 @@ def _obituary(worker: int, process: BaseProcess) -> str:
 
 
 def _exit_code(process: BaseProcess) -> int | None:
-    """The status a process ended with; None: it has not, in a while. Another thread may ask for it, and one gets it."""
+    """Return the status a process ended with; None: it has not, in a while. Of threads that ask only one gets it."""
     deadline = time.monotonic() + _GRACE_S
     while process.exitcode is None and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -291,7 +291,7 @@ def _end_with_parent() -> None:
 
 
 def _attempt(function: Callable[[], Any]) -> Any:
-    """What a function returns or raises; an error that nobody expects keeps its traceback, as a note."""
+    """Return what a function returns or raises; an error that nobody expects keeps its traceback, as a note."""
     try:
         return function()
     except VsDataError as error:
@@ -305,7 +305,7 @@ def _attempt(function: Callable[[], Any]) -> Any:
 
 
 def _send_answer(channel: Connection, answer: Answer) -> None:
-    """A batch goes without the contents of its tensors first, and then these."""
+    """Send a batch without the contents of its tensors first, and then these."""
     match answer:
         case Clip():
             tensors: list[Tensor] = []
@@ -323,7 +323,7 @@ def _set_aside(tensors: list[Tensor], tensor: Tensor) -> Tensor:
 
 
 def _fit_to_be_sent(error: Exception) -> Exception:
-    """The error, or its text, where its class cannot be made again from what an exception keeps."""
+    """Return the error, or its text, where its class cannot be made again from what an exception keeps."""
     try:
         copy.copy(error)
     except Exception:
@@ -332,7 +332,7 @@ def _fit_to_be_sent(error: Exception) -> Exception:
 
 
 def _receive_answer(channel: Connection, device: int | None) -> Answer:
-    """An answer; its tensors lie in page-locked memory for a CUDA device, if one is given."""
+    """Receive an answer; its tensors lie in page-locked memory for a CUDA device, if one is given."""
     if device is not None:
         torch.cuda.set_device(device)  # of this thread
 

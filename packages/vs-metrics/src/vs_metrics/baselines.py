@@ -32,7 +32,7 @@ class ClassColours:
 def class_mean_colours(
     batches: Iterable[tuple[Float[Tensor, "*batch 3 h w"], Integer[Tensor, "*batch h w"]]], *, num_classes: int
 ) -> ClassColours:
-    """Mean colour of each class, in one pass over (frames, class ids) pairs of any batch size; summed in float64.
+    """Return the mean colour of each class, in one pass over (frames, class ids) of any batch size, in float64.
 
     Args:
         batches: frames (..., 3, H, W) and ids (..., H, W); ids are 0..num_classes-1, or 255 for pixels to leave out.
@@ -58,7 +58,7 @@ def class_mean_colours(
 
 
 def paint_classes(ids: Integer[Tensor, "*batch h w"], colours: ClassColours) -> Float[Tensor, "*batch 3 h w"]:
-    """Frames in which every pixel has the mean colour of its class; pixels with id 255 get the overall mean.
+    """Paint every pixel in the mean colour of its class; pixels with id 255 get the overall mean.
 
     Args:
         ids: (..., H, W) integer class ids.
@@ -78,7 +78,7 @@ def paint_classes(ids: Integer[Tensor, "*batch h w"], colours: ClassColours) -> 
 
 
 def head_mask(regions: Integer[Tensor, "*batch h w"], ids: Collection[int]) -> Float[Tensor, "*batch 1 h w"]:
-    """1 where a pixel belongs to one of the given regions, else 0.
+    """Return 1 where a pixel belongs to one of the given regions, else 0.
 
     Args:
         regions: (..., H, W) ids.
@@ -97,7 +97,7 @@ def moved_frames(
     threshold: float,
     confidence: Float[Tensor, "*batch 1 h w"] | None = None,
 ) -> Bool[Tensor, "*batch"]:
-    """Frames whose head has moved from where it is in the reference: there a repeated reference is wrong.
+    """Return which frames show the head elsewhere than the reference does: there a repeated reference is wrong.
 
     A head has moved when the flow is longer than `threshold` pixels on average over the confident pixels of the mask.
     Of a frame without such pixels nobody knows, and it is not counted.
@@ -129,7 +129,7 @@ def check_ids(ids: Tensor, num_classes: int) -> None:
 
 
 def _pixels_with_class(frames: Tensor, ids: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """(3, P) float64 colours and (P,) ids of the pixels that have a class; on the CPU, whose sums repeat exactly."""
+    """Return (3, P) float64 colours and (P,) ids of pixels with a class, on the CPU, whose sums repeat exactly."""
     if frames.ndim < 3 or frames.shape[-3] != 3:
         raise ShapeError("frames", tuple(frames.shape), "(..., 3, H, W)")
     wanted = (*frames.shape[:-3], *frames.shape[-2:])

@@ -22,7 +22,7 @@ _TEMPLE = 0.030
 
 
 class Hits(NamedTuple):
-    """What some points of the screen show.
+    """The surfaces that some points of the screen show.
 
     Attributes:
         part: (n,) uint8 `Part`.
@@ -43,7 +43,7 @@ class _Buffer(NamedTuple):
 
 
 def cast(subject: Subject, stage: Stage, x: F32, y: F32) -> Hits:
-    """What points (n,) of the screen show: the surfaces alone, nothing yet of what is painted on the face."""
+    """Return what points (n,) of the screen show: the surfaces alone, nothing yet of what is painted on the face."""
     buffer = _Buffer(x, y, np.full(x.shape, -np.inf, np.float32), np.zeros(x.shape, np.uint8))
     for solid in subject.solids:
         _cast_solid(buffer, solid, stage)
@@ -72,7 +72,7 @@ def _put(buffer: _Buffer, rows: Rows, depth: F32, part: Part) -> None:
 
 
 def _within(buffer: _Buffer, middle: F64, reach: F64) -> Rows:
-    """The points inside of a rectangle."""
+    """Return the points inside of a rectangle."""
     return np.flatnonzero(
         (np.abs(buffer.x - np.float32(middle[0])) <= np.float32(reach[0]))
         & (np.abs(buffer.y - np.float32(middle[1])) <= np.float32(reach[1]))
@@ -101,7 +101,7 @@ def _cast_solid(buffer: _Buffer, solid: Solid, stage: Stage) -> None:
 
 
 def _cast_head(buffer: _Buffer, subject: Subject, stage: Stage) -> None:
-    """Newton's method from outside: along a ray z*z - q is nearly a parabola, which it never overshoots.
+    """Find the head by Newton's method from outside: on a ray z*z - q is nearly a parabola, never overshot.
 
     Only rays that graze the nose and then meet the cheek may be lost; those are searched step by step.
     """
@@ -127,14 +127,14 @@ def _cast_head(buffer: _Buffer, subject: Subject, stage: Stage) -> None:
 
 
 def _above(subject: Subject, stage: Stage, place: F32, way: F32, gone: F32) -> tuple[F32, F32]:
-    """What z*z - q is after going from `place` (3,n) for `gone` (n,) against `way` (3,), and its slope along it."""
+    """Return what z*z - q is after going from `place` (3,n) for `gone` (n,) against `way` (3,), and its slope there."""
     x, y, z = (start - gone * step for start, step in zip(place, way, strict=True))
     q, along_x, along_y = look_up(subject.surface, x, jaw_rest(subject.identity.shape, stage.moment, x, y)).T
     return z * z - q, 2 * z * way[2] - along_x * way[0] - along_y * way[1]
 
 
 def _certain(shape: Shape, place: F32, way: F32) -> F32:
-    """(n,) whether rays through `place` (3,n) meet an ellipsoid well inside of the head."""
+    """Return (n,) whether rays through `place` (3,n) meet an ellipsoid well inside of the head."""
     radii = np.array([[shape.width * (1 - 0.35 * shape.taper)], [shape.height], [shape.depth]], np.float32) * _INNER
     place, way = place / radii, way / radii[:, 0]
     nearest = (place * place).sum(axis=0) - (place * way[:, None]).sum(axis=0) ** 2 / (way * way).sum()
@@ -142,7 +142,7 @@ def _certain(shape: Shape, place: F32, way: F32) -> F32:
 
 
 def _search(subject: Subject, stage: Stage, place: F32, way: F32) -> F32:
-    """How far (n,) rays that are certain to meet the head go until they do: steps, then bisection."""
+    """Return how far (n,) rays that are certain to meet the head go until they do: steps, then bisection."""
     count = place.shape[1]
     inside = np.full(count, _FARTHEST, np.float32)
     for gone in np.linspace(_FARTHEST, 0, _SEARCH_STEPS, dtype=np.float32):
@@ -157,7 +157,7 @@ def _search(subject: Subject, stage: Stage, place: F32, way: F32) -> F32:
 
 
 def _cast_glasses(buffer: _Buffer, shape: Shape, glasses: Glasses, stage: Stage) -> None:
-    """Two rims and the bridge in a plane before the eyes, temples in planes from there to the ears."""
+    """Cast rays on two rims and the bridge in a plane before the eyes, and temples in planes from there to the ears."""
     lens = _lens_depth(shape)
     outer = shape.eye_x + glasses.width
     ear = shape.width + 0.05
@@ -167,7 +167,7 @@ def _cast_glasses(buffer: _Buffer, shape: Shape, glasses: Glasses, stage: Stage)
     rows = _within(buffer, middle, reach)
 
     def hit(normal: tuple[float, float, float], distance: float) -> tuple[F32, F32]:
-        """Depth (m,) and point (3,m) where the points' rays meet the plane normal * point = distance."""
+        """Return depth (m,) and point (3,m) where the points' rays meet the plane normal * point = distance."""
         tilt = stage.head.inverse.T @ np.array(normal)
         away = distance + tilt @ stage.head.offset
         depth = (np.float32(away) - tilt[0] * buffer.x[rows] - tilt[1] * buffer.y[rows]) / np.float32(tilt[2])
@@ -183,7 +183,7 @@ def _cast_glasses(buffer: _Buffer, shape: Shape, glasses: Glasses, stage: Stage)
 
 
 def _lens_depth(shape: Shape) -> float:
-    """The z of the glasses: before the eyes and the bridge of the nose."""
+    """Return the z of the glasses: before the eyes and the bridge of the nose."""
     return shape.depth * float(np.sqrt(1 - (0.55 * shape.eye_x / shape.width) ** 2)) + _LENS_GAP
 
 

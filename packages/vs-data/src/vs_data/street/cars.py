@@ -57,7 +57,7 @@ SHAPES = (
 def car(
     shape: Shape, paint: Vec, x: float, z: float, layer: Layer, motion: Motion, instance: int, *, away: bool
 ) -> Thing:
-    """A car whose middle is at (x, z); `away`: it shows its tail to whoever looks along z."""
+    """Build a car whose middle is at (x, z); `away`: it shows its tail to whoever looks along z."""
     sign = 1.0 if away else -1.0
 
     def at(side: float, y: float, along: float) -> Vec:

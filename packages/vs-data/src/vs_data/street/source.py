@@ -57,7 +57,7 @@ class StreetSource:
         )
 
     def _references(self, request: ClipRequest) -> References:
-        """Other moments of the same street, or of another one; nobody knows the flow to them."""
+        """Return other moments of the same street, or of another one; nobody knows the flow to them."""
         sequence = request.sequence if request.reference_sequence is None else request.reference_sequence
         world = build_world(self.config, self.first + sequence)
         frames = [render(world, frame, 1, self.size) for frame in request.references]
@@ -70,7 +70,7 @@ class StreetSource:
 
 
 def open_street(config: StreetConfig, split: Literal["train", "val"]) -> ClipSource:
-    """The worlds of one split. Training worlds are numbered from 0, validation worlds from 500000: they never meet."""
+    """Open the worlds of one split. Those for training are numbered from 0, others from 500000: they never meet."""
     first, count = {"train": (0, config.train_sequences), "val": (MOST_SEQUENCES, config.val_sequences)}[split]
     sequences = tuple(
         SequenceInfo(name=f"street-{first + index:06d}", frames=config.sequence_length) for index in range(count)
