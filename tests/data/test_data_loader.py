@@ -209,7 +209,7 @@ def test_a_lost_worker_is_one_clear_error_where_a_batch_is_awaited(source, numbe
 
 @pytest.fixture
 def hurried(monkeypatch):
-    monkeypatch.setattr(loader, "FIRST_WORD_S", 0.1)
+    monkeypatch.setattr(loader, "FIRST_REPORT_S", 0.1)
     monkeypatch.setattr(loader, "_TICK_S", 0.05)
 
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from vs_data.clips import ClassIds
 from vs_data.findings import Finding, some, warning
 
-_MUCH = 1 / 3
-"""Share of ignored pixels that is worth a word: of Cityscapes, which ignores more than most, a tenth is."""
+_MUCH_IGNORED = 1 / 3
+"""Part of the pixels that is worth a word when it is ignored: Cityscapes ignores a tenth, more than others do."""
 
 _WHITE = 255
 
@@ -29,12 +29,12 @@ def check_classes(place: str, info: ClassIds, pixels: NDArray[np.int64], *, decl
         return
     ignored = 0 if info.ignore_id is None else int(pixels[info.ignore_id])
     if _is_mask(pixels):
-        white = f"{_share(int(pixels[_WHITE]), total)} of the pixels are {_WHITE}"
+        white = f"{_percent(int(pixels[_WHITE]), total)} of the pixels are {_WHITE}"
         role = ", the ignore_id, and teach nothing" if info.ignore_id == _WHITE else ""
         what = f"only the ids 0 and {_WHITE} occur, as in a black and white mask: {white}{role}"
         yield warning("masks in black and white", place, what, f"write 1 for {_WHITE}, and set num_classes to 2")
-    elif ignored > 0 and ignored >= _MUCH * total:
-        what = f"{_share(ignored, total)} of the pixels are {info.ignore_id}, the ignore_id, and teach nothing"
+    elif ignored > 0 and ignored >= _MUCH_IGNORED * total:
+        what = f"{_percent(ignored, total)} of the pixels are {info.ignore_id}, the ignore_id, and teach nothing"
         yield warning("ignored pixels", place, what, "see whether this id is meant to be ignored")
     missing = np.flatnonzero(pixels[: info.classes] == 0).tolist() if declared else []
     if missing:
@@ -46,7 +46,7 @@ def _is_mask(pixels: NDArray[np.int64]) -> bool:
     return bool(pixels[_WHITE]) and not pixels[1:_WHITE].any()
 
 
-def _share(part: int, total: int) -> str:
+def _percent(part: int, total: int) -> str:
     return f"{100 * part / total:.1f} %"
 
 

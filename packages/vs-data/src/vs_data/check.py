@@ -26,13 +26,13 @@ from vs_data.pictures import TURNED, TURNED_FIX, inspect_rgb
 from vs_data.plausible import check_labels, check_pictures, picture_trace
 from vs_data.seen import Seen, Size, Traces, size_of
 
-MOST_THREADS = 256
-"""Most files that are decoded at once."""
+MAX_THREADS = 256
+"""Files that may be decoded at once."""
 
-WATCH_SECONDS = 10.0
+REPORT_EVERY_S = 10.0
 """Time between two lines about the looking at files."""
 
-_NAMED = 3  # files of which their reader says the same, besides the first
+_NAMED_FILES = 3  # files of which their reader says the same, besides the first
 
 _Job = tuple[FrameFiles, int]
 
@@ -117,7 +117,7 @@ def check_folder(
         split: Which root of the configuration.
         every: Open only every n-th frame, counted through all sequences; names are always compared in full. Neighbours
             in time are compared where both are opened.
-        threads: How many files are decoded at once, at most `MOST_THREADS`; None: one per available core, at most 8.
+        threads: How many files are decoded at once, at most `MAX_THREADS`; None: one per available core, at most 8.
         progress: Called with (frames done, frames in all) from time to time.
         sequences: Open files of the first so many sequences only; None: of all.
         declared: Whether the configuration's numbers of classes are meant, so that one that never occurs is a warning;
@@ -126,8 +126,8 @@ def check_folder(
     Raises:
         DataError: there is no such folder, or no images in it at all.
     """
-    if every < 1 or (threads is not None and not 1 <= threads <= MOST_THREADS):
-        raise DataError(f"every is {every}, threads is {threads}, allowed: at least 1, threads up to {MOST_THREADS}")
+    if every < 1 or (threads is not None and not 1 <= threads <= MAX_THREADS):
+        raise DataError(f"every is {every}, threads is {threads}, allowed: at least 1, threads up to {MAX_THREADS}")
     match config:
         case str() | Path():
             config, declared = default_config(config), False
@@ -149,13 +149,13 @@ def check_folder(
 
 
 def every_so_often(what: str, watch: Callable[[str], None]) -> Callable[[int, int], None]:
-    """Report (done, total) in words, at most once in `WATCH_SECONDS`."""
-    due = time.monotonic() + WATCH_SECONDS
+    """Report (done, total) in words, at most once in `REPORT_EVERY_S`."""
+    due = time.monotonic() + REPORT_EVERY_S
 
     def progress(done: int, total: int) -> None:
         nonlocal due
         if time.monotonic() >= due:
-            due = time.monotonic() + WATCH_SECONDS
+            due = time.monotonic() + REPORT_EVERY_S
             watch(f"{what}: {done} of {total} frames")
 
     return progress
@@ -251,7 +251,7 @@ def _add(sums: _Sums, report: _FrameReport) -> None:
             sums.classes.setdefault(folder, np.zeros(256, np.int64))[:] += seen.counts
     for folder, note, path in report.notes:
         sums.notes[folder, note] += 1
-        if sums.notes[folder, note] <= 1 + _NAMED:
+        if sums.notes[folder, note] <= 1 + _NAMED_FILES:
             sums.noted.setdefault((folder, note), []).append(path)
 
 

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 from vs_config import shown
 
-from vs_data.check import MOST_THREADS, check_folder
+from vs_data.check import MAX_THREADS, check_folder
 from vs_data.clips import REGIONS, ClipSource
 from vs_data.errors import VsDataError
 from vs_data.faces import FacesConfig, open_faces
@@ -35,7 +35,7 @@ _FIX_MEMORY = "end what else needs memory, or open fewer files at once: --thread
 _SEVERAL = Parameter(consume_multiple=True, negative="")
 _AT_LEAST_0 = Parameter(validator=validators.Number(gte=0))
 _AT_LEAST_1 = Parameter(validator=validators.Number(gte=1))
-_THREADS = Parameter(validator=validators.Number(gte=1, lte=MOST_THREADS))
+_THREADS = Parameter(validator=validators.Number(gte=1, lte=MAX_THREADS))
 
 app = App(
     name="vs-data",

@@ -9,13 +9,13 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-_STEADY = (27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 39, 42, 45)
+_RIGID_POINTS = (27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 39, 42, 45)
 _EYES = (slice(36, 42), slice(42, 48))
 _BROWS = slice(17, 27)
 _JAW = slice(0, 17)
 _ROUNDS = 3  # of aligning all frames with their median
-_LEAST_RATIO, _MOST_RATIO = 0.25, 4.0  # of the proportions of two faces, against closed eyes and broken landmarks
-_TINY = 1e-9
+_MIN_RATIO, _MAX_RATIO = 0.25, 4.0  # of the proportions of two faces, against closed eyes and broken landmarks
+_EPSILON = 1e-9
 
 _F64 = NDArray[np.float64]
 
@@ -92,13 +92,13 @@ def _poses(track: _F64, shape: _F64) -> _Poses:
     Source: Umeyama, "Least-squares estimation of transformation parameters between two point patterns", 1991; in the
     plane, without mirroring, a complex factor is all there is to find.
     """
-    steady = list(_STEADY)
+    steady = list(_RIGID_POINTS)
     there, here = _complex(track[:, steady]), _complex(shape[steady])
     middle, origin = there.mean(axis=1), here.mean()
-    spread = max(float((np.abs(here - origin) ** 2).sum()), _TINY)
+    spread = max(float((np.abs(here - origin) ** 2).sum()), _EPSILON)
     factor = ((here - origin).conj() * (there - middle[:, None])).sum(axis=1) / spread
-    scale = np.maximum(np.abs(factor), _TINY)
-    turn = np.where(np.abs(factor) > _TINY, factor / scale, 1.0)
+    scale = np.maximum(np.abs(factor), _EPSILON)
+    turn = np.where(np.abs(factor) > _EPSILON, factor / scale, 1.0)
     rotation = np.stack([np.stack([turn.real, -turn.imag], -1), np.stack([turn.imag, turn.real], -1)], axis=-2)
     place = middle - scale * turn * origin
     return _Poses(scale=scale, rotation=rotation, place=np.stack([place.real, place.imag], axis=-1))
@@ -122,11 +122,11 @@ def _undone(poses: _Poses, track: _F64) -> _F64:
 
 def _upright(shape: _F64) -> _F64:
     """Return a shape (68, 2) with its eyes level and its steady points around (0, 0) at a mean square distance of 1."""
-    steady = shape[list(_STEADY)]
+    steady = shape[list(_RIGID_POINTS)]
     centred = shape - steady.mean(axis=0)
-    size = max(float(np.sqrt(np.square(steady - steady.mean(axis=0)).sum(axis=1).mean())), _TINY)
+    size = max(float(np.sqrt(np.square(steady - steady.mean(axis=0)).sum(axis=1).mean())), _EPSILON)
     x, y = centred[_EYES[1]].mean(axis=0) - centred[_EYES[0]].mean(axis=0)
-    length = max(float(np.hypot(x, y)), _TINY)
+    length = max(float(np.hypot(x, y)), _EPSILON)
     level = np.array([[x, y], [-y, x]]) / length
     return np.asarray(centred @ level.T / size)
 
@@ -148,5 +148,5 @@ def _extent(shape: _F64) -> _F64:
 
 
 def _ratio(subject: _F64, driver: _F64) -> _F64:
-    ratio = np.maximum(subject, _TINY) / np.maximum(driver, _TINY)
-    return np.asarray(np.clip(ratio, _LEAST_RATIO, _MOST_RATIO))
+    ratio = np.maximum(subject, _EPSILON) / np.maximum(driver, _EPSILON)
+    return np.asarray(np.clip(ratio, _MIN_RATIO, _MAX_RATIO))

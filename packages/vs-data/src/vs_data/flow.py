@@ -13,7 +13,7 @@ from vs_config import choice, real, table
 
 from vs_data.errors import DataError
 from vs_data.fields import folder_name
-from vs_data.files import LARGEST_PICTURE
+from vs_data.files import MAX_PICTURE_PIXELS
 from vs_data.geometry import inside
 from vs_data.npz import Promise, read_npz
 from vs_data.threads import one_opencv_thread
@@ -24,7 +24,7 @@ _FIX_SIZE = "compute the flow at the size of the frames, turned as their EXIF or
 
 _FIX_UNKNOWN = "write 0 there, with confidence 0"
 
-_FARTHEST = 1e6  # pixels; more is no motion, but a mark of what is not known: 1e9 or 1e10 in Middlebury's files
+_MAX_FLOW = 1e6  # pixels; more is no motion, but a mark of what is not known: 1e9 or 1e10 in Middlebury's files
 
 _PRESETS = {
     "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
@@ -153,7 +153,7 @@ def read_flow(
     arrays = read_npz(path, ("flow", "confidence"), lambda promises: _check_promises(path, promises, size))
     flow, confidence = arrays["flow"], arrays.get("confidence")
     vectors = np.ascontiguousarray(flow.transpose(1, 2, 0).astype(np.float32))  # (H,W,2)
-    for what, known in (("not finite", np.isfinite(vectors)), ("beyond any picture", np.abs(vectors) <= _FARTHEST)):
+    for what, known in (("not finite", np.isfinite(vectors)), ("beyond any picture", np.abs(vectors) <= _MAX_FLOW)):
         unknown = np.asarray(~known.all(axis=2))
         if unknown.any():
             raise DataError(f"flow is {what} at {_first(unknown)}", file=str(path), fix=_FIX_UNKNOWN)
@@ -171,8 +171,8 @@ def _check_promises(path: Path, promises: Mapping[str, Promise], size: tuple[int
     if size is not None and size != (height, width):
         what = f"flow is {width}x{height} pixels, its frame {size[1]}x{size[0]}"
         raise DataError(what, file=str(path), fix=_FIX_SIZE)
-    if not 0 < height * width <= LARGEST_PICTURE:
-        what = f"flow is {width}x{height} pixels, at least one and at most {LARGEST_PICTURE} in all are read"
+    if not 0 < height * width <= MAX_PICTURE_PIXELS:
+        what = f"flow is {width}x{height} pixels, at least one and at most {MAX_PICTURE_PIXELS} in all are read"
         raise DataError(what, file=str(path), fix="write the file again")
     if confidence is not None and (confidence.shape != (height, width) or not _is_real(confidence)):
         what = f"confidence is {confidence}, expected float16 or float32 {(height, width)}"

@@ -26,8 +26,8 @@ from vs_data.views import View, names_of, read_frames, read_picture, to_tensor
 
 IMAGES_FOLDER = Folder(name=IMAGES, extensions=IMAGE_EXTENSIONS)
 
-MOST_KINDS = 64
-"""Most kinds of labels; every one of them is a folder."""
+MAX_KINDS = 64
+"""Kinds of labels that a folder may have; every one of them is a folder in it."""
 
 
 def _check_folders(config: FolderConfig) -> Iterator[Problem]:
@@ -66,7 +66,7 @@ class FolderConfig:
     height: int = whole(128, "height of the clips", low=16, high=8192, unit="pixels")
     width: int = whole(256, "width of the clips", low=16, high=8192, unit="pixels")
     labels: tuple[LabelKind, ...] = tables(
-        (SegMapsConfig(),), "kinds of labels, each in its folder", low=1, high=MOST_KINDS
+        (SegMapsConfig(),), "kinds of labels, each in its folder", low=1, high=MAX_KINDS
     )
     min_frames: int = whole(2, "sequences with fewer frames are an error", low=1, high=1_000_000)
     order: Literal["name", "natural"] = choice(

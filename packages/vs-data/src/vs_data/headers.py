@@ -9,7 +9,7 @@ import attrs
 
 from vs_data.errors import DataError
 from vs_data.exif import PREFIX, orientation_of
-from vs_data.files import LARGEST_PICTURE
+from vs_data.files import MAX_PICTURE_PIXELS
 
 AGAIN = "copy or render the file again"
 
@@ -24,7 +24,7 @@ _PNG_COLOURS: dict[int, tuple[Colours, int]] = {
     6: ("RGB", 4),
 }  # colour type -> what it is, samples per pixel
 _PNG_BITS = (1, 2, 4, 8, 16)
-_MOST_DEFLATED = 1032  # bytes that one byte of a deflate stream can stand for, at most (zlib's technical details)
+_MAX_INFLATION = 1032  # bytes that one byte of a deflate stream can stand for, at most (zlib's technical details)
 
 _MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd7])")  # but those that have no segment and stand among pixels
 _END_OF_IMAGE = 0xD9
@@ -83,8 +83,8 @@ def read_header(data: bytes) -> Header:
     size = f"{header.width}x{header.height} pixels"
     if header.width * header.height == 0:
         raise DataError(f"{header.format} damaged: its header says {size}", fix=AGAIN)
-    if header.width * header.height > LARGEST_PICTURE:
-        what = f"is a picture of {size}, at most {LARGEST_PICTURE} in all are read"
+    if header.width * header.height > MAX_PICTURE_PIXELS:
+        what = f"is a picture of {size}, at most {MAX_PICTURE_PIXELS} in all are read"
         raise DataError(what, fix="make the picture smaller, or copy it again if it is not so large")
     if header.animated:
         raise DataError(f"is an animated {header.format}", fix="write each of its frames as a picture of its own")
@@ -145,7 +145,7 @@ def _read_png(data: bytes) -> Header:
         raise DataError("PNG damaged: its header makes no sense", fix=AGAIN)
     width, height = int.from_bytes(first[:4], "big"), int.from_bytes(first[4:8], "big")
     colours, samples = _PNG_COLOURS[first[9]]
-    if packed * _MOST_DEFLATED < height * ((width * samples * first[8] + 7) // 8):
+    if packed * _MAX_INFLATION < height * ((width * samples * first[8] + 7) // 8):
         raise DataError(f"PNG damaged: {packed} bytes cannot hold the {width}x{height} pixels it promises", fix=AGAIN)
     return Header(
         format="PNG",

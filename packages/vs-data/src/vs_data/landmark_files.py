@@ -19,11 +19,11 @@ FIX = f"write the {LANDMARKS} points of dlib as [x, y] pairs, pixels of the fram
 
 FIX_PLACE = "write coordinates in pixels of the frame"
 
-_LARGEST_FILE = 2**20  # bytes; 68 points take about 3,000, with all the digits of a double precision number
+_MAX_FILE_BYTES = 2**20  # bytes; 68 points take about 3,000, with all the digits of a double precision number
 
-_SMALLEST = 1.0  # centroid size of a face, pixels
-_LARGEST = 1e6  # coordinate, pixels
-_NARROWEST = 1e-3  # Gaussian, frames; whatever is narrower weighs a neighbour with nothing either
+_MIN_FACE = 1.0  # centroid size of a face, pixels
+_MAX_COORDINATE = 1e6  # coordinate, pixels
+_MIN_SIGMA = 1e-3  # Gaussian, frames; whatever is narrower weighs a neighbour with nothing either
 
 _F64 = NDArray[np.float64]
 
@@ -50,7 +50,7 @@ def read_landmarks(path: Path, picture: tuple[int, int] | None = None) -> NDArra
         if problem is not None:
             raise DataError(f"landmark {index} is {_shortened(point)}, {problem}", file=str(path), fix=FIX)
     face = np.array(points, np.float64)
-    if face_size(face) < _SMALLEST:
+    if face_size(face) < _MIN_FACE:
         what = f"the face is smaller than a pixel (centroid size {face_size(face):.3g})"
         raise DataError(what, file=str(path), fix=FIX_PLACE)
     far = None if picture is None else far_outside(face, picture)
@@ -60,7 +60,7 @@ def read_landmarks(path: Path, picture: tuple[int, int] | None = None) -> NDArra
 
 
 def _parse(path: Path) -> Any:
-    data = read_bytes(path, _LARGEST_FILE)
+    data = read_bytes(path, _MAX_FILE_BYTES)
     try:
         return json.loads(data, parse_int=_whole)
     except json.JSONDecodeError as error:
@@ -82,7 +82,7 @@ def _no_point(point: Any) -> str | None:
         case [x, y] if {type(x), type(y)} <= {int, float}:  # truth values are none
             if not all(abs(number) < math.inf for number in point):
                 return "not finite"
-            return None if all(abs(number) <= _LARGEST for number in point) else "beyond any picture"
+            return None if all(abs(number) <= _MAX_COORDINATE for number in point) else "beyond any picture"
         case _:
             return "not a pair of numbers [x, y]"
 
@@ -166,5 +166,5 @@ def _without_jumps(frame: int, span: range, jumps: Sequence[int]) -> range:
 
 
 def _mean(points: _F64, distance: NDArray[np.int64], sigma: float) -> _F64:
-    weights = np.exp(-0.5 * np.square(distance / max(sigma, _NARROWEST)))
+    weights = np.exp(-0.5 * np.square(distance / max(sigma, _MIN_SIGMA)))
     return np.asarray(np.average(points, axis=0, weights=weights), np.float64)

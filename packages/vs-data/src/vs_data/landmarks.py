@@ -32,16 +32,16 @@ CURVES: tuple[tuple[int, ...], ...] = (
 
 _SAMPLES = 8  # straight pieces per span of a curve
 _FOREHEAD = 1.7  # height of the forehead above the line between the ears, in lengths of the nose
-_THIN = 12.5  # centroid size of a face, pixels, whose lines would be one pixel wide; that of one in a 64x64 picture
-_THINNEST = 2.0
-_THICKEST = 8.0
+_SIZE_PER_LINE = 12.5  # centroid size of a face, pixels, whose lines would be one pixel wide: one in a 64x64 picture
+_MIN_LINE_WIDTH = 2.0
+_MAX_LINE_WIDTH = 8.0
 
 _EYES = (slice(36, 42), slice(42, 48))  # of the face's right and left side
 _CHIN = 8
-_FARTHEST = 1.0  # move of the centre between neighbours, sizes of the face
-_MOST_GROWTH = 1.5
-_MOST_BEND = 1.0  # move of a landmark against the centre, sizes of the face
-_PLAIN = 0.3  # area, in squares of the face's size; less of it is seen of a face from the side: which eye is which?
+_MAX_MOVE = 1.0  # move of the centre between neighbours, sizes of the face
+_MAX_GROWTH = 1.5
+_MAX_BEND = 1.0  # move of a landmark against the centre, sizes of the face
+_MIN_FRONTAL_AREA = 0.3  # squares of the face's size; from the side less is seen, and not which eye is which
 
 _F64 = NDArray[np.float64]
 
@@ -82,9 +82,9 @@ def line_width(points: _F64) -> float:
 
     A line as wide in proportion everywhere would be gone in small pictures, or hide the eyes in large ones; and of
     lines one pixel wide, a flow network learns later how far apart two faces are. Even of a face larger than any
-    screen, lines stay at most `_THICKEST` wide.
+    screen, lines stay at most `_MAX_LINE_WIDTH` wide.
     """
-    return float(np.clip(np.sqrt(face_size(points) / _THIN), _THINNEST, _THICKEST))
+    return float(np.clip(np.sqrt(face_size(points) / _SIZE_PER_LINE), _MIN_LINE_WIDTH, _MAX_LINE_WIDTH))
 
 
 def face_size(points: _F64) -> float:
@@ -98,23 +98,23 @@ def jump_between(before: _F64, after: _F64) -> str | None:
     Sizes are those of `face_size`, a third of a head's width, so that the centre of a face beside another is three of
     them away. The wildest heads of `FacesConfig` move by 0.3 between two frames, people who talk by 0.1; they grow by
     3 %, nobody turns upside down, and no landmark moves by more than 0.25 against the others. Faces smaller than a
-    pixel are not judged.
+    pixel are not looked at.
     """
     sizes = face_size(before), face_size(after)
     if min(sizes) < 1:
         return None
     move = float(np.linalg.norm(after.mean(axis=0) - before.mean(axis=0))) / max(sizes)
-    if move > _FARTHEST:
+    if move > _MAX_MOVE:
         return f"its centre moves by {move:.1f} times the size of the face"
     growth = max(sizes) / min(sizes)
-    if growth > _MOST_GROWTH:
+    if growth > _MAX_GROWTH:
         return f"its size changes {growth:.1f}-fold"
     (one, one_plain), (other, other_plain) = _upright(before), _upright(after)
     if one_plain and other_plain and float(one @ other) < 0:
         return "it turns upside down"
     bend = np.linalg.norm((after - after.mean(axis=0)) - (before - before.mean(axis=0)), axis=1) / max(sizes)
     index = int(bend.argmax())
-    return f"landmark {index} moves by {bend[index]:.1f} times its size in it" if bend[index] > _MOST_BEND else None
+    return f"landmark {index} moves by {bend[index]:.1f} times its size in it" if bend[index] > _MAX_BEND else None
 
 
 def is_mirrored(points: _F64) -> bool:
@@ -132,7 +132,7 @@ def _upright(points: _F64) -> tuple[_F64, bool]:
     right, left = points[_EYES[0]].mean(axis=0), points[_EYES[1]].mean(axis=0)
     across, down = left - right, points[_CHIN] - (right + left) / 2
     area = abs(float(across[0] * down[1] - across[1] * down[0]))
-    return across, area > _PLAIN * face_size(points) ** 2
+    return across, area > _MIN_FRONTAL_AREA * face_size(points) ** 2
 
 
 def forehead(points: _F64) -> _F64:
@@ -202,10 +202,10 @@ def _pieces(lines: list[_F64], size: tuple[int, int], margin: float) -> tuple[_F
     starts, stops = starts + first * (stops - starts), starts + last * (stops - starts)
     counts = np.maximum(1, np.ceil(np.linalg.norm(stops - starts, axis=1))).astype(np.int64)
     number = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    share = np.repeat(1 / counts, counts)[:, None]
+    length = np.repeat(1 / counts, counts)[:, None]  # of a piece, in lengths of its line
     origin, way = np.repeat(starts, counts, axis=0), np.repeat(stops - starts, counts, axis=0)
-    begin = origin + way * share * number[:, None]
-    return begin, begin + way * share
+    begin = origin + way * length * number[:, None]
+    return begin, begin + way * length
 
 
 def _clip(starts: _F64, stops: _F64, extent: _F64, margin: float) -> tuple[_F64, _F64]:

@@ -20,7 +20,7 @@ from vs_data.workers import Answer, Pool, describe_workers, end_pool, start_pool
 
 _Requests = tuple[ClipRequest, ...]
 
-FIRST_WORD_S = 10.0
+FIRST_REPORT_S = 10.0
 """Time of waiting for a batch after which something is said, seconds; then again each time that it has doubled."""
 
 _TICK_S = 0.5
@@ -215,7 +215,9 @@ def _ask(
     return asked
 
 
-_CURE = "see whether their data can be read; loader.timeout allows more seconds, loader.workers=0 does without workers"
+_FIX_WAIT = (
+    "see whether their data can be read; loader.timeout allows more seconds, loader.workers=0 does without workers"
+)
 
 
 def _wait_for(number: int, plan: _Plan, pool: Pool, ready: dict[int, Answer], waiting: Callable[[str], None]) -> None:
@@ -223,7 +225,7 @@ def _wait_for(number: int, plan: _Plan, pool: Pool, ready: dict[int, Answer], wa
 
     Time in which this process was suspended does not count, as after Ctrl-Z: workers were suspended with it.
     """
-    waited, word = 0.0, FIRST_WORD_S
+    waited, word = 0.0, FIRST_REPORT_S
     while number not in ready:
         began = time.monotonic()
         with suppress(queue.Empty):
@@ -234,7 +236,7 @@ def _wait_for(number: int, plan: _Plan, pool: Pool, ready: dict[int, Answer], wa
             word = 2 * waited
             what = f"batch {plan.start + number} has not come in {waited:.0f} s: {describe_workers(pool)}"
             if waited >= plan.config.timeout:
-                raise LoaderError(f"{what}; {_CURE}")
+                raise LoaderError(f"{what}; {_FIX_WAIT}")
             waiting(f"waiting for data: {what}")
 
 

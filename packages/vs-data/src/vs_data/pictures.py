@@ -98,7 +98,7 @@ def _notes_on_frame(header: Header, *, strays: bool) -> list[str]:
 def inspect_ids(path: Path) -> IdMap:
     """Read a map of class ids, and what is unusual about its file.
 
-    It is judged by its content, not by its name: the values of the PNG as they are stored, 1 to 16 bits, never scaled;
+    Its content counts, not its name: the values of the PNG as they are stored, 1 to 16 bits, never scaled;
     of a palette the indices. Three channels are read where they are equal. Nothing is turned.
 
     Raises:

@@ -14,13 +14,13 @@ from vs_data.findings import Finding, some, warning
 from vs_data.seen import Trace, Traces, digest_of
 
 _THUMB = 16  # pixels: coarse enough that motion changes it little
-_LEAST_CUT = 12.0  # mean change of a thumbnail, of 255; the procedural worlds change by 8 at most, real clips by 3
-_LONE_CUT = 40.0  # the same where too few frames say what is usual; two streets differ by 20 to 40
-_UNUSUAL = 3.0  # times the usual change; within the worlds, however fast, the greatest change is 2.3 times the median
-_AROUND = 4  # differences on either side that say what is usual just there, as when a camera begins to turn
-_FEW = 3
-_LEAST_STILL = 3  # equal labels in a row are nothing strange in a shorter sequence, nor while hardly anything moves:
-_VISIBLE = 1.0  # change of a thumbnail, of 255; of somebody who speaks it is 3, of noise and breath 0.05
+_MIN_CUT = 12.0  # mean change of a thumbnail, of 255; the procedural worlds change by 8 at most, real clips by 3
+_MIN_CUT_ALONE = 40.0  # the same where too few frames say what is usual; two streets differ by 20 to 40
+_MIN_CUT_RATIO = 3.0  # times the usual change; within the worlds, however fast, 2.3 times the median is the greatest
+_REACH = 4  # differences on either side of a cut that say what is usual just there, as when a camera begins to turn
+_FEW_CHANGES = 3
+_MIN_STILL_FRAMES = 3  # equal labels are nothing strange in shorter sequences, nor while hardly anything moves:
+_MIN_VISIBLE_CHANGE = 1.0  # change of a thumbnail, of 255; of somebody who speaks it is 3, of noise and breath 0.05
 
 
 def picture_trace(pixels: NDArray[np.uint8]) -> Trace:
@@ -64,8 +64,8 @@ def check_labels(place: str, traces: Traces, pictures: Traces) -> Iterator[Findi
     """
     both = [(label, picture) for label, picture in zip(traces, pictures, strict=True) if label and picture]
     still = len({label.digest for label, _ in both}) == 1
-    moving = still and max(_change(both[0][1], picture) for _, picture in both) > _VISIBLE
-    if moving and len(both) >= _LEAST_STILL:
+    moving = still and max(_change(both[0][1], picture) for _, picture in both) > _MIN_VISIBLE_CHANGE
+    if moving and len(both) >= _MIN_STILL_FRAMES:
         what = f"the labels of all {len(both)} frames are the same, while the pictures change"
         yield warning("labels that never change", place, what, "see that each frame has labels of its own")
 
@@ -86,7 +86,7 @@ def _seen_before(names: Sequence[str], traces: Traces) -> list[str]:
         if trace is None or trace.thumb is None:
             continue
         picture = trace.digest, trace.thumb.tobytes()
-        if picture in seen and _change(before, trace) > _VISIBLE:
+        if picture in seen and _change(before, trace) > _MIN_VISIBLE_CHANGE:
             found.append(name)
         seen.add(picture)
         before = trace
@@ -98,11 +98,11 @@ def _cuts(names: Sequence[str], traces: Traces) -> list[tuple[str, str]]:
     changes = np.array([_change(before, after) for before, after in pairwise(traces)])
     moving = changes[changes > 0]  # repeated frames do not say how fast things move; nor does what was not opened
     found = []
-    for index in np.flatnonzero(changes > _LEAST_CUT).tolist():
-        around = np.concatenate([changes[max(index - _AROUND, 0) : index], changes[index + 1 : index + 1 + _AROUND]])
+    for index in np.flatnonzero(changes > _MIN_CUT).tolist():
+        around = np.concatenate([changes[max(index - _REACH, 0) : index], changes[index + 1 : index + 1 + _REACH]])
         around = around[around > 0]
-        least = _LONE_CUT if len(moving) <= _FEW else _UNUSUAL * float(np.median(moving))
-        if changes[index] > max(least, _UNUSUAL * float(np.median(around)) if len(around) else 0.0):
+        least = _MIN_CUT_ALONE if len(moving) <= _FEW_CHANGES else _MIN_CUT_RATIO * float(np.median(moving))
+        if changes[index] > max(least, _MIN_CUT_RATIO * float(np.median(around)) if len(around) else 0.0):
             found.append((names[index], names[index + 1]))
     return found
 

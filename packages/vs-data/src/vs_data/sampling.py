@@ -67,7 +67,7 @@ def plan_batch(
         batch: Number of the batch, from 0.
         batch_size: Clips per batch.
         length: Frames per clip.
-        shard: Which of how many processes asks; together they see each clip once.
+        shard: Which of how many processes asks; every clip is seen by one of them.
         references: Reference frames per clip, at least 0.
 
     Raises:

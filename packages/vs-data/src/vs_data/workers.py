@@ -38,7 +38,7 @@ Read = Callable[[Any], Clip]
 Answer = Clip | Exception
 """What comes of a request."""
 
-_PARENTS_BUSINESS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
+_SIGNALS_OF_THE_PARENT = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
 _GRACE_S = 5.0  # that a process which was sent SIGKILL has to be gone
 
 
@@ -257,7 +257,7 @@ def _end_processes(
 
 def _serve(channel: Connection, read: Read, worker: int, worker_init: Callable[[int], None] | None) -> None:
     """Answer requests as long as somebody asks. Never returns: taking an interpreter apart has no use here."""
-    for number in _PARENTS_BUSINESS:
+    for number in _SIGNALS_OF_THE_PARENT:
         signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # it was started with all of them held

@@ -28,7 +28,7 @@ SSIM_WINDOW = 11
 SSIM_BORDER = SSIM_WINDOW // 2
 """Pixels nearer to the border than this have a window that does not lie in the frame."""
 
-LOUDEST = 20 * math.log10(DATA_RANGE)
+PSNR_OF_UNIT_ERROR = 20 * math.log10(DATA_RANGE)
 """PSNR in dB of a mean squared error of 1."""
 
 
@@ -110,7 +110,7 @@ def masked_psnr(
     _check_beside("mask", mask, a)
     squares = (a.detach().float() - b.detach().float()).square().mean(dim=-3, keepdim=True)
     errors, weights = _confident_mean(squares, mask)
-    return torch.where(weights > 0, LOUDEST - 10 * errors.log10(), 0.0), weights
+    return torch.where(weights > 0, PSNR_OF_UNIT_ERROR - 10 * errors.log10(), 0.0), weights
 
 
 def masked_ssim(

@@ -12,10 +12,10 @@ from vs_data.faces.parts import ON_BODY, Part, Solid, hairline
 from vs_data.faces.stage import Stage, from_screen
 
 _STEPS = 7
-_LEAST_SLOPE = 1.6  # of a parabola that comes to 0, over the root of its value: beside the nose the slope may be less
+_MIN_SLOPE = 1.6  # of a parabola that comes to 0, over the root of its value: beside the nose the slope may be less
 _NEAR_ENOUGH = 3e-3  # of z*z - q
 _INNER = np.float32(0.88)  # part of a head's half axes
-_FARTHEST = 1.5
+_MAX_RADIUS = 1.5
 _SEARCH_STEPS = 41
 _LENS_GAP = 0.10
 _TEMPLE = 0.030
@@ -115,7 +115,7 @@ def _cast_head(buffer: _Buffer, subject: Subject, stage: Stage) -> None:
     gone = np.zeros(rows.shape, np.float32)
     for _ in range(_STEPS):
         value, slope = _above(subject, stage, place, way, gone)
-        slope = np.maximum(slope, np.float32(_LEAST_SLOPE) * np.sqrt(np.maximum(value, np.float32(1e-4))))
+        slope = np.maximum(slope, np.float32(_MIN_SLOPE) * np.sqrt(np.maximum(value, np.float32(1e-4))))
         gone = gone + np.maximum(value / slope, np.float32(-0.2))
     value, slope = _above(subject, stage, place, way, gone)
     hit = (np.abs(value) < _NEAR_ENOUGH) & (slope > 0) & (gone < 3)
@@ -144,11 +144,11 @@ def _certain(shape: Shape, place: F32, way: F32) -> F32:
 def _search(subject: Subject, stage: Stage, place: F32, way: F32) -> F32:
     """Return how far (n,) rays that are certain to meet the head go until they do: steps, then bisection."""
     count = place.shape[1]
-    inside = np.full(count, _FARTHEST, np.float32)
-    for gone in np.linspace(_FARTHEST, 0, _SEARCH_STEPS, dtype=np.float32):
+    inside = np.full(count, _MAX_RADIUS, np.float32)
+    for gone in np.linspace(_MAX_RADIUS, 0, _SEARCH_STEPS, dtype=np.float32):
         below = _above(subject, stage, place, way, np.full(count, gone))[0] < 0
         inside = np.where(below, gone, inside)
-    outside = inside - np.float32(_FARTHEST / (_SEARCH_STEPS - 1))
+    outside = inside - np.float32(_MAX_RADIUS / (_SEARCH_STEPS - 1))
     for _ in range(10):
         middle = (outside + inside) / 2
         below = _above(subject, stage, place, way, middle)[0] < 0

@@ -18,7 +18,7 @@ _JAW_LENGTH = 0.48
 _JAW_DROP = 0.8
 """How far the chin drops when the mouth opens by 1."""
 
-_FRIENDLY = 0.30
+_RESTING_SMILE = 0.30
 """How far a mouth at rest smiles."""
 
 LASH = 0.030
@@ -122,7 +122,7 @@ def mouth_reach(shape: Shape, moment: Moment) -> float:
 def mouth_curves(shape: Shape, moment: Moment, u: F32) -> Mouth:
     """Return the mouth at a moment."""
     hill = np.maximum(1 - u * u, 0)
-    curve = moment.smile + _FRIENDLY
+    curve = moment.smile + _RESTING_SMILE
     middle = shape.mouth_y + curve * shape.mouth_width * np.float32(0.26) * (np.float32(0.55) - u * u)
     upper = middle - np.float32(0.20 * moment.open) * hill
     lower = middle + np.float32(0.80 * moment.open) * hill

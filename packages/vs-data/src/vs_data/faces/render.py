@@ -14,10 +14,10 @@ from vs_data.faces.parts import REGION_OF, Part
 from vs_data.faces.stage import Stage, from_pixels, to_pixels
 from vs_data.faces.trace import Traces, locate, trace
 
-_ENOUGH = 20_000
+_SAMPLES_PER_SQUARE = 20_000
 """So many samples in a square as wide as the picture's shorter side are enough for its edges and small features."""
 
-_AT_ONCE = 24_000
+_SAMPLES_AT_ONCE = 24_000
 """Samples that are computed at a time, so that they stay in the processor's caches."""
 
 _LATTICES = ((5, 3), (13, 8), (34, 21), (89, 55))
@@ -65,8 +65,8 @@ def picture_of(shot: Shot) -> F32:
     pixels = np.flatnonzero(cv2.dilate(person, np.ones((3, 3), np.uint8)))  # all others show the background alone
     within = _lattice(min(size))
     count = within.shape[1]
-    for start in range(0, pixels.size, _AT_ONCE // count):
-        some = pixels[start : start + _AT_ONCE // count]
+    for start in range(0, pixels.size, _SAMPLES_AT_ONCE // count):
+        some = pixels[start : start + _SAMPLES_AT_ONCE // count]
         finer = trace(subject, stage, *_samples(size, some, within))
         bare = (finer.part == Part.BACKGROUND).reshape(-1, count).mean(axis=1, dtype=np.float32)
         colours = colours_of(subject, finer).reshape(3, -1, count).mean(axis=2)
@@ -107,7 +107,7 @@ def _seen(shot: Shot, other: Shot, there: F64) -> NDArray[np.bool_]:
 @lru_cache(maxsize=8)
 def _lattice(shorter: int) -> F64:
     """Return (2,n) places of samples within a pixel, from -0.5 to 0.5, for pictures whose shorter side is so long."""
-    wanted = _ENOUGH / shorter**2
+    wanted = _SAMPLES_PER_SQUARE / shorter**2
     count, step = next((lattice for lattice in _LATTICES if lattice[0] >= wanted), _LATTICES[-1])
     index = np.arange(count)
     return np.stack([(index + 0.5) / count, (index * step % count + 0.5) / count]) - 0.5

@@ -21,7 +21,7 @@ from vs_data.clips import (
     SequenceInfo,
     check_request,
 )
-from vs_data.faces.config import MOST_IDENTITIES, FacesConfig
+from vs_data.faces.config import MAX_IDENTITIES, FacesConfig
 from vs_data.faces.head import Subject, build_subject
 from vs_data.faces.motion import draw_motion, moment_at
 from vs_data.faces.points import landmarks_at
@@ -129,7 +129,7 @@ class FacesSource:
 
 def open_faces(config: FacesConfig, split: Literal["train", "val"]) -> FacesSource:
     """Open the people of one split. Those for training are numbered from 0, others from 500000: they never meet."""
-    first, people = {"train": (0, config.train_identities), "val": (MOST_IDENTITIES, config.val_identities)}[split]
+    first, people = {"train": (0, config.train_identities), "val": (MAX_IDENTITIES, config.val_identities)}[split]
     sequences = tuple(
         SequenceInfo(name=f"face-{first + person:06d}-{motion}", frames=config.sequence_length)
         for person in range(people)

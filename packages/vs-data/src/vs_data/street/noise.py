@@ -23,7 +23,7 @@ def grain() -> F32:
 
 @lru_cache(maxsize=1)
 def billows() -> F32:
-    """Return (256,256) float32 fractal noise (wavelengths from 7 texels), mean 0, deviation 0.5, that tiles: for clouds."""
+    """Return (256,256) float32 fractal noise for clouds, wavelengths from 7 texels, mean 0, deviation 0.5; it tiles."""
     return _filtered(2, lambda wave: np.where((wave > 0.5 / _SIZE) & (wave < 1 / 7), wave + 1e-9, np.inf) ** -1.75)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from vs_data.clips import ClassIds, Clip, ClipRequest, ClipSource, LabelInfo, References, SequenceInfo, check_request
-from vs_data.street.config import MOST_SEQUENCES, StreetConfig
+from vs_data.street.config import MAX_SEQUENCES, StreetConfig
 from vs_data.street.render import render
 from vs_data.street.world import build_world
 
@@ -71,7 +71,7 @@ class StreetSource:
 
 def open_street(config: StreetConfig, split: Literal["train", "val"]) -> ClipSource:
     """Open the worlds of one split. Those for training are numbered from 0, others from 500000: they never meet."""
-    first, count = {"train": (0, config.train_sequences), "val": (MOST_SEQUENCES, config.val_sequences)}[split]
+    first, count = {"train": (0, config.train_sequences), "val": (MAX_SEQUENCES, config.val_sequences)}[split]
     sequences = tuple(
         SequenceInfo(name=f"street-{first + index:06d}", frames=config.sequence_length) for index in range(count)
     )

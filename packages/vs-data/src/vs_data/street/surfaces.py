@@ -17,7 +17,7 @@ Vec: TypeAlias = tuple[float, float, float]
 Outline: TypeAlias = tuple[tuple[float, float], ...]
 
 CORNERS = 10
-"""Most corners of a patch."""
+"""Corners that a patch may have."""
 
 PARAMETERS = 8
 """Numbers that a patch carries for its material."""
