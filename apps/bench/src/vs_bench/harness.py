@@ -36,7 +36,11 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor, nn
 from vs_config import Range, option_number
+from vs_config.errors import ConfigError
 from vs_data import VsDataError
+from vs_metrics import VsMetricsError
+from vs_nets import VsNetsError
+from vs_ops import VsOpsError
 from vs_optim import VsOptimError
 from vs_runtime import VsRuntimeError, describe_environment
 from vs_training.errors import VsTrainingError
@@ -45,7 +49,16 @@ ROOT = Path(__file__).resolve().parents[4]
 RESULTS = ROOT / "docs" / "benchmarks"
 SCRATCH = ROOT / "runs" / "bench"
 UNIT = "unit"
-INPUT_ERRORS = (VsTrainingError, VsDataError, VsOptimError, VsRuntimeError)
+INPUT_ERRORS = (
+    ConfigError,
+    VsDataError,
+    VsMetricsError,
+    VsNetsError,
+    VsOpsError,
+    VsOptimError,
+    VsRuntimeError,
+    VsTrainingError,
+)
 """What wrong input to a benchmark raises, for `vs_config.commands.run_command`."""
 
 _RESAMPLES = 2000

@@ -24,12 +24,10 @@ from cyclopts import Parameter
 from rich.console import Console
 from vs_config import report_error, shown
 from vs_config.signals import stop_requests
-from vs_eval.command import INPUT_ERRORS
-from vs_optim import VsOptimError
 from vs_runtime import allowed_cpus, choose_device
-from vs_training.errors import VsTrainingError
 
-from vs_bench.accuracy.fault import MOST_BITS, describe_fault
+from vs_bench.accuracy.evaluation import HeldOut
+from vs_bench.accuracy.fault import MAX_BITS, describe_fault
 from vs_bench.accuracy.picture import draw
 from vs_bench.accuracy.plan import (
     SHORT,
@@ -43,10 +41,11 @@ from vs_bench.accuracy.plan import (
     plan_levels,
     preset_experiments,
 )
+from vs_bench.accuracy.programs import missing_programs
 from vs_bench.accuracy.report import Finding, compact, find, read_result, record_of
 from vs_bench.accuracy.runs import Setting, Stopped, check_arms, is_finished, run_arms, show_standing
 from vs_bench.accuracy.words import statements, table_of
-from vs_bench.harness import RESULTS, Count, Threads, command_of, save_records, wide_console
+from vs_bench.harness import INPUT_ERRORS, RESULTS, Count, Threads, command_of, save_records, wide_console
 
 SEEDS = 7
 FAULT_SEEDS = 4
@@ -55,7 +54,7 @@ FAULT_SEEDS = 4
 FAULT_BITS = (2, 0)
 """Bits of mantissa that the planted faults leave the generator's weights, unless told otherwise."""
 
-MOST_SEEDS = 1000
+MAX_SEEDS = 1000
 
 Network = Literal["vid2vid", "few-shot"]
 DeviceType = Literal["cpu", "cuda"]
@@ -93,12 +92,12 @@ def make_plan(
         PrecisionError: the device does not know a level.
     """
     for option, value in (("--seeds", seeds), ("--fault-seeds", fault_seeds)):
-        if not 2 <= value <= MOST_SEEDS:
-            message = f"{option}: must be from 2 (a spread needs two) to {MOST_SEEDS}, got {value}"
+        if not 2 <= value <= MAX_SEEDS:
+            message = f"{option}: must be from 2 (a spread needs two) to {MAX_SEEDS}, got {value}"
             raise AccuracyError(message)
     for bits in fault_bits:
-        if not 0 <= bits <= MOST_BITS:
-            message = f"--fault-bits: must be from 0 to {MOST_BITS}, got {bits}"
+        if not 0 <= bits <= MAX_BITS:
+            message = f"--fault-bits: must be from 0 to {MAX_BITS}, got {bits}"
             raise AccuracyError(message)
     planned = plan_levels(levels, device_type, fault_bits)
     return Plan(
@@ -162,7 +161,7 @@ def write(
 
     `said` are the statements on each finding.
     """
-    held_out = {"clips": setting.clips, "frames": setting.frames}
+    held_out = attrs.asdict(setting.held_out)
     record = {"held_out": held_out, **record_of(plan.experiments, plan.levels, findings, plan.faults, said)}
     document = save_records(record, "accuracy", command=command, folder=setting.out)
     document.write_text(compact(document.read_text("utf-8")), "utf-8")
@@ -224,10 +223,14 @@ def main(
         out: directory of the experiment; default runs/accuracy-DATE. What is there already is not trained again.
         store: keep the result in docs/benchmarks, where documents cite it from.
     """
+    if missing := missing_programs():
+        message = f"arms are trained and evaluated by vs_train and vs_eval: {', '.join(missing)} is not installed"
+        raise AccuracyError(message)
     place: DeviceType = "cuda" if choose_device(device).type == "cuda" else "cpu"
     plan = make_plan(choose_experiments(network, preset, overrides), levels, seeds, fault_seeds, fault_bits, place)
     folder = out or Path("runs") / f"accuracy-{datetime.now():%Y%m%d-%H%M%S}"
-    setting = Setting(out=folder, jobs=jobs or default_jobs(plan.arms, place), clips=clips, frames=frames)
+    held_out = HeldOut(clips=clips, frames=frames)
+    setting = Setting(out=folder, jobs=jobs or default_jobs(plan.arms, place), held_out=held_out)
     findings = run(plan, setting)
     said = [statements(finding, plan.faults) for finding in findings]
     written = list(write(plan, findings, said, setting, command_without_out()))
@@ -254,7 +257,7 @@ def start(arguments: Sequence[str] | None = None) -> int:
         return 128 + signal.SIGINT
     except cyclopts.CycloptsError as error:
         return report_error(" ".join(str(error).split()))
-    except (AccuracyError, VsTrainingError, VsOptimError, *INPUT_ERRORS) as error:
+    except (AccuracyError, OSError, *INPUT_ERRORS) as error:
         return report_error(error)
 
 

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
-from vs_eval.measures import measure_of
 
 from vs_bench.accuracy.plan import BASELINE, is_planted
 from vs_bench.accuracy.report import BLOCK, CURVES, FLOORS, JUDGED, Finding, Result
@@ -96,7 +95,7 @@ def _draw_curves(ax: Axes, finding: Finding, loss: str, name: str) -> None:
 
 def _draw_scores(ax: Axes, finding: Finding, score: str) -> None:
     """The score of every run, those of a seed joined, the mean of each level, the margin around O0, the floor."""
-    unit = measure_of(score).unit
+    unit = JUDGED[score].unit
     _dress(ax, f"held-out {title(score)}{f', {unit}' if unit else ''}")
     _draw_margin(ax, finding, score)
     columns = [finding.scores_of(level, score) for level in finding.levels]

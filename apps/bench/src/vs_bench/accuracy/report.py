@@ -29,7 +29,26 @@ from vs_bench.accuracy.verdict import (
     pick_floor,
 )
 
-JUDGED = ("psnr/generated", "ssim/generated")
+
+@attrs.frozen(kw_only=True)
+class Deciding:
+    """A score that decides.
+
+    Attributes:
+        title: what it is called.
+        unit: what it is measured in; may be empty.
+        digits: decimals of a difference.
+    """
+
+    title: str
+    unit: str
+    digits: int
+
+
+JUDGED: Mapping[str, Deciding] = {
+    "psnr/generated": Deciding(title="PSNR", unit="dB", digits=3),
+    "ssim/generated": Deciding(title="SSIM", unit="", digits=4),
+}
 """The scores that decide, whatever the network, of which more is better; all others are compared and kept too."""
 
 FLOORS: Mapping[str, str] = {
@@ -205,7 +224,7 @@ def record_of(
 ) -> dict[str, Any]:
     """Everything that was found, as JSON: scores and curves of all runs, judgements, configuration, when and by what.
 
-    `said` are the `accuracy_words.statements` of each finding.
+    `said` are the `words.statements` on each finding.
     """
     return {
         **_measured([result.measured for finding in findings for result in finding.results]),

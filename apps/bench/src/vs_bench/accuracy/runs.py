@@ -19,6 +19,7 @@ from vs_train.progress import show_duration
 from vs_training.config import TrainConfig, images_between
 
 from vs_bench.accuracy.arm import HELD_OUT
+from vs_bench.accuracy.evaluation import HeldOut
 from vs_bench.accuracy.plan import AccuracyError, Arm
 
 _LAST_BYTES = 16384
@@ -48,14 +49,12 @@ class Setting:
     Attributes:
         out: the directory of the experiment: a run directory for each arm, `configs/` and `logs/`.
         jobs: how many arms are trained at a time.
-        clips: how many held-out clips are generated; None: all.
-        frames: at most so many frames of each; None: all.
+        held_out: what of the held-out clips is generated.
     """
 
     out: Path
     jobs: int
-    clips: int | None = None
-    frames: int | None = None
+    held_out: HeldOut = attrs.field(factory=HeldOut)
 
 
 @attrs.frozen(kw_only=True)
@@ -130,7 +129,8 @@ def run_arms(arms: Sequence[Arm], setting: Setting, stop: StopRequest, show: Cal
 def _start(arm: Arm, setting: Setting) -> subprocess.Popen[bytes]:
     config = setting.out / "configs" / f"{arm.name}.toml"
     config.write_text(render_config(arm.config), "utf-8")
-    options = {"--fault-bits": arm.level.fault_bits, "--clips": setting.clips, "--frames": setting.frames}
+    limits = setting.held_out
+    options = {"--fault-bits": arm.level.fault_bits, "--clips": limits.clips, "--frames": limits.frames}
     given = [word for option, value in options.items() if value is not None for word in (option, str(value))]
     command = [sys.executable, "-m", _ARM, str(arm.run(setting.out).path), "--config", str(config), *given]
     with (setting.out / "logs" / f"{arm.name}.log").open("ab") as log:

@@ -5,7 +5,6 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
 from rich.table import Table
-from vs_eval.measures import measure_of
 
 from vs_bench.accuracy.plan import BASELINE, is_planted
 from vs_bench.accuracy.report import FLOORS, JUDGED, Finding
@@ -14,13 +13,13 @@ from vs_bench.accuracy.verdict import ERROR, Difference, Judgement, overall
 
 def shown(score: str, value: float) -> str:
     """A difference or a spread in the digits and the unit of its score, such as `+0.12 dB`."""
-    measure = measure_of(score)
-    return f"{value:.{measure.digits + 1}f}{f' {measure.unit}' if measure.unit else ''}"
+    deciding = JUDGED[score]
+    return f"{value:.{deciding.digits}f}{f' {deciding.unit}' if deciding.unit else ''}"
 
 
 def title(score: str) -> str:
     """What a score is called, such as `PSNR`."""
-    return measure_of(score).title
+    return JUDGED[score].title
 
 
 def statements(finding: Finding, faults: Mapping[str, str]) -> tuple[str, ...]:
@@ -118,7 +117,7 @@ def table_of(findings: Sequence[Finding]) -> Table:
 
 
 def _row(finding: Finding, score: str, level: str) -> tuple[str, ...]:
-    digits = measure_of(score).digits + 1
+    digits = JUDGED[score].digits
     scores = finding.scores_of(level, score).values()
     known = [value for value in scores if math.isfinite(value)]
     spread = statistics.stdev(known) if len(known) > 1 else math.nan
