@@ -39,23 +39,12 @@ from vs_training.presets import read_preset
 from vs_training.setup import build_recipe, build_state
 from vs_training.step import train_clip
 
-from vs_bench.harness import (
-    INPUT_ERRORS,
-    Case,
-    Count,
-    Result,
-    Threads,
-    as_record,
-    begin,
-    command_of,
-    folder_of,
-    measure,
-    print_result,
-    ratio_of,
-    save_records,
-    wide_console,
-)
+from vs_bench.errors import INPUT_ERRORS
+from vs_bench.harness import Case, Result, measure, ratio_of
+from vs_bench.options import Count, Threads
 from vs_bench.peak import flop_of, peak_case, peak_of
+from vs_bench.results import begin, command_of, folder_of, save_records
+from vs_bench.tables import as_record, print_result, wide_console
 
 Baseline = Literal["street", "face"]
 STREET: dict[str, Any] = {

@@ -32,7 +32,9 @@ from vs_training.setup import build_generators
 from vs_bench.accuracy.evaluation import EvaluationError, HeldOut, evaluate, read_scores
 from vs_bench.accuracy.fault import MAX_BITS, round_mantissa, rounded_weights
 from vs_bench.accuracy.programs import DIVERGED, TRAIN, run_program
-from vs_bench.harness import INPUT_ERRORS, ROOT, Count, option_of
+from vs_bench.errors import INPUT_ERRORS
+from vs_bench.options import Count, option_of
+from vs_bench.results import ROOT
 
 HELD_OUT = "held-out.json"
 """The file that marks an arm as finished."""

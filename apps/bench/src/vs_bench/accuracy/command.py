@@ -45,7 +45,10 @@ from vs_bench.accuracy.programs import missing_programs
 from vs_bench.accuracy.report import Finding, compact, find, read_result, record_of
 from vs_bench.accuracy.runs import Setting, Stopped, check_arms, is_finished, run_arms, show_standing
 from vs_bench.accuracy.words import statements, table_of
-from vs_bench.harness import INPUT_ERRORS, RESULTS, Count, Threads, command_of, save_records, wide_console
+from vs_bench.errors import INPUT_ERRORS
+from vs_bench.options import Count, Threads
+from vs_bench.results import RESULTS, command_of, save_records
+from vs_bench.tables import wide_console
 
 SEEDS = 7
 FAULT_SEEDS = 4

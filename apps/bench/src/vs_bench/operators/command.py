@@ -29,20 +29,8 @@ from vs_config.commands import run_command
 from vs_optim import find_apex
 from vs_runtime import choose_device
 
-from vs_bench.harness import (
-    INPUT_ERRORS,
-    Begun,
-    Case,
-    Count,
-    Threads,
-    begin,
-    command_of,
-    folder_of,
-    measure,
-    option_of,
-    save_records,
-    wide_console,
-)
+from vs_bench.errors import INPUT_ERRORS
+from vs_bench.harness import Case, measure
 from vs_bench.operators import executors
 from vs_bench.operators import rules as rules_file
 from vs_bench.operators.measure import (
@@ -69,6 +57,9 @@ from vs_bench.operators.report import (
     table_of,
 )
 from vs_bench.operators.subjects import PLANS, Make, MemoryFormat, Plan, Subject, results_of, work_of
+from vs_bench.options import Count, Threads, option_of
+from vs_bench.results import Begun, begin, command_of, folder_of, save_records
+from vs_bench.tables import wide_console
 
 Formats = Literal["channels_last", "contiguous", "both"]
 Records = dict[str, list[dict[str, Any]]]

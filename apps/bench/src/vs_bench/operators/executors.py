@@ -20,10 +20,11 @@ import torch
 import vs_ops
 from rich.table import Table
 
-from vs_bench.harness import order_of_round, wide_console
+from vs_bench.harness import order_of_round
 from vs_bench.operators.measure import profile_call, quiet_profiler, repeats_for
 from vs_bench.operators.report import executors_record
 from vs_bench.operators.subjects.pointwise import eager_gelu
+from vs_bench.tables import wide_console
 
 ELEMENTS = 2**20
 SETTINGS = ("profiling", "legacy")

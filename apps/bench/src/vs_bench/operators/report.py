@@ -11,8 +11,9 @@ import attrs
 from rich.table import Table
 from vs_ops.dispatch import IMPLEMENTATION_NAMES
 
-from vs_bench.harness import Result, Series, as_record, ratio_of
+from vs_bench.harness import Result, Series, ratio_of
 from vs_bench.operators.measure import Profile
+from vs_bench.tables import as_record
 
 COPY, EAGER, APEX = "copy", "eager", "apex"
 FORWARD, BOTH = "forward", "forward and backward"

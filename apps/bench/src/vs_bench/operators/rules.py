@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 from vs_ops.dispatch import IMPLEMENTATION_NAMES
 
-from vs_bench.harness import ROOT
+from vs_bench.results import ROOT
 
 RULES = ROOT / "packages" / "vs-ops" / "src" / "vs_ops" / "rules"
 CHOSEN_FROM = tuple(name for name in IMPLEMENTATION_NAMES if name != "inductor")
