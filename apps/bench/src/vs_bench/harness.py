@@ -19,9 +19,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 import torch
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor, nn
+from vs_config.progress import Progress
 
 UNIT = "unit"
 _RESAMPLES = 2000
@@ -137,12 +136,13 @@ def measure(
     threads: int = 2,
     device: torch.device | str = "cpu",
     clock: Callable[[], float] = time.perf_counter,
-    progress: bool = False,
+    progress: Progress | None = None,
 ) -> Result:
     """Run all cases and the unit in turns, `warmup` rounds unmeasured and then `rounds` measured ones.
 
     PyTorch computes with `threads` threads meanwhile. Work queued on a CUDA device is waited for before and after each
-    piece. `clock` returns seconds. Raises `ValueError` for no cases, names used twice and no rounds.
+    piece. `clock` returns seconds; `progress` hears of every round. Raises `ValueError` for no cases, names used twice
+    and no rounds.
     """
     names = [case.name for case in cases]
     if not cases or len({*names, UNIT}) != len(names) + 1:
@@ -154,9 +154,10 @@ def measure(
     where = torch.device(device)
     everything = {UNIT: Case(name=UNIT, run=unit_of_work(where)), **{case.name: case for case in cases}}
     seconds: dict[str, list[float]] = {name: [] for name in everything}
-    numbers = range(-warmup, rounds)
     with _threads(threads):
-        for number in track(numbers, "Measuring", console=Console(stderr=True)) if progress else numbers:
+        for number in range(-warmup, rounds):
+            if progress is not None:
+                progress.update(warmup + number, warmup + rounds)
             for name in order_of_round(list(everything), number):
                 elapsed = _time_once(everything[name], where, clock)
                 if number >= 0:

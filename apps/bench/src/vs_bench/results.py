@@ -72,6 +72,11 @@ def save_records(
     return path
 
 
+def given_arguments() -> list[str]:
+    """Return what this process was given behind the name of the command."""
+    return sys.argv[2:]
+
+
 def command_of(script: str, arguments: Sequence[str] | None = None) -> str:
     """Return the command that repeats this measurement, for example `hatch run bench:ops --rounds 9`."""
-    return shlex.join(["hatch", "run", script, *(sys.argv[1:] if arguments is None else arguments)])
+    return shlex.join(["hatch", "run", script, *(given_arguments() if arguments is None else arguments)])

@@ -21,7 +21,6 @@ with -impl-NAME or -compare-PATH before the device); with `--store` docs/benchma
 import contextlib
 import functools
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -29,7 +28,7 @@ import attrs
 import cyclopts
 import torch
 import vs_optim as optim
-from vs_config.commands import run_command
+from vs_config.progress import show_progress
 from vs_config.resolve import resolve_config
 from vs_data import ClipRequest, collate, move, open_source
 from vs_ops.dispatch import ENVIRONMENT_VARIABLE, IMPLEMENTATION_NAMES
@@ -39,7 +38,7 @@ from vs_training.presets import read_preset
 from vs_training.setup import build_recipe, build_state
 from vs_training.step import train_clip
 
-from vs_bench.errors import INPUT_ERRORS
+from vs_bench.errors import VsBenchError
 from vs_bench.harness import Case, Result, measure, ratio_of
 from vs_bench.options import Count, Threads
 from vs_bench.peak import flop_of, peak_case, peak_of
@@ -150,12 +149,12 @@ def variant_of(impl: str | None, compare: Sequence[str]) -> Variant | None:
     """The variant that the step as it is is compared with, if any.
 
     Raises:
-        SystemExit: two were asked for, or an implementation that no operator has.
+        VsBenchError: two were asked for, or an implementation that no operator has.
     """
     if impl is not None and compare:
-        raise SystemExit("--impl and --compare are two comparisons: measure one after the other")
+        raise VsBenchError("--impl and --compare are two comparisons: measure one after the other")
     if impl is not None and impl not in IMPLEMENTATION_NAMES:
-        raise SystemExit(f"no operator has an implementation {impl!r}; there are {', '.join(IMPLEMENTATION_NAMES)}")
+        raise VsBenchError(f"no operator has an implementation {impl!r}; there are {', '.join(IMPLEMENTATION_NAMES)}")
     if impl is not None:
         return Variant(label=impl, impl=impl)
     return Variant(label=" ".join(compare), overrides=tuple(compare)) if compare else None
@@ -251,7 +250,7 @@ def main(
 ) -> None:
     """Compare O0 and O1, and if asked the step as it is with one variant of it, interleaved in one process."""
     if store and (overrides or frames != FRAMES):
-        raise SystemExit(f"--store is for the step that documents speak of: no overrides, and {FRAMES} frames")
+        raise VsBenchError(f"--store is for the step that documents speak of: no overrides, and {FRAMES} frames")
     other = variant_of(impl, compare)
     title = preset or f"the {baseline} baseline"
     document = BASELINES[baseline] if preset is None else read_preset(preset).document
@@ -264,7 +263,8 @@ def main(
     begun = begin()
     cases, peaks = cases_of(configs, frames, place), peaks_of(place)
     flop = {case.name: flop_of(case.run) for case in cases}
-    measured = measure([*cases, *peaks], rounds=rounds, warmup=1, threads=threads, device=place, progress=True)
+    with show_progress("measuring", unit="rounds") as progress:
+        measured = measure([*cases, *peaks], rounds=rounds, warmup=1, threads=threads, device=place, progress=progress)
     result = attrs.evolve(measured, cases=measured.cases[: len(cases)])
     size = f"{configs[AS_IT_IS].data.height}x{configs[AS_IT_IS].data.width}"
     print_result(result, baseline="O0", title=f"one training step, {frames} frames at {size}, {title}")
@@ -275,7 +275,3 @@ def main(
     name, command = result_name(baseline, preset, other, place.type), command_of("bench:step")
     path = save_records(record, name, command=command, folder=folder_of(store=store), begun=begun)
     wide_console().print(f"written to {path}", highlight=False, markup=False)
-
-
-if __name__ == "__main__":
-    sys.exit(run_command(app, *INPUT_ERRORS))

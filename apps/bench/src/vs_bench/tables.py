@@ -1,6 +1,5 @@
 """How measured series are shown and kept: a table for people, a record for the file."""
 
-
 from rich.console import Console
 from rich.table import Table
 

@@ -29,10 +29,10 @@ from vs_runtime.run_directory import RunDirectory, is_run
 from vs_training.config import TrainConfig, label_spec
 from vs_training.setup import build_generators
 
-from vs_bench.accuracy.evaluation import EvaluationError, HeldOut, evaluate, read_scores
+from vs_bench.accuracy.evaluation import HeldOut, evaluate, read_scores
 from vs_bench.accuracy.fault import MAX_BITS, round_mantissa, rounded_weights
 from vs_bench.accuracy.programs import DIVERGED, TRAIN, run_program
-from vs_bench.errors import INPUT_ERRORS
+from vs_bench.errors import INPUT_ERRORS, VsBenchError
 from vs_bench.options import Count, option_of
 from vs_bench.results import ROOT
 
@@ -40,7 +40,7 @@ HELD_OUT = "held-out.json"
 """The file that marks an arm as finished."""
 
 
-class ArmError(Exception):
+class ArmError(VsBenchError):
     """An arm that is not what the experiment takes it for; one line."""
 
 
@@ -130,4 +130,4 @@ def main(
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(app, ArmError, EvaluationError, *INPUT_ERRORS))
+    sys.exit(run_command(app, *INPUT_ERRORS))

@@ -22,7 +22,8 @@ import attrs
 import cyclopts
 from cyclopts import Parameter
 from rich.console import Console
-from vs_config import report_error, shown
+from vs_config import shown
+from vs_config.progress import show_progress
 from vs_config.signals import stop_requests
 from vs_runtime import allowed_cpus, choose_device
 
@@ -43,11 +44,10 @@ from vs_bench.accuracy.plan import (
 )
 from vs_bench.accuracy.programs import missing_programs
 from vs_bench.accuracy.report import Finding, compact, find, read_result, record_of
-from vs_bench.accuracy.runs import Setting, Stopped, check_arms, is_finished, run_arms, show_standing
+from vs_bench.accuracy.runs import Setting, Stopped, check_arms, is_finished, run_arms
 from vs_bench.accuracy.words import statements, table_of
-from vs_bench.errors import INPUT_ERRORS
 from vs_bench.options import Count, Threads
-from vs_bench.results import RESULTS, command_of, save_records
+from vs_bench.results import RESULTS, command_of, given_arguments, save_records
 from vs_bench.tables import wide_console
 
 SEEDS = 7
@@ -149,8 +149,11 @@ def run(plan: Plan, setting: Setting) -> list[Finding]:
     left = sum(not is_finished(arm, setting.out) for arm in plan.arms)
     log = Console(stderr=True)
     log.print(f"{setting.out}: {left} of {len(plan.arms)} arms to train, {setting.jobs} at a time", highlight=False)
-    with stop_requests() as stop, show_standing(log) as show:
-        run_arms(plan.arms, setting, stop, show)
+    with (
+        stop_requests() as stop,
+        show_progress("training", unit="frames", notice=lambda: stop.notice, interval_s=30.0) as progress,
+    ):
+        run_arms(plan.arms, setting, stop, progress)
     return [
         find(experiment.name, [read_result(arm, setting.out) for arm in plan.arms if arm.experiment == experiment.name])
         for experiment in plan.experiments
@@ -179,7 +182,7 @@ def keep(files: Sequence[Path], name: str) -> list[Path]:
 
 def command_without_out() -> str:
     """The command that repeats the experiment; where it goes is nobody else's business."""
-    words = list(sys.argv[1:])
+    words = given_arguments()
     for index, word in enumerate(words):
         if word == "--out":
             return command_of("bench:accuracy", words[:index] + words[index + 2 :])
@@ -234,7 +237,14 @@ def main(
     folder = out or Path("runs") / f"accuracy-{datetime.now():%Y%m%d-%H%M%S}"
     held_out = HeldOut(clips=clips, frames=frames)
     setting = Setting(out=folder, jobs=jobs or default_jobs(plan.arms, place), held_out=held_out)
-    findings = run(plan, setting)
+    try:
+        findings = run(plan, setting)
+    except Stopped as stop:
+        print(shown(stop), file=sys.stderr)
+        return 128 + signal.Signals[stop.signal]
+    except KeyboardInterrupt:
+        print("stopped at once; the same command with --out goes on from the last checkpoints", file=sys.stderr)
+        return 128 + signal.SIGINT
     said = [statements(finding, plan.faults) for finding in findings]
     written = list(write(plan, findings, said, setting, command_without_out()))
     if store:
@@ -246,23 +256,3 @@ def main(
         console.print(sentence, highlight=False, markup=False)
     console.print("written: " + ", ".join(str(file) for file in written), highlight=False, soft_wrap=True)
     return 0
-
-
-def start(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 2 with one line on stderr for wrong input, 130 or 143 stopped."""
-    try:
-        return int(app(arguments, print_error=False, exit_on_error=False, result_action="return_value") or 0)
-    except Stopped as error:
-        print(shown(error), file=sys.stderr)
-        return 128 + signal.Signals[error.signal]
-    except KeyboardInterrupt:
-        print("stopped at once; the same command with --out goes on from the last checkpoints", file=sys.stderr)
-        return 128 + signal.SIGINT
-    except cyclopts.CycloptsError as error:
-        return report_error(" ".join(str(error).split()))
-    except (AccuracyError, OSError, *INPUT_ERRORS) as error:
-        return report_error(error)
-
-
-if __name__ == "__main__":
-    sys.exit(start())

@@ -14,12 +14,13 @@ from vs_training.config import TrainConfig
 
 from vs_bench.accuracy.mean_frame import MeanFrameScores, mean_frame, score_frame
 from vs_bench.accuracy.programs import EVALUATE, run_program
+from vs_bench.errors import VsBenchError
 
 REPORT = "held-out"
 """The directory of the report, in that of the run."""
 
 
-class EvaluationError(Exception):
+class EvaluationError(VsBenchError):
     """A report that is not what the experiment takes it for; one line."""
 
 

@@ -11,6 +11,8 @@ from vs_runtime.run_directory import RunDirectory
 from vs_training.config import TrainConfig
 from vs_training.presets import read_preset
 
+from vs_bench.errors import VsBenchError
+
 BASELINE = "O0"
 """The level that all others are compared with."""
 
@@ -83,7 +85,7 @@ SHORT: Mapping[str, tuple[str, tuple[str, ...]]] = {
 """Name of a default experiment -> the preset that it is made from, and what is changed in it."""
 
 
-class AccuracyError(Exception):
+class AccuracyError(VsBenchError):
     """An experiment that cannot be made as asked for, or an arm that failed; one line."""
 
 

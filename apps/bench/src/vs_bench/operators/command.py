@@ -15,7 +15,6 @@ replaces those of the operators and dtypes that were measured (see rules.py).
 """
 
 import functools
-import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
@@ -25,11 +24,10 @@ import torch
 import vs_ops
 from rich.console import Console
 from vs_config import Range
-from vs_config.commands import run_command
 from vs_optim import find_apex
 from vs_runtime import choose_device
 
-from vs_bench.errors import INPUT_ERRORS
+from vs_bench.errors import VsBenchError
 from vs_bench.harness import Case, measure
 from vs_bench.operators import executors
 from vs_bench.operators import rules as rules_file
@@ -84,16 +82,16 @@ def planned(only: Sequence[str], size: str, dtype: torch.dtype, device_type: str
     GPUs train on other devices.
 
     Raises:
-        SystemExit: there is no such operator, or no such size of it.
+        VsBenchError: there is no such operator, or no such size of it.
     """
     names = {plan.operator.name: None for plan in PLANS}
     if unknown := set(only) - names.keys():
-        raise SystemExit(f"no such operator: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+        raise VsBenchError(f"no such operator: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     plans = [plan for plan in PLANS if (not only or plan.operator.name in only) and size in plan.size]
     plans = [plan for plan in plans if dtype is torch.float32 or not plan.parameters]
     plans = [plan for plan in plans if device_type == "cuda" or not plan.gpu]
     if not plans:
-        raise SystemExit(f"nothing of the size {size!r} to be measured in {dtype} on {device_type}")
+        raise VsBenchError(f"nothing of the size {size!r} to be measured in {dtype} on {device_type}")
     return plans
 
 
@@ -192,12 +190,12 @@ def check_rules(formats: Formats, size: str, skip: Sequence[str]) -> None:
     """Refuse to make rules of a part of what an operator's rules are made of, since they replace all it had.
 
     Raises:
-        SystemExit: channels_last, a size or an implementation that can be chosen would be missing.
+        VsBenchError: channels_last, a size or an implementation that can be chosen would be missing.
     """
     if formats == "contiguous":
-        raise SystemExit("rules are made of channels_last, the format that training uses; drop one of the options")
+        raise VsBenchError("rules are made of channels_last, the format that training uses; drop one of the options")
     if size or set(skip) & set(rules_file.CHOSEN_FROM):
-        raise SystemExit("rules replace all that an operator had: measure all sizes and implementations of it")
+        raise VsBenchError("rules replace all that an operator had: measure all sizes and implementations of it")
 
 
 def in_format(records: Records, memory_format: MemoryFormat) -> Records:
@@ -226,10 +224,10 @@ def check_whole(only: Sequence[str], size: str, skip: Sequence[str]) -> None:
     """Refuse to store a part: documents speak of all operators.
 
     Raises:
-        SystemExit: operators, sizes or implementations that can be chosen would be missing.
+        VsBenchError: operators, sizes or implementations that can be chosen would be missing.
     """
     if only or size or set(skip) & set(rules_file.CHOSEN_FROM):
-        raise SystemExit("--store replaces all that is known of the device: measure all operators, sizes and ways")
+        raise VsBenchError("--store replaces all that is known of the device: measure all operators, sizes and ways")
 
 
 app = cyclopts.App(name="bench:ops", help=__doc__)
@@ -298,7 +296,3 @@ def main(
         rules = rules_file.rules_of(in_format(records, "channels_last"))
         path = rules_file.write_rules(rules, origin_of(where, command_of("bench:ops"), begun))
         console.print(f"written to {path}", highlight=False, markup=False)
-
-
-if __name__ == "__main__":
-    sys.exit(run_command(app, *INPUT_ERRORS))
