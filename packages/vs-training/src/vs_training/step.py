@@ -122,10 +122,10 @@ def update_ema(state: TrainState, config: optim.EmaConfig) -> None:
     vs_ops.ema(
         [averages[name] for name in normalised],
         [values[name] for name in normalised],
-        share=share,
+        weight=share,
         scales=[scales[name] for name in normalised],
     )
-    vs_ops.ema([averages[name] for name in plain], [values[name] for name in plain], share=share)
+    vs_ops.ema([averages[name] for name in plain], [values[name] for name in plain], weight=share)
 
 
 def encode_frame(clip: Clip, t: int, recipe: Recipe) -> nets.Label:
