@@ -6,7 +6,7 @@ import sys
 import attrs
 import pytest
 import torch
-from vs_bench.accuracy import command as accuracy
+from vs_bench.__main__ import main
 from vs_bench.accuracy import evaluation, programs
 from vs_bench.accuracy.arm import HELD_OUT, run_arm
 from vs_bench.accuracy.evaluation import EvaluationError, HeldOut, evaluation_of, read_scores
@@ -71,7 +71,7 @@ def test_a_program_gets_its_words_and_says_how_it_ended(program, capsys, text, s
 def test_a_program_that_is_not_there_is_named_before_anything_is_written(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(programs, "EVALUATE", "vs_nowhere")
-    assert accuracy.start(["--seeds", "2"]) == 2
+    assert main(["accuracy", "--seeds", "2"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line == "error: arms are trained and evaluated by vs_train and vs_eval: vs_nowhere is not installed"
     assert list(tmp_path.iterdir()) == []

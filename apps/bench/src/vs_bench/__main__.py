@@ -24,7 +24,7 @@ Words = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
 
 @app.command(help_flags=(), version_flags=())
 def step(*words: Words) -> Any:
-    """One training step in O0 and O1, and how much of what the machine can do it gets."""
+    """Measure one training step in O0 and O1, and how much of what the machine can do it gets."""
     from vs_bench.step import app as command
 
     return _call(command, words)
@@ -32,7 +32,7 @@ def step(*words: Words) -> Any:
 
 @app.command(help_flags=(), version_flags=())
 def operators(*words: Words) -> Any:
-    """Every operator in every implementation, beside plain PyTorch; writes the rules of the choice if asked to."""
+    """Measure every operator in every implementation, beside plain PyTorch; write the rules of the choice if asked."""
     from vs_bench.operators.command import app as command
 
     return _call(command, words)
@@ -40,7 +40,7 @@ def operators(*words: Words) -> Any:
 
 @app.command(help_flags=(), version_flags=())
 def accuracy(*words: Words) -> Any:
-    """Whether training in O1 ends where training in O0 does: several seeds of each, and planted faults."""
+    """Ask whether training in O1 ends where training in O0 does: several seeds of each, and planted faults."""
     from vs_bench.accuracy.command import app as command
 
     return _call(command, words)

@@ -7,7 +7,7 @@ from vs_config import Range, option_number
 
 
 def option_of(numbers: Range) -> cyclopts.Parameter:
-    """An option of a command line that takes some numbers; the library would round 1.5, and take nan."""
+    """Make an option of a command line that takes some numbers; the library would round 1.5, and take nan."""
     return cyclopts.Parameter(converter=lambda _, tokens: option_number(tokens[0].value, numbers))
 
 

@@ -47,7 +47,7 @@ def begin() -> Begun:
 
 
 def _code_differs() -> bool | None:
-    """Whether tracked files other than documents and results differ from the revision; None if git does not say."""
+    """Return whether tracked files but documents and results differ from the revision; None if git does not say."""
     command = ["git", "-C", str(ROOT), "diff", "--quiet", "HEAD", "--", ".", ":!docs", ":!*.md"]
     status = subprocess.run(command, check=False, capture_output=True).returncode
     return bool(status) if status in (0, 1) else None

@@ -1,5 +1,7 @@
 """How measured series are shown and kept: a table for people, a record for the file."""
 
+from typing import Any
+
 from rich.console import Console
 from rich.table import Table
 
@@ -31,7 +33,7 @@ def table_of(result: Result, *, baseline: str, title: str = "") -> Table:
 
 
 def wide_console() -> Console:
-    """The terminal, or in a file or a pipe lines that are long enough for the tables."""
+    """Return the terminal, or in a file or a pipe lines that are long enough for the tables."""
     console = Console()
     return console if console.is_terminal else Console(width=160)
 
@@ -41,7 +43,7 @@ def print_result(result: Result, *, baseline: str, title: str = "") -> None:
     wide_console().print(table_of(result, baseline=baseline, title=title))
 
 
-def as_record(result: Result, *, baseline: str) -> dict[str, object]:
+def as_record(result: Result, *, baseline: str) -> dict[str, Any]:
     """Return `result` as what the result file holds: all seconds, and the figures of the table."""
     reference = result.case(baseline)
     return {
@@ -54,7 +56,7 @@ def as_record(result: Result, *, baseline: str) -> dict[str, object]:
     }
 
 
-def _series_record(series: Series, result: Result, reference: Series) -> dict[str, object]:
+def _series_record(series: Series, result: Result, reference: Series) -> dict[str, Any]:
     speedup = ratio_of(reference, series)
     return {
         "name": series.name,

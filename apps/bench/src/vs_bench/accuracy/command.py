@@ -88,7 +88,7 @@ def make_plan(
     fault_bits: Sequence[int],
     device_type: DeviceType,
 ) -> Plan:
-    """The arms of some experiments.
+    """Plan the arms of some experiments.
 
     Raises:
         AccuracyError: too few or too many seeds, or bits that the fault cannot have.
@@ -118,7 +118,7 @@ def make_plan(
 def choose_experiments(
     networks: Sequence[Network], presets: Sequence[str], overrides: Sequence[str]
 ) -> tuple[Experiment, ...]:
-    """The presets, or the short experiments of the networks, or both short experiments.
+    """Return the presets, or the short experiments of the networks, or both short experiments.
 
     Raises:
         AccuracyError: networks and presets are given.
@@ -131,7 +131,7 @@ def choose_experiments(
 
 
 def default_jobs(arms: Sequence[Arm], device_type: str) -> int:
-    """As many arms at a time as there are cores for their threads; one on a GPU."""
+    """Return as many arms at a time as there are cores for their threads; one on a GPU."""
     if device_type != "cpu":
         return 1
     cores = len(allowed_cpus())
@@ -181,7 +181,7 @@ def keep(files: Sequence[Path], name: str) -> list[Path]:
 
 
 def command_without_out() -> str:
-    """The command that repeats the experiment; where it goes is nobody else's business."""
+    """Return the command that repeats the experiment; where it goes is nobody else's business."""
     words = given_arguments()
     for index, word in enumerate(words):
         if word == "--out":

@@ -50,7 +50,7 @@ def round_mantissa(x: Tensor, bits: int) -> Tensor:
 
 
 def describe_fault(bits: int) -> str:
-    """What is done to the weights, in words."""
+    """Return what is done to the weights, in words."""
     left = {0: "powers of two", 1: "1 bit of mantissa"}.get(bits, f"{bits} bits of mantissa")
     return f"weights of the generator rounded to {left}"
 

@@ -75,7 +75,7 @@ class Standing:
 
 
 def show_standing(standing: Standing, progress: Progress) -> None:
-    """Show how far the experiment has come; with its own estimate, since steps may take longer than a display recalls."""
+    """Show how far the experiment has come; it estimates for itself: steps may take longer than a display remembers."""
     running = ", ".join(standing.running) or "none"
     heading = f"{standing.finished} of {standing.arms} arms finished, training {running}:"
     left = "" if standing.seconds_left is None else f"about {show_duration(standing.seconds_left)} left"
@@ -83,7 +83,7 @@ def show_standing(standing: Standing, progress: Progress) -> None:
 
 
 def is_finished(arm: Arm, out: Path) -> bool:
-    """Whether an arm has been trained and evaluated."""
+    """Return whether an arm has been trained and evaluated."""
     return (arm.run(out).path / HELD_OUT).is_file()
 
 
@@ -157,7 +157,7 @@ def _end(processes: Collection[subprocess.Popen[bytes]]) -> None:
 
 
 def _estimator(arms: Sequence[Arm], out: Path) -> Callable[[tuple[str, ...]], Standing]:
-    """How far everything has come as a function of what is running; the pace is that since this call."""
+    """Return how far everything has come as a function of what is running; the pace is that since this call."""
     total = sum(_frames(arm, arm.config.run.steps) for arm in arms)
     began, first = time.monotonic(), _frames_done(arms, out)
 
@@ -184,7 +184,7 @@ def _frames(arm: Arm, steps: int) -> int:
 
 
 def steps_done(metrics: Path) -> int:
-    """The step of the last whole line of a run's metrics.jsonl, however long the file is; 0 without one."""
+    """Return the step of the last whole line of a run's metrics.jsonl, however long the file is; 0 without one."""
     if not metrics.is_file():
         return 0
     with metrics.open("rb") as file:

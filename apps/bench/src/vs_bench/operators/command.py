@@ -6,7 +6,7 @@ Usage: hatch run bench:ops [--only NAME] [--dtype bfloat16] [--device cuda] [--m
 
 For every operator there are subjects: sizes that the networks of the presets give it. Each is measured forward and, if
 it has gradients, backward, with all implementations in turns (see harness.py), and with figures beside the time:
-kernels, bytes moved against the bandwidth of copying, and by `--profile` what the time goes to (see op_measure.py).
+kernels, bytes moved against the bandwidth of copying, and by `--profile` what the time goes to (see measure.py).
 `eager` is what one would write without this package; `apex` is NVIDIA's counterpart, where it is installed and has one.
 
 Writes runs/bench/ops-DEVICE-DTYPE.json; with `--store`, which takes all operators in all sizes, docs/benchmarks/
@@ -34,7 +34,7 @@ from vs_bench.operators import rules as rules_file
 from vs_bench.operators.measure import (
     COPY_BYTES,
     copier,
-    least_bytes,
+    min_bytes,
     name_compiled_loops,
     profile_call,
     quiet_profiler,
@@ -76,7 +76,7 @@ class Settings:
 
 
 def planned(only: Sequence[str], size: str, dtype: torch.dtype, device_type: str = "cpu") -> list[Plan]:
-    """The plans of the operators in `only` (all if empty) with `size` in their size's name. Pure.
+    """Return the plans of the operators in `only` (all if empty) with `size` in their size's name. Pure.
 
     Operators over parameters, which are float32 in any precision, are left out for other dtypes, and sizes that only
     GPUs train on other devices.
@@ -96,14 +96,14 @@ def planned(only: Sequence[str], size: str, dtype: torch.dtype, device_type: str
 
 
 def formats_of(plan: Plan, formats: Formats) -> list[MemoryFormat]:
-    """The memory formats in which a plan is measured: one will do where there are no images. Pure."""
+    """Return the memory formats in which a plan is measured: one will do where there are no images. Pure."""
     if formats == "both":
         return ["channels_last", "contiguous"] if plan.images else ["channels_last"]
     return [formats]
 
 
 def calls_of(plan: Plan, subject: Subject, skip: Sequence[str] = ()) -> dict[str, Callable[[], object]]:
-    """The calls to be compared by name: eager, our implementations that accept the call, and apex's, if it has one."""
+    """Return the calls to be compared by name: eager, our implementations that accept the call, and apex's, if any."""
     candidates = vs_ops.explain(plan.operator, subject.described)
     accepted = [one.implementation.name for one in candidates if one.reason is None]
     ours = {name: functools.partial(subject.call, name) for name in accepted if name not in skip}
@@ -117,7 +117,7 @@ def calls_of(plan: Plan, subject: Subject, skip: Sequence[str] = ()) -> dict[str
 
 
 def about(plan: Plan, subject: Subject, memory_format: MemoryFormat) -> About:
-    """What a record says beside the figures."""
+    """Say what a record says beside the figures."""
     described = subject.described
     outputs = results_of(subject.call("reference"))
     return About(
@@ -128,7 +128,7 @@ def about(plan: Plan, subject: Subject, memory_format: MemoryFormat) -> About:
         dtype=str(described.dtype).removeprefix("torch."),
         memory_format=memory_format if plan.images else None,
         way=BOTH if subject.leaves else FORWARD,
-        bytes=least_bytes(inputs=subject.inputs, outputs=outputs, leaves=subject.leaves, mutated=subject.mutated),
+        bytes=min_bytes(inputs=subject.inputs, outputs=outputs, leaves=subject.leaves, mutated=subject.mutated),
         rule=plan.rule,
         chosen=vs_ops.choose(plan.operator, described).name,
         note=plan.note,
@@ -173,7 +173,7 @@ def measure_all(plans: Sequence[Plan], formats: Formats, settings: Settings, *, 
 
 
 def origin_of(device: torch.device, command: str, begun: Begun) -> rules_file.Origin:
-    """Where, with what, when and of which revision rules were measured."""
+    """Return where, with what, when and of which revision rules were measured."""
     on_cuda = device.type == "cuda"
     name = torch.cuda.get_device_name(device) if on_cuda else begun.machine["cpu"]
     return rules_file.Origin(
@@ -199,7 +199,7 @@ def check_rules(formats: Formats, size: str, skip: Sequence[str]) -> None:
 
 
 def in_format(records: Records, memory_format: MemoryFormat) -> Records:
-    """The records of one memory format, and those of what has none. Pure."""
+    """Return the records of one memory format, and those of what has none. Pure."""
     return {
         name: [one for one in measured if one["memory_format"] in (memory_format, None)]
         for name, measured in records.items()
