@@ -45,7 +45,7 @@ class Evaluation:
     uncounted: Callable[[int], int]
 
 
-def evaluation_of(generator: nets.GeneratorConfig | nets.FewShotGeneratorConfig) -> Evaluation:
+def evaluation_of(generator: nets.AnyGeneratorConfig) -> Evaluation:
     """Return how a generator is evaluated: without the first frame, or from one reference, which is in the middle."""
     match generator:
         case nets.GeneratorConfig():

@@ -124,11 +124,13 @@ def laid_out(result: Tensor, x: Tensor) -> Tensor:
 
 def results_of(result: object) -> list[Tensor]:
     """Return all tensors of a result, which may be one, none or nested lists of them."""
-    if isinstance(result, Tensor):
-        return [result]
-    if isinstance(result, Sequence):
-        return [one for part in result for one in results_of(part)]
-    return []
+    match result:
+        case Tensor():
+            return [result]
+        case [*parts]:
+            return [one for part in parts for one in results_of(part)]
+        case _:
+            return []
 
 
 def work_of(call: Callable[[], object], leaves: Sequence[Tensor], repeats: int = 1) -> Callable[[], None]:
