@@ -24,7 +24,7 @@ EXIT_INPUT = 2
 
 
 def _number(numbers: Range) -> Parameter:
-    """A number, or as many as follow where the option takes several: the library would round 1.5."""
+    """Read a number, or as many as follow where the option takes several: the library would round 1.5."""
 
     def convert(kind: Any, tokens: Sequence[Token]) -> Any:
         values = tuple(_read(lambda text: option_number(text, numbers), token) for token in tokens)

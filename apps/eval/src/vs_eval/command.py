@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from attrs import evolve
+import attrs
 from rich.console import Console
 from vs_config.resolve import ConfigError
 from vs_data import VsDataError, open_source
@@ -49,7 +49,7 @@ def evaluate(request: Request, console: Console) -> Path:
         with show_progress(console, clips=len(plans), frames=sum(plan.frames for plan in plans)) as advance:
             report, files = evaluate_source(generator, source, plans, spec, draft, advance, fps=facts.fps)
         broken = broken_frames([report])
-        write_report(report, files, evolve(facts, notices=(*facts.notices, *broken)), draft)
+        write_report(report, files, attrs.evolve(facts, notices=(*facts.notices, *broken)), draft)
     show_report(report, console)
     warn(broken)
     say(console, f"report: {opened.out / 'report.html'}")

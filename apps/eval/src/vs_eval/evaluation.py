@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
+import attrs
 from vs_data import Clip, ClipRequest, ClipSource, iterate_sequence
 from vs_metrics import (
     ClassColours,
@@ -35,9 +35,9 @@ COLOUR_FRAMES = 64
 Draw = Callable[[ClipFrame], None]
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Facts:
-    """What a report was made from; goes into report.json as it is.
+    """Facts on what a report was made from, which go into report.json as they are.
 
     Paths begin at the working directory, or with the name of the run where that is elsewhere: a report can be given
     away.
@@ -68,20 +68,20 @@ class Facts:
     fps: float = 10.0
     command: str = ""
     measured: str = ""
-    environment: Mapping[str, Any] = field(factory=dict)
-    training: Mapping[str, Any] = field(factory=dict)
+    environment: Mapping[str, Any] = attrs.field(factory=dict)
+    training: Mapping[str, Any] = attrs.field(factory=dict)
     notices: tuple[str, ...] = ()
 
 
 def training_colours(source: ClipSource, kind: ClassMap, *, frames: int = COLOUR_FRAMES) -> ClassColours:
-    """Mean colour of each class over single frames that are spread evenly over all frames of a source."""
+    """Return the mean colour of each class over frames that are spread evenly over all frames of a source."""
     return class_mean_colours(
         ((clip.frames, class_ids(clip.labels, kind)) for clip in spread_frames(source, frames)),
         num_classes=kind.classes,
     )
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class ClipPlan:
     """A sequence to roll out from its first frame on: its index in the source, and how many frames of it."""
 
@@ -90,7 +90,7 @@ class ClipPlan:
 
 
 def plan_clips(source: ClipSource, *, clips: int | None, frames: int | None) -> list[ClipPlan]:
-    """Whole sequences: the first `clips` of them, cut to `frames` frames each."""
+    """Plan whole sequences: the first `clips` of them, cut to `frames` frames each."""
     chosen = source.sequences if clips is None else source.sequences[:clips]
     return [
         ClipPlan(sequence=index, frames=info.frames if frames is None else min(frames, info.frames))
@@ -137,7 +137,7 @@ def evaluate_source(
 
 @contextlib.contextmanager
 def drawing(stem: Path, labels: LabelSpec, *, drawn: Sequence[int], fps: float) -> Iterator[Draw]:
-    """A function that puts every frame into `STEM.mp4`, and the `drawn` ones into `STEM.png` at the end."""
+    """Yield a function that puts every frame into `STEM.mp4`, and the `drawn` ones into `STEM.png` at the end."""
     palette = palette_of(labels)
     rows: list[ClipFrame] = []
     with VideoWriter(stem.with_name(f"{stem.name}.mp4"), fps=fps) as video:
@@ -178,12 +178,12 @@ def write_documents(page: str, document: Mapping[str, Any], directory: Path) -> 
 
 
 def page_title(facts: Facts) -> str:
-    """The run's name and the checkpoint's step."""
+    """Return the run's name and the checkpoint's step."""
     return f"{Path(facts.run).name}, step {facts.step}"
 
 
 def page_facts(facts: Facts) -> dict[str, str]:
-    """What the page says at its end of how it was made."""
+    """Return what the page says at its end of how it was made."""
     return {
         "command": facts.command,
         "run": facts.run,
@@ -197,7 +197,7 @@ def page_facts(facts: Facts) -> dict[str, str]:
 
 
 def json_facts(facts: Facts) -> dict[str, Any]:
-    """The same as the JSON says it."""
+    """Return the facts as the JSON says them."""
     return {
         "command": facts.command,
         "measured": facts.measured,
@@ -214,12 +214,12 @@ def json_facts(facts: Facts) -> dict[str, Any]:
 
 
 def json_files(files: Sequence[ClipFiles]) -> list[dict[str, str]]:
-    """The files of each clip."""
+    """Return the files of each clip."""
     return [{"clip": item.name, "video": item.video, "strip": item.strip} for item in files]
 
 
 def spread_frames(source: ClipSource, count: int) -> Iterator[Clip]:
-    """Single frames, evenly spread over all frames of all sequences, in order."""
+    """Yield single frames, evenly spread over all frames of all sequences, in order."""
     total = sum(info.frames for info in source.sequences)
     wanted = sorted({index * total // count for index in range(min(count, total))} if total > count else range(total))
     first = 0
@@ -231,5 +231,5 @@ def spread_frames(source: ClipSource, count: int) -> Iterator[Clip]:
 
 
 def file_name(name: str) -> str:
-    """A sequence's name as part of a file name."""
+    """Return a sequence's name as part of a file name."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("._") or "clip"

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
+import attrs
 import torch
-from attrs import frozen
 from vs_config import shown
 from vs_data import ClipSource, FolderConfig, check_roots, every_so_often, look_at_folder, open_source
 from vs_nets import FewShotGeneratorConfig, GeneratorConfig, LabelSpec
@@ -30,9 +30,9 @@ SEEN = "data.val_root names no other folder, so that nothing is held out: the ru
 ConfigKind = TypeVar("ConfigKind", GeneratorConfig, FewShotGeneratorConfig)
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Request:
-    """What the command line asks for, whatever the kind of the generator."""
+    """A request of the command line, whatever the kind of the generator."""
 
     run: Path | None
     out: Path | None
@@ -42,7 +42,7 @@ class Request:
     frames: int | None
 
 
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class Opened(Generic[ConfigKind]):
     """A run that can be evaluated.
 
@@ -117,7 +117,7 @@ def say_warning(text: str) -> None:
 
 
 def _look_at_data(config: TrainConfig, clips: int | None) -> tuple[str, ...]:
-    """Warnings about a folder of held-out data, of which the sequences are opened that are evaluated.
+    """Return warnings about a folder of held-out data, of which the sequences are opened that are evaluated.
 
     Raises:
         DataError: something is wrong with it.
@@ -130,13 +130,13 @@ def _look_at_data(config: TrainConfig, clips: int | None) -> tuple[str, ...]:
 
 
 def place(path: Path) -> Path:
-    """A path as a report may tell it to anybody: from the working directory on, or its last part if it is elsewhere."""
+    """Return a path as a report may tell it: from the working directory on, or its last part if it is elsewhere."""
     whole, here = path.resolve(), Path.cwd().resolve()
     return whole.relative_to(here) if here in whole.parents else Path(whole.name)
 
 
 def _command(request: Request, kind: str, run: Path, step: int, device: torch.device) -> str:
-    """What repeats the evaluation, whatever checkpoints there are by then; where the report goes is left out."""
+    """Return what repeats the evaluation, whatever checkpoints there are by then; where the report goes is left out."""
     options = {"checkpoint": step, "device": device.type, "clips": request.clips, "frames": request.frames}
     given = [f"--{name} {value}" for name, value in options.items() if value is not None]
     return " ".join([COMMANDS[kind], shlex.quote(str(run)), *given])

@@ -30,7 +30,7 @@ def check_output(path: Path, marker: str = MARKER) -> None:
 
 @contextlib.contextmanager
 def report_directory(path: Path, marker: str = MARKER) -> Iterator[Path]:
-    """A draft directory beside `path` that becomes `path` when the block succeeds, and is removed when it does not.
+    """Yield a draft directory beside `path` that becomes `path` when the block succeeds, and is removed when not.
 
     A report that was there is replaced. Drafts of processes that were killed are removed first.
 

@@ -1,7 +1,7 @@
 """What people look at: which label of a frame is drawn, in which colours, beside what the generator made of it."""
 
+import attrs
 import torch
-from attrs import evolve
 from torch import Tensor
 from vs_metrics import ClipFrame, Palette, palette_for
 from vs_nets import LabelSpec, class_ids, class_kind
@@ -10,13 +10,13 @@ from vs_eval.scoring import FrameView, chosen_reference
 
 
 def palette_of(spec: LabelSpec) -> Palette:
-    """Colours of the class ids that `clip_frame` takes; none when no label has classes."""
+    """Return colours of the class ids that `clip_frame` takes; none when no label has classes."""
     kind = class_kind(spec)
     return () if kind is None else palette_for(kind.classes)
 
 
 def clip_frame(spec: LabelSpec, view: FrameView) -> ClipFrame:
-    """A frame without its N = 1; its label is the first that has class ids, or else all of its maps.
+    """Return a frame without its N = 1; its label is the first that has class ids, or else all of its maps.
 
     With references, the one that the generator chose and what it made of it are shown too.
     """
@@ -35,7 +35,7 @@ def clip_frame(spec: LabelSpec, view: FrameView) -> ClipFrame:
     if chosen is None:
         return frame
     warp = made.reference
-    return evolve(
+    return attrs.evolve(
         frame,
         label_title="landmarks" if is_landmarks(spec) else frame.label_title,
         reference=chosen.frame[0],
@@ -47,7 +47,7 @@ def clip_frame(spec: LabelSpec, view: FrameView) -> ClipFrame:
 
 
 def is_landmarks(spec: LabelSpec) -> bool:
-    """Whether the label that is shown is a drawing of landmarks."""
+    """Say whether the label that is shown is a drawing of landmarks."""
     return class_kind(spec) is None and all(kind.name.startswith("landmarks") for kind in spec.kinds)
 
 

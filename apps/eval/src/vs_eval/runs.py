@@ -32,7 +32,7 @@ SHOWN = 160
 
 
 def read_checkpoint(run: RunDirectory, step: int | None) -> LoadedCheckpoint:
-    """The checkpoint of a step, or without one the newest that is intact (its `skipped` names newer, damaged ones).
+    """Read the checkpoint of a step, or the newest that is intact (its `skipped` names newer, damaged ones).
 
     Raises:
         RunError: there is no checkpoint, none is intact, or the one that was asked for is damaged.
@@ -57,7 +57,7 @@ def read_checkpoint(run: RunDirectory, step: int | None) -> LoadedCheckpoint:
 
 
 def load_ema(average: AnyGenerator, checkpoint: LoadedCheckpoint, device: torch.device) -> AnyGenerator:
-    """The averaged generator of a checkpoint, in evaluation mode on a device.
+    """Load the averaged generator of a checkpoint, in evaluation mode on a device.
 
     Args:
         average: a freshly built one (`build_ema`, `build_few_shot_ema`) that takes the weights.
@@ -103,7 +103,7 @@ def require_same(run: RunDirectory, checkpoint: LoadedCheckpoint, config: TrainC
 
 
 def training_facts(run: RunDirectory) -> Mapping[str, Any]:
-    """When a run was begun and resumed, on what, and with which revision, as its environment.json says.
+    """Read when a run was begun and resumed, on what, and with which revision, as its environment.json says.
 
     Raises:
         RunDirectoryError: the file is no longer what it was when the run was opened.

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import attrs
 import torch
 import vs_ops
-from attrs import field, frozen
 from torch import Tensor
 from vs_data import Clip, References, cut
 from vs_metrics import (
@@ -31,9 +30,9 @@ PSNR_CAP = 100.0
 """Most that one frame counts in a mean PSNR, dB: equal frames would be infinite."""
 
 
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class EvaluationSpec:
-    """What an evaluation needs to know besides generator and clip.
+    """A specification of what an evaluation needs to know besides generator and clip.
 
     Attributes:
         labels: how labels are encoded for the generator.
@@ -45,12 +44,12 @@ class EvaluationSpec:
     labels: LabelSpec
     past: int
     colours: ClassColours | None = None
-    device: torch.device = field(default=torch.device("cpu"))
+    device: torch.device = attrs.field(default=torch.device("cpu"))
 
 
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class FrameView:
-    """Everything about one frame of a rolled out clip, on the CPU, with a leading N = 1.
+    """A frame of a rolled out clip with all that is known of it, on the CPU, with a leading N = 1.
 
     Attributes:
         index: its number within the clip.
@@ -75,7 +74,7 @@ class FrameView:
     regions: Tensor | None = None
 
 
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class ChosenReference:
     """The reference of a frame that the generator warped: its frame (1, 3, H, W) and the teacher's flow to it, if any.
 
@@ -91,7 +90,7 @@ class ChosenReference:
 
 
 def chosen_reference(view: FrameView) -> ChosenReference | None:
-    """The reference that the generator chose for a frame; the first one where it has not said; None without any."""
+    """Return the reference that the generator chose for a frame; the first one where it has not said; None without."""
     references, chosen = view.references, view.synthesis.chosen
     if references is None:
         return None
@@ -103,7 +102,7 @@ def chosen_reference(view: FrameView) -> ChosenReference | None:
     )
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class ClipScores:
     """The scores of one clip.
 
@@ -152,7 +151,7 @@ def evaluate_pieces(
     watch: Watch | None = None,
     score: ScoreFrame | None = None,
 ) -> ClipScores:
-    """`evaluate_clip` of a clip that comes in consecutive pieces, for clips that are too long for the memory.
+    """Do what `evaluate_clip` does, of a clip in consecutive pieces, for clips that are too long for the memory.
 
     Only the very first frame of the first piece has no flow (see `vs_data.iterate_sequence`). `score` is `score_frame`
     unless given.
@@ -172,19 +171,19 @@ def evaluate_pieces(
 
 
 def clip_scores(name: str, rows: Sequence[Mapping[str, Average]], broken: Sequence[int]) -> ClipScores:
-    """The scores of a clip from those of each of its frames; `broken`: see `ClipScores`."""
+    """Return the scores of a clip from those of each of its frames; `broken`: see `ClipScores`."""
     return ClipScores(name=name, frames=len(rows), totals=_totals(rows), curves=_curves(rows), broken=tuple(broken))
 
 
 def is_broken(view: FrameView) -> bool:
-    """Whether a frame was generated with values that are not finite, in frame or flow."""
+    """Say whether a frame was generated with values that are not finite, in frame or flow."""
     made = view.synthesis
     parts = (made.frame, made.flow, made.warped, None if made.reference is None else made.reference.flow)
     return not all(bool(part.isfinite().all()) for part in parts if part is not None)
 
 
 def roll_out(generator: GenerateFrame, pieces: Iterable[Clip], spec: EvaluationSpec) -> Iterator[FrameView]:
-    """The frames of a clip beside what the generator makes of their labels and its own past frames."""
+    """Yield the frames of a clip beside what the generator makes of their labels and its own past frames."""
     frames, labelled = itertools.tee(single_frames(pieces))  # one frame apart at most: labels are taken one by one
     labels = (_encoded(frame, spec) for frame in labelled)
     rolled = rollout(_without_gradients(generator), labels, past=spec.past)
@@ -207,7 +206,7 @@ def _encoded(frame: Clip, spec: EvaluationSpec) -> Label:
 
 
 def _without_gradients(generator: GenerateFrame) -> GenerateFrame:
-    """The generator in inference mode, which ends before whoever takes the frames goes on."""
+    """Return the generator in inference mode, which ends before whoever takes the frames goes on."""
 
     def generate(label: Label, history: History) -> Synthesis:
         with torch.inference_mode():
@@ -217,14 +216,14 @@ def _without_gradients(generator: GenerateFrame) -> GenerateFrame:
 
 
 def single_frames(pieces: Iterable[Clip]) -> Iterator[Clip]:
-    """Every frame of some clips as a clip of its own, in order."""
+    """Yield every frame of some clips as a clip of its own, in order."""
     for piece in pieces:
         for index in range(piece.frames.shape[0]):
             yield cut(piece, index, index + 1)
 
 
 def score_frame(view: FrameView, before: FrameView | None) -> dict[str, Average]:
-    """Measure -> average of one frame; the first frame of a clip has measures of its own, since nothing precedes it."""
+    """Return measure -> average of one frame; the first of a clip has measures of its own, as nothing precedes it."""
     if before is None:
         return image_scores("first_psnr", "first_ssim", view.real, _candidates(view, None))
     scores = image_scores("psnr", "ssim", view.real, _candidates(view, before))
@@ -233,7 +232,7 @@ def score_frame(view: FrameView, before: FrameView | None) -> dict[str, Average]
 
 
 def _candidates(view: FrameView, before: FrameView | None) -> dict[str, Tensor]:
-    """Method -> its version of the frame."""
+    """Return method -> its version of the frame."""
     frames = {"generated": view.synthesis.frame}
     if view.painted is not None:
         frames["class_mean"] = view.painted
@@ -243,7 +242,7 @@ def _candidates(view: FrameView, before: FrameView | None) -> dict[str, Tensor]:
 
 
 def image_scores(psnr_name: str, ssim_name: str, real: Tensor, candidates: Mapping[str, Tensor]) -> dict[str, Average]:
-    """PSNR and SSIM of each method's version of a frame, under the names given."""
+    """Measure PSNR and SSIM of each method's version of a frame, under the names given."""
     scores = {}
     for method, frame in candidates.items():
         scores[f"{psnr_name}/{method}"] = average_of(psnr(frame, real).clamp_max(PSNR_CAP))
@@ -252,7 +251,7 @@ def image_scores(psnr_name: str, ssim_name: str, real: Tensor, candidates: Mappi
 
 
 def temporal_scores(view: FrameView, before: FrameView) -> dict[str, Average]:
-    """How far each video's frame is from its own previous one, moved by the teacher's flow; levels of 255."""
+    """Measure how far each video's frame is from its previous one, moved by the teacher's flow; levels of 255."""
     if view.flow is None or view.confidence is None:
         return {}
     pairs = {"generated": (before.synthesis.frame, view.synthesis.frame), "real": (before.real, view.real)}
@@ -267,7 +266,7 @@ def temporal_scores(view: FrameView, before: FrameView) -> dict[str, Average]:
 
 
 def _flow_scores(view: FrameView, before: FrameView) -> dict[str, Average]:
-    """How good flow and warped frame are, where the generator has them."""
+    """Measure how good flow and warped frame are, where the generator has them."""
     flow, warped = view.synthesis.flow, view.synthesis.warped
     if flow is None or warped is None:
         return {}
@@ -286,7 +285,7 @@ def _flow_scores(view: FrameView, before: FrameView) -> dict[str, Average]:
 
 
 def flow_errors(name: str, flow: Tensor | None, target: Tensor | None, confidence: Tensor | None) -> dict[str, Average]:
-    """End-point error of a generated flow and of no motion against the teacher's; none where either is missing."""
+    """Measure a generated flow and no motion by end-point error; none where it or the teacher's flow is missing."""
     if flow is None or target is None or confidence is None:
         return {}
     guesses = {"generated": flow, "zero": torch.zeros_like(flow)}

@@ -16,7 +16,7 @@ Advance = Callable[[str, int], None]
 
 @contextlib.contextmanager
 def show_progress(console: Console, *, clips: int, frames: int) -> Iterator[Advance]:
-    """A function (clip's name, clips begun before it) to be called for every frame that is done.
+    """Yield a function (clip's name, clips begun before it) to be called for every frame that is done.
 
     Args:
         console: where to; a bar with rate and estimate if it is a terminal, else one line per clip.
@@ -55,23 +55,23 @@ def _plain_lines(console: Console, clips: int) -> Advance:
 
 
 def open_console() -> Console:
-    """The terminal, or a pipe with lines long enough for the tables."""
+    """Return the terminal, or a pipe with lines long enough for the tables."""
     console = Console()
     return console if console.is_terminal else Console(width=140)
 
 
 def say(console: Console, line: str) -> None:
-    """One line of plain text, neither wrapped nor interpreted; what would not be seen as itself is escaped."""
+    """Print a line of plain text, neither wrapped nor interpreted; what would not be seen as itself is escaped."""
     console.print(shown(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def show_report(report: Report, console: Console) -> None:
-    """The tables of a report."""
+    """Print the tables of a report."""
     show_tables(tables(report), console)
 
 
 def show_tables(shown: Sequence[Table], console: Console) -> None:
-    """Some tables with their notes."""
+    """Print some tables with their notes."""
     for table in shown:
         console.print(_rich(table))
         if table.note:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from attrs import evolve, frozen
+import attrs
 from rich.console import Console
 from vs_data import Clip, ClipRequest, ClipSource, FacesConfig, open_source
 from vs_nets import FewShotGeneratorConfig, build_few_shot_ema
@@ -25,9 +25,9 @@ from vs_eval.terminal import Advance, say, show_progress, show_tables
 NO_ATTENTION = "the model has no attention over references: for each frame the reference with the nearest label is used"
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class FewShotRequest:
-    """What the command line asks for beside what every command takes.
+    """A request of the command line for a few-shot evaluation.
 
     Attributes:
         references: how many references each subject is generated from; a section of the report for each number.
@@ -39,9 +39,9 @@ class FewShotRequest:
     drive: bool
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Plan:
-    """What is rolled out: whole sequences for each number of references, drives, and the rows of the matrix."""
+    """A plan of what is rolled out: whole sequences for each number of references, drives, rows of the matrix."""
 
     counts: tuple[int, ...]
     clips: tuple[ClipPlan, ...]
@@ -66,7 +66,7 @@ def evaluate_few_shot(request: FewShotRequest, console: Console) -> Path:
     plan = plan_evaluation(request, opened.source, people_of(opened.config, opened.source))
     average = build_few_shot_ema(opened.generator, label_channels=opened.labels.channels)
     generator = load_ema(average, opened.checkpoint, opened.device)
-    facts = evolve(
+    facts = attrs.evolve(
         opened.facts,
         command=f"{opened.facts.command} {options_of(plan.counts, drive=request.drive)}",
         notices=(*opened.facts.notices, *notices_on(opened.generator, plan.counts)),
@@ -91,7 +91,7 @@ def evaluate_few_shot(request: FewShotRequest, console: Console) -> Path:
         with show_progress(console, clips=plan.videos, frames=plan.frames) as advance:
             parts = run_plan(setting, plan, remarks, advance)
         broken = broken_frames(part.report for part in parts)
-        write_few_shot_report(parts, evolve(facts, notices=(*facts.notices, *broken)), draft)
+        write_few_shot_report(parts, attrs.evolve(facts, notices=(*facts.notices, *broken)), draft)
     _show(parts, remarks, console)
     warn(broken)
     say(console, f"report: {opened.out / 'report.html'}")
@@ -99,17 +99,17 @@ def evaluate_few_shot(request: FewShotRequest, console: Console) -> Path:
 
 
 def options_of(counts: Sequence[int], *, drive: bool) -> str:
-    """The options that a few-shot evaluation has beside the common ones."""
+    """Return the options that a few-shot evaluation has beside the common ones."""
     return " ".join(["--references", *map(str, counts), *([] if drive else ["--no-drive"])])
 
 
 def notices_on(config: FewShotGeneratorConfig, counts: Sequence[int]) -> tuple[str, ...]:
-    """What a generator does otherwise than asked for with so many references."""
+    """Say what a generator does otherwise than asked for with so many references."""
     return () if config.weights.attention is not None or max(counts) == 1 else (NO_ATTENTION,)
 
 
 def plan_evaluation(request: FewShotRequest, source: ClipSource, people: Sequence[int]) -> Plan:
-    """What is to be rolled out.
+    """Plan what is to be rolled out.
 
     Raises:
         OptionError: the numbers of references cannot be.
@@ -126,7 +126,7 @@ def plan_evaluation(request: FewShotRequest, source: ClipSource, people: Sequenc
 
 
 def people_of(config: TrainConfig, source: ClipSource) -> tuple[int, ...]:
-    """For each sequence a number for the person in it: faces have several sequences of each, folders count one each."""
+    """Return a number for the person in each sequence: faces have several sequences of each, folders one each."""
     each = config.data.motions if isinstance(config.data, FacesConfig) else 1
     return tuple(index // each for index in range(len(source.sequences)))
 
@@ -147,7 +147,7 @@ def run_plan(setting: Setting, plan: Plan, remarks: Sequence[str], advance: Adva
 
 
 def remarks_on(clip: Clip) -> tuple[str, ...]:
-    """What cannot be measured on data that are like a clip, and why."""
+    """Say what cannot be measured on data that are like a clip, and why."""
     remarks = []
     if clip.regions is None:
         remarks.append(

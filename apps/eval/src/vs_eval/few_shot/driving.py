@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from attrs import evolve, frozen
+import attrs
 from torch import Tensor
 from vs_data import Clip, iterate_sequence
 from vs_metrics import Average, ClipFrame, matrix_picture, strip_frames, write_png
@@ -26,7 +26,7 @@ MATRIX_SIZE = 6
 MATRIX_FILE = "identities.png"
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Drive:
     """A sequence whose subject is shown, and another whose motion it is shown in."""
 
@@ -35,7 +35,7 @@ class Drive:
 
 
 def plan_drives(plans: Sequence[ClipPlan], people: Sequence[int]) -> list[Drive]:
-    """Each person, in the first of its sequences, driven by the next person's first one; none for a single person.
+    """Drive each person, in the first of its sequences, by the next person's first one; a single person by none.
 
     Args:
         plans: the sequences that are evaluated.
@@ -48,7 +48,7 @@ def plan_drives(plans: Sequence[ClipPlan], people: Sequence[int]) -> list[Drive]
 
 
 def plan_matrix(plans: Sequence[ClipPlan], people: Sequence[int]) -> list[Drive]:
-    """The first few people in the motion of the first of them."""
+    """Return the first few people in the motion of the first of them."""
     first = _first_of_each(plans, people)[:MATRIX_SIZE]
     return [Drive(subject=plan.sequence, driver=first[0]) for plan in first] if len(first) > 1 else []
 
@@ -116,13 +116,13 @@ def draw_matrix(setting: Setting, drives: Sequence[Drive], count: int, advance: 
 
 
 def driven_frame(labels: LabelSpec, view: FrameView, driving: Clip) -> ClipFrame:
-    """What is drawn of a driven frame: the driving frame too, and the true one only where the source can draw it."""
-    frame = evolve(clip_frame(labels, view), driving=driving.frames[0])
-    return frame if view.regions is not None else evolve(frame, real=None, teacher_flow=None)
+    """Return what is drawn of a driven frame: the driving one too, the true one only where the source can draw it."""
+    frame = attrs.evolve(clip_frame(labels, view), driving=driving.frames[0])
+    return frame if view.regions is not None else attrs.evolve(frame, real=None, teacher_flow=None)
 
 
 def _roll_out(setting: Setting, drive: Drive, count: int) -> Iterator[tuple[FrameView, Clip]]:
-    """Every frame of a driven sequence, beside the driving one."""
+    """Yield every frame of a driven sequence, beside the driving one."""
     source, driver = setting.source, drive.driver
     alone = iterate_sequence(source, driver.sequence, max_frames=driver.frames)
     driven = iterate_sequence(

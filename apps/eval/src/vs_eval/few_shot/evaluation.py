@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from attrs import frozen
+import attrs
 from torch import Tensor
 from vs_data import REGIONS, Clip, ClipSource, iterate_sequence
 from vs_metrics import class_mean_colours, strip_frames
@@ -22,9 +22,9 @@ from vs_eval.scoring import EvaluationSpec, FrameView, evaluate_pieces
 from vs_eval.terminal import Advance
 
 
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class Setting:
-    """What the parts of a few-shot evaluation have in common.
+    """A setting that the parts of an evaluation have in common.
 
     Attributes:
         bind: the generator, see `bind_generator`.
@@ -44,7 +44,7 @@ class Setting:
 
 
 def training_region_colours(source: ClipSource, *, frames: int = COLOUR_FRAMES) -> Tensor | None:
-    """(regions, 3) mean colour of each of `REGIONS` over frames that are spread evenly over a source; None without."""
+    """Return mean colours (regions, 3) of `REGIONS` over frames that are spread evenly over a source; None without."""
     known = [(clip.frames, clip.regions) for clip in spread_frames(source, frames) if clip.regions is not None]
     return class_mean_colours(known, num_classes=len(REGIONS)).colours if known else None
 

@@ -17,14 +17,14 @@ BindReferences = Callable[[nets.References], GenerateFrame]
 
 
 def reference_frames(frames: int, count: int) -> tuple[int, ...]:
-    """The references of a sequence of so many frames: it is cut into `count` equal parts, and each gives its middle."""
+    """Return the references of a sequence of so many frames: the middle of each of `count` equal parts of it."""
     return tuple((2 * part + 1) * frames // (2 * count) for part in range(count))
 
 
 def check_counts(
     counts: Sequence[int], sequences: Sequence[SequenceInfo], frames: int | None = None
 ) -> tuple[int, ...]:
-    """The numbers of references, each once, in order.
+    """Return the numbers of references, each once, in order.
 
     Args:
         counts: as they are asked for.
@@ -60,7 +60,7 @@ def _check_shortest(most: int, shortest: SequenceInfo) -> None:
 
 
 def _check_scored(count: int, sequences: Sequence[SequenceInfo], frames: int) -> None:
-    """References do not count: one frame of those that are generated must be something else."""
+    """See that one of the generated frames is no reference: those do not count."""
     for info in sequences:
         if set(range(min(frames, info.frames))) <= set(reference_frames(info.frames, count)):
             what = f"{frames} asked for, all of them among the {count} references of sequence '{info.name}'"
@@ -68,7 +68,7 @@ def _check_scored(count: int, sequences: Sequence[SequenceInfo], frames: int) ->
 
 
 def bind_generator(generator: nets.FewShotGenerator) -> BindReferences:
-    """The generator as a function of references, which are encoded once."""
+    """Return the generator as a function of references, which are encoded once."""
 
     def bind(references: nets.References) -> GenerateFrame:
         with torch.inference_mode():
@@ -79,7 +79,7 @@ def bind_generator(generator: nets.FewShotGenerator) -> BindReferences:
 
 
 def encode_references(references: References, spec: EvaluationSpec) -> nets.References:
-    """References of a clip, (K, ...), as the generator takes them: N = 1, labels encoded, on its device."""
+    """Return references of a clip, (K, ...), as the generator takes them: N = 1, labels encoded, on its device."""
 
     def moved(x: Tensor) -> Tensor:
         return x.to(spec.device)

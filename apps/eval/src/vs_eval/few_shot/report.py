@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+import attrs
 
 from vs_eval.evaluation import Facts, json_facts, json_files, page_facts, page_title, write_documents
 from vs_eval.few_shot.tables import subject_clip_table, subject_tables
@@ -13,7 +13,7 @@ from vs_eval.page import ClipFiles, Picture, Section, render_page
 from vs_eval.report import Report, measures_json, report_json
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Part:
     """A section of the report.
 
@@ -39,7 +39,7 @@ class Part:
 
 
 def subjects_part(report: Report, files: Sequence[ClipFiles], count: int, remarks: Sequence[str]) -> Part:
-    """Subjects in their own motion, from `count` references."""
+    """Return the section on subjects in their own motion, from `count` references."""
     which = "the frame in its middle" if count == 1 else f"the middles of {count} equal parts of it"
     return Part(
         name=f"references-{count}",
@@ -62,7 +62,7 @@ def subjects_part(report: Report, files: Sequence[ClipFiles], count: int, remark
 
 
 def driving_part(report: Report, files: Sequence[ClipFiles], picture: Picture, count: int) -> Part:
-    """Subjects in other people's motion."""
+    """Return the section on subjects in other people's motion."""
     truth = (
         "The data can draw each subject in any motion: that is the true frame which the scores are against."
         if report.totals

@@ -39,7 +39,7 @@ COLOUR_REGIONS = ("skin", "hair", "clothes", "background")
 def score_subject_frame(
     view: FrameView, before: FrameView | None, *, references: Collection[int] = (), training: Tensor | None = None
 ) -> dict[str, Average]:
-    """Measure -> average of one frame (see `vs_eval.measures.FEW_SHOT_MEASURES`); nothing for a reference itself.
+    """Return measure -> average of one frame (see `vs_eval.measures.FEW_SHOT_MEASURES`); nothing for a reference.
 
     What needs the teacher's flow or the regions of the frame is left out where there are none.
 
@@ -65,7 +65,7 @@ def score_subject_frame(
 
 
 def score_driven_frame(view: FrameView, before: FrameView | None, driver: Clip) -> dict[str, Average]:
-    """Measure -> average of a frame of a subject in somebody else's motion; nothing where there is no truth.
+    """Return measure -> average of a frame of a subject in somebody else's motion; nothing where truth is unknown.
 
     Args:
         view: the frame; with regions, `view.real` is the subject in this motion.
@@ -82,7 +82,7 @@ def score_driven_frame(view: FrameView, before: FrameView | None, driver: Clip) 
 
 
 def _baselines(chosen: ChosenReference) -> dict[str, Tensor]:
-    """The chosen reference as it is, and moved by the teacher's flow."""
+    """Return the chosen reference as it is, and moved by the teacher's flow."""
     frames = {"repeated": chosen.frame}
     if chosen.flow is not None:
         frames["warped"] = vs_ops.warp(chosen.frame, chosen.flow)
@@ -90,7 +90,7 @@ def _baselines(chosen: ChosenReference) -> dict[str, Tensor]:
 
 
 def _head_scores(view: FrameView, chosen: ChosenReference, candidates: Mapping[str, Tensor]) -> dict[str, Average]:
-    """PSNR and SSIM in the head, on frames in which it has moved from the reference."""
+    """Measure PSNR and SSIM in the head, on frames in which it has moved from the reference."""
     if view.regions is None or chosen.flow is None or chosen.confidence is None:
         return {}
     head = head_mask(view.regions, HEAD_REGIONS)
@@ -105,7 +105,7 @@ def _head_scores(view: FrameView, chosen: ChosenReference, candidates: Mapping[s
 
 
 def _colour_scores(view: FrameView, other: str, colours: Tensor, known: Tensor) -> dict[str, Average]:
-    """Distances between the colours of regions: generated, true, and others that the generator may have painted.
+    """Measure how far colours of regions are apart: generated, true, and others that may have been painted instead.
 
     Args:
         view: the frame.

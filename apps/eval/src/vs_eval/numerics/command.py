@@ -14,7 +14,7 @@ from vs_eval.command import INPUT_ERRORS
 from vs_eval.numerics.audit import audit
 from vs_eval.numerics.opening import MARKER, NumericsRequest, open_audit
 from vs_eval.numerics.picture import draw_heat_map
-from vs_eval.numerics.report import audit_json, audit_tables, proposal_lines, verdict
+from vs_eval.numerics.report import audit_json, audit_tables, conclusions, proposal_lines
 from vs_eval.opening import warn
 from vs_eval.output import report_directory, write_json
 from vs_eval.terminal import say, show_tables
@@ -46,7 +46,7 @@ def audit_numerics(request: NumericsRequest, console: Console) -> Path:
         document = {**audit_json(found, opened.facts), "notices": list(opened.notices)}
         write_json(draft / MARKER, document)
     show_tables(audit_tables(found), console)
-    for line in verdict(found):
+    for line in conclusions(found):
         say(console, line)
     for effect in found.effects:
         for line in proposal_lines(effect):
@@ -57,7 +57,7 @@ def audit_numerics(request: NumericsRequest, console: Console) -> Path:
 
 @contextlib.contextmanager
 def _progress(console: Console) -> Iterator[Callable[[str], None]]:
-    """A function that is told what is being done: a line with a clock, or in a pipe a plain line for each."""
+    """Yield a function that is told what is being done: a line with a clock, or in a pipe a plain line for each."""
     if not console.is_terminal:
         yield lambda text: say(console, text)
         return

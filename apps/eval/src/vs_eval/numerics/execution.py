@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import attrs
 import torch
-from attrs import evolve, field, frozen
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
@@ -22,9 +22,9 @@ Backward = Callable[[str, Tensor], None]
 """(network that is to be updated, its loss): scales the loss and runs backward."""
 
 
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class Execution:
-    """How a step is to compute.
+    """An execution: how a step is to compute.
 
     Attributes:
         dtype: of its inputs.
@@ -41,22 +41,22 @@ Step = Callable[[Networks, Execution], None]
 """One step, forward and backward, of given networks in a given execution. It must do the same each time."""
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Changes:
-    """What is changed in copies of the networks before they run.
+    """Changes to copies of the networks before they run.
 
     Attributes:
         eps: layer that normalises -> its new eps.
         islands: layers that compute in float32, whatever autocast says.
     """
 
-    eps: Mapping[LayerKey, float] = field(factory=dict)
+    eps: Mapping[LayerKey, float] = attrs.field(factory=dict)
     islands: frozenset[LayerKey] = frozenset()
 
 
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class Workload:
-    """What is audited.
+    """A workload: what is audited.
 
     Attributes:
         networks: in float32, in the mode that they are to run in; copies of them are run.
@@ -66,13 +66,13 @@ class Workload:
 
     networks: Networks
     step: Step
-    device: torch.device = field(default=torch.device("cpu"))
+    device: torch.device = attrs.field(default=torch.device("cpu"))
 
 
 def run_reference(
     workload: Workload, dtype: torch.dtype, changes: Changes, norms: Mapping[LayerKey, Normalisation] | None
 ) -> Trace:
-    """The step in float64 or float32, without loss scaling.
+    """Run the step in float64 or float32, without loss scaling.
 
     Args:
         workload: what to run.
@@ -91,7 +91,7 @@ def run_low(
     norms: Mapping[LayerKey, Normalisation],
     scales: Mapping[str, float],
 ) -> Trace:
-    """The step under autocast to a format, as in training.
+    """Run the step under autocast to a format, as in training.
 
     Args:
         workload: what to run.
@@ -124,7 +124,7 @@ def _run(
 
 
 def _changed(norms: Mapping[LayerKey, Normalisation], changes: Changes) -> dict[LayerKey, Normalisation]:
-    return {key: evolve(norm, eps=changes.eps.get(key, norm.eps)) for key, norm in norms.items()}
+    return {key: attrs.evolve(norm, eps=changes.eps.get(key, norm.eps)) for key, norm in norms.items()}
 
 
 def _backward(watcher: Watcher, scales: Mapping[str, float], dtype: torch.dtype, update: str, loss: Tensor) -> None:
@@ -172,7 +172,7 @@ def _widened(x: Tensor) -> Tensor:
 
 
 class _StayWide(TorchFunctionMode):
-    """Float32 islands of a computation in float64 are float64: `.float()` takes nothing away from float64."""
+    """A mode in which float32 islands of a computation in float64 are float64: `.float()` takes nothing away."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is Tensor.float and args[0].dtype is torch.float64:

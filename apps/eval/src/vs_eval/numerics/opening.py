@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import attrs
 import torch
 import vs_nets as nets
-from attrs import frozen
 from torch import nn
 from vs_config import option_path
 from vs_config.overrides import repeated
@@ -42,9 +42,9 @@ SMALL = 2**15
 """Most pixels of a frame for which the reference is float64 unless asked for otherwise: 128x256."""
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class NumericsRequest:
-    """What the command line asks for.
+    """A request of the command line for an audit.
 
     Attributes:
         target: a run directory, unless there is a preset; and changes to the configuration, `dotted.path=value`.
@@ -63,9 +63,9 @@ class NumericsRequest:
     frames: int | None
 
 
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class OpenedAudit:
-    """What is to be audited, and what the report says of it.
+    """A step that can be audited, and what the report says of it.
 
     Attributes:
         title: in a few words.
@@ -86,7 +86,7 @@ class OpenedAudit:
     notices: tuple[str, ...]
 
 
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class _Target:
     """A configuration, and weights unless they are to be fresh."""
 
@@ -166,7 +166,7 @@ def _unused(path: Path) -> Path:
 
 
 def _read_clip(config: TrainConfig, source: ClipSource, frames: int | None) -> Clip:
-    """The beginning of the longest held-out sequence, with the most references that the run trains with."""
+    """Read the beginning of the longest held-out sequence, with as many references as the run trains with at most."""
     longest = max(range(len(source.sequences)), key=lambda i: (source.sequences[i].frames, -i))
     there = source.sequences[longest].frames
     if frames is not None and frames > there:
@@ -179,7 +179,7 @@ def _read_clip(config: TrainConfig, source: ClipSource, frames: int | None) -> C
 
 
 def _networks(target: _Target, labels: nets.LabelSpec) -> tuple[AnyGenerator, dict[str, nn.Module]]:
-    """Generator, discriminator and perceptual network in training mode, with a checkpoint's weights or fresh ones."""
+    """Build generator, discriminator and perceptual network for training, with a checkpoint's weights or fresh ones."""
     config = target.config
     few_shot = isinstance(config.generator, nets.FewShotGeneratorConfig)
     condition = nets.few_shot_condition_channels(labels.channels) if few_shot else labels.channels
@@ -200,7 +200,7 @@ def _networks(target: _Target, labels: nets.LabelSpec) -> tuple[AnyGenerator, di
 
 
 def _scales(request: NumericsRequest, target: _Target, form: Format) -> dict[str, float] | None:
-    """The loss scales that are asked for, or those of the run's scalers where they were on."""
+    """Return the loss scales that are asked for, or those of the run's scalers where they were on."""
     if request.loss_scale is not None:
         return dict.fromkeys((GENERATOR, DISCRIMINATOR), request.loss_scale)
     if target.checkpoint is None or form.name != "float16":

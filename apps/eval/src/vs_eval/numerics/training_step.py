@@ -36,7 +36,7 @@ class Frame:
 
 
 def frames_of(clip: Clip, labels: nets.LabelSpec, generator: AnyGenerator) -> list[Frame]:
-    """The frames of a batched clip. The past is what the generator itself makes of them, in float32 and evaluation."""
+    """Return the frames of a batched clip; their past is what the generator makes of them in evaluation, in float32."""
     count = clip.frames.shape[1]
     encode = nets.keep_class_ids if clip.references is None else nets.encode_labels
     encoded = [encode(labels, {name: x[:, t] for name, x in clip.labels.items()}) for t in range(count)]
@@ -59,7 +59,7 @@ def frames_of(clip: Clip, labels: nets.LabelSpec, generator: AnyGenerator) -> li
 
 
 def training_step(frames: list[Frame], objective: nets.ObjectiveConfig) -> Step:
-    """The losses of D and of G on each frame, each with its backward pass; nobody's weights change."""
+    """Return a step: the losses of D and of G on each frame, each with its backward pass; nobody's weights change."""
 
     def step(networks: Networks, execution: Execution) -> None:
         generator: Any = networks[GENERATOR]
@@ -91,14 +91,14 @@ def training_step(frames: list[Frame], objective: nets.ObjectiveConfig) -> Step:
 
 
 def bind_references(generator: Any, references: nets.References | None) -> GenerateFrame:
-    """The generator as a function of label and history alone, with its references encoded where it takes them."""
+    """Return the generator as a function of label and history alone, its references encoded where it takes them."""
     if references is None:
         return generator  # type: ignore[no-any-return]
     return functools.partial(generator, subject=generator.encode_references(references))
 
 
 def encode_references(clip: Clip, labels: nets.LabelSpec) -> nets.References | None:
-    """References of a batched clip (N, K, ...) as the generator takes them."""
+    """Return references of a batched clip (N, K, ...) as the generator takes them."""
     if clip.references is None:
         return None
     frames = clip.references.frames
@@ -107,7 +107,7 @@ def encode_references(clip: Clip, labels: nets.LabelSpec) -> nets.References | N
 
 
 def cast(frame: Frame, dtype: torch.dtype) -> Frame:
-    """A frame in another dtype. For float64, class ids become the map that they stand for, which is then convolved."""
+    """Return a frame in another dtype. For float64, class ids become the map that they stand for, to be convolved."""
 
     def converted(x: Any) -> Any:
         if isinstance(x, Tensor):
