@@ -61,6 +61,7 @@ class FrameView:
         confidence: (1, 1, H, W) where that flow is to be trusted, or None.
         references: the examples of the subject, with the teacher's flow from this frame to each, or None.
         regions: (1, H, W) ids of `vs_data.REGIONS`, or None.
+        driving: of a subject in somebody else's motion, the frame that it is taken from, as a clip of one frame.
     """
 
     index: int
@@ -72,6 +73,7 @@ class FrameView:
     confidence: Tensor | None = None
     references: References | None = None
     regions: Tensor | None = None
+    driving: Clip | None = None
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -150,17 +152,24 @@ def evaluate_pieces(
     name: str,
     watch: Watch | None = None,
     score: ScoreFrame | None = None,
+    driving: Iterable[Clip] | None = None,
 ) -> ClipScores:
     """Do what `evaluate_clip` does, of a clip in consecutive pieces, for clips that are too long for the memory.
 
-    Only the very first frame of the first piece has no flow (see `vs_data.iterate_sequence`). `score` is `score_frame`
-    unless given.
+    Args:
+        generator: see `evaluate_clip`.
+        pieces: only the very first frame of the first one has no flow (see `vs_data.iterate_sequence`).
+        spec: see `evaluate_clip`.
+        name: the clip's.
+        watch: see `evaluate_clip`.
+        score: what each frame is measured by; `score_frame` unless given.
+        driving: see `roll_out`.
     """
     score = score or score_frame
     rows: list[Mapping[str, Average]] = []
     broken: list[int] = []
     before: FrameView | None = None
-    for view in roll_out(generator, pieces, spec):
+    for view in roll_out(generator, pieces, spec, driving):
         rows.append(score(view, before))
         if is_broken(view):
             broken.append(view.index)
@@ -182,11 +191,22 @@ def is_broken(view: FrameView) -> bool:
     return not all(bool(part.isfinite().all()) for part in parts if part is not None)
 
 
-def roll_out(generator: GenerateFrame, pieces: Iterable[Clip], spec: EvaluationSpec) -> Iterator[FrameView]:
-    """Yield the frames of a clip beside what the generator makes of their labels and its own past frames."""
+def roll_out(
+    generator: GenerateFrame, pieces: Iterable[Clip], spec: EvaluationSpec, driving: Iterable[Clip] | None = None
+) -> Iterator[FrameView]:
+    """Yield the frames of a clip beside what the generator makes of their labels and its own past frames.
+
+    Args:
+        generator: see `evaluate_clip`.
+        pieces: the clip in consecutive pieces.
+        spec: what else there is to know.
+        driving: where the subject is shown in somebody else's motion, the frames that show whoever drives it, as clips
+            of one frame; as many as the pieces have.
+    """
     frames, labelled = itertools.tee(single_frames(pieces))  # one frame apart at most: labels are taken one by one
     labels = (_encoded(frame, spec) for frame in labelled)
     rolled = rollout(_without_gradients(generator), labels, past=spec.past)
+    drivers: Iterator[Clip | None] = itertools.repeat(None) if driving is None else iter(driving)
     for index, (frame, synthesis) in enumerate(zip(frames, rolled, strict=True)):
         yield FrameView(
             index=index,
@@ -198,6 +218,7 @@ def roll_out(generator: GenerateFrame, pieces: Iterable[Clip], spec: EvaluationS
             confidence=frame.flow_confidence,
             references=frame.references,
             regions=frame.regions,
+            driving=next(drivers),
         )
 
 
