@@ -8,8 +8,8 @@ from vs_data import cut, iterate_sequence
 from vs_eval.evaluation import training_colours
 from vs_eval.output import write_json
 from vs_eval.report import broken_frames, summarise, tables, to_json
-from vs_eval.scoring import PSNR_CAP, EvaluationSpec, evaluate_clip, evaluate_pieces, roll_out
-from vs_metrics import class_mean_colours, mean_of, paint_classes, psnr
+from vs_eval.scoring import EvaluationSpec, evaluate_clip, evaluate_pieces, roll_out
+from vs_metrics import PSNR_CAP, class_mean_colours, mean_of, paint_classes, psnr
 from vs_nets import ClassMap, FloatMap, LabelSpec, Synthesis
 
 

@@ -9,8 +9,8 @@ from vs_data import REGIONS, ClipRequest, cut
 from vs_eval.few_shot.scoring import COLOUR_REGIONS, score_driven_frame, score_subject_frame
 from vs_eval.few_shot.tables import CLAIMS, DRIVING_CLAIMS, subject_clip_table, subject_tables
 from vs_eval.report import summarise
-from vs_eval.scoring import PSNR_CAP, EvaluationSpec, clip_scores, evaluate_pieces, roll_out
-from vs_metrics import colour_distances, masked_psnr, mean_of, psnr, ssim
+from vs_eval.scoring import EvaluationSpec, clip_scores, evaluate_pieces, roll_out
+from vs_metrics import PSNR_CAP, colour_distances, masked_psnr, mean_of, psnr, ssim
 from vs_nets import Synthesis, Warp
 
 TRAINING = torch.zeros(len(REGIONS), 3)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from vs_data import Clip, ClipRequest, ClipSource, iterate_sequence
+from vs_data import ClipSource, iterate_sequence, spread_frames
 from vs_metrics import (
     ClassColours,
     ClipFrame,
@@ -216,18 +216,6 @@ def json_facts(facts: Facts) -> dict[str, Any]:
 def json_files(files: Sequence[ClipFiles]) -> list[dict[str, str]]:
     """Return the files of each clip."""
     return [{"clip": item.name, "video": item.video, "strip": item.strip} for item in files]
-
-
-def spread_frames(source: ClipSource, count: int) -> Iterator[Clip]:
-    """Yield single frames, evenly spread over all frames of all sequences, in order."""
-    total = sum(info.frames for info in source.sequences)
-    wanted = sorted({index * total // count for index in range(min(count, total))} if total > count else range(total))
-    first = 0
-    for number, info in enumerate(source.sequences):
-        for index in wanted:
-            if first <= index < first + info.frames:
-                yield source.read(ClipRequest(sequence=number, start=index - first, length=1, seed=index))
-        first += info.frames
 
 
 def file_name(name: str) -> str:

@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from typing import Literal
 
 import attrs
-from vs_metrics import Average, mean_of
+from vs_metrics import PSNR_CAP, Average, mean_of
 
 from vs_eval.few_shot.scoring import COLOUR_REGIONS, MOVED
-from vs_eval.scoring import PSNR_CAP
 
 
 @attrs.frozen(kw_only=True)

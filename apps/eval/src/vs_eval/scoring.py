@@ -9,6 +9,7 @@ import vs_ops
 from torch import Tensor
 from vs_data import Clip, References, cut
 from vs_metrics import (
+    PSNR_CAP,
     Average,
     ClassColours,
     absolute_errors,
@@ -25,9 +26,6 @@ from vs_nets.synthesis import GenerateFrame
 
 LEVELS = 127.5
 """Levels of 255 in one unit of a frame in [-1, 1]."""
-
-PSNR_CAP = 100.0
-"""Most that one frame counts in a mean PSNR, dB: equal frames would be infinite."""
 
 
 @attrs.frozen(kw_only=True, eq=False)

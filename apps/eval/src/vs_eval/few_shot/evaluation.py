@@ -7,11 +7,11 @@ from pathlib import Path
 
 import attrs
 from torch import Tensor
-from vs_data import REGIONS, Clip, ClipSource, iterate_sequence
+from vs_data import REGIONS, Clip, ClipSource, iterate_sequence, spread_frames
 from vs_metrics import class_mean_colours, strip_frames
 from vs_nets.synthesis import GenerateFrame
 
-from vs_eval.evaluation import COLOUR_FRAMES, ClipPlan, Draw, drawing, file_name, spread_frames
+from vs_eval.evaluation import COLOUR_FRAMES, ClipPlan, Draw, drawing, file_name
 from vs_eval.few_shot.references import BindReferences, encode_references, reference_frames
 from vs_eval.few_shot.scoring import score_subject_frame
 from vs_eval.few_shot.tables import CLAIMS

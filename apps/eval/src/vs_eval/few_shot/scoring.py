@@ -8,6 +8,7 @@ from torch import Tensor
 from vs_data import HEAD_REGIONS, REGIONS, Clip
 from vs_metrics import (
     MIN_REGION_PIXELS,
+    PSNR_CAP,
     Average,
     average_of,
     combine,
@@ -20,7 +21,6 @@ from vs_metrics import (
 )
 
 from vs_eval.scoring import (
-    PSNR_CAP,
     ChosenReference,
     FrameView,
     chosen_reference,
