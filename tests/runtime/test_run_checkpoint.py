@@ -206,7 +206,7 @@ DAMAGES = {
     "tensors.safetensors was altered": damage_flip,
     "state.json cannot be read: No such file or directory": lambda path: (path / "state.json").unlink(),
     "manifest.json is missing": damage_foreign,
-    "manifest.json cannot be read": lambda path: (path / "manifest.json").write_text("{"),
+    "manifest.json is not JSON": lambda path: (path / "manifest.json").write_text("{"),
     "manifest.json is not of the format": lambda path: (path / "manifest.json").write_text("[]"),
     "manifest.json says nothing of tensors": lambda path: (path / "manifest.json").write_text(
         '{"format": "vs-checkpoint-1", "step": 2}'

@@ -7,15 +7,14 @@ parsers recurse as deep as brackets nest.
 from __future__ import annotations
 
 import json
-import os
 import re
-import stat
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Never
 
 from vs_config.fields import BACKSLASHES
+from vs_config.files import FileTooLargeError, NotAFileError, read_regular
 
 MOST_BYTES = 2**18
 """Size of the largest file of settings; one that somebody has written has a few thousand bytes."""
@@ -27,13 +26,6 @@ DEEPEST = 32
 """How deep tables and lists may nest; everything that walks through a document recurses."""
 
 _PLACE = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
-_KINDS = {
-    stat.S_ISDIR: "a directory",
-    stat.S_ISFIFO: "a named pipe",
-    stat.S_ISSOCK: "a socket",
-    stat.S_ISCHR: "a device",
-    stat.S_ISBLK: "a device",
-}
 
 
 class DocumentError(ValueError):
@@ -64,22 +56,22 @@ def read_toml(path: Path) -> dict[str, Any]:
     return parse_toml(read_text(path), str(path))
 
 
-def read_json(path: Path, *, most_bytes: int = MOST_BYTES) -> Any:
+def read_json(path: Path, *, max_bytes: int = MOST_BYTES) -> Any:
     """Read a JSON file. Raises `DocumentError`."""
-    return parse_json(read_text(path, most_bytes=most_bytes), str(path))
+    return parse_json(read_text(path, max_bytes=max_bytes), str(path))
 
 
-def read_text(path: Path, *, most_bytes: int = MOST_BYTES) -> str:
+def read_text(path: Path, *, max_bytes: int = MOST_BYTES) -> str:
     """Read a text file in UTF-8, with a byte order mark or without.
 
     Raises:
-        DocumentError: It cannot be read, is no regular file, is larger than `most_bytes`, or is not UTF-8.
+        DocumentError: It cannot be read, is no regular file, is larger than `max_bytes`, or is not UTF-8.
     """
     try:
-        data = _read(path, most_bytes)
+        data = read_regular(path, max_bytes=max_bytes)
+    except (NotAFileError, FileTooLargeError) as error:
+        raise DocumentError(str(path), error.strerror) from None
     except (OSError, ValueError) as error:  # ValueError: names that no file can have
-        if isinstance(error, DocumentError):
-            raise
         raise DocumentError(str(path), f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise DocumentError(str(path), "is text in UTF-16: save it as UTF-8")
@@ -88,22 +80,6 @@ def read_text(path: Path, *, most_bytes: int = MOST_BYTES) -> str:
     except UnicodeDecodeError as error:
         problem = f"is not a text file: {error.reason} at byte {error.start}"
         raise DocumentError(str(path), problem) from None
-
-
-def _read(path: Path, most_bytes: int) -> bytes:
-    _require_regular(path, path.stat().st_mode)  # to open a named pipe would wait, and to open a socket fails
-    with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
-        _require_regular(path, os.fstat(file.fileno()).st_mode)
-        data = file.read(most_bytes + 1)
-    if len(data) > most_bytes:
-        raise DocumentError(str(path), f"has more than {most_bytes} bytes, the most that such a file may have")
-    return data
-
-
-def _require_regular(path: Path, mode: int) -> None:
-    for is_kind, name in _KINDS.items():
-        if is_kind(mode):
-            raise DocumentError(str(path), f"is {name}, not a file")
 
 
 def parse_toml(text: str, source: str = "") -> dict[str, Any]:
@@ -119,12 +95,12 @@ def parse_toml(text: str, source: str = "") -> dict[str, Any]:
         _refuse_toml(str(error), text, source)
     except (ValueError, RecursionError) as error:
         _refuse_value(error, source)
-    _require_shallow(document, source)
+    _require_shallow(document, source, DEEPEST)
     return document
 
 
-def parse_json(text: str, source: str = "") -> Any:
-    """Parse JSON. Raises `DocumentError`, with line and column where they are known."""
+def parse_json(text: str, source: str = "", *, max_depth: int | None = DEEPEST) -> Any:
+    """Parse JSON, nested at most so deep. Raises `DocumentError`, with line and column where they are known."""
 
     def constant(name: str) -> Never:
         raise DocumentError(source, f"is not JSON: {name} is not a number that JSON has")
@@ -135,7 +111,8 @@ def parse_json(text: str, source: str = "") -> Any:
         raise DocumentError(source, f"is not JSON: {error.msg}", line=error.lineno, column=error.colno) from None
     except (ValueError, RecursionError) as error:
         _refuse_value(error, source)
-    _require_shallow(document, source)
+    if max_depth is not None:
+        _require_shallow(document, source, max_depth)
     return document
 
 
@@ -153,17 +130,21 @@ def _refuse_value(error: Exception, source: str) -> Never:
     if isinstance(error, DocumentError):
         raise error
     deep = isinstance(error, RecursionError)
-    problem = f"nests more than {DEEPEST} tables and lists" if deep else "has a number of too many digits"
+    problem = _too_deep(DEEPEST) if deep else "has a number of too many digits"
     raise DocumentError(source, problem) from None
 
 
-def _require_shallow(document: object, source: str) -> None:
+def _too_deep(max_depth: int) -> str:
+    return f"nests more than {max_depth} tables and lists"
+
+
+def _require_shallow(document: object, source: str, max_depth: int) -> None:
     level = [document]
-    for _ in range(DEEPEST + 1):
+    for _ in range(max_depth + 1):
         level = [item for value in level for item in _below(value) if isinstance(item, dict | list)]
         if not level:
             return
-    raise DocumentError(source, f"nests more than {DEEPEST} tables and lists")
+    raise DocumentError(source, _too_deep(max_depth))
 
 
 def _below(value: object) -> Iterable[object]:

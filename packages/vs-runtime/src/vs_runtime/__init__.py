@@ -23,18 +23,15 @@ from vs_runtime.errors import (
     DamagedCheckpoint,
     NoCheckpoint,
     StateError,
-    UnreadableFile,
     VsRuntimeError,
 )
 from vs_runtime.files import (
     is_left_behind,
     naming,
-    parse_json,
-    read_json,
-    read_regular,
     remove,
     sweep,
     temporary_path,
+    whole_directory,
     write_atomically,
 )
 from vs_runtime.fit import Every, Maybe, check_fit
@@ -66,7 +63,6 @@ __all__ = [
     "NoCheckpoint",
     "StateError",
     "Topology",
-    "UnreadableFile",
     "VsRuntimeError",
     "allowed_cpus",
     "apply_affinity",
@@ -82,11 +78,8 @@ __all__ = [
     "load_checkpoint",
     "load_latest",
     "naming",
-    "parse_json",
     "plan_affinity",
     "random_state",
-    "read_json",
-    "read_regular",
     "read_topology",
     "remove",
     "restore_random_state",
@@ -95,6 +88,7 @@ __all__ = [
     "seed_everything",
     "sweep",
     "temporary_path",
+    "whole_directory",
     "worker_init",
     "write_atomically",
 ]

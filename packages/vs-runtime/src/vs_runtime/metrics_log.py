@@ -10,8 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from vs_config import parse_json
+from vs_config.files import read_regular
+
 from vs_runtime.errors import RunDirectoryError
-from vs_runtime.files import parse_json, read_regular, write_atomically
+from vs_runtime.files import write_atomically
 from vs_runtime.watched_file import WatchedFile
 
 CLOCK_FIELDS = frozenset({"time", "images_per_second", "memory_bytes", "seconds_left"})
@@ -204,7 +207,7 @@ def _read_lines(path: Path) -> list[tuple[bytes, dict[str, Any]]]:
 def _values_of(path: Path, number: int, line: bytes) -> dict[str, Any]:
     """The values of a line: `step` and others; the first may hold `LOST` alone."""
     try:
-        values = parse_json(line)
+        values = parse_json(line.decode("utf-8"))
     except ValueError:
         values = None
     if isinstance(values, dict):

@@ -20,17 +20,17 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
+from vs_config import DocumentError, read_json
 from vs_config.errors import ConfigError
 from vs_config.resolve import load_config, read_document
 
-from vs_runtime.errors import RunDirectoryError, UnreadableFile
-from vs_runtime.files import is_left_behind, naming, read_json, sweep, temporary_path, write_atomically
+from vs_runtime.errors import RunDirectoryError
+from vs_runtime.files import is_left_behind, naming, sweep, whole_directory, write_atomically
 from vs_runtime.run_checkpoint import list_checkpoints
 
 FIXED = "fixed"
@@ -150,7 +150,8 @@ def create_run(
         if run.path.exists():  # empty, and perhaps a mount point, which nothing can be renamed to
             _fill(run.path, files)
         else:
-            _make_whole(run.path, files)
+            with whole_directory(run.path) as draft:
+                _write_all(draft, files)
     except OSError as error:
         message = f"{run.path}: cannot be created: {error.strerror or error}"
         raise RunDirectoryError(message, path=run.path) from None
@@ -190,10 +191,9 @@ def read_environment(run: RunDirectory) -> dict[str, Any]:
     what = f"{run.path}: not a run: {run.environment.name}"
     marker: dict[str, Any]
     try:
-        marker = read_json(run.environment, most=_MARKER_BYTES)
-    except (UnreadableFile, FileNotFoundError) as error:
-        reason = error.reason if isinstance(error, UnreadableFile) else error.strerror
-        raise RunDirectoryError(f"{what} cannot be read: {reason}", path=run.path) from None
+        marker = read_json(run.environment, max_bytes=_MARKER_BYTES)
+    except DocumentError as error:
+        raise RunDirectoryError(f"{what} {error.reason}", path=run.path) from None
     found = marker.get("run_format") if isinstance(marker, dict) else None
     if type(found) is not int or found != RUN_FORMAT:
         message = f"{what} has run_format {str(found)[:30]}, this program writes {RUN_FORMAT}"
@@ -435,40 +435,16 @@ def _timestamp(now: datetime.datetime | None) -> str:
     return (now or datetime.datetime.now(datetime.UTC)).astimezone(datetime.UTC).isoformat(timespec="microseconds")
 
 
-def _make_whole(path: Path, files: Mapping[str, str]) -> None:
-    """Make a directory with files in it under another name and rename it, so that it never exists in part."""
-    missing = _make_parents(path.parent)
-    draft = temporary_path(path)
-    try:
-        draft.mkdir()
-        for name, text in files.items():
-            write_atomically(draft / name, text)
-        draft.rename(path)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        _remove_empty(missing)
-        raise
-
-
 def _fill(path: Path, files: Mapping[str, str]) -> None:
     sweep(path)
     try:
-        for name, text in files.items():
-            write_atomically(path / name, text)
+        _write_all(path, files)
     except BaseException:
         for name in files:
             (path / name).unlink(missing_ok=True)
         raise
 
 
-def _make_parents(path: Path) -> list[Path]:
-    """Make a directory with its parents; return those that were missing, the innermost first."""
-    missing = [parent for parent in (path, *path.parents) if not parent.exists()]
-    path.mkdir(parents=True, exist_ok=True)
-    return missing
-
-
-def _remove_empty(directories: list[Path]) -> None:
-    for directory in directories:
-        with contextlib.suppress(OSError):
-            directory.rmdir()
+def _write_all(path: Path, files: Mapping[str, str]) -> None:
+    for name, text in files.items():
+        write_atomically(path / name, text)
