@@ -212,9 +212,14 @@ def test_a_manifest_of_other_kinds_is_damage(tmp_path: Path, change: dict[str, o
 
 def test_a_directory_is_whole_or_not_there(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "run"
-    with pytest.raises(KeyboardInterrupt), whole_directory(path) as draft:
-        (draft / "x").write_text("1")
-        raise KeyboardInterrupt
+
+    def fail() -> None:
+        with whole_directory(path) as draft:
+            (draft / "x").write_text("1")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
     assert names(tmp_path) == []
     with whole_directory(path, flush=True) as draft:
         (draft / "folder").mkdir()

@@ -20,7 +20,6 @@ from vs_config.signals import StopRequest
 from vs_optim import Network, OverflowPolicy
 from vs_runtime.metrics_log import without_clock
 from vs_runtime.run_directory import FIXED, RunDirectory
-from vs_train.progress import ProgressReport
 from vs_train.training import TrainResult, train
 from vs_training import step as step_module
 from vs_training import update as updates
@@ -149,11 +148,11 @@ def counts(state: TrainState) -> tuple[float, float, int, int, int]:
 class Watch:
     """Progress that remembers."""
 
-    reports: list[ProgressReport] = attrs.field(factory=list)
+    figures: list[str] = attrs.field(factory=list)
     messages: list[str] = attrs.field(factory=list)
 
-    def update(self, report: ProgressReport) -> None:
-        self.reports.append(report)
+    def update(self, done: int, total: int | None = None, *, what: str = "", figures: str = "") -> None:
+        self.figures.append(f"{what} {done}/{total} · {figures}")
 
     def message(self, text: str) -> None:
         self.messages.append(text)

@@ -13,11 +13,11 @@ from typing import Any, ClassVar
 import attrs
 import pytest
 from vs_config import whole
+from vs_config.progress import Progress
 from vs_config.resolve import render_config
 from vs_config.signals import StopRequest
 from vs_runtime.run_directory import RunDirectory, create_run, open_run
 from vs_train.cli import Job, main
-from vs_train.progress import Progress
 from vs_training.errors import NonFiniteError, VsTrainingError
 from vs_training.presets import list_presets, read_preset
 

@@ -5,8 +5,6 @@ divergence. A run that goes back to one would diverge again if it saw the same c
 of the clips depends on the number of roll-backs, which every later checkpoint remembers.
 """
 
-import shlex
-
 import attrs
 import vs_optim as optim
 import vs_runtime as runtime
@@ -18,6 +16,7 @@ from vs_training.errors import NonFiniteError
 from vs_training.setup import Prepared, prepare
 from vs_training.state import TrainState
 
+from vs_train.commands import resume_command
 from vs_train.resuming import newest_checkpoint, state_of
 
 
@@ -56,9 +55,8 @@ def with_advice(error: NonFiniteError, config: TrainConfig, run: RunDirectory, r
     except runtime.NoCheckpoint as missing:
         found = "no checkpoint from before it is intact" if missing.skipped else "there is no checkpoint from before it"
         return error.advise(f"{tried}{found}: start a run with {settings}")
-    more = f"run.on_divergence=roll-back run.max_roll_backs={max(config.run.max_roll_backs, roll_backs + 3)}"
-    script = f"train:{config.generator.kind}"
-    command = f"hatch run {script} --resume {shlex.quote(str(run.path))} {more}"
+    again = f"run.max_roll_backs={max(config.run.max_roll_backs, roll_backs + 3)}"
+    command = resume_command(config.generator.kind, run, "run.on_divergence=roll-back", again)
     return error.advise(f"{tried}{path} is good: go on from it, with other clips when it diverges again, by: {command}")
 
 

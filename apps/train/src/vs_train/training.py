@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import shlex
 import time
 from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import vs_data as data
 import vs_optim as optim
 import vs_runtime as runtime
 from vs_config import shown
+from vs_config.progress import Pace, Progress, observe, per_second, seconds_left, show_bytes
 from vs_config.resolve import render_config
 from vs_config.signals import StopNow, StopRequest
 from vs_runtime.errors import RunDirectoryError
@@ -33,17 +33,9 @@ from vs_training.left_out import tell_left_out
 from vs_training.setup import SHOWN_CHARACTERS, Prepared, prepare
 from vs_training.step import StepReport, TrainState, train_clip
 
+from vs_train.commands import resume_command
 from vs_train.curves import Curves
-from vs_train.progress import (
-    Pace,
-    Progress,
-    ProgressReport,
-    images_per_second,
-    memory_in_use,
-    observe,
-    seconds_left,
-    show_bytes,
-)
+from vs_train.figures import Figures, show_figures
 from vs_train.recovery import check_state, data_seed, may_roll_back, roll_back, with_advice
 from vs_train.resuming import resume_state, to_save
 from vs_train.samples import curve_picture, roll_out, write_samples
@@ -117,7 +109,8 @@ def train(
 
 def _too_little_memory(error: Exception, config: TrainConfig, run: RunDirectory) -> str:
     whose = "the GPU's memory" if isinstance(error, torch.OutOfMemoryError) else "the memory of this computer"
-    go_on = f" and go on with: {resume_command(config, run)} memory.checkpoint=blocks" if run.path.exists() else ""
+    command = resume_command(config.generator.kind, run, "memory.checkpoint=blocks")
+    go_on = f" and go on with: {command}" if run.path.exists() else ""
     return (
         f"{whose} is too small ({_first_line(error)}): choose memory.checkpoint=blocks (or all){go_on}; or start a run "
         "with a smaller loader.batch_size, curriculum.max_length, data.height and data.width, or generator.filters"
@@ -127,11 +120,6 @@ def _too_little_memory(error: Exception, config: TrainConfig, run: RunDirectory)
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return shown(lines[0], SHOWN_CHARACTERS)
-
-
-def resume_command(config: TrainConfig, run: RunDirectory) -> str:
-    """What to type to go on with a run."""
-    return f"hatch run train:{config.generator.kind} --resume {shlex.quote(str(run.path))}"
 
 
 def _train(
@@ -264,12 +252,13 @@ def _go_through(
         underflow = {**underflow, **report.underflow}
         clock = _Clock(
             time=time.time(),
-            images_per_second=images_per_second(pace),
-            memory_bytes=memory_in_use(prepared.recipe.device.type),
+            images_per_second=per_second(pace),
+            memory_bytes=runtime.memory_in_use(prepared.recipe.device),
             seconds_left=seconds_left(pace, images_left * config.loader.batch_size),
         )
         _record(out, state, report, clock)
-        out.progress.update(_progress(config, state, report, underflow, clock))
+        figures = _figures(state, report, underflow, clock)
+        out.progress.update(state.step, config.run.steps, figures=show_figures(figures))
         finished = state.step == config.run.steps
         if state.step % config.run.sample_every == 0 or finished:
             standing.picture = _sample(prepared, state, out)
@@ -297,7 +286,7 @@ def _rescue(standing: _Standing, prepared: Prepared, out: _Outputs) -> None:
 
 
 def _way_on(standing: _Standing, config: TrainConfig, run: RunDirectory) -> str:
-    command = resume_command(config, run)
+    command = resume_command(config.generator.kind, run)
     if not run.config.exists():
         return "the run is lost: its directory is no longer one"
     if standing.saved is None:
@@ -335,21 +324,17 @@ def _record(out: _Outputs, state: TrainState, report: StepReport, clock: _Clock)
     out.curves.scalars(state.step, {**values, **speed})
 
 
-def _progress(
-    config: TrainConfig, state: TrainState, report: StepReport, underflow: Mapping[str, float], clock: _Clock
-) -> ProgressReport:
+def _figures(state: TrainState, report: StepReport, underflow: Mapping[str, float], clock: _Clock) -> Figures:
     """What whoever watches sees of a step."""
     scales = {"g": report.generator_scale, "d": report.discriminator_scale}
-    return ProgressReport(
-        step=state.step,
-        total_steps=config.run.steps,
+    return Figures(
         losses={name: report.losses[name] for name in SHOWN_LOSSES if name in report.losses},
         images_per_second=clock.images_per_second,
         skipped=report.generator_skipped + report.discriminator_skipped,
         replays=report.replays,
         scales=scales if state.scaling.scaling else {},
         gradient_norms={network[0]: norm for network, norm in report.gradient_norms.items()},
-        underflow={network[0]: share for network, share in underflow.items()},
+        underflow={network[0]: part for network, part in underflow.items()},
         memory_bytes=clock.memory_bytes,
         seconds_left=clock.seconds_left,
         stage=f"{report.frames} frame{'s' if report.frames > 1 else ''}",

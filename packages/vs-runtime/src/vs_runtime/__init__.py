@@ -35,7 +35,7 @@ from vs_runtime.files import (
     write_atomically,
 )
 from vs_runtime.fit import Every, Maybe, check_fit
-from vs_runtime.memory import is_out_of_memory
+from vs_runtime.memory import is_out_of_memory, memory_in_use
 from vs_runtime.run_checkpoint import (
     LoadedCheckpoint,
     list_checkpoints,
@@ -77,6 +77,7 @@ __all__ = [
     "list_checkpoints",
     "load_checkpoint",
     "load_latest",
+    "memory_in_use",
     "naming",
     "plan_affinity",
     "random_state",

@@ -1,12 +1,9 @@
-"""Too little memory, however the libraries say so."""
-
-from __future__ import annotations
+"""Memory: how much is in use, and that it does not suffice, however the libraries say so."""
 
 import errno
 
+import psutil  # type: ignore[import-untyped]
 import torch
-
-__all__ = ["is_out_of_memory"]
 
 _PHRASES = (
     "out of memory",  # CUDA's libraries, oneDNN
@@ -22,6 +19,13 @@ _PHRASES = (
     "numel: integer multiplication overflow",
     "can't start new thread",  # for want of memory for its stack
 )
+
+
+def memory_in_use(device: torch.device) -> int:
+    """Return the bytes that PyTorch holds on a CUDA device, or that this process holds in memory on any other."""
+    if device.type == "cuda":
+        return torch.cuda.memory_reserved(device)
+    return int(psutil.Process().memory_info().rss)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
