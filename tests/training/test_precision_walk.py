@@ -210,7 +210,11 @@ def autocast_iteration(patch: pytest.MonkeyPatch) -> None:
 def rounded_losses(patch: pytest.MonkeyPatch) -> None:
     """Losses that have been in 16 bits before they are summed."""
     total = nets.total
-    patch.setattr(nets, "total", lambda losses, config: total({k: v.to(LOW) for k, v in losses.items()}, config))
+
+    def rounded(losses: nets.Losses) -> Tensor:
+        return total({name: attrs.evolve(loss, value=loss.value.to(LOW)) for name, loss in losses.items()})
+
+    patch.setattr(nets, "total", rounded)
 
 
 LOSS = ("total loss", "judgement of gradients", "optimizer and loss scale")

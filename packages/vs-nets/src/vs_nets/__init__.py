@@ -47,6 +47,7 @@ from vs_nets.labels import ClassMap, FloatMap, LabelKind, LabelSpec, class_ids, 
 from vs_nets.layers import ActivationCheckpointing
 from vs_nets.objective import (
     FrameOutputs,
+    Loss,
     Losses,
     ObjectiveConfig,
     Target,
@@ -55,7 +56,6 @@ from vs_nets.objective import (
     generator_losses,
     total,
     warp_losses,
-    weight_of,
 )
 from vs_nets.perceptual import (
     FilePerceptual,
@@ -110,6 +110,7 @@ __all__ = [
     "LabelSpec",
     "LabelStart",
     "LinearCombination",
+    "Loss",
     "Losses",
     "MultiScaleDiscriminator",
     "NoPerceptual",
@@ -170,6 +171,5 @@ __all__ = [
     "temporal_window",
     "total",
     "warp_losses",
-    "weight_of",
     "weight_scales",
 ]

@@ -114,7 +114,7 @@ def _compute_losses(state: TrainState, inputs: FrameInputs, recipe: Recipe) -> N
         outputs = nets.discriminate_frame(
             state.discriminator, real, synthesis, inputs.fake_past, nets.discriminate_fake
         )
-        nets.generator_losses(synthesis, inputs.target, outputs, recipe.perceptual)
+        nets.generator_losses(synthesis, inputs.target, outputs, recipe.objective, recipe.perceptual)
 
 
 def _is_bad(value: Any) -> bool:

@@ -1,7 +1,7 @@
 """The gradients of one frame: D's, D's step, then G's, judged by the new D. Whether they count is decided elsewhere."""
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -75,8 +75,9 @@ def attempt_flow(state: TrainState, inputs: FrameInputs, recipe: Recipe) -> Atte
                 target.frame.repeat_interleave(references.count, 0),
                 None if target.reference_flow is None else target.reference_flow.flatten(0, 1),
                 None if target.reference_confidence is None else target.reference_confidence.flatten(0, 1),
+                recipe.objective,
             )
-            loss = nets.total(losses, recipe.objective) / len(parts)
+            loss = nets.total(losses) / len(parts)
         optim.scale_loss(loss, state.scaling.generator.scale).backward()
         parts_losses.append(losses)
         frames.append(warp.frame.detach())
@@ -122,10 +123,10 @@ def from_one_start(items: Sequence[T], *modules: nn.Module) -> Iterator[T]:
 
 
 def mean_losses(parts: Sequence[nets.Losses]) -> dict[str, Tensor]:
-    """Losses of a batch, detached, from those of its equal parts."""
+    """Values of the losses of a batch, detached, from those of its equal parts."""
     if len(parts) == 1:
-        return {name: loss.detach() for name, loss in parts[0].items()}
-    return {name: torch.stack([part[name].detach() for part in parts]).mean() for name in parts[0]}
+        return {name: loss.value.detach() for name, loss in parts[0].items()}
+    return {name: torch.stack([part[name].value.detach() for part in parts]).mean() for name in parts[0]}
 
 
 def generate(state: TrainState, inputs: FrameInputs, recipe: Recipe) -> nets.Synthesis:
@@ -161,8 +162,8 @@ def discriminator_backward(
         outputs = nets.discriminate_frame(
             state.discriminator, real, synthesis, inputs.fake_past, nets.discriminate_both
         )
-        losses = nets.discriminator_losses(outputs)
-        loss = nets.total(losses, recipe.objective) * share
+        losses = nets.discriminator_losses(outputs, recipe.objective)
+        loss = nets.total(losses) * share
     optim.scale_loss(loss, state.scaling.discriminator.scale).backward()
     return losses
 
@@ -181,26 +182,31 @@ def generator_backward(
         outputs = nets.discriminate_frame(
             state.discriminator, real, synthesis, inputs.fake_past, nets.discriminate_fake
         )
-        losses = nets.generator_losses(synthesis, inputs.target, outputs, recipe.perceptual)
-        loss = nets.total(losses, recipe.objective) * share
+        losses = nets.generator_losses(synthesis, inputs.target, outputs, recipe.objective, recipe.perceptual)
+        loss = nets.total(losses) * share
     optim.scale_loss(loss, state.scaling.generator.scale).backward()
     return losses
 
 
-def take_discriminator(state: TrainState, losses: nets.Losses, recipe: Recipe) -> optim.GradientReport:
+def take_discriminator(state: TrainState, losses: Mapping[str, Tensor], recipe: Recipe) -> optim.GradientReport:
     """Unscale, judge and clip D's gradients."""
     scale, clip_norm = state.scaling.discriminator.scale, recipe.discriminator_clip_norm
     return _take(state.discriminator, losses, scale, clip_norm, state, recipe)
 
 
-def take_generator(state: TrainState, losses: nets.Losses, recipe: Recipe) -> optim.GradientReport:
+def take_generator(state: TrainState, losses: Mapping[str, Tensor], recipe: Recipe) -> optim.GradientReport:
     """Unscale, judge and clip G's gradients."""
     scale, clip_norm = state.scaling.generator.scale, recipe.generator_clip_norm
     return _take(state.generator, losses, scale, clip_norm, state, recipe)
 
 
 def _take(
-    network: nn.Module, losses: nets.Losses, scale: float, clip_norm: float | None, state: TrainState, recipe: Recipe
+    network: nn.Module,
+    losses: Mapping[str, Tensor],
+    scale: float,
+    clip_norm: float | None,
+    state: TrainState,
+    recipe: Recipe,
 ) -> optim.GradientReport:
     """A GPU without loss scaling is not waited for: there, losses and norms of a clip are looked at when it ends."""
     measured = state.scaling.scaling and recipe.underflow_every and state.step % recipe.underflow_every == 0

@@ -77,13 +77,13 @@ def training_step(frames: list[Frame], objective: nets.ObjectiveConfig) -> Step:
                 detached = pytree.tree_map_only(Tensor, Tensor.detach, (synthesis.frame, synthesis.raw))
                 shown = nets.Synthesis(frame=detached[0], raw=detached[1])
                 verdicts = nets.discriminate_frame(discriminator, real, shown, fake_past, nets.discriminate_both)
-                loss = nets.total(nets.discriminator_losses(verdicts), objective)
+                loss = nets.total(nets.discriminator_losses(verdicts, objective))
             execution.backward(DISCRIMINATOR, loss)
             discriminator.requires_grad_(False)
             with execution.forward():
                 verdicts = nets.discriminate_frame(discriminator, real, synthesis, fake_past, nets.discriminate_fake)
-                losses = nets.generator_losses(synthesis, frame.target, verdicts, perceptual)
-                loss = nets.total(losses, objective)
+                losses = nets.generator_losses(synthesis, frame.target, verdicts, objective, perceptual)
+                loss = nets.total(losses)
             execution.backward(GENERATOR, loss)
             discriminator.requires_grad_(True)
 
