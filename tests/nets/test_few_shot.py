@@ -45,7 +45,7 @@ by_weights = pytest.mark.parametrize(
 @cache
 def built(config: nets.FewShotGeneratorConfig) -> nets.FewShotGenerator:
     torch.manual_seed(0)
-    generator = nets.build_few_shot_generator(config, label_channels=C)
+    generator = nets.build_generator(config, label_channels=C)
     for module in generator.modules():
         if isinstance(module, SpectralLayer):
             module.reset_parameters(gain=1.0)
@@ -441,7 +441,7 @@ def test_generated_embedders_may_be_shallower_than_the_main_branch() -> None:
 def test_the_average_computes_the_same_without_spectral_norm(weights: nets.WeightGeneratorConfig) -> None:
     generator = build(attrs.evolve(weights, label_eps=0.07))
     list(of_clip(generator, references(2), 2))  # training mode: power iterations
-    average = nets.build_few_shot_ema(generator.config, label_channels=C)
+    average = nets.build_ema(generator.config, label_channels=C)
     average.load_state_dict(nets.effective_weights(generator))
     assert not any(name.endswith((".u", ".v")) for name in average.state_dict())
     assert not average.training
@@ -454,7 +454,7 @@ def eps_of(module: torch.nn.Module) -> dict[str, float]:
     return {name: m.eps for name, m in module.named_modules() if isinstance(m, InstanceNorm2d)}
 
 
-@pytest.mark.parametrize("make", [nets.build_few_shot_generator, nets.build_few_shot_ema])
+@pytest.mark.parametrize("make", [nets.build_generator, nets.build_ema])
 @pytest.mark.parametrize("eps", [None, 0.07])
 def test_eps_stands_in_the_label_encoder_alone(make: Callable[..., nets.FewShotGenerator], eps: float | None) -> None:
     weights = EVERYTHING if eps is None else attrs.evolve(EVERYTHING, label_eps=eps)

@@ -21,7 +21,7 @@ from vs_train.samples import roll_out
 from vs_training.config import ReferencesConfig, TrainConfig, label_spec, reference_count
 from vs_training.errors import VsTrainingError
 from vs_training.setup import build_recipe, build_state, check_references
-from vs_training.step import Recipe, TrainState, bind_references, encode_references, train_clip
+from vs_training.step import Recipe, TrainState, encode_references, train_clip
 
 CPU = torch.device("cpu")
 SMALL: dict[str, Any] = {
@@ -167,7 +167,7 @@ def test_a_clip_without_references_is_refused() -> None:
     config, state, recipe = setup(SMALL)
     source = open_source(config.data, "train")
     clip = collate([source.read(ClipRequest(sequence=0, start=0, length=2))])
-    with pytest.raises(VsTrainingError, match="a few-shot generator needs references, and the clip has none"):
+    with pytest.raises(nets.VsNetsError, match="a few-shot generator needs references, and the clip has none"):
         train_clip(state, clip, recipe)
 
 
@@ -185,7 +185,7 @@ def test_any_number_of_references_at_any_time() -> None:
     config, state, recipe = setup(SMALL)
     for references in ((5,), (3, 4, 5), (1, 2, 3, 4, 5)):
         clip = faces_clip(config, references, frames=1)
-        generate = bind_references(state.generator_ema, encode_references(clip, recipe))
+        generate = state.generator_ema.bind(encode_references(clip, recipe))
         label = nets.encode_labels(recipe.labels, {name: x[:, 0] for name, x in clip.labels.items()})
         with torch.no_grad():
             assert generate(label, nets.History()).frame.shape == (2, 3, 32, 32)

@@ -48,14 +48,13 @@ def check_memory(config: TrainConfig, labels: nets.LabelSpec, device: torch.devi
 
 def _network_bytes(config: TrainConfig, labels: nets.LabelSpec) -> int:
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        if isinstance(config.generator, nets.FewShotGeneratorConfig):
-            judged = nets.few_shot_condition_channels(labels.channels)
-            generator: nn.Module = nets.build_few_shot_generator(config.generator, label_channels=labels.channels)
-        else:
-            judged = labels.channels
-            generator = nets.build_generator(config.generator, label_channels=labels.channels)
-        discriminator = nets.build_discriminator(config.discriminator, label_channels=judged)
-    counted = ((generator, _GENERATOR_COPIES), (discriminator, _DISCRIMINATOR_COPIES))
+        generator = nets.build_generator(config.generator, label_channels=labels.channels)
+        shown = nets.condition_channels(config.generator, labels.channels)
+        discriminator = nets.build_discriminator(config.discriminator, label_channels=shown)
+    counted: tuple[tuple[nn.Module, int], ...] = (
+        (generator, _GENERATOR_COPIES),
+        (discriminator, _DISCRIMINATOR_COPIES),
+    )
     return sum(_FLOAT32 * copies * sum(p.numel() for p in network.parameters()) for network, copies in counted)
 
 

@@ -28,7 +28,7 @@ from vs_training.config import MemoryConfig, ReferencesConfig, TrainConfig, labe
 from vs_training.errors import VsTrainingError
 from vs_training.left_out import left_out_at_last, references_inside
 from vs_training.memory import check_memory
-from vs_training.step import AnyGenerator, Recipe, TrainState
+from vs_training.step import Recipe, TrainState
 
 Network = TypeVar("Network", bound=torch.nn.Module)
 
@@ -154,9 +154,8 @@ def build_state(
 ) -> tuple[TrainState, tuple[str, ...]]:
     """Networks with fresh weights, their optimizers and scalers, and the reasons for the choice of Adam."""
     generator, generator_ema = (laid_out(one.to(device), config.memory) for one in build_generators(config, labels))
-    few_shot = isinstance(config.generator, nets.FewShotGeneratorConfig)
-    condition = nets.few_shot_condition_channels(labels.channels) if few_shot else labels.channels
-    discriminator = nets.build_discriminator(config.discriminator, label_channels=condition)
+    shown = nets.condition_channels(config.generator, labels.channels)
+    discriminator = nets.build_discriminator(config.discriminator, label_channels=shown)
     discriminator = laid_out(discriminator.to(device), config.memory)
     generator_ema.load_state_dict(nets.effective_weights(generator))
     generator_optimizer, g_choice = optim.build_adam(generator.parameters(), config.optim.generator)
@@ -183,14 +182,9 @@ def laid_out(network: Network, memory: MemoryConfig) -> Network:
     return network.to(memory_format=order)  # type: ignore[call-overload,no-any-return] # unknown to PyTorch's stubs
 
 
-def build_generators(config: TrainConfig, labels: nets.LabelSpec) -> tuple[AnyGenerator, AnyGenerator]:
-    """A generator with fresh weights, and one that is to hold its average."""
+def build_generators(config: TrainConfig, labels: nets.LabelSpec) -> tuple[nets.AnyGenerator, nets.AnyGenerator]:
+    """Return a generator with fresh weights, and one that is to hold its average."""
     channels, call = labels.channels, activation_checkpointing(config.memory.checkpoint)
-    if isinstance(config.generator, nets.FewShotGeneratorConfig):
-        return (
-            nets.build_few_shot_generator(config.generator, label_channels=channels, checkpointing=call),
-            nets.build_few_shot_ema(config.generator, label_channels=channels),
-        )
     return (
         nets.build_generator(config.generator, label_channels=channels, checkpointing=call),
         nets.build_ema(config.generator, label_channels=channels),

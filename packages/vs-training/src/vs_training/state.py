@@ -8,8 +8,6 @@ import vs_nets as nets
 import vs_optim as optim
 from torch import Tensor
 
-AnyGenerator = nets.Generator | nets.FewShotGenerator
-
 
 @attrs.frozen(kw_only=True, eq=False)
 class TrainState:
@@ -27,9 +25,9 @@ class TrainState:
         roll_backs: how often the run has gone back to a checkpoint; the order of the data depends on it.
     """
 
-    generator: AnyGenerator
+    generator: nets.AnyGenerator
     discriminator: nets.Discriminator
-    generator_ema: AnyGenerator
+    generator_ema: nets.AnyGenerator
     generator_optimizer: torch.optim.Optimizer
     discriminator_optimizer: torch.optim.Optimizer
     scaling: optim.PairState

@@ -15,13 +15,11 @@ from vs_data import Clip, References
 from vs_training.divergence import bad_weight
 from vs_training.errors import NonFiniteError
 from vs_training.retry import settle
-from vs_training.state import AnyGenerator as AnyGenerator
 from vs_training.state import FrameInputs, FrameReport
 from vs_training.state import Recipe as Recipe
 from vs_training.state import StepReport as StepReport
 from vs_training.state import TrainState as TrainState
 from vs_training.update import attempt_flow, attempt_frame
-from vs_training.update import bind_references as bind_references
 from vs_training.update import frozen_parameters as frozen_parameters
 
 
@@ -31,7 +29,7 @@ def train_clip(state: TrainState, clip: Clip, recipe: Recipe) -> tuple[TrainStat
     The first `recipe.flow_steps` steps train the flow network of a few-shot generator alone, see `train_flow`.
 
     Raises:
-        VsTrainingError: the generator needs references, and the clip has none.
+        VsNetsError: the generator needs references, and the clip has none.
         NonFiniteError: training has diverged; it names what is not finite, the frame and the clip.
     """
     if state.step < recipe.flow_steps:

@@ -1,6 +1,5 @@
 """The gradients of one frame: D's, D's step, then G's, judged by the new D. Whether they count is decided elsewhere."""
 
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -10,10 +9,9 @@ import torch
 import vs_nets as nets
 import vs_optim as optim
 from torch import Tensor, nn
-from vs_nets.synthesis import GenerateFrame
 
 from vs_training.errors import VsTrainingError
-from vs_training.state import AnyGenerator, Attempt, FrameInputs, Recipe, TrainState
+from vs_training.state import Attempt, FrameInputs, Recipe, TrainState
 
 T = TypeVar("T")
 
@@ -132,20 +130,7 @@ def mean_losses(parts: Sequence[nets.Losses]) -> dict[str, Tensor]:
 def generate(state: TrainState, inputs: FrameInputs, recipe: Recipe) -> nets.Synthesis:
     """The generator's frame."""
     with optim.autocast(recipe.precision, recipe.device):
-        return bind_references(state.generator, inputs.references)(inputs.label, inputs.history)
-
-
-def bind_references(generator: AnyGenerator, references: nets.References | None) -> GenerateFrame:
-    """The generator as a function of label and history alone; a few-shot one encodes its references for that once.
-
-    Raises:
-        VsTrainingError: a few-shot generator has no references.
-    """
-    if isinstance(generator, nets.Generator):
-        return generator
-    if references is None:
-        raise VsTrainingError("a few-shot generator needs references, and the clip has none")
-    return functools.partial(generator, subject=generator.encode_references(references))
+        return state.generator.bind(inputs.references)(inputs.label, inputs.history)
 
 
 def discriminator_backward(

@@ -132,7 +132,7 @@ def _score_scenes(opened: Opened[nets.GeneratorConfig], request: Request) -> lis
 
 
 def _score_subjects(opened: Opened[nets.FewShotGeneratorConfig], request: Request) -> list[ClipScores]:
-    average = nets.build_few_shot_ema(opened.generator, label_channels=opened.labels.channels)
+    average = nets.build_ema(opened.generator, label_channels=opened.labels.channels)
     spec = EvaluationSpec(labels=opened.labels, past=opened.generator.frames - 1, device=opened.device)
     bind = bind_generator(load_ema(average, opened.checkpoint, opened.device))
     setting = Setting(bind=bind, source=opened.source, spec=spec, training=None, directory=opened.out)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import attrs
 import torch
 import vs_nets as nets
+from attrs import frozen
 from torch import nn
 from vs_config import option_path
 from vs_config.overrides import repeated
@@ -27,7 +27,6 @@ from vs_eval.numerics.training_step import (
     DISCRIMINATOR,
     GENERATOR,
     PERCEPTUAL,
-    AnyGenerator,
     frames_of,
     training_step,
 )
@@ -42,9 +41,9 @@ SMALL = 2**15
 """Most pixels of a frame for which the reference is float64 unless asked for otherwise: 128x256."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class NumericsRequest:
-    """A request of the command line for an audit.
+    """What the command line asks for.
 
     Attributes:
         target: a run directory, unless there is a preset; and changes to the configuration, `dotted.path=value`.
@@ -63,9 +62,9 @@ class NumericsRequest:
     frames: int | None
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@frozen(kw_only=True, eq=False)
 class OpenedAudit:
-    """A step that can be audited, and what the report says of it.
+    """What is to be audited, and what the report says of it.
 
     Attributes:
         title: in a few words.
@@ -86,7 +85,7 @@ class OpenedAudit:
     notices: tuple[str, ...]
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@frozen(kw_only=True, eq=False)
 class _Target:
     """A configuration, and weights unless they are to be fresh."""
 
@@ -166,7 +165,7 @@ def _unused(path: Path) -> Path:
 
 
 def _read_clip(config: TrainConfig, source: ClipSource, frames: int | None) -> Clip:
-    """Read the beginning of the longest held-out sequence, with as many references as the run trains with at most."""
+    """The beginning of the longest held-out sequence, with the most references that the run trains with."""
     longest = max(range(len(source.sequences)), key=lambda i: (source.sequences[i].frames, -i))
     there = source.sequences[longest].frames
     if frames is not None and frames > there:
@@ -178,19 +177,14 @@ def _read_clip(config: TrainConfig, source: ClipSource, frames: int | None) -> C
     return source.read(ClipRequest(sequence=longest, start=0, length=length, seed=0, references=references))
 
 
-def _networks(target: _Target, labels: nets.LabelSpec) -> tuple[AnyGenerator, dict[str, nn.Module]]:
-    """Build generator, discriminator and perceptual network for training, with a checkpoint's weights or fresh ones."""
+def _networks(target: _Target, labels: nets.LabelSpec) -> tuple[nets.AnyGenerator, dict[str, nn.Module]]:
+    """Generator, discriminator and perceptual network in training mode, with a checkpoint's weights or fresh ones."""
     config = target.config
-    few_shot = isinstance(config.generator, nets.FewShotGeneratorConfig)
-    condition = nets.few_shot_condition_channels(labels.channels) if few_shot else labels.channels
+    shown = nets.condition_channels(config.generator, labels.channels)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        generator: AnyGenerator = (
-            nets.build_few_shot_generator(config.generator, label_channels=labels.channels)
-            if isinstance(config.generator, nets.FewShotGeneratorConfig)
-            else nets.build_generator(config.generator, label_channels=labels.channels)
-        )
-        discriminator = nets.build_discriminator(config.discriminator, label_channels=condition)
+        generator = nets.build_generator(config.generator, label_channels=labels.channels)
+        discriminator = nets.build_discriminator(config.discriminator, label_channels=shown)
     perceptual = nets.build_perceptual(config.objective.perceptual)
     if target.checkpoint is not None:
         load_weights(generator, GENERATOR, target.checkpoint)
@@ -200,7 +194,7 @@ def _networks(target: _Target, labels: nets.LabelSpec) -> tuple[AnyGenerator, di
 
 
 def _scales(request: NumericsRequest, target: _Target, form: Format) -> dict[str, float] | None:
-    """Return the loss scales that are asked for, or those of the run's scalers where they were on."""
+    """The loss scales that are asked for, or those of the run's scalers where they were on."""
     if request.loss_scale is not None:
         return dict.fromkeys((GENERATOR, DISCRIMINATOR), request.loss_scale)
     if target.checkpoint is None or form.name != "float16":

@@ -1,7 +1,6 @@
 """The step that is audited: what training does to each frame of a clip, but for the updates themselves."""
 
 import copy
-import functools
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -11,14 +10,11 @@ import vs_nets as nets
 from torch import Tensor
 from torch.utils import _pytree as pytree
 from vs_data import Clip
-from vs_nets.synthesis import GenerateFrame
 
 from vs_eval.numerics.execution import Execution, Networks, Step
 
 GENERATOR, DISCRIMINATOR, PERCEPTUAL = "generator", "discriminator", "perceptual"
 """The networks of a step, by name; the last one only where there is a perceptual loss."""
-
-AnyGenerator = nets.Generator | nets.FewShotGenerator
 
 Item = TypeVar("Item")
 
@@ -35,8 +31,8 @@ class Frame:
     real_before: tuple[Tensor, ...]
 
 
-def frames_of(clip: Clip, labels: nets.LabelSpec, generator: AnyGenerator) -> list[Frame]:
-    """Return the frames of a batched clip; their past is what the generator makes of them in evaluation, in float32."""
+def frames_of(clip: Clip, labels: nets.LabelSpec, generator: nets.AnyGenerator) -> list[Frame]:
+    """The frames of a batched clip. The past is what the generator itself makes of them, in float32 and evaluation."""
     count = clip.frames.shape[1]
     encode = nets.keep_class_ids if clip.references is None else nets.encode_labels
     encoded = [encode(labels, {name: x[:, t] for name, x in clip.labels.items()}) for t in range(count)]
@@ -44,7 +40,7 @@ def frames_of(clip: Clip, labels: nets.LabelSpec, generator: AnyGenerator) -> li
     network = copy.deepcopy(generator).eval()
     past = network.config.frames - 1
     with torch.no_grad():
-        made = [s.frame for s in nets.rollout(bind_references(network, references), encoded, past=past)]
+        made = [s.frame for s in nets.rollout(network.bind(references), encoded, past=past)]
     return [
         Frame(
             label=encoded[t],
@@ -59,7 +55,7 @@ def frames_of(clip: Clip, labels: nets.LabelSpec, generator: AnyGenerator) -> li
 
 
 def training_step(frames: list[Frame], objective: nets.ObjectiveConfig) -> Step:
-    """Return a step: the losses of D and of G on each frame, each with its backward pass; nobody's weights change."""
+    """The losses of D and of G on each frame, each with its backward pass; nobody's weights change."""
 
     def step(networks: Networks, execution: Execution) -> None:
         generator: Any = networks[GENERATOR]
@@ -69,7 +65,7 @@ def training_step(frames: list[Frame], objective: nets.ObjectiveConfig) -> Step:
             frame = cast(one, execution.dtype)
             with execution.forward():
                 history = _history(frame, generator.config.frames - 1)
-                synthesis = bind_references(generator, frame.references)(frame.label, history)
+                synthesis = generator.bind(frame.references)(frame.label, history)
                 condition = nets.discriminator_condition(frame.label, frame.references, synthesis)
                 memory = nets.temporal_memory(discriminator.config.temporal)
                 real_past, fake_past = (_last(x, memory) for x in (frame.real_before, frame.frames_before))
@@ -90,15 +86,8 @@ def training_step(frames: list[Frame], objective: nets.ObjectiveConfig) -> Step:
     return step
 
 
-def bind_references(generator: Any, references: nets.References | None) -> GenerateFrame:
-    """Return the generator as a function of label and history alone, its references encoded where it takes them."""
-    if references is None:
-        return generator  # type: ignore[no-any-return]
-    return functools.partial(generator, subject=generator.encode_references(references))
-
-
 def encode_references(clip: Clip, labels: nets.LabelSpec) -> nets.References | None:
-    """Return references of a batched clip (N, K, ...) as the generator takes them."""
+    """References of a batched clip (N, K, ...) as the generator takes them."""
     if clip.references is None:
         return None
     frames = clip.references.frames
@@ -107,7 +96,7 @@ def encode_references(clip: Clip, labels: nets.LabelSpec) -> nets.References | N
 
 
 def cast(frame: Frame, dtype: torch.dtype) -> Frame:
-    """Return a frame in another dtype. For float64, class ids become the map that they stand for, to be convolved."""
+    """A frame in another dtype. For float64, class ids become the map that they stand for, which is then convolved."""
 
     def converted(x: Any) -> Any:
         if isinstance(x, Tensor):
