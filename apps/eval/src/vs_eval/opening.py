@@ -5,19 +5,29 @@ import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar, assert_never
 
 import attrs
 import torch
 from vs_config import shown
-from vs_data import ClipSource, FolderConfig, check_roots, every_so_often, look_at_folder, open_source
+from vs_data import (
+    ClipSource,
+    FacesConfig,
+    FolderConfig,
+    SourceConfig,
+    StreetConfig,
+    check_roots,
+    every_so_often,
+    look_at_folder,
+    open_source,
+)
 from vs_nets import FewShotGeneratorConfig, GeneratorConfig, LabelSpec
 from vs_runtime import LoadedCheckpoint, choose_device, describe_environment
 from vs_runtime.run_directory import RunDirectory, latest_run, open_run, read_run_config
 from vs_training.config import TrainConfig, label_spec
 
 from vs_eval.errors import RunError
-from vs_eval.evaluation import Facts
+from vs_eval.facts import Facts
 from vs_eval.output import check_output
 from vs_eval.runs import read_checkpoint, require_same, training_facts
 
@@ -122,11 +132,37 @@ def _look_at_data(config: TrainConfig, clips: int | None) -> tuple[str, ...]:
     Raises:
         DataError: something is wrong with it.
     """
-    if not isinstance(config.data, FolderConfig) or not config.run.check_data:
-        return ()
-    watch = every_so_often("looking at the held-out data", lambda line: print(line, file=sys.stderr))
-    summary, *warnings = look_at_folder(config.data, "val", progress=watch, sequences=clips)
-    return (summary, *(line.removeprefix("warning ") for line in warnings)) if warnings else ()
+    match config.data:
+        case FolderConfig() as folder if config.run.check_data:
+            watch = every_so_often("looking at the held-out data", lambda line: print(line, file=sys.stderr))
+            summary, *warnings = look_at_folder(folder, "val", progress=watch, sequences=clips)
+            return (summary, *(line.removeprefix("warning ") for line in warnings)) if warnings else ()
+        case _:  # what is drawn needs no look
+            return ()
+
+
+def notices_on(config: TrainConfig, checkpoint: LoadedCheckpoint | None, instead: str) -> tuple[str, ...]:
+    """Return what goes otherwise than one would expect.
+
+    Args:
+        config: the run's.
+        checkpoint: the one that is used, if there is one.
+        instead: what is used instead of newer ones that are damaged, in words.
+    """
+    skipped = () if checkpoint is None else checkpoint.skipped
+    damaged = (f"{path.name} is damaged ({why}); {instead} is used instead" for path, why in skipped)
+    return (*damaged, *(() if is_held_out(config.data) else (SEEN,)))
+
+
+def is_held_out(data: SourceConfig) -> bool:
+    """Say whether the sequences that are evaluated are others than those that are trained on."""
+    match data:
+        case FolderConfig():
+            return len(check_roots(data)) > 1
+        case StreetConfig() | FacesConfig():
+            return True
+        case _:
+            assert_never(data)
 
 
 def place(path: Path) -> Path:
@@ -164,12 +200,5 @@ def _facts(
         fps=float(config.run.video_fps),
         environment=describe_environment(),
         training=training_facts(run),
-        notices=(
-            *(
-                f"{path.name} is damaged ({why}); step {checkpoint.step} is used instead"
-                for path, why in checkpoint.skipped
-            ),
-            *([SEEN] if isinstance(config.data, FolderConfig) and len(check_roots(config.data)) == 1 else []),
-            *looked_at,
-        ),
+        notices=(*notices_on(config, checkpoint, f"step {checkpoint.step}"), *looked_at),
     )

@@ -7,7 +7,7 @@ import attrs
 import torch
 import vs_ops
 from torch import Tensor
-from vs_data import Clip, References, cut
+from vs_data import Clip, collate, cut, move
 from vs_metrics import (
     PSNR_CAP,
     Average,
@@ -21,8 +21,11 @@ from vs_metrics import (
     ssim,
     warping_errors,
 )
-from vs_nets import History, Label, LabelSpec, Synthesis, Warp, class_ids, class_kind, keep_class_ids, rollout
+from vs_nets import History, Label, LabelSpec, Synthesis, class_ids, class_kind, rollout
 from vs_nets.synthesis import GenerateFrame
+from vs_training import pictures
+from vs_training.inputs import encode_label
+from vs_training.tensors import map_tensors
 
 LEVELS = 127.5
 """Levels of 255 in one unit of a frame in [-1, 1]."""
@@ -47,30 +50,20 @@ class EvaluationSpec:
 
 @attrs.frozen(kw_only=True, eq=False)
 class FrameView:
-    """A frame of a rolled out clip with all that is known of it, on the CPU, with a leading N = 1.
+    """A frame of a rolled out clip beside what is known of it, on the CPU.
 
     Attributes:
         index: its number within the clip.
-        labels: kind -> (1, H, W) ids or (1, C, H, W) maps.
-        real: (1, 3, H, W).
+        truth: the frame itself, its labels, the teacher's flow and its references, as a clip of this one frame.
         synthesis: what the generator returned; `synthesis.frame` is (1, 3, H, W).
         painted: (1, 3, H, W): every pixel in the mean colour of its class, or None.
-        flow: (1, 2, H, W) teacher flow, or None.
-        confidence: (1, 1, H, W) where that flow is to be trusted, or None.
-        references: the examples of the subject, with the teacher's flow from this frame to each, or None.
-        regions: (1, H, W) ids of `vs_data.REGIONS`, or None.
         driving: of a subject in somebody else's motion, the frame that it is taken from, as a clip of one frame.
     """
 
     index: int
-    labels: Mapping[str, Tensor]
-    real: Tensor
+    truth: Clip
     synthesis: Synthesis
     painted: Tensor | None = None
-    flow: Tensor | None = None
-    confidence: Tensor | None = None
-    references: References | None = None
-    regions: Tensor | None = None
     driving: Clip | None = None
 
 
@@ -91,10 +84,10 @@ class ChosenReference:
 
 def chosen_reference(view: FrameView) -> ChosenReference | None:
     """Return the reference that the generator chose for a frame; the first one where it has not said; None without."""
-    references, chosen = view.references, view.synthesis.chosen
+    references = view.truth.references
     if references is None:
         return None
-    index = 0 if chosen is None else int(chosen[0])
+    index = pictures.chosen_reference(view.synthesis)
     return ChosenReference(
         frame=references.frames[index][None],
         flow=None if references.flow is None else references.flow[:, index],
@@ -143,31 +136,31 @@ def evaluate_clip(
 
 
 def evaluate_pieces(
-    generator: GenerateFrame,
-    pieces: Iterable[Clip],
-    spec: EvaluationSpec,
-    *,
-    name: str,
-    watch: Watch | None = None,
-    score: ScoreFrame | None = None,
-    driving: Iterable[Clip] | None = None,
+    generator: GenerateFrame, pieces: Iterable[Clip], spec: EvaluationSpec, *, name: str, watch: Watch | None = None
 ) -> ClipScores:
     """Do what `evaluate_clip` does, of a clip in consecutive pieces, for clips that are too long for the memory.
 
+    Only the very first frame of the first piece has no flow (see `vs_data.iterate_sequence`).
+    """
+    return score_views(roll_out(generator, pieces, spec), name=name, watch=watch)
+
+
+def score_views(
+    views: Iterable[FrameView], *, name: str, score: ScoreFrame | None = None, watch: Watch | None = None
+) -> ClipScores:
+    """Score the frames of a clip as they are rolled out.
+
     Args:
-        generator: see `evaluate_clip`.
-        pieces: only the very first frame of the first one has no flow (see `vs_data.iterate_sequence`).
-        spec: see `evaluate_clip`.
+        views: see `roll_out`.
         name: the clip's.
-        watch: see `evaluate_clip`.
         score: what each frame is measured by; `score_frame` unless given.
-        driving: see `roll_out`.
+        watch: called with every frame in order, to draw it.
     """
     score = score or score_frame
     rows: list[Mapping[str, Average]] = []
     broken: list[int] = []
     before: FrameView | None = None
-    for view in roll_out(generator, pieces, spec, driving):
+    for view in views:
         rows.append(score(view, before))
         if is_broken(view):
             broken.append(view.index)
@@ -208,20 +201,15 @@ def roll_out(
     for index, (frame, synthesis) in enumerate(zip(frames, rolled, strict=True)):
         yield FrameView(
             index=index,
-            labels=frame.labels,
-            real=frame.frames,
-            synthesis=_on_cpu(synthesis),
+            truth=frame,
+            synthesis=map_tensors(_on_cpu, synthesis),
             painted=_painted(frame.labels, spec),
-            flow=frame.flow,
-            confidence=frame.flow_confidence,
-            references=frame.references,
-            regions=frame.regions,
             driving=next(drivers),
         )
 
 
 def _encoded(frame: Clip, spec: EvaluationSpec) -> Label:
-    return keep_class_ids(spec.labels, {kind: ids.to(spec.device) for kind, ids in frame.labels.items()})
+    return encode_label(move(collate([frame]), spec.device), 0, spec.labels)
 
 
 def _without_gradients(generator: GenerateFrame) -> GenerateFrame:
@@ -244,8 +232,8 @@ def single_frames(pieces: Iterable[Clip]) -> Iterator[Clip]:
 def score_frame(view: FrameView, before: FrameView | None) -> dict[str, Average]:
     """Return measure -> average of one frame; the first of a clip has measures of its own, as nothing precedes it."""
     if before is None:
-        return image_scores("first_psnr", "first_ssim", view.real, _candidates(view, None))
-    scores = image_scores("psnr", "ssim", view.real, _candidates(view, before))
+        return image_scores("first_psnr", "first_ssim", view.truth.frames, _candidates(view, None))
+    scores = image_scores("psnr", "ssim", view.truth.frames, _candidates(view, before))
     scores |= temporal_scores(view, before)
     return scores | _flow_scores(view, before)
 
@@ -256,7 +244,7 @@ def _candidates(view: FrameView, before: FrameView | None) -> dict[str, Tensor]:
     if view.painted is not None:
         frames["class_mean"] = view.painted
     if before is not None:
-        frames["previous"] = before.real
+        frames["previous"] = before.truth.frames
     return frames
 
 
@@ -271,12 +259,15 @@ def image_scores(psnr_name: str, ssim_name: str, real: Tensor, candidates: Mappi
 
 def temporal_scores(view: FrameView, before: FrameView) -> dict[str, Average]:
     """Measure how far each video's frame is from its previous one, moved by the teacher's flow; levels of 255."""
-    if view.flow is None or view.confidence is None:
+    if view.truth.flow is None or view.truth.flow_confidence is None:
         return {}
-    pairs = {"generated": (before.synthesis.frame, view.synthesis.frame), "real": (before.real, view.real)}
+    pairs = {
+        "generated": (before.synthesis.frame, view.synthesis.frame),
+        "real": (before.truth.frames, view.truth.frames),
+    }
     if before.painted is not None and view.painted is not None:
         pairs["class_mean"] = (before.painted, view.painted)
-    flow, confidence = view.flow.expand(2, -1, -1, -1), view.confidence.expand(2, -1, -1, -1)
+    flow, confidence = view.truth.flow.expand(2, -1, -1, -1), view.truth.flow_confidence.expand(2, -1, -1, -1)
     scores = {}
     for method, pair in pairs.items():
         errors, weights = warping_errors(torch.cat(pair), flow, confidence)
@@ -292,14 +283,14 @@ def _flow_scores(view: FrameView, before: FrameView) -> dict[str, Average]:
     candidates = {
         "warped_generated": warped,
         "repeated_generated": before.synthesis.frame,
-        "warped_real": vs_ops.warp(before.real, flow),
-        "repeated_real": before.real,
+        "warped_real": vs_ops.warp(before.truth.frames, flow),
+        "repeated_real": before.truth.frames,
     }
-    scores = flow_errors("epe", flow, view.flow, view.confidence)
-    if view.flow is not None and view.confidence is not None:
-        candidates["warped_real_by_teacher"] = vs_ops.warp(before.real, view.flow)
+    scores = flow_errors("epe", flow, view.truth.flow, view.truth.flow_confidence)
+    if view.truth.flow is not None and view.truth.flow_confidence is not None:
+        candidates["warped_real_by_teacher"] = vs_ops.warp(before.truth.frames, view.truth.flow)
     for method, frame in candidates.items():
-        scores[f"l1/{method}"] = average_of(LEVELS * absolute_errors(frame, view.real)[0])
+        scores[f"l1/{method}"] = average_of(LEVELS * absolute_errors(frame, view.truth.frames)[0])
     return scores
 
 
@@ -321,24 +312,8 @@ def _painted(labels: Mapping[str, Tensor], spec: EvaluationSpec) -> Tensor | Non
     return paint_classes(class_ids(labels, kind), spec.colours)
 
 
-def _on_cpu(synthesis: Synthesis) -> Synthesis:
-    def moved(tensor: Tensor | None) -> Tensor | None:
-        return None if tensor is None else tensor.float().cpu()
-
-    return attrs.evolve(
-        synthesis,
-        frame=synthesis.frame.float().cpu(),
-        raw=moved(synthesis.raw),
-        flow=moved(synthesis.flow),
-        mask=moved(synthesis.mask),
-        warped=moved(synthesis.warped),
-        reference=None if synthesis.reference is None else _warp_on_cpu(synthesis.reference),
-        chosen=None if synthesis.chosen is None else synthesis.chosen.cpu(),
-    )
-
-
-def _warp_on_cpu(warp: Warp) -> Warp:
-    return Warp(flow=warp.flow.float().cpu(), mask=warp.mask.float().cpu(), frame=warp.frame.float().cpu())
+def _on_cpu(x: Tensor) -> Tensor:
+    return (x.float() if x.is_floating_point() else x).cpu()
 
 
 def _totals(rows: Iterable[Mapping[str, Average]]) -> dict[str, Average]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 import torch
+import vs_optim as optim
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
@@ -80,8 +81,9 @@ def run_reference(
         changes: what is changed first; the eps of `norms` is the one before the change.
         norms: which layers normalise; None: find that out.
     """
-    wide = dtype is torch.float64
-    return _run(workload, dtype, lambda: _StayWide() if wide else nullcontext(), changes, norms, {})
+    plain = optim.Precision(level="O0", dtype=None, scaling=False)
+    with _StayWide() if dtype is torch.float64 else nullcontext():
+        return _run(workload, dtype, plain, changes, norms, {})
 
 
 def run_low(
@@ -100,17 +102,14 @@ def run_low(
         norms: which layers normalise, with their eps before the change.
         scales: network -> loss scale of its update.
     """
-
-    def autocast() -> AbstractContextManager[Any]:
-        return torch.autocast(workload.device.type, dtype=form.dtype, cache_enabled=False)
-
-    return _run(workload, torch.float32, autocast, changes, norms, scales)
+    mixed = optim.Precision(level="O1", dtype=form.dtype, scaling=True)
+    return _run(workload, torch.float32, mixed, changes, norms, scales)
 
 
 def _run(
     workload: Workload,
     dtype: torch.dtype,
-    forward: Callable[[], AbstractContextManager[Any]],
+    precision: optim.Precision,
     changes: Changes,
     norms: Mapping[LayerKey, Normalisation] | None,
     scales: Mapping[str, float],
@@ -118,7 +117,8 @@ def _run(
     networks = {name: copy.deepcopy(network).to(dtype) for name, network in workload.networks.items()}
     apply_changes(networks, changes, norms or {})
     with watching(networks, None if norms is None else _changed(norms, changes), measures=not scales) as watcher:
-        backward = functools.partial(_backward, watcher, scales, dtype)
+        forward = functools.partial(optim.autocast, precision, workload.device)
+        backward = functools.partial(_backward, watcher, scales)
         workload.step(networks, Execution(dtype=dtype, forward=forward, backward=backward))
     return watcher.trace
 
@@ -127,9 +127,9 @@ def _changed(norms: Mapping[LayerKey, Normalisation], changes: Changes) -> dict[
     return {key: attrs.evolve(norm, eps=changes.eps.get(key, norm.eps)) for key, norm in norms.items()}
 
 
-def _backward(watcher: Watcher, scales: Mapping[str, float], dtype: torch.dtype, update: str, loss: Tensor) -> None:
+def _backward(watcher: Watcher, scales: Mapping[str, float], update: str, loss: Tensor) -> None:
     watcher.update = update
-    (loss.to(dtype) * scales.get(update, 1.0)).backward()
+    optim.scale_loss(loss, scales.get(update, 1.0)).backward()
     watcher.note_weights()
 
 
