@@ -5,7 +5,7 @@ import torch
 import vs_nets as nets
 import vs_ops
 from vs_bench import harness, peak, step
-from vs_config.resolve import resolve_config
+from vs_config import resolve_config
 from vs_ops.dispatch import select
 from vs_training.config import TrainConfig
 

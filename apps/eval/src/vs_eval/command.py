@@ -7,7 +7,7 @@ from typing import TypeVar
 import attrs
 import vs_nets as nets
 from rich.console import Console
-from vs_config.resolve import ConfigError
+from vs_config import ConfigError
 from vs_data import VsDataError
 from vs_metrics import VsMetricsError
 from vs_ops import VsOpsError

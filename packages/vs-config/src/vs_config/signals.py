@@ -1,7 +1,5 @@
 """Ctrl-C and SIGTERM as a wish that the training loop can see, instead of an exception in the middle of a step."""
 
-from __future__ import annotations
-
 import contextlib
 import signal
 from collections.abc import Iterator

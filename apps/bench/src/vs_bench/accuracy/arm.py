@@ -22,9 +22,8 @@ import torch
 import torch.nn.functional as F
 import vs_nets as nets
 from torch import Tensor
-from vs_config import Range
+from vs_config import Range, load_config, read_toml
 from vs_config.commands import run_command
-from vs_config.resolve import load_config, read_document
 from vs_data import ClipSource, iterate_sequence, open_source
 from vs_eval.command import INPUT_ERRORS
 from vs_eval.evaluation import COLOUR_FRAMES, ClipPlan, plan_clips, spread_frames, training_colours
@@ -48,7 +47,7 @@ from vs_runtime import describe_environment, load_latest, write_atomically
 from vs_runtime.run_directory import RunDirectory, is_run
 from vs_train import cli
 from vs_training.config import TrainConfig, label_spec
-from vs_training.setup import build_generators
+from vs_training.networks import build_generators
 
 from vs_bench.accuracy.fault import MOST_BITS, round_mantissa, rounded_weights
 from vs_bench.harness import ROOT, Count, option_of
@@ -176,7 +175,7 @@ def beside_mean(score: ScoreFrame, mean: Tensor) -> ScoreFrame:
 
 def run_arm(run: RunDirectory, config_file: Path, bits: int | None, clips: int | None, frames: int | None) -> int:
     """Train, check, evaluate, mark as finished; returns the exit status."""
-    config = load_config(TrainConfig, read_document(config_file), str(config_file))
+    config = load_config(TrainConfig, read_toml(config_file), str(config_file))
     measured = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": describe_environment(ROOT)}
     status = train_arm(run, config_file, config, bits)
     if status == cli.EXIT_NON_FINITE:

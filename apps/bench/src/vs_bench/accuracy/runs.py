@@ -12,11 +12,12 @@ from pathlib import Path
 import attrs
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
-from vs_config.resolve import render_config
+from vs_config import render_config
 from vs_config.signals import StopRequest
 from vs_runtime.run_directory import is_run, read_run_config
 from vs_train.progress import show_duration
-from vs_training.config import TrainConfig, images_between
+from vs_training.config import TrainConfig
+from vs_training.curriculum import images_between
 
 from vs_bench.accuracy.arm import HELD_OUT
 from vs_bench.accuracy.plan import AccuracyError, Arm

@@ -9,9 +9,7 @@ from typing import Any, Literal
 import attrs
 import torch
 import vs_nets as nets
-from vs_config import option_path
-from vs_config.overrides import repeated
-from vs_config.resolve import read_document, resolve_config
+from vs_config import option_path, read_toml, repeated, resolve_config
 from vs_data import Clip, ClipSource, collate, move, open_source
 from vs_runtime import LoadedCheckpoint, choose_device, describe_environment
 from vs_runtime.run_directory import latest_run, open_run, read_run_config
@@ -137,7 +135,7 @@ def _find(request: NumericsRequest, form: Format, now: datetime.datetime) -> _Ta
         out = request.out or _unused(Path("runs") / f"numerics-{request.preset}-{now:%Y%m%d-%H%M%S}")
         return _Target(name=f"preset {request.preset}, fresh weights", config=config, checkpoint=None, out=out)
     run = open_run(_run_path(runs[0])) if runs else latest_run(notice=say_warning)
-    config = resolve_config(TrainConfig, read_document(run.config), overrides, str(run.config))
+    config = resolve_config(TrainConfig, read_toml(run.config), overrides, str(run.config))
     checkpoint = read_checkpoint(run, request.checkpoint)
     require_same(run, checkpoint, read_run_config(run, TrainConfig))
     out = request.out or run.path / "eval" / f"numerics-step-{checkpoint.step:08d}-{form.name}"
