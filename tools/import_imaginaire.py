@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import attrs
 import torch
@@ -318,7 +318,7 @@ def read_config(path: Path) -> Mapping[str, Any]:
     """Return a published configuration; raises `DocumentError` or `ConversionError` for any other file."""
     if path.suffix in (".yaml", ".yml"):
         raise ConversionError(f"{path}: is YAML; write it as JSON")
-    config = read_json(path, most_bytes=_MOST_BYTES)
+    config = read_json(path, max_bytes=_MOST_BYTES)
     if not isinstance(config, dict):
         raise ConversionError(f"{path}: holds {show(config)}, expected a table with gen, dis and data")
     for section in ("gen", "dis", "data"):
@@ -327,14 +327,18 @@ def read_config(path: Path) -> Mapping[str, Any]:
     return config
 
 
-def _sections(config: Mapping[str, Any]) -> tuple[int, Any, Any]:
-    """Channels of the labels, and our configurations of generator and discriminator."""
+def _sections(config: Mapping[str, Any]) -> tuple[int, nets.AnyGeneratorConfig, nets.DiscriminatorConfig]:
     gen, dis, data = config["gen"], config["dis"], config["data"]
     generator = few_shot_config(gen, data) if is_few_shot(gen) else generator_config(gen, data)
     return label_spec(data).channels, generator, discriminator_config(dis, data)
 
 
-def _converted(config: Mapping[str, Any]) -> tuple[int, Any, Any]:
+def convert_config(config: Mapping[str, Any]) -> tuple[int, nets.AnyGeneratorConfig, nets.DiscriminatorConfig]:
+    """Return the channels of the labels, and our configurations of generator and discriminator.
+
+    Raises:
+        ConversionError: Something is missing, of another type, or not to be had in this project.
+    """
     try:
         return _sections(config)
     except ConversionError:
@@ -347,24 +351,32 @@ def _converted(config: Mapping[str, Any]) -> tuple[int, Any, Any]:
         raise ConversionError(f"the configuration cannot be converted: {error}") from error
 
 
+def _renaming(generator: nets.AnyGeneratorConfig) -> Callable[..., Weights]:
+    """Return what gives the published weights of a kind of generator our names."""
+    match generator:
+        case nets.GeneratorConfig():
+            return generator_weights
+        case nets.FewShotGeneratorConfig():
+            return partial(few_shot_weights, separate_flow=generator.separate_flow)
+        case _:
+            assert_never(generator)
+
+
 def convert(checkpoint: Path, config: Mapping[str, Any], out: Path) -> None:
     """Convert one published checkpoint; everything is checked before the first file is written.
 
     Raises:
         ConversionError: The checkpoint or the configuration is damaged, or one does not fit the other.
     """
-    channels, generator, discriminator = _converted(config)
-    few_shot = isinstance(generator, nets.FewShotGeneratorConfig)
-    build = nets.build_few_shot_generator if few_shot else nets.build_generator
-    rename = partial(few_shot_weights, separate_flow=generator.separate_flow) if few_shot else generator_weights
-    judged = nets.few_shot_condition_channels(channels) if few_shot else channels
+    channels, generator, discriminator = convert_config(config)
+    shown = nets.condition_channels(generator, channels)
     sections: dict[str, tuple[str, Any, Callable[..., Weights], Callable[..., torch.nn.Module]]] = {
-        "generator": ("net_G", generator, rename, partial(build, label_channels=channels)),
+        "generator": ("net_G", generator, _renaming(generator), partial(nets.build_generator, label_channels=channels)),
         "discriminator": (
             "net_D",
             discriminator,
             discriminator_weights,
-            partial(nets.build_discriminator, label_channels=judged),
+            partial(nets.build_discriminator, label_channels=shown),
         ),
     }
     state, ready = read_published(checkpoint), {}

@@ -37,7 +37,7 @@ from vs_nets import (
     PatchConfig,
     SpadeCombination,
     WeightGeneratorConfig,
-    build_few_shot_ema,
+    build_ema,
 )
 from vs_runtime import save_checkpoint
 from vs_runtime.run_directory import RunDirectory, create_run
@@ -75,7 +75,7 @@ def make_run(path: Path, *steps: int, config: TrainConfig = CONFIG) -> RunDirect
     for step in steps:
         torch.manual_seed(step)
         channels = label_spec(config.labels, open_source(config.data, "val")).channels
-        average = build_few_shot_ema(config.generator, label_channels=channels)
+        average = build_ema(config.generator, label_channels=channels)
         save_checkpoint(run.checkpoints, step=step, state={"average": average.state_dict(), "step": step}, keep=9)
     return run
 

@@ -29,11 +29,10 @@ from vs_nets import (
     TemporalConfig,
     WeightGeneratorConfig,
     build_discriminator,
-    build_few_shot_generator,
     build_generator,
-    few_shot_condition_channels,
+    condition_channels,
 )
-from vs_optim import PairState, ScaleState, pair_to_dict
+from vs_optim import ScaleState, ScalingState, both, scaling_to_dict
 from vs_runtime import save_checkpoint
 from vs_runtime.run_directory import RunDirectory, create_run
 from vs_training.config import ReferencesConfig, TrainConfig, label_spec
@@ -82,12 +81,10 @@ def make_run(path: Path, config: TrainConfig, seed: int = 0, **more: object) -> 
     create_run(run, config=render_config(config), environment={})
     channels = label_spec(config.labels, open_source(config.data, "val")).channels
     torch.manual_seed(seed)
-    few_shot = isinstance(config.generator, FewShotGeneratorConfig)
-    build = build_few_shot_generator if few_shot else build_generator
-    judged = few_shot_condition_channels(channels) if few_shot else channels
+    shown = condition_channels(config.generator, channels)
     state = {
-        "generator": build(config.generator, label_channels=channels).state_dict(),
-        "discriminator": build_discriminator(config.discriminator, label_channels=judged).state_dict(),
+        "generator": build_generator(config.generator, label_channels=channels).state_dict(),
+        "discriminator": build_discriminator(config.discriminator, label_channels=shown).state_dict(),
         "step": 3,
     }
     save_checkpoint(run.checkpoints, step=3, state={**state, **more}, keep=9)
@@ -154,7 +151,7 @@ def test_other_weights_have_the_same_weak_place(tmp_path, seed: int) -> None:
 
 
 def test_a_run_is_audited_with_all_of_its_networks(run_main, tmp_path, everything_below) -> None:
-    scaling = pair_to_dict(PairState(generator=SCALE, discriminator=SCALE, scaling=True))
+    scaling = scaling_to_dict(ScalingState(enabled=True, scales=both(lambda _: SCALE)))
     run = make_run(tmp_path / "runs" / "one", STREET, scaling=scaling)
     before = everything_below(run.path)
     status, out, err = run_main("runs/one")

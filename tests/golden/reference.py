@@ -47,7 +47,7 @@ def build_generator(case: Case, prefix: str = "G.") -> nets.Generator:
 
 def build_few_shot_generator(case: Case, prefix: str = "G.") -> nets.FewShotGenerator:
     config = case.facts["config"]
-    generator = nets.build_few_shot_generator(
+    generator = nets.build_generator(
         importer.few_shot_config(config["gen"], config["data"]),
         label_channels=importer.label_spec(config["data"]).channels,
     )
@@ -56,12 +56,9 @@ def build_few_shot_generator(case: Case, prefix: str = "G.") -> nets.FewShotGene
 
 
 def build_discriminator(case: Case, prefix: str = "D.") -> nets.Discriminator:
-    config = case.facts["config"]
-    channels = importer.label_spec(config["data"]).channels
-    few_shot = importer.is_few_shot(config["gen"])
+    channels, generator, discriminator_config = importer.convert_config(case.facts["config"])
     discriminator = nets.build_discriminator(
-        importer.discriminator_config(config["dis"], config["data"]),
-        label_channels=nets.few_shot_condition_channels(channels) if few_shot else channels,
+        discriminator_config, label_channels=nets.condition_channels(generator, channels)
     )
     discriminator.load_state_dict(importer.discriminator_weights(case.under(prefix)))
     return discriminator

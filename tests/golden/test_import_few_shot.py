@@ -142,14 +142,12 @@ def published_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def build(config: Mapping[str, Any]) -> nets.FewShotGenerator:
     ours = importer.few_shot_config(config["gen"], config["data"])
-    return nets.build_few_shot_generator(ours, label_channels=importer.label_spec(config["data"]).channels)
+    return nets.build_generator(ours, label_channels=importer.label_spec(config["data"]).channels)
 
 
 def build_discriminator(config: Mapping[str, Any]) -> nets.Discriminator:
-    channels = nets.few_shot_condition_channels(importer.label_spec(config["data"]).channels)
-    return nets.build_discriminator(
-        importer.discriminator_config(config["dis"], config["data"]), label_channels=channels
-    )
+    channels, generator, discriminator = importer.convert_config(config)
+    return nets.build_discriminator(discriminator, label_channels=nets.condition_channels(generator, channels))
 
 
 def published_discriminator(discriminator: nets.Discriminator) -> dict[str, Tensor]:

@@ -17,7 +17,7 @@ def count(module: torch.nn.Module | None) -> int:
 
 def shape_only(config: nets.FewShotGeneratorConfig) -> nets.FewShotGenerator:
     with torch.device("meta"):
-        return nets.build_few_shot_generator(config, label_channels=LABELS)
+        return nets.build_generator(config, label_channels=LABELS)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_the_discriminator_has_the_published_number_of_parameters() -> None:
     config = nets.DiscriminatorConfig(
         image=nets.PatchConfig(filters=32, layers=4, spectral_norm=True, scales=2), temporal=None
     )
-    discriminator = nets.build_discriminator(config, label_channels=nets.few_shot_condition_channels(LABELS))
+    discriminator = nets.build_discriminator(config, label_channels=nets.condition_channels(CONFIG, LABELS))
     assert [count(scale) for scale in discriminator.image.scales] == [2_796_961] * 2
     assert count(discriminator) == 5_593_922
 
@@ -70,6 +70,6 @@ def test_discriminators_see_label_reference_label_and_reference() -> None:
         labels=-torch.arange(2 * 2 * 2 * 16).view(2, 2, 2, 4, 4).float(),
     )
     seen = nets.few_shot_condition(label, references, chosen)
-    assert seen.shape == (2, nets.few_shot_condition_channels(2), 4, 4)
+    assert seen.shape == (2, nets.condition_channels(CONFIG, 2), 4, 4)
     for i, k in enumerate((1, 0)):
         assert torch.equal(seen[i], torch.cat([label[i], references.labels[i, k], references.frames[i, k]]))

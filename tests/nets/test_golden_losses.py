@@ -10,6 +10,8 @@ from torch import Tensor
 
 pytestmark = pytest.mark.usefixtures("every_implementation")
 
+WEIGHTS = nets.ObjectiveConfig()
+
 
 def close(actual: Tensor, expected: Tensor, rtol: float = 1e-5, atol: float = 1e-7) -> None:
     torch.testing.assert_close(actual.squeeze(), expected.squeeze(), rtol=rtol, atol=atol)
@@ -43,12 +45,12 @@ def test_hinge_and_feature_matching(place: str) -> None:
     output = outputs(case, fake)[place]
     synthesis = nets.Synthesis(frame=fake)
     both = nets.FrameOutputs(image=output)
-    d_loss = nets.discriminator_losses(both)["gan"]
-    close(d_loss, case[f"out.{place}.hinge_D_real"] + case[f"out.{place}.hinge_D_fake"])
-    losses = nets.generator_losses(synthesis, nets.Target(frame=case["in.real"][:, 2]), both)
+    d_loss = nets.discriminator_losses(both, WEIGHTS)["gan"]
+    close(d_loss.value, case[f"out.{place}.hinge_D_real"] + case[f"out.{place}.hinge_D_fake"])
+    losses = nets.generator_losses(synthesis, nets.Target(frame=case["in.real"][:, 2]), both, WEIGHTS)
     for ours, theirs in (("gan", "hinge_G"), ("feature_matching", "feature_matching")):
-        close(losses[ours], case[f"out.{place}.{theirs}"])
-        (grad,) = torch.autograd.grad(losses[ours], fake, retain_graph=True)
+        close(losses[ours].value, case[f"out.{place}.{theirs}"])
+        (grad,) = torch.autograd.grad(losses[ours].value, fake, retain_graph=True)
         close_in_norm(grad, case[f"grad.{place}.{theirs}.wrt.fake_image"])
 
 
@@ -72,15 +74,15 @@ def test_flow_losses() -> None:
     warped = warped + (case["out.warped"] - warped).detach()  # the same side of the kink of |warped - real|
     synthesis = nets.Synthesis(frame=case["in.fake"][:, 2], flow=flow, mask=mask, warped=warped)
     target = nets.Target(frame=case["in.real"][:, 2], flow=case["in.flow_gt"], flow_confidence=case["in.conf_gt"])
-    losses = nets.flow_losses(synthesis, target)
+    losses = nets.flow_losses(synthesis, target, WEIGHTS)
     for ours, theirs, inputs in (
         ("flow", "flow_L1", {"flow": flow}),
         ("flow_warp", "flow_warp", {"flow": flow, "warped": warped}),
         ("flow_mask", "flow_mask", {"flow": flow, "warped": warped, "mask": mask}),
     ):
-        close(losses[ours], case[f"out.{theirs}"])
+        close(losses[ours].value, case[f"out.{theirs}"])
         for name, tensor in inputs.items():
-            (grad,) = torch.autograd.grad(losses[ours], tensor, retain_graph=True)
+            (grad,) = torch.autograd.grad(losses[ours].value, tensor, retain_graph=True)
             close_in_norm(grad, case[f"grad.{theirs}.wrt.{name}"])
 
 
@@ -106,7 +108,7 @@ def test_gradient_of_every_generator_parameter(every_implementation: str) -> Non
     (temporal,) = nets.discriminate_fake(discriminator.temporal[0], None, over_time[0], over_time[1:])
     output = nets.FrameOutputs(image=image, temporal=(temporal,))
     target = nets.Target(frame=real[2], flow=case["in.flow_gt"], flow_confidence=case["in.conf_gt"])
-    losses = nets.generator_losses(synthesis, target, output, build_vgg(case, 1))
+    losses = nets.generator_losses(synthesis, target, output, WEIGHTS, build_vgg(case, 1))
     names = {
         "gan": "GAN",
         "feature_matching": "FeatureMatching",
@@ -119,8 +121,8 @@ def test_gradient_of_every_generator_parameter(every_implementation: str) -> Non
     }
     assert set(losses) == set(names)
     for ours, theirs in names.items():
-        close(losses[ours], case[f"loss.{theirs}"])
-    total = nets.total(losses, nets.ObjectiveConfig())
+        close(losses[ours].value, case[f"loss.{theirs}"])
+    total = nets.total(losses)
     close(total, case["loss.total"])
     total.backward()
     compare_gradients(case, generator, slack=1e-2)

@@ -86,19 +86,19 @@ def test_every_loss_is_right_where_its_sums_leave_the_range_of_16_bits(dtype: to
     synthesis, target, outputs = frame_of(dtype)
     net = Features(dtype)
     wanted = expected(synthesis, target, outputs, net)
+    config = nets.ObjectiveConfig()
     with torch.autocast("cpu", dtype):
-        of_g = generator_losses(synthesis, target, outputs, Perceptual(net, 1))  # type: ignore[arg-type]
-        of_d = discriminator_losses(outputs)
-        weighted = total(of_g, nets.ObjectiveConfig())
-    found = {**of_g, **{f"d_{name}": loss for name, loss in of_d.items()}}
+        of_g = generator_losses(synthesis, target, outputs, config, Perceptual(net, 1))  # type: ignore[arg-type]
+        of_d = discriminator_losses(outputs, config)
+        weighted = total(of_g)
+    found = {name: loss.value for name, loss in of_g.items()} | {f"d_{name}": loss.value for name, loss in of_d.items()}
     assert found.keys() == wanted.keys()
     assert {loss.dtype for loss in (*found.values(), weighted)} == {torch.float32}
     for name, value in wanted.items():
         assert float(found[name]) == pytest.approx(
             value, rel=1e-4, abs=1e-2 if name.endswith(("gan", "_raw", "_0")) else 0
         )
-    config = nets.ObjectiveConfig()
-    exact = sum(nets.weight_of(name, config) * value for name, value in wanted.items() if not name.startswith("d_"))
+    exact = sum(loss.weight * wanted[name] for name, loss in of_g.items())
     assert float(weighted) == pytest.approx(exact, rel=1e-4)
     # In float16 even the mean of the features' distances, times its weight, is out of range.
     assert 10 * wanted["feature_matching"] > torch.finfo(torch.float16).max

@@ -57,7 +57,7 @@ def folder_arguments(here: Path) -> list[str]:
         ("data.kind=cloud", ["data", "street", "folder"]),
         ("curriculum.max_length=99", ["max_length", "99", "30"]),
         ("memory.micro_batches=64", ["memory.micro_batches", "64", "loader.batch_size", "equal parts"]),
-        ("optim.generator_clip_norm=0", ["optim.generator_clip_norm", "above 0", "none"]),
+        ("optim.generator_clip_norm=0", ["optim.generator_clip_norm", "> 0", "none"]),
         ("optim.scaler.policy=both_wait", ["optim.scaler.policy", "'generator_waits'", "'paired'", "both_wait"]),
         ("run.on_divergence=retry", ["run.on_divergence", "stop", "roll-back", "retry"]),
     ],

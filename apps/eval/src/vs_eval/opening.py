@@ -15,6 +15,7 @@ from vs_nets import FewShotGeneratorConfig, GeneratorConfig, LabelSpec
 from vs_runtime import LoadedCheckpoint, choose_device, describe_environment
 from vs_runtime.run_directory import RunDirectory, latest_run, open_run, read_run_config
 from vs_training.config import TrainConfig, label_spec
+from vs_training.kinds import may_be_kind
 
 from vs_eval.errors import RunError
 from vs_eval.evaluation import Facts
@@ -80,7 +81,7 @@ def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKi
         RunError: the run is of another kind (and whatever reading a run, a checkpoint and data raises).
     """
     device = choose_device(request.device)
-    run = latest_run(kind=kind.kind, notice=say_warning) if request.run is None else open_run(request.run)
+    run = _latest_run(kind.kind) if request.run is None else open_run(request.run)
     config = read_run_config(run, TrainConfig)
     generator = config.generator
     if not isinstance(generator, kind):
@@ -103,6 +104,10 @@ def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKi
         out=out,
         facts=_facts(request, run, checkpoint, config, device, looked_at),
     )
+
+
+def _latest_run(kind: str) -> RunDirectory:
+    return latest_run(what=f"{kind} run", fits=lambda run: may_be_kind(run.config, kind), notice=say_warning)
 
 
 def warn(notices: tuple[str, ...]) -> None:

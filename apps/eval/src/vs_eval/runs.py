@@ -60,7 +60,7 @@ def load_ema(average: AnyGenerator, checkpoint: LoadedCheckpoint, device: torch.
     """The averaged generator of a checkpoint, in evaluation mode on a device.
 
     Args:
-        average: a freshly built one (`build_ema`, `build_few_shot_ema`) that takes the weights.
+        average: a freshly built one (`build_ema`) that takes the weights.
         checkpoint: where they are.
         device: where to.
 

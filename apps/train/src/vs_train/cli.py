@@ -11,14 +11,13 @@ from __future__ import annotations
 import contextlib
 import datetime
 import fnmatch
-import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import attrs
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, Parameter
 from vs_config import (
     COMMAND_LINE,
     ConfigError,
@@ -34,19 +33,16 @@ from vs_config import (
     show,
     shown,
 )
+from vs_config.commands import EXIT_INPUT, ErrorStatuses, run_command, status_of
+from vs_config.progress import show_progress
 from vs_config.signals import StopNow, stop_requests
-from vs_config.streams import lasting_streams
 from vs_training.errors import NonFiniteError, VsTrainingError
 from vs_training.presets import DEFAULT_PRESETS, list_presets, read_preset
 
 from vs_train import __version__
-from vs_train.progress import show_progress
 
 if TYPE_CHECKING:
     from vs_runtime.run_directory import RunDirectory
-
-EXIT_INPUT = 2
-"""Exit status when the input is wrong."""
 
 EXIT_NON_FINITE = 3
 """Exit status when training failed on values that are not finite."""
@@ -137,27 +133,7 @@ def main(arguments: Sequence[str] | None = None, *, load_job: Callable[[], Job] 
         arguments: What follows the program's name; `sys.argv` unless given.
         load_job: Imports and returns the job behind the commands.
     """
-    with lasting_streams() as output:
-        status = _main(arguments, load_job)
-    if output.lost is not None and status == 0:
-        return report_error(f"standard output could not be written: {output.lost}", status=EXIT_INPUT)
-    return status
-
-
-def _main(arguments: Sequence[str] | None, load_job: Callable[[], Job]) -> int:
-    app = _app(load_job)
-    try:
-        status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
-    except CycloptsError as error:
-        return report_error(" ".join(str(error).split()).rstrip("."), status=EXIT_INPUT)
-    except KeyboardInterrupt:
-        return report_error(NOTHING_YET, status=128 + signal.SIGINT)
-    except Exception as error:
-        failure = _status_of(error)
-        if failure is None:
-            raise
-        return report_error(error, status=failure)
-    return status if isinstance(status, int) else 0
+    return run_command(_app(load_job), statuses=_error_statuses, stopped=NOTHING_YET, arguments=arguments)
 
 
 _OVERRIDES = Parameter(
@@ -210,12 +186,7 @@ def _app(load_job: Callable[[], Job]) -> App:
 
 def _command(command: str, load_job: Callable[[], Job]) -> Callable[..., int]:
     def train(
-        *overrides: Annotated[
-            str,
-            Parameter(
-                allow_leading_hyphen=True, help="Changes to the configuration: dotted.path=value, value in TOML."
-            ),
-        ],
+        *overrides: Annotated[str, _OVERRIDES],
         preset: Annotated[str | None, Parameter(help="A configuration by name (see --list-presets).")] = None,
         config: Annotated[str | None, Parameter(help="A configuration file, TOML, instead of a preset.")] = None,
         out: Annotated[str | None, Parameter(help="New run directory; runs/NAME-DATE-TIME unless given.")] = None,
@@ -256,7 +227,7 @@ def _run(request: Request, load_job: Callable[[], Job], *, print_config: bool) -
     if run is None:
         print(render_config(config), end="")
         return 0
-    return _train(f"train:{request.command}", job, config, run, resume=request.resume is not None)
+    return _train(request.command, job, config, run, resume=request.resume is not None)
 
 
 @contextlib.contextmanager
@@ -267,7 +238,7 @@ def _gathered(problems: list[Problem]) -> Iterator[None]:
     except ConfigError as error:
         problems += error.problems
     except Exception as error:
-        if _status_of(error) != EXIT_INPUT:
+        if status_of(error, _error_statuses()) != EXIT_INPUT:
             raise
         problems.append(Problem("", str(error)))
 
@@ -347,10 +318,12 @@ def _check_command(request: Request, command: str | None, source: str) -> None:
 def _train(command: str, job: Job, config: Any, run: RunDirectory, *, resume: bool) -> int:
     from vs_runtime.run_directory import is_run
 
-    go_on = f"hatch run {command} --resume {shown(shlex.quote(str(run.path)))}"
+    from vs_train.commands import resume_command
+
+    go_on = shown(resume_command(command, run))
     with stop_requests() as stop:
         try:
-            with show_progress(notice=lambda: stop.notice) as progress:
+            with show_progress("step", notice=lambda: stop.notice, keep=True, at_once=True) as progress:
                 result = job.train(config, run, resume=resume, progress=progress, stop=stop)
         except KeyboardInterrupt as interrupt:
             first = isinstance(interrupt, StopNow)
@@ -380,12 +353,11 @@ def _list_presets(command: str) -> int:
     return 0
 
 
-def _status_of(error: Exception) -> int | None:
-    """Return the exit status for an error that a message explains, None for a defect of the program."""
-    if isinstance(error, NonFiniteError):
-        return EXIT_NON_FINITE
-    if isinstance(error, (VsTrainingError, ConfigError, OSError)):
-        return EXIT_INPUT
+def _error_statuses() -> ErrorStatuses:
+    """Yield what a message explains, with the exit status; packages are imported only if it is none of the first."""
+    yield NonFiniteError, EXIT_NON_FINITE
+    yield from ((kind, EXIT_INPUT) for kind in (VsTrainingError, ConfigError, OSError))
+
     import vs_data
     import vs_metrics
     import vs_nets
@@ -393,14 +365,9 @@ def _status_of(error: Exception) -> int | None:
     import vs_optim
     import vs_runtime
 
-    if isinstance(error, vs_optim.GradientOverflowError):
-        return EXIT_NON_FINITE
-    roots = (
-        vs_data.VsDataError,
-        vs_metrics.VsMetricsError,
-        vs_nets.VsNetsError,
-        vs_ops.VsOpsError,
-        vs_optim.VsOptimError,
-        vs_runtime.VsRuntimeError,
-    )
-    return EXIT_INPUT if isinstance(error, roots) else None
+    yield vs_data.VsDataError, EXIT_INPUT
+    yield vs_metrics.VsMetricsError, EXIT_INPUT
+    yield vs_nets.VsNetsError, EXIT_INPUT
+    yield vs_ops.VsOpsError, EXIT_INPUT
+    yield vs_optim.VsOptimError, EXIT_INPUT
+    yield vs_runtime.VsRuntimeError, EXIT_INPUT

@@ -5,8 +5,6 @@ divergence. A run that goes back to one would diverge again if it saw the same c
 of the clips depends on the number of roll-backs, which every later checkpoint remembers.
 """
 
-import shlex
-
 import attrs
 import vs_optim as optim
 import vs_runtime as runtime
@@ -15,10 +13,11 @@ from torch.optim import Optimizer
 from vs_runtime.run_directory import RunDirectory
 from vs_training.config import TrainConfig
 from vs_training.errors import NonFiniteError
-from vs_training.setup import Prepared, prepare
 from vs_training.state import TrainState
 
+from vs_train.commands import resume_command
 from vs_train.resuming import newest_checkpoint, state_of
+from vs_train.setup import Prepared, prepare
 
 
 def data_seed(config: TrainConfig, roll_backs: int) -> int:
@@ -56,9 +55,8 @@ def with_advice(error: NonFiniteError, config: TrainConfig, run: RunDirectory, r
     except runtime.NoCheckpoint as missing:
         found = "no checkpoint from before it is intact" if missing.skipped else "there is no checkpoint from before it"
         return error.advise(f"{tried}{found}: start a run with {settings}")
-    more = f"run.on_divergence=roll-back run.max_roll_backs={max(config.run.max_roll_backs, roll_backs + 3)}"
-    script = f"train:{config.generator.kind}"
-    command = f"hatch run {script} --resume {shlex.quote(str(run.path))} {more}"
+    again = f"run.max_roll_backs={max(config.run.max_roll_backs, roll_backs + 3)}"
+    command = resume_command(config.generator.kind, run, "run.on_divergence=roll-back", again)
     return error.advise(f"{tried}{path} is good: go on from it, with other clips when it diverges again, by: {command}")
 
 
@@ -68,13 +66,10 @@ def check_state(state: TrainState) -> None:
     Raises:
         NonFiniteError: it names the step, the network and the first such tensor.
     """
-    for network, module, optimizer in (
-        ("generator", state.generator, state.generator_optimizer),
-        ("discriminator", state.discriminator, state.discriminator_optimizer),
-    ):
+    for network, module in state.networks.items():
         if bad := optim.non_finite(module.state_dict().items()):
             raise NonFiniteError(step=state.step, what=f"weight {bad[0]}", network=network)
-        if bad := optim.non_finite(_moments(module, optimizer)):
+        if bad := optim.non_finite(_moments(module, state.optimizers.of(network))):
             raise NonFiniteError(step=state.step, what=f"the optimizer's {bad[0]}", network=network)
     if bad := optim.non_finite(state.generator_ema.state_dict().items()):
         raise NonFiniteError(step=state.step, what=f"averaged weight {bad[0]}", network="generator")

@@ -9,15 +9,17 @@ import vs_nets as nets
 import vs_optim as optim
 from torch import Tensor
 from vs_data import Clip, collate, move
-from vs_training.step import AnyGenerator, Recipe, bind_references, encode_frame, encode_references
+from vs_training.inputs import encode_label, encode_references
+from vs_training.state import Recipe
 
 
-def roll_out(generator: AnyGenerator, clip: Clip, recipe: Recipe) -> list[nets.Synthesis]:
+def roll_out(generator: nets.AnyGenerator, clip: Clip, recipe: Recipe) -> list[nets.Synthesis]:
     """Generate every frame of an unbatched clip; the results are on the device, with N = 1."""
     batch = move(collate([clip]), recipe.device)
-    labels = (encode_frame(batch, t, recipe) for t in range(batch.frames.shape[1]))
+    last = recipe.channels_last
+    labels = (encode_label(batch, t, recipe.labels, channels_last=last) for t in range(batch.frames.shape[1]))
     with torch.inference_mode(), optim.autocast(recipe.precision, recipe.device):
-        generate = bind_references(generator, encode_references(batch, recipe))
+        generate = generator.bind(encode_references(batch, recipe.labels, channels_last=last))
         return list(nets.rollout(generate, labels, past=generator.config.frames - 1))
 
 

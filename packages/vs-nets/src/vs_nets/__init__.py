@@ -1,5 +1,6 @@
 """Generators, discriminators and losses of vid2vid and few-shot vid2vid."""
 
+from vs_nets.build import AnyGenerator, AnyGeneratorConfig, build_ema, build_generator, condition_channels
 from vs_nets.discriminate import RealInputs, discriminate_frame, discriminator_condition, real_inputs
 from vs_nets.discriminator import (
     Condition,
@@ -28,8 +29,6 @@ from vs_nets.few_shot import (
     FewShotGeneratorConfig,
     SeparateSubject,
     Subject,
-    build_few_shot_ema,
-    build_few_shot_generator,
 )
 from vs_nets.flow import FewShotFlowNetwork, FlowConfig, FlowNetwork
 from vs_nets.generator import (
@@ -39,14 +38,13 @@ from vs_nets.generator import (
     LabelStart,
     LinearCombination,
     SpadeCombination,
-    build_ema,
-    build_generator,
 )
 from vs_nets.label_map import Label, LabelMap, OneHot, dense_label, join_labels, keep_class_ids
 from vs_nets.labels import ClassMap, FloatMap, LabelKind, LabelSpec, class_ids, class_kind, encode_labels
 from vs_nets.layers import ActivationCheckpointing
 from vs_nets.objective import (
     FrameOutputs,
+    Loss,
     Losses,
     ObjectiveConfig,
     Target,
@@ -55,7 +53,6 @@ from vs_nets.objective import (
     generator_losses,
     total,
     warp_losses,
-    weight_of,
 )
 from vs_nets.perceptual import (
     FilePerceptual,
@@ -70,7 +67,6 @@ from vs_nets.perceptual import (
 from vs_nets.references import (
     References,
     few_shot_condition,
-    few_shot_condition_channels,
     nearest_reference,
     pick_reference,
 )
@@ -82,6 +78,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ActivationCheckpointing",
+    "AnyGenerator",
+    "AnyGeneratorConfig",
     "AttendedSubject",
     "AttentionConfig",
     "ClassMap",
@@ -110,6 +108,7 @@ __all__ = [
     "LabelSpec",
     "LabelStart",
     "LinearCombination",
+    "Loss",
     "Losses",
     "MultiScaleDiscriminator",
     "NoPerceptual",
@@ -138,12 +137,11 @@ __all__ = [
     "WeightsError",
     "build_discriminator",
     "build_ema",
-    "build_few_shot_ema",
-    "build_few_shot_generator",
     "build_generator",
     "build_perceptual",
     "class_ids",
     "class_kind",
+    "condition_channels",
     "condition_pyramid",
     "dense_label",
     "discriminate_both",
@@ -154,7 +152,6 @@ __all__ = [
     "effective_weights",
     "encode_labels",
     "few_shot_condition",
-    "few_shot_condition_channels",
     "flow_losses",
     "generator_losses",
     "join_labels",
@@ -170,6 +167,5 @@ __all__ = [
     "temporal_window",
     "total",
     "warp_losses",
-    "weight_of",
     "weight_scales",
 ]

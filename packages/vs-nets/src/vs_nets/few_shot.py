@@ -4,18 +4,19 @@ One model serves all subjects and any number K of references. `encode_references
 alone; the value that it returns goes into every frame, so that nothing about a subject is hidden in the network.
 """
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import torch
 import vs_ops
-from attrs import evolve, frozen
+from attrs import frozen
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from vs_config import Check, Problem, check_fields, choice, table, truth, whole
 
 from vs_nets.embedder import Embedder, EmbedderConfig
-from vs_nets.errors import ShapeError
+from vs_nets.errors import ShapeError, VsNetsError
 from vs_nets.flow import FewShotFlowNetwork, FlowConfig, few_shot_flow
 from vs_nets.generator import FRAME_CHANNELS, Maps, SpadeCombination, check_size
 from vs_nets.label_map import Label, dense_label
@@ -31,7 +32,7 @@ from vs_nets.layers import (
 from vs_nets.limits import MOST_CHANNELS, MOST_FRAMES, MOST_HALVINGS
 from vs_nets.references import References, check_references, nearest_reference, pick_reference
 from vs_nets.spectral import normalised_at_once
-from vs_nets.synthesis import History, Synthesis, Warp
+from vs_nets.synthesis import GenerateFrame, History, Synthesis, Warp
 from vs_nets.weight_generator import (
     Generated,
     MainBranch,
@@ -273,6 +274,16 @@ class FewShotGenerator(nn.Module):
             chosen=chosen,
         )
 
+    def bind(self, references: References | None) -> GenerateFrame:
+        """Return what generates the frames of a clip, with its references encoded once.
+
+        Raises:
+            VsNetsError: the clip has no references.
+        """
+        if references is None:
+            raise VsNetsError("a few-shot generator needs references, and the clip has none")
+        return functools.partial(self, subject=self.encode_references(references))
+
     def _called(self, history: History) -> list[nn.Module]:
         """The parts that draw a frame with this history from weights that are there."""
         called = [self.embed_label, *self.up, self.flow_reference, self.embed_reference]
@@ -366,23 +377,3 @@ def _main_branch(config: FewShotGeneratorConfig) -> MainBranch:
         kernel=config.kernel,
         spade_kernel=config.spade_kernel,
     )
-
-
-def build_few_shot_generator(
-    config: FewShotGeneratorConfig,
-    *,
-    label_channels: int,
-    checkpointing: ActivationCheckpointing | None = None,
-) -> FewShotGenerator:
-    """A freshly initialised generator for encoded labels of `label_channels` channels (see `LabelSpec.channels`)."""
-    return FewShotGenerator(config, label_channels, checkpointing)
-
-
-def build_few_shot_ema(config: FewShotGeneratorConfig, *, label_channels: int) -> FewShotGenerator:
-    """A generator that holds averaged weights of one of shape `config` (see `effective_weights`), for evaluation.
-
-    Without spectral norm, since what is averaged is normalised already, and with the same eps everywhere; in evaluation
-    mode, not trained.
-    """
-    average = FewShotGenerator(evolve(config, spectral_norm=False), label_channels)
-    return average.eval().requires_grad_(False)

@@ -7,7 +7,7 @@ from typing import ClassVar, assert_never
 import torch
 import torch.nn.functional as F
 import vs_ops
-from attrs import evolve, frozen
+from attrs import frozen
 from torch import Tensor, nn
 from vs_config import Check, Problem, check_fields, choice, table, truth, whole
 
@@ -24,8 +24,9 @@ from vs_nets.layers import (
     width,
 )
 from vs_nets.limits import MOST_CHANNELS, MOST_FRAMES, MOST_HALVINGS
+from vs_nets.references import References
 from vs_nets.spectral import normalised_at_once
-from vs_nets.synthesis import History, Synthesis, Warp
+from vs_nets.synthesis import GenerateFrame, History, Synthesis, Warp
 
 FRAME_CHANNELS = 3
 Maps = tuple[Tensor, ...]
@@ -213,6 +214,10 @@ class Generator(nn.Module):
             warp = self._warp(label, history) if self._can_warp(history) else None
             return self._main_branch(x, maps, warp)
 
+    def bind(self, _: References | None) -> GenerateFrame:
+        """Return what generates the frames of a clip: the generator itself, which looks at no references."""
+        return self
+
     def _can_warp(self, history: History) -> bool:
         return len(history.frames) >= self.config.frames - 1
 
@@ -328,19 +333,3 @@ def check_size(label: Label, channels: int, stride: int) -> None:
         raise ShapeError(
             f"label has size {label.shape[2]}x{label.shape[3]}: height and width must be divisible by {stride}"
         )
-
-
-def build_generator(
-    config: GeneratorConfig, *, label_channels: int, checkpointing: ActivationCheckpointing | None = None
-) -> Generator:
-    """A freshly initialised generator for encoded labels of `label_channels` channels (see `LabelSpec.channels`)."""
-    return Generator(config, label_channels, checkpointing)
-
-
-def build_ema(config: GeneratorConfig, *, label_channels: int) -> Generator:
-    """A generator that holds averaged weights of one of shape `config` (see `effective_weights`), for evaluation.
-
-    Without spectral norm, since what is averaged is normalised already; in evaluation mode, not trained.
-    """
-    average = Generator(evolve(config, spectral_norm=False), label_channels)
-    return average.eval().requires_grad_(False)

@@ -1,16 +1,16 @@
 """The objective: losses of one frame as a function of what the networks return.
 
-Each loss is a named float32 scalar without its weight; `total` weighs and sums them. Names are `gan`,
+Each loss gets its weight where it is computed; `total` is their weighted sum. Names are for logs: `gan`,
 `feature_matching`, `perceptual` (with `_raw` for the raw output), `flow`, `flow_warp`, `flow_mask`, and
 `temporal_gan_S`, `temporal_feature_matching_S` for time scale S.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 
+import attrs
 import torch
 import torch.nn.functional as F
 import vs_ops
-from attrs import frozen
 from torch import Tensor
 from vs_config import real, table
 
@@ -20,10 +20,20 @@ from vs_nets.perceptual import NoPerceptual, Perceptual, PerceptualConfig
 from vs_nets.references import pick_reference
 from vs_nets.synthesis import Synthesis, Warp
 
-Losses = Mapping[str, Tensor]
+
+@attrs.frozen(eq=False)
+class Loss:
+    """A float32 scalar, as it is shown, and its weight in the sum that is minimised."""
+
+    value: Tensor
+    weight: float
 
 
-@frozen(kw_only=True)
+Losses = Mapping[str, Loss]
+"""Losses of a frame by name."""
+
+
+@attrs.frozen(kw_only=True)
 class ObjectiveConfig:
     """Weights of the losses; the defaults are the published ones."""
 
@@ -35,7 +45,7 @@ class ObjectiveConfig:
     perceptual: PerceptualConfig = table(NoPerceptual, "network of the perceptual loss")
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Target:
     """What a generated frame is compared with: (N, 3, H, W) in [-1, 1], and the teacher's flow where there is one.
 
@@ -50,7 +60,7 @@ class Target:
     reference_confidence: Tensor | None = None
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class FrameOutputs:
     """All outputs on one frame; `raw` and the entries of `temporal` are None where they do not apply."""
 
@@ -59,49 +69,56 @@ class FrameOutputs:
     temporal: tuple[RealFakeOutputs | None, ...] = ()
 
 
-def discriminator_losses(outputs: FrameOutputs) -> Losses:
-    """Hinge losses of the discriminators: real plus fake, mean over scales."""
-    losses = {"gan": _hinge_d(outputs.image)}
+def discriminator_losses(outputs: FrameOutputs, config: ObjectiveConfig) -> dict[str, Loss]:
+    """Return the hinge losses of the discriminators: real plus fake, mean over scales."""
+    losses = {"gan": Loss(_hinge_d(outputs.image), config.gan)}
     if outputs.raw is not None:
-        losses["gan_raw"] = _hinge_d(outputs.raw)
+        losses["gan_raw"] = Loss(_hinge_d(outputs.raw), config.gan)
     for scale, output in enumerate(outputs.temporal):
         if output is not None:
-            losses[f"temporal_gan_{scale}"] = _hinge_d(output)
+            losses[f"temporal_gan_{scale}"] = Loss(_hinge_d(output), config.temporal_gan)
     return losses
 
 
 def generator_losses(
-    synthesis: Synthesis, target: Target, outputs: FrameOutputs, perceptual: Perceptual | None = None
-) -> Losses:
-    """All losses of the generator that apply to a frame."""
-    losses = {"gan": _hinge_g(outputs.image), "feature_matching": _feature_matching(outputs.image)}
+    synthesis: Synthesis,
+    target: Target,
+    outputs: FrameOutputs,
+    config: ObjectiveConfig,
+    perceptual: Perceptual | None = None,
+) -> dict[str, Loss]:
+    """Return all losses of the generator that apply to a frame."""
+    losses = {
+        "gan": Loss(_hinge_g(outputs.image), config.gan),
+        "feature_matching": Loss(_feature_matching(outputs.image), config.feature_matching),
+    }
     if outputs.raw is not None:
-        losses["gan_raw"] = _hinge_g(outputs.raw)
-        losses["feature_matching_raw"] = _feature_matching(outputs.raw)
+        losses["gan_raw"] = Loss(_hinge_g(outputs.raw), config.gan)
+        losses["feature_matching_raw"] = Loss(_feature_matching(outputs.raw), config.feature_matching)
     for scale, output in enumerate(outputs.temporal):
         if output is not None:
-            losses[f"temporal_gan_{scale}"] = _hinge_g(output)
-            losses[f"temporal_feature_matching_{scale}"] = _feature_matching(output)
+            losses[f"temporal_gan_{scale}"] = Loss(_hinge_g(output), config.temporal_gan)
+            losses[f"temporal_feature_matching_{scale}"] = Loss(_feature_matching(output), config.feature_matching)
     if perceptual is not None:
         with torch.no_grad():
-            real = perceptual.features(target.frame)
-        losses["perceptual"] = perceptual(synthesis.frame, real)
+            features = perceptual.features(target.frame)
+        losses["perceptual"] = Loss(perceptual(synthesis.frame, features), config.perceptual_weight)
         if outputs.raw is not None and synthesis.raw is not None:
-            losses["perceptual_raw"] = perceptual(synthesis.raw, real)
-    return {**losses, **flow_losses(synthesis, target)}
+            losses["perceptual_raw"] = Loss(perceptual(synthesis.raw, features), config.perceptual_weight)
+    return {**losses, **flow_losses(synthesis, target, config)}
 
 
-def flow_losses(synthesis: Synthesis, target: Target) -> Losses:
-    """Losses of flow, warped frame and mask, each summed over what is warped: the previous frame, the reference.
+def flow_losses(synthesis: Synthesis, target: Target, config: ObjectiveConfig) -> dict[str, Loss]:
+    """Return the losses of flow, warped frame and mask, summed over what is warped: the previous frame, the reference.
 
     None while the generator estimates no flow; `flow` needs a teacher. The mask is pulled towards 0 (use the warped
     pixel) where the warped frame is right and towards 1 where it is wrong; how right it is carries a gradient, as
     published.
     """
-    losses: dict[str, Tensor] = {}
+    losses: dict[str, Loss] = {}
     for warp, flow, confidence in _warps(synthesis, target):
-        for name, loss in warp_losses(warp, target.frame, flow, confidence).items():
-            losses[name] = losses[name] + loss if name in losses else loss
+        for name, loss in warp_losses(warp, target.frame, flow, confidence, config).items():
+            losses[name] = Loss(losses[name].value + loss.value, loss.weight) if name in losses else loss
     return losses
 
 
@@ -124,31 +141,22 @@ def _chosen(x: Tensor | None, chosen: Tensor | None) -> Tensor | None:
     return None if x is None or chosen is None else pick_reference(x, chosen)
 
 
-def warp_losses(warp: Warp, frame: Tensor, flow: Tensor | None, confidence: Tensor | None) -> dict[str, Tensor]:
-    """Losses of one warp towards `frame` (N, 3, H, W): `flow_warp`, `flow_mask`, and with a teacher `flow`."""
+def warp_losses(
+    warp: Warp, frame: Tensor, flow: Tensor | None, confidence: Tensor | None, config: ObjectiveConfig
+) -> dict[str, Loss]:
+    """Return the losses of one warp towards `frame` (N, 3, H, W): `flow_warp`, `flow_mask`, with a teacher `flow`."""
     losses = {}
     if flow is not None and confidence is not None:
-        losses["flow"] = vs_ops.masked_l1(warp.flow, flow, confidence)
+        losses["flow"] = Loss(vs_ops.masked_l1(warp.flow, flow, confidence), config.flow)
     warped, mask = warp.frame.float(), warp.mask.float()
-    losses["flow_warp"] = F.l1_loss(warped, frame)
-    losses["flow_mask"] = vs_ops.mask_loss(mask, warped, frame)
+    losses["flow_warp"] = Loss(F.l1_loss(warped, frame), config.flow)
+    losses["flow_mask"] = Loss(vs_ops.mask_loss(mask, warped, frame), config.flow)
     return losses
 
 
-def weight_of(name: str, config: ObjectiveConfig) -> float:
-    """Weight of a loss by its name."""
-    if "feature_matching" in name:
-        return config.feature_matching
-    if name.startswith("temporal_gan"):
-        return config.temporal_gan
-    if name.startswith("perceptual"):
-        return config.perceptual_weight
-    return config.flow if name.startswith("flow") else config.gan
-
-
-def total(losses: Losses, config: ObjectiveConfig) -> Tensor:
-    """Weighted sum of named losses, a float32 scalar."""
-    return torch.stack([weight_of(name, config) * loss for name, loss in losses.items()]).sum()
+def total(losses: Losses) -> Tensor:
+    """Return the weighted sum of losses, a float32 scalar."""
+    return torch.stack([loss.weight * loss.value for loss in losses.values()]).sum()
 
 
 def _mean(terms: Sequence[Tensor]) -> Tensor:

@@ -47,7 +47,7 @@ from vs_runtime import describe_environment, load_latest, write_atomically
 from vs_runtime.run_directory import RunDirectory, is_run
 from vs_train import cli
 from vs_training.config import TrainConfig, label_spec
-from vs_training.setup import build_generators
+from vs_training.networks import build_generators
 
 from vs_bench.accuracy.fault import MOST_BITS, round_mantissa, rounded_weights
 from vs_bench.harness import ROOT, Count, option_of
@@ -131,7 +131,7 @@ def _score_scenes(opened: Opened[nets.GeneratorConfig], request: Request) -> lis
 
 
 def _score_subjects(opened: Opened[nets.FewShotGeneratorConfig], request: Request) -> list[ClipScores]:
-    average = nets.build_few_shot_ema(opened.generator, label_channels=opened.labels.channels)
+    average = nets.build_ema(opened.generator, label_channels=opened.labels.channels)
     spec = EvaluationSpec(labels=opened.labels, past=opened.generator.frames - 1, device=opened.device)
     bind = bind_generator(load_ema(average, opened.checkpoint, opened.device))
     setting = Setting(bind=bind, source=opened.source, spec=spec, training=None, directory=opened.out)

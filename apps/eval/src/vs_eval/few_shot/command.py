@@ -6,7 +6,7 @@ from pathlib import Path
 from attrs import evolve, frozen
 from rich.console import Console
 from vs_data import Clip, ClipRequest, ClipSource, FacesConfig, open_source
-from vs_nets import FewShotGeneratorConfig, build_few_shot_ema
+from vs_nets import FewShotGeneratorConfig, build_ema
 from vs_training.config import TrainConfig
 
 from vs_eval.evaluation import ClipPlan, plan_clips
@@ -64,7 +64,7 @@ def evaluate_few_shot(request: FewShotRequest, console: Console) -> Path:
     """Do what the command line asks for; returns the report's directory. All input is checked before it is written."""
     opened = open_evaluation(request.common, FewShotGeneratorConfig)
     plan = plan_evaluation(request, opened.source, people_of(opened.config, opened.source))
-    average = build_few_shot_ema(opened.generator, label_channels=opened.labels.channels)
+    average = build_ema(opened.generator, label_channels=opened.labels.channels)
     generator = load_ema(average, opened.checkpoint, opened.device)
     facts = evolve(
         opened.facts,

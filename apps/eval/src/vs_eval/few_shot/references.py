@@ -1,6 +1,5 @@
 """Which frames of a sequence are shown to the generator as references, and how they get there."""
 
-import functools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -72,8 +71,7 @@ def bind_generator(generator: nets.FewShotGenerator) -> BindReferences:
 
     def bind(references: nets.References) -> GenerateFrame:
         with torch.inference_mode():
-            subject = generator.encode_references(references)
-        return functools.partial(generator, subject=subject)
+            return generator.bind(references)
 
     return bind
 

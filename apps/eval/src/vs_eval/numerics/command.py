@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from vs_config import shown
-from vs_training.presets import PresetError
+from vs_training.errors import PresetError
 
 from vs_eval.command import INPUT_ERRORS
 from vs_eval.numerics.audit import audit

@@ -25,7 +25,6 @@ from vs_eval.numerics.training_step import (
     DISCRIMINATOR,
     GENERATOR,
     PERCEPTUAL,
-    AnyGenerator,
     frames_of,
     training_step,
 )
@@ -176,19 +175,14 @@ def _read_clip(config: TrainConfig, source: ClipSource, frames: int | None) -> C
     return source.read(ClipRequest(sequence=longest, start=0, length=length, seed=0, references=references))
 
 
-def _networks(target: _Target, labels: nets.LabelSpec) -> tuple[AnyGenerator, dict[str, nn.Module]]:
+def _networks(target: _Target, labels: nets.LabelSpec) -> tuple[nets.AnyGenerator, dict[str, nn.Module]]:
     """Generator, discriminator and perceptual network in training mode, with a checkpoint's weights or fresh ones."""
     config = target.config
-    few_shot = isinstance(config.generator, nets.FewShotGeneratorConfig)
-    condition = nets.few_shot_condition_channels(labels.channels) if few_shot else labels.channels
+    shown = nets.condition_channels(config.generator, labels.channels)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        generator: AnyGenerator = (
-            nets.build_few_shot_generator(config.generator, label_channels=labels.channels)
-            if isinstance(config.generator, nets.FewShotGeneratorConfig)
-            else nets.build_generator(config.generator, label_channels=labels.channels)
-        )
-        discriminator = nets.build_discriminator(config.discriminator, label_channels=condition)
+        generator = nets.build_generator(config.generator, label_channels=labels.channels)
+        discriminator = nets.build_discriminator(config.discriminator, label_channels=shown)
     perceptual = nets.build_perceptual(config.objective.perceptual)
     if target.checkpoint is not None:
         load_weights(generator, GENERATOR, target.checkpoint)

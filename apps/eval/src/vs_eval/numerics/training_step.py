@@ -1,7 +1,6 @@
 """The step that is audited: what training does to each frame of a clip, but for the updates themselves."""
 
 import copy
-import functools
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -11,14 +10,11 @@ import vs_nets as nets
 from torch import Tensor
 from torch.utils import _pytree as pytree
 from vs_data import Clip
-from vs_nets.synthesis import GenerateFrame
 
 from vs_eval.numerics.execution import Execution, Networks, Step
 
 GENERATOR, DISCRIMINATOR, PERCEPTUAL = "generator", "discriminator", "perceptual"
 """The networks of a step, by name; the last one only where there is a perceptual loss."""
-
-AnyGenerator = nets.Generator | nets.FewShotGenerator
 
 Item = TypeVar("Item")
 
@@ -35,7 +31,7 @@ class Frame:
     real_before: tuple[Tensor, ...]
 
 
-def frames_of(clip: Clip, labels: nets.LabelSpec, generator: AnyGenerator) -> list[Frame]:
+def frames_of(clip: Clip, labels: nets.LabelSpec, generator: nets.AnyGenerator) -> list[Frame]:
     """The frames of a batched clip. The past is what the generator itself makes of them, in float32 and evaluation."""
     count = clip.frames.shape[1]
     encode = nets.keep_class_ids if clip.references is None else nets.encode_labels
@@ -44,7 +40,7 @@ def frames_of(clip: Clip, labels: nets.LabelSpec, generator: AnyGenerator) -> li
     network = copy.deepcopy(generator).eval()
     past = network.config.frames - 1
     with torch.no_grad():
-        made = [s.frame for s in nets.rollout(bind_references(network, references), encoded, past=past)]
+        made = [s.frame for s in nets.rollout(network.bind(references), encoded, past=past)]
     return [
         Frame(
             label=encoded[t],
@@ -69,7 +65,7 @@ def training_step(frames: list[Frame], objective: nets.ObjectiveConfig) -> Step:
             frame = cast(one, execution.dtype)
             with execution.forward():
                 history = _history(frame, generator.config.frames - 1)
-                synthesis = bind_references(generator, frame.references)(frame.label, history)
+                synthesis = generator.bind(frame.references)(frame.label, history)
                 condition = nets.discriminator_condition(frame.label, frame.references, synthesis)
                 memory = nets.temporal_memory(discriminator.config.temporal)
                 real_past, fake_past = (_last(x, memory) for x in (frame.real_before, frame.frames_before))
@@ -77,24 +73,17 @@ def training_step(frames: list[Frame], objective: nets.ObjectiveConfig) -> Step:
                 detached = pytree.tree_map_only(Tensor, Tensor.detach, (synthesis.frame, synthesis.raw))
                 shown = nets.Synthesis(frame=detached[0], raw=detached[1])
                 verdicts = nets.discriminate_frame(discriminator, real, shown, fake_past, nets.discriminate_both)
-                loss = nets.total(nets.discriminator_losses(verdicts), objective)
+                loss = nets.total(nets.discriminator_losses(verdicts, objective))
             execution.backward(DISCRIMINATOR, loss)
             discriminator.requires_grad_(False)
             with execution.forward():
                 verdicts = nets.discriminate_frame(discriminator, real, synthesis, fake_past, nets.discriminate_fake)
-                losses = nets.generator_losses(synthesis, frame.target, verdicts, perceptual)
-                loss = nets.total(losses, objective)
+                losses = nets.generator_losses(synthesis, frame.target, verdicts, objective, perceptual)
+                loss = nets.total(losses)
             execution.backward(GENERATOR, loss)
             discriminator.requires_grad_(True)
 
     return step
-
-
-def bind_references(generator: Any, references: nets.References | None) -> GenerateFrame:
-    """The generator as a function of label and history alone, with its references encoded where it takes them."""
-    if references is None:
-        return generator  # type: ignore[no-any-return]
-    return functools.partial(generator, subject=generator.encode_references(references))
 
 
 def encode_references(clip: Clip, labels: nets.LabelSpec) -> nets.References | None:

@@ -1,6 +1,7 @@
 """The shapes that operators over whole networks get: those of the layers with spectral norm."""
 
 import functools
+from collections.abc import Mapping
 from typing import Literal
 
 import vs_nets as nets
@@ -10,11 +11,12 @@ from vs_nets.spectral import SpectralLayer
 from vs_training.config import TrainConfig
 from vs_training.presets import read_preset
 
-STREET_CLASSES, FACE_CHANNELS = 35, 1
-
 Network = Literal["street-small", "faces-tiny", "few-shot default"]
 NETWORKS: tuple[Network, ...] = ("street-small", "faces-tiny", "few-shot default")
 """Two presets, and what a few-shot generator is where nothing is configured."""
+
+LABEL_CHANNELS: Mapping[Network, int] = {"street-small": 35, "faces-tiny": 1, "few-shot default": 1}
+"""Classes of streets, and one map of landmarks."""
 
 Shapes = tuple[tuple[int, ...], ...]
 
@@ -32,14 +34,10 @@ def parameter_shapes(network: Network) -> Shapes:
 @functools.cache
 def _shapes(network: Network) -> tuple[Shapes, Shapes]:
     with FakeTensorMode():
-        config: nets.GeneratorConfig | nets.FewShotGeneratorConfig = nets.FewShotGeneratorConfig()
+        config: nets.AnyGeneratorConfig = nets.FewShotGeneratorConfig()
         if network != "few-shot default":
             config = resolve_config(TrainConfig, read_preset(network).document, (), network).generator
-        generator: nets.Generator | nets.FewShotGenerator
-        if isinstance(config, nets.GeneratorConfig):
-            generator = nets.build_generator(config, label_channels=STREET_CLASSES)
-        else:
-            generator = nets.FewShotGenerator(config, FACE_CHANNELS)
+        generator = nets.build_generator(config, label_channels=LABEL_CHANNELS[network])
         layers = [one for one in generator.modules() if isinstance(one, SpectralLayer) and one.spectral]
         return (
             tuple(tuple(layer.weight.shape) for layer in layers),
