@@ -16,7 +16,7 @@ _OTHER_FILE = "put a file of the right kind there"
 
 
 def read_bytes(path: Path, limit: int = MAX_FILE_BYTES) -> bytes:
-    """Read the whole of a regular file.
+    """Return the whole of a regular file.
 
     What is no regular file (a pipe, a device, a socket, a folder) is refused, not opened: it could wait forever.
 
