@@ -309,10 +309,9 @@ def _directory(request: Request, start: _Start | None) -> RunDirectory:
 
 def _check_command(request: Request, command: str | None, source: str) -> None:
     if command not in (None, request.command):
-        raise VsTrainingError(
-            f"{source}: generator.kind is '{command}', which `hatch run train:{command}` trains; "
-            f"`train:{request.command}` needs a generator of kind '{request.command}'"
-        )
+        hint = f"`hatch run train:{command}` trains generators of that kind"
+        expected = f"{show(request.command)} for `train:{request.command}`"
+        raise ConfigError([Problem("generator.kind", hint, source, expected=expected, got=command)])
 
 
 def _train(command: str, job: Job, config: Any, run: RunDirectory, *, resume: bool) -> int:
