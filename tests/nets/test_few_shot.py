@@ -435,20 +435,20 @@ def test_generated_embedders_may_be_shallower_than_the_main_branch() -> None:
     assert synthesize(generator, references(2)).frame.shape == (2, 3, H, W)
 
 
-# Averages, gradients, precision, memory
+# EMA, gradients, precision, memory
 
 
 @by_weights
-def test_the_average_computes_the_same_without_spectral_norm(weights: nets.WeightGeneratorConfig) -> None:
+def test_the_ema_computes_the_same_without_spectral_norm(weights: nets.WeightGeneratorConfig) -> None:
     generator = build(attrs.evolve(weights, label_eps=0.07))
     list(of_clip(generator, references(2), 2))  # training mode: power iterations
-    average = nets.build_ema(generator.config, label_channels=C)
-    average.load_state_dict(nets.effective_weights(generator))
-    assert not any(name.endswith((".u", ".v")) for name in average.state_dict())
-    assert not average.training
-    assert not any(p.requires_grad for p in average.parameters())
+    ema = nets.build_ema(generator.config, label_channels=C)
+    ema.load_state_dict(nets.effective_weights(generator))
+    assert not any(name.endswith((".u", ".v")) for name in ema.state_dict())
+    assert not ema.training
+    assert not any(p.requires_grad for p in ema.parameters())
     for k in (1, 2):
-        close(synthesize(average, references(k)), synthesize(generator.eval(), references(k)))
+        close(synthesize(ema, references(k)), synthesize(generator.eval(), references(k)))
 
 
 def eps_of(module: torch.nn.Module) -> dict[str, float]:
@@ -484,7 +484,7 @@ def test_recomputed_activations_change_nothing(weights: nets.WeightGeneratorConf
     results = []
     for call in (
         nets.ActivationCheckpointing(),
-        nets.ActivationCheckpointing(blocks=checkpointed, stages=checkpointed),
+        nets.ActivationCheckpointing(blocks=checkpointed, encoders=checkpointed),
     ):
         generator = build(weights)
         generator.call = call

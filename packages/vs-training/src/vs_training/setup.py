@@ -197,7 +197,7 @@ def activation_checkpointing(policy: Literal["none", "blocks", "all"]) -> nets.A
         return nets.ActivationCheckpointing()
     if policy == "blocks":
         return nets.ActivationCheckpointing(blocks=runtime.checkpointed)
-    return nets.ActivationCheckpointing(blocks=runtime.checkpointed, stages=runtime.checkpointed)
+    return nets.ActivationCheckpointing(blocks=runtime.checkpointed, encoders=runtime.checkpointed)
 
 
 def state_to_save(state: TrainState) -> dict[str, Any]:
