@@ -116,15 +116,15 @@ def test_constant_start_ignores_the_label_at_the_bottleneck() -> None:
     assert nets.build_generator(config, label_channels=C)(label(), history(0)).frame.shape == (2, 3, H, W)
 
 
-def test_average_without_spectral_norm_computes_the_same() -> None:
+def test_ema_without_spectral_norm_computes_the_same() -> None:
     generator = nets.build_generator(SMALL, label_channels=C)
     for _ in range(3):
         generator(label(), history(2))  # training mode: power iterations
-    average = nets.build_ema(SMALL, label_channels=C)
-    average.load_state_dict(nets.effective_weights(generator))
-    assert not any(name.endswith((".u", ".v")) for name in average.state_dict())
+    ema = nets.build_ema(SMALL, label_channels=C)
+    ema.load_state_dict(nets.effective_weights(generator))
+    assert not any(name.endswith((".u", ".v")) for name in ema.state_dict())
     now, past = label(), history(2)
-    torch.testing.assert_close(average(now, past).frame, generator.eval()(now, past).frame, rtol=0, atol=1e-5)
+    torch.testing.assert_close(ema(now, past).frame, generator.eval()(now, past).frame, rtol=0, atol=1e-5)
 
 
 def test_effective_weights_do_not_iterate() -> None:
