@@ -1,5 +1,7 @@
 """Learning-rate schedules as pure functions of the step."""
 
+from __future__ import annotations
+
 import bisect
 from collections.abc import Iterator
 from typing import Any, ClassVar, assert_never
