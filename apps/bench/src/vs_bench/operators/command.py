@@ -230,7 +230,7 @@ def check_whole(only: Sequence[str], size: str, skip: Sequence[str]) -> None:
         raise VsBenchError("--store replaces all that is known of the device: measure all operators, sizes and ways")
 
 
-app = cyclopts.App(name="bench:ops", help=__doc__)
+app = cyclopts.App(name="bench:ops", help=__doc__, suppress_keyboard_interrupt=False)
 
 
 @app.default
