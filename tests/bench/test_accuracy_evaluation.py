@@ -13,7 +13,7 @@ from vs_bench.accuracy.evaluation import EvaluationError, HeldOut, evaluation_of
 from vs_bench.accuracy.mean_frame import mean_frame, score_frame
 from vs_bench.accuracy.plan import SHORT, default_experiments
 from vs_bench.accuracy.programs import DIVERGED, run_program
-from vs_config.resolve import render_config
+from vs_config import render_config
 from vs_data import Clip, SequenceInfo
 from vs_eval.app import app as evaluation_app
 from vs_eval.few_shot.references import reference_frames

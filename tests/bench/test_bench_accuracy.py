@@ -16,8 +16,8 @@ from vs_bench.accuracy.plan import SHORT, AccuracyError, default_experiments, pl
 from vs_bench.accuracy.report import BLOCK, JUDGED, Measured, Result, blocks, compact, find, read_result, record_of
 from vs_bench.accuracy.runs import Setting, Standing, Stopped, check_arms, run_arms, show_standing, steps_done
 from vs_bench.accuracy.words import statements, table_of
+from vs_config import ConfigError, render_config
 from vs_config.progress import show_progress
-from vs_config.resolve import ConfigError, render_config
 from vs_config.signals import StopRequest
 from vs_runtime.run_directory import create_run
 

@@ -6,7 +6,7 @@ import vs_nets as nets
 import vs_ops
 from vs_bench import harness, peak, step
 from vs_bench.errors import VsBenchError
-from vs_config.resolve import resolve_config
+from vs_config import resolve_config
 from vs_ops.dispatch import select
 from vs_training.config import TrainConfig
 

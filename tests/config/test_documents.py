@@ -41,7 +41,7 @@ def test_errors_carry_the_place():
     with pytest.raises(DocumentError) as caught:
         parse_toml("a = 1\nb = \n", "c.toml")
     error = caught.value
-    assert (error.source, error.line, error.column) == ("c.toml", 2, 5)
+    assert (error.problems[0].source, error.line, error.column) == ("c.toml", 2, 5)
     assert str(error) == "c.toml: is not TOML: Invalid value (line 2, column 5)"
 
 

@@ -3,6 +3,7 @@
 import datetime
 import io
 import math
+import pickle
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,19 +12,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from vs_config import (
+    REQUIRED,
     Check,
-    ChecksError,
-    FieldError,
+    ConfigError,
+    Problem,
     Range,
     check_fields,
     choice,
     failures,
+    numbers,
     option_number,
     option_path,
-    path_text,
+    path,
     real,
     report_error,
     show,
+    table,
+    tables,
     truth,
     whole,
 )
@@ -31,12 +36,12 @@ from vs_config import (
 
 def _check_order(config):
     if config.low > config.high:
-        raise ValueError(f"low is {config.low}: at most high, {config.high}")
+        yield Problem("low", expected=f"at most high, {config.high}", got=config.low)
 
 
 def _check_ratio(config):
     if config.ratio and config.low == 0:
-        raise ValueError("ratio is given, but low is 0")
+        yield Problem("ratio", "is given, but low is 0")
 
 
 @attrs.frozen(kw_only=True)
@@ -45,8 +50,11 @@ class Example:
     high: int | None = whole(5, "", low=0, high=10)
     ratio: float | None = real(None, "", low=0, high=1, open_low=True, open_high=True, optional=True)
     kernel: int = choice(3, "", (1, 3))
+    word: str = choice("auto", "", ("auto", "none"))
     on: bool = truth(True, "")
-    path: str = attrs.field(default="x", validator=path_text)
+    path: str = path("x", "")
+    betas: tuple[float, ...] = numbers((0.5, 0.9), "", Range(kind=float, low=0, high=1, open_high=True), length=2)
+    steps: tuple[int, ...] = numbers((), "", Range(kind=int, low=1, high=9), rising=True)
 
     CHECKS: ClassVar[tuple[Check, ...]] = (Check(("low", "high"), _check_order), Check(("low", "ratio"), _check_ratio))
 
@@ -60,11 +68,88 @@ ODD = [math.nan, math.inf, -math.inf, 10**400, -(10**400), True, "1", None, [], 
 @pytest.mark.parametrize("value", ODD)
 def test_numbers_are_within_bounds_or_refused(value):
     for name in ("low", "kernel"):
-        with pytest.raises(FieldError, match=rf"^{name} is .*, allowed: "):
+        with pytest.raises(ConfigError, match=rf"^{name}: expected .*, got "):
             Example(**{name: value})
     if value is not None:
-        with pytest.raises(FieldError, match=r"^ratio is .*, allowed: a number above 0 and below 1 or none$"):
+        with pytest.raises(ConfigError, match=r"^ratio: expected a number > 0 and < 1 or 'none', got "):
             Example(ratio=value)
+
+
+@pytest.mark.parametrize(
+    ("range_", "words"),
+    [
+        (Range(kind=int, low=1, high=9), "a whole number from 1 to 9"),
+        (Range(kind=int, low=1, high=9, unit="pixels"), "a whole number from 1 to 9 pixels"),
+        (Range(kind=float, low=0, high=1e30, open_low=True), "a number > 0 and <= 1e+30"),
+        (Range(kind=float, low=0, high=1, open_high=True), "a number >= 0 and < 1"),
+    ],
+)
+def test_ranges_are_said_in_words(range_, words):
+    assert str(range_) == words
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"kernel": 2}, "kernel: expected one of 1, 3, got 2"),
+        ({"word": "atuo"}, "word: expected one of 'auto', 'none', got 'atuo'; did you mean 'auto'?"),
+        ({"on": 1}, "on: expected true or false, got 1"),
+        ({"betas": (0.5,)}, "betas: expected a list of 2 items (each item a number >= 0 and < 1), got [0.5]"),
+        ({"betas": [0.5, 0.5]}, "betas: expected a list of 2 items (each item a number >= 0 and < 1), got [0.5, 0.5]"),
+        ({"betas": (0.5, 1)}, "betas[1]: expected a number >= 0 and < 1, got 1"),
+        (
+            {"steps": (3, 2)},
+            "steps: expected a list in rising order (each item a whole number from 1 to 9), got [3, 2]",
+        ),
+        ({"steps": (3, True)}, "steps[1]: expected a whole number from 1 to 9, got true"),
+    ],
+)
+def test_each_field_says_what_it_takes_and_what_it_got(values, message):
+    with pytest.raises(ConfigError) as caught:
+        Example(**values)
+    assert str(caught.value) == message
+
+
+@attrs.frozen(kw_only=True)
+class Other:
+    kind: ClassVar[str] = "other"
+
+
+@attrs.frozen(kw_only=True)
+class Third:
+    kind: ClassVar[str] = "third"
+
+
+@attrs.frozen(kw_only=True)
+class Holder:
+    one: Example = table(Example, "")
+    maybe: Third | Other | None = table(None, "")
+    must: Third | Other = table(REQUIRED, "")
+    many: tuple[Example, ...] = tables((), "", high=2)
+
+
+def test_tables_are_of_the_classes_that_the_annotation_names():
+    assert Holder(must=Other(), many=(Example(),)).one == Example()
+    for values, message in (
+        ({"must": 3}, "must: expected a table of kind 'third' or 'other', got 3"),
+        ({"must": None}, "must: expected a table of kind 'third' or 'other', got none"),
+        ({"maybe": "no"}, "maybe: expected a table of kind 'third' or 'other' or 'none', got 'no'"),
+        ({"one": Other()}, "one: expected a table, got a table of kind 'other'"),
+        ({"many": [Example()]}, "many: expected a list (each item a table), got [a table]"),
+        ({"many": (3,)}, "many: expected a list (each item a table), got [3]"),
+        ({"many": (Example(),) * 3}, "many: expected a list of 0 to 2 tables, got [a table, a table, a table]"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            Holder(**{"must": Other(), **values})
+        assert str(caught.value) == message
+
+
+def test_an_error_survives_a_trip_between_processes():
+    with pytest.raises(ConfigError) as caught:
+        Example(low=99)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert again.problems == caught.value.problems
+    assert str(again) == "low: expected a whole number from 0 to 10, got 99"
 
 
 @pytest.mark.parametrize(
@@ -81,7 +166,7 @@ def test_numbers_are_within_bounds_or_refused(value):
     ],
 )
 def test_paths_that_nobody_means_are_refused(path, allowed):
-    with pytest.raises(FieldError, match="path is ") as caught:
+    with pytest.raises(ConfigError, match="path: expected ") as caught:
         Example(path=path)
     assert allowed in str(caught.value)
     if isinstance(path, str):
@@ -99,10 +184,11 @@ def test_an_option_may_begin_with_the_home_folder(tmp_path, monkeypatch):
 
 
 def test_all_rules_are_held_and_those_that_can_be_of_a_part():
-    with pytest.raises(ChecksError) as caught:
+    with pytest.raises(ConfigError) as caught:
         Example(low=0, high=10, ratio=0.5)
-    assert caught.value.problems == ("ratio is given, but low is 0",)
-    assert list(failures(Example, {"low": 9, "high": 1})) == ["low is 9: at most high, 1"]
+    assert caught.value.problems == (Problem("ratio", "is given, but low is 0"),)
+    (problem,) = failures(Example, {"low": 9, "high": 1})
+    assert str(problem) == "low: expected at most high, 1, got 9"
     assert list(failures(Example, {"low": 9})) == []
 
 

@@ -1,18 +1,18 @@
 """A small tree of configuration classes with everything that the real one has, and more."""
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 import attrs
-from attrs.validators import ge, gt, in_
+from attrs.validators import ge, in_
+from vs_config import Check, Problem, check_fields, choice, real, table, whole
 
 
 @attrs.frozen(kw_only=True)
 class Adam:
-    lr: float = attrs.field(default=1e-3, validator=gt(0), metadata={"help": "Learning rate per update"})
+    lr: float = real(1e-3, "Learning rate per update", low=0, high=10, open_low=True)
     betas: tuple[float, float] = attrs.field(default=(0.5, 0.999), metadata={"help": "Decay of both moments"})
-    impl: Literal["auto", "fused", "foreach"] = attrs.field(default="auto", metadata={"help": "Which Adam"})
+    impl: Literal["auto", "fused", "foreach"] = choice("auto", "Which Adam", ("auto", "fused", "foreach"))
 
 
 @attrs.frozen(kw_only=True)
@@ -32,21 +32,27 @@ class Constant:
 class Optim:
     generator: Adam = Adam(lr=1e-4)
     discriminator: Adam = Adam(lr=4e-4, betas=(0.0, 0.9))
-    schedule: Step | Constant = attrs.field(factory=lambda: Step(every=60), metadata={"help": "Of both rates"})
+    schedule: Step | Constant = table(lambda: Step(every=60), "Of both rates")
     clip: float | None = attrs.field(default=None, metadata={"help": "Largest norm of the gradient"})
     cap: float | None = 5.0
+
+
+def _check_aspect(config: "Street") -> Iterator[Problem]:
+    if config.width < config.height:
+        yield Problem("width", expected=f"at least height, {config.height}", got=config.width)
 
 
 @attrs.frozen(kw_only=True)
 class Street:
     kind: ClassVar[str] = "street"
-    height: int = attrs.field(default=64, validator=ge(16), metadata={"help": "Pixels"})
-    width: int = attrs.field(default=128, validator=ge(16))
+    height: int = whole(64, "Of the frames", low=16, high=512, unit="pixels")
+    width: int = whole(128, "", low=16, high=4096)
     cars: int | Literal["many"] = "many"
 
+    CHECKS: ClassVar[tuple[Check, ...]] = (Check(("height", "width"), _check_aspect),)
+
     def __attrs_post_init__(self) -> None:
-        if self.width < self.height:
-            raise ValueError(f"width has to be at least height, got {self.width} < {self.height}")
+        check_fields(self)
 
 
 @attrs.frozen(kw_only=True)
@@ -66,7 +72,7 @@ class Block:
 
 @attrs.frozen(kw_only=True)
 class Run:
-    steps: int = attrs.field(default=10, validator=ge(1), metadata={"help": "Training steps"})
+    steps: int = whole(10, "Training steps", low=1, high=10**9)
     seed: int = 0
     tags: tuple[str, ...] = ()
     limits: tuple[int | None, ...] | Literal["off"] = "off"
@@ -77,7 +83,7 @@ class Run:
 @attrs.frozen(kw_only=True)
 class Toy:
     run: Run = Run()
-    data: Street | Folder = attrs.field(factory=Street, metadata={"help": "Where clips come from"})
+    data: Street | Folder = table(Street, "Where clips come from")
     teacher: Step | Constant | None = None
     optim: Optim = Optim()
     blocks: tuple[Block, ...] = ()

@@ -183,11 +183,14 @@ def test_an_interruption_is_said_in_one_line(folder, monkeypatch, capsys):
         (["check"], "root"),
         (["check", ".", "--clases", "3"], "--clases"),
         (["check", ".", "--classes", "many"], "many"),
-        (["check", ".", "--classes", "400"], "num_classes is 400, allowed: a whole number from 1 to 256"),
+        (["check", ".", "--classes", "400"], "num_classes: expected a whole number from 1 to 256, got 400"),
         (["check", ".", "--labels", "a", "b", "c", "--classes", "3", "4"], "--classes has 2 values, allowed: one, or"),
-        (["check", ".", "--labels", "."], "folder is '.'"),
+        (
+            ["check", ".", "--labels", "."],
+            "folder: expected the name of a folder, without '/' and not starting with '.', got '.'",
+        ),
         (["chek", "."], "chek"),
-        (["render", "somewhere", "--height", "3"], "height is 3"),
+        (["render", "somewhere", "--height", "3"], "height: expected a whole number from 16 to 4096 pixels, got 3"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(tmp_path, monkeypatch, capsys, arguments, message):

@@ -261,14 +261,20 @@ def test_a_source_survives_pickling(folder):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"root": ""}, "root is ''"),
-        ({"height": 8}, "height is 8, allowed: a whole number from 16"),
-        ({"labels": ()}, "labels is empty, allowed: a list of at least one label kind"),
-        ({"labels": (SegMapsConfig(), SegMapsConfig())}, "'seg_maps' twice"),
-        ({"labels": (SegMapsConfig(folder="images"),)}, "'images' twice"),
-        ({"flow": FlowFilesConfig(folder="seg_maps")}, "flow.folder is 'seg_maps'"),
-        ({"min_frames": 0}, "min_frames is 0"),
-        ({"val_root": ""}, "val_root is ''"),
+        ({"root": ""}, "root: expected a path that is not empty, got ''"),
+        ({"height": 8}, "height: expected a whole number from 16 to 8192 pixels, got 8"),
+        ({"labels": ()}, r"labels: expected a list of 1 to 64 tables, got \[\]"),
+        (
+            {"labels": (SegMapsConfig(), SegMapsConfig())},
+            r"labels\[1\].folder: expected a folder that neither .*, got 'seg_maps'",
+        ),
+        (
+            {"labels": (SegMapsConfig(folder="images"),)},
+            r"labels\[0\].folder: expected a folder that neither .*, got 'images'",
+        ),
+        ({"flow": FlowFilesConfig(folder="seg_maps")}, "flow.folder: expected .*, got 'seg_maps'"),
+        ({"min_frames": 0}, "min_frames: expected .*, got 0"),
+        ({"val_root": ""}, "val_root: expected .*, got ''"),
     ],
 )
 def test_impossible_values_are_refused(fields, message):
@@ -277,7 +283,7 @@ def test_impossible_values_are_refused(fields, message):
 
 
 def test_an_ignored_id_is_no_class():
-    with pytest.raises(ValueError, match="ignore_id is 3, allowed: none, or an id that is no class"):
+    with pytest.raises(ValueError, match=r"ignore_id: expected an id that is no class .* or 'none', got 3"):
         SegMapsConfig(num_classes=4, ignore_id=3)
 
 

@@ -102,12 +102,12 @@ def test_flow_that_leaves_the_crop_is_not_trusted():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"scale": -0.1}, "scale is -0.1, allowed: a number from 0 to 4"),
-        ({"flip": 1.5}, "flip is 1.5"),
-        ({"smallest_side": 0}, "smallest_side is 0, allowed: a whole number from 1 to 16384 or none"),
+        ({"scale": -0.1}, "scale: expected a number from 0 to 4, got -0.1"),
+        ({"flip": 1.5}, "flip: expected .*, got 1.5"),
+        ({"smallest_side": 0}, "smallest_side: expected a whole number from 1 to 16384 pixels or 'none', got 0"),
         ({"smallest_side": 64, "keep_aspect": False}, "keep_aspect is false"),
-        ({"scale": float("nan")}, "scale is nan"),
-        ({"keep_aspect": 1}, "keep_aspect is 1, allowed: true or false"),
+        ({"scale": float("nan")}, "scale: expected .*, got nan"),
+        ({"keep_aspect": 1}, "keep_aspect: expected true or false, got 1"),
     ],
 )
 def test_impossible_values_are_refused(values, message):

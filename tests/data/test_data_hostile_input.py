@@ -81,7 +81,7 @@ def test_roots_that_are_no_folders_are_one_line(tmp_path, monkeypatch, capsys, c
 def test_sizes_of_worlds_are_checked_before_anything_is_made(tmp_path, capsys, option, value, world):
     status, output, errors = run(capsys, "render", tmp_path / "x", "--world", world, option, value)
     assert (status, output, errors.count("\n")) == (2, "", 1)
-    assert "allowed: " in errors
+    assert ": expected " in errors
     assert list(tmp_path.iterdir()) == []
 
 
@@ -102,7 +102,8 @@ def test_names_in_errors_are_shown_escaped(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     _, _, errors = run(capsys, "check", ESCAPES)
     assert errors.startswith(
-        "vs-data: root is 'x\\x1b[2J\\x1b]0;owned\\x07\\nerror: all is lost', allowed: a path without "
+        "vs-data: root: expected a path without control characters, "
+        "got 'x\\x1b[2J\\x1b]0;owned\\x07\\nerror: all is lost'"
     )
     assert errors.count("\n") == 1
 

@@ -513,11 +513,11 @@ def test_workers_that_hang_end_when_their_parent_is_killed(tmp_path, method):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"batch_size": 0}, "batch_size is 0"),
-        ({"workers": -1}, "workers is -1, allowed: a whole number from 0"),
-        ({"workers": True}, "workers is true"),
-        ({"timeout": 0}, "timeout is 0, allowed: a whole number from 1"),
-        ({"start_method": "thread"}, "start_method is 'thread'"),
+        ({"batch_size": 0}, "batch_size: expected .*, got 0"),
+        ({"workers": -1}, "workers: expected a whole number from 0 to 256, got -1"),
+        ({"workers": True}, "workers: expected .*, got true"),
+        ({"timeout": 0}, "timeout: expected a whole number from 1 to 86400 seconds, got 0"),
+        ({"start_method": "thread"}, "start_method: expected .*, got 'thread'"),
     ],
 )
 def test_impossible_values_are_refused(values, message):

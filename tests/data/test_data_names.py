@@ -63,7 +63,7 @@ def test_frames_and_sequences_come_in_the_order_asked_for(folder):
     assert [info.name for info in natural.sequences] == ["s1", "s2", "s10"]
     assert natural.files[1].frames == tuple(str(frame) for frame in range(12))
     assert natural.files[1].files["seg_maps"][2] == "2.png"
-    with pytest.raises(ValueError, match="order is 'random', allowed: one of 'name', 'natural'"):
+    with pytest.raises(ValueError, match="order: expected one of 'name', 'natural', got 'random'"):
         config(root, order="random")
 
 

@@ -15,7 +15,7 @@ import attrs
 import av
 import pytest
 import torch
-from vs_config.resolve import render_config
+from vs_config import render_config
 from vs_data import DataError, StreetConfig
 from vs_eval.app import main
 from vs_metrics import VsMetricsError
@@ -34,7 +34,8 @@ from vs_nets import (
 from vs_ops import VsOpsError
 from vs_runtime import VsRuntimeError, save_checkpoint
 from vs_runtime.run_directory import RunDirectory, create_run
-from vs_training.config import CurriculumConfig, TrainConfig
+from vs_training.config import TrainConfig
+from vs_training.curriculum import CurriculumConfig
 
 CONFIG = TrainConfig(
     data=StreetConfig(height=32, width=64, sequence_length=4, train_sequences=2, val_sequences=2),
@@ -162,7 +163,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(run_main, tmp_path):
         (["good", "--out", "foreign/thing.txt"], "is a file"),
         (["good", "--colour", "red"], "--colour"),
         (["edited"], "does not fit the configuration"),
-        (["typo"], "$.generator.filtres"),
+        (["typo"], "generator.filtres"),
         ([], "runs: there is no run here yet"),
     ],
 )
@@ -238,9 +239,9 @@ def test_ctrl_c_leaves_nothing_and_says_so(run_main, tmp_path, monkeypatch, ever
 
     make_run(tmp_path / "runs" / "one", 1)
     before = everything_below(tmp_path)
-    monkeypatch.setattr("vs_eval.evaluation.evaluate_pieces", interrupted)
+    monkeypatch.setattr("vs_eval.videos.score_views", interrupted)
     status, _, err = run_main("--device", "cpu")
-    assert (status, err) == (130, "stopped; nothing was written\n")
+    assert (status, err) == (130, "error: stopped; nothing was written\n")
     assert everything_below(tmp_path) == before
 
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from vs_config.resolve import render_config
+from vs_config import render_config
 from vs_data import (
     AugmentConfig,
     FacesConfig,
@@ -41,7 +41,8 @@ from vs_nets import (
 )
 from vs_runtime import save_checkpoint
 from vs_runtime.run_directory import RunDirectory, create_run
-from vs_training.config import CurriculumConfig, ReferencesConfig, TrainConfig, label_spec
+from vs_training.config import ReferencesConfig, TrainConfig, label_spec
+from vs_training.curriculum import CurriculumConfig
 
 GENERATOR = FewShotGeneratorConfig(
     downsamples=3,

@@ -10,7 +10,7 @@ import attrs
 import cv2
 import pytest
 import torch
-from vs_config.resolve import render_config
+from vs_config import render_config
 from vs_data import FacesConfig, StreetConfig, open_source
 from vs_eval.numerics.audit import examine
 from vs_eval.numerics.opening import NumericsRequest, open_audit
@@ -32,10 +32,11 @@ from vs_nets import (
     build_generator,
     condition_channels,
 )
-from vs_optim import PairState, ScaleState, pair_to_dict
+from vs_optim import Pair, ScaleState, ScalingState, scaling_to_dict
 from vs_runtime import save_checkpoint
 from vs_runtime.run_directory import RunDirectory, create_run
-from vs_training.config import CurriculumConfig, ReferencesConfig, TrainConfig, label_spec
+from vs_training.config import ReferencesConfig, TrainConfig, label_spec
+from vs_training.curriculum import CurriculumConfig
 
 FEW_SHOT = TrainConfig(
     data=FacesConfig(height=32, width=32, sequence_length=5, train_identities=2, val_identities=2, motions=1),
@@ -150,7 +151,7 @@ def test_other_weights_have_the_same_weak_place(tmp_path, seed: int) -> None:
 
 
 def test_a_run_is_audited_with_all_of_its_networks(run_main, tmp_path, everything_below) -> None:
-    scaling = pair_to_dict(PairState(generator=SCALE, discriminator=SCALE, scaling=True))
+    scaling = scaling_to_dict(ScalingState(scales=Pair(generator=SCALE, discriminator=SCALE), enabled=True))
     run = make_run(tmp_path / "runs" / "one", STREET, scaling=scaling)
     before = everything_below(run.path)
     status, out, err = run_main("runs/one")
@@ -255,7 +256,7 @@ def test_the_same_audit_gives_the_same_figures(run_main, tmp_path) -> None:
         (["--preset", "street-tiny", "good"], "RUN: 'good': expected a run or a --preset"),
         (["good", "other"], "RUN: 'other': expected a single run"),
         (["--preset", "street-tiny", "--checkpoint", "3"], "--checkpoint: a preset has none"),
-        (["--preset", "street-tiny", "generator.filtres=4"], "$.generator.filtres"),
+        (["--preset", "street-tiny", "generator.filtres=4"], "generator.filtres"),
         (["good", "generator.filters=8"], "does not fit the configuration"),
         (["good", "--checkpoint", "4"], "has no checkpoint of step 4; it has: 3"),
         (["good", "--frames", "0"], "--frames: expected a whole number from 1 to 1000000, got '0'"),

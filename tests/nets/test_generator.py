@@ -162,7 +162,6 @@ def test_wrong_labels_are_refused(shape: tuple[int, ...], message: str) -> None:
     [
         ({"image_downsamples": 5}, "at most levels, 4"),
         ({"combination": nets.SpadeCombination(levels=4)}, "at most image_downsamples"),
-        ({"combination": nets.SpadeCombination(levels=3, embedder=nets.EmbedderConfig(downsamples=1))}, "at least"),
         ({"filters": 0}, "filters"),
         ({"frames": 1}, "frames"),
     ],
@@ -170,6 +169,11 @@ def test_wrong_labels_are_refused(shape: tuple[int, ...], message: str) -> None:
 def test_impossible_shapes_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         attrs.evolve(SMALL, **changes)
+
+
+def test_the_embedder_of_what_is_combined_is_deep_enough() -> None:
+    with pytest.raises(ValueError, match=r"^embedder\.downsamples: expected at least levels - 1, 2, got 1$"):
+        nets.SpadeCombination(levels=3, embedder=nets.EmbedderConfig(downsamples=1))
 
 
 def test_a_longer_history_changes_nothing() -> None:

@@ -3,8 +3,8 @@
 import pytest
 import torch
 from torch import nn
+from vs_config import ConfigError
 from vs_optim import (
-    ConfigError,
     Precision,
     PrecisionConfig,
     PrecisionError,
@@ -52,10 +52,13 @@ def test_mixed_precision_elsewhere_is_refused_with_advice() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"level": "O2"}, "level is 'O2', allowed: one of 'O0', 'O1'"),
-        ({"dtype": "half"}, "dtype is 'half', allowed: one of 'auto', 'float16', 'bfloat16'"),
-        ({"level": "O0", "dtype": "float16"}, "dtype is 'float16', allowed: 'auto' at level 'O0'"),
-        ({"tf32": 1}, "tf32 is 1, allowed: true or false"),
+        ({"level": "O2"}, "level: expected one of 'O0', 'O1', got 'O2'"),
+        ({"dtype": "half"}, "dtype: expected one of 'auto', 'float16', 'bfloat16', got 'half'"),
+        (
+            {"level": "O0", "dtype": "float16"},
+            "dtype: expected 'auto' at level 'O0', which computes in float32, got 'float16'",
+        ),
+        ({"tf32": 1}, "tf32: expected true or false, got 1"),
     ],
 )
 def test_config_says_field_value_and_what_is_allowed(arguments: dict[str, object], message: str) -> None:

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
-from vs_optim import ConfigError, ConstantSchedule, LinearSchedule, Schedule, StepSchedule, lr_factor, set_lr
+from vs_config import ConfigError
+from vs_optim import ConstantSchedule, LinearSchedule, Schedule, StepSchedule, lr_factor, set_lr
 
 WARMUP = st.integers(0, 50)
 CONSTANT = st.builds(ConstantSchedule, warmup_steps=WARMUP)
@@ -82,7 +83,7 @@ def test_each_kind_has_its_tag() -> None:
         (lambda: StepSchedule(), "every"),
         (lambda: StepSchedule(every=3, milestones=(4,)), "every"),
         (lambda: StepSchedule(milestones=(4, 4)), "milestones"),
-        (lambda: StepSchedule(milestones=(0,)), "milestones"),
+        (lambda: StepSchedule(milestones=(0,)), "milestones[0]"),
         (lambda: StepSchedule(milestones=[4]), "milestones"),  # type: ignore[arg-type]
         (lambda: StepSchedule(every=3, gamma=0.0), "gamma"),
         (lambda: LinearSchedule(decay_start=5, decay_end=5), "decay_end"),
@@ -95,7 +96,7 @@ def test_each_kind_has_its_tag() -> None:
 def test_what_is_not_a_schedule_is_refused_by_field(build: object, field: str) -> None:
     with pytest.raises(ConfigError) as caught:
         build()  # type: ignore[operator]
-    assert caught.value.field == field
+    assert caught.value.problems[0].path == field
 
 
 @pytest.mark.parametrize("lr", [0.1, torch.tensor(0.1)])

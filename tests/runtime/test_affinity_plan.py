@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from vs_config import ConfigError
 from vs_runtime import AffinityConfig, AffinityError, AffinityPlan, Core, Gpu, Topology, plan_affinity
 
 
@@ -168,5 +169,5 @@ def test_what_cannot_be_planned_is_refused_by_name(arguments: dict[str, object],
 
 def test_the_config_names_its_field() -> None:
     assert AffinityConfig().policy == "unique"
-    with pytest.raises(AffinityError, match="policy: expected one of 'none', 'node', 'unique', got 'socket'"):
+    with pytest.raises(ConfigError, match="policy: expected one of 'none', 'node', 'unique', got 'socket'"):
         AffinityConfig(policy="socket")  # type: ignore[arg-type]

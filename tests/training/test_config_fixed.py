@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from vs_config.resolve import load_config
+from vs_config import load_config
 from vs_training.config import TrainConfig
 from vs_training.fixed import first_difference, fixed_part
 from vs_training.presets import list_presets, read_preset
@@ -28,11 +28,11 @@ def test_it_is_what_it_was_after_it_was_json(name: str) -> None:
 def test_another_kind_and_a_table_instead_of_none_are_differences() -> None:
     street, faces = preset("street-tiny"), preset("faces-tiny")
     assert first_difference(fixed_part(street), faces) == (
-        "$.data.kind is faces, and was street when the run was trained"
+        "data.kind: expected 'street', with which the run was trained, got 'faces'"
     )
     with_references = {**fixed_part(street), "references": {"fewest": 1}}
     assert first_difference(with_references, street) == (
-        "$.references is None, and was a table when the run was trained"
+        "references: expected a table, with which the run was trained, got none"
     )
 
 

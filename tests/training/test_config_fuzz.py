@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from vs_config import shown
-from vs_config.errors import ConfigError
-from vs_config.resolve import parse_document, render_config, resolve_config
+from vs_config import ConfigError, parse_toml, render_config, resolve_config, shown
 from vs_config.schema import fields_of, members
 from vs_training.config import TrainConfig
 from vs_training.presets import list_presets
@@ -29,7 +27,7 @@ overrides = st.lists(st.builds("{}={}".format, paths, st.sampled_from(VALUES)), 
 
 def outcome(text: str, changes: list[str]) -> TrainConfig | None:
     try:
-        return resolve_config(TrainConfig, parse_document(text, "c.toml"), changes, "c.toml")
+        return resolve_config(TrainConfig, parse_toml(text, "c.toml"), changes, "c.toml")
     except ConfigError as error:
         lines = [shown(problem) for problem in error.problems]
         assert lines
@@ -57,7 +55,7 @@ def test_a_mutated_preset_is_a_configuration_or_lines(
         if config is not None:
             written = render_config(config)
             written.encode("utf-8")
-            assert resolve_config(TrainConfig, parse_document(written, ""), [], "") == config
+            assert resolve_config(TrainConfig, parse_toml(written, ""), [], "") == config
 
 
 LEAVES = [

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vs_config.resolve import load_config, render_config, resolve_config
+from vs_config import load_config, render_config, resolve_config
 from vs_config.schema import config_members, fields_of, members, tag_of
 from vs_train.cli import main
 from vs_training.config import TrainConfig
@@ -70,15 +70,15 @@ def test_print_config_of_the_command_can_be_fed_back(tmp_path: Path, capsys: pyt
 @pytest.mark.parametrize(
     ("override", "line"),
     [
-        ("optim.generator.lr=fast", "$.optim.generator.lr: expected a number, got 'fast'"),
-        ("optim.generator.lr=-1", "$.optim.generator.lr: "),
-        ("optim.genrator.lr=1", "$.optim.genrator: unknown key; did you mean 'generator'?"),
-        ("data.height=100", "$.data.height: is 100: the generator needs a multiple of "),
-        ("data.height=0", "$.data.height: is 0, allowed: "),
-        ("data.root=clips", "$.data.root: unknown key for kind 'street'; it belongs to kind 'folder'"),
-        ("objective.perceptual.kind=vgg", "$.objective.perceptual.kind: expected one of 'none', 'file', 'random'"),
-        ("run.steps=0", "$.run.steps: "),
-        ("precision.level=O2", "$.precision.level: expected one of 'O0', 'O1', got 'O2'"),
+        ("optim.generator.lr=fast", "optim.generator.lr: expected a number > 0 and <= 1e+06, got 'fast'"),
+        ("optim.generator.lr=-1", "optim.generator.lr: expected a number > 0 and <= 1e+06, got -1"),
+        ("optim.genrator.lr=1", "optim.genrator: unknown key; did you mean 'generator'?"),
+        ("data.height=100", "data.height: expected a multiple of 32 (2 to the power of "),
+        ("data.height=0", "data.height: expected a whole number from 16 to 4096 pixels, got 0"),
+        ("data.root=clips", "data.root: unknown key for kind 'street'; it belongs to kind 'folder'"),
+        ("objective.perceptual.kind=vgg", "objective.perceptual.kind: expected one of 'none', 'file', 'random'"),
+        ("run.steps=0", "run.steps: expected a whole number from 1 to "),
+        ("precision.level=O2", "precision.level: expected one of 'O0', 'O1', got 'O2'"),
     ],
 )
 def test_wrong_values_are_one_line_and_exit_status_2(

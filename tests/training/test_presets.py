@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from vs_config.resolve import resolve_config
+from vs_config import resolve_config
 from vs_nets.embedder import Embedder
 from vs_training.config import TrainConfig
 from vs_training.presets import list_presets

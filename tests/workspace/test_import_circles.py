@@ -19,17 +19,20 @@ def modules_of(member: Member) -> dict[str, Path]:
     return {".".join(parts[:-1] if parts[-1] == "__init__" else parts): path for path, parts in names.items()}
 
 
-def bound_names(tree: ast.Module) -> set[str]:
-    """The names that a module binds at its top level."""
+def bound_names(module: str, tree: ast.Module) -> set[str]:
+    """The names that a module binds at its top level, without modules of its own that it imports from itself."""
     found = set()
     for node in tree.body:
         match node:
+            case ast.ImportFrom(module=name) if name == module:
+                continue
             case ast.Import(names=names) | ast.ImportFrom(names=names):
                 found |= {alias.asname or alias.name for alias in names}
             case ast.FunctionDef(name=name) | ast.ClassDef(name=name):
                 found.add(name)
             case ast.Assign() | ast.AnnAssign():
-                found |= {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
+                names = [each for each in ast.walk(node) if isinstance(each, ast.Name)]
+                found |= {each.id for each in names if isinstance(each.ctx, ast.Store)}
     return found
 
 
@@ -54,7 +57,7 @@ def imported(tree: ast.Module, faces: Mapping[str, set[str]]) -> Iterator[str]:
 def graph_of(sources: Mapping[str, str]) -> Graph:
     """Every module and which of the others it imports."""
     trees = {name: ast.parse(text) for name, text in sources.items()}
-    faces = {name: bound_names(tree) for name, tree in trees.items()}
+    faces = {name: bound_names(name, tree) for name, tree in trees.items()}
     return {name: set(imported(tree, faces)) & faces.keys() for name, tree in trees.items()}
 
 
@@ -74,21 +77,23 @@ def test_no_module_imports_itself_by_way_of_others(member):
 
 
 PACKAGE = {
-    "p": "from p.contract import function\n",
+    "p": "from p import tools\nfrom p.contract import function\nALL = tools.ALL, function\n",
     "p.contract": "def function():\n    from p.fast import fast\n    return fast\n",
     "p.fast": "import torch\nfrom p import low\nfrom p.low import VALUE\n",
     "p.low": "import importlib\nVALUE: int = 1\n",
-    "p.tool": "from p import function\n",
+    "p.tool": "from p import function, tools\n",
+    "p.tools": "ALL = ()\n",
 }
 
 
 def test_the_graph_has_what_sources_ask_for():
     assert graph_of(PACKAGE) == {
-        "p": {"p.contract"},
+        "p": {"p.contract", "p.tools"},
         "p.contract": {"p.fast"},
         "p.fast": {"p.low"},
         "p.low": set(),
-        "p.tool": {"p"},
+        "p.tool": {"p", "p.tools"},
+        "p.tools": set(),
     }
     assert circle(graph_of(PACKAGE)) == []
 

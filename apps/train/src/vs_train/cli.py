@@ -18,13 +18,23 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import attrs
 from cyclopts import App, Parameter
-from vs_config import option_path, report_error, show, shown
+from vs_config import (
+    COMMAND_LINE,
+    ConfigError,
+    Problem,
+    did_you_mean,
+    option_path,
+    override_path,
+    read_toml,
+    render_config,
+    repeated,
+    report_error,
+    resolve_config,
+    show,
+    shown,
+)
 from vs_config.commands import EXIT_INPUT, ErrorStatuses, run_command, status_of
-from vs_config.errors import ConfigError, Problem
-from vs_config.overrides import COMMAND_LINE, repeated
 from vs_config.progress import show_progress
-from vs_config.resolve import read_document, render_config, resolve_config
-from vs_config.schema import nearest
 from vs_config.signals import StopNow, stop_requests
 from vs_training.errors import NonFiniteError, VsTrainingError
 from vs_training.presets import DEFAULT_PRESETS, list_presets, read_preset
@@ -252,8 +262,7 @@ def _conflicts(request: Request) -> list[Problem]:
 
 
 def _is_resumable(override: str) -> bool:
-    path = override.partition("=")[0].strip().removeprefix("$.")
-    return any(fnmatch.fnmatchcase(path, pattern) for pattern in RESUMABLE)
+    return any(fnmatch.fnmatchcase(override_path(override), pattern) for pattern in RESUMABLE)
 
 
 def _usable_overrides(request: Request) -> tuple[list[str], list[Problem]]:
@@ -263,14 +272,14 @@ def _usable_overrides(request: Request) -> tuple[list[str], list[Problem]]:
     if request.resume is not None:
         refused = [text for text in given if not _is_resumable(text)]
         message = f"would change what is computed; --resume takes overrides of {', '.join(RESUMABLE)} only"
-        problems += [Problem(f"$.{text.partition('=')[0]}", message, COMMAND_LINE) for text in refused]
+        problems += [Problem(override_path(text), message, COMMAND_LINE) for text in refused]
         given = [text for text in given if text not in refused]
     return given, problems
 
 
 def _unknown_option(text: str) -> Problem:
-    close = nearest(text.partition("=")[0].lstrip("-"), _OPTIONS)
-    hint = close if close.startswith("did") else "overrides have no dashes: path=value"
+    close = did_you_mean(text.partition("=")[0].lstrip("-"), _OPTIONS)
+    hint = close or "overrides have no dashes: path=value"
     return Problem("", f"Unknown option: {shown(text, 80)}; {hint}")
 
 
@@ -279,10 +288,10 @@ def _document(request: Request) -> _Start:
         from vs_runtime.run_directory import open_run
 
         run = open_run(option_path(request.resume))
-        return _Start(document=read_document(run.config), source=str(run.config))
+        return _Start(document=read_toml(run.config), source=str(run.config))
     if request.config is not None:
         path = option_path(request.config)
-        return _Start(document=read_document(path), source=request.config, stem=path.stem)
+        return _Start(document=read_toml(path), source=request.config, stem=path.stem)
     preset = read_preset(DEFAULT_PRESETS[request.command] if request.preset is None else request.preset)
     return _Start(document=preset.document, source=f"preset {preset.name}", stem=preset.name)
 
@@ -301,7 +310,7 @@ def _directory(request: Request, start: _Start | None) -> RunDirectory:
 def _check_command(request: Request, command: str | None, source: str) -> None:
     if command not in (None, request.command):
         raise VsTrainingError(
-            f"{source}: $.generator.kind is '{command}', which `hatch run train:{command}` trains; "
+            f"{source}: generator.kind is '{command}', which `hatch run train:{command}` trains; "
             f"`train:{request.command}` needs a generator of kind '{request.command}'"
         )
 
@@ -356,7 +365,6 @@ def _error_statuses() -> ErrorStatuses:
     import vs_optim
     import vs_runtime
 
-    yield vs_optim.GradientOverflowError, EXIT_NON_FINITE
     yield vs_data.VsDataError, EXIT_INPUT
     yield vs_metrics.VsMetricsError, EXIT_INPUT
     yield vs_nets.VsNetsError, EXIT_INPUT

@@ -13,11 +13,11 @@ from torch.optim import Optimizer
 from vs_runtime.run_directory import RunDirectory
 from vs_training.config import TrainConfig
 from vs_training.errors import NonFiniteError
-from vs_training.setup import Prepared, prepare
 from vs_training.state import TrainState
 
 from vs_train.commands import resume_command
 from vs_train.resuming import newest_checkpoint, state_of
+from vs_train.setup import Prepared, prepare
 
 
 def data_seed(config: TrainConfig, roll_backs: int) -> int:
@@ -66,13 +66,10 @@ def check_state(state: TrainState) -> None:
     Raises:
         NonFiniteError: it names the step, the network and the first such tensor.
     """
-    for network, module, optimizer in (
-        ("generator", state.generator, state.generator_optimizer),
-        ("discriminator", state.discriminator, state.discriminator_optimizer),
-    ):
+    for network, module in state.networks.items():
         if bad := optim.non_finite(module.state_dict().items()):
             raise NonFiniteError(step=state.step, what=f"weight {bad[0]}", network=network)
-        if bad := optim.non_finite(_moments(module, optimizer)):
+        if bad := optim.non_finite(_moments(module, state.optimizers.of(network))):
             raise NonFiniteError(step=state.step, what=f"the optimizer's {bad[0]}", network=network)
     if bad := optim.non_finite(state.generator_ema.state_dict().items()):
         raise NonFiniteError(step=state.step, what=f"averaged weight {bad[0]}", network="generator")

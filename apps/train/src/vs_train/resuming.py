@@ -9,8 +9,10 @@ from vs_runtime.metrics_log import MetricsLog
 from vs_runtime.run_directory import FIXED, RunDirectory, check_layout, fixed_at_start
 from vs_training.errors import VsTrainingError
 from vs_training.fixed import first_difference, fixed_part
-from vs_training.setup import Prepared, restore_state, state_to_save
+from vs_training.saved import restore_state, state_to_save
 from vs_training.state import TrainState
+
+from vs_train.setup import Prepared
 
 METRICS = "metrics"
 """The key under which a checkpoint holds the fingerprint of metrics.jsonl."""

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import attrs
@@ -11,9 +11,8 @@ import torch
 import vs_data as data
 import vs_optim as optim
 import vs_runtime as runtime
-from vs_config import shown
+from vs_config import render_config, shown
 from vs_config.progress import Pace, Progress, observe, per_second, seconds_left, show_bytes
-from vs_config.resolve import render_config
 from vs_config.signals import StopNow, StopRequest
 from vs_runtime.errors import RunDirectoryError
 from vs_runtime.metrics_log import MetricsLog
@@ -21,24 +20,27 @@ from vs_runtime.run_directory import (
     RunDirectory,
     begin_writing,
     create_run,
-    hold_run,
     open_run,
     record_resume,
     require_folder,
 )
-from vs_training.config import TrainConfig, clip_length, images_between, reference_count
+from vs_runtime.run_lock import hold_run
+from vs_training.config import TrainConfig, reference_count
+from vs_training.curriculum import clip_length, images_between, tell_left_out
 from vs_training.errors import NonFiniteError, VsTrainingError
 from vs_training.fixed import fixed_part
-from vs_training.left_out import tell_left_out
-from vs_training.setup import SHOWN_CHARACTERS, Prepared, prepare
-from vs_training.step import StepReport, TrainState, train_clip
+from vs_training.saved import SHOWN_CHARACTERS
+from vs_training.state import StepReport, TrainState
+from vs_training.step import train_clip
 
 from vs_train.commands import resume_command
 from vs_train.curves import Curves
 from vs_train.figures import Figures, show_figures
+from vs_train.numbers import UNKNOWN, by_letter, last_measured, named_losses, written
 from vs_train.recovery import check_state, data_seed, may_roll_back, roll_back, with_advice
 from vs_train.resuming import resume_state, to_save
 from vs_train.samples import curve_picture, roll_out, write_samples
+from vs_train.setup import Prepared, prepare
 
 SHOWN_LOSSES = ("d_gan", "g_gan", "g_feature_matching", "g_perceptual", "g_flow")
 
@@ -239,7 +241,7 @@ def _go_through(
     config = prepared.config
     first = standing.state.step
     pace = observe(Pace(), time.monotonic(), 0)
-    underflow: dict[str, float] = {}  # as last measured
+    underflow = UNKNOWN
     images_left = images_between(config.curriculum, standing.state.step, config.run.steps)
     while (clip := _next(batches, stop)) is not None:
         tell_left_out(out.progress.message, config.curriculum, prepared.source.sequences, standing.state.step, first)
@@ -249,7 +251,7 @@ def _go_through(
         standing.state, standing.whole = state, True
         images_left -= report.frames
         pace = observe(pace, time.monotonic(), report.frames * config.loader.batch_size)
-        underflow = {**underflow, **report.underflow}
+        underflow = last_measured(report.underflow, underflow)
         clock = _Clock(
             time=time.time(),
             images_per_second=per_second(pace),
@@ -296,27 +298,13 @@ def _way_on(standing: _Standing, config: TrainConfig, run: RunDirectory) -> str:
 
 def _set_learning_rates(state: TrainState, config: TrainConfig) -> None:
     factor = optim.lr_factor(config.optim.schedule, state.step)
-    optim.set_lr(state.generator_optimizer, config.optim.generator.lr * factor)
-    optim.set_lr(state.discriminator_optimizer, config.optim.discriminator.lr * factor)
+    optim.set_lr(state.optimizers.generator, config.optim.generator.lr * factor)
+    optim.set_lr(state.optimizers.discriminator, config.optim.discriminator.lr * factor)
 
 
 def _record(out: _Outputs, state: TrainState, report: StepReport, clock: _Clock) -> None:
     """Write a step to metrics.jsonl and TensorBoard."""
-    values = {
-        **report.losses,
-        **{f"gradient_norm_{network}": norm for network, norm in report.gradient_norms.items()},
-        **{f"underflow_{network}": share for network, share in report.underflow.items()},
-        "frames": report.frames,
-        "updates": state.updates,
-        "lr_generator": state.generator_optimizer.param_groups[0]["lr"],
-        "lr_discriminator": state.discriminator_optimizer.param_groups[0]["lr"],
-        "scale_generator": report.generator_scale,
-        "scale_discriminator": report.discriminator_scale,
-        "skipped_generator": report.generator_skipped,
-        "skipped_discriminator": report.discriminator_skipped,
-        "replays": report.replays,
-        "roll_backs": state.roll_backs,
-    }
+    values = written(state, report)
     out.log.append(state.step, values, attrs.asdict(clock))
     if not out.run.metrics.exists():  # the system lets us write to a file that nobody will find
         raise RunDirectoryError(f"{out.run.metrics}: was removed while the run was writing it", path=out.run.path)
@@ -324,17 +312,18 @@ def _record(out: _Outputs, state: TrainState, report: StepReport, clock: _Clock)
     out.curves.scalars(state.step, {**values, **speed})
 
 
-def _figures(state: TrainState, report: StepReport, underflow: Mapping[str, float], clock: _Clock) -> Figures:
-    """What whoever watches sees of a step."""
-    scales = {"g": report.generator_scale, "d": report.discriminator_scale}
+def _figures(state: TrainState, report: StepReport, underflow: optim.Pair[float | None], clock: _Clock) -> Figures:
+    """Return what whoever watches sees of a step."""
+    losses = named_losses(report.losses)
+    scales = {"g": report.scales.generator, "d": report.scales.discriminator}
     return Figures(
-        losses={name: report.losses[name] for name in SHOWN_LOSSES if name in report.losses},
+        losses={name: losses[name] for name in SHOWN_LOSSES if name in losses},
         images_per_second=clock.images_per_second,
-        skipped=report.generator_skipped + report.discriminator_skipped,
+        skipped=report.skipped.generator + report.skipped.discriminator,
         replays=report.replays,
-        scales=scales if state.scaling.scaling else {},
-        gradient_norms={network[0]: norm for network, norm in report.gradient_norms.items()},
-        underflow={network[0]: part for network, part in underflow.items()},
+        scales=scales if state.scaling.enabled else {},
+        gradient_norms=by_letter(report.gradient_norms),
+        underflow=by_letter(underflow),
         memory_bytes=clock.memory_bytes,
         seconds_left=clock.seconds_left,
         stage=f"{report.frames} frame{'s' if report.frames > 1 else ''}",

@@ -1,51 +1,70 @@
-"""How what people configure is read, and how what they are told is written."""
+"""How frozen configuration works: its fields, its files, what is said of what is wrong; and how programs say it."""
 
-from vs_config.checks import Check, ChecksError, check_fields, failures
-from vs_config.documents import DocumentError, parse_json, parse_toml, read_json, read_text, read_toml
+from vs_config.checks import Check, check_fields, failures
+from vs_config.documents import parse_json, parse_toml, read_json, read_text, read_toml
+from vs_config.errors import ConfigError, DocumentError, Problem, refuse, refuse_choice
 from vs_config.fields import (
-    FieldError,
+    REQUIRED,
     Range,
-    Validator,
-    allowed,
     choice,
-    one_of,
+    numbers,
+    path,
     path_problem,
-    path_text,
     real,
+    table,
+    tables,
     truth,
     whole,
 )
+from vs_config.names import did_you_mean, nearest
 from vs_config.options import option_number, option_path
+from vs_config.overrides import COMMAND_LINE, apply_overrides, override_path, repeated
+from vs_config.render import render_config
 from vs_config.reporting import report_error
+from vs_config.resolve import resolve_config
+from vs_config.structure import load_config, to_document
 from vs_config.text import show, shown
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "COMMAND_LINE",
+    "REQUIRED",
     "Check",
-    "ChecksError",
+    "ConfigError",
     "DocumentError",
-    "FieldError",
+    "Problem",
     "Range",
-    "Validator",
-    "allowed",
+    "apply_overrides",
     "check_fields",
     "choice",
+    "did_you_mean",
     "failures",
-    "one_of",
+    "load_config",
+    "nearest",
+    "numbers",
     "option_number",
     "option_path",
+    "override_path",
     "parse_json",
     "parse_toml",
+    "path",
     "path_problem",
-    "path_text",
     "read_json",
     "read_text",
     "read_toml",
     "real",
+    "refuse",
+    "refuse_choice",
+    "render_config",
+    "repeated",
     "report_error",
+    "resolve_config",
     "show",
     "shown",
+    "table",
+    "tables",
+    "to_document",
     "truth",
     "whole",
 ]

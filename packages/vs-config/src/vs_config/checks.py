@@ -4,25 +4,13 @@ A rule that says what it looks at can be held against a configuration that is wr
 everything that is wrong.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import attrs
 
-
-class ChecksError(ValueError):
-    """Rules that fields do not keep.
-
-    Attributes:
-        problems: What is wrong, a line for each rule, beginning with the path of a field.
-    """
-
-    def __init__(self, problems: tuple[str, ...]) -> None:
-        super().__init__("; ".join(problems))
-        self.problems = problems
+from vs_config.errors import ConfigError, Problem
 
 
 @attrs.frozen
@@ -31,33 +19,27 @@ class Check:
 
     Attributes:
         fields: Names of the fields that it looks at.
-        check: Called with something that has these attributes; raises `ValueError`, its message beginning with the
-            path of a field, when they do not keep it.
+        find: Called with something that has these attributes; yields what is wrong, each with the path of a field.
     """
 
     fields: tuple[str, ...]
-    check: Callable[[Any], None]
+    find: Callable[[Any], Iterable[Problem]]
 
 
 def check_fields(config: attrs.AttrsInstance) -> None:
     """Hold a whole configuration against the rules of its class, `CHECKS`; for its `__attrs_post_init__`.
 
     Raises:
-        ChecksError: With everything that is wrong.
+        ConfigError: With everything that is wrong.
     """
     names = (attribute.name for attribute in attrs.fields(type(config)))
-    problems = tuple(failures(type(config), {name: getattr(config, name) for name in names}))
+    problems = list(failures(type(config), {name: getattr(config, name) for name in names}))
     if problems:
-        raise ChecksError(problems)
+        raise ConfigError(problems)
 
 
-def failures(cls: type, values: Mapping[str, object]) -> Iterator[str]:
-    """What is wrong with those fields of a class that are known: rules that look at others are left out."""
+def failures(cls: type, values: Mapping[str, object]) -> Iterator[Problem]:
+    """Yield what is wrong with those fields of a class that are known: rules that look at others are left out."""
     for rule in getattr(cls, "CHECKS", ()):
         if values.keys() >= set(rule.fields):
-            try:
-                rule.check(SimpleNamespace(**values))
-            except ChecksError as error:
-                yield from error.problems
-            except ValueError as error:
-                yield str(error)
+            yield from rule.find(SimpleNamespace(**values))

@@ -4,8 +4,6 @@ What is read is bounded before it is parsed: a named pipe would be waited for, a
 parsers recurse as deep as brackets nest.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import tomllib
@@ -13,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Never
 
+from vs_config.errors import DocumentError
 from vs_config.fields import BACKSLASHES
 from vs_config.files import FileTooLargeError, NotAFileError, read_regular
 
@@ -28,31 +27,8 @@ DEEPEST = 32
 _PLACE = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
 
 
-class DocumentError(ValueError):
-    """A document that cannot be used.
-
-    Attributes:
-        source: The file, or what else the document came from.
-        problem: What is wrong with it.
-        line: Where, counted from 1, when known.
-        column: The same.
-    """
-
-    def __init__(self, source: str, problem: str, *, line: int | None = None, column: int | None = None) -> None:
-        self.source = source
-        self.problem = problem
-        self.line = line
-        self.column = column
-        super().__init__(": ".join(part for part in (source, self.reason) if part))
-
-    @property
-    def reason(self) -> str:
-        """The problem with its line and column, where they are known."""
-        return self.problem if self.line is None else f"{self.problem} (line {self.line}, column {self.column or 1})"
-
-
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read a TOML file. Raises `DocumentError`."""
+    """Read a TOML file. Raises `DocumentError`, with line and column where they are known."""
     return parse_toml(read_text(path), str(path))
 
 
@@ -70,7 +46,7 @@ def read_text(path: Path, *, max_bytes: int = MOST_BYTES) -> str:
     try:
         data = read_regular(path, max_bytes=max_bytes)
     except (NotAFileError, FileTooLargeError) as error:
-        raise DocumentError(str(path), error.strerror) from None
+        raise DocumentError(str(path), str(error.strerror)) from None
     except (OSError, ValueError) as error:  # ValueError: names that no file can have
         raise DocumentError(str(path), f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -93,9 +69,11 @@ def parse_toml(text: str, source: str = "") -> dict[str, Any]:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         _refuse_toml(str(error), text, source)
-    except (ValueError, RecursionError) as error:
-        _refuse_value(error, source)
-    _require_shallow(document, source, DEEPEST)
+    except RecursionError:
+        raise _too_deep(source) from None
+    except ValueError:
+        raise _too_long(source) from None
+    _require_shallow(document, source)
     return document
 
 
@@ -109,8 +87,12 @@ def parse_json(text: str, source: str = "", *, max_depth: int | None = DEEPEST) 
         document = json.loads(text, parse_constant=constant)
     except json.JSONDecodeError as error:
         raise DocumentError(source, f"is not JSON: {error.msg}", line=error.lineno, column=error.colno) from None
-    except (ValueError, RecursionError) as error:
-        _refuse_value(error, source)
+    except DocumentError:
+        raise
+    except RecursionError:
+        raise _too_deep(source) from None
+    except ValueError:
+        raise _too_long(source) from None
     if max_depth is not None:
         _require_shallow(document, source, max_depth)
     return document
@@ -122,32 +104,32 @@ def _refuse_toml(message: str, text: str, source: str) -> Never:
     if line is None or column is None:
         raise DocumentError(source, f"is not TOML: {problem} (at the end)")
     before = text.split("\n")[int(line) - 1]
-    hint = BACKSLASHES if re.search(r'"[^"]*\\', before) else ""
+    hint = f"; {BACKSLASHES}" if re.search(r'"[^"]*\\', before) else ""
     raise DocumentError(source, f"is not TOML: {problem}{hint}", line=int(line), column=int(column))
 
 
-def _refuse_value(error: Exception, source: str) -> Never:
-    if isinstance(error, DocumentError):
-        raise error
-    deep = isinstance(error, RecursionError)
-    problem = _too_deep(DEEPEST) if deep else "has a number of too many digits"
-    raise DocumentError(source, problem) from None
+def _too_deep(source: str, max_depth: int = DEEPEST) -> DocumentError:
+    return DocumentError(source, f"nests more than {max_depth} tables and lists")
 
 
-def _too_deep(max_depth: int) -> str:
-    return f"nests more than {max_depth} tables and lists"
+def _too_long(source: str) -> DocumentError:
+    return DocumentError(source, "has a number of too many digits")
 
 
-def _require_shallow(document: object, source: str, max_depth: int) -> None:
+def _require_shallow(document: object, source: str, max_depth: int = DEEPEST) -> None:
     level = [document]
     for _ in range(max_depth + 1):
-        level = [item for value in level for item in _below(value) if isinstance(item, dict | list)]
+        level = [item for value in level for item in _below(value) if type(item) in (dict, list)]
         if not level:
             return
-    raise DocumentError(source, _too_deep(max_depth))
+    raise _too_deep(source, max_depth)
 
 
 def _below(value: object) -> Iterable[object]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
+    match value:
+        case dict():
+            return value.values()
+        case list():
+            return value
+        case _:
+            return ()

@@ -1,11 +1,13 @@
 """Fields of configurations: each states its default, what is allowed and one line of help, and is checked when made.
 
 Every number has finite bounds. A number without them is a way to ask for more memory, threads or time than there is,
-and is noticed only once it has been asked for.
+and is noticed only once it has been asked for. A validator sees its own value alone; what several fields have to keep
+together is a `Check`.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -13,12 +15,17 @@ from typing import Any
 
 import attrs
 
-from vs_config.text import show
+from vs_config.errors import refuse, refuse_choice
+from vs_config.names import child, one_of
+from vs_config.schema import ALLOWED, HELP, OR_NONE, fields_of, is_among, is_tuple, item_kinds, members
 
 Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
+REQUIRED = attrs.NOTHING
+"""The default of a field that has none."""
+
 BACKSLASHES = (
-    "; in \"...\" a backslash begins an escape: write Windows paths in 'single quotes' or with forward slashes instead"
+    "in \"...\" a backslash begins an escape: write Windows paths in 'single quotes' or with forward slashes instead"
 )
 """What is to be said where a backslash was not meant as an escape: `"C:\\temp"` has a tab in it."""
 
@@ -26,22 +33,6 @@ _NO_CONTROL = "a path without control characters"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _LONGEST_NAME = 255  # bytes, on all usual file systems
 _LONGEST_PATH = 4095
-
-
-class FieldError(ValueError):
-    """A field has a value that is not allowed.
-
-    Attributes:
-        field: Its name.
-        value: What it was given.
-        allowed: What it takes, in words.
-    """
-
-    def __init__(self, field: str, value: object, allowed: str) -> None:
-        super().__init__(f"{field} is {show(value)}, allowed: {allowed}")
-        self.field = field
-        self.value = value
-        self.allowed = allowed
 
 
 @attrs.frozen(kw_only=True)
@@ -54,6 +45,7 @@ class Range:
         high: The largest.
         open_low: The smallest itself is not allowed.
         open_high: The largest itself is not allowed.
+        unit: What they count or measure, in words; empty where they have no unit.
     """
 
     kind: type[int] | type[float]
@@ -61,98 +53,161 @@ class Range:
     high: float
     open_low: bool = False
     open_high: bool = False
+    unit: str = ""
 
     def __contains__(self, value: object) -> bool:
-        if isinstance(value, bool) or not isinstance(value, int if self.kind is int else (int, float)):
-            return False
+        match value:
+            case bool():
+                return False
+            case int():
+                return self._holds(value)
+            case float():
+                return self.kind is float and self._holds(value)
+            case _:
+                return False
+
+    def _holds(self, value: float) -> bool:
         above = value > self.low if self.open_low else value >= self.low
         return above and (value < self.high if self.open_high else value <= self.high)
 
     def __str__(self) -> str:
         low, high = (f"{bound:g}" if self.kind is float else str(bound) for bound in (self.low, self.high))
-        if self.open_low:
-            return f"a number above {low} and {'below' if self.open_high else 'at most'} {high}"
         what = "a whole number" if self.kind is int else "a number"
-        return f"{what} from {low} to {'below ' if self.open_high else ''}{high}"
+        unit = f" {self.unit}" if self.unit else ""
+        if self.open_low or self.open_high:
+            return f"{what} {'>' if self.open_low else '>='} {low} and {'<' if self.open_high else '<='} {high}{unit}"
+        return f"{what} from {low} to {high}{unit}"
 
 
-def allowed(values: Range, *, optional: bool = False, error: type[FieldError] = FieldError) -> Validator:
-    """A validator that raises `error` for what is not among some numbers, nor None where that is `optional`."""
-
-    def check(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        if value not in values and not (optional and value is None):
-            raise error(attribute.name, value, f"{values}{' or none' if optional else ''}")
-
-    return check
-
-
-def one_of(*choices: object, error: type[FieldError] = FieldError) -> Validator:
-    """A validator that raises `error` for what is none of some words or numbers."""
-
-    def check(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        if not any(type(value) is type(choice) and value == choice for choice in choices):
-            raise error(attribute.name, value, "one of " + ", ".join(show(choice) for choice in choices))
-
-    return check
-
-
-def whole(
-    default: int | None,
-    help_: str,
-    *,
-    low: int,
-    high: int,
-    optional: bool = False,
-    error: type[FieldError] = FieldError,
-) -> Any:
-    """A whole number from `low` to `high`, or None too when `optional`."""
-    validator = allowed(Range(kind=int, low=low, high=high), optional=optional, error=error)
-    return attrs.field(default=default, validator=validator, metadata={"help": help_})
+def whole(default: Any, help_: str, *, low: int, high: int, unit: str = "", optional: bool = False) -> Any:
+    """Make a field for a whole number from `low` to `high`, or None too when `optional`."""
+    return _number(default, help_, Range(kind=int, low=low, high=high, unit=unit), optional)
 
 
 def real(
-    default: float | None,
+    default: Any,
     help_: str,
     *,
     low: float,
     high: float,
     open_low: bool = False,
     open_high: bool = False,
+    unit: str = "",
     optional: bool = False,
-    error: type[FieldError] = FieldError,
 ) -> Any:
-    """A number from `low` to `high`, or None too when `optional`; an open bound does not belong to the range."""
-    numbers = Range(kind=float, low=low, high=high, open_low=open_low, open_high=open_high)
-    validator = allowed(numbers, optional=optional, error=error)
-    return attrs.field(default=default, validator=validator, metadata={"help": help_})
+    """Make a field for a number from `low` to `high`, or None too when `optional`; an open bound is not allowed."""
+    allowed = Range(kind=float, low=low, high=high, open_low=open_low, open_high=open_high, unit=unit)
+    return _number(default, help_, allowed, optional)
 
 
-def choice(
-    default: str | int, help_: str, allowed: Sequence[str | int], *, error: type[FieldError] = FieldError
-) -> Any:
-    """One of a few words or numbers."""
-    return attrs.field(default=default, validator=one_of(*allowed, error=error), metadata={"help": help_})
-
-
-def truth(default: bool, help_: str, *, error: type[FieldError] = FieldError) -> Any:
-    """True or false."""
+def _number(default: Any, help_: str, allowed: Range, optional: bool) -> Any:
+    expected = f"{allowed}{OR_NONE if optional else ''}"
 
     def check(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        if not isinstance(value, bool):
-            raise error(attribute.name, value, "true or false")
+        if value not in allowed and not (optional and value is None):
+            raise refuse(attribute.name, expected, value)
 
-    return attrs.field(default=default, validator=check, metadata={"help": help_})
+    return _field(default, help_, check, expected)
 
 
-def path_text(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    """A validator of the path of a file or folder, as text."""
-    wrong = path_problem(value) if isinstance(value, str) else "the path of a file or folder"
-    if wrong:
-        raise FieldError(attribute.name, value, wrong + (BACKSLASHES if wrong == _NO_CONTROL else ""))
+def numbers(default: Any, help_: str, item: Range, *, length: int | None = None, rising: bool = False) -> Any:
+    """Make a field for a tuple of numbers, as many as `length` says, in rising order if `rising`."""
+    expected = f"a list {'' if length is None else f'of {length} items '}{'in rising order ' if rising else ''}"
+    expected += f"(each item {item})"
+
+    def check(_instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+        if type(value) is not tuple or length not in (None, len(value)):
+            raise refuse(attribute.name, expected, value)
+        for index, each in enumerate(value):
+            if each not in item:
+                raise refuse(child(attribute.name, index), str(item), each)
+        if rising and any(one >= other for one, other in itertools.pairwise(value)):
+            raise refuse(attribute.name, expected, value)
+
+    return _field(default, help_, check, expected)
+
+
+def choice(default: Any, help_: str, choices: Sequence[str | int]) -> Any:
+    """Make a field for one of a few words or numbers."""
+
+    def check(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if not is_among(value, choices):
+            raise refuse_choice(attribute.name, choices, value)
+
+    return _field(default, help_, check, one_of(choices))
+
+
+def truth(default: Any, help_: str) -> Any:
+    """Make a field for true or false."""
+
+    def check(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if type(value) is not bool:
+            raise refuse(attribute.name, "true or false", value)
+
+    return _field(default, help_, check)
+
+
+def path(default: Any, help_: str, *, optional: bool = False) -> Any:
+    """Make a field for the path of a file or folder, as text, or for None too when `optional`."""
+    expected = f"the path of a file or folder{OR_NONE if optional else ''}"
+
+    def check(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if optional and value is None:
+            return
+        wrong = path_problem(value) if type(value) is str else expected
+        if wrong:
+            raise refuse(attribute.name, wrong, value, BACKSLASHES if wrong == _NO_CONTROL else "")
+
+    return _field(default, help_, check, expected)
+
+
+def table(default: Any, help_: str) -> Any:
+    """Make a field for a config object, of one of the classes that its annotation names.
+
+    Args:
+        default: A class or function that makes it; None where the annotation allows None; `REQUIRED`.
+        help_: The line of help.
+    """
+    made = {"default": default} if default is None or default is REQUIRED else {"factory": default}
+    return attrs.field(**made, validator=_check_tables, metadata={HELP: help_})
+
+
+def tables(default: tuple[Any, ...], help_: str, *, low: int = 0, high: int) -> Any:
+    """Make a field for a tuple of `low` to `high` config objects, of the classes that its annotation names."""
+
+    def check(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+        _check_tables(instance, attribute, value)
+        if not low <= len(value) <= high:
+            raise refuse(attribute.name, f"a list of {low} to {high} tables", value)
+
+    return _field(default, help_, check)
+
+
+def _field(default: Any, help_: str, validator: Validator, allowed: str = "") -> Any:
+    return attrs.field(default=default, validator=validator, metadata={HELP: help_, ALLOWED: allowed})
+
+
+def _check_tables(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if instance is None:
+        return  # the value was structured by its annotation
+    field = fields_of(type(instance))[attribute.name]
+    if not _is_of(value, field.type):
+        raise refuse(attribute.name, field.allowed, value)
+
+
+def _is_of(value: Any, kind: Any) -> bool:
+    for member in members(kind):
+        if is_tuple(member):
+            kinds = item_kinds(member, len(value)) if type(value) is tuple else None
+            if kinds is not None and all(map(_is_of, value, kinds)):
+                return True
+        elif isinstance(value, member):
+            return True
+    return False
 
 
 def path_problem(text: str) -> str:
-    """What a path has to be and is not, in words, or nothing."""
+    """Return what a path has to be and is not, in words, or nothing."""
     if not text:
         return "a path that is not empty"
     if _CONTROL.search(text):

@@ -1,7 +1,5 @@
 """Options of command lines: from the words that somebody typed to numbers and paths, with one message each."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from vs_config.fields import Range, path_problem

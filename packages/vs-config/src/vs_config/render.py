@@ -1,27 +1,26 @@
 """From a config object to TOML that a person can read and `load_config` reads back to an equal object."""
 
-from __future__ import annotations
-
 import textwrap
 import typing
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 import tomlkit
 from tomlkit.container import Container
 from tomlkit.items import AoT, InlineTable, Item, Table
 
-from vs_config import show
 from vs_config.errors import ConfigError, Problem
+from vs_config.names import child, one_of
 from vs_config.schema import (
     NONE,
     TAG,
     Field,
-    child,
     config_members,
     describe,
     fields_of,
     is_config,
+    is_literal,
+    is_tuple,
     is_union,
     members,
     tag_of,
@@ -40,7 +39,7 @@ def render_config(config: Any) -> str:
         ConfigError: A field that may be None holds the string `"none"`, which a file cannot tell from None.
     """
     document = tomlkit.document()
-    _fill(document, config, attrs.NOTHING, "$", tag=None)
+    _fill(document, config, attrs.NOTHING, "", tag=None)
     return tomlkit.dumps(document)
 
 
@@ -61,7 +60,7 @@ def _fill(table: Container | Table, config: Any, default: Any, path: str, *, tag
 
 
 def _add_table(table: Container | Table, field: Field, value: Any, default: Any, path: str) -> None:
-    if isinstance(value, tuple):
+    if type(value) is tuple:
         _add_comments(table, field)
         table.add(field.name, _tables(value, _item_kind(field.type, 0), path))
         return
@@ -83,7 +82,7 @@ def _default(field: Field, config: Any, default: Any) -> Any:
 
 
 def _is_tables(value: Any) -> bool:
-    return isinstance(value, tuple) and bool(value) and all(is_config(type(item)) for item in value)
+    return type(value) is tuple and bool(value) and all(is_config(type(item)) for item in value)
 
 
 def _tables(values: tuple[Any, ...], kind: Any, path: str) -> AoT:
@@ -106,7 +105,7 @@ def _add_value(table: Container | Table, field: Field, value: Any, default: Any,
 def _item(value: Any, kind: Any, path: str) -> Item:
     if value == NONE and type(None) in members(kind):
         raise ConfigError([Problem(path, f"the string '{NONE}' cannot be told from None in a file")])
-    if isinstance(value, tuple):
+    if type(value) is tuple:
         array = tomlkit.array()
         for index, below in enumerate(value):
             array.append(_item(below, _item_kind(kind, index), child(path, index)))
@@ -130,7 +129,7 @@ def _inline(config: Any, kind: Any, path: str) -> InlineTable:
 
 def _item_kind(kind: Any, index: int) -> Any:
     """Return the type of an item of a tuple: of all tuples that `kind` allows, the alternatives at that place."""
-    tuples = (typing.get_args(member) for member in members(kind) if typing.get_origin(member) is tuple)
+    tuples = (typing.get_args(member) for member in members(kind) if is_tuple(member))
     kinds = (args[0] if args[1:] == (Ellipsis,) else args[min(index, len(args) - 1)] for args in tuples)
     return typing.Union[tuple(kinds)]  # noqa: UP007
 
@@ -141,17 +140,16 @@ def _add_comments(table: Container | Table, field: Field) -> None:
 
 
 def _comment(field: Field) -> str:
-    allowed = _allowed(field.type)
+    allowed = _allowed(field)
     return f"{field.help} ({allowed})" if field.help and allowed else field.help or allowed
 
 
-def _allowed(kind: Any) -> str:
-    """Say what a value may be where the type restricts it more than its present value shows."""
-    tags = [tag for tag in config_members(kind) if tag]
+def _allowed(field: Field) -> str:
+    """Say what a value may be where the field restricts it more than its present value shows."""
+    tags = [tag for tag in config_members(field.type) if tag]
     if len(tags) > 1:
-        words = [f"kind: one of {', '.join(show(tag) for tag in tags)}"]
-        words += [describe(member) for member in members(kind) if not is_config(member)]
+        words = [f"kind: {one_of(tags)}"]
+        words += [describe(member) for member in members(field.type) if not is_config(member)]
         return "; or ".join(words)
-    if is_union(kind) or typing.get_origin(kind) is Literal:
-        return describe(kind)
-    return ""
+    restricts = field.allowed != describe(field.type) or is_union(field.type)
+    return field.allowed if restricts or is_literal(field.type) else ""

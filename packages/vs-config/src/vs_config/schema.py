@@ -1,10 +1,7 @@
 """What the annotations of a config class say: fields, alternatives, defaults, and words for all of them."""
 
-from __future__ import annotations
-
-import difflib
 import functools
-import re
+import inspect
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -12,17 +9,25 @@ from typing import Any, Literal, Union
 
 import attrs
 
-from vs_config import show
+from vs_config.names import one_of
+from vs_config.text import show
 
 NONE = "none"
 """How `None` is written where a value has to be given, since TOML has no null."""
 
+OR_NONE = f" or '{NONE}'"
+"""What follows what is allowed where None is allowed too."""
+
 TAG = "kind"
 """The key, and the ClassVar, that tells the alternatives of a union apart."""
 
-_WORDS: dict[Any, str] = {int: "an integer", float: "a number", bool: "true or false", str: "a string"}
-_LONGEST_NAME = 80
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+HELP = "help"
+"""The key of a field's metadata under which the line of help is."""
+
+ALLOWED = "allowed"
+"""The key of a field's metadata under which words say what is allowed, where that is less than its type allows."""
+
+_WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a string"}
 
 
 @attrs.frozen
@@ -31,7 +36,7 @@ class Field:
 
     name: str
     type: Any
-    attribute: attrs.Attribute[Any]
+    attribute: "attrs.Attribute[Any]"
 
     @property
     def default(self) -> Any:
@@ -42,7 +47,12 @@ class Field:
     @property
     def help(self) -> str:
         """The one line that the class gives about the field, or nothing."""
-        return str(self.attribute.metadata.get("help", ""))
+        return str(self.attribute.metadata.get(HELP, ""))
+
+    @property
+    def allowed(self) -> str:
+        """What the field takes, in words."""
+        return str(self.attribute.metadata.get(ALLOWED, "")) or describe(self.type)
 
 
 def fields_of(cls: type[Any]) -> Mapping[str, Field]:
@@ -64,12 +74,29 @@ def tag_of(cls: type) -> str | None:
 
 def is_config(kind: Any) -> bool:
     """Say whether a type is a config class."""
-    return isinstance(kind, type) and attrs.has(kind)
+    return inspect.isclass(kind) and attrs.has(kind)
 
 
 def is_union(kind: Any) -> bool:
     """Say whether a type is a union, in either spelling."""
     return typing.get_origin(kind) in (Union, types.UnionType)
+
+
+def is_literal(kind: Any) -> bool:
+    """Say whether a type is one of a few words or numbers."""
+    return typing.get_origin(kind) is Literal
+
+
+def is_tuple(kind: Any) -> bool:
+    """Say whether a type is a tuple of something, which a document writes as a list."""
+    return typing.get_origin(kind) is tuple
+
+
+def item_kinds(kind: Any, length: int) -> tuple[Any, ...] | None:
+    """Return the types of the items of a tuple of that length; None where the tuple has another length."""
+    args = typing.get_args(kind)
+    args = (args[0],) * length if args[1:] == (Ellipsis,) else args
+    return args if len(args) == length else None
 
 
 def members(kind: Any) -> tuple[Any, ...]:
@@ -97,47 +124,36 @@ def is_optional(kind: Any) -> bool:
     return type(None) in members(kind)
 
 
+def is_among(value: object, choices: Iterable[object]) -> bool:
+    """Say whether a value is one of a few words or numbers: True is not 1, and 1 is not 1.0."""
+    return any(type(value) is type(choice) and value == choice for choice in choices)
+
+
 def describe(kind: Any) -> str:
-    """Say in words what a type allows: `a number`, `one of 'O0', 'O1'`, `a list of 2 values`."""
+    """Say in words what a type allows: `a number`, `one of 'fan', 'grill'`, `a list of 2 items (...)`."""
     if kind is type(None):
         return f"'{NONE}'"
     if kind in _WORDS:
         return _WORDS[kind]
-    if typing.get_origin(kind) is Literal:
-        allowed = typing.get_args(kind)
-        return ("one of " if len(allowed) > 1 else "") + ", ".join(show(value) for value in allowed)
-    if typing.get_origin(kind) is tuple:
+    if is_literal(kind):
+        return one_of(typing.get_args(kind))
+    if is_tuple(kind):
         return _describe_tuple(typing.get_args(kind))
     if is_union(kind):
-        words = dict.fromkeys(describe(member) for member in members(kind))
-        return " or ".join(words)
-    tags = [tag for tag in config_members(kind) if tag]
-    return f"a table of kind {tags[0]}" if tags else "a table"
+        tags = [tag for tag in config_members(kind) if tag]
+        others = [describe(member) for member in members(kind) if not (is_config(member) and tag_of(member))]
+        return " or ".join(dict.fromkeys([*_describe_tables(tags), *others]))
+    if is_config(kind):
+        tag = tag_of(kind)
+        return "a table" if tag is None else _describe_tables([tag])[0]
+    return f"a {kind.__name__}" if inspect.isclass(kind) else str(kind)
+
+
+def _describe_tables(tags: list[str]) -> list[str]:
+    return [f"a table of kind {' or '.join(show(tag) for tag in tags)}"] if tags else []
 
 
 def _describe_tuple(args: tuple[Any, ...]) -> str:
-    if len(args) == 2 and args[1] is Ellipsis:
+    if args[1:] == (Ellipsis,):
         return f"a list (each item {describe(args[0])})"
     return f"a list of {len(args)} items ({', '.join(describe(arg) for arg in args)})"
-
-
-def nearest(name: str, known: Iterable[str], noun: str = "keys") -> str:
-    """Return a hint: the valid name nearest to a wrong one, or all valid names when none is near."""
-    names = list(known)
-    name = name[:_LONGEST_NAME]  # to compare long texts takes long
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean '{close[0]}'?"
-    return f"valid {noun}: {', '.join(names)}" if names else f"there are no {noun} here"
-
-
-def unknown_key(name: str, known: Iterable[str]) -> str:
-    """Return the message about a key that does not exist."""
-    return f"unknown key; {nearest(name, known)}"
-
-
-def child(path: str, key: str | int) -> str:
-    """Return the path of a key or list index below a path."""
-    if isinstance(key, int):
-        return f"{path}[{key}]"
-    return f"{path}.{key if _BARE_KEY.fullmatch(key) and len(key) <= _LONGEST_NAME else show(key, _LONGEST_NAME)}"

@@ -1,55 +1,42 @@
-"""From plain data (a TOML document) to config objects: strict, complete, and with every error at its path."""
+"""From plain data (a TOML document) to config objects: strict, complete, and with every problem at its path.
 
-from __future__ import annotations
+Each hook raises a `ConfigError` whose paths begin at the value that it was given; whoever called it puts the path of
+that value in front.
+"""
 
 import contextlib
 import functools
-import re
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import attrs
-from cattrs import (
-    BaseValidationError,
-    ClassValidationError,
-    Converter,
-    ForbiddenExtraKeysError,
-    IterableValidationError,
-)
-from cattrs.errors import AttributeValidationNote, IterableValidationNote
+from cattrs import Converter
 
-from vs_config import ChecksError, failures, show
-from vs_config.errors import ConfigError, Problem
+from vs_config.checks import failures
+from vs_config.errors import ConfigError, Problem, refuse, refuse_choice
+from vs_config.names import child, one_of, unknown_key
 from vs_config.schema import (
     NONE,
     TAG,
     Field,
-    child,
     config_members,
     describe,
     fields_of,
+    is_among,
     is_config,
+    is_literal,
     is_optional,
+    is_tuple,
     is_union,
+    item_kinds,
     members,
-    nearest,
     tag_of,
-    unknown_key,
 )
-
-_SUBJECT = re.compile(r"(?:'?([A-Za-z_][A-Za-z0-9_.]*)'?:? )?(.*)")
+from vs_config.text import show
 
 T = TypeVar("T")
 Hook = Callable[[Any, Any], Any]
-
-
-class _MismatchError(ValueError):
-    """A value of the wrong type; `key` names the entry of the table that is to blame, if it is not the table."""
-
-    def __init__(self, message: str, key: str | None = None) -> None:
-        self.key = key
-        super().__init__(message)
 
 
 def load_config(cls: type[T], document: Mapping[str, Any], source: str = "") -> T:
@@ -70,21 +57,18 @@ def load_config(cls: type[T], document: Mapping[str, Any], source: str = "") -> 
     completed = complete(default_document(cls), document)
     try:
         return _converter().structure(completed, cls)
-    except (BaseValidationError, ValueError) as error:
-        problems = tuple(_problems(error, "$"))
-    raise ConfigError([attrs.evolve(problem, source=source) for problem in problems])
+    except ConfigError as error:
+        raise ConfigError([attrs.evolve(problem, source=source) for problem in error.problems]) from None
 
 
 def to_document(value: Any) -> Any:
     """Return a config object as plain data, with the `kind` of every tagged class; None stays None."""
-    if attrs.has(type(value)):
-        cls = type(value)
+    cls = type(value)
+    if attrs.has(cls):
         tag = tag_of(cls)
         entries = {name: to_document(getattr(value, name)) for name in fields_of(cls)}
         return entries if tag is None else {TAG: tag, **entries}
-    if isinstance(value, tuple):
-        return [to_document(item) for item in value]
-    return value
+    return [to_document(item) for item in value] if cls is tuple else value
 
 
 def default_document(cls: type) -> dict[str, Any]:
@@ -103,121 +87,121 @@ def complete(default: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, 
         return dict(given)
     merged = dict(default)
     for key, value in given.items():
-        below = default.get(key)
-        both = isinstance(value, Mapping) and isinstance(below, Mapping)
-        merged[key] = complete(below, value) if both else value  # type: ignore[arg-type]
+        match default.get(key), value:
+            case Mapping() as below, Mapping():
+                merged[key] = complete(below, value)
+            case _:
+                merged[key] = value
     return merged
 
 
 @functools.cache
 def _converter() -> Converter:
-    converter = Converter(detailed_validation=True, forbid_extra_keys=True)
+    converter = Converter()
     for primitive in (int, float, bool):
         converter.register_structure_hook(primitive, _structure_primitive)
     converter.register_structure_hook(str, _structure_text)
-    converter.register_structure_hook_func(_is(Literal), _structure_literal)
+    converter.register_structure_hook_func(is_literal, _structure_literal)
     converter.register_structure_hook_func(lambda kind: kind is type(None), _structure_none)
-    converter.register_structure_hook_func(_is(tuple), functools.partial(_structure_tuple, converter))
+    converter.register_structure_hook_func(is_tuple, functools.partial(_structure_tuple, converter))
     converter.register_structure_hook_func(is_union, functools.partial(_structure_union, converter))
     converter.register_structure_hook_factory(is_config, functools.partial(_class_hook, converter))
     return converter
 
 
-def _is(origin: Any) -> Callable[[Any], bool]:
-    return lambda kind: typing.get_origin(kind) is origin
+@contextlib.contextmanager
+def _gathered(problems: list[Problem], path: str = "", owner: str | None = None) -> Iterator[None]:
+    """Add what is wrong to `problems`, so that what comes next is looked at too.
 
-
-def _expected(kind: Any, value: Any) -> _MismatchError:
-    return _MismatchError(f"expected {describe(kind)}, got {show(value)}")
+    Args:
+        problems: What was found so far.
+        path: Where the paths of a `ConfigError` begin.
+        owner: Where other errors belong, which validators and constructors raise that know nothing of this package;
+            `path` unless given.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        problems += [problem.below(path) for problem in error.problems]
+    except (ValueError, TypeError, ArithmeticError) as error:
+        text = next((arg for arg in error.args if type(arg) is str), str(error))  # attrs' validators have several
+        problems.append(Problem(path if owner is None else owner, " ".join(text.split()) or type(error).__name__))
 
 
 def _structure_primitive(value: Any, kind: Any) -> Any:
     if type(value) is kind:
         return value
     if kind is float and type(value) is int:
-        try:
+        with contextlib.suppress(OverflowError):
             return float(value)
-        except OverflowError:
-            pass
-    raise _expected(kind, value)
+    raise refuse("", describe(kind), value)
 
 
-def _structure_text(value: Any, kind: Any) -> str:
-    if not isinstance(value, str):
-        raise _expected(kind, value)
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        raise _MismatchError(f"expected text that can be written as UTF-8, got {show(value)}") from None
-    return value
+def _structure_text(value: Any, _kind: Any) -> str:
+    match value:
+        case str():
+            try:
+                value.encode("utf-8")
+            except UnicodeEncodeError:
+                raise refuse("", "text that can be written as UTF-8", value) from None
+            return value
+        case _:
+            raise refuse("", describe(str), value)
 
 
 def _structure_literal(value: Any, kind: Any) -> Any:
-    for allowed in typing.get_args(kind):
-        if type(value) is type(allowed) and value == allowed:
-            return allowed
-    hint = ""
-    if isinstance(value, str):
-        close = nearest(value, [str(allowed) for allowed in typing.get_args(kind)])
-        hint = f"; {close}" if close.startswith("did") else ""
-    raise _MismatchError(f"expected {describe(kind)}, got {show(value)}{hint}")
+    choices = typing.get_args(kind)
+    if not is_among(value, choices):
+        raise refuse_choice("", choices, value)
+    return value
 
 
 def _structure_none(value: Any, kind: Any) -> None:
     if value is not None and value != NONE:
-        raise _expected(kind, value)
+        raise refuse("", describe(kind), value)
 
 
 def _structure_tuple(converter: Converter, value: Any, kind: Any) -> tuple[Any, ...]:
-    args = typing.get_args(kind)
-    if not isinstance(value, (list, tuple)):
-        raise _expected(kind, value)
-    if len(args) == 2 and args[1] is Ellipsis:
-        args = (args[0],) * len(value)
-    if len(args) != len(value):
-        raise _MismatchError(f"expected {describe(kind)}, got {len(value)}: {show(value)}")
+    kinds = item_kinds(kind, len(value)) if type(value) in (list, tuple) else None
+    if kinds is None:
+        raise refuse("", describe(kind), value)
     items: list[Any] = []
-    errors: list[Exception] = []
-    for index, (item, item_kind) in enumerate(zip(value, args, strict=True)):
-        try:
+    problems: list[Problem] = []
+    for index, (item, item_kind) in enumerate(zip(value, kinds, strict=True)):
+        with _gathered(problems, child("", index)):
             items.append(converter.structure(item, item_kind))
-        except Exception as error:
-            error.add_note(IterableValidationNote(f"item {index}", index, item_kind))
-            errors.append(error)
-    if errors:
-        raise IterableValidationError("items", errors, kind)
+    if problems:
+        raise ConfigError(problems)
     return tuple(items)
 
 
 def _structure_union(converter: Converter, value: Any, kind: Any) -> Any:
-    classes = config_members(kind)
     if is_optional(kind) and (value is None or value == NONE):
         return None
-    if isinstance(value, Mapping) and classes:
-        return converter.structure(value, _choose(classes, value))
+    classes = config_members(kind)
+    match value:
+        case Mapping() if classes:
+            return converter.structure(value, _class_of(classes, value))
     others = [member for member in members(kind) if not is_config(member) and member is not type(None)]
     for member in sorted(others, key=lambda member: member is not type(value)):  # an exact type comes first
         try:
             return converter.structure(value, member)
-        except (BaseValidationError, ValueError):
-            if len(others) == 1 and typing.get_origin(member) is tuple and isinstance(value, list):
+        except ValueError:
+            if len(others) == 1 and is_tuple(member) and type(value) is list:
                 raise  # a list was meant: its own error is the better one
-    hint = f"; a kind goes inside the table: {TAG} = {show(value)}" if value in list(classes) else ""
-    raise _MismatchError(f"expected {describe(kind)}, got {show(value)}{hint}")
+    hint = f"a kind goes inside the table: {TAG} = {show(value)}" if is_among(value, classes) else ""
+    raise refuse("", describe(kind), value, hint)
 
 
-def _choose(classes: Mapping[str, type], value: Mapping[str, Any]) -> type:
+def _class_of(classes: Mapping[str, type], table: Mapping[str, Any]) -> type:
+    """Return the class of a table among alternatives."""
     if len(classes) == 1:
         return next(iter(classes.values()))
-    kinds = ", ".join(show(tag) for tag in classes)
-    if TAG not in value:
-        raise _MismatchError(f"missing; expected one of {kinds}", TAG)
-    tag = value[TAG]
-    if not isinstance(tag, str) or tag not in classes:
-        hint = nearest(str(tag), classes)
-        hint = f"; {hint}" if hint.startswith("did") else ""
-        raise _MismatchError(f"expected one of {kinds}, got {show(tag)}{hint}", TAG)
-    return classes[tag]
+    if TAG not in table:
+        raise ConfigError([Problem(TAG, f"missing; expected {one_of(classes)}")])
+    if not is_among(table[TAG], classes):
+        raise refuse_choice(TAG, classes, table[TAG])
+    return classes[table[TAG]]
 
 
 def _class_hook(converter: Converter, cls: type) -> Hook:
@@ -226,112 +210,71 @@ def _class_hook(converter: Converter, cls: type) -> Hook:
     A hook that cattrs generates would not hold rules across fields against a class that has one wrong field.
     """
 
-    def hook(value: Any, kind: Any) -> Any:
-        if not isinstance(value, Mapping):
-            raise _expected(kind, value)
-        tag = tag_of(cls)
-        if tag is not None and TAG in value:
-            if value[TAG] != tag:
-                raise _MismatchError(f"expected {show(tag)}, got {show(value[TAG])}", TAG)
-            value = {key: entry for key, entry in value.items() if key != TAG}
-        structured, errors = _structure_fields(converter, cls, value)
-        if not errors:
-            try:
-                return cls(**structured)
-            except ValueError as error:
-                errors = [error]
-        else:
-            errors += [ValueError(problem) for problem in failures(cls, structured)]
-        raise ClassValidationError(f"While structuring {cls.__name__}", errors, cls)
+    def hook(value: Any, _kind: Any) -> Any:
+        structured, problems = _structure_fields(converter, cls, _without_tag(cls, value))
+        problems += failures(cls, structured)
+        made = None
+        if not problems:
+            with _gathered(problems):
+                made = cls(**structured)
+        if problems:
+            raise ConfigError(problems)
+        return made
 
     return hook
 
 
+def _without_tag(cls: type, value: Any) -> Mapping[str, Any]:
+    """Return the entries of a table that fields of the class are to take."""
+    match value:
+        case Mapping():
+            tag = tag_of(cls)
+            if tag is None or TAG not in value:
+                return value
+            if value[TAG] != tag:
+                raise refuse_choice(TAG, [tag], value[TAG])
+            return {key: entry for key, entry in value.items() if key != TAG}
+        case _:
+            raise refuse("", describe(cls), value)
+
+
 def _structure_fields(
-    converter: Converter, cls: type, value: Mapping[str, Any]
-) -> tuple[dict[str, Any], list[Exception]]:
+    converter: Converter, cls: type, table: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[Problem]]:
     """Return the fields that are right, defaults included, and what is wrong with the others."""
     structured: dict[str, Any] = {}
-    errors: list[Exception] = []
-    for name, field in fields_of(cls).items():
-        try:
-            structured[name] = _structure_field(converter, field, value)
-        except (BaseValidationError, ValueError, KeyError, TypeError, ArithmeticError) as error:
-            error.add_note(AttributeValidationNote(f"field {name}", name, field.type))
-            errors.append(error)
-    extra = value.keys() - fields_of(cls).keys()
-    if extra:
-        errors.append(ForbiddenExtraKeysError("", cls, extra))
-    return structured, errors
+    problems: list[Problem] = []
+    for field in fields_of(cls).values():
+        found: list[Problem] = []
+        value = _structure_field(converter, field, table, found)
+        if found:
+            problems += found
+        else:
+            structured[field.name] = value
+    known = [*([TAG] if tag_of(cls) else []), *fields_of(cls)]
+    unknown = sorted(str(key) for key in table if key not in fields_of(cls))
+    problems += [Problem(child("", key), unknown_key(key, known)) for key in unknown]
+    return structured, problems
 
 
-def _structure_field(converter: Converter, field: Field, value: Mapping[str, Any]) -> Any:
+def _structure_field(converter: Converter, field: Field, table: Mapping[str, Any], problems: list[Problem]) -> Any:
     """Structure a field and run its validator: a constructor stops at the first bad field."""
-    if field.name not in value:
+    if field.name not in table:
         if field.default is attrs.NOTHING:
-            raise KeyError(field.name)
+            problems.append(Problem(field.name, "missing, and it has no default"))
         return field.default
-    structured = converter.structure(value[field.name], field.type)
-    validator = field.attribute.validator
-    if validator is not None:
-        with contextlib.suppress(AttributeError):  # it looks at other fields: it has to wait for the constructor
-            validator(None, field.attribute, structured)
-    return structured
+    value = None
+    with _gathered(problems, field.name):
+        value = converter.structure(table[field.name], field.type)
+    problems[:] = [_as_field_says(problem, field) for problem in problems]
+    validator: Any = field.attribute.validator
+    if validator is not None and not problems:
+        with contextlib.suppress(AttributeError), _gathered(problems, "", field.name):
+            validator(None, field.attribute, value)  # one that looks at other fields has to wait for the constructor
+    return value
 
 
-def _problems(error: BaseException, path: str, cls: Any = None) -> Iterator[Problem]:
-    if isinstance(error, BaseValidationError):
-        for below in error.exceptions:
-            step = _step(below)
-            yield from _problems(below, path + step, None if step else error.cl)
-    elif isinstance(error, ForbiddenExtraKeysError):
-        known = [*([TAG] if tag_of(error.cl) else []), *fields_of(error.cl)]
-        for extra in sorted(error.extra_fields, key=str):
-            yield Problem(child(path, str(extra)), unknown_key(str(extra), known))
-    elif isinstance(error, ChecksError):
-        for problem in error.problems:
-            yield _blame(problem, path, cls)
-    elif isinstance(error, KeyError):
-        yield Problem(path, "missing, and it has no default")
-    elif isinstance(error, (ValueError, TypeError, ArithmeticError)):
-        key = getattr(error, "key", None)
-        yield _blame(_message(error), path if key is None else child(path, key), cls)
-    else:
-        raise error  # a defect of the config class
-
-
-def _blame(message: str, path: str, cls: Any) -> Problem:
-    """Move the name that a message begins with, `lr: expected ...` or `data.height is ...`, into the path.
-
-    A validator names its own field, which the path ends with already; the constructor of `cls` names one of its fields
-    or one below it.
-    """
-    subject, rest = _SUBJECT.fullmatch(message).groups()  # type: ignore[union-attr]
-    if subject and cls is None and path.endswith(f".{subject}"):
-        return Problem(path, rest)
-    names = subject.split(".") if subject else []
-    if names and _leads_somewhere(cls, names):
-        return Problem(functools.reduce(child, names, path), rest)
-    return Problem(path, message)
-
-
-def _leads_somewhere(kind: Any, names: Sequence[str]) -> bool:
-    if not names:
-        return True
-    fields = (fields_of(cls).get(names[0]) for cls in config_members(kind).values())
-    return any(field is not None and _leads_somewhere(field.type, names[1:]) for field in fields)
-
-
-def _step(error: BaseException) -> str:
-    for note in getattr(error, "__notes__", ()):
-        if isinstance(note, AttributeValidationNote):
-            return child("", note.name)
-        if isinstance(note, IterableValidationNote):
-            return child("", note.index)
-    return ""
-
-
-def _message(error: BaseException) -> str:
-    """Return an error's text in one line; attrs' own validators put it first among several arguments."""
-    text = error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
-    return " ".join(text.split()) or type(error).__name__
+def _as_field_says(problem: Problem, field: Field) -> Problem:
+    """Say of a value of the wrong type what its field takes, where the type alone would say less."""
+    own = problem.path == field.name and problem.expected == describe(field.type)
+    return attrs.evolve(problem, expected=field.allowed) if own else problem

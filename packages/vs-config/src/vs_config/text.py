@@ -1,10 +1,10 @@
 """Text that comes from outside (names of files, classes and sequences, messages of libraries), fit to be shown."""
 
-from __future__ import annotations
-
 import datetime
 from collections.abc import Mapping
 from itertools import islice
+
+import attrs
 
 _LONGEST_VALUE = 60
 _MOST_BITS = 128
@@ -42,19 +42,28 @@ def show(value: object, limit: int = _LONGEST_VALUE) -> str:
 
 
 def _written(value: object, limit: int, deepest: int) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, Mapping):
-        return "a table"
-    if isinstance(value, datetime.date | datetime.time):
-        return f"the {'time' if isinstance(value, datetime.time) else 'date'} {value.isoformat()}"
-    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
-        digits = value.bit_length() * 30103 // 100_000 + 1  # Python refuses to write out very long ones
-        return f"a whole number of about {digits} digits"
-    if isinstance(value, list | tuple):
-        if not deepest:
-            return "a list"
-        return "[" + ", ".join(_written(item, limit, deepest - 1) for item in islice(value, limit)) + "]"
-    return repr(value[: limit + 1] if isinstance(value, str) else value)
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return repr(value[: limit + 1])
+        case Mapping():
+            return "a table"
+        case datetime.date():
+            return f"the date {value.isoformat()}"
+        case datetime.time():
+            return f"the time {value.isoformat()}"
+        case int() if value.bit_length() > _MOST_BITS:
+            digits = value.bit_length() * 30103 // 100_000 + 1  # Python refuses to write out very long ones
+            return f"a whole number of about {digits} digits"
+        case list() | tuple():
+            if not deepest:
+                return "a list"
+            return "[" + ", ".join(_written(item, limit, deepest - 1) for item in islice(value, limit)) + "]"
+        case _ if attrs.has(type(value)):
+            kind = getattr(value, "kind", None)
+            return "a table" if kind is None else f"a table of kind {kind!r}"
+        case _:
+            return repr(value)

@@ -9,8 +9,8 @@ from typing import ClassVar
 import attrs
 import numpy as np
 from numpy.typing import NDArray
+from vs_config import real
 
-from vs_data.fields import real
 from vs_data.geometry import Window
 from vs_data.landmark_files import read_track
 from vs_data.landmarks import forehead
@@ -27,7 +27,7 @@ class FaceCropConfig:
 
     kind: ClassVar[str] = "face"
 
-    margin: float = real(0.4, "space on every side of the face, in heights of the face", low=0.0, high=4.0)
+    margin: float = real(0.4, "space on every side of the face", low=0.0, high=4.0, unit="heights of the face")
 
 
 def face_window(

@@ -1,23 +1,23 @@
-"""Fields of the configurations here: those of `vs_config`, and names of folders."""
-
-from __future__ import annotations
+"""A field of the configurations here: the name of a folder."""
 
 from typing import Any
 
 import attrs
-from vs_config import FieldError, choice, real, truth, whole
-
-__all__ = ["choice", "folder_name", "real", "truth", "whole"]
+from vs_config import refuse
 
 _LONGEST_NAME = 255  # bytes, on all usual file systems
 
 
 def folder_name(default: str, help_: str) -> Any:
-    """The name of a folder directly inside the root: no separators."""
+    """Make a field for the name of a folder directly inside the root: no separators."""
     return attrs.field(default=default, validator=_check_name, metadata={"help": help_})
 
 
-def _check_name(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    fits = isinstance(value, str) and value.isprintable() and 0 < len(value.encode()) <= _LONGEST_NAME
-    if not fits or value.startswith(".") or "/" in value or "\\" in value:  # type: ignore[attr-defined, operator]
-        raise FieldError(attribute.name, value, "the name of a folder, without '/' and not starting with '.'")
+def _check_name(_instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+    if not (type(value) is str and _names_a_folder(value)):
+        raise refuse(attribute.name, "the name of a folder, without '/' and not starting with '.'", value)
+
+
+def _names_a_folder(text: str) -> bool:
+    fits = text.isprintable() and 0 < len(text.encode()) <= _LONGEST_NAME
+    return fits and not text.startswith(".") and "/" not in text and "\\" not in text

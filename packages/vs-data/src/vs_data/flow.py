@@ -11,9 +11,10 @@ import attrs
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from vs_config import choice, real, table
 
 from vs_data.errors import DataError
-from vs_data.fields import choice, folder_name, real
+from vs_data.fields import folder_name
 from vs_data.files import LARGEST_PICTURE
 from vs_data.geometry import inside
 from vs_data.npz import Promise, read_npz
@@ -60,11 +61,7 @@ class DisFlowConfig:
     kind: ClassVar[str] = "dis"
 
     preset: Literal["ultrafast", "fast", "medium"] = choice("medium", "speed against quality of DIS", tuple(_PRESETS))
-    confidence: PhotometricConfig = attrs.field(
-        factory=PhotometricConfig,
-        validator=attrs.validators.instance_of(PhotometricConfig),
-        metadata={"help": "where the flow is trusted"},
-    )
+    confidence: PhotometricConfig = table(PhotometricConfig, "where the flow is trusted")
 
 
 @attrs.frozen(kw_only=True)
@@ -74,10 +71,8 @@ class FlowFilesConfig:
     kind: ClassVar[str] = "files"
 
     folder: str = folder_name("flow", "folder of the flow files, beside the images")
-    confidence: PhotometricConfig = attrs.field(
-        factory=PhotometricConfig,
-        validator=attrs.validators.instance_of(PhotometricConfig),
-        metadata={"help": "where the flow is trusted, for files without 'confidence'"},
+    confidence: PhotometricConfig = table(
+        PhotometricConfig, "where the flow is trusted, for files without 'confidence'"
     )
 
 

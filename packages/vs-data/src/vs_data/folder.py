@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
-from vs_config import Check, FieldError, check_fields, path_text
+from vs_config import REQUIRED, Check, Problem, check_fields, choice, path, table, tables, whole
 
 from vs_data.clips import Clip, ClipRequest, LabelInfo, References, SequenceInfo, check_request
 from vs_data.errors import DataError
 from vs_data.face_crop import FaceCropConfig, sequence_window
-from vs_data.fields import choice, whole
-from vs_data.flow import FLOW_EXTENSIONS, DisFlowConfig, FlowConfig, FlowFilesConfig, NoFlowConfig
+from vs_data.flow import FLOW_EXTENSIONS, DisFlowConfig, FlowConfig, FlowFilesConfig
 from vs_data.geometry import AugmentConfig, Window, apply_to_image, plan_geometry
 from vs_data.labels import LabelKind, LandmarksConfig, SegMapsConfig, extensions_of, info_of, word_of
 from vs_data.layout import IMAGES, Folder, FrameFiles, Layout, expanded, file_of, place_of, scan_layout
@@ -31,28 +30,24 @@ MOST_KINDS = 64
 """Most kinds of labels; every one of them is a folder."""
 
 
-def _check_labels(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if not isinstance(value, tuple) or not all(isinstance(kind, LabelKind) for kind in value):
-        raise FieldError(attribute.name, value, "a list of label kinds")
-    if not value:
-        raise ValueError(f"{attribute.name} is empty, allowed: a list of at least one label kind")
-    if len(value) > MOST_KINDS:
-        raise ValueError(f"{attribute.name} has {len(value)} kinds, allowed: at most {MOST_KINDS}")
-    names = [kind.folder for kind in value] + [IMAGES]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"{attribute.name} uses the folder '{name}' twice, allowed: one folder per kind")
+def _check_folders(config: FolderConfig) -> Iterator[Problem]:
+    taken = {IMAGES}
+    for index, kind in enumerate(config.labels):
+        if kind.folder in taken:
+            expected = "a folder that neither images nor other labels are in"
+            yield Problem(f"labels[{index}].folder", expected=expected, got=kind.folder)
+        taken.add(kind.folder)
 
 
-def _check_flow_folder(config: FolderConfig) -> None:
-    flow = config.flow
-    if isinstance(flow, FlowFilesConfig) and flow.folder in {IMAGES, *(kind.folder for kind in config.labels)}:
-        raise ValueError(f"flow.folder is '{flow.folder}', allowed: a folder that nothing else uses")
+def _check_flow_folder(config: FolderConfig) -> Iterator[Problem]:
+    match config.flow:
+        case FlowFilesConfig(folder=folder) if folder in {IMAGES, *(kind.folder for kind in config.labels)}:
+            yield Problem("flow.folder", expected="a folder that neither images nor labels are in", got=folder)
 
 
-def _check_face_crop(config: FolderConfig) -> None:
-    if config.face_crop is not None and not any(isinstance(kind, LandmarksConfig) for kind in config.labels):
-        raise ValueError("face_crop is given, but labels hold no landmarks: add a kind 'landmarks-dlib68' to labels")
+def _check_face_crop(config: FolderConfig) -> Iterator[Problem]:
+    if config.face_crop is not None and LandmarksConfig not in map(type, config.labels):
+        yield Problem("face_crop", "labels hold no landmarks, which it needs: add a kind 'landmarks-dlib68' to labels")
 
 
 @attrs.frozen(kw_only=True)
@@ -61,38 +56,25 @@ class FolderConfig:
 
     kind: ClassVar[str] = "folder"
 
-    root: str = attrs.field(validator=path_text, metadata={"help": "folder that holds images/, seg_maps/, ..."})
-    val_root: str | None = attrs.field(
-        default=None,
-        validator=attrs.validators.optional(path_text),
-        metadata={"help": "the same for held-out sequences; none: the training root itself"},
-    )
-    height: int = whole(128, "height of the clips, pixels", low=16, high=8192)
-    width: int = whole(256, "width of the clips, pixels", low=16, high=8192)
-    labels: tuple[LabelKind, ...] = attrs.field(
-        default=(SegMapsConfig(),), validator=_check_labels, metadata={"help": "kinds of labels, each in its folder"}
+    root: str = path(REQUIRED, "folder that holds images/, seg_maps/, ...")
+    val_root: str | None = path(None, "the same for held-out sequences; none: the training root itself", optional=True)
+    height: int = whole(128, "height of the clips", low=16, high=8192, unit="pixels")
+    width: int = whole(256, "width of the clips", low=16, high=8192, unit="pixels")
+    labels: tuple[LabelKind, ...] = tables(
+        (SegMapsConfig(),), "kinds of labels, each in its folder", low=1, high=MOST_KINDS
     )
     min_frames: int = whole(2, "sequences with fewer frames are an error", low=1, high=1_000_000)
     order: Literal["name", "natural"] = choice(
         "name", "how frames and sequences sort: name (1, 10, 2) or natural, by the numbers in names (1, 2, 10)", ORDERS
     )
-    flow: FlowConfig = attrs.field(
-        factory=DisFlowConfig,
-        validator=attrs.validators.instance_of((NoFlowConfig, DisFlowConfig, FlowFilesConfig)),
-        metadata={"help": "teacher of optical flow: none, dis or files"},
-    )
-    augment: AugmentConfig = attrs.field(
-        factory=AugmentConfig,
-        validator=attrs.validators.instance_of(AugmentConfig),
-        metadata={"help": "resizing, cropping, mirroring"},
-    )
-    face_crop: FaceCropConfig | None = attrs.field(
-        default=None,
-        validator=attrs.validators.optional(attrs.validators.instance_of(FaceCropConfig)),
-        metadata={"help": "cut out the face before anything else, by its landmarks; none: the whole picture"},
+    flow: FlowConfig = table(DisFlowConfig, "teacher of optical flow")
+    augment: AugmentConfig = table(AugmentConfig, "resizing, cropping, mirroring")
+    face_crop: FaceCropConfig | None = table(
+        None, "cut out the face before anything else, by its landmarks; none: the whole picture"
     )
 
     CHECKS: ClassVar[tuple[Check, ...]] = (
+        Check(("labels",), _check_folders),
         Check(("flow", "labels"), _check_flow_folder),
         Check(("face_crop", "labels"), _check_face_crop),
     )

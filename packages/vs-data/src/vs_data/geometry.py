@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import attrs
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from vs_config import Check, Problem, check_fields, real, truth, whole
 
-from vs_data.fields import real, truth, whole
+
+def _check_stretched(config: AugmentConfig) -> Iterator[Problem]:
+    if not config.keep_aspect and config.smallest_side is not None:
+        expected = "'none' where keep_aspect is false"
+        hint = "the picture is stretched to the crop size"
+        yield Problem("smallest_side", hint, expected=expected, got=config.smallest_side)
 
 
 @attrs.frozen(kw_only=True)
@@ -25,21 +32,20 @@ class AugmentConfig:
 
     smallest_side: int | None = whole(
         None,
-        "smallest side after resizing, pixels; none: the smallest that holds the crop",
+        "smallest side after resizing; none: the smallest that holds the crop",
         low=1,
         high=16_384,
+        unit="pixels",
         optional=True,
     )
     keep_aspect: bool = truth(True, "resize width and height by one factor, then crop; false: stretch to the crop size")
     scale: float = real(0.0, "random enlargement in training, up to this fraction (0.2: up to 20 %)", low=0.0, high=4.0)
     flip: float = real(0.0, "probability of mirroring left and right in training", low=0.0, high=1.0)
 
+    CHECKS: ClassVar[tuple[Check, ...]] = (Check(("smallest_side", "keep_aspect"), _check_stretched),)
+
     def __attrs_post_init__(self) -> None:
-        if not self.keep_aspect and self.smallest_side is not None:
-            raise ValueError(
-                f"smallest_side is {self.smallest_side}, but keep_aspect is false: the picture is stretched to the "
-                "crop size; leave smallest_side out"
-            )
+        check_fields(self)
 
 
 @attrs.frozen(kw_only=True)

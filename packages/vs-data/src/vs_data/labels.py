@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar, TypeAlias
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
+from vs_config import Check, Problem, check_fields, real, whole
 
 from vs_data.clips import ClassIds, FloatMaps, LabelInfo
 from vs_data.errors import DataError
-from vs_data.fields import folder_name, real, whole
+from vs_data.fields import folder_name
 from vs_data.landmark_files import LANDMARK_EXTENSIONS
 from vs_data.pictures import read_ids
 
 SEG_MAP_EXTENSIONS = (".png",)
+
+
+def _check_ignore_id(config: SegMapsConfig) -> Iterator[Problem]:
+    ignored, classes = config.ignore_id, config.num_classes
+    if ignored is not None and ignored < classes:
+        expected = f"an id that is no class ({classes} to 255 with num_classes = {classes}) or 'none'"
+        yield Problem("ignore_id", expected=expected, got=ignored)
 
 
 @attrs.frozen(kw_only=True)
@@ -30,12 +39,10 @@ class SegMapsConfig:
         255, "id of pixels without a class; none: there are none", low=0, high=255, optional=True
     )
 
+    CHECKS: ClassVar[tuple[Check, ...]] = (Check(("ignore_id", "num_classes"), _check_ignore_id),)
+
     def __attrs_post_init__(self) -> None:
-        if self.ignore_id is not None and self.ignore_id < self.num_classes:
-            raise ValueError(
-                f"ignore_id is {self.ignore_id}, allowed: none, or an id that is no class "
-                f"({self.num_classes} to 255 with num_classes = {self.num_classes})"
-            )
+        check_fields(self)
 
 
 @attrs.frozen(kw_only=True)
@@ -49,7 +56,11 @@ class LandmarksConfig:
 
     folder: str = folder_name("landmarks-dlib68", "folder of the landmarks, beside the images")
     smoothing: float = real(
-        1.0, "width of the Gaussian that smooths landmarks over time, frames; 0: no smoothing", low=0.0, high=30.0
+        1.0,
+        "width of the Gaussian that smooths landmarks over time; 0: no smoothing",
+        low=0.0,
+        high=30.0,
+        unit="frames",
     )
 
 

@@ -13,10 +13,10 @@ from contextlib import suppress
 from typing import ClassVar, Literal
 
 import attrs
+from vs_config import choice, whole
 
 from vs_data.clips import Clip, ClipRequest, ClipSource, collate
 from vs_data.errors import LoaderError, VsDataError
-from vs_data.fields import choice, whole
 from vs_data.sampling import eligible, plan_batch
 from vs_data.workers import Answer, Pool, describe_workers, end_pool, start_pool
 
@@ -42,7 +42,7 @@ class LoaderConfig:
         "how worker processes start; auto: fork where the system has it, else spawn",
         ("auto", "fork", "forkserver", "spawn"),
     )
-    timeout: int = whole(120, "seconds to wait for a batch of the workers until they are given up", low=1, high=86400)
+    timeout: int = whole(120, "how long to wait for a batch of the workers", low=1, high=86400, unit="seconds")
 
 
 def load_clips(

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
-from attrs import field, frozen
+from attrs import frozen
 from torch import Tensor, nn
-from vs_config import truth, whole
+from vs_config import table, truth, whole
 
 from vs_nets.label_map import Label, convolve_label, dense_label
 from vs_nets.layers import Conv2d, InstanceNorm2d, leaky_relu, width
@@ -37,15 +37,15 @@ class TemporalConfig:
 
     time_scales: int = whole(1, "number of temporal discriminators", low=1, high=MOST_SCALES)
     frames: int = whole(3, "frames that each of them sees", low=2, high=MOST_FRAMES)
-    patch: PatchConfig = field(factory=PatchConfig, metadata={"help": "shape of each of them"})
+    patch: PatchConfig = table(PatchConfig, "shape of each of them")
 
 
 @frozen(kw_only=True)
 class DiscriminatorConfig:
     """The discriminators of a training run."""
 
-    image: PatchConfig = field(factory=PatchConfig, metadata={"help": "discriminator of single frames and labels"})
-    temporal: TemporalConfig | None = field(default=None, metadata={"help": "discriminators over time, or none"})
+    image: PatchConfig = table(PatchConfig, "discriminator of single frames and labels")
+    temporal: TemporalConfig | None = table(None, "discriminators over time, or none")
 
 
 @frozen(kw_only=True)

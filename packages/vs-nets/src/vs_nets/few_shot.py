@@ -5,20 +5,20 @@ alone; the value that it returns goes into every frame, so that nothing about a 
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import torch
 import vs_ops
-from attrs import field, frozen
+from attrs import frozen
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
-from vs_config import Check, check_fields, choice, truth, whole
+from vs_config import Check, Problem, check_fields, choice, table, truth, whole
 
 from vs_nets.embedder import Embedder, EmbedderConfig
 from vs_nets.errors import ShapeError, VsNetsError
 from vs_nets.flow import FewShotFlowNetwork, FlowConfig, few_shot_flow
-from vs_nets.generator import FRAME_CHANNELS, Maps, SpadeCombination, check_embedder, check_size
+from vs_nets.generator import FRAME_CHANNELS, Maps, SpadeCombination, check_size
 from vs_nets.label_map import Label, dense_label
 from vs_nets.layers import (
     NOTHING_GENERATED,
@@ -42,53 +42,59 @@ from vs_nets.weight_generator import (
 )
 
 
-def _check_combined_levels(config: "FewShotGeneratorConfig") -> None:
-    combination, levels = config.combination, config.downsamples + 1
-    if combination.levels > levels:
-        raise ValueError(f"combination.levels is {combination.levels}: at most downsamples + 1, {levels}")
+def _check_combined_levels(config: "FewShotGeneratorConfig") -> Iterator[Problem]:
+    levels, most = config.combination.levels, config.downsamples + 1
+    if levels > most:
+        yield Problem("combination.levels", expected=f"at most downsamples + 1, {most}", got=levels)
 
 
-def _check_flow(config: "FewShotGeneratorConfig") -> None:
+def _check_flow(config: "FewShotGeneratorConfig") -> Iterator[Problem]:
     if config.frames != 2 and not config.separate_flow:
-        raise ValueError(
-            f"separate_flow is false: with frames = {config.frames} the previous frames' flow network takes other "
-            "inputs than the reference's, and must be one of its own"
-        )
+        hint = "the previous frames' flow network takes other inputs than the reference's, and must be one of its own"
+        yield Problem("separate_flow", hint, expected=f"true with frames = {config.frames}", got=False)
 
 
-def _check_attention(config: "FewShotGeneratorConfig") -> None:
-    attention = config.weights.attention
-    if attention is not None and attention.downsamples > config.downsamples:
-        raise ValueError(f"weights.attention.downsamples is {attention.downsamples}: at most {config.downsamples}")
+def _check_attention(config: "FewShotGeneratorConfig") -> Iterator[Problem]:
+    attention, most = config.weights.attention, config.downsamples
+    if attention is not None and attention.downsamples > most:
+        got = attention.downsamples
+        yield Problem("weights.attention.downsamples", expected=f"at most downsamples, {most}", got=got)
 
 
-def _check_generated_levels(config: "FewShotGeneratorConfig") -> None:
+def _check_generated_levels(config: "FewShotGeneratorConfig") -> Iterator[Problem]:
     levels = config.weights.levels
     if levels > config.downsamples:
-        raise ValueError(f"weights.levels is {levels}: at most downsamples, {config.downsamples}")
+        yield Problem("weights.levels", expected=f"at most downsamples, {config.downsamples}", got=levels)
+        return
     for level in range(levels):
         narrow, wide = _width(config, level), _width(config, level + 1)
         if wide != 2 * narrow:
-            raise ValueError(
-                f"weights.levels is {levels}: generated levels must double the channels, but level {level} has "
-                f"{narrow} and level {level + 1} {wide}; raise max_filters or lower weights.levels"
-            )
+            hint = f"level {level} has {narrow} and level {level + 1} {wide}; raise max_filters or lower weights.levels"
+            yield Problem("weights.levels", hint, expected="levels that double the channels", got=levels)
+            return
 
 
-def _check_generated_embedder(config: "FewShotGeneratorConfig") -> None:
+def _check_generated_embedder(config: "FewShotGeneratorConfig") -> Iterator[Problem]:
     weights, embedder = config.weights, config.embedder
     if not weights.embedder or weights.levels > config.downsamples:
         return
     if embedder.arch == "unet":
-        raise ValueError("embedder.arch is 'unet': generated embedders are 'encoderdecoder' or 'encoder'")
-    if embedder.downsamples < weights.levels:
-        raise ValueError(f"embedder.downsamples is {embedder.downsamples}: at least weights.levels, {weights.levels}")
-    for level in range(weights.levels + 1):
-        if embedder.width(level) != _width(config, level):
-            raise ValueError(
-                f"embedder.filters and max_filters give {embedder.width(level)} channels at level {level}: generated "
-                f"embedders need those of the generator, {_width(config, level)}"
-            )
+        expected = "'encoderdecoder' or 'encoder' where weights of the embedder are generated"
+        yield Problem("embedder.arch", expected=expected, got=embedder.arch)
+    elif embedder.downsamples < weights.levels:
+        expected = f"at least weights.levels, {weights.levels}"
+        yield Problem("embedder.downsamples", expected=expected, got=embedder.downsamples)
+    else:
+        yield from _check_embedder_widths(config)
+
+
+def _check_embedder_widths(config: "FewShotGeneratorConfig") -> Iterator[Problem]:
+    for level in range(config.weights.levels + 1):
+        got, needed = config.embedder.width(level), _width(config, level)
+        if got != needed:
+            expected = f"filters and max_filters that give {needed} channels at level {level}, as the generator has"
+            yield Problem("embedder", "weights of the embedder are generated", expected=expected, got=got)
+            return
 
 
 def _width(config: "FewShotGeneratorConfig", level: int) -> int:
@@ -107,21 +113,17 @@ class FewShotGeneratorConfig:
     spade_kernel: int = choice(1, "kernel of SPADE's projections and reference encoders", (1, 3, 5))
     frames: int = whole(2, "frames it sees: the current and past ones", low=2, high=MOST_FRAMES)
     spectral_norm: bool = truth(True, "spectral norm on all but heads and first layers")
-    embedder: EmbedderConfig = field(factory=EmbedderConfig, metadata={"help": "embedder of the label map"})
-    weights: WeightGeneratorConfig = field(
-        factory=WeightGeneratorConfig, metadata={"help": "what is generated from the references"}
-    )
-    flow: FlowConfig = field(factory=few_shot_flow, metadata={"help": "flow network"})
+    embedder: EmbedderConfig = table(EmbedderConfig, "embedder of the label map")
+    weights: WeightGeneratorConfig = table(WeightGeneratorConfig, "what is generated from the references")
+    flow: FlowConfig = table(few_shot_flow, "flow network")
     separate_flow: bool = truth(False, "a flow network of its own for the previous frame; a must beyond 2 frames")
-    combination: SpadeCombination = field(
-        factory=lambda: SpadeCombination(levels=2),
-        metadata={"help": "how warped reference and previous frame condition the last levels"},
+    combination: SpadeCombination = table(
+        lambda: SpadeCombination(levels=2), "how warped reference and previous frame condition the last levels"
     )
     separate_embedder: bool = truth(True, "an embedder of its own for the warped previous frame")
 
     CHECKS: ClassVar[tuple[Check, ...]] = (
         Check(("combination", "downsamples"), _check_combined_levels),
-        Check(("combination",), check_embedder),
         Check(("frames", "separate_flow"), _check_flow),
         Check(("weights", "downsamples"), _check_attention),
         Check(("weights", "downsamples", "filters", "max_filters"), _check_generated_levels),

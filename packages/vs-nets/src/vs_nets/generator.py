@@ -1,14 +1,15 @@
 """The vid2vid generator (Wang et al., 2018): a SPADE image generator that continues from its own past frames."""
 
 import math
-from typing import ClassVar, Protocol
+from collections.abc import Iterator
+from typing import ClassVar, assert_never
 
 import torch
 import torch.nn.functional as F
 import vs_ops
-from attrs import field, frozen
+from attrs import frozen
 from torch import Tensor, nn
-from vs_config import Check, check_fields, choice, truth, whole
+from vs_config import Check, Problem, check_fields, choice, table, truth, whole
 
 from vs_nets.embedder import Embedder, EmbedderConfig
 from vs_nets.errors import ShapeError
@@ -31,16 +32,25 @@ FRAME_CHANNELS = 3
 Maps = tuple[Tensor, ...]
 
 
+def _check_embedder(config: "SpadeCombination") -> Iterator[Problem]:
+    deep, needed = config.embedder.downsamples, config.levels - 1
+    if deep < needed:
+        yield Problem("embedder.downsamples", expected=f"at least levels - 1, {needed}", got=deep)
+
+
 @frozen(kw_only=True)
 class SpadeCombination:
     """Combine by giving the warped frame and the mask to the last levels as further SPADE conditioning."""
 
     kind: ClassVar[str] = "spade"
     levels: int = whole(3, "how many of the last levels see them", low=1, high=MOST_HALVINGS)
-    embedder: EmbedderConfig = field(
-        factory=lambda: EmbedderConfig(arch="unet"), metadata={"help": "embedder of the warped frame and the mask"}
-    )
+    embedder: EmbedderConfig = table(lambda: EmbedderConfig(arch="unet"), "embedder of the warped frame and the mask")
     raw_output: bool = truth(False, "run the last levels a second time without them, for further losses")
+
+    CHECKS: ClassVar[tuple[Check, ...]] = (Check(("levels", "embedder"), _check_embedder),)
+
+    def __attrs_post_init__(self) -> None:
+        check_fields(self)
 
 
 @frozen(kw_only=True)
@@ -72,33 +82,22 @@ class ConstantStart:
 Start = LabelStart | ConstantStart
 
 
-def _check_downsamples(config: "GeneratorConfig") -> None:
+def _check_downsamples(config: "GeneratorConfig") -> Iterator[Problem]:
     if config.image_downsamples > config.levels:
-        raise ValueError(f"image_downsamples is {config.image_downsamples}: at most levels, {config.levels}")
+        yield Problem("image_downsamples", expected=f"at most levels, {config.levels}", got=config.image_downsamples)
 
 
-def _check_combined_levels(config: "GeneratorConfig") -> None:
-    combination, most = config.combination, config.image_downsamples + 1
-    if isinstance(combination, SpadeCombination) and combination.levels > most:
-        raise ValueError(f"combination.levels is {combination.levels}: at most image_downsamples + 1, {most}")
-
-
-class HasCombination(Protocol):
-    """A configuration of a generator."""
-
-    @property
-    def combination(self) -> Combination:
-        """How it combines."""
-
-
-def check_embedder(config: HasCombination) -> None:
-    """See that the embedder of what is combined is deep enough. Raises `ValueError`."""
-    combination = config.combination
-    if isinstance(combination, SpadeCombination) and combination.levels - 1 > combination.embedder.downsamples:
-        raise ValueError(
-            f"combination.embedder.downsamples is {combination.embedder.downsamples}: "
-            f"at least combination.levels - 1, {combination.levels - 1}"
-        )
+def _check_combination(config: "GeneratorConfig") -> Iterator[Problem]:
+    match config.combination:
+        case SpadeCombination() as spade:
+            most = config.image_downsamples + 1
+            if spade.levels > most:
+                expected = f"at most image_downsamples + 1, {most}"
+                yield Problem("combination.levels", expected=expected, got=spade.levels)
+        case LinearCombination():
+            pass
+        case _ as never:
+            assert_never(never)
 
 
 @frozen(kw_only=True)
@@ -114,18 +113,15 @@ class GeneratorConfig:
     spade_kernel: int = choice(1, "kernel of SPADE's projections", (1, 3, 5))
     frames: int = whole(3, "frames it sees: the current and past ones", low=2, high=MOST_FRAMES)
     spectral_norm: bool = truth(True, "spectral norm on all but heads and first layers")
-    embedder: EmbedderConfig = field(factory=EmbedderConfig, metadata={"help": "embedder of the label map"})
-    flow: FlowConfig = field(factory=FlowConfig, metadata={"help": "flow network"})
-    combination: Combination = field(
-        factory=SpadeCombination, metadata={"help": "how warped and hallucinated content are combined"}
-    )
-    start: Start = field(factory=LabelStart, metadata={"help": "what the first frame starts from"})
+    embedder: EmbedderConfig = table(EmbedderConfig, "embedder of the label map")
+    flow: FlowConfig = table(FlowConfig, "flow network")
+    combination: Combination = table(SpadeCombination, "how warped and hallucinated content are combined")
+    start: Start = table(LabelStart, "what the first frame starts from")
     published_layout: bool = truth(False, "also hold the parameters that the published layout has and never uses")
 
     CHECKS: ClassVar[tuple[Check, ...]] = (
         Check(("image_downsamples", "levels"), _check_downsamples),
-        Check(("combination", "image_downsamples"), _check_combined_levels),
-        Check(("combination",), check_embedder),
+        Check(("combination", "image_downsamples"), _check_combination),
     )
 
     def __attrs_post_init__(self) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import torch
 import vs_ops
-from attrs import field, frozen
+from attrs import frozen
 from torch import Tensor
-from vs_config import Range, allowed
+from vs_config import REQUIRED, whole
 
 from vs_nets.errors import ShapeError
 from vs_nets.limits import MOST_CHANNELS
@@ -23,7 +23,7 @@ class ClassMap:
     """Integer class ids (N, H, W), encoded as one channel for each class."""
 
     name: str
-    classes: int = field(validator=allowed(Range(kind=int, low=1, high=65_536)))
+    classes: int = whole(REQUIRED, "class ids", low=1, high=65_536)
     dont_care: bool = False
     """Whether pixels with the ignored id get a channel of their own; otherwise all their channels are 0."""
     ignore_id: int | None = 255
@@ -45,7 +45,7 @@ class FloatMap:
     """Maps (N, C, H, W) that enter the network as they are (edges, landmarks, poses)."""
 
     name: str
-    channels: int = field(validator=allowed(Range(kind=int, low=1, high=MOST_CHANNELS)))
+    channels: int = whole(REQUIRED, "channels of the maps", low=1, high=MOST_CHANNELS)
 
 
 LabelKind = ClassMap | FloatMap

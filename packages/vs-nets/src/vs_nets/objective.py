@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 import vs_ops
 from torch import Tensor
-from vs_config import real
+from vs_config import real, table
 
 from vs_nets.discriminator import RealFakeOutputs
 from vs_nets.limits import LARGEST_WEIGHT
@@ -42,9 +42,7 @@ class ObjectiveConfig:
     perceptual_weight: float = real(10.0, "distance in VGG-19's features", low=0, high=LARGEST_WEIGHT)
     flow: float = real(10.0, "flow, warped frame and mask, each with this weight", low=0, high=LARGEST_WEIGHT)
     temporal_gan: float = real(1.0, "hinge loss over time", low=0, high=LARGEST_WEIGHT)
-    perceptual: PerceptualConfig = attrs.field(
-        factory=NoPerceptual, metadata={"help": "network of the perceptual loss"}
-    )
+    perceptual: PerceptualConfig = table(NoPerceptual, "network of the perceptual loss")
 
 
 @attrs.frozen(kw_only=True)

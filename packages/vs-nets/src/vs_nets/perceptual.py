@@ -6,11 +6,11 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from attrs import field, frozen
+from attrs import frozen
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from vs_config import choice, path_text, whole
+from vs_config import REQUIRED, choice, path, whole
 
 from vs_nets.errors import WeightsError
 from vs_nets.limits import MOST_SCALES
@@ -42,9 +42,8 @@ class FilePerceptual:
     """The published VGG-19 weights from a safetensors file with torchvision's names (`features.0.weight`, ...)."""
 
     kind: ClassVar[str] = "file"
-    path: str = field(
-        validator=path_text,
-        metadata={"help": "safetensors file; tools/convert_vgg19.py makes it from torchvision's vgg19-dcbb9e9d.pth"},
+    path: str = path(
+        REQUIRED, "safetensors file; tools/convert_vgg19.py makes it from torchvision's vgg19-dcbb9e9d.pth"
     )
     scales: int = whole(3, "image scales, each half of the one before", low=1, high=MOST_SCALES)
 

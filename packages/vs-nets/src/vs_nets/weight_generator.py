@@ -7,15 +7,15 @@ query.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 import vs_ops
-from attrs import field, frozen
+from attrs import frozen
 from torch import Tensor, nn
-from vs_config import real, truth, whole
+from vs_config import Check, Problem, check_fields, real, table, truth, whole
 
 from vs_nets.layers import (
     NORM_EPS,
@@ -48,6 +48,11 @@ class AttentionConfig:
     downsamples: int = whole(2, "stride-2 convolutions before references are merged", low=1, high=MOST_HALVINGS)
 
 
+def _check_something(config: "WeightGeneratorConfig") -> Iterator[Problem]:
+    if not (config.spade or config.embedder or config.convolutions):
+        yield Problem("", "nothing is generated: make spade, embedder or convolutions true")
+
+
 @frozen(kw_only=True)
 class WeightGeneratorConfig:
     """What is generated from the references, and how; the defaults are the published ones for faces."""
@@ -64,13 +69,14 @@ class WeightGeneratorConfig:
         high=1e3,
         open_low=True,
     )
-    attention: AttentionConfig | None = field(
-        default=None, metadata={"help": "merge several references; none: the one with the nearest label is used"}
+    attention: AttentionConfig | None = table(
+        None, "merge several references; none: the one with the nearest label is used"
     )
 
+    CHECKS: ClassVar[tuple[Check, ...]] = (Check(("spade", "embedder", "convolutions"), _check_something),)
+
     def __attrs_post_init__(self) -> None:
-        if not (self.spade or self.embedder or self.convolutions):
-            raise ValueError("nothing is generated: at least one of spade, embedder and convolutions must be true")
+        check_fields(self)
 
 
 class Generated(NamedTuple):

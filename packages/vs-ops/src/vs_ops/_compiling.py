@@ -112,16 +112,21 @@ def _lower(function: Callable[..., Any], tensors: tuple[Tensor, ...]) -> Callabl
 
 
 def _kind(value: Any) -> Hashable:
-    if isinstance(value, Tensor):
-        return value.device, value.dtype, value.shape, value.stride(), value.requires_grad
-    if isinstance(value, (list, tuple)):
-        return (type(value), *map(_kind, value))
-    return type(value), value  # 1, 1.0 and True are equal
+    match value:
+        case Tensor():
+            return value.device, value.dtype, value.shape, value.stride(), value.requires_grad
+        case list() | tuple():
+            return (type(value), *map(_kind, value))
+        case _:
+            return type(value), value  # 1, 1.0 and True are equal
 
 
 def _first_tensor(arguments: Sequence[Any]) -> Tensor:
-    first = arguments[0]
-    return first if isinstance(first, Tensor) else _first_tensor(first)
+    match arguments[0]:
+        case Tensor() as first:
+            return first
+        case nested:
+            return _first_tensor(nested)
 
 
 @functools.lru_cache(maxsize=PROGRAMS)

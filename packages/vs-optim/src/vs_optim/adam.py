@@ -1,7 +1,5 @@
 """Adam with a fused step: NVIDIA apex, PyTorch's fused kernel, or PyTorch's foreach loops, and why which one."""
 
-from __future__ import annotations
-
 import importlib
 import importlib.metadata
 import importlib.util
@@ -13,26 +11,26 @@ from typing import Any, Literal
 import attrs
 import torch
 from torch import Tensor
+from vs_config import Range, choice, numbers, real
 
-from vs_optim._fields import choice, real
-from vs_optim.errors import AdamError, ConfigError
-
-__all__ = ["AdamChoice", "AdamConfig", "ApexStatus", "build_adam", "choose_adam", "find_apex", "make_adam"]
+from vs_optim.errors import AdamError
 
 AdamImpl = Literal["apex", "fused", "foreach"]
 LARGEST_RATE = 1e6
 """Learning rates and penalties beyond this lose all weights in the first step."""
+
+_BETA = Range(kind=float, low=0, high=1, open_high=True)
 
 _ADVICE = "NVIDIA's is built from github.com/NVIDIA/apex; impl 'auto' and 'fused' do without it"
 
 
 @attrs.frozen(kw_only=True)
 class AdamConfig:
-    """Adam's numbers; weight decay is the L2 penalty of Adam, not AdamW's."""
+    """Numbers of Adam; weight decay is the L2 penalty of Adam, not AdamW's."""
 
     lr: float = real(2e-4, "learning rate", low=0, high=LARGEST_RATE, open_low=True)
-    betas: tuple[float, float] = attrs.field(
-        default=(0.5, 0.999), metadata={"help": "decay of the averages of the gradient and of its square"}
+    betas: tuple[float, float] = numbers(
+        (0.5, 0.999), "decay of the averages of the gradient and of its square", _BETA, length=2
     )
     eps: float = real(1e-8, "added to the root of the second average", low=0, high=1, open_low=True)
     weight_decay: float = real(0.0, "L2 penalty", low=0, high=LARGEST_RATE)
@@ -42,19 +40,10 @@ class AdamConfig:
         ("auto", "apex", "fused", "foreach"),
     )
 
-    @betas.validator
-    def _check_betas(self, _: object, value: object) -> None:
-        allowed = "two numbers in [0, 1)"
-        if not isinstance(value, tuple) or len(value) != 2:
-            raise ConfigError("betas", value, allowed)
-        for beta in value:
-            if isinstance(beta, bool) or not isinstance(beta, int | float) or not 0 <= beta < 1:
-                raise ConfigError("betas", value, allowed)
-
 
 @attrs.frozen(kw_only=True)
 class AdamChoice:
-    """Which implementation runs, and why, in words for a log."""
+    """The implementation that runs, and why, in words for a log."""
 
     impl: AdamImpl
     reason: str
@@ -62,7 +51,7 @@ class AdamChoice:
 
 @attrs.frozen(kw_only=True)
 class ApexStatus:
-    """Whether NVIDIA's apex can be imported here, and if not, why; `reason` is empty if it can."""
+    """State of NVIDIA's apex: whether it can be imported here, and if not, why; `reason` is empty if it can."""
 
     usable: bool
     reason: str
@@ -90,7 +79,7 @@ def find_apex() -> ApexStatus:
 
 
 def _summary() -> str:
-    """Version and one-line description of the distribution called apex, if the installer left any."""
+    """Return version and one-line description of the distribution called apex, if the installer left any."""
     try:
         meta = importlib.metadata.metadata("apex").json
     except importlib.metadata.PackageNotFoundError:
@@ -166,7 +155,7 @@ def _mark_written(optimizer: torch.optim.Optimizer, *_: object) -> None:
 
 
 def build_adam(params: Iterable[Tensor], config: AdamConfig) -> tuple[torch.optim.Optimizer, AdamChoice]:
-    """Adam over `params` and the choice that was made; log `choice.impl` and `choice.reason`.
+    """Build Adam over `params`, and return the choice that was made; log `choice.impl` and `choice.reason`.
 
     The fused kernel is what `auto` takes on the CPU too, where the foreach loops are slower than plain ones.
 

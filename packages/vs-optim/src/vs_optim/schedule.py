@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import bisect
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from typing import Any, ClassVar, assert_never
 
 import attrs
 import torch
+from vs_config import Check, Problem, Range, check_fields, numbers, real, refuse, whole
 
-from vs_optim._fields import MOST_STEPS, real, rising_steps, whole
-from vs_optim.errors import ConfigError
+from vs_optim._limits import MOST_STEPS
 
-__all__ = ["ConstantSchedule", "LinearSchedule", "Schedule", "StepSchedule", "lr_factor", "set_lr"]
+_STEPS = Range(kind=int, low=1, high=MOST_STEPS)
 
 
 def _warmup_steps() -> Any:
@@ -27,6 +28,12 @@ class ConstantSchedule:
     warmup_steps: int = _warmup_steps()
 
 
+def _check_when(config: "StepSchedule") -> Iterator[Problem]:
+    if (config.every > 0) == bool(config.milestones):
+        expected = "0 beside milestones" if config.milestones else "a whole number > 0 where there are no milestones"
+        yield Problem("every", expected=expected, got=config.every)
+
+
 @attrs.frozen(kw_only=True)
 class StepSchedule:
     """The learning rate is multiplied by gamma every so many steps, or at given steps (one of the two)."""
@@ -34,14 +41,18 @@ class StepSchedule:
     kind: ClassVar[str] = "step"
     gamma: float = real(0.1, "factor of each reduction", low=0, high=1, open_low=True)
     every: int = whole(0, "steps from one reduction to the next; 0: at milestones", low=0, high=MOST_STEPS)
-    milestones: tuple[int, ...] = attrs.field(
-        default=(), validator=rising_steps, metadata={"help": "steps at which to reduce, in rising order"}
-    )
+    milestones: tuple[int, ...] = numbers((), "steps at which to reduce", _STEPS, rising=True)
     warmup_steps: int = _warmup_steps()
 
+    CHECKS: ClassVar[tuple[Check, ...]] = (Check(("every", "milestones"), _check_when),)
+
     def __attrs_post_init__(self) -> None:
-        if (self.every > 0) == bool(self.milestones):
-            raise ConfigError("every", self.every, "either every > 0 or milestones, and not both")
+        check_fields(self)
+
+
+def _check_decay(config: "LinearSchedule") -> Iterator[Problem]:
+    if config.decay_end <= config.decay_start:
+        yield Problem("decay_end", expected=f"a step after decay_start, {config.decay_start}", got=config.decay_end)
 
 
 @attrs.frozen(kw_only=True)
@@ -54,21 +65,22 @@ class LinearSchedule:
     final_factor: float = real(0.0, "what is left of the rate at the end, as a share", low=0, high=1)
     warmup_steps: int = _warmup_steps()
 
+    CHECKS: ClassVar[tuple[Check, ...]] = (Check(("decay_start", "decay_end"), _check_decay),)
+
     def __attrs_post_init__(self) -> None:
-        if self.decay_end <= self.decay_start:
-            raise ConfigError("decay_end", self.decay_end, f"a step after decay_start {self.decay_start}")
+        check_fields(self)
 
 
 Schedule = ConstantSchedule | StepSchedule | LinearSchedule
 
 
 def lr_factor(schedule: Schedule, step: int) -> float:
-    """What to multiply the configured learning rate by at `step` (steps done before this one, from 0); in [0, 1].
+    """Return what to multiply the learning rate by at `step` (steps done before this one, from 0); in [0, 1].
 
     Warm-up multiplies whatever the schedule says by (step + 1) / warmup_steps, up to 1.
     """
     if step < 0:
-        raise ConfigError("step", step, "a whole number from 0 on")
+        raise refuse("step", "a whole number from 0 on", step)
     warmup = min(1.0, (step + 1) / schedule.warmup_steps) if schedule.warmup_steps else 1.0
     return warmup * _decay(schedule, step)
 
@@ -84,6 +96,8 @@ def _decay(schedule: Schedule, step: int) -> float:
             done = (step - schedule.decay_start) / (schedule.decay_end - schedule.decay_start)
             done = min(max(done, 0.0), 1.0)
             return (1.0 - done) + done * schedule.final_factor
+        case _:
+            assert_never(schedule)
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -34,9 +34,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     The libraries have no class for it in common. It is known by its class or the system's number where it has one, and
     else by its text; errors of our own packages, which may quote such a text, are what they are.
     """
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    library = isinstance(error, RuntimeError) or type(error).__module__ == "cv2"
+    match error:
+        case MemoryError() | torch.OutOfMemoryError():
+            return True
+        case OSError():
+            return error.errno == errno.ENOMEM
+        case RuntimeError():
+            library = True
+        case _:
+            library = type(error).__module__ == "cv2"
     return library and any(phrase in str(error).lower() for phrase in _PHRASES)

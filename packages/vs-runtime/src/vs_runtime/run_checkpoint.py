@@ -8,8 +8,6 @@ A checkpoint is written under a temporary name in the same directory, flushed to
 pickled. One process at a time may write below a root.
 """
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import json
@@ -134,7 +132,7 @@ def load_latest(root: Path) -> LoadedCheckpoint:
 
 
 def list_checkpoints(root: Path) -> tuple[Path, ...]:
-    """The directories below `root` that are named like checkpoints, newest first; nothing is read."""
+    """Return the directories below `root` that are named like checkpoints, newest first; nothing is read."""
     if not root.is_dir():
         return ()
     named = [(match, path) for path in root.iterdir() if (match := _NAME.fullmatch(path.name)) and path.is_dir()]
@@ -174,12 +172,13 @@ def _write_files(directory: Path, step: int, skeleton: Any, tensors: dict[str, T
 
 
 def _not_written(path: Path, error: Exception) -> OSError:
-    """The error of a checkpoint that could not be written, as an OSError of the system's number with the path.
+    """Return the error of a checkpoint that could not be written: an OSError of the system's number with the path.
 
     safetensors raises an error of its own for what the system says, and tells its number in the text alone.
     """
-    if isinstance(error, OSError) and error.errno is not None:
-        return OSError(error.errno, os.strerror(error.errno), str(path))
+    match error:
+        case OSError(errno=int(number)):
+            return OSError(number, os.strerror(number), str(path))
     told = re.search(r"\(os error (\d+)\)", str(error))
     return OSError(int(told[1]) if told else errno.EIO, os.strerror(int(told[1])) if told else str(error), str(path))
 
@@ -216,18 +215,18 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = read_json(path / _MANIFEST, max_bytes=_MANIFEST_BYTES)
     except DocumentError as error:
-        raise DamagedCheckpoint(path, f"{_MANIFEST} {error.reason}") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
+        raise DamagedCheckpoint(path, f"{_MANIFEST} {error.problems[0].message}") from error
+    if type(manifest) is not dict or manifest.get("format") != _FORMAT:
         raise DamagedCheckpoint(path, f"{_MANIFEST} is not of the format {_FORMAT!r}")
-    match = _NAME.fullmatch(path.name)
+    named = _NAME.fullmatch(path.name)
     step = manifest.get("step")
-    if type(step) is not int or step < 0 or (match and step != int(match[1])):
+    if type(step) is not int or step < 0 or (named and step != int(named[1])):
         raise DamagedCheckpoint(path, f"{_MANIFEST} is of step {str(step)[:30]}")
     return manifest
 
 
 def _read_verified(path: Path, name: str, manifest: dict[str, Any]) -> bytes:
-    """Contents of a file: the very bytes whose checksum was computed. If they are too many or too few, none is read."""
+    """Return a file's contents, the very bytes whose checksum was computed; of too many or too few none is read."""
     try:
         expected = manifest["files"][name]
         size, digest = expected["bytes"], expected["sha256"]

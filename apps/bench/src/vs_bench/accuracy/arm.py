@@ -20,14 +20,13 @@ from typing import Annotated
 import cyclopts
 import torch
 from torch import Tensor
-from vs_config import Range
+from vs_config import Range, load_config, read_toml
 from vs_config.commands import run_command
-from vs_config.resolve import load_config, read_document
 from vs_data import open_source
 from vs_runtime import describe_environment, load_latest, write_atomically
 from vs_runtime.run_directory import RunDirectory, is_run
 from vs_training.config import TrainConfig, label_spec
-from vs_training.setup import build_generators
+from vs_training.networks import build_generators
 
 from vs_bench.accuracy.evaluation import HeldOut, evaluate, read_scores
 from vs_bench.accuracy.fault import MAX_BITS, round_mantissa, rounded_weights
@@ -81,7 +80,7 @@ def check_planted(names: Sequence[str], weights: Mapping[str, Tensor], bits: int
 
 def run_arm(run: RunDirectory, config_file: Path, bits: int | None, held_out: HeldOut) -> int:
     """Train, check, evaluate, mark as finished; return the exit status."""
-    config = load_config(TrainConfig, read_document(config_file), str(config_file))
+    config = load_config(TrainConfig, read_toml(config_file), str(config_file))
     measured = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": describe_environment(ROOT)}
     trained = train_arm(run, config_file, config, bits)
     if trained == DIVERGED:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import attrs
-from vs_config.resolve import resolve_config
+from vs_config import resolve_config
 from vs_optim import PrecisionConfig, resolve_precision
 from vs_runtime.run_directory import RunDirectory
 from vs_training.config import TrainConfig

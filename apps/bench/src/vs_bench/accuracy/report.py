@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from vs_config.resolve import to_document
+from vs_config import to_document
 from vs_runtime.metrics_log import read_metrics
 
 from vs_bench.accuracy.arm import HELD_OUT

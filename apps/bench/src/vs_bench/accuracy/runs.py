@@ -9,11 +9,12 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import attrs
+from vs_config import render_config
 from vs_config.progress import Progress, show_duration
-from vs_config.resolve import render_config
 from vs_config.signals import StopRequest
 from vs_runtime.run_directory import is_run, read_run_config
-from vs_training.config import TrainConfig, images_between
+from vs_training.config import TrainConfig
+from vs_training.curriculum import images_between
 
 from vs_bench.accuracy.arm import HELD_OUT
 from vs_bench.accuracy.evaluation import HeldOut

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 import attrs
-
-from vs_data.fields import choice, real, whole
+from vs_config import Check, Problem, check_fields, choice, real, whole
 
 MOST_IDENTITIES = 500_000
 """Training identities are numbered from 0, validation identities from here, so that the two never share a person."""
+
+
+def _check_aspect(config: FacesConfig) -> Iterator[Problem]:
+    if not 1 / 4 <= config.width / config.height <= 4:
+        yield Problem("width", expected=f"a quarter to 4 times the height, {config.height}", got=config.width)
 
 
 @attrs.frozen(kw_only=True)
@@ -18,9 +23,9 @@ class FacesConfig:
 
     kind: ClassVar[str] = "faces"
 
-    height: int = whole(128, "height of the frames, pixels", low=16, high=2048)
-    width: int = whole(128, "width of the frames, pixels", low=16, high=2048)
-    sequence_length: int = whole(30, "frames of each sequence", low=1, high=3_000)
+    height: int = whole(128, "height of the frames", low=16, high=2048, unit="pixels")
+    width: int = whole(128, "width of the frames", low=16, high=2048, unit="pixels")
+    sequence_length: int = whole(30, "length of each sequence", low=1, high=3_000, unit="frames")
     train_identities: int = whole(200, "people of the training split", low=1, high=MOST_IDENTITIES)
     val_identities: int = whole(8, "people of the validation split", low=1, high=MOST_IDENTITIES)
     motions: int = whole(2, "sequences of each person, each with a motion of its own", low=1, high=1_000)
@@ -32,8 +37,7 @@ class FacesConfig:
         ("landmarks", "regions", "both"),
     )  # fmt: skip
 
+    CHECKS: ClassVar[tuple[Check, ...]] = (Check(("height", "width"), _check_aspect),)
+
     def __attrs_post_init__(self) -> None:
-        if not 1 / 4 <= self.width / self.height <= 4:
-            raise ValueError(
-                f"width is {self.width!r}, allowed: a quarter to 4 times the height, which is {self.height!r}"
-            )
+        check_fields(self)

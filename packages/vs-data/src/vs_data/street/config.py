@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 import attrs
-from vs_config import Check, check_fields
-
-from vs_data.fields import real, whole
+from vs_config import Check, Problem, check_fields, real, whole
 
 MOST_SEQUENCES = 500_000
 """Training worlds are numbered from 0, validation worlds from here, so that the two never share a world."""
 
 
-def _check_aspect(config: StreetConfig) -> None:
+def _check_aspect(config: StreetConfig) -> Iterator[Problem]:
     if not 1 / 4 <= config.width / config.height <= 8:
-        raise ValueError(f"width is {config.width}, allowed: a quarter to 8 times the height, which is {config.height}")
+        yield Problem("width", expected=f"a quarter to 8 times the height, {config.height}", got=config.width)
 
 
-def _check_speeds(config: StreetConfig) -> None:
+def _check_speeds(config: StreetConfig) -> Iterator[Problem]:
     if config.speed_min > config.speed_max:
-        raise ValueError(f"speed_min is {config.speed_min}, allowed: at most speed_max, which is {config.speed_max}")
+        yield Problem("speed_min", expected=f"at most speed_max, {config.speed_max}", got=config.speed_min)
 
 
 @attrs.frozen(kw_only=True)
@@ -29,15 +28,15 @@ class StreetConfig:
 
     kind: ClassVar[str] = "street"
 
-    height: int = whole(128, "height of the frames, pixels", low=16, high=4096)
-    width: int = whole(256, "width of the frames, pixels", low=16, high=8192)
-    sequence_length: int = whole(30, "frames of each sequence", low=1, high=3_000)
+    height: int = whole(128, "height of the frames", low=16, high=4096, unit="pixels")
+    width: int = whole(256, "width of the frames", low=16, high=8192, unit="pixels")
+    sequence_length: int = whole(30, "length of each sequence", low=1, high=3_000, unit="frames")
     train_sequences: int = whole(200, "sequences of the training split", low=1, high=MOST_SEQUENCES)
     val_sequences: int = whole(8, "sequences of the validation split", low=1, high=MOST_SEQUENCES)
     seed: int = whole(0, "which family of worlds; both splits depend on it", low=0, high=2**63 - 1)
-    fps: float = real(17.0, "frames per second of the world's time", low=1.0, high=240.0)
-    speed_min: float = real(4.0, "slowest drive, metres per second", low=0.0, high=30.0)
-    speed_max: float = real(8.5, "fastest drive, metres per second", low=0.0, high=30.0)
+    fps: float = real(17.0, "rate, in the world's time", low=1.0, high=240.0, unit="frames per second")
+    speed_min: float = real(4.0, "slowest drive", low=0.0, high=30.0, unit="metres per second")
+    speed_max: float = real(8.5, "fastest drive", low=0.0, high=30.0, unit="metres per second")
     sway: float = real(1.0, "how much the camera sways and turns, 0: not at all", low=0.0, high=3.0)
     traffic: float = real(1.0, "density of cars, 0: none", low=0.0, high=2.0)
     people: float = real(1.0, "density of pedestrians, 0: none", low=0.0, high=2.0)

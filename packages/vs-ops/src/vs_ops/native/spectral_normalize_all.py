@@ -140,7 +140,7 @@ def _gradient(grad: Tensor, weight: Tensor, scale: Any, u: Tensor, v: Tensor) ->
         matrix = as_matrix(weight)
         upstream = as_matrix(grad.to(matrix.dtype, memory_format=memory_format_of(weight)), like=weight)
         overlap = torch.dot(upstream.flatten(), matrix.flatten())
-    if isinstance(scale, Tensor):
+    if weight.device.type != "cpu":  # where `_numbers` makes tensors
         result = (upstream * scale).addr_(u * (-overlap * scale * scale), v)
     else:  # in one pass, in place where it is a copy
         alpha = _within(-overlap.item() * scale * scale, upstream.dtype)

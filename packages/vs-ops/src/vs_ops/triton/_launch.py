@@ -34,11 +34,6 @@ def on_device_of(tensor: Tensor) -> AbstractContextManager[object]:
     return contextlib.nullcontext()
 
 
-def accumulator(dtype: torch.dtype) -> Any:
-    """Return Triton's name for a dtype of computation, float32 or float64."""
-    return element_of(dtype)
-
-
 def element_of(dtype: torch.dtype) -> Any:
     """Return Triton's name for a floating dtype."""
     return _ELEMENTS[dtype]
@@ -99,7 +94,6 @@ def differentiable(
         # Views, because one tensor may be given as two arguments, whose gradients are to be told apart.
         given = [each.view_as(each) if want else each for each, want in zip(arguments, wanted, strict=True)]
         results = reference(*given)
-        results = results if isinstance(results, tuple) else (results,)
         leaves = [each for each, want in zip(given, wanted, strict=True) if want]
         return spread(torch.autograd.grad(results, leaves, grads, create_graph=True), wanted)
 

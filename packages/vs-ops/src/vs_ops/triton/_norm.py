@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vs_ops._layout import is_channels_last, memory_format_of
 from vs_ops._precision import compute_dtype
-from vs_ops.triton._launch import FULL_GPU, accumulator, blocks, on_device_of, power_of_two, strides_of, tile_of
+from vs_ops.triton._launch import FULL_GPU, blocks, element_of, on_device_of, power_of_two, strides_of, tile_of
 from vs_ops.triton._norm_kernels import grad_x, moments, normalise, sums
 
 MAX_MAPS = 3
@@ -99,7 +99,7 @@ def forward(
     plan = _plan(x)
     result_plan = _plan(result) if upsample else plan
     piece_moments = statistics.new_empty(2 * plan.pieces * statistics.shape[1])
-    channels, accumulate = x.shape[1], accumulator(statistics.dtype)
+    channels, accumulate = x.shape[1], element_of(statistics.dtype)
     with on_device_of(x):
         moments[plan.piece_grid](
             *(x, piece_moments, channels, plan.pixels, plan.piece, *plan.strides),
@@ -148,7 +148,7 @@ def backward(
     result = torch.empty_like(x)
     grad_maps = [torch.empty_like(each) if want else None for each, want in zip(maps, wants_map, strict=True)]
     layout = x.shape[-1], *_all_strides(plan, grad_plan, is_channels_last(x))
-    choices = {"slope": slope, "upsample": upsample, "dtype": accumulator(statistics.dtype)}
+    choices = {"slope": slope, "upsample": upsample, "dtype": element_of(statistics.dtype)}
     with on_device_of(x):
         sums[grad_plan.piece_grid](
             *(grad, x, *_three(maps), statistics, *_three(grad_maps), piece_sums),

@@ -24,7 +24,7 @@ _Lengths = tuple[int | None, ...] | None
 class _Derivative(NamedTuple):
     """A function's gradient, and what it has to remember for that; as in `torch.library.register_autograd`."""
 
-    gradient: Callable[..., Any]
+    gradient: Callable[..., tuple[Any, ...]]
     remember: Callable[..., None]
 
 
@@ -48,8 +48,10 @@ class Registered(Generic[*Ts, R]):
         self.operator.register_fake(function)
         return function
 
-    def register_autograd(self, gradient: Callable[..., Any], *, setup_context: Callable[..., None]) -> None:
-        """Tell how to differentiate, as in `torch.library.register_autograd`."""
+    def register_autograd(
+        self, gradient: Callable[..., tuple[Any, ...]], *, setup_context: Callable[..., None]
+    ) -> None:
+        """Tell how to differentiate, as in `torch.library.register_autograd`; `gradient` returns a tuple."""
         self.operator.register_autograd(gradient, setup_context=setup_context)
         self.derivative = _Derivative(gradient=gradient, remember=setup_context)
 
@@ -88,20 +90,12 @@ class _Node(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        function: Callable[..., Any],
-        derivative: _Derivative,
-        made: _Made,
-        lengths: _Lengths,
-        *flat: Any,
+        ctx: Any, function: Callable[..., Any], derivative: _Derivative, made: _Made, lengths: _Lengths, *flat: Any
     ) -> Any:
         arguments = _nested(flat, lengths)
         result = function(*arguments)
-        ctx.gradient, ctx.made, ctx.needs_input_grad = (
-            derivative.gradient,
-            None,
-            _nested(ctx.needs_input_grad[4:], lengths),
-        )
+        ctx.gradient, ctx.made = derivative.gradient, None
+        ctx.needs_input_grad = _nested(ctx.needs_input_grad[4:], lengths)
         derivative.remember(ctx, arguments, result)
         if not isinstance(result, tuple):
             return result
@@ -111,7 +105,6 @@ class _Node(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         found = ctx.gradient(ctx, *_nested(grads, ctx.made))
-        found = found if isinstance(found, tuple) else (found,)
         return None, None, None, None, *_flat(found, _lengths(found))
 
 

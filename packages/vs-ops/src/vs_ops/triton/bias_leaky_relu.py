@@ -15,7 +15,7 @@ from torch import Tensor
 from vs_ops._layout import dense, is_channels_last
 from vs_ops._precision import compute_dtype
 from vs_ops.native.bias_leaky_relu import bias_leaky_relu_gradients
-from vs_ops.triton._launch import FULL_GPU, accumulator, blocks, like, on_device_of, power_of_two, strides
+from vs_ops.triton._launch import FULL_GPU, blocks, element_of, like, on_device_of, power_of_two, strides
 from vs_ops.triton._registration import registered
 
 _BLOCK = 1024
@@ -91,7 +91,7 @@ def bias_leaky_relu_triton(x: Tensor, bias: Tensor, negative_slope: float) -> Te
         _forward[(blocks(numel, block),)](
             *(x, bias.contiguous(), result, numel, x.shape[1], strides(x)[1]),
             slope=negative_slope,
-            dtype=accumulator(compute_dtype(x)),
+            dtype=element_of(compute_dtype(x)),
             block=block,
         )
     return result
@@ -129,7 +129,7 @@ def bias_leaky_relu_backward(
             *(like(grad, result), result, grad_x, partials, channels, places // result.shape[0], *strides(result)),
             *(places, piece),
             slope=negative_slope,
-            dtype=accumulator(dtype),
+            dtype=element_of(dtype),
             block_c=block_c,
             block_l=block_l,
         )

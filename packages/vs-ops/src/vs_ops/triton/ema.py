@@ -12,7 +12,7 @@ import triton.language as tl
 from torch import Tensor
 
 from vs_ops.native.ema import ema_native
-from vs_ops.triton._launch import accumulator, element_of, on_device_of
+from vs_ops.triton._launch import element_of, on_device_of
 from vs_ops.triton._registration import registered
 from vs_ops.triton._tables import alike, can_send, programs, sent
 
@@ -67,7 +67,7 @@ def ema(averages: Sequence[Tensor], values: Sequence[Tensor], weight: float, sca
             *(sent(averages, first.device), sent(values, first.device)),
             *(sent(scales, first.device) if scales else None, table, owner, min(weight, 1 - weight)),
             from_target=weight > 0.5,
-            dtype=accumulator(first.dtype),
+            dtype=element_of(first.dtype),
             value_element=element_of(values[0].dtype),
             scale_element=element_of(scales[0].dtype) if scales else None,
             block=_BLOCK,

@@ -16,16 +16,7 @@ from torch import Tensor
 from vs_ops._layout import dense
 from vs_ops._precision import compute_dtype
 from vs_ops.reference.feature_matching import feature_matching_reference
-from vs_ops.triton._launch import (
-    FULL_GPU,
-    accumulator,
-    differentiable,
-    element_of,
-    finish_sum,
-    like,
-    on_device_of,
-    power_of_two,
-)
+from vs_ops.triton._launch import FULL_GPU, differentiable, element_of, finish_sum, like, on_device_of, power_of_two
 from vs_ops.triton._registration import registered
 from vs_ops.triton._tables import alike, can_send, programs, sent
 
@@ -109,7 +100,7 @@ def feature_matching(fake: Sequence[Tensor], real: Sequence[Tensor], scales: int
             _forward[(len(owner),)](
                 *(sent(fake, device), sent(real, device), partials, table, owner, scales),
                 element=element_of(fake[0].dtype),
-                dtype=accumulator(dtype),
+                dtype=element_of(dtype),
                 block=_BLOCK,
             )
         finish_sum[(1,)](partials, loss, len(owner), block=power_of_two(len(owner), _BLOCK))
@@ -134,7 +125,7 @@ def feature_matching_backward(
             _backward[(len(owner),)](
                 *(grad, sent(fake, device), sent(real, device), sent(grads, device), table, owner, scales),
                 element=element_of(fake[0].dtype),
-                dtype=accumulator(compute_dtype(fake[0])),
+                dtype=element_of(compute_dtype(fake[0])),
                 block=_BLOCK,
             )
     return grads

@@ -11,7 +11,7 @@ from torch import Tensor
 from vs_ops._layout import dense
 from vs_ops._precision import compute_dtype
 from vs_ops.reference.gelu import gelu_reference
-from vs_ops.triton._launch import accumulator, blocks, differentiable, like, on_device_of, power_of_two
+from vs_ops.triton._launch import blocks, differentiable, element_of, like, on_device_of, power_of_two
 from vs_ops.triton._registration import registered
 
 _BLOCK = 1024
@@ -63,7 +63,7 @@ def gelu_triton(x: Tensor) -> Tensor:
     numel, block = x.numel(), power_of_two(x.numel(), _BLOCK)
     with on_device_of(x):
         _forward[(blocks(numel, block),)](
-            x, result, numel, root=_CONSTANTS["root"], dtype=accumulator(compute_dtype(x)), block=block
+            x, result, numel, root=_CONSTANTS["root"], dtype=element_of(compute_dtype(x)), block=block
         )
     return result
 
@@ -81,7 +81,7 @@ def gelu_backward(grad: Tensor, x: Tensor) -> Tensor:
     numel, block = x.numel(), power_of_two(x.numel(), _BLOCK)
     with on_device_of(x):
         _backward[(blocks(numel, block),)](
-            *(like(grad, x), x, grad_x, numel), **_CONSTANTS, dtype=accumulator(compute_dtype(x)), block=block
+            *(like(grad, x), x, grad_x, numel), **_CONSTANTS, dtype=element_of(compute_dtype(x)), block=block
         )
     return grad_x
 
@@ -95,11 +95,11 @@ def _remember(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
     ctx.save_for_backward(*inputs)
 
 
-def _gradient(ctx: Any, grad: Tensor) -> Tensor | None:
+def _gradient(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     (x,) = ctx.saved_tensors
     if torch.is_grad_enabled():
-        return differentiable(gelu_reference, (x,), (grad,), (True,))[0]
-    return gelu_backward(grad, x)
+        return differentiable(gelu_reference, (x,), (grad,), (True,))
+    return (gelu_backward(grad, x),)
 
 
 gelu_triton.register_autograd(_gradient, setup_context=_remember)

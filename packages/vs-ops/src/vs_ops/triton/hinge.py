@@ -14,15 +14,7 @@ from torch import Tensor
 from vs_ops._layout import dense
 from vs_ops._precision import compute_dtype
 from vs_ops.reference.hinge import hinge_d_fake_reference, hinge_d_real_reference, hinge_g_reference
-from vs_ops.triton._launch import (
-    FULL_GPU,
-    accumulator,
-    blocks,
-    differentiable,
-    finish_sum,
-    on_device_of,
-    power_of_two,
-)
+from vs_ops.triton._launch import FULL_GPU, blocks, differentiable, element_of, finish_sum, on_device_of, power_of_two
 from vs_ops.triton._registration import registered
 
 _D_REAL, _D_FAKE, _G = 0, 1, 2
@@ -90,7 +82,7 @@ def hinge(logits: Tensor, kind: int) -> Tensor:
     programs = min(blocks(numel, block), FULL_GPU)
     partials = torch.empty(programs, dtype=dtype, device=logits.device)
     with on_device_of(logits):
-        _forward[(programs,)](logits, partials, numel, kind=kind, dtype=accumulator(dtype), block=block)
+        _forward[(programs,)](logits, partials, numel, kind=kind, dtype=element_of(dtype), block=block)
         if programs == 1:
             return partials.view(())
         loss = torch.empty((), dtype=dtype, device=logits.device)
@@ -111,7 +103,7 @@ def hinge_backward(grad: Tensor, logits: Tensor, kind: int) -> Tensor:
     block = power_of_two(logits.numel(), _BLOCK)
     with on_device_of(logits):
         _backward[(blocks(logits.numel(), block),)](
-            grad, logits, grad_logits, logits.numel(), kind=kind, dtype=accumulator(compute_dtype(logits)), block=block
+            grad, logits, grad_logits, logits.numel(), kind=kind, dtype=element_of(compute_dtype(logits)), block=block
         )
     return grad_logits
 

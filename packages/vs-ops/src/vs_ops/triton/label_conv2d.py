@@ -22,9 +22,9 @@ from vs_ops.reference.label_conv2d import label_conv2d_reference
 from vs_ops.reference.one_hot import require_known
 from vs_ops.triton._launch import (
     FULL_GPU,
-    accumulator,
     blocks,
     differentiable,
+    element_of,
     like,
     on_device_of,
     power_of_two,
@@ -211,7 +211,7 @@ def label_conv2d(
         _forward[(ids.shape[0] * runs, blocks(filters, block_f))](
             *(channels, table, shift, result, classes, filters, *geometry, runs),
             kernel=k,
-            dtype=accumulator(compute_dtype(table)),
+            dtype=element_of(compute_dtype(table)),
             block_f=block_f,
             block_l=block_l,
         )
@@ -273,7 +273,7 @@ def _sums(grad: Tensor, channels: Tensor, classes: int, k: int, stride: int, pad
             kernel=k,
             operand=operand,
             precision=precision,
-            dtype=accumulator(wide),
+            dtype=element_of(wide),
             block_k=block_k,
             block_f=block_f,
             block_l=_ROWS,

@@ -16,9 +16,9 @@ from vs_ops._layout import dense
 from vs_ops._precision import compute_dtype
 from vs_ops.reference.mask_loss import mask_loss_reference
 from vs_ops.triton._launch import (
-    accumulator,
     blocks,
     differentiable,
+    element_of,
     finish_sum,
     like,
     on_device_of,
@@ -158,7 +158,7 @@ def mask_loss(mask: Tensor, warped: Tensor, frame: Tensor) -> Tensor:
     loss = torch.empty((), dtype=dtype, device=mask.device)
     with on_device_of(mask):
         _forward[grid](
-            mask, warped, frame, partials, *layout, dtype=accumulator(dtype), block_c=block_c, block_l=block_l
+            mask, warped, frame, partials, *layout, dtype=element_of(dtype), block_c=block_c, block_l=block_l
         )
         finish_sum[(1,)](partials, loss, len(partials), block=power_of_two(len(partials), _ELEMENTS))
     return loss
@@ -179,7 +179,7 @@ def mask_loss_backward(grad: Tensor, mask: Tensor, warped: Tensor, frame: Tensor
     with on_device_of(mask):
         _backward[(blocks(layout[1], block_l), mask.shape[0])](
             *(grad, mask, warped, frame, *grads, *layout),
-            dtype=accumulator(dtype),
+            dtype=element_of(dtype),
             block_c=block_c,
             block_l=block_l,
         )

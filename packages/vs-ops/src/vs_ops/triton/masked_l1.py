@@ -17,9 +17,9 @@ from vs_ops._layout import dense
 from vs_ops._precision import compute_dtype
 from vs_ops.reference.masked_l1 import TINY, masked_l1_reference
 from vs_ops.triton._launch import (
-    accumulator,
     blocks,
     differentiable,
+    element_of,
     like,
     on_device_of,
     power_of_two,
@@ -180,7 +180,7 @@ def masked_l1(a: Tensor, b: Tensor, mask: Tensor, over_valid: bool) -> tuple[Ten
     partials = torch.empty(grid[0] * grid[1], 2, dtype=dtype, device=a.device)
     loss, divisor = torch.empty((), dtype=dtype, device=a.device), torch.empty((), dtype=dtype, device=a.device)
     with on_device_of(a):
-        _forward[grid](a, b, mask, partials, *layout, dtype=accumulator(dtype), block_c=block_c, block_l=block_l)
+        _forward[grid](a, b, mask, partials, *layout, dtype=element_of(dtype), block_c=block_c, block_l=block_l)
         count = len(partials)
         block = power_of_two(count, _BLOCK)
         _finish[(1,)](partials, loss, divisor, count, numel, over_valid=over_valid, tiny=TINY, block=block)
@@ -213,7 +213,7 @@ def masked_l1_backward(
             *(grad, loss, divisor, a, b, mask, *grads, *layout),
             over_valid=over_valid,
             broadcast=mask.shape[1] == 1,
-            dtype=accumulator(loss.dtype),
+            dtype=element_of(loss.dtype),
             block_c=block_c,
             block_l=block_l,
         )

@@ -10,7 +10,7 @@ from vs_ops._layout import dense
 from vs_ops._precision import compute_dtype
 from vs_ops.native.singular_values import singular_values_native
 from vs_ops.triton import _spectral_kernels as kernels
-from vs_ops.triton._launch import accumulator, element_of, on_device_of
+from vs_ops.triton._launch import element_of, on_device_of
 from vs_ops.triton._layers import COLUMNS_OF_ROWS, LANES, ROWS, fit, layout_of
 from vs_ops.triton._registration import registered
 from vs_ops.triton._tables import sent
@@ -25,7 +25,7 @@ def sigmas(weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor]
     _, forths, _, _ = layout.layers
     ys, y_sums = vectors.new_empty(layout.lefts + len(forths)).split((layout.lefts, len(forths)))
     result = vectors.new_empty(len(weights))
-    common = {"dtype": accumulator(wide), "lanes": LANES}
+    common = {"dtype": element_of(wide), "lanes": LANES}
     with on_device_of(first):
         kernels.forth[(len(forths),)](
             *(sent(weights, first.device), layout.table, forths, vectors, layout.lefts, None, None, ys, y_sums),

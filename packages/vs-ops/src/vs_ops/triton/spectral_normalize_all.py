@@ -21,7 +21,7 @@ from vs_ops._precision import compute_dtype, without_autocast
 from vs_ops.native.spectral_normalize_all import differentiable_gradient, spectral_normalize_all_native
 from vs_ops.reference.spectral_normalize_all import Normalised
 from vs_ops.triton import _spectral_kernels as kernels
-from vs_ops.triton._launch import accumulator, element_of, on_device_of, spread
+from vs_ops.triton._launch import element_of, on_device_of, spread
 from vs_ops.triton._layers import (
     BLOCK,
     COLUMNS,
@@ -64,7 +64,7 @@ def normalise(
     )
     scales, results = vectors.new_empty(len(weights)), _made(weights, dtype)
     where = sent(weights, device), layout.table
-    common = {"eps": eps, "element": element_of(first.dtype), "dtype": accumulator(wide), "lanes": LANES}
+    common = {"eps": eps, "element": element_of(first.dtype), "dtype": element_of(wide), "lanes": LANES}
     back = {"block_r": ROWS_OF_COLUMNS, "block_c": COLUMNS, **common}
     forth = {"block_r": ROWS, "block_c": COLUMNS_OF_ROWS, **common}
     with on_device_of(first):
@@ -115,7 +115,7 @@ def normalise_backward(
     _, _, elements, pieces = layout.layers
     overlaps = vectors.new_empty(len(pieces))
     grad_element = next(element_of(each.dtype) for each in given if each is not None)
-    choices = {"grad_element": grad_element, "dtype": accumulator(vectors.dtype), "block": BLOCK}
+    choices = {"grad_element": grad_element, "dtype": element_of(vectors.dtype), "block": BLOCK}
     element = element_of(first.dtype)
     with on_device_of(first):
         kernels.overlap[(len(pieces),)](

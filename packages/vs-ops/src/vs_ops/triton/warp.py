@@ -20,7 +20,7 @@ from torch import Tensor
 from vs_ops._layout import dense
 from vs_ops._precision import compute_dtype
 from vs_ops.reference.warp import warp_and_blend_reference, warp_reference
-from vs_ops.triton._launch import accumulator, blocks, differentiable, like, on_device_of, spread, strides, tile
+from vs_ops.triton._launch import blocks, differentiable, element_of, like, on_device_of, spread, strides, tile
 from vs_ops.triton._registration import registered
 
 _ELEMENTS = 256
@@ -192,7 +192,7 @@ def _launch(
         kernel[(blocks(height * width, block_l), samples)](
             *(*before, image, flow, *between, *after),
             *(channels, height, width, *strides(image), *strides(flow)),
-            dtype=accumulator(compute_dtype(image, flow)),
+            dtype=element_of(compute_dtype(image, flow)),
             block_c=block_c,
             block_l=block_l,
         )

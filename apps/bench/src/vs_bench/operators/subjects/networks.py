@@ -6,7 +6,7 @@ from typing import Literal
 
 import vs_nets as nets
 from torch._subclasses.fake_tensor import FakeTensorMode
-from vs_config.resolve import resolve_config
+from vs_config import resolve_config
 from vs_nets.spectral import SpectralLayer
 from vs_training.config import TrainConfig
 from vs_training.presets import read_preset

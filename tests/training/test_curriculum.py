@@ -11,9 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from vs_data import FolderConfig, NoFlowConfig, SegMapsConfig, SequenceInfo, StreetConfig, open_street
 from vs_data.street.source import StreetSource
-from vs_training.config import CurriculumConfig, ReferencesConfig, clip_length
-from vs_training.left_out import left_out_at, left_out_at_last, references_inside, tell_left_out
-from vs_training.setup import check_data
+from vs_training.checks import check_data
+from vs_training.curriculum import (
+    CurriculumConfig,
+    clip_length,
+    left_out_at,
+    left_out_at_last,
+    references_inside,
+    tell_left_out,
+)
 
 CURRICULUM = CurriculumConfig(single_frame_steps=10, initial_length=4, double_every=5, max_length=16)
 """One frame to step 9, 4 from 10, 8 from 15, 16 from 20."""
@@ -75,7 +81,7 @@ def test_references_inside_of_clips_are_told_of_whenever_they_can_happen(lengths
     curriculum = CurriculumConfig(initial_length=initial, max_length=initial + growth, double_every=every)
     used = {clip_length(curriculum, step) for step in range(steps)}
     happens = any(length <= frames < length + most for frames in lengths for length in used)
-    told = references_inside(ReferencesConfig(most=most), curriculum, infos(*lengths), steps)
+    told = references_inside(most, curriculum, infos(*lengths), steps)
     assert (told is not None) == happens
 
 
@@ -85,7 +91,7 @@ def test_training_says_it_at_the_start_and_when_clips_grow(monkeypatch: pytest.M
         first, *others = source.sequences
         return source if split == "val" else attrs.evolve(source, sequences=(attrs.evolve(first, frames=1), *others))
 
-    monkeypatch.setattr("vs_training.setup.open_source", shortened)
+    monkeypatch.setattr("vs_train.setup.open_source", shortened)
     _, watch = run(run_config(run={"steps": 5, "sample_every": 5}), tmp_path / "run")
     (start,) = [index for index, text in enumerate(watch.messages) if "too short for the longest clips" in text]
     (growth,) = [index for index, text in enumerate(watch.messages) if text.startswith("from step 3 on, clips have 2")]
