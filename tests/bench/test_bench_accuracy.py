@@ -299,6 +299,7 @@ def test_wrong_input_ends_with_one_line_and_no_file(arguments, message, tmp_path
 
 MINIATURE = [
     "data.sequence_length=4",
+    "data.train_sequences=3",
     "loader.batch_size=1",
     "generator.filters=4",
     "generator.max_filters=8",

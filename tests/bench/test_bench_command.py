@@ -6,6 +6,7 @@ import sys
 import pytest
 from vs_bench import step
 from vs_bench.__main__ import main
+from vs_bench.operators import command as operators
 from vs_bench.results import command_of
 
 QUICK_HELP = "import sys, vs_bench.__main__ as it; it.main(['--help']); sys.exit('torch' in sys.modules)"
@@ -54,3 +55,13 @@ def test_options_reach_the_command(monkeypatch):
     with pytest.raises(SystemExit, match="7"):
         main(["step", "--compare", "a.b=1", "--compare=c=2", "run.steps=3"])
     assert given == [(None, ("a.b=1", "c=2"))]
+
+
+@pytest.mark.parametrize(("command", "module"), [("step", step), ("operators", operators)])
+def test_ctrl_c_is_one_line_and_status_130(command, module, monkeypatch, capsys):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "choose_device", interrupted)
+    assert main([command]) == 130
+    assert capsys.readouterr().err == "error: stopped\n"

@@ -6,9 +6,10 @@ import vs_ops
 from vs_bench import results
 from vs_bench.errors import VsBenchError
 from vs_bench.operators import command as ops
-from vs_bench.operators.subjects import PLANS, Make, Plan, results_of, work_of
+from vs_bench.operators.subjects import PLANS, Make, Plan, work_of
 from vs_bench.operators.subjects.networks import spectral_shapes
 from vs_ops.dispatch import describe
+from vs_training.tensors import tensors_in
 
 SMALL = [plan for plan in PLANS if not plan.large]
 by_plan = pytest.mark.parametrize("plan", SMALL, ids=lambda plan: f"{plan.operator.name}, {plan.size}")
@@ -30,7 +31,7 @@ def settings(**given):
 
 
 def computed(call, leaves):
-    results = results_of(call())
+    results = list(tensors_in(call()))
     wanted = [one for one in results if one.requires_grad]
     generator = torch.Generator().manual_seed(1)
     weights = [torch.rand(one.shape, generator=generator).to(one.dtype) for one in wanted]

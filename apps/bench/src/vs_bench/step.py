@@ -75,7 +75,7 @@ PRECISIONS = {
 FRAMES = 4
 """Of the clip of a step that documents speak of."""
 
-app = cyclopts.App(name="bench:step", help=__doc__)
+app = cyclopts.App(name="bench:step", help=__doc__, suppress_keyboard_interrupt=False)
 
 
 def stepper(config: TrainConfig, frames: int, device: torch.device) -> Callable[[], None]:

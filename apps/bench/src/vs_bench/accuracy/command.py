@@ -192,7 +192,6 @@ def command_without_out() -> str:
 
 
 app = cyclopts.App(name="bench:accuracy", help=__doc__, suppress_keyboard_interrupt=False)
-_FLAG = Parameter(negative="", show_default=False)
 
 
 @app.default

@@ -104,7 +104,7 @@ def _difference(score: str, compared: Difference) -> str:
 
 def table_of(findings: Sequence[Finding]) -> Table:
     """Make a row for each experiment, deciding score and level: mean and spread over seeds, difference, verdict."""
-    table = Table(title="held-out clips, averaged generator, own roll-out", title_justify="left")
+    table = Table(title="held-out clips, EMA of the generator, own roll-out", title_justify="left")
     headings = ("network", "score", "level", "runs", "mean", "sd", "worst", "to O0", "90 %", "margin", "verdict")
     for heading in headings:
         left = heading in ("network", "score", "level", "verdict")

@@ -26,6 +26,7 @@ from rich.console import Console
 from vs_config import Range
 from vs_optim import find_apex
 from vs_runtime import choose_device
+from vs_training.tensors import tensors_in
 
 from vs_bench.errors import VsBenchError
 from vs_bench.harness import Case, measure
@@ -54,7 +55,7 @@ from vs_bench.operators.report import (
     record_of,
     table_of,
 )
-from vs_bench.operators.subjects import PLANS, Make, MemoryFormat, Plan, Subject, results_of, work_of
+from vs_bench.operators.subjects import PLANS, Make, MemoryFormat, Plan, Subject, work_of
 from vs_bench.options import Count, Threads, option_of
 from vs_bench.results import Begun, begin, command_of, folder_of, save_records
 from vs_bench.tables import wide_console
@@ -119,7 +120,7 @@ def calls_of(plan: Plan, subject: Subject, skip: Sequence[str] = ()) -> dict[str
 def about(plan: Plan, subject: Subject, memory_format: MemoryFormat) -> About:
     """Say what a record says beside the figures."""
     described = subject.described
-    outputs = results_of(subject.call("reference"))
+    outputs = list(tensors_in(subject.call("reference")))
     return About(
         operator=plan.operator.name,
         size=plan.size,
@@ -230,7 +231,7 @@ def check_whole(only: Sequence[str], size: str, skip: Sequence[str]) -> None:
         raise VsBenchError("--store replaces all that is known of the device: measure all operators, sizes and ways")
 
 
-app = cyclopts.App(name="bench:ops", help=__doc__)
+app = cyclopts.App(name="bench:ops", help=__doc__, suppress_keyboard_interrupt=False)
 
 
 @app.default

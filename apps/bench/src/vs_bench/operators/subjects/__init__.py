@@ -8,7 +8,7 @@ from vs_bench.operators.subjects.parameters import PLANS as PARAMETERS
 from vs_bench.operators.subjects.pictures import PLANS as PICTURES
 from vs_bench.operators.subjects.pointwise import PLANS as POINTWISE
 from vs_bench.operators.subjects.references import PLANS as REFERENCES
-from vs_bench.operators.subjects.subject import FORMATS, Make, MemoryFormat, Plan, Subject, results_of, work_of
+from vs_bench.operators.subjects.subject import FORMATS, Make, MemoryFormat, Plan, Subject, work_of
 
 PLANS: tuple[Plan, ...] = (
     *POINTWISE,
@@ -21,4 +21,4 @@ PLANS: tuple[Plan, ...] = (
     *REFERENCES,
 )
 
-__all__ = ["FORMATS", "PLANS", "Make", "MemoryFormat", "Plan", "Subject", "results_of", "work_of"]
+__all__ = ["FORMATS", "PLANS", "Make", "MemoryFormat", "Plan", "Subject", "work_of"]

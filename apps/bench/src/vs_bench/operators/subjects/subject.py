@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from vs_ops import DescribedCall, Operator
 from vs_ops.dispatch import describe
+from vs_training.tensors import tensors_in
 
 MemoryFormat = Literal["channels_last", "contiguous"]
 FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
@@ -122,17 +123,6 @@ def laid_out(result: Tensor, x: Tensor) -> Tensor:
     return result.contiguous(memory_format=torch.channels_last) if last else result
 
 
-def results_of(result: object) -> list[Tensor]:
-    """Return all tensors of a result, which may be one, none or nested lists of them."""
-    match result:
-        case Tensor():
-            return [result]
-        case [*parts]:
-            return [one for part in parts for one in results_of(part)]
-        case _:
-            return []
-
-
 def work_of(call: Callable[[], object], leaves: Sequence[Tensor], repeats: int = 1) -> Callable[[], None]:
     """Return a function that runs `call` forward and, if there are `leaves`, backward to them, `repeats` times.
 
@@ -140,11 +130,11 @@ def work_of(call: Callable[[], object], leaves: Sequence[Tensor], repeats: int =
     """
     if not leaves:
         return lambda: _repeat(call, repeats)
-    cotangents = [torch.ones_like(one) for one in results_of(call()) if one.requires_grad]
+    cotangents = [torch.ones_like(one) for one in tensors_in(call()) if one.requires_grad]
 
     def run() -> None:
         for _ in range(repeats):
-            results = [one for one in results_of(call()) if one.requires_grad]
+            results = [one for one in tensors_in(call()) if one.requires_grad]
             torch.autograd.grad(results, leaves, cotangents)
 
     return run
