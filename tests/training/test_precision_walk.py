@@ -218,8 +218,8 @@ def rounded_losses(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(nets, "total", rounded)
 
 
-LOSS = ("total loss", "judgement of gradients", "optimizer and loss scale")
-"""Where a loss of 16 bits is noticed again: where it is summed, judged and reported."""
+LOSS = ("total loss", "check of gradients", "optimizer and loss scale")
+"""Where a loss of 16 bits is noticed again: where it is summed, checked and reported."""
 
 MOVED: dict[str, tuple[Change, set[str]]] = {
     "norm": (low_reference("vs_ops.instance_norm"), {"norm statistics"}),
@@ -231,7 +231,7 @@ MOVED: dict[str, tuple[Change, set[str]]] = {
     "flow loss": (in_low("vs_ops.masked_l1"), {"loss flow", *LOSS}),
     "mask loss": (in_low("vs_ops.mask_loss"), {"loss flow_mask", *LOSS}),
     "kernel sums": (in_low("vs_ops.upsample_conv2d"), {"sums that stand for a convolution"}),
-    "spectral norm": (autocast_iteration, {"spectral norm", "average of weights"}),
+    "spectral norm": (autocast_iteration, {"spectral norm", "EMA of weights"}),
     "flow": (rounded_flow, {"grids and sampling", "loss flow"}),
     "convolutions": (single_convolutions, {MATRIX}),
     "total": (rounded_losses, {"total loss", "optimizer and loss scale"}),

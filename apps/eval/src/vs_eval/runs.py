@@ -9,10 +9,10 @@ import torch
 import vs_nets as nets
 from torch import nn
 from vs_runtime import DamagedCheckpoint, LoadedCheckpoint, NoCheckpoint, list_checkpoints, load_checkpoint, load_latest
-from vs_runtime.run_directory import FIXED, RunDirectory, read_environment
+from vs_runtime.run_directory import RunDirectory, read_environment
 from vs_training.config import TrainConfig
 from vs_training.errors import VsTrainingError
-from vs_training.fixed import first_difference
+from vs_training.fixed import FIXED, first_difference
 from vs_training.saved import EMA, current_format, load_network
 
 from vs_eval.errors import OptionError, RunError

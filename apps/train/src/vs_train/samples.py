@@ -43,5 +43,5 @@ def write_samples(
 
 
 def curve_picture(synthesis: nets.Synthesis) -> Tensor:
-    """The generated frame as TensorBoard takes it: (3, H, W) uint8, the same bytes as everywhere else."""
+    """Return the generated frame as TensorBoard takes it: (3, H, W) uint8, the same bytes as everywhere else."""
     return torch.from_numpy(metrics.frame_to_uint8(synthesis.frame[0])).movedim(-1, 0)

@@ -149,15 +149,16 @@ def truth(default: Any, help_: str) -> Any:
 
 def path(default: Any, help_: str, *, optional: bool = False) -> Any:
     """Make a field for the path of a file or folder, as text, or for None too when `optional`."""
+    expected = f"the path of a file or folder{OR_NONE if optional else ''}"
 
     def check(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
         if optional and value is None:
             return
-        wrong = path_problem(value) if type(value) is str else f"the path of a file or folder{OR_NONE * optional}"
+        wrong = path_problem(value) if type(value) is str else expected
         if wrong:
             raise refuse(attribute.name, wrong, value, BACKSLASHES if wrong == _NO_CONTROL else "")
 
-    return _field(default, help_, check)
+    return _field(default, help_, check, expected)
 
 
 def table(default: Any, help_: str) -> Any:

@@ -34,13 +34,13 @@ class _Override:
 def apply_overrides(cls: type, document: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
     """Return a document with the overrides in it.
 
-    A value is TOML (`3`, `1e-4`, `true`, `"text"`, `[1, 2]`, `{kind = "folder"}`), or else a bare string. A path leads
+    A value is TOML (`3`, `1e-4`, `true`, `"text"`, `[1, 2]`, `{kind = "wood"}`), or else a bare string. A path leads
     through tables only: a list is given as a whole.
 
     Overriding the `kind` of a table with alternatives starts that table anew: whatever the document said about the old
     kind is dropped, and the defaults of the new kind hold; a key given beside it that the new kind does not have is a
     problem. The order on the command line does not matter: short paths are set before long ones and a `kind` before its
-    siblings, so that `data.root=clips data.kind=folder` works. Of two values for the same path the later wins.
+    siblings, so that `oven.logs=3 oven.kind=wood` works. Of two values for the same path the later wins.
 
     Args:
         cls: The config class that the document is meant for.

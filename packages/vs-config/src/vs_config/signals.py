@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish that the training loop can see, instead of an exception in the middle of a step."""
+"""Ctrl-C and SIGTERM as a wish that a loop can see, instead of an exception in the middle of what it does."""
 
 import contextlib
 import signal
@@ -81,7 +81,7 @@ def stop_requests() -> Iterator[StopRequest]:
 
     So is SIGHUP, with which a terminal ends, unless it is ignored already, which is what nohup asks for.
 
-    The first signal only sets it: the loop finishes its step, writes a checkpoint and returns. A SIGINT after any first
+    The first signal only sets it: the loop finishes its step, saves what it has and returns. A SIGINT after any first
     signal raises KeyboardInterrupt at once, for those who cannot wait. A further SIGTERM changes nothing. Works in the
     main thread only, as Python's signal handlers do.
     """

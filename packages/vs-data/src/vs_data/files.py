@@ -29,7 +29,7 @@ def read_bytes(path: Path, limit: int = LARGEST_FILE) -> bytes:
         what = "links to a file that does not exist" if path.is_symlink() else "the file does not exist"
         raise DataError(what, file=str(path)) from None
     except FileTooLargeError as error:
-        raise DataError(error.strerror, file=str(path), fix=_OTHER_FILE) from None
+        raise DataError(str(error.strerror), file=str(path), fix=_OTHER_FILE) from None
     except NotAFileError as error:
         raise DataError(f"cannot be read: {error.strerror}", file=str(path), fix=_OTHER_FILE) from None
     except OSError as error:

@@ -94,10 +94,12 @@ def current_format(saved: Mapping[str, Any]) -> dict[str, Any]:
     match saved:
         case {"scaling": _}:
             return current
-        case {"generator_scaler": {**generator}, "discriminator_scaler": {**discriminator}}:
-            old = {"skips_in_row": 0}
-            both = {"generator": {**old, **generator}, "discriminator": {**old, **discriminator}}
-            return {**current, "scaling": {**both, "replays_total": 0}}
+        case {"generator_scaler": Mapping() as generator, "discriminator_scaler": Mapping() as discriminator}:
+            scales = {
+                "generator": {"skips_in_row": 0, **generator},
+                "discriminator": {"skips_in_row": 0, **discriminator},
+            }
+            return {**current, "scaling": {**scales, "replays_total": 0}}
         case _:
             return current
 

@@ -109,10 +109,10 @@ def update_ema(state: TrainState, config: optim.EmaConfig) -> None:
     vs_ops.ema(
         [averages[name] for name in normalised],
         [values[name] for name in normalised],
-        share=weight,
+        weight=weight,
         scales=[scales[name] for name in normalised],
     )
-    vs_ops.ema([averages[name] for name in plain], [values[name] for name in plain], share=weight)
+    vs_ops.ema([averages[name] for name in plain], [values[name] for name in plain], weight=weight)
 
 
 def check_gradients(
