@@ -24,6 +24,7 @@ from toy_few_shot import (
     same,
     synthesize,
 )
+from vs_nets.references import nearest_reference, pick_reference
 
 
 @by_weights
@@ -148,13 +149,13 @@ def test_near_means_near_on_the_picture_not_pixel_by_pixel() -> None:
         return torch.nn.functional.one_hot(torch.full((128,), column), 128).float().expand(1, 1, 128, 128)
 
     known = torch.stack([torch.zeros(1, 1, 128, 128), line(100), line(41)], 1)  # (1, 3, 1, 128, 128)
-    assert nets.nearest_reference(line(40), known).tolist() == [2]
-    assert nets.nearest_reference(line(100), known).tolist() == [1]
+    assert nearest_reference(line(40), known).tolist() == [2]
+    assert nearest_reference(line(100), known).tolist() == [1]
 
 
 def test_for_each_sample_that_of_its_own_choice() -> None:
     x = torch.arange(6).view(2, 3, 1)
-    assert nets.pick_reference(x, torch.tensor([2, 0])).tolist() == [[2], [3]]
+    assert pick_reference(x, torch.tensor([2, 0])).tolist() == [[2], [3]]
 
 
 @by_weights

@@ -4,6 +4,7 @@ import attrs
 import pytest
 import torch
 import vs_nets as nets
+from vs_nets.embedder import Embedder
 
 SMALL = nets.GeneratorConfig(
     levels=4,
@@ -89,7 +90,7 @@ def test_shapes(past: int) -> None:
 @pytest.mark.parametrize("arch", ["encoder", "encoderdecoder", "unet"])
 def test_embedder_gives_a_map_at_every_resolution(arch: str) -> None:
     config = nets.EmbedderConfig(arch=arch, filters=4, max_filters=16, downsamples=3)  # type: ignore[arg-type]
-    maps = nets.Embedder(config, C, spectral=True)(label())
+    maps = Embedder(config, C, spectral=True)(label())
     assert [tuple(m.shape[1:]) for m in maps] == [(4, 32, 64), (8, 16, 32), (16, 8, 16), (16, 4, 8)]
 
 

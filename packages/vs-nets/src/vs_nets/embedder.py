@@ -34,7 +34,7 @@ class EmbedderConfig:
 
 
 class Embedder(nn.Module):
-    """(N, C, H, W) -> `downsamples + 1` maps, finest first; map i has `config.width(i)` channels at 1 / 2^i.
+    """Embedder: (N, C, H, W) -> `downsamples + 1` maps, finest first; map i has `config.width(i)` channels at 1 / 2^i.
 
     The weights of `generated` convolutions come with each call: those of the decoder that make the finest maps, or,
     where there is no decoder, the first stride-2 convolutions.

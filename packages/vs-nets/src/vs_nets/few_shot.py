@@ -174,7 +174,7 @@ Subject = SeparateSubject | AttendedSubject
 
 
 class FewShotGenerator(nn.Module):
-    """(label, history, subject) -> `Synthesis`: the next frame of a subject that was seen in K references."""
+    """The few-shot generator: (label, history, subject) -> `Synthesis`, the next frame of a subject."""
 
     def __init__(
         self,

@@ -37,9 +37,10 @@ def _encoder(config: FlowConfig, channels: int, spectral: bool) -> nn.Sequential
 
 
 class FlowNetwork(nn.Module):
-    """Labels of all frames and past frames -> flow (N, 2, H, W) in pixels and mask (N, 1, H, W) in [0, 1].
+    """Flow network of vid2vid: labels and past frames -> flow (N, 2, H, W) in pixels, mask (N, 1, H, W) in [0, 1].
 
-    Labels and frames are concatenated along channels, oldest first. Mask 1 means: use the hallucinated pixel.
+    Labels of all frames, and past frames, are concatenated along channels, oldest first. Mask 1 means: use the
+    hallucinated pixel.
     """
 
     def __init__(self, config: FlowConfig, label_channels: int, frame_channels: int, *, spectral: bool) -> None:
@@ -58,7 +59,7 @@ class FlowNetwork(nn.Module):
 
 
 class FewShotFlowNetwork(nn.Module):
-    """The label of a frame, labels and frames of what is warped -> flow (N, 2, H, W) and mask (N, 1, H, W) in [0, 1].
+    """Flow network of few-shot vid2vid: labels, and frames to warp -> flow (N, 2, H, W), mask (N, 1, H, W) in [0, 1].
 
     All of them are concatenated along channels: label, other labels and other frames, oldest first.
     """

@@ -137,7 +137,7 @@ def _warps(synthesis: Synthesis, target: Target) -> Iterator[Taught]:
 
 
 def _chosen(x: Tensor | None, chosen: Tensor | None) -> Tensor | None:
-    """Pick that of the chosen reference: (N, K, ...) -> (N, ...)."""
+    """Pick the entry of the chosen reference: (N, K, ...) -> (N, ...)."""
     return None if x is None or chosen is None else pick_reference(x, chosen)
 
 

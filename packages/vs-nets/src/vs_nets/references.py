@@ -47,7 +47,7 @@ def check_references(references: References, channels: int, stride: int) -> None
 
 
 def pick_reference(x: Tensor, chosen: Tensor) -> Tensor:
-    """Pick for each sample that of its chosen reference: (N, K, ...) and (N,) indices -> (N, ...)."""
+    """Pick the entry of each sample's chosen reference: (N, K, ...) and (N,) indices -> (N, ...)."""
     if x.shape[1] == 1:
         return x[:, 0]
     return x[torch.arange(x.shape[0], device=x.device), chosen]

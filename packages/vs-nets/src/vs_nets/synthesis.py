@@ -1,4 +1,4 @@
-"""What a generator returns for one frame, what it remembers, and how a whole clip is rolled out."""
+"""The result of a generator for one frame, the past that it looks at, and the roll-out of a whole clip."""
 
 from collections.abc import Callable, Iterable, Iterator
 

@@ -142,9 +142,9 @@ class ReferenceEncoder(nn.Module):
 
 
 class WeightHead(nn.Module):
-    """(N, R, R) -> the weights of one convolution: each row of the matrix gives the weights of one group of outputs.
+    """Head of one convolution: (N, R, R) -> its weights, each row of the matrix those of one group of outputs.
 
-    What the rows give is read in the order weights, bias; what is left over is not used.
+    The rows are read in the order weights, bias; what is left over is not used.
     """
 
     def __init__(self, rows: int, hidden: int, shape: Shape, *, hidden_layers: int, spectral: bool) -> None:
@@ -231,7 +231,7 @@ def _made_at(config: WeightGeneratorConfig, main: MainBranch, level: int) -> dic
 
 
 class WeightGenerator(nn.Module):
-    """References -> the weights that draw their subject."""
+    """The weight generator: references -> weights of the networks that generate frames of their subject."""
 
     def __init__(
         self, config: WeightGeneratorConfig, main: MainBranch, channels: tuple[int, int], *, spectral: bool
