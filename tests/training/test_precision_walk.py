@@ -229,18 +229,6 @@ LOSS = ("total loss", "check of gradients", "optimizer and loss scale")
 """Where a loss of 16 bits is noticed again: where it is summed, checked and reported."""
 
 MOVED: dict[str, tuple[Change, set[str]]] = {
-<<<<<<< HEAD
-    "norm": (low_reference("vs_ops.instance_norm"), {"norm statistics"}),
-    "softmax": (in_low("vs_ops.reference_matrix"), {"softmax and attention"}),
-    "attention": (in_low("vs_ops.attend"), {"softmax and attention"}),
-    "coordinates": (in_low("vs_ops.warp"), {"grids and sampling"}),
-    "hinge": (in_low("vs_ops.hinge"), {"loss gan", *LOSS}),
-    "feature matching": (low_reference("vs_ops.feature_matching"), {"loss feature_matching", *LOSS}),
-    "flow loss": (in_low("vs_ops.masked_l1"), {"loss flow", *LOSS}),
-    "mask loss": (in_low("vs_ops.mask_loss"), {"loss flow_mask", *LOSS}),
-    "kernel sums": (in_low("vs_ops.upsample_conv2d"), {"sums that stand for a convolution"}),
-    "spectral norm": (autocast_iteration, {"spectral norm", "EMA of weights"}),
-=======
     "norm": (low_reference("instance_norm"), {"norm statistics"}),
     "softmax": (in_low("reference_matrix"), {"softmax and attention"}),
     "attention": (in_low("attend"), {"softmax and attention"}),
@@ -251,7 +239,6 @@ MOVED: dict[str, tuple[Change, set[str]]] = {
     "mask loss": (in_low("mask_loss"), {"loss flow_mask", *LOSS}),
     "kernel sums": (in_low("upsample_conv2d"), {"sums that stand for a convolution"}),
     "spectral norm": (autocast_iteration, {"spectral norm", "EMA of weights"}),
->>>>>>> ops
     "flow": (rounded_flow, {"grids and sampling", "loss flow"}),
     "convolutions": (single_convolutions, {MATRIX}),
     "total": (rounded_losses, {"total loss", "optimizer and loss scale"}),
