@@ -190,7 +190,7 @@ def gather(things: Sequence[Thing]) -> tuple[Surfaces, Things]:
     normal *= np.where((normal * facing).sum(axis=1, keepdims=True) < 0, -1.0, 1.0)
     motion = np.array([thing.motion for thing in things], np.float64)
     labels = np.array(columns[5], np.uint8)
-    # By these numbers neighbouring pixels of one body, or of one plane, are told from edges.
+    # By these numbers a pixel is known to show the body, or the plane, that one of the frame before shows.
     body = _bodies(owner, motion, labels, np.abs(swing).sum(axis=1) > 0)
     surfaces = Surfaces(
         origin=origin,
