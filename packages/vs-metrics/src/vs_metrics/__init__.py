@@ -36,6 +36,7 @@ from vs_metrics.identity import (
     region_colours,
 )
 from vs_metrics.scores import (
+    PSNR_CAP,
     absolute_errors,
     end_point_errors,
     masked_psnr,
@@ -50,6 +51,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "MIN_REGION_PIXELS",
+    "PSNR_CAP",
     "Average",
     "ClassColours",
     "ClassIdError",

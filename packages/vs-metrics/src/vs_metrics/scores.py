@@ -31,6 +31,9 @@ SSIM_BORDER = SSIM_WINDOW // 2
 PSNR_OF_UNIT_ERROR = 20 * math.log10(DATA_RANGE)
 """PSNR in dB of a mean squared error of 1."""
 
+PSNR_CAP = 100.0
+"""PSNR in dB up to which a frame should count in a mean: that of equal frames is infinite."""
+
 
 def psnr(a: Float[Tensor, "*batch c h w"], b: Float[Tensor, "*batch c h w"]) -> Float[Tensor, "*batch"]:
     """Return the peak signal-to-noise ratio of every frame in dB, with a data range of 2; infinite for equal frames.
