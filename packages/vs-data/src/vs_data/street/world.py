@@ -1,7 +1,5 @@
 """A whole street, laid out from a seed: blocks of houses, cross streets, traffic and pedestrians."""
 
-from __future__ import annotations
-
 import math
 from functools import lru_cache
 from itertools import pairwise
@@ -58,11 +56,12 @@ class World:
 
 @lru_cache(maxsize=_KEPT_WORLDS)
 def build_world(config: StreetConfig, number: int) -> World:
-    """World `number` of a family of worlds; a pure function of its arguments (kept for the next clip)."""
+    """Build world `number` of a family of worlds; a pure function of its arguments (kept for the next clip)."""
     random = np.random.default_rng([config.seed, number, 9176])
     path = _path(random, config)
     seconds = (config.sequence_length - 1) / config.fps
     end, far = path.speed * seconds + VIEW_RANGE + 5.0, path.speed * seconds + DETAIL_RANGE
+    # The order of the draws is part of what a number means: another one makes other worlds.
     blocks = _blocks(random, end)
     things = [road(-_BEHIND, end + FAR)]
     houses: list[Thing] = []
@@ -75,6 +74,7 @@ def build_world(config: StreetConfig, number: int) -> World:
     things += parked(random, blocks, far, config)
     cars = traffic(random, seconds, far, config)
     things += cars + walkers(random, path, seconds, blocks, cars, config)
+    # What every frame needs is computed once.
     surfaces, arrays = gather(things)
     light = light_of(random)
     return World(
@@ -162,7 +162,7 @@ def _furniture(random: np.random.Generator, start: float, stop: float, far: floa
 
 
 def _silhouette(houses: list[Thing]) -> list[tuple[float, float, float]]:
-    """(start, end, height) of the houses on the left, where the sun stands."""
+    """Return (start, end, height) of the houses on the left, where the sun stands."""
     return [
         (*thing.extent, thing.patches[0].parameters[5] + 1.5)
         for thing in houses
