@@ -318,7 +318,7 @@ def read_config(path: Path) -> Mapping[str, Any]:
     """Return a published configuration; raises `DocumentError` or `ConversionError` for any other file."""
     if path.suffix in (".yaml", ".yml"):
         raise ConversionError(f"{path}: is YAML; write it as JSON")
-    config = read_json(path, most_bytes=_MOST_BYTES)
+    config = read_json(path, max_bytes=_MOST_BYTES)
     if not isinstance(config, dict):
         raise ConversionError(f"{path}: holds {show(config)}, expected a table with gen, dis and data")
     for section in ("gen", "dis", "data"):

@@ -107,10 +107,10 @@ def test_none_is_written_as_a_word_where_it_is_allowed() -> None:
             "data.kind: expected one of 'street', 'folder', got 'foldr'; did you mean 'folder'?",
         ),
         ("[data]\nkind = 3", "data.kind: expected one of 'street', 'folder', got 3"),
-        ("data = 'clips'", "data: expected a table of kind 'street' or a table of kind 'folder', got 'clips'"),
+        ("data = 'clips'", "data: expected a table of kind 'street' or 'folder', got 'clips'"),
         (
             "teacher = 'step'",
-            "teacher: expected a table of kind 'step' or a table of kind 'constant' or 'none', got 'step'; "
+            "teacher: expected a table of kind 'step' or 'constant' or 'none', got 'step'; "
             "a kind goes inside the table: kind = 'step'",
         ),
         ("[teacher]\nevery = 3", "teacher.kind: missing; expected one of 'step', 'constant'"),

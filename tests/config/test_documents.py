@@ -79,7 +79,7 @@ def place(tmp_path, monkeypatch):
         ("a\0b", "cannot be read: "),
         ("odd", "is not a text file"),
         ("utf16", "is text in UTF-16"),
-        ("huge", f"has more than {MOST_BYTES} bytes"),
+        ("huge", f"at most {MOST_BYTES} make sense here"),
     ],
 )
 def test_what_is_no_file_of_settings_is_refused_at_once(place, name, message):

@@ -116,18 +116,24 @@ class Other:
 
 
 @attrs.frozen(kw_only=True)
+class Third:
+    kind: ClassVar[str] = "third"
+
+
+@attrs.frozen(kw_only=True)
 class Holder:
     one: Example = table(Example, "")
-    maybe: Example | Other | None = table(None, "")
-    must: Example | Other = table(REQUIRED, "")
+    maybe: Third | Other | None = table(None, "")
+    must: Third | Other = table(REQUIRED, "")
     many: tuple[Example, ...] = tables((), "", high=2)
 
 
 def test_tables_are_of_the_classes_that_the_annotation_names():
     assert Holder(must=Other(), many=(Example(),)).one == Example()
     for values, message in (
-        ({"must": 3}, "must: expected a table or a table of kind 'other', got 3"),
-        ({"must": None}, "must: expected a table or a table of kind 'other', got none"),
+        ({"must": 3}, "must: expected a table of kind 'third' or 'other', got 3"),
+        ({"must": None}, "must: expected a table of kind 'third' or 'other', got none"),
+        ({"maybe": "no"}, "maybe: expected a table of kind 'third' or 'other' or 'none', got 'no'"),
         ({"one": Other()}, "one: expected a table, got a table of kind 'other'"),
         ({"many": [Example()]}, "many: expected a list (each item a table), got [a table]"),
         ({"many": (3,)}, "many: expected a list (each item a table), got [3]"),

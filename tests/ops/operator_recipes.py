@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import attrs
 import torch
 import torch.nn.functional as F
 import vs_ops
-from attrs import evolve, frozen
 from torch import Tensor
 
 IMAGES = ((2, 6, 7, 5), (1, 8, 32, 24), (3, 4, 1, 1), (1, 3, 1, 9), (2, 1, 6, 1), (0, 4, 5, 3))
@@ -41,7 +41,7 @@ REFERENCES = (
 )
 
 
-@frozen
+@attrs.frozen
 class Recipe:
     """How to try one operator: inputs of a shape in float64, the call, and the same in plain PyTorch.
 
@@ -178,12 +178,12 @@ def references(shape: Sequence[int], generator: torch.Generator) -> dict[str, Te
 
 
 def plain_attend(i: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Results as precise as they are in `attend`: shares are never less than float32."""
+    """Results as precise as they are in `attend`: weights of references are never less than float32."""
     logits = torch.einsum("nchw,nkcyx->nhwkyx", i["query"], i["keys"])
     weights = logits.flatten(3).softmax(3).view_as(logits)
-    shares = weights.sum((4, 5)).permute(0, 3, 1, 2)
+    reference_weights = weights.sum((4, 5)).permute(0, 3, 1, 2)
     merged = torch.einsum("nhwkyx,nkdyx->ndhw", weights, i["values"])
-    return merged, shares.to(torch.promote_types(shares.dtype, torch.float32))
+    return merged, reference_weights.to(torch.promote_types(reference_weights.dtype, torch.float32))
 
 
 def labelled(shape: Sequence[int], generator: torch.Generator) -> dict[str, Tensor]:
@@ -240,7 +240,7 @@ def moved(f: Callable[..., Any], i: dict[str, Tensor], impl: str, *, scaled: boo
     """Averages of two tensors, which are float32 whatever their values are; `ema` writes into them."""
     averages = [i[name].to(torch.promote_types(i[name].dtype, torch.float32), copy=True) for name in ("a0", "a1")]
     scales = [i["scale"].exp(), i["scale"]] if scaled else None
-    assert f(averages, [i["v0"], i["v1"]], share=0.125, scales=scales, impl=impl) is None
+    assert f(averages, [i["v0"], i["v1"]], weight=0.125, scales=scales, impl=impl) is None
     return tuple(averages)
 
 
@@ -383,7 +383,7 @@ VARIANTS = {
             lambda i: plain_spade({**i, "x": F.interpolate(i["x"], scale_factor=2)}),
         ),
     ),
-    "ema": (evolve(EMA_RECIPE, call=partial(moved, scaled=True), plain=partial(plain_ema, scaled=True)),),
+    "ema": (attrs.evolve(EMA_RECIPE, call=partial(moved, scaled=True), plain=partial(plain_ema, scaled=True)),),
 }
 
 

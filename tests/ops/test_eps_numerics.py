@@ -14,11 +14,11 @@ grows 316-fold at 1e-5, and 3.2-fold at 0.1. In mixed precision x, g and dx are 
 import math
 from collections.abc import Callable
 
+import attrs
 import pytest
 import torch
 import torch.nn.functional as F
 import vs_ops
-from attrs import frozen
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
@@ -54,7 +54,7 @@ interpreted = pytest.mark.skipif("triton" not in IMPLEMENTATIONS, reason="needs 
 formats = st.sampled_from([torch.contiguous_format, torch.channels_last])
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Case:
     """One (1, 2, H, W) of features in float16, the gradient that comes to the block's result, and the norm's bias."""
 

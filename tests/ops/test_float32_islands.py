@@ -16,8 +16,8 @@ in_low = pytest.mark.parametrize("dtype", LOW, ids=str)
 
 def implementations(operator: vs_ops.Operator, shape: tuple[int, ...], dtype: torch.dtype) -> list[str]:
     """Those that take the call on the CPU, but for those that compile for every shape."""
-    verdicts = vs_ops.explain(operator, vs_ops.DescribedCall(dtype=dtype, shape=shape))
-    return [v.implementation.name for v in verdicts if v.reason is None and v.implementation.name != "inductor"]
+    candidates = vs_ops.explain(operator, vs_ops.DescribedCall(dtype=dtype, shape=shape))
+    return [c.implementation.name for c in candidates if c.reason is None and c.implementation.name != "inductor"]
 
 
 def noise(seed: int, *shape: int) -> Tensor:
@@ -113,7 +113,7 @@ def test_statistics_in_16_bits_are_off_and_those_of_spade_are_not(dtype: torch.d
 
 @in_low
 def test_softmax_of_16_bits_is_off_and_ours_is_not(dtype: torch.dtype) -> None:
-    """Large logits that differ by little: rounded, their shares have nothing to do with what they were."""
+    """Large logits that differ by little: rounded, their softmax has nothing to do with what they were."""
     label = 1000 + 0.3 * noise(0, 1, 5, 4, 4)
     image = noise(1, 1, 3, 4, 4)
     exact = torch.einsum("nchw,ndhw->ncd", image.double(), label.double().softmax(1))
@@ -127,10 +127,10 @@ def test_softmax_of_16_bits_is_off_and_ours_is_not(dtype: torch.dtype) -> None:
 @in_low
 @pytest.mark.parametrize("side", [3, 46])
 def test_attention_in_16_bits_is_off_and_ours_is_not(dtype: torch.dtype, side: int) -> None:
-    """Dot products of about 400 (with 46x46 positions the native implementation takes part): `merged` and `shares`."""
+    """Dot products of about 400 (with 46x46 positions the native implementation takes part)."""
     query, keys = 20 + noise(0, 1, 1, side, side), 20 + 0.05 * noise(1, 1, 2, 1, side, side)
     values = noise(2, 1, 2, 3, side, side)
-    exact, exact_shares = vs_ops.attend(query.double(), keys.double(), values.double(), impl="reference")
+    exact, exact_weights = vs_ops.attend(query.double(), keys.double(), values.double(), impl="reference")
 
     def weights(dtype: torch.dtype) -> Tensor:
         offered = keys.transpose(1, 2).flatten(2).to(dtype)
@@ -139,9 +139,9 @@ def test_attention_in_16_bits_is_off_and_ours_is_not(dtype: torch.dtype, side: i
     assert (weights(dtype) / weights(torch.float64) - 1).abs().max() > 0.1
     with torch.autocast("cpu", dtype):
         for impl in implementations(vs_ops.ATTEND, tuple(keys.shape), keys.dtype):
-            merged, shares = vs_ops.attend(query, keys, values, impl=impl)
+            merged, reference_weights = vs_ops.attend(query, keys, values, impl=impl)
             assert (merged.double() - exact).abs().max() < 1e-3
-            assert (shares.double() - exact_shares).abs().max() < 1e-3
+            assert (reference_weights.double() - exact_weights).abs().max() < 1e-3
 
 
 def test_dot_products_that_float16_cannot_hold_are_attended_to() -> None:

@@ -18,11 +18,11 @@ test_eps_numerics.py has what follows from that for the label encoder of the wei
 
 import math
 
+import attrs
 import pytest
 import torch
 import torch.nn.functional as F
 import vs_ops
-from attrs import frozen
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -39,8 +39,8 @@ FEW, LARGEST_SIDE = 1e-6, 6
 def implementations(operator: vs_ops.Operator) -> list[str]:
     """Implementations that take a float16 channel of the CPU, without those that compile for every shape."""
     call = vs_ops.DescribedCall(dtype=torch.float16, shape=(1, 2, 2, 2))
-    verdicts = vs_ops.explain(operator, call)
-    return [v.implementation.name for v in verdicts if v.reason is None and v.implementation.name != "inductor"]
+    candidates = vs_ops.explain(operator, call)
+    return [c.implementation.name for c in candidates if c.reason is None and c.implementation.name != "inductor"]
 
 
 CHANNELS = ["constant", "nearly constant", "huge", "subnormal", "any"]
@@ -59,7 +59,7 @@ orders = st.sampled_from([torch.contiguous_format, torch.channels_last])
 bounded = settings(max_examples=15, deadline=None)
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Case:
     """Features and upstream gradient, (1, 2, H, W) in float16, and the map of a SPADE, (1, 4, H, W)."""
 

@@ -4,10 +4,10 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import attrs
 import pytest
 import torch
 import vs_ops
-from attrs import frozen
 from torch import Tensor, nn
 from torch.autograd import gradcheck, gradgradcheck
 from torch.utils import checkpoint
@@ -19,7 +19,7 @@ CL = torch.channels_last
 FORMATS = (torch.contiguous_format, CL)
 
 
-@frozen
+@attrs.frozen
 class Call:
     """How to call an operator with tensors that get gradients; `leaves` makes those, `decides` is the first of them."""
 
@@ -62,8 +62,8 @@ EACH = [
 def refuses(call: Call, impl: str, leaves: Sequence[Tensor]) -> bool:
     tensor = leaves[call.decides]
     described = DescribedCall(device_type=tensor.device.type, dtype=tensor.dtype, shape=tuple(tensor.shape))
-    verdicts = vs_ops.explain(call.operator, described)
-    return any(each.implementation.name == impl and each.reason is not None for each in verdicts)
+    candidates = vs_ops.explain(call.operator, described)
+    return any(each.implementation.name == impl and each.reason is not None for each in candidates)
 
 
 def with_gradients(results: Any, leaves: Sequence[Tensor]) -> tuple[Tensor, ...]:

@@ -46,9 +46,9 @@ def test_images_keep_dtype_and_memory_format(impl: str, dtype: torch.dtype, memo
     results += [vs_ops.bias_leaky_relu(x, x[0, :, 0, 0], impl=impl) for impl in having(vs_ops.BIAS_LEAKY_RELU)]
     weight, bias, keys = image(2, 3, 4, 1, 1).to(dtype), image(2, 3).to(dtype), image(2, 3, 4, 6, 5).to(dtype)
     results += [vs_ops.hyper_conv2d(x, weight, bias, impl=impl) for impl in having(vs_ops.HYPER_CONV2D)]
-    merged, shares = vs_ops.attend(x, keys, keys)
-    assert shares.dtype is torch.promote_types(dtype, torch.float32)
-    results += [merged, shares.to(dtype)]
+    merged, reference_weights = vs_ops.attend(x, keys, keys)
+    assert reference_weights.dtype is torch.promote_types(dtype, torch.float32)
+    results += [merged, reference_weights.to(dtype)]
     assert {each.dtype for each in results} == {dtype}
     assert all(each.is_contiguous(memory_format=memory_format) for each in results)
 
@@ -217,19 +217,19 @@ def test_every_mistake_is_a_value_error_with_the_shapes_in_it() -> None:
         r"mask_loss: .* warped \(2, 4, 6, 5\), frame \(2, 2, 6, 5\)": lambda: vs_ops.mask_loss(mask, x, flow),
         r"mask_loss: .* mask \(2, 2, 6, 5\)": lambda: vs_ops.mask_loss(flow, x, x),
         r"mask_loss: .* warped \(4, 6, 5\)": lambda: vs_ops.mask_loss(mask, x[0], x[0]),
-        "2 averages, 1 values": lambda: vs_ops.ema([x, x], [x], share=0.5),
-        "1 averages, 1 values, 2 scales": lambda: vs_ops.ema([x], [x], share=0.5, scales=[x.sum(), x.sum()]),
-        r"share must be in \[0, 1\], got 1.5": lambda: vs_ops.ema([x], [x], share=1.5),
+        "2 averages, 1 values": lambda: vs_ops.ema([x, x], [x], weight=0.5),
+        "1 averages, 1 values, 2 scales": lambda: vs_ops.ema([x], [x], weight=0.5, scales=[x.sum(), x.sum()]),
+        r"weight must be in \[0, 1\], got 1.5": lambda: vs_ops.ema([x], [x], weight=1.5),
         r"averages\[1\] .* average \(2, 4, 6, 5\), value \(2, 2, 6, 5\)": lambda: vs_ops.ema(
-            [x, x], [x, flow], share=0.5
+            [x, x], [x, flow], weight=0.5
         ),
         r"scales\[0\] must be a scalar; got scale \(3,\)": lambda: vs_ops.ema(
-            [x], [x], share=0.5, scales=[torch.ones(3)]
+            [x], [x], weight=0.5, scales=[torch.ones(3)]
         ),
         r"averages\[0\] must be float32 or float64, got torch.bfloat16": lambda: vs_ops.ema(
-            [x.bfloat16()], [x], share=0.5
+            [x.bfloat16()], [x], weight=0.5
         ),
-        r"values\[0\] must be of a floating dtype": lambda: vs_ops.ema([mask[:, 0]], [ids], share=0.5),
+        r"values\[0\] must be of a floating dtype": lambda: vs_ops.ema([mask[:, 0]], [ids], weight=0.5),
         r"bias_leaky_relu: .* bias \(2,\)": lambda: vs_ops.bias_leaky_relu(x, torch.ones(2)),
         r"bias_leaky_relu: .* x \(4,\)": lambda: vs_ops.bias_leaky_relu(torch.ones(4), torch.ones(4)),
         "bias must be of a floating dtype": lambda: vs_ops.bias_leaky_relu(x, ids[0, 0, :4]),

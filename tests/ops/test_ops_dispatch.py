@@ -22,7 +22,7 @@ def made_of(*names: str) -> Operator:
         Implementation(name=name, function=lambda *_, name=name: name, refuse=refusals.get(name, lambda _: None))
         for name in names
     )
-    return Operator(name="sample", implementations=implementations)
+    return Operator(name="sample", implementations=implementations, example_shape=(2, 5))
 
 
 SAMPLE = made_of("native", "reference", "torchscript")
@@ -148,13 +148,13 @@ def everything(x: torch.Tensor, maps: torch.Tensor, flow: torch.Tensor, ids: tor
     losses = vs_ops.hinge_d_real(warped) + vs_ops.hinge_d_fake(blended) + vs_ops.hinge_g(shaded)
     losses = losses + vs_ops.masked_l1(warped, x, flow[:, :1].abs()) + vs_ops.feature_matching([[blended]], [[x]])
     convolved = vs_ops.hyper_conv2d(x, maps[:, :, None, :1, :1].expand(-1, -1, 4, 3, 3), maps[:, :, 0, 0], padding=1)
-    merged, shares = vs_ops.attend(x, maps.unflatten(1, (2, 4)), maps.unflatten(1, (2, 4)))
-    losses = losses + convolved.mean() + vs_ops.reference_matrix(merged, maps).mean() + shares.square().mean()
+    merged, weights = vs_ops.attend(x, maps.unflatten(1, (2, 4)), maps.unflatten(1, (2, 4)))
+    losses = losses + convolved.mean() + vs_ops.reference_matrix(merged, maps).mean() + weights.square().mean()
     labelled = vs_ops.label_conv2d(ids, maps[0, :5, None, None, 0].expand(-1, 5, 3, -1)[..., :3], padding=1)
     losses = losses + labelled.square().mean()
     losses = losses + vs_ops.upsample_conv2d(x, maps[0, :4, None, :3, :3].expand(-1, 4, -1, -1)).square().mean()
     average = flow.clone()
-    vs_ops.ema([average], [maps[:, :2]], share=0.5, scales=[flow[0, 0, 0, 0]])
+    vs_ops.ema([average], [maps[:, :2]], weight=0.5, scales=[flow[0, 0, 0, 0]])
     losses = losses + vs_ops.mask_loss(average[:, :1].sigmoid(), warped, x)
     losses = losses + vs_ops.mask_loss(flow[:, :1].sigmoid(), warped, x)
     return losses + vs_ops.spectral_normalize(x[0], u, v).sum() + vs_ops.one_hot(ids, 5).sum()

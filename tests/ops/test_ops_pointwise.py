@@ -113,19 +113,19 @@ def test_where_there_are_no_channels_every_pixel_is_right(impl: str) -> None:
 
 
 @each_of(EMA)
-@given(seed=seeds, share=st.floats(0, 1), scaled=st.booleans(), autocast=st.booleans())
+@given(seed=seeds, weight=st.floats(0, 1), scaled=st.booleans(), autocast=st.booleans())
 @quick
 def test_averages_move_towards_their_values_in_place(
-    impl: str, seed: int, share: float, scaled: bool, autocast: bool
+    impl: str, seed: int, weight: float, scaled: bool, autocast: bool
 ) -> None:
     averages, values = [noise(seed, 3, 4), noise(seed + 1, 5)], [noise(seed + 2, 3, 4), noise(seed + 3, 5)]
     scales = [torch.tensor(0.5), torch.tensor(-3.0)]
     targets = [value * scale for value, scale in zip(values, scales, strict=True)] if scaled else values
-    expected = [(1 - share) * each + share * target for each, target in zip(averages, targets, strict=True)]
+    expected = [(1 - weight) * each + weight * target for each, target in zip(averages, targets, strict=True)]
     places = [each.data_ptr() for each in averages]
     given_values = [each.clone().requires_grad_() for each in values]
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        vs_ops.ema(averages, given_values, share=share, scales=scales if scaled else None, impl=impl)
+        vs_ops.ema(averages, given_values, weight=weight, scales=scales if scaled else None, impl=impl)
     torch.testing.assert_close(averages, expected, rtol=1e-5, atol=1e-6)
     assert [each.data_ptr() for each in averages] == places
     assert not any(each.requires_grad for each in averages)
@@ -135,25 +135,25 @@ def test_averages_move_towards_their_values_in_place(
 @each_of(EMA)
 @pytest.mark.parametrize("scales", [None, [torch.tensor(2.0)]], ids=["plain", "scaled"])
 @floats
-def test_all_of_the_share_copies_and_none_of_it_changes_nothing(
+def test_a_weight_of_one_copies_and_one_of_zero_changes_nothing(
     impl: str, scales: list[Tensor] | None, dtype: torch.dtype
 ) -> None:
     average, value = noise(1, 4, 5), noise(2, 4, 5).to(dtype)
     kept = average.clone()
-    vs_ops.ema([average], [value], share=0.0, scales=scales, impl=impl)
+    vs_ops.ema([average], [value], weight=0.0, scales=scales, impl=impl)
     assert torch.equal(average, kept)
-    vs_ops.ema([average], [value], share=1.0, scales=scales, impl=impl)
+    vs_ops.ema([average], [value], weight=1.0, scales=scales, impl=impl)
     assert torch.equal(average, value.float() * (1 if scales is None else scales[0]))
 
 
 @each_of(EMA)
 @pytest.mark.parametrize("scales", [None, [torch.tensor(1.0)]], ids=["plain", "scaled"])
 def test_the_average_of_a_constant_stays_what_it_is(impl: str, scales: list[Tensor] | None) -> None:
-    """Ten thousand small shares of 1/3: weights that do not add up to one would show after a thousand."""
+    """Ten thousand small weights of 1/3: weights that do not add up to one would show after a thousand."""
     average = torch.full((3,), 1 / 3)
     steps, rtol = (10, 0.0) if impl == "triton" else (10_000, 1e-5)  # the interpreter is slow
     for _ in range(steps):
-        vs_ops.ema([average], [torch.full((3,), 1 / 3)], share=0.0007, scales=scales, impl=impl)
+        vs_ops.ema([average], [torch.full((3,), 1 / 3)], weight=0.0007, scales=scales, impl=impl)
     torch.testing.assert_close(average, torch.full((3,), 1 / 3), rtol=rtol, atol=0)
 
 
@@ -162,11 +162,11 @@ def test_averages_may_be_parameters_in_another_memory_format(impl: str) -> None:
     average = torch.nn.Parameter(noise(1, 2, 3, 4, 5).contiguous(memory_format=CL))
     value = torch.nn.Parameter(noise(2, 2, 3, 4, 5))
     expected = (average + value).detach() / 2
-    vs_ops.ema([average], [value], share=0.5, impl=impl)
+    vs_ops.ema([average], [value], weight=0.5, impl=impl)
     torch.testing.assert_close(average.detach(), expected)
     assert average.is_contiguous(memory_format=CL)
     assert average.is_leaf
-    vs_ops.ema([], [], share=0.5, impl=impl)
+    vs_ops.ema([], [], weight=0.5, impl=impl)
 
 
 @each_of(EMA)
@@ -174,7 +174,7 @@ def test_averages_with_gaps_are_moved_where_they_are_and_in_their_own_dtype(impl
     whole = noise(1, 4, 6).double()
     kept, average, value = whole.clone(), whole[:, ::2], noise(2, 4, 3).double()
     expected = average + 0.1 * (value - average)
-    vs_ops.ema([average], [value], share=0.1, impl=impl)
+    vs_ops.ema([average], [value], weight=0.1, impl=impl)
     torch.testing.assert_close(average, expected, rtol=1e-14, atol=1e-15)
     assert torch.equal(whole[:, 1::2], kept[:, 1::2])
 

@@ -127,30 +127,30 @@ def test_a_reference_matrix_is_summed_in_float32(impl: str, dtype: torch.dtype) 
 @attentions
 @given(seed=seeds, count=st.integers(1, 3), scale=st.sampled_from([0.0, 1.0, 50.0]))
 @settings(max_examples=10, deadline=None)
-def test_attention_shares_add_up_to_one_and_follow_the_references(
+def test_attention_weights_add_up_to_one_and_follow_the_references(
     attend: Callable[..., tuple[Tensor, Tensor]], seed: int, count: int, scale: float
 ) -> None:
     query, keys = noise(seed, 1, 3, *SIZE), scale * noise(seed + 1, 1, count, 3, *SIZE)
     values = noise(seed + 2, 1, count, 2, *SIZE)
-    merged, shares = attend(query, keys, values)
-    torch.testing.assert_close(shares.sum(1), torch.ones(1, *SIZE), rtol=0, atol=1e-5)
-    assert shares.min() >= 0
+    merged, weights = attend(query, keys, values)
+    torch.testing.assert_close(weights.sum(1), torch.ones(1, *SIZE), rtol=0, atol=1e-5)
+    assert weights.min() >= 0
     assert merged.min() >= values.min() - 1e-5
     assert merged.max() <= values.max() + 1e-5
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     again, moved = attend(query, keys[:, order], values[:, order])
     torch.testing.assert_close(again, merged, rtol=1e-3, atol=1e-4)
-    torch.testing.assert_close(moved, shares[:, order], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(moved, weights[:, order], rtol=1e-3, atol=1e-4)
 
 
 @attentions
 def test_references_that_are_alike_share_alike_and_change_nothing(attend: Callable[..., tuple[Tensor, Tensor]]) -> None:
     query, keys, values = noise(1, 1, 3, *SIZE), noise(2, 1, 1, 3, *SIZE), noise(3, 1, 1, 2, *SIZE)
     alone, whole = attend(query, keys, values)
-    merged, shares = attend(query, keys.repeat(1, 4, 1, 1, 1), values.repeat(1, 4, 1, 1, 1))
+    merged, weights = attend(query, keys.repeat(1, 4, 1, 1, 1), values.repeat(1, 4, 1, 1, 1))
     torch.testing.assert_close(whole, torch.ones_like(whole))
     torch.testing.assert_close(merged, alone, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(shares, torch.full_like(shares, 0.25))
+    torch.testing.assert_close(weights, torch.full_like(weights, 0.25))
 
 
 @attentions
@@ -167,24 +167,24 @@ def test_huge_logits_pick_the_one_key_that_fits(
     keys[0, 0, 0], keys[0, 1, 1] = 100, 100
     keys.requires_grad_()
     values = noise(3, 1, 2, 3, *SIZE).to(dtype).requires_grad_()
-    merged, shares = attend(query, keys, values)
+    merged, weights = attend(query, keys, values)
     first = turns.view(1, *SIZE).float()
-    torch.testing.assert_close(shares, torch.stack((first, 1 - first), 1))
+    torch.testing.assert_close(weights, torch.stack((first, 1 - first), 1))
     means = values.detach().float().mean((3, 4))[0].to(dtype)  # of each reference
     torch.testing.assert_close(
         merged, torch.where(first[:, None] > 0, means[0].view(1, 3, 1, 1), means[1].view(1, 3, 1, 1))
     )
-    grads = torch.autograd.grad((merged.float().square().sum() + shares.square().sum()), (query, keys, values))
+    grads = torch.autograd.grad((merged.float().square().sum() + weights.square().sum()), (query, keys, values))
     assert all(each.isfinite().all() for each in grads)
 
 
 @attentions
 def test_attention_widens_whatever_is_wider_than_its_query(attend: Callable[..., tuple[Tensor, Tensor]]) -> None:
     query, keys, values = noise(1, 1, 3, *SIZE), noise(2, 1, 1, 3, *SIZE), noise(3, 1, 1, 2, *SIZE)
-    half, shares = attend(query.half(), keys.half(), values.half())
-    assert (half.dtype, shares.dtype) == (torch.float16, torch.float32)
-    double, shares = attend(query.half(), keys.double(), values)
-    assert (double.dtype, shares.dtype) == (torch.float32, torch.float64)
+    half, weights = attend(query.half(), keys.half(), values.half())
+    assert (half.dtype, weights.dtype) == (torch.float16, torch.float32)
+    double, weights = attend(query.half(), keys.double(), values)
+    assert (double.dtype, weights.dtype) == (torch.float32, torch.float64)
     exact, _ = ATTENTION["reference"](query.half().double(), keys.double(), values.double())
     torch.testing.assert_close(double, exact.float(), rtol=1e-6, atol=1e-6)
 

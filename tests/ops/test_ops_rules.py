@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from importlib.resources import files
 
+import attrs
 import pytest
 import torch
 import vs_ops
@@ -15,7 +16,9 @@ from vs_ops.rules import measured_seconds, parse_rules, rules_for
 
 NAMES = ("native", "reference", "torchscript", "triton", "inductor")
 SAMPLE = Operator(
-    name="sample", implementations=tuple(Implementation(name=name, function=lambda: None) for name in NAMES)
+    name="sample",
+    implementations=tuple(Implementation(name=name, function=lambda: None) for name in NAMES),
+    example_shape=(2, 5),
 )
 CALL = DescribedCall(shape=(2, 5))
 seconds = st.floats(1e-6, 1.0)
@@ -64,7 +67,7 @@ def test_the_choice_is_within_a_tenth_of_the_best_and_within_a_quarter_of_torchs
 
 def test_what_refuses_is_not_chosen_however_quick_it_was() -> None:
     refusing = Implementation(name="triton", function=lambda: None, refuse=lambda _: "not today")
-    operator = Operator(name="sample", implementations=(*SAMPLE.implementations[:2], refusing))
+    operator = attrs.evolve(SAMPLE, implementations=(*SAMPLE.implementations[:2], refusing))
     measured = rules((10, {"native": 2.0, "reference": 1.9, "triton": 0.1}))
     assert choose(operator, CALL, rules=measured).name == "native"
     assert [each.seconds for each in explain(operator, CALL, rules=measured)] == [2.0, 1.9, 0.1]

@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import torch
 import torch.nn.functional as F
 import vs_ops
-from attrs import frozen
 from torch import Tensor
 from vs_ops import _triton
 
 
-@frozen
+@attrs.frozen
 class Sample:
     """`call(impl, tensors)` calls an operator; the first `differentiable` of the tensors get gradients."""
 
@@ -33,7 +33,7 @@ def _noise(generator: torch.Generator, *shape: int) -> Tensor:
 def _averages(impl: str, tensors: tuple[Tensor, ...], scales: tuple[Tensor, ...] | None = None) -> tuple[Tensor, ...]:
     """Two averages, which are float32 at least, moved towards two values."""
     averages = [each.to(torch.promote_types(each.dtype, torch.float32), copy=True) for each in tensors[:2]]
-    vs_ops.ema(averages, tensors[2:4], share=0.3, scales=scales, impl=impl)
+    vs_ops.ema(averages, tensors[2:4], weight=0.3, scales=scales, impl=impl)
     return tuple(averages)
 
 

@@ -1,4 +1,4 @@
-"""Files of a run: whole or not there, modes by the umask, nothing left behind, nothing that a read waits for."""
+"""Files and directories of a run: whole or not there, modes by the umask, nothing left behind."""
 
 from __future__ import annotations
 
@@ -16,16 +16,14 @@ import torch
 from vs_runtime import (
     DamagedCheckpoint,
     NoCheckpoint,
-    UnreadableFile,
     load_checkpoint,
     load_latest,
     naming,
-    read_json,
-    read_regular,
     remove,
     save_checkpoint,
     sweep,
     temporary_path,
+    whole_directory,
     write_atomically,
 )
 
@@ -127,15 +125,6 @@ def make_odd(path: Path, kind: str) -> None:
 KINDS = ["fifo", "socket", "directory", "loop", "device"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_is_no_file_is_refused_and_never_waited_for(tmp_path: Path, kind: str) -> None:
-    make_odd(tmp_path / "x", kind)
-    with pytest.raises(OSError, match="x"):
-        read_regular(tmp_path / "x")
-    with pytest.raises(UnreadableFile, match="x: "):
-        read_json(tmp_path / "x")
-
-
 @pytest.mark.parametrize("name", ["manifest.json", "state.json", "tensors.safetensors"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_checkpoint_with_something_odd_in_it_is_damaged(tmp_path: Path, name: str, kind: str) -> None:
@@ -144,25 +133,6 @@ def test_a_checkpoint_with_something_odd_in_it_is_damaged(tmp_path: Path, name: 
     make_odd(path / name, kind)
     with pytest.raises(DamagedCheckpoint, match=name):
         load_checkpoint(path)
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b"[" * 100_000, "it is nested too deeply"),
-        (b"9" * 5_000, "Exceeds the limit"),
-        (b'"\xff"', "it is not text in UTF-8: byte 1"),
-        ("{}".encode("utf-16"), "it is not text in UTF-8"),
-        (b"[NaN]", "NaN is no number"),
-        (b"{", "it is not JSON: "),
-        (b" " * 300, "has 300 bytes, and at most 256 are expected"),
-    ],
-)
-def test_json_that_no_program_should_read_is_one_line(tmp_path: Path, content: bytes, reason: str) -> None:
-    (tmp_path / "x.json").write_bytes(content)
-    with pytest.raises(UnreadableFile, match=rf"x\.json: .*{reason}") as caught:
-        read_json(tmp_path / "x.json", most=256 if len(content) == 300 else None)
-    assert "\n" not in str(caught.value)
 
 
 def test_a_file_in_the_place_of_the_checkpoints_is_not_taken_for_none(tmp_path: Path) -> None:
@@ -238,3 +208,57 @@ def test_a_manifest_of_other_kinds_is_damage(tmp_path: Path, change: dict[str, o
     (path / "manifest.json").write_text(json.dumps({**manifest, **change}))
     with pytest.raises(DamagedCheckpoint, match=r"manifest\.json"):
         load_checkpoint(path)
+
+
+def test_a_directory_is_whole_or_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "run"
+
+    def fail() -> None:
+        with whole_directory(path) as draft:
+            (draft / "x").write_text("1")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert names(tmp_path) == []
+    with whole_directory(path, flush=True) as draft:
+        (draft / "folder").mkdir()
+        (draft / "folder" / "x").write_text("1")
+        assert names(path.parent) == [draft.name]
+    assert (path / "folder" / "x").read_text() == "1"
+    assert names(path.parent) == ["run"]
+
+
+def test_a_directory_is_replaced_only_where_that_is_asked_for(tmp_path: Path) -> None:
+    path, old = tmp_path / "report", tmp_path / "old"
+    for text in ("1", "2"):
+        with whole_directory(path, replaced=old) as draft:
+            (draft / "x").write_text(text)
+        assert (path / "x").read_text() == text
+        assert names(tmp_path) == ["report"]
+    with pytest.raises(OSError, match="not empty"), whole_directory(path) as draft:
+        (draft / "x").write_text("3")
+    with pytest.raises(ValueError, match="odd"), whole_directory(path, replaced=old):
+        raise ValueError("odd")
+    assert (path / "x").read_text() == "2"
+    assert names(tmp_path) == ["report"]
+
+
+def test_what_stood_there_comes_back_if_nothing_can_take_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "report"
+    path.mkdir()
+    (path / "x").write_text("1")
+    rename = Path.rename
+
+    def fail(source: Path, target: Path) -> Path:
+        if source.name.endswith(".partial"):
+            raise OSError(5, "Input/output error", str(source))
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(OSError, match="Input/output"), whole_directory(path, replaced=tmp_path / "old"):
+        pass
+    assert (path / "x").read_text() == "1"
+    assert names(tmp_path) == ["report"]

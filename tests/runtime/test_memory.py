@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from vs_runtime import is_out_of_memory
+from vs_runtime import is_out_of_memory, memory_in_use
 
 
 def refused(allocate: object) -> BaseException:
@@ -55,3 +55,7 @@ def test_other_words_for_it(error: Exception) -> None:
 )
 def test_what_is_something_else(error: Exception) -> None:
     assert not is_out_of_memory(error)
+
+
+def test_memory_of_this_process_is_measured() -> None:
+    assert 2**20 < memory_in_use(torch.device("cpu")) < 2**40

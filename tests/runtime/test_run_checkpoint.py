@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from vs_optim import AdamConfig, LossScaler, ScalerConfig, adam_state, build_adam, load_adam_state
+from vs_optim import AdamConfig, adam_state, build_adam, load_adam_state
 from vs_runtime import (
     DamagedCheckpoint,
     NoCheckpoint,
@@ -206,7 +206,7 @@ DAMAGES = {
     "tensors.safetensors was altered": damage_flip,
     "state.json cannot be read: No such file or directory": lambda path: (path / "state.json").unlink(),
     "manifest.json is missing": damage_foreign,
-    "manifest.json cannot be read": lambda path: (path / "manifest.json").write_text("{"),
+    "manifest.json is not JSON": lambda path: (path / "manifest.json").write_text("{"),
     "manifest.json is not of the format": lambda path: (path / "manifest.json").write_text("[]"),
     "manifest.json says nothing of tensors": lambda path: (path / "manifest.json").write_text(
         '{"format": "vs-checkpoint-1", "step": 2}'
@@ -396,7 +396,8 @@ def test_training_goes_on_bit_for_bit(tmp_path: Path) -> None:
         for _ in range(steps):
             optimizer.zero_grad()
             scaler.scale(network(torch.randn(4, 3)).square().mean()).backward()
-            scaler.update(optimizer)
+            scaler.step(optimizer)
+            scaler.update()
 
     def everything() -> dict[str, Any]:
         return {
@@ -409,14 +410,14 @@ def test_training_goes_on_bit_for_bit(tmp_path: Path) -> None:
 
     network: nn.Module = nn.Sequential(nn.Linear(3, 5), nn.Dropout(0.3), nn.Linear(5, 1))
     optimizer, _ = build_adam(network.parameters(), AdamConfig(lr=0.01))
-    scaler = LossScaler(ScalerConfig(growth_interval=2), enabled=True)
+    scaler = torch.amp.GradScaler("cpu", growth_interval=2)
     train(3)
     save_checkpoint(tmp_path, step=3, state=everything(), keep=1)
     train(3)
     expected = everything()
     network = nn.Sequential(nn.Linear(3, 5), nn.Dropout(0.3), nn.Linear(5, 1))
     optimizer, _ = build_adam(network.parameters(), AdamConfig(lr=0.01))
-    scaler = LossScaler(ScalerConfig(growth_interval=2), enabled=True)
+    scaler = torch.amp.GradScaler("cpu", growth_interval=2)
     state = load_latest(tmp_path).state
     network.load_state_dict(state["network"])
     load_adam_state(optimizer, state["optimizer"])

@@ -19,13 +19,14 @@ from vs_config import load_config
 from vs_config.signals import StopRequest
 from vs_optim import Network, OverflowPolicy
 from vs_runtime.metrics_log import without_clock
-from vs_runtime.run_directory import FIXED, RunDirectory
-from vs_train.progress import ProgressReport
+from vs_runtime.run_directory import RunDirectory
 from vs_train.training import TrainResult, train
 from vs_training import step as step_module
 from vs_training import update as updates
 from vs_training.config import TrainConfig
-from vs_training.step import Recipe, TrainState, train_clip
+from vs_training.fixed import FIXED
+from vs_training.state import Recipe, TrainState
+from vs_training.step import train_clip
 
 SCALED = optim.Precision(level="O0", dtype=None, scaling=True)
 """Loss scaling without low precision: every number of a run without faults is that of plain float32."""
@@ -44,19 +45,18 @@ def scaled_setup(changes: dict[str, Any] | None = None, **scaler: Any) -> tuple[
     document = merged(DOCUMENT, {**(changes or {}), "optim": {"scaler": {"init_scale": 2.0**10, **scaler}}})
     config = load_config(TrainConfig, document)
     state, recipe = setup(config)
-    scaling = optim.initial_pair(config.optim.scaler, SCALED)
+    scaling = optim.initial_scaling(config.optim.scaler, SCALED)
     return attrs.evolve(state, scaling=scaling), attrs.evolve(recipe, precision=SCALED)
 
 
 def network_of(state: TrainState, network: Network) -> nn.Module:
-    return state.generator if network == "generator" else state.discriminator
+    return state.networks.of(network)
 
 
 def held(state: TrainState, network: Network) -> dict[str, Any]:
     """All that a step may change of a network: weights, vectors of power iterations, state of the optimizer."""
-    optimizer = state.generator_optimizer if network == "generator" else state.discriminator_optimizer
     moments = torch.utils._pytree.tree_map(
-        lambda x: x.clone() if isinstance(x, Tensor) else x, optim.adam_state(optimizer)["params"]
+        lambda x: x.clone() if isinstance(x, Tensor) else x, optim.adam_state(state.optimizers.of(network))["params"]
     )
     return {**cloned(network_of(state, network)), "moments": moments}
 
@@ -92,10 +92,12 @@ class GradientFault:
         self.network: Network = network
         self.count = 0
         self.spoilt: list[str] = []
-        self.original = getattr(updates, f"take_{network}")
-        patch.setattr(updates, f"take_{network}", self)
+        self.original = updates.check_gradients
+        patch.setattr(updates, "check_gradients", self)
 
-    def __call__(self, state: TrainState, *arguments: Any) -> optim.GradientReport:
+    def __call__(self, state: TrainState, network: Network, *arguments: Any) -> optim.GradientReport:
+        if network != self.network:
+            return self.original(state, network, *arguments)
         if self.count in self.attempts:
             parameters = network_of(state, self.network).named_parameters()
             found = [(name, p.grad) for name, p in parameters if p.grad is not None]
@@ -103,8 +105,7 @@ class GradientFault:
             gradient[np.unravel_index(self.random.randrange(gradient.numel()), gradient.shape)] = self.bad
             self.spoilt.append(f"{self.network}.{name}")
         self.count += 1
-        report: optim.GradientReport = self.original(state, *arguments)
-        return report
+        return self.original(state, network, *arguments)
 
 
 def spoil_loss(patch: pytest.MonkeyPatch, network: Network, call: int, bad: float) -> None:
@@ -123,15 +124,15 @@ def spoil_weight(patch: pytest.MonkeyPatch, network: Network, attempt: int, bad:
 
     A whole channel: the weights of a class that is not in the picture are not read.
     """
-    original, calls = step_module.attempt_frame, iter(range(10**6))
+    original, calls = step_module.update_frame, iter(range(10**6))
 
-    def attempt_frame(state: TrainState, inputs: Any, recipe: Recipe) -> Any:
+    def update_frame(state: TrainState, *arguments: Any) -> Any:
         if next(calls) == attempt:
             with torch.no_grad():
                 next(network_of(state, network).parameters())[0] = bad
-        return original(state, inputs, recipe)
+        return original(state, *arguments)
 
-    patch.setattr(step_module, "attempt_frame", attempt_frame)
+    patch.setattr(step_module, "update_frame", update_frame)
 
 
 def train_single_frames(state: TrainState, recipe: Recipe, steps: int) -> TrainState:
@@ -141,7 +142,7 @@ def train_single_frames(state: TrainState, recipe: Recipe, steps: int) -> TrainS
 
 
 def counts(state: TrainState) -> tuple[float, float, int, int, int]:
-    d, g = state.scaling.discriminator, state.scaling.generator
+    d, g = state.scaling.scales.discriminator, state.scaling.scales.generator
     return d.scale, g.scale, d.skipped_total, g.skipped_total, state.scaling.replays_total
 
 
@@ -149,11 +150,11 @@ def counts(state: TrainState) -> tuple[float, float, int, int, int]:
 class Watch:
     """Progress that remembers."""
 
-    reports: list[ProgressReport] = attrs.field(factory=list)
+    figures: list[str] = attrs.field(factory=list)
     messages: list[str] = attrs.field(factory=list)
 
-    def update(self, report: ProgressReport) -> None:
-        self.reports.append(report)
+    def update(self, done: int, total: int | None = None, *, what: str = "", figures: str = "") -> None:
+        self.figures.append(f"{what} {done}/{total} · {figures}")
 
     def message(self, text: str) -> None:
         self.messages.append(text)

@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 import attrs
 import pytest
 from vs_config import render_config, whole
+from vs_config.progress import Progress
 from vs_config.signals import StopRequest
 from vs_runtime.run_directory import RunDirectory, create_run, open_run
 from vs_train.cli import Job, main
-from vs_train.progress import Progress
 from vs_training.errors import NonFiniteError, VsTrainingError
 from vs_training.presets import list_presets, read_preset
 
@@ -251,7 +251,7 @@ def test_errors_of_every_package_become_lines_and_defects_do_not(
         (vs_data.VsDataError("clips/1.png: broken"), 2, "clips/1.png: broken"),
         (FileNotFoundError(2, "No such file", "x"), 2, "[Errno 2] No such file: 'x'"),
         (NonFiniteError(step=3, what="loss g", frame=2), 3, "step 3: loss g is not finite (frame 2)"),
-        (vs_optim.GradientOverflowError(1.0, (0,)), 3, "gradients are not finite at the smallest"),
+        (vs_optim.StateError("Adam", "does not fit"), 2, "Adam: does not fit"),
     ]
     for number, (error, status, text) in enumerate(cases):
         assert run_cli("--config", "my.toml", "--out", f"o{number}", trainer=Trainer(raising(error))) == status

@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -35,10 +36,12 @@ from faults import (
 from test_step import setup, street_clip
 from torch import nn
 from vs_optim import Network, OverflowPolicy
+from vs_train.numbers import named_losses
 from vs_training import step as step_module
 from vs_training import update as updates
 from vs_training.errors import NonFiniteError
-from vs_training.step import Recipe, TrainState, train_clip
+from vs_training.state import TrainState
+from vs_training.step import train_clip
 
 
 @pytest.fixture
@@ -70,8 +73,10 @@ def test_a_skipped_network_is_bit_for_bit_what_it_was_and_the_run_goes_on(
         assert same(before["discriminator"], held(state, "discriminator")) == (not d_moves)
         assert same(before["generator"], held(state, "generator")) == (not g_moves)
         assert same(average, cloned(state.generator_ema)) == (not g_moves)
-        assert set(report.gradient_norms) == set(PLACES[2]) - (set(places) if number == at else set())
-        assert all(math.isfinite(value) for value in report.losses.values())
+        assert {name for name, norm in report.gradient_norms.items() if norm is not None} == set(PLACES[2]) - (
+            set(places) if number == at else set()
+        )
+        assert all(math.isfinite(value) for value in named_losses(report.losses).values())
     lowered = {network: 2.0**9 if network in places else 2.0**10 for network in PLACES[2]}
     assert counts(state) == (lowered["discriminator"], lowered["generator"], not d_steps, not g_steps, 0)
     assert (state.step, state.updates) == (3, 3)
@@ -107,17 +112,17 @@ def test_later_frames_see_the_attempt_that_counted(monkeypatch: pytest.MonkeyPat
     """Here the frame of a spoilt attempt is told from that of its replay, which is the same otherwise."""
     state, recipe = scaled_setup(policy="paired")
     fault = GradientFault(monkeypatch, "generator", [1, 3], bad=math.inf)
-    original, made, seen = step_module.attempt_frame, [], []
+    original, made, seen = step_module.update_frame, [], []
 
-    def attempt_frame(state: TrainState, inputs: Any, recipe: Recipe) -> Any:
-        seen.append(inputs.history.frames)
-        attempt = original(state, inputs, recipe)
+    def update_frame(state: TrainState, inputs: Any, *arguments: Any) -> Any:
+        seen.append(inputs.past.history.frames)
+        attempt = original(state, inputs, *arguments)
         if fault.count - 1 in fault.attempts:
             return attrs.evolve(attempt, frame=torch.zeros_like(attempt.frame))
         made.append(attempt.frame)
         return attempt
 
-    monkeypatch.setattr(step_module, "attempt_frame", attempt_frame)
+    monkeypatch.setattr(step_module, "update_frame", update_frame)
     train_clip(state, street_clip(4), recipe)
     assert (len(seen), len(made)) == (6, 4)
     assert seen[-1]
@@ -133,10 +138,10 @@ def test_a_frame_that_no_replay_cures_is_left_out_by_both(monkeypatch: pytest.Mo
     state, report = train_clip(state, clip, recipe)
     assert same({**before, "step": 2, "updates": 2}, everything(state))
     assert counts(state) == (2.0**10, 2.0**7, 1, 1, 2)
-    assert all(math.isfinite(value) for value in report.losses.values())
+    assert all(math.isfinite(value) for value in named_losses(report.losses).values())
     state, _ = train_clip(state, clip, recipe)
     assert not same(before["generator"], held(state, "generator"))
-    assert state.scaling.generator.skips_in_row == 0
+    assert state.scaling.scales.generator.skips_in_row == 0
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -277,8 +282,10 @@ def test_a_run_with_a_routine_overflow_ends_with_everything_in_its_place(
         assert (after["skipped_generator"], after["skipped_discriminator"], after["replays"]) == (1, 0, 0)
     measured = [line["step"] for line in told if "underflow_generator" in line]
     assert measured == []  # float32 has no format to underflow from
-    assert watch.reports[-1].scales == {"g": 2.0**15, "d": 2.0**16}
-    assert (watch.reports[-1].skipped, watch.reports[-1].replays) == (int(policy != "paired"), int(policy == "paired"))
+    told_last = watch.figures[-1].split(" · ")
+    assert "scale g 32768 scale d 65536" in told_last
+    assert f"{int(policy != 'paired')} skipped" in told_last
+    assert ("1 replayed" in told_last) == (policy == "paired")
 
 
 @pytest.mark.parametrize("place", ["loss", "weight", "gradient"])
@@ -342,14 +349,14 @@ def test_a_run_that_is_resumed_while_its_scale_backs_off_is_the_run_that_was_not
     scaled: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The generator overflows at every scale above 2**12, so from 2**16 on its scale falls for four frames."""
-    original = updates.take_generator
+    original = updates.check_gradients
 
-    def take_generator(state: TrainState, *arguments: Any) -> optim.GradientReport:
-        if state.scaling.generator.scale > 2.0**12:
+    def check_gradients(state: TrainState, network: Network, *arguments: Any) -> optim.GradientReport:
+        if network == "generator" and state.scaling.scales.generator.scale > 2.0**12:
             next(p.grad for p in state.generator.parameters() if p.grad is not None).fill_(math.inf)
-        return original(state, *arguments)
+        return original(state, network, *arguments)
 
-    monkeypatch.setattr(updates, "take_generator", take_generator)
+    monkeypatch.setattr(updates, "check_gradients", check_gradients)
     for steps, resume in ((2, False), (8, True)):
         run(run_config(run={"steps": steps}), tmp_path / "broken", resume=resume)
     run(run_config(), tmp_path / "whole")
@@ -430,7 +437,7 @@ def test_float16_trains_on_the_cpu_and_recovers_from_a_scale_that_overflows(tmp_
     assert [line["step"] for line in told if "underflow_generator" in line] == [1, 4, 7]
     assert all(0 <= line["underflow_discriminator"] <= 1 for line in told if "underflow_discriminator" in line)
     assert all(math.isfinite(v) for line in told for v in line.values() if isinstance(v, float))
-    assert set(watch.reports[-1].underflow) == {"g", "d"}
+    assert re.search(r"underflow d \S+% underflow g \S+%", watch.figures[-1])
     state = final(tmp_path / "run")
     assert not optim.non_finite((name, tensor) for name, tensor in state["generator"].items())
     assert state["scaling"]["generator"]["scale"] == last["scale_generator"]

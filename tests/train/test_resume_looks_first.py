@@ -21,8 +21,8 @@ from vs_train import training
 from vs_train.cli import main
 from vs_train.recovery import roll_back
 from vs_train.resuming import resume_state
+from vs_train.setup import Prepared, prepare
 from vs_training.errors import VsTrainingError
-from vs_training.setup import Prepared, prepare
 
 CONFIG = run_config(
     run={"steps": 3, "checkpoint_every": 2, "sample_every": 9}, data={"height": 16, "width": 32, "sequence_length": 4}

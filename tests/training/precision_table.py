@@ -220,18 +220,18 @@ TABLE = (
         what="scaled losses, unscaled gradients, parameters, both moments of Adam, what is reported",
     ),
     Region(
-        name="judgement of gradients",
+        name="check of gradients",
         computes=Computes.WIDE,
         closed=True,
-        where=tuple(f"vs_optim.gradients.{name}" for name in ("_judged", "_norms", "_second_look", "underflow_share")),
+        where=tuple(f"vs_optim.gradients.{name}" for name in ("_find", "_norms", "_second_look", "underflow_share")),
         what="their norms, whether they and the losses are finite, and how many underflow",
     ),
     Region(
-        name="average of weights",
+        name="EMA of weights",
         computes=Computes.FLOAT32,
         closed=True,
         where=("vs_ops.ema",),
-        what="a step of the average is a thousandth of a weight, less than 16 bits can add to it",
+        what="a step of the EMA is a thousandth of a weight, less than 16 bits can add to it",
     ),
 )
 

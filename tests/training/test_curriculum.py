@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from vs_data import FolderConfig, NoFlowConfig, SegMapsConfig, SequenceInfo, StreetConfig, open_street
 from vs_data.street.source import StreetSource
+from vs_training.checks import check_data
 from vs_training.curriculum import (
     CurriculumConfig,
     clip_length,
@@ -19,7 +20,6 @@ from vs_training.curriculum import (
     references_inside,
     tell_left_out,
 )
-from vs_training.setup import check_data
 
 CURRICULUM = CurriculumConfig(single_frame_steps=10, initial_length=4, double_every=5, max_length=16)
 """One frame to step 9, 4 from 10, 8 from 15, 16 from 20."""
@@ -91,7 +91,7 @@ def test_training_says_it_at_the_start_and_when_clips_grow(monkeypatch: pytest.M
         first, *others = source.sequences
         return source if split == "val" else attrs.evolve(source, sequences=(attrs.evolve(first, frames=1), *others))
 
-    monkeypatch.setattr("vs_training.setup.open_source", shortened)
+    monkeypatch.setattr("vs_train.setup.open_source", shortened)
     _, watch = run(run_config(run={"steps": 5, "sample_every": 5}), tmp_path / "run")
     (start,) = [index for index, text in enumerate(watch.messages) if "too short for the longest clips" in text]
     (growth,) = [index for index, text in enumerate(watch.messages) if text.startswith("from step 3 on, clips have 2")]

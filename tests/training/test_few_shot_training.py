@@ -17,11 +17,15 @@ from vs_config import ConfigError, load_config
 from vs_data import Clip, ClipRequest, SequenceInfo, collate, open_source
 from vs_nets.layers import InstanceNorm2d
 from vs_train.cli import main
+from vs_train.numbers import named_losses
 from vs_train.samples import roll_out
+from vs_training.checks import check_references
 from vs_training.config import ReferencesConfig, TrainConfig, label_spec, reference_count
 from vs_training.errors import VsTrainingError
-from vs_training.setup import build_recipe, build_state, check_references
-from vs_training.step import Recipe, TrainState, encode_references, train_clip
+from vs_training.inputs import encode_references
+from vs_training.networks import build_recipe, build_state
+from vs_training.state import Recipe, TrainState
+from vs_training.step import train_clip
 
 CPU = torch.device("cpu")
 SMALL: dict[str, Any] = {
@@ -84,7 +88,7 @@ def test_every_loss_is_reported_and_finite(labels: str, references: tuple[int, .
     names = {"gan", "feature_matching", "perceptual"}
     both = {f"{name}{raw}" for name in names for raw in ("", "_raw")}
     wanted = {f"g_{name}" for name in both | {"flow", "flow_warp", "flow_mask"}} | {"d_gan", "d_gan_raw"}
-    assert set(report.losses) == wanted
+    assert set(named_losses(report.losses)) == wanted
     assert state.updates == 3
 
 
@@ -103,7 +107,7 @@ def test_activation_checkpointing_changes_no_value(level: str, policy: str) -> N
     assert all(torch.equal(average[name], average_again[name]) for name in average)
 
 
-def test_the_average_keeps_the_eps_of_the_label_encoder() -> None:
+def test_the_ema_keeps_the_eps_of_the_label_encoder() -> None:
     _, state, _ = setup(changed("generator.weights.label_eps", 0.2))
     found = [
         {name for name, m in network.named_modules() if isinstance(m, InstanceNorm2d) and m.eps == 0.2}
@@ -126,7 +130,7 @@ def test_the_teacher_of_the_chosen_reference_is_used() -> None:
         if spoiled is not None:
             clip.references.flow[:, :, spoiled] += 100
         _, report = train_clip(state, clip, recipe)
-        losses.append(report.losses["g_flow"])
+        losses.append(report.losses.generator["flow"])
     assert losses[0] == losses[2] != losses[1]
 
 
@@ -135,17 +139,17 @@ def test_flow_steps_train_the_flow_network_and_nothing_else() -> None:
     config, state, recipe = setup(document)
     clip = faces_clip(config, (4, 5), frames=1)
     before = {name: tensor.clone() for name, tensor in state.generator.state_dict().items()}
-    judge = {name: tensor.clone() for name, tensor in state.discriminator.state_dict().items()}
+    discriminator = {name: tensor.clone() for name, tensor in state.discriminator.state_dict().items()}
     state, report = train_clip(state, clip, recipe)
-    assert set(report.losses) == {"g_flow", "g_flow_warp", "g_flow_mask"}
+    assert set(named_losses(report.losses)) == {"g_flow", "g_flow_warp", "g_flow_mask"}
     changed_weights = {
         name for name, tensor in state.generator.state_dict().items() if not torch.equal(before[name], tensor)
     }
     assert changed_weights
     assert all(name.startswith("flow_reference.") for name in changed_weights)
-    assert all(torch.equal(judge[name], tensor) for name, tensor in state.discriminator.state_dict().items())
+    assert all(torch.equal(discriminator[name], tensor) for name, tensor in state.discriminator.state_dict().items())
     state, report = train_clip(state, faces_clip(config, (4, 5)), recipe)
-    assert {"g_gan", "d_gan"} <= set(report.losses)
+    assert {"g_gan", "d_gan"} <= set(named_losses(report.losses))
     assert (state.step, state.updates) == (2, 4)
 
 
@@ -159,7 +163,7 @@ def test_flow_steps_learn_from_every_reference() -> None:
         assert clip.references.flow is not None
         if spoiled is not None:
             clip.references.flow[:, :, spoiled] += 100
-        losses.append(train_clip(state, clip, recipe)[1].losses["g_flow"])
+        losses.append(train_clip(state, clip, recipe)[1].losses.generator["flow"])
     assert len(set(losses)) == 3
 
 
@@ -185,7 +189,7 @@ def test_any_number_of_references_at_any_time() -> None:
     config, state, recipe = setup(SMALL)
     for references in ((5,), (3, 4, 5), (1, 2, 3, 4, 5)):
         clip = faces_clip(config, references, frames=1)
-        generate = state.generator_ema.bind(encode_references(clip, recipe))
+        generate = state.generator_ema.bind(encode_references(clip, recipe.labels))
         label = nets.encode_labels(recipe.labels, {name: x[:, 0] for name, x in clip.labels.items()})
         with torch.no_grad():
             assert generate(label, nets.History()).frame.shape == (2, 3, 32, 32)
@@ -257,7 +261,7 @@ def test_vid2vid_has_no_flow_network_to_train_alone() -> None:
         (["data.sequence_length=1"], "references: sequence 'face-000000-0' has 1 frame, which would be its own"),
         (
             ["data.sequence_length=3", "references.most=3"],
-            "references.most: is 3, but the longest sequence, 'face-000000-0', has 3 frames, one of which is generated",
+            "references.most: expected at most 2, got 3; the longest sequence, 'face-000000-0', has 3 frames, ",
         ),
     ],
 )
@@ -278,7 +282,9 @@ def test_references_must_leave_a_frame_to_be_generated(
 def test_a_sequence_that_is_long_enough_is_enough() -> None:
     sequences = [SequenceInfo(name="short", frames=2), SequenceInfo(name="long", frames=4)]
     check_references(ReferencesConfig(fewest=1, most=3), sequences)
-    with pytest.raises(VsTrainingError, match="most: is 4, but the longest sequence, 'long', has 4 frames"):
+    with pytest.raises(
+        ConfigError, match="most: expected at most 3, got 4; the longest sequence, 'long', has 4 frames"
+    ):
         check_references(ReferencesConfig(fewest=1, most=4), sequences)
     with pytest.raises(VsTrainingError, match="sequence 'still' has 1 frame"):
         check_references(ReferencesConfig(), [*sequences, SequenceInfo(name="still", frames=1)])
@@ -298,7 +304,8 @@ def test_the_other_command_is_named(
     monkeypatch.chdir(tmp_path)
     assert main([command, "--preset", preset]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"preset {preset}: generator.kind is '{other}', which `hatch run train:{other}` trains" in line
+    assert f"preset {preset}: generator.kind: expected '{command}' for `train:{command}`, got '{other}'; " in line
+    assert line.endswith(f"`hatch run train:{other}` trains generators of that kind")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -8,7 +8,9 @@ import vs_optim as optim
 from reference import Case, build_discriminator, build_generator, build_vgg, load_case
 from torch import Tensor
 from vs_data import Clip
-from vs_training.step import Recipe, TrainState, train_clip
+from vs_train.numbers import named_losses
+from vs_training.state import Recipe, TrainState
+from vs_training.step import train_clip
 
 pytestmark = pytest.mark.usefixtures("every_implementation")
 
@@ -17,14 +19,16 @@ def build_state(case: Case) -> TrainState:
     generator = build_generator(case, "before.G.").train()
     discriminator = build_discriminator(case, "before.D.").train()
     precision = optim.resolve_precision(optim.PrecisionConfig(level="O0"), "cpu")
-    average = nets.build_generator(generator.config, label_channels=generator.label_channels)
+    generator_ema = nets.build_generator(generator.config, label_channels=generator.label_channels)
     return TrainState(
         generator=generator,
         discriminator=discriminator,
-        average=average.eval(),
-        generator_optimizer=torch.optim.SGD(generator.parameters(), lr=1e-3),
-        discriminator_optimizer=torch.optim.SGD(discriminator.parameters(), lr=1e-3),
-        scaling=optim.initial_pair(optim.ScalerConfig(), precision),
+        generator_ema=generator_ema.eval(),
+        optimizers=optim.Pair(
+            generator=torch.optim.SGD(generator.parameters(), lr=1e-3),
+            discriminator=torch.optim.SGD(discriminator.parameters(), lr=1e-3),
+        ),
+        scaling=optim.initial_scaling(optim.ScalerConfig(), precision),
     )
 
 
@@ -92,10 +96,10 @@ def test_training_step() -> None:
         "d_gan": ("D", "GAN", 3),
         "d_temporal_gan_0": ("D", "GAN_T0", 1),
     }
-    assert set(report.losses) == set(expected)
+    assert set(named_losses(report.losses)) == set(expected)
     for name, (network, theirs, frames) in expected.items():
         mean = sum(losses[network][theirs] for losses in per_frame) / frames
-        torch.testing.assert_close(report.losses[name], mean, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(named_losses(report.losses)[name], mean, rtol=1e-4, atol=1e-6)
     zero = {importer.generator_weight_name(n) for n in zero_gradient_biases()}
     compare_weights(
         importer.generator_weights(case.under("before.G.")),
@@ -124,5 +128,5 @@ def test_memory_layout_changes_no_value(every_implementation: str) -> None:
         train_clip(build_state(case), build_clip(case), build_recipe(case, channels_last=flag))[1]
         for flag in (False, True)
     ]
-    for name, value in reports[0].losses.items():
-        torch.testing.assert_close(reports[1].losses[name], value, rtol=1e-4, atol=1e-6)
+    for name, value in named_losses(reports[0].losses).items():
+        torch.testing.assert_close(named_losses(reports[1].losses)[name], value, rtol=1e-4, atol=1e-6)

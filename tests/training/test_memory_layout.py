@@ -13,9 +13,11 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from vs_config import load_config
 from vs_data import Clip
+from vs_train.numbers import named_losses
 from vs_training.config import TrainConfig
-from vs_training.setup import restore_state, state_to_save
-from vs_training.step import Recipe, TrainState, train_clip
+from vs_training.saved import restore_state, state_to_save
+from vs_training.state import Recipe, TrainState
+from vs_training.step import train_clip
 
 CL = torch.channels_last
 Case = tuple[TrainState, Recipe, Clip]
@@ -51,7 +53,7 @@ def orders(x: Tensor) -> list[tuple[str, int]]:
 
 def moments(state: TrainState) -> Iterator[tuple[Tensor, Tensor]]:
     """Every parameter with four dimensions, and each average of Adam over it."""
-    for optimizer in (state.generator_optimizer, state.discriminator_optimizer):
+    for optimizer in (state.optimizers.generator, state.optimizers.discriminator):
         for group in optimizer.param_groups:
             for p in group["params"]:
                 if p.dim() == 4 and p in optimizer.state:
@@ -79,7 +81,7 @@ def test_weights_averages_and_moments_keep_the_order_also_when_they_come_from_a_
     saved = state_to_save(state)
     fresh, _, _ = case_of(kind, channels_last=True)
     for one in (state, restore_state(fresh, saved)):
-        for network in (one.generator, one.discriminator, one.average):
+        for network in (one.generator, one.discriminator, one.generator_ema):
             assert all(p.is_contiguous(memory_format=CL) for p in network.parameters() if p.dim() == 4)
         pairs = list(moments(one))
         assert pairs
@@ -92,5 +94,5 @@ def test_the_order_changes_no_value_of_a_fresh_network_and_losses_by_rounding_on
     weights = [state.generator.state_dict() for state, _, _ in cases]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     contiguous, last = (train_clip(*(case[0], case[2], case[1]))[1] for case in cases)
-    for name, value in contiguous.losses.items():
-        torch.testing.assert_close(last.losses[name], value, rtol=1e-2, atol=1e-4)
+    for name, value in named_losses(contiguous.losses).items():
+        torch.testing.assert_close(named_losses(last.losses)[name], value, rtol=1e-2, atol=1e-4)

@@ -20,8 +20,9 @@ from vs_config import load_config
 from vs_data import ClipRequest, collate, open_source
 from vs_nets.label_map import convolve_label
 from vs_training.config import TrainConfig, label_spec
-from vs_training.setup import build_recipe, build_state
-from vs_training.step import TrainState, train_clip
+from vs_training.networks import build_recipe, build_state
+from vs_training.state import TrainState
+from vs_training.step import train_clip
 
 CPU = torch.device("cpu")
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "precision.md"
@@ -116,12 +117,12 @@ def case_walk(case: str, level: str, dtype: str = "auto") -> tuple[set[torch.dty
 def kept(state: TrainState) -> dict[str, torch.dtype]:
     """The dtype of everything that outlives a step and is not a counter."""
     found: dict[str, Tensor] = {}
-    for name in ("generator", "discriminator", "average"):
+    for name in ("generator", "discriminator", "generator_ema"):
         network: nn.Module = getattr(state, name)
         found |= {f"{name}.{key}": tensor for key, tensor in network.state_dict().items()}
         found |= {f"gradient of {name}.{key}": p.grad for key, p in network.named_parameters() if p.grad is not None}
-    for name in ("generator_optimizer", "discriminator_optimizer"):
-        for i, moments in enumerate(getattr(state, name).state.values()):
+    for name, optimizer in state.optimizers.items():
+        for i, moments in enumerate(optimizer.state.values()):
             found |= {f"{name}.{i}.{key}": value for key, value in moments.items()}
     return {name: tensor.dtype for name, tensor in found.items()}
 
@@ -217,8 +218,8 @@ def rounded_losses(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(nets, "total", rounded)
 
 
-LOSS = ("total loss", "judgement of gradients", "optimizer and loss scale")
-"""Where a loss of 16 bits is noticed again: where it is summed, judged and reported."""
+LOSS = ("total loss", "check of gradients", "optimizer and loss scale")
+"""Where a loss of 16 bits is noticed again: where it is summed, checked and reported."""
 
 MOVED: dict[str, tuple[Change, set[str]]] = {
     "norm": (low_reference("vs_ops.instance_norm"), {"norm statistics"}),
@@ -230,7 +231,7 @@ MOVED: dict[str, tuple[Change, set[str]]] = {
     "flow loss": (in_low("vs_ops.masked_l1"), {"loss flow", *LOSS}),
     "mask loss": (in_low("vs_ops.mask_loss"), {"loss flow_mask", *LOSS}),
     "kernel sums": (in_low("vs_ops.upsample_conv2d"), {"sums that stand for a convolution"}),
-    "spectral norm": (autocast_iteration, {"spectral norm", "average of weights"}),
+    "spectral norm": (autocast_iteration, {"spectral norm", "EMA of weights"}),
     "flow": (rounded_flow, {"grids and sampling", "loss flow"}),
     "convolutions": (single_convolutions, {MATRIX}),
     "total": (rounded_losses, {"total loss", "optimizer and loss scale"}),

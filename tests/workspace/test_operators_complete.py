@@ -2,7 +2,7 @@
 
 Operators are found by looking at every module of the package, not at the list of them, so that none can be forgotten.
 `missing` is a pure function over collected facts; that it finds what is missing is proved with the example of
-docs/adding-an-operator.md, put beside the package in a file of its own.
+docs/adding-an-operator.md, put beside the package in files of its own.
 """
 
 import ast
@@ -10,6 +10,7 @@ import importlib
 import pkgutil
 import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import torch
 import vs_ops
 from operator_recipes import RECIPES
 from vs_bench.operators.subjects import PLANS
-from vs_ops import Operator, info
+from vs_ops import Operator
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "adding-an-operator.md"
@@ -43,7 +44,6 @@ class Facts:
     subjects: int
     compared_subjects: int
     row: bool
-    shape: bool
 
 
 def missing(facts: Facts) -> list[str]:
@@ -54,10 +54,9 @@ def missing(facts: Facts) -> list[str]:
         "it has no implementation called reference": facts.reference,
         "RECIPES of tests/ops/operator_recipes.py has no recipe for it": facts.recipe,
         "no test of tests/ops but the general ones calls it": bool(facts.own_tests),
-        "tools/bench/op_subjects has no subject for it": facts.subjects > 0,
+        "apps/bench (vs_bench.operators.subjects) has no subject for it": facts.subjects > 0,
         "no subject of it is small enough for its eager counterpart to be tested": facts.compared_subjects > 0,
         "the table of packages/vs-ops/README.md has no row for it": facts.row,
-        "_SHAPES of vs_ops/info.py has no common shape for it": facts.shape,
     }
     return [f"{facts.name} ({facts.module}): {what}" for what, there in wanted.items() if not there]
 
@@ -94,7 +93,6 @@ def collect() -> list[Facts]:
             subjects=sum(plan.operator is one for plan in PLANS),
             compared_subjects=sum(plan.operator is one and not plan.large for plan in PLANS),
             row=re.search(rf"^\|.*`{one.name}\(", readme, flags=re.MULTILINE) is not None,
-            shape=one.name in info._SHAPES,
         )
         for module, one in operators()
     ]
@@ -107,27 +105,40 @@ def test_every_operator_is_complete():
     assert not lacking, "\n".join(lacking)
 
 
-def example() -> str:
-    (source,) = re.findall(r"^```python\n(\"\"\".*?)^```", PAGE.read_text(), flags=re.MULTILINE | re.DOTALL)
-    return source
+def example() -> dict[str, str]:
+    """The files that the page shows, by their places in the package."""
+    found = re.findall(r"`vs_ops/(\S+\.py)`:\n\n( *```python\n.*?) *```", PAGE.read_text(), flags=re.DOTALL)
+    return {place: textwrap.dedent(block).partition("\n")[2] for place, block in found}
 
 
 @pytest.fixture
 def charbonnier(tmp_path, monkeypatch):
     """The page's example as a module of the package, in a directory beside it."""
-    (tmp_path / "charbonnier.py").write_text(example())
-    monkeypatch.setattr(vs_ops, "__path__", [*vs_ops.__path__, str(tmp_path)])
+    before = set(sys.modules)
+    for place, text in example().items():
+        folder = (tmp_path / place).parent
+        folder.mkdir(exist_ok=True)
+        (tmp_path / place).write_text(text)
+        package = importlib.import_module(".".join(("vs_ops", *Path(place).parts[:-1])))
+        monkeypatch.setattr(package, "__path__", [*package.__path__, str(folder)])
     importlib.invalidate_caches()
     yield importlib.import_module("vs_ops.charbonnier")
-    del sys.modules["vs_ops.charbonnier"]
-    del vs_ops.charbonnier
+    for name in set(sys.modules) - before:
+        if name.endswith(".charbonnier"):
+            package, _, module = name.rpartition(".")
+            delattr(sys.modules[package], module)
+            del sys.modules[name]
+
+
+def test_the_page_shows_every_file_of_its_example():
+    assert example().keys() == {"charbonnier.py", "reference/charbonnier.py", "torchscript/charbonnier.py"}
 
 
 def test_a_file_that_brings_nothing_else_is_found_and_told_what_it_lacks(charbonnier):
     found = [one for one in collect() if one.name == "charbonnier"]
     assert [one.module for one in found] == ["vs_ops.charbonnier"]
     told = missing(found[0])
-    assert len(told) == 8, "everything but the reference, which an operator cannot be made without"
+    assert len(told) == 7, "everything but the reference, which an operator cannot be made without"
     quoted = re.search(r"^```text\n(charbonnier.*?)^```", PAGE.read_text(), flags=re.MULTILINE | re.DOTALL)
     assert quoted is not None
     assert quoted[1].splitlines() == told, "the page shows what the check says"
@@ -144,7 +155,6 @@ COMPLETE = Facts(
     subjects=2,
     compared_subjects=1,
     row=True,
-    shape=True,
 )
 
 
@@ -159,7 +169,6 @@ COMPLETE = Facts(
         ({"subjects": 0, "compared_subjects": 0}, ["no subject for it", "eager"]),
         ({"compared_subjects": 0}, ["eager"]),
         ({"row": False}, ["row"]),
-        ({"shape": False}, ["shape"]),
         ({}, []),
     ],
 )
@@ -172,7 +181,7 @@ def test_each_thing_is_missed_by_itself(lack, told):
 def test_an_operator_without_a_reference_cannot_be_made():
     implementation = vs_ops.Implementation(name="native", function=torch.relu)
     with pytest.raises(KeyError, match="reference"):
-        Operator(name="one", implementations=(implementation,))
+        Operator(name="one", implementations=(implementation,), example_shape=(2, 3))
 
 
 def test_the_pages_example_does_what_it_says(charbonnier):

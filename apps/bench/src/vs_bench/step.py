@@ -35,8 +35,8 @@ from vs_data import ClipRequest, collate, move, open_source
 from vs_ops.dispatch import ENVIRONMENT_VARIABLE, IMPLEMENTATION_NAMES
 from vs_runtime import choose_device, search_convolutions
 from vs_training.config import TrainConfig, label_spec
+from vs_training.networks import build_recipe, build_state
 from vs_training.presets import read_preset
-from vs_training.setup import build_recipe, build_state
 from vs_training.step import train_clip
 
 from vs_bench.harness import (

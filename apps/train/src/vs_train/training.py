@@ -2,9 +2,8 @@
 
 import contextlib
 import functools
-import shlex
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import attrs
@@ -13,46 +12,29 @@ import vs_data as data
 import vs_optim as optim
 import vs_runtime as runtime
 from vs_config import render_config, shown
+from vs_config.progress import Pace, Progress, observe, per_second, seconds_left, show_bytes
 from vs_config.signals import StopNow, StopRequest
-from vs_runtime.errors import RunDirectoryError
-from vs_runtime.metrics_log import MetricsLog
-from vs_runtime.run_directory import (
-    RunDirectory,
-    begin_writing,
-    create_run,
-    hold_run,
-    open_run,
-    record_resume,
-    require_folder,
-)
+from vs_runtime.run_directory import RunDirectory, begin_writing, create_run, record_resume
+from vs_runtime.run_lock import hold_run
 from vs_training.config import TrainConfig, reference_count
 from vs_training.curriculum import clip_length, images_between, tell_left_out
 from vs_training.errors import NonFiniteError, VsTrainingError
 from vs_training.fixed import fixed_part
-from vs_training.setup import SHOWN_CHARACTERS, Prepared, prepare
-from vs_training.step import StepReport, TrainState, train_clip
+from vs_training.saved import SHOWN_CHARACTERS
+from vs_training.state import TrainState
+from vs_training.step import train_clip
 
-from vs_train.curves import Curves
-from vs_train.progress import (
-    Pace,
-    Progress,
-    ProgressReport,
-    images_per_second,
-    memory_in_use,
-    observe,
-    seconds_left,
-    show_bytes,
-)
-from vs_train.recovery import check_state, data_seed, may_roll_back, roll_back, with_advice
-from vs_train.resuming import resume_state, to_save
-from vs_train.samples import curve_picture, roll_out, write_samples
-
-SHOWN_LOSSES = ("d_gan", "g_gan", "g_feature_matching", "g_perceptual", "g_flow")
+from vs_train.commands import resume_command
+from vs_train.numbers import UNKNOWN, last_measured
+from vs_train.outputs import Clock, Outputs, open_outputs, record, sample, save, show_step
+from vs_train.recovery import data_seed, may_roll_back, roll_back, with_advice
+from vs_train.resuming import resume_state
+from vs_train.setup import Prepared, prepare
 
 
 @attrs.frozen(kw_only=True)
 class TrainResult:
-    """How training ended.
+    """The end of a training.
 
     Attributes:
         step: steps done in all.
@@ -67,24 +49,6 @@ class TrainResult:
     checkpoint: Path | None
     picture: Path | None
     seconds: float
-
-
-@attrs.frozen(kw_only=True)
-class _Clock:
-    """What of a step differs between two runs of the same configuration; the names of `CLOCK_FIELDS`."""
-
-    time: float
-    images_per_second: float
-    memory_bytes: int
-    seconds_left: float | None
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class _Outputs:
-    run: RunDirectory
-    log: MetricsLog
-    curves: Curves
-    progress: Progress
 
 
 def train(
@@ -115,8 +79,13 @@ def train(
 
 
 def _too_little_memory(error: Exception, config: TrainConfig, run: RunDirectory) -> str:
-    whose = "the GPU's memory" if isinstance(error, torch.OutOfMemoryError) else "the memory of this computer"
-    go_on = f" and go on with: {resume_command(config, run)} memory.checkpoint=blocks" if run.path.exists() else ""
+    match error:
+        case torch.OutOfMemoryError():
+            whose = "the GPU's memory"
+        case _:
+            whose = "the memory of this computer"
+    command = resume_command(config.generator.kind, run, "memory.checkpoint=blocks")
+    go_on = f" and go on with: {command}" if run.path.exists() else ""
     return (
         f"{whose} is too small ({_first_line(error)}): choose memory.checkpoint=blocks (or all){go_on}; or start a run "
         "with a smaller loader.batch_size, curriculum.max_length, data.height and data.width, or generator.filters"
@@ -126,11 +95,6 @@ def _too_little_memory(error: Exception, config: TrainConfig, run: RunDirectory)
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return shown(lines[0], SHOWN_CHARACTERS)
-
-
-def resume_command(config: TrainConfig, run: RunDirectory) -> str:
-    """What to type to go on with a run."""
-    return f"hatch run train:{config.generator.kind} --resume {shlex.quote(str(run.path))}"
 
 
 def _train(
@@ -152,7 +116,8 @@ def _train(
             record_resume(run, config=render_config(config), environment=environment)
         while True:
             try:
-                return _train_from(prepared, state, run, progress, stop, purge=resume)
+                with open_outputs(run, progress, step=state.step, purge=resume) as out:
+                    return _loop(prepared, state, out, stop)
             except NonFiniteError as error:
                 failure = error.with_traceback(None)  # which would keep the tensors of the step
             if not may_roll_back(config, state.roll_backs):
@@ -164,7 +129,7 @@ def _train(
 
 
 def _reading(prepared: Prepared) -> tuple[str, ...]:
-    """What reading ahead costs: memory of this process, and no shared memory, which containers have little of."""
+    """Say what reading ahead costs: memory of this process, and no shared memory, which containers have little of."""
     loader = prepared.config.loader
     if loader.workers == 0:
         return ()
@@ -175,18 +140,8 @@ def _reading(prepared: Prepared) -> tuple[str, ...]:
     return (f"{loader.workers} workers read {count} {each} ahead; they need no shared memory (/dev/shm)",)
 
 
-def _train_from(
-    prepared: Prepared, state: TrainState, run: RunDirectory, progress: Progress, stop: StopRequest, *, purge: bool
-) -> TrainResult:
-    """Train from `state` on; what the run's records say of later steps is dropped."""
-    log = MetricsLog(run.metrics)
-    log.truncate_after(state.step)
-    with log, Curves(run.tensorboard, resume_after=state.step if purge else None) as curves:
-        return _loop(prepared, state, _Outputs(run=run, log=log, curves=curves, progress=progress), stop)
-
-
-def _loop(prepared: Prepared, state: TrainState, out: _Outputs, stop: StopRequest) -> TrainResult:
-    """Step after step; what ends it between two steps finds a checkpoint of those done."""
+def _loop(prepared: Prepared, state: TrainState, out: Outputs, stop: StopRequest) -> TrainResult:
+    """Go on from `state`, step after step; what ends it between two steps finds a checkpoint of those done."""
     standing = _Standing(state=state, saved=state.step or None)
     started = time.monotonic()
     try:
@@ -196,13 +151,15 @@ def _loop(prepared: Prepared, state: TrainState, out: _Outputs, stop: StopReques
         _save_rest(standing, prepared, out)
     except NonFiniteError:
         raise
-    except Exception as error:
+    except (data.VsDataError, OSError, VsTrainingError, runtime.VsRuntimeError) as error:
         if not standing.whole:
             raise
         _rescue(standing, prepared, out)
-        if not isinstance(error, data.VsDataError | OSError | VsTrainingError | runtime.VsRuntimeError):
-            raise
         raise VsTrainingError(f"{error}; {_way_on(standing, prepared.config, out.run)}") from error
+    except Exception:
+        if standing.whole:
+            _rescue(standing, prepared, out)
+        raise
     saved = standing.saved
     return TrainResult(
         step=standing.state.step,
@@ -215,7 +172,7 @@ def _loop(prepared: Prepared, state: TrainState, out: _Outputs, stop: StopReques
 
 @attrs.define(kw_only=True)
 class _Standing:
-    """How far a loop has come.
+    """The place that a loop has come to.
 
     Attributes:
         saved: the step of the newest checkpoint, None before the first.
@@ -228,7 +185,7 @@ class _Standing:
     picture: Path | None = None
 
 
-def _batches(prepared: Prepared, state: TrainState, out: _Outputs) -> Generator[data.Clip, None, None]:
+def _batches(prepared: Prepared, state: TrainState, out: Outputs) -> Generator[data.Clip, None, None]:
     config = prepared.config
     return data.load_clips(
         prepared.source,
@@ -245,12 +202,12 @@ def _batches(prepared: Prepared, state: TrainState, out: _Outputs) -> Generator[
 
 
 def _go_through(
-    prepared: Prepared, standing: _Standing, batches: Iterator[data.Clip], out: _Outputs, stop: StopRequest
+    prepared: Prepared, standing: _Standing, batches: Iterator[data.Clip], out: Outputs, stop: StopRequest
 ) -> None:
     config = prepared.config
     first = standing.state.step
     pace = observe(Pace(), time.monotonic(), 0)
-    underflow: dict[str, float] = {}  # as last measured
+    underflow = UNKNOWN
     images_left = images_between(config.curriculum, standing.state.step, config.run.steps)
     while (clip := _next(batches, stop)) is not None:
         tell_left_out(out.progress.message, config.curriculum, prepared.source.sequences, standing.state.step, first)
@@ -260,18 +217,18 @@ def _go_through(
         standing.state, standing.whole = state, True
         images_left -= report.frames
         pace = observe(pace, time.monotonic(), report.frames * config.loader.batch_size)
-        underflow = {**underflow, **report.underflow}
-        clock = _Clock(
+        underflow = last_measured(report.underflow, underflow)
+        clock = Clock(
             time=time.time(),
-            images_per_second=images_per_second(pace),
-            memory_bytes=memory_in_use(prepared.recipe.device.type),
+            images_per_second=per_second(pace),
+            memory_bytes=runtime.memory_in_use(prepared.recipe.device),
             seconds_left=seconds_left(pace, images_left * config.loader.batch_size),
         )
-        _record(out, state, report, clock)
-        out.progress.update(_progress(config, state, report, underflow, clock))
+        record(out, state, report, clock)
+        show_step(out, state, report, underflow, clock, config.run.steps)
         finished = state.step == config.run.steps
         if state.step % config.run.sample_every == 0 or finished:
-            standing.picture = _sample(prepared, state, out)
+            standing.picture = sample(out, prepared, state)
         if state.step % config.run.checkpoint_every == 0 or finished:
             _save(standing, prepared, out)
 
@@ -281,14 +238,19 @@ def _next(batches: Iterator[data.Clip], stop: StopRequest) -> data.Clip | None:
         return next(batches, None)
 
 
-def _save_rest(standing: _Standing, prepared: Prepared, out: _Outputs) -> None:
+def _save(standing: _Standing, prepared: Prepared, out: Outputs) -> None:
+    save(out, prepared, standing.state)
+    standing.saved = standing.state.step
+
+
+def _save_rest(standing: _Standing, prepared: Prepared, out: Outputs) -> None:
     """Save the steps that were done since the last checkpoint."""
     if standing.state.step > (standing.saved or 0):
         _save(standing, prepared, out)
 
 
-def _rescue(standing: _Standing, prepared: Prepared, out: _Outputs) -> None:
-    """The same as far as that is still possible, after an error that is worth more than another."""
+def _rescue(standing: _Standing, prepared: Prepared, out: Outputs) -> None:
+    """Do the same as far as that is still possible, after an error that is worth more than another."""
     try:
         _save_rest(standing, prepared, out)
     except (OSError, VsTrainingError, runtime.VsRuntimeError) as error:
@@ -296,7 +258,7 @@ def _rescue(standing: _Standing, prepared: Prepared, out: _Outputs) -> None:
 
 
 def _way_on(standing: _Standing, config: TrainConfig, run: RunDirectory) -> str:
-    command = resume_command(config, run)
+    command = resume_command(config.generator.kind, run)
     if not run.config.exists():
         return "the run is lost: its directory is no longer one"
     if standing.saved is None:
@@ -306,76 +268,5 @@ def _way_on(standing: _Standing, config: TrainConfig, run: RunDirectory) -> str:
 
 def _set_learning_rates(state: TrainState, config: TrainConfig) -> None:
     factor = optim.lr_factor(config.optim.schedule, state.step)
-    optim.set_lr(state.generator_optimizer, config.optim.generator.lr * factor)
-    optim.set_lr(state.discriminator_optimizer, config.optim.discriminator.lr * factor)
-
-
-def _record(out: _Outputs, state: TrainState, report: StepReport, clock: _Clock) -> None:
-    """Write a step to metrics.jsonl and TensorBoard."""
-    values = {
-        **report.losses,
-        **{f"gradient_norm_{network}": norm for network, norm in report.gradient_norms.items()},
-        **{f"underflow_{network}": share for network, share in report.underflow.items()},
-        "frames": report.frames,
-        "updates": state.updates,
-        "lr_generator": state.generator_optimizer.param_groups[0]["lr"],
-        "lr_discriminator": state.discriminator_optimizer.param_groups[0]["lr"],
-        "scale_generator": report.generator_scale,
-        "scale_discriminator": report.discriminator_scale,
-        "skipped_generator": report.generator_skipped,
-        "skipped_discriminator": report.discriminator_skipped,
-        "replays": report.replays,
-        "roll_backs": state.roll_backs,
-    }
-    out.log.append(state.step, values, attrs.asdict(clock))
-    if not out.run.metrics.exists():  # the system lets us write to a file that nobody will find
-        raise RunDirectoryError(f"{out.run.metrics}: was removed while the run was writing it", path=out.run.path)
-    speed = {"images_per_second": clock.images_per_second, "memory_bytes": clock.memory_bytes}
-    out.curves.scalars(state.step, {**values, **speed})
-
-
-def _progress(
-    config: TrainConfig, state: TrainState, report: StepReport, underflow: Mapping[str, float], clock: _Clock
-) -> ProgressReport:
-    """What whoever watches sees of a step."""
-    scales = {"g": report.generator_scale, "d": report.discriminator_scale}
-    return ProgressReport(
-        step=state.step,
-        total_steps=config.run.steps,
-        losses={name: report.losses[name] for name in SHOWN_LOSSES if name in report.losses},
-        images_per_second=clock.images_per_second,
-        skipped=report.generator_skipped + report.discriminator_skipped,
-        replays=report.replays,
-        scales=scales if state.scaling.scaling else {},
-        gradient_norms={network[0]: norm for network, norm in report.gradient_norms.items()},
-        underflow={network[0]: share for network, share in underflow.items()},
-        memory_bytes=clock.memory_bytes,
-        seconds_left=clock.seconds_left,
-        stage=f"{report.frames} frame{'s' if report.frames > 1 else ''}",
-    )
-
-
-def _sample(prepared: Prepared, state: TrainState, out: _Outputs) -> Path:
-    require_folder(out.run.samples)
-    frames = roll_out(state.generator_ema, prepared.validation, prepared.recipe)
-    fps = prepared.config.run.video_fps
-    picture = write_samples(
-        out.run.samples, state.step, prepared.validation, frames, labels=prepared.recipe.labels, fps=fps
-    )
-    out.curves.image(state.step, "generated", curve_picture(frames[-1]))
-    return picture
-
-
-def _save(standing: _Standing, prepared: Prepared, out: _Outputs) -> None:
-    state = standing.state
-    check_state(state)
-    open_run(out.run.path)  # else a checkpoint would be all that there is of a directory that somebody has removed
-    require_folder(out.run.checkpoints)
-    out.log.require(state.step)
-    out.log.sync()
-    out.curves.flush()
-    saved = to_save(state, prepared, out.log)
-    keep = prepared.config.run.keep_checkpoints
-    path = runtime.save_checkpoint(out.run.checkpoints, step=state.step, state=saved, keep=keep)
-    standing.saved = state.step
-    out.progress.message(f"step {state.step}: saved {path}")
+    optim.set_lr(state.optimizers.generator, config.optim.generator.lr * factor)
+    optim.set_lr(state.optimizers.discriminator, config.optim.discriminator.lr * factor)

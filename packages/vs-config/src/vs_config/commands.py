@@ -1,37 +1,86 @@
-"""Programs: from a function to a command line whose every mistake is one line and exit status 2."""
+"""Programs: from a function to a command line whose every mistake is one line and an exit status."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+import itertools
+import signal
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import cyclopts
 
 from vs_config.reporting import report_error
+from vs_config.signals import ended_by_sigterm
+from vs_config.streams import lasting_streams
+
+EXIT_INPUT = 2
+"""Exit status when the input is wrong."""
+
+ErrorStatuses = Iterable[tuple[type[Exception], int]]
+"""Classes of errors that a message explains, each with its exit status; of several that fit the first counts."""
 
 
-def run_command(command: Any, *errors: type[Exception], arguments: Sequence[str] | None = None) -> int:
+def _no_statuses() -> ErrorStatuses:
+    return ()
+
+
+def run_command(
+    command: Any,
+    *errors: type[Exception],
+    statuses: Callable[[], ErrorStatuses] = _no_statuses,
+    stopped: str = "stopped",
+    label: str = "error",
+    arguments: Sequence[str] | None = None,
+) -> int:
     """Run a function, or an App of cyclopts, on a command line, and return the exit status.
+
+    Whatever is wrong with the input is a line on stderr and exit status 2. Ctrl-C is a line and 130; SIGTERM leaves by
+    `SystemExit(143)`, so that what is half done is undone. Standard output that is closed early ends nothing, and is
+    status 2 at the end.
 
     Args:
         command: What to run; what it returns is the exit status if it is a number.
         errors: What wrong input raises, beside errors of the system. `SystemExit` with a text is one of them.
+        statuses: Yields more of them, with other statuses too; asked only when an error has come up, so that a program
+            need not import for `--help` what can go wrong later.
+        stopped: What to say when Ctrl-C has stopped the program.
+        label: What the lines begin with.
         arguments: What follows the program's name; `sys.argv` unless given.
     """
+    with lasting_streams() as output, ended_by_sigterm():
+        status = _run(command, errors, statuses, stopped, label, arguments)
+    if output.lost is not None and status == 0:
+        return report_error(f"standard output could not be written: {output.lost}", status=EXIT_INPUT, label=label)
+    return status
+
+
+def status_of(error: Exception, statuses: ErrorStatuses) -> int | None:
+    """Return the exit status for an error that a message explains, None for a defect of the program."""
+    known: ErrorStatuses = itertools.chain(statuses, [(OSError, EXIT_INPUT)])
+    return next((status for kind, status in known if isinstance(error, kind)), None)
+
+
+def _run(
+    command: Any,
+    errors: Iterable[type[Exception]],
+    statuses: Callable[[], ErrorStatuses],
+    stopped: str,
+    label: str,
+    arguments: Sequence[str] | None,
+) -> int:
     app = command if isinstance(command, cyclopts.App) else cyclopts.App(default_command=command)
     app.suppress_keyboard_interrupt = False
     try:
-        status = app(arguments, print_error=False, exit_on_error=False, result_action="return_value")
-    except cyclopts.CycloptsError as error:
-        return report_error(" ".join(str(error).split()))
-    except Exception as error:
-        if not isinstance(error, (OSError, *errors)):
-            raise
-        return report_error(error)
+        result = app(arguments, print_error=False, exit_on_error=False, result_action="return_value")
+    except cyclopts.CycloptsError as error:  # whose texts have paragraphs
+        return report_error(" ".join(str(error).split()).rstrip("."), status=EXIT_INPUT, label=label)
     except KeyboardInterrupt:
-        return report_error("stopped", status=130)
+        return report_error(stopped, status=128 + signal.SIGINT, label=label)
     except SystemExit as stop:
         if isinstance(stop.code, str):
-            return report_error(stop.code)
+            return report_error(stop.code, status=EXIT_INPUT, label=label)
         raise
-    return status if isinstance(status, int) else 0
+    except Exception as error:
+        status = status_of(error, itertools.chain([(kind, EXIT_INPUT) for kind in errors], statuses()))
+        if status is None:
+            raise
+        return report_error(error, status=status, label=label)
+    return result if isinstance(result, int) else 0

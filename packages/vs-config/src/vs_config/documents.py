@@ -5,9 +5,7 @@ parsers recurse as deep as brackets nest.
 """
 
 import json
-import os
 import re
-import stat
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any, Never
 
 from vs_config.errors import DocumentError
 from vs_config.fields import BACKSLASHES
+from vs_config.files import FileTooLargeError, NotAFileError, read_regular
 
 MOST_BYTES = 2**18
 """Size of the largest file of settings; one that somebody has written has a few thousand bytes."""
@@ -26,13 +25,6 @@ DEEPEST = 32
 """How deep tables and lists may nest; everything that walks through a document recurses."""
 
 _PLACE = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
-_KINDS = {
-    stat.S_ISDIR: "a directory",
-    stat.S_ISFIFO: "a named pipe",
-    stat.S_ISSOCK: "a socket",
-    stat.S_ISCHR: "a device",
-    stat.S_ISBLK: "a device",
-}
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -40,21 +32,21 @@ def read_toml(path: Path) -> dict[str, Any]:
     return parse_toml(read_text(path), str(path))
 
 
-def read_json(path: Path, *, most_bytes: int = MOST_BYTES) -> Any:
+def read_json(path: Path, *, max_bytes: int = MOST_BYTES) -> Any:
     """Read a JSON file. Raises `DocumentError`."""
-    return parse_json(read_text(path, most_bytes=most_bytes), str(path))
+    return parse_json(read_text(path, max_bytes=max_bytes), str(path))
 
 
-def read_text(path: Path, *, most_bytes: int = MOST_BYTES) -> str:
+def read_text(path: Path, *, max_bytes: int = MOST_BYTES) -> str:
     """Read a text file in UTF-8, with a byte order mark or without.
 
     Raises:
-        DocumentError: It cannot be read, is no regular file, is larger than `most_bytes`, or is not UTF-8.
+        DocumentError: It cannot be read, is no regular file, is larger than `max_bytes`, or is not UTF-8.
     """
     try:
-        data = _read(path, most_bytes)
-    except DocumentError:
-        raise
+        data = read_regular(path, max_bytes=max_bytes)
+    except (NotAFileError, FileTooLargeError) as error:
+        raise DocumentError(str(path), str(error.strerror)) from None
     except (OSError, ValueError) as error:  # ValueError: names that no file can have
         raise DocumentError(str(path), f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -64,22 +56,6 @@ def read_text(path: Path, *, most_bytes: int = MOST_BYTES) -> str:
     except UnicodeDecodeError as error:
         problem = f"is not a text file: {error.reason} at byte {error.start}"
         raise DocumentError(str(path), problem) from None
-
-
-def _read(path: Path, most_bytes: int) -> bytes:
-    _require_regular(path, path.stat().st_mode)  # to open a named pipe would wait, and to open a socket fails
-    with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
-        _require_regular(path, os.fstat(file.fileno()).st_mode)
-        data = file.read(most_bytes + 1)
-    if len(data) > most_bytes:
-        raise DocumentError(str(path), f"has more than {most_bytes} bytes, the most that such a file may have")
-    return data
-
-
-def _require_regular(path: Path, mode: int) -> None:
-    for is_kind, name in _KINDS.items():
-        if is_kind(mode):
-            raise DocumentError(str(path), f"is {name}, not a file")
 
 
 def parse_toml(text: str, source: str = "") -> dict[str, Any]:
@@ -101,8 +77,8 @@ def parse_toml(text: str, source: str = "") -> dict[str, Any]:
     return document
 
 
-def parse_json(text: str, source: str = "") -> Any:
-    """Parse JSON. Raises `DocumentError`, with line and column where they are known."""
+def parse_json(text: str, source: str = "", *, max_depth: int | None = DEEPEST) -> Any:
+    """Parse JSON, nested at most so deep. Raises `DocumentError`, with line and column where they are known."""
 
     def constant(name: str) -> Never:
         raise DocumentError(source, f"is not JSON: {name} is not a number that JSON has")
@@ -117,7 +93,8 @@ def parse_json(text: str, source: str = "") -> Any:
         raise _too_deep(source) from None
     except ValueError:
         raise _too_long(source) from None
-    _require_shallow(document, source)
+    if max_depth is not None:
+        _require_shallow(document, source, max_depth)
     return document
 
 
@@ -131,21 +108,21 @@ def _refuse_toml(message: str, text: str, source: str) -> Never:
     raise DocumentError(source, f"is not TOML: {problem}{hint}", line=int(line), column=int(column))
 
 
-def _too_deep(source: str) -> DocumentError:
-    return DocumentError(source, f"nests more than {DEEPEST} tables and lists")
+def _too_deep(source: str, max_depth: int = DEEPEST) -> DocumentError:
+    return DocumentError(source, f"nests more than {max_depth} tables and lists")
 
 
 def _too_long(source: str) -> DocumentError:
     return DocumentError(source, "has a number of too many digits")
 
 
-def _require_shallow(document: object, source: str) -> None:
+def _require_shallow(document: object, source: str, max_depth: int = DEEPEST) -> None:
     level = [document]
-    for _ in range(DEEPEST + 1):
+    for _ in range(max_depth + 1):
         level = [item for value in level for item in _below(value) if type(item) in (dict, list)]
         if not level:
             return
-    raise _too_deep(source)
+    raise _too_deep(source, max_depth)
 
 
 def _below(value: object) -> Iterable[object]:

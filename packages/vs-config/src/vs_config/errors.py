@@ -16,7 +16,7 @@ class Problem:
     Whoever finds it gives the path from the object that was looked at; what holds that object puts its own in front.
 
     Attributes:
-        path: Where: `optim.generator.lr`; empty for the object as a whole.
+        path: Where: `oven.heat`; empty for the object as a whole.
         message: What is to be said beside what was expected, such as a remedy; alone, where no value was wrong.
         source: The file, preset or command line that the value came from; empty when that is not known.
         expected: What is allowed, in words; empty where no value was wrong.

@@ -11,7 +11,7 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def child(path: str, key: str | int) -> str:
-    """Return the path of a key, or of an item of a list, below a path: `optim.generator.betas[1]`."""
+    """Return the path of a key, or of an item of a list, below a path: `oven.shelves[1]`."""
     if type(key) is int:
         return f"{path}[{key}]"
     text = str(key)

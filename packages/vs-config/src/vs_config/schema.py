@@ -10,6 +10,7 @@ from typing import Any, Literal, Union
 import attrs
 
 from vs_config.names import one_of
+from vs_config.text import show
 
 NONE = "none"
 """How `None` is written where a value has to be given, since TOML has no null."""
@@ -129,7 +130,7 @@ def is_among(value: object, choices: Iterable[object]) -> bool:
 
 
 def describe(kind: Any) -> str:
-    """Say in words what a type allows: `a number`, `one of 'O0', 'O1'`, `a list of 2 items (...)`."""
+    """Say in words what a type allows: `a number`, `one of 'fan', 'grill'`, `a list of 2 items (...)`."""
     if kind is type(None):
         return f"'{NONE}'"
     if kind in _WORDS:
@@ -139,12 +140,17 @@ def describe(kind: Any) -> str:
     if is_tuple(kind):
         return _describe_tuple(typing.get_args(kind))
     if is_union(kind):
-        words = dict.fromkeys(describe(member) for member in members(kind))
-        return " or ".join(words)
-    if not is_config(kind):
-        return f"a {kind.__name__}" if inspect.isclass(kind) else str(kind)
-    tag = tag_of(kind)
-    return "a table" if tag is None else f"a table of kind '{tag}'"
+        tags = [tag for tag in config_members(kind) if tag]
+        others = [describe(member) for member in members(kind) if not (is_config(member) and tag_of(member))]
+        return " or ".join(dict.fromkeys([*_describe_tables(tags), *others]))
+    if is_config(kind):
+        tag = tag_of(kind)
+        return "a table" if tag is None else _describe_tables([tag])[0]
+    return f"a {kind.__name__}" if inspect.isclass(kind) else str(kind)
+
+
+def _describe_tables(tags: list[str]) -> list[str]:
+    return [f"a table of kind {' or '.join(show(tag) for tag in tags)}"] if tags else []
 
 
 def _describe_tuple(args: tuple[Any, ...]) -> str:

@@ -1,6 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish that the training loop can see, instead of an exception in the middle of a step."""
-
-from __future__ import annotations
+"""Ctrl-C and SIGTERM as a wish that a loop can see, instead of an exception in the middle of what it does."""
 
 import contextlib
 import signal
@@ -64,12 +62,26 @@ class StopRequest:
 
 
 @contextlib.contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the block by `SystemExit(143)`, so that what is half done is undone. For the main thread only."""
+
+    def end(number: int, _: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    previous = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+@contextlib.contextmanager
 def stop_requests() -> Iterator[StopRequest]:
     """Turn SIGINT and SIGTERM into `requested` for as long as the context lasts, then restore the old handlers.
 
     So is SIGHUP, with which a terminal ends, unless it is ignored already, which is what nohup asks for.
 
-    The first signal only sets it: the loop finishes its step, writes a checkpoint and returns. A SIGINT after any first
+    The first signal only sets it: the loop finishes its step, saves what it has and returns. A SIGINT after any first
     signal raises KeyboardInterrupt at once, for those who cannot wait. A further SIGTERM changes nothing. Works in the
     main thread only, as Python's signal handlers do.
     """

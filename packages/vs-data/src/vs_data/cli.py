@@ -1,22 +1,17 @@
 """The command `vs-data`: look at data before training on it, or write some."""
 
-from __future__ import annotations
-
-import signal
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from io import TextIOWrapper
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Literal
 
 import cv2
-from cyclopts import App, CycloptsError, Parameter, validators
+from cyclopts import App, Parameter, validators
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 from vs_config import shown
+from vs_config.commands import EXIT_INPUT, run_command
+from vs_config.progress import show_progress
 
 from vs_data.check import MOST_THREADS, check_folder
 from vs_data.clips import REGIONS, ClipSource
@@ -30,8 +25,6 @@ from vs_data.render import write_folder
 from vs_data.report import print_report
 from vs_data.street import StreetConfig, open_street
 
-FINE, WRONG = 0, 2
-
 _FIX_MEMORY = "end what else needs memory, or open fewer files at once: --threads 1 of data:check"
 
 _SEVERAL = Parameter(consume_multiple=True, negative="")
@@ -43,8 +36,6 @@ app = App(
     name="vs-data",
     help="Look at data folders before training on them, or write one.",
     version_flags=[],
-    result_action="return_value",
-    suppress_keyboard_interrupt=False,
 )
 
 
@@ -108,10 +99,12 @@ def check(
         kinds = _label_kinds(_usual_labels(place) if labels is None else labels, classes or _CLASSES, ignore_id)
         teacher = _teacher(place, flow, flow_folder)
         config = FolderConfig(root=root, labels=kinds, flow=teacher, min_frames=min_frames, order=order)
-    with _progress("checking") as progress:
-        report = check_folder(config, every=every, threads=threads, progress=progress, declared=classes is not None)
+    with show_progress("checking", unit="files") as progress, _memory_suffices():
+        report = check_folder(
+            config, every=every, threads=threads, progress=progress.update, declared=classes is not None
+        )
     print_report(report, Console(), limit=limit)
-    return WRONG if report.errors or (strict and report.findings) else FINE
+    return EXIT_INPUT if report.errors or (strict and report.findings) else 0
 
 
 @app.command
@@ -149,11 +142,11 @@ def render(
     place = _given(root)
     with _typed_by_the_user():
         source = _world(world, split, sequences, frames, (height, width))
-    with _progress("writing") as progress, _ended_cleanly():
-        written = write_folder(source, place, sequences=sequences, progress=progress)
+    with show_progress("writing", unit="frames") as progress, _memory_suffices():
+        written = write_folder(source, place, sequences=sequences, progress=progress.update)
     look = check_command(FolderConfig(root=root, labels=_WRITTEN[world], flow=FlowFilesConfig()), "train")
     Console().print(Text(shown(f"{written} frames in {root}; look at them with: {look}")), soft_wrap=True)
-    return FINE
+    return 0
 
 
 _WRITTEN: dict[str, tuple[LabelKind, ...]] = {
@@ -192,26 +185,7 @@ def _world(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit status is 0 for fine, 2 for findings and for wrong input (one line on stderr)."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # what a terminal's encoding lacks is escaped
-    try:
-        result = app(arguments, exit_on_error=False, print_error=False)
-    except (CycloptsError, VsDataError, OSError) as error:
-        text = (
-            " ".join(str(error).split()) if isinstance(error, CycloptsError) else error
-        )  # whose texts have paragraphs
-        print(f"vs-data: {shown(text)}", file=sys.stderr)
-        return WRONG
-    except (MemoryError, cv2.error) as error:
-        if isinstance(error, cv2.error) and error.code != cv2.Error.StsNoMem:
-            raise
-        print(f"vs-data: the memory of this computer is too small: {shown(error)}; {_FIX_MEMORY}", file=sys.stderr)
-        return WRONG
-    except KeyboardInterrupt:
-        print("vs-data: interrupted", file=sys.stderr)
-        return 128 + signal.SIGINT
-    return result if isinstance(result, int) else FINE
+    return run_command(app, VsDataError, stopped="interrupted", label="vs-data", arguments=arguments)
 
 
 _CLASSES = (SegMapsConfig().num_classes,)
@@ -236,20 +210,6 @@ def _teacher(root: Path, flow: str, folder: str | None) -> FlowFilesConfig | NoF
     files = FlowFilesConfig() if folder is None else FlowFilesConfig(folder=folder)
     there = folder is not None or no_folder(root / files.folder) is None
     return files if flow == "files" or (flow == "auto" and there) else NoFlowConfig()
-
-
-@contextmanager
-def _ended_cleanly() -> Iterator[None]:
-    """Let SIGTERM end the block as an exception does, so that what is half done is undone."""
-
-    def end(_signal: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + signal.SIGTERM)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _label_kinds(words: tuple[str, ...], classes: tuple[int, ...], ignore_id: tuple[int, ...]) -> tuple[LabelKind, ...]:
@@ -286,10 +246,11 @@ def _typed_by_the_user() -> Iterator[None]:
 
 
 @contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal; silence in a pipe or a log."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+def _memory_suffices() -> Iterator[None]:
+    """Take too little memory, which is no defect of the program, for what it is: one line."""
+    try:
+        yield
+    except (MemoryError, cv2.error) as error:
+        if getattr(error, "code", cv2.Error.StsNoMem) != cv2.Error.StsNoMem:
+            raise
+        raise VsDataError(f"the memory of this computer is too small: {error}; {_FIX_MEMORY}") from error

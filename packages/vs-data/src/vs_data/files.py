@@ -1,10 +1,8 @@
 """Opening files that somebody brings: regular ones alone, and no more of them than can make sense."""
 
-from __future__ import annotations
-
-import os
-import stat
 from pathlib import Path
+
+from vs_config.files import FileTooLargeError, NotAFileError, read_regular
 
 from vs_data.errors import DataError
 
@@ -14,17 +12,11 @@ LARGEST_FILE = 2**30
 LARGEST_PICTURE = 8192 * 8192
 """Pixels; the largest clip that can be asked for is as large. Whatever promises more is refused before it is read."""
 
-_KINDS = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a named pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
+_OTHER_FILE = "put a file of the right kind there"
 
 
 def read_bytes(path: Path, limit: int = LARGEST_FILE) -> bytes:
-    """The whole of a regular file.
+    """Return the whole of a regular file.
 
     What is no regular file (a pipe, a device, a socket, a folder) is refused, not opened: it could wait forever.
 
@@ -32,30 +24,16 @@ def read_bytes(path: Path, limit: int = LARGEST_FILE) -> bytes:
         DataError: the file is missing, not a regular one, empty, larger than `limit` bytes, or cannot be read.
     """
     try:
-        status = path.stat()
-        problem = _unfit(status, limit)
-        if problem is not None:
-            raise DataError(problem, file=str(path), fix="put a file of the right kind there")
-        with open(path, "rb", opener=_open_without_waiting) as file:
-            data = file.read(status.st_size)
+        data = read_regular(path, max_bytes=limit)
     except FileNotFoundError:
         what = "links to a file that does not exist" if path.is_symlink() else "the file does not exist"
         raise DataError(what, file=str(path)) from None
+    except FileTooLargeError as error:
+        raise DataError(str(error.strerror), file=str(path), fix=_OTHER_FILE) from None
+    except NotAFileError as error:
+        raise DataError(f"cannot be read: {error.strerror}", file=str(path), fix=_OTHER_FILE) from None
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}", file=str(path)) from None
     if not data:
         raise DataError("the file is empty", file=str(path), fix="copy or render the file again")
     return data
-
-
-def _unfit(status: os.stat_result, limit: int) -> str | None:
-    """Why something that exists is not to be opened, or None."""
-    if not stat.S_ISREG(status.st_mode):
-        kind = next((name for is_kind, name in _KINDS if is_kind(status.st_mode)), "something else")
-        return f"cannot be read: is {kind}, not a file"
-    return f"is {status.st_size} bytes long, at most {limit} make sense here" if status.st_size > limit else None
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    """As `open`, but a pipe that has taken the file's place meanwhile does not block (Windows has no such pipes)."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))

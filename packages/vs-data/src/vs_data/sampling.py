@@ -147,6 +147,18 @@ def iterate_sequence(
         yield cut(clip, before, before + length)
 
 
+def spread_frames(source: ClipSource, count: int) -> Iterator[Clip]:
+    """Yield `count` single frames, or all of fewer, evenly spread over all frames of all sequences, in order."""
+    total = sum(info.frames for info in source.sequences)
+    wanted = sorted({index * total // count for index in range(min(count, total))} if total > count else range(total))
+    first = 0
+    for number, info in enumerate(source.sequences):
+        for index in wanted:
+            if first <= index < first + info.frames:
+                yield source.read(ClipRequest(sequence=number, start=index - first, length=1, seed=index))
+        first += info.frames
+
+
 def _frames(source: ClipSource, sequence: int, max_frames: int | None) -> int:
     if not 0 <= sequence < len(source.sequences):
         raise VsDataError(f"sequence {sequence} asked for, there are {len(source.sequences)} (counted from 0)")

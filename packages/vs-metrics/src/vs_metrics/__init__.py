@@ -45,6 +45,7 @@ from vs_metrics.identity import (
 )
 from vs_metrics.scores import (
     DATA_RANGE,
+    PSNR_CAP,
     absolute_errors,
     end_point_error,
     end_point_errors,
@@ -64,6 +65,7 @@ __all__ = [
     "DATA_RANGE",
     "IGNORE_ID",
     "MIN_REGION_PIXELS",
+    "PSNR_CAP",
     "Average",
     "ClassColours",
     "ClassIdError",

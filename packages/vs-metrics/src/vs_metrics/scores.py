@@ -32,6 +32,9 @@ SSIM_BORDER = SSIM_WINDOW // 2
 LOUDEST = 20 * math.log10(DATA_RANGE)
 """PSNR in dB of a mean squared error of 1."""
 
+PSNR_CAP = 100.0
+"""Most that one frame should count in a mean PSNR, dB: equal frames would be infinite."""
+
 
 def psnr(a: Float[Tensor, "*batch c h w"], b: Float[Tensor, "*batch c h w"]) -> Float[Tensor, "*batch"]:
     """Peak signal-to-noise ratio of every frame in dB, with a data range of 2; infinite for equal frames.

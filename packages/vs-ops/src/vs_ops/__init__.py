@@ -6,7 +6,7 @@ chooses and why.
 
 from vs_ops.attend import ATTEND, attend
 from vs_ops.bias_leaky_relu import BIAS_LEAKY_RELU, bias_leaky_relu
-from vs_ops.dispatch import DescribedCall, Implementation, Operator, Verdict, choose, explain
+from vs_ops.dispatch import Candidate, DescribedCall, Implementation, Operator, choose, explain
 from vs_ops.ema import EMA, ema
 from vs_ops.errors import ClassIdError, DtypeError, ImplementationError, ShapeError, VsOpsError
 from vs_ops.feature_matching import FEATURE_MATCHING, feature_matching
@@ -58,6 +58,7 @@ OPERATORS = (
 __all__ = [
     "NO_RULES",
     "OPERATORS",
+    "Candidate",
     "ClassIdError",
     "DescribedCall",
     "DtypeError",
@@ -67,7 +68,6 @@ __all__ = [
     "Rule",
     "Rules",
     "ShapeError",
-    "Verdict",
     "VsOpsError",
     "__version__",
     "attend",

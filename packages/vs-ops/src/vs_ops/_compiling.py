@@ -11,8 +11,6 @@ what Dynamo notices beside that (subclasses of tensors, deterministic mode, the 
 an error. The least recently used programs are forgotten.
 """
 
-from __future__ import annotations
-
 import functools
 import importlib.util
 import os
@@ -22,7 +20,7 @@ import types
 import warnings
 import weakref
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -30,7 +28,8 @@ from torch import Tensor
 from vs_ops._precision import without_autocast
 from vs_ops.dispatch import DescribedCall
 
-__all__ = ["compiled", "fused", "refuse_inductor"]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 PROGRAMS = 512
 """So many programs are kept of either way, over all functions: some ten operators in some fifty kinds."""
@@ -42,8 +41,8 @@ _OPTIONS: dict[str, str | int | bool | Callable[..., Any]] = {
 """Compute a value again rather than write it to memory and read it back: every function here is short of bandwidth."""
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` as one graph per kind of arguments, made by `torch.compile` when that kind is first seen.
+def compiled(function: Callable[P, R]) -> Callable[P, R]:
+    """Make one graph of `function` per kind of arguments, by `torch.compile`, when that kind is first seen.
 
     Arguments are tensors, sequences of arguments, and hashable values, which the graph holds as constants. The kind is
     those values, and of every tensor the device, dtype, shape, strides and whether it requires a gradient. Autocast is
@@ -51,25 +50,29 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """
 
     @functools.wraps(function)
-    def call(*arguments: Any) -> Any:
+    def call(*arguments: P.args, **keywords: P.kwargs) -> R:
+        kind = _kind(arguments), _kind(tuple(keywords.items()))
         with without_autocast(_first_tensor(arguments)):
-            return _program(function, torch.is_grad_enabled(), _kind(arguments))(*arguments)
+            result: R = _program(function, torch.is_grad_enabled(), kind)(*arguments, **keywords)
+        return result
 
     return call
 
 
-def fused(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` as one program per kind of arguments, made when that kind is first seen, without gradients.
+def fused(function: Callable[P, R]) -> Callable[P, R]:
+    """Make one program of `function` per kind of arguments when that kind is first seen, without gradients.
 
     Positional arguments are tensors or None, keywords are hashable and held by the program as constants; results are a
     tuple. The kind is the constants, the number of threads, and of every tensor the device, dtype, shape and strides.
     """
 
     @functools.wraps(function)
-    def call(*tensors: Tensor | None, **constants: Any) -> Any:
+    def call(*arguments: P.args, **constants: P.kwargs) -> R:
+        tensors: Sequence[Any] = arguments
         kind = tuple(each if each is None else (each.device, each.dtype, each.shape, each.stride()) for each in tensors)
         run = _lowered(function, torch.get_num_threads(), tuple(constants.items()), kind)
-        return run(*(each.detach() if each.requires_grad else each for each in tensors if each is not None))
+        result: R = run(*(each.detach() if each.requires_grad else each for each in tensors if each is not None))
+        return result
 
     return call
 
@@ -97,32 +100,38 @@ def _lowered(
 
 
 def _lower(function: Callable[..., Any], tensors: tuple[Tensor, ...]) -> Callable[..., Any]:
-    """The program that Inductor makes of what `function` does with such tensors."""
+    """Return the program that Inductor makes of what `function` does with such tensors."""
     import torch._inductor  # takes seconds, like what follows
     from torch.fx.experimental.proxy_tensor import make_fx
 
     with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad(), without_autocast(tensors[0]):
         warnings.simplefilter("ignore")
         graph = make_fx(function, tracing_mode="fake")(*tensors)
-        return torch._inductor.compile(graph, list(tensors), options=_OPTIONS)  # type: ignore[no-any-return]
+        program: Callable[..., Any] = torch._inductor.compile(graph, list(tensors), options=_OPTIONS)
+        return program
 
 
 def _kind(value: Any) -> Hashable:
-    if isinstance(value, Tensor):
-        return value.device, value.dtype, value.shape, value.stride(), value.requires_grad
-    if isinstance(value, (list, tuple)):
-        return (type(value), *map(_kind, value))
-    return type(value), value  # 1, 1.0 and True are equal
+    match value:
+        case Tensor():
+            return value.device, value.dtype, value.shape, value.stride(), value.requires_grad
+        case list() | tuple():
+            return (type(value), *map(_kind, value))
+        case _:
+            return type(value), value  # 1, 1.0 and True are equal
 
 
 def _first_tensor(arguments: Sequence[Any]) -> Tensor:
-    first = arguments[0]
-    return first if isinstance(first, Tensor) else _first_tensor(first)
+    match arguments[0]:
+        case Tensor() as first:
+            return first
+        case nested:
+            return _first_tensor(nested)
 
 
 @functools.lru_cache(maxsize=PROGRAMS)
-def _program(function: types.FunctionType, with_gradient: bool, kind: Hashable) -> Callable[..., Any]:  # noqa: ARG001
-    """`function` with a code object of its own, to be called with one kind of arguments."""
+def _program(function: Callable[..., Any], with_gradient: bool, kind: Hashable) -> Callable[..., Any]:  # noqa: ARG001
+    """Return `function` with a code object of its own, to be called with one kind of arguments."""
     own = types.FunctionType(
         function.__code__.replace(),
         function.__globals__,
@@ -133,13 +142,13 @@ def _program(function: types.FunctionType, with_gradient: bool, kind: Hashable) 
     run = torch.compile(own, fullgraph=True, dynamic=False, options=_OPTIONS)
     compiles = True
 
-    def program(*arguments: Any) -> Any:
+    def program(*arguments: Any, **keywords: Any) -> Any:
         nonlocal compiles
         if not compiles:
-            return run(*arguments)
+            return run(*arguments, **keywords)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PyTorch's compiler warns of PyTorch, and of gradients that it looks for
-            results = run(*arguments)
+            results = run(*arguments, **keywords)
         compiles = False
         return results
 
@@ -153,7 +162,7 @@ def _forget(code: types.CodeType) -> None:
 
 
 def refuse_inductor(call: DescribedCall) -> str | None:
-    """Inductor writes C++ for the CPU and Triton for CUDA, and somebody has to compile them."""
+    """Refuse where nobody compiles the C++ that Inductor writes for the CPU, or its Triton for CUDA."""
     if call.device_type not in ("cpu", "cuda"):
         return f"nobody has tried Inductor on {call.device_type}"
     if 0 in call.shape:
@@ -170,7 +179,7 @@ def _has_triton() -> bool:
 
 @functools.cache
 def _without_cpp_compiler() -> str | None:
-    """Inductor runs what $CXX names, else what is called g++, or clang++ on macOS."""
+    """Look for what Inductor runs: what $CXX names, else what is called g++, or clang++ on macOS."""
     if sys.platform == "win32":
         usual = "cl"
     else:

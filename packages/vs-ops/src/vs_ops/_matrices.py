@@ -1,33 +1,14 @@
 """Weights as the matrices that lie in memory, for operators on the singular vectors of many layers."""
 
-from __future__ import annotations
-
-import math
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-from vs_ops._precision import compute_dtype, is_channels_last
-from vs_ops.errors import ShapeError, VsOpsError
-
-__all__ = ["as_matrix", "as_weight", "check_layers", "reordered"]
-
-
-def check_layers(operator: str, weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor]) -> None:
-    """Refuse lists of which not every weight (R, ...) has a u (R,) and a v (C,)."""
-    if not len(weights) == len(us) == len(vs):
-        counts = f"{len(weights)} weights, {len(us)} us and {len(vs)} vs"
-        raise VsOpsError(operator, f"expected lists of one length, got {counts}")
-    for index, (weight, u, v) in enumerate(zip(weights, us, vs, strict=True)):
-        rows, *columns = weight.shape if weight.dim() > 1 else (-1,)
-        if u.shape != (rows,) or v.shape != (math.prod(columns),):
-            problem = f"number {index}: expected weight (R, ...), u (R,), v (C,)"
-            raise ShapeError(operator, problem, weight=weight, u=u, v=v)
+from vs_ops._layout import is_channels_last
+from vs_ops._precision import compute_dtype
 
 
 def as_matrix(tensor: Tensor, like: Tensor | None = None) -> Tensor:
-    """(R, ...) as the (R, C) matrix that lies in memory, in the dtype of the computation.
+    """Return (R, ...) as the (R, C) matrix that lies in memory, in the dtype of the computation.
 
     The columns of a channels-last weight are in the order (height, width, channel). With `like` they get the order of
     that tensor's.
@@ -39,7 +20,7 @@ def as_matrix(tensor: Tensor, like: Tensor | None = None) -> Tensor:
 
 
 def as_weight(matrix: Tensor, weight: Tensor) -> Tensor:
-    """The (R, C) matrix of `as_matrix` in the shape of `weight`."""
+    """Return the (R, C) matrix of `as_matrix` in the shape of `weight`."""
     if is_channels_last(weight):
         r, c, h, w = weight.shape
         return matrix.view(r, h, w, c).permute(0, 3, 1, 2)
@@ -47,7 +28,7 @@ def as_weight(matrix: Tensor, weight: Tensor) -> Tensor:
 
 
 def reordered(vector: Tensor, weight: Tensor, *, back: bool = False, copy: bool = True) -> Tensor:
-    """A right singular vector in the order of the columns of `as_matrix(weight)`, or back from it.
+    """Return a right singular vector in the order of the columns of `as_matrix(weight)`, or back from it.
 
     Without `copy` it is the vector itself where the orders are one.
     """

@@ -1,7 +1,5 @@
 """Whether Triton's kernels can serve a call. Nothing here imports Triton: a kernel's module does, at its first call."""
 
-from __future__ import annotations
-
 import importlib.util
 import math
 import os
@@ -11,15 +9,13 @@ import torch
 
 from vs_ops.dispatch import DescribedCall
 
-__all__ = ["INSTALLED", "LARGEST", "MOST_SAMPLES", "interpreting", "refuse_floats", "refuse_images", "refuse_integers"]
-
 INSTALLED = importlib.util.find_spec("triton") is not None
 """Whether Triton can be imported: it comes with PyTorch's CUDA builds, and can be installed on Linux anyway."""
 
-LARGEST = 2**30
+MAX_ELEMENTS = 2**30
 """The number of elements up to which the kernels' 32-bit offsets reach (maps have twice as many as their features)."""
 
-MOST_SAMPLES = 65535
+MAX_SAMPLES = 65535
 """What CUDA allows along the axis of a grid that counts samples."""
 
 _FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
@@ -30,7 +26,7 @@ _INTEGERS = (
 
 
 def interpreting() -> bool:
-    """Whether Triton runs its kernels in its interpreter, which takes tensors of every device.
+    """Return whether Triton runs its kernels in its interpreter, which takes tensors of every device.
 
     Triton decides when it is imported, by the environment variable TRITON_INTERPRET: what is set later has no effect.
     """
@@ -41,22 +37,22 @@ def interpreting() -> bool:
 
 
 def refuse_floats(call: DescribedCall) -> str | None:
-    """The refusal of operators that take any number of floats in any shape."""
+    """Refuse for operators that take any number of floats in any shape."""
     return _refuse(call, _FLOATS)
 
 
 def refuse_images(call: DescribedCall) -> str | None:
-    """The refusal of operators on floats (N, C, ...)."""
+    """Refuse for operators on floats (N, C, ...)."""
     return _refuse(call, _FLOATS) or _too_many_samples(call)
 
 
 def refuse_integers(call: DescribedCall) -> str | None:
-    """The refusal of operators on integers (N, ...)."""
+    """Refuse for operators on integers (N, ...)."""
     return _refuse(call, _INTEGERS) or _too_many_samples(call)
 
 
 def _too_many_samples(call: DescribedCall) -> str | None:
-    return f"more than {MOST_SAMPLES} samples" if call.shape and call.shape[0] > MOST_SAMPLES else None
+    return f"more than {MAX_SAMPLES} samples" if call.shape and call.shape[0] > MAX_SAMPLES else None
 
 
 def _refuse(call: DescribedCall, dtypes: tuple[torch.dtype, ...]) -> str | None:
@@ -69,6 +65,6 @@ def _refuse(call: DescribedCall, dtypes: tuple[torch.dtype, ...]) -> str | None:
     elements = math.prod(call.shape)
     if elements == 0:
         return "the kernels need at least one element"
-    if elements > LARGEST:
+    if elements > MAX_ELEMENTS:
         return "more than 2^30 elements, which is as far as the kernels' 32-bit offsets reach"
     return None

@@ -9,24 +9,24 @@ from torch import Tensor
 from vs_ops._triton import refuse_floats
 from vs_ops.dispatch import Implementation, Operator, select
 from vs_ops.errors import DtypeError, ShapeError, VsOpsError
-
-__all__ = ["EMA", "ema"]
+from vs_ops.native.ema import ema_native
+from vs_ops.reference.ema import ema_reference
 
 
 def ema(
     averages: Sequence[Float[Tensor, "..."]],
     values: Sequence[Float[Tensor, "..."]],
     *,
-    share: float,
+    weight: float,
     scales: Sequence[Float[Tensor, ""]] | None = None,
     impl: str = "auto",
 ) -> None:
-    """Move every average towards its value, in place: average <- average + share * (scale * value - average).
+    """Move every average towards its value, in place: average <- average + weight * (scale * value - average).
 
     Args:
         averages: float32 or float64, of any shapes; each is overwritten.
         values: one per average, of its shape and of any floating dtype.
-        share: what the values count for, in [0, 1]; 1 copies them.
+        weight: what the values count for, in [0, 1], as of `torch.lerp`: 1 - decay. 1 copies them.
         scales: one scalar tensor per value, on its device; None scales by one. With 1 / sigma of spectrally normalised
             weights, their average needs no normalised copy of them.
         impl: which implementation to use.
@@ -35,7 +35,7 @@ def ema(
     device.
 
     Raises:
-        VsOpsError: averages, values and scales differ in number, or share is not in [0, 1].
+        VsOpsError: averages, values and scales differ in number, or weight is not in [0, 1].
         ShapeError: an average and its value differ in shape, or a scale is not a scalar.
         DtypeError: an average is neither float32 nor float64, or a value is not of a floating dtype.
     """
@@ -43,12 +43,12 @@ def ema(
     if len(values) != count or (scales is not None and len(scales) != count):
         given = f"{count} averages, {len(values)} values" + ("" if scales is None else f", {len(scales)} scales")
         raise VsOpsError("ema", f"expected as many values, and scales if any, as averages; got {given}")
-    if not 0 <= share <= 1:
-        raise VsOpsError("ema", f"share must be in [0, 1], got {share}")
+    if not 0 <= weight <= 1:
+        raise VsOpsError("ema", f"weight must be in [0, 1], got {weight}")
     for index, (average, value) in enumerate(zip(averages, values, strict=True)):
         _check(index, average, value, None if scales is None else scales[index])
     if averages:
-        select(EMA, averages[0], impl)(averages, values, share, scales)
+        select(EMA, averages[0], impl)(averages, values, weight, scales)
 
 
 def _check(index: int, average: Tensor, value: Tensor, scale: Tensor | None) -> None:
@@ -62,43 +62,12 @@ def _check(index: int, average: Tensor, value: Tensor, scale: Tensor | None) -> 
         raise DtypeError("ema", f"values[{index}]", value.dtype, "of a floating dtype")
 
 
-@torch.no_grad()
-def ema_reference(
-    averages: Sequence[Tensor], values: Sequence[Tensor], share: float, scales: Sequence[Tensor] | None
+def _triton(
+    averages: Sequence[Tensor], values: Sequence[Tensor], weight: float, scales: Sequence[Tensor] | None
 ) -> None:
-    """`ema`, readable."""
-    for index, (average, value) in enumerate(zip(averages, values, strict=True)):
-        target = value.to(average.dtype)
-        if scales is not None:
-            target = target * scales[index].to(average.dtype)
-        average.lerp_(target, share)
+    from vs_ops.triton.ema import ema_triton  # here, because Triton is optional
 
-
-@torch.no_grad()
-def ema_native(
-    averages: Sequence[Tensor], values: Sequence[Tensor], share: float, scales: Sequence[Tensor] | None
-) -> None:
-    """`ema` of all tensors in one call, or with scales in two passes over each tensor that store no scaled value."""
-    if scales is None:
-        targets = [value.to(average.dtype) for average, value in zip(averages, values, strict=True)]
-        torch._foreach_lerp_(list(averages), targets, share)
-        return
-    for average, value, scale in zip(averages, values, scales, strict=True):
-        # Not average * (1 - share), whose rounding would add up to a share of the average itself.
-        average.sub_(average, alpha=share).addcmul_(value, scale, value=share)
-
-
-@torch.no_grad()
-def ema_triton(
-    averages: Sequence[Tensor], values: Sequence[Tensor], share: float, scales: Sequence[Tensor] | None
-) -> None:
-    """`ema` by Triton, in one launch; PyTorch takes tensors that differ in dtype, device or order."""
-    from vs_ops.triton.ema import can_move, ema
-
-    if can_move(averages, values, scales or ()):
-        ema(list(averages), list(values), float(share), list(scales or ()))
-    else:
-        ema_native(averages, values, share, scales)
+    ema_triton(averages, values, weight, scales)
 
 
 EMA = Operator(
@@ -106,6 +75,8 @@ EMA = Operator(
     implementations=(
         Implementation(name="native", function=ema_native),
         Implementation(name="reference", function=ema_reference),
-        Implementation(name="triton", function=ema_triton, refuse=refuse_floats, compilable=True),
+        Implementation(name="triton", function=_triton, refuse=refuse_floats, compilable=True),
     ),
+    example_shape=(256, 256, 3, 3),
+    example_dtypes=(torch.float32,),
 )

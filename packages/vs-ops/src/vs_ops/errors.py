@@ -1,16 +1,12 @@
 """What this package raises when a caller is wrong: every error is a `ValueError` and holds its facts as attributes."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch
 
-__all__ = ["ClassIdError", "DtypeError", "ImplementationError", "ShapeError", "VsOpsError"]
-
 
 class VsOpsError(ValueError):
-    """Root of all errors of `vs_ops`; `operator` names the function that refused its arguments."""
+    """The root of all errors of `vs_ops`; `operator` names the function that refused its arguments."""
 
     def __init__(self, operator: str, message: str) -> None:
         super().__init__(f"{operator}: {message}")
@@ -18,7 +14,7 @@ class VsOpsError(ValueError):
 
 
 class ShapeError(VsOpsError):
-    """Shapes do not fit together; `shapes` maps argument names to the shapes that were given."""
+    """The error of shapes that do not fit together; `shapes` maps argument names to the shapes that were given."""
 
     def __init__(self, operator: str, problem: str, **tensors: torch.Tensor) -> None:
         self.shapes: Mapping[str, tuple[int, ...]] = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
@@ -27,7 +23,7 @@ class ShapeError(VsOpsError):
 
 
 class DtypeError(VsOpsError):
-    """An argument has a dtype that the operator does not take; `dtype` is the offending one."""
+    """The error of an argument of a dtype that the operator does not take; `dtype` is the offending one."""
 
     def __init__(self, operator: str, argument: str, dtype: torch.dtype, expected: str) -> None:
         super().__init__(operator, f"{argument} must be {expected}, got {dtype}")
@@ -36,7 +32,7 @@ class DtypeError(VsOpsError):
 
 
 class ClassIdError(VsOpsError):
-    """A class id is out of range; `value` at `position` (batch, row, column) is the first such id."""
+    """The error of a class id out of range; `value` at `position` (batch, row, column) is the first such id."""
 
     def __init__(self, operator: str, value: int, position: tuple[int, ...], num_classes: int, ignore_id: int) -> None:
         super().__init__(
@@ -51,7 +47,7 @@ class ClassIdError(VsOpsError):
 
 
 class ImplementationError(VsOpsError):
-    """The requested implementation does not exist or refuses this call; `reason` says why."""
+    """The error of a requested implementation that does not exist or refuses this call; `reason` says why."""
 
     def __init__(self, operator: str, impl: str, reason: str) -> None:
         super().__init__(operator, f"implementation {impl!r} cannot be used: {reason}")

@@ -1,95 +1,52 @@
 """Hinge losses of a GAN (Lim and Ye, "Geometric GAN", 2017; Miyato et al., ICLR 2018)."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from vs_ops._compiling import compiled, refuse_inductor
-from vs_ops._precision import compute_dtype, mean
-from vs_ops._scripting import scripted
 from vs_ops._triton import refuse_floats
 from vs_ops.dispatch import Implementation, Operator, select
-
-__all__ = ["HINGE_D_FAKE", "HINGE_D_REAL", "HINGE_G", "hinge_d_fake", "hinge_d_real", "hinge_g"]
+from vs_ops.reference.hinge import hinge_d_fake_reference, hinge_d_real_reference, hinge_g_reference
+from vs_ops.torchscript.hinge import hinge_d_fake_torchscript, hinge_d_real_torchscript, hinge_g_torchscript
 
 
 def hinge_d_real(logits: Float[Tensor, "*shape"], *, impl: str = "auto") -> Float[Tensor, ""]:
-    """Mean of max(0, 1 - logits): the discriminator's loss on real images.
+    """Return the mean of max(0, 1 - logits): the discriminator's loss on real images.
 
     Computed and returned in float32 (float64 for float64 logits), whatever the dtype of `logits`. No logits give zero.
     """
-    return select(HINGE_D_REAL, logits, impl)(logits)  # type: ignore[no-any-return]
+    return select(HINGE_D_REAL, logits, impl)(logits)
 
 
 def hinge_d_fake(logits: Float[Tensor, "*shape"], *, impl: str = "auto") -> Float[Tensor, ""]:
-    """Mean of max(0, 1 + logits): the discriminator's loss on generated images; dtypes as in `hinge_d_real`."""
-    return select(HINGE_D_FAKE, logits, impl)(logits)  # type: ignore[no-any-return]
+    """Return the mean of max(0, 1 + logits): the discriminator's loss on generated images.
+
+    Dtypes are as in `hinge_d_real`.
+    """
+    return select(HINGE_D_FAKE, logits, impl)(logits)
 
 
 def hinge_g(logits: Float[Tensor, "*shape"], *, impl: str = "auto") -> Float[Tensor, ""]:
-    """Minus the mean of the logits: the generator's loss; dtypes as in `hinge_d_real`."""
-    return select(HINGE_G, logits, impl)(logits)  # type: ignore[no-any-return]
+    """Return minus the mean of the logits: the generator's loss; dtypes as in `hinge_d_real`."""
+    return select(HINGE_G, logits, impl)(logits)
 
 
-def hinge_d_real_reference(logits: Tensor) -> Tensor:
-    """`hinge_d_real`, readable."""
-    return mean((1.0 - logits.to(compute_dtype(logits))).relu())
+def _d_real_triton(logits: Tensor) -> Tensor:
+    from vs_ops.triton.hinge import hinge_d_real_triton  # here, because Triton is optional
+
+    return hinge_d_real_triton(logits)
 
 
-def hinge_d_fake_reference(logits: Tensor) -> Tensor:
-    """`hinge_d_fake`, readable."""
-    return mean((1.0 + logits.to(compute_dtype(logits))).relu())
+def _d_fake_triton(logits: Tensor) -> Tensor:
+    from vs_ops.triton.hinge import hinge_d_fake_triton  # here, because Triton is optional
+
+    return hinge_d_fake_triton(logits)
 
 
-def hinge_g_reference(logits: Tensor) -> Tensor:
-    """`hinge_g`, readable."""
-    return -mean(logits.to(compute_dtype(logits)))
+def _g_triton(logits: Tensor) -> Tensor:
+    from vs_ops.triton.hinge import hinge_g_triton  # here, because Triton is optional
 
-
-@scripted
-def _scripted_hinge(logits: Tensor, sign: float, dtype: torch.dtype) -> Tensor:
-    return (1.0 + sign * logits.to(dtype)).relu().sum() / max(logits.numel(), 1)
-
-
-@scripted
-def _scripted_mean(logits: Tensor, dtype: torch.dtype) -> Tensor:
-    return -logits.to(dtype).sum() / max(logits.numel(), 1)
-
-
-def hinge_d_real_torchscript(logits: Tensor) -> Tensor:
-    """`hinge_d_real`, scripted."""
-    return _scripted_hinge(logits, -1.0, compute_dtype(logits))  # type: ignore[no-any-return]
-
-
-def hinge_d_fake_torchscript(logits: Tensor) -> Tensor:
-    """`hinge_d_fake`, scripted."""
-    return _scripted_hinge(logits, 1.0, compute_dtype(logits))  # type: ignore[no-any-return]
-
-
-def hinge_g_torchscript(logits: Tensor) -> Tensor:
-    """`hinge_g`, scripted."""
-    return _scripted_mean(logits, compute_dtype(logits))  # type: ignore[no-any-return]
-
-
-def hinge_d_real_triton(logits: Tensor) -> Tensor:
-    """`hinge_d_real` by Triton."""
-    from vs_ops.triton.hinge import REAL, hinge
-
-    return hinge(logits, REAL)  # type: ignore[no-any-return]
-
-
-def hinge_d_fake_triton(logits: Tensor) -> Tensor:
-    """`hinge_d_fake` by Triton."""
-    from vs_ops.triton.hinge import FAKE, hinge
-
-    return hinge(logits, FAKE)  # type: ignore[no-any-return]
-
-
-def hinge_g_triton(logits: Tensor) -> Tensor:
-    """`hinge_g` by Triton."""
-    from vs_ops.triton.hinge import GENERATOR, hinge
-
-    return hinge(logits, GENERATOR)  # type: ignore[no-any-return]
+    return hinge_g_triton(logits)
 
 
 HINGE_D_REAL = Operator(
@@ -98,8 +55,9 @@ HINGE_D_REAL = Operator(
         Implementation(name="reference", function=hinge_d_real_reference),
         Implementation(name="torchscript", function=hinge_d_real_torchscript),
         Implementation(name="inductor", function=compiled(hinge_d_real_reference), refuse=refuse_inductor),
-        Implementation(name="triton", function=hinge_d_real_triton, refuse=refuse_floats, compilable=True),
+        Implementation(name="triton", function=_d_real_triton, refuse=refuse_floats, compilable=True),
     ),
+    example_shape=(1, 1, 16, 32),
 )
 HINGE_D_FAKE = Operator(
     name="hinge_d_fake",
@@ -107,8 +65,9 @@ HINGE_D_FAKE = Operator(
         Implementation(name="reference", function=hinge_d_fake_reference),
         Implementation(name="torchscript", function=hinge_d_fake_torchscript),
         Implementation(name="inductor", function=compiled(hinge_d_fake_reference), refuse=refuse_inductor),
-        Implementation(name="triton", function=hinge_d_fake_triton, refuse=refuse_floats, compilable=True),
+        Implementation(name="triton", function=_d_fake_triton, refuse=refuse_floats, compilable=True),
     ),
+    example_shape=(1, 1, 16, 32),
 )
 HINGE_G = Operator(
     name="hinge_g",
@@ -116,6 +75,7 @@ HINGE_G = Operator(
         Implementation(name="reference", function=hinge_g_reference),
         Implementation(name="torchscript", function=hinge_g_torchscript),
         Implementation(name="inductor", function=compiled(hinge_g_reference), refuse=refuse_inductor),
-        Implementation(name="triton", function=hinge_g_triton, refuse=refuse_floats, compilable=True),
+        Implementation(name="triton", function=_g_triton, refuse=refuse_floats, compilable=True),
     ),
+    example_shape=(1, 1, 16, 32),
 )

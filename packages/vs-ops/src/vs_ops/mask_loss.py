@@ -1,17 +1,14 @@
 """The loss of occlusion masks: warped pixels where they are right, hallucinated ones elsewhere (Wang et al., 2018)."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from vs_ops._compiling import compiled, refuse_inductor
-from vs_ops._precision import compute_dtype, mean
-from vs_ops._scripting import scripted
 from vs_ops._triton import refuse_images
 from vs_ops.dispatch import Implementation, Operator, select
 from vs_ops.errors import ShapeError
-
-__all__ = ["MASK_LOSS", "mask_loss"]
+from vs_ops.reference.mask_loss import mask_loss_reference
+from vs_ops.torchscript.mask_loss import mask_loss_torchscript
 
 
 def mask_loss(
@@ -21,7 +18,7 @@ def mask_loss(
     *,
     impl: str = "auto",
 ) -> Float[Tensor, ""]:
-    """Mean of |mask| where the warped frame is right, plus mean of |mask - 1| where it is wrong.
+    """Return the mean of |mask| where the warped frame is right, plus that of |mask - 1| where it is wrong.
 
     Args:
         mask: (N, 1, H, W); 1: use the hallucinated pixel, 0: use the warped one.
@@ -41,37 +38,13 @@ def mask_loss(
         raise ShapeError("mask_loss", "warped and frame must have one shape (N, C, H, W)", warped=warped, frame=frame)
     if mask.shape != (warped.shape[0], 1, *warped.shape[2:]):
         raise ShapeError("mask_loss", "mask must be (N, 1, H, W)", mask=mask, warped=warped)
-    return select(MASK_LOSS, mask, impl)(mask, warped, frame)  # type: ignore[no-any-return]
+    return select(MASK_LOSS, mask, impl)(mask, warped, frame)
 
 
-def mask_loss_reference(mask: Tensor, warped: Tensor, frame: Tensor) -> Tensor:
-    """`mask_loss`, readable."""
-    dtype = compute_dtype(mask, warped, frame)
-    mask, warped, frame = mask.to(dtype), warped.to(dtype), frame.to(dtype)
-    right = (1 - (warped - frame).abs().sum(dim=1, keepdim=True)).clamp(0, 1)  # (N, 1, H, W)
-    pulled_down, pulled_up = mask.abs() * right, (mask - 1).abs() * (1 - right)
-    return mean(pulled_down + pulled_up)
+def _triton(mask: Tensor, warped: Tensor, frame: Tensor) -> Tensor:
+    from vs_ops.triton.mask_loss import mask_loss_triton  # here, because Triton is optional
 
-
-@scripted
-def _scripted_mask_loss(mask: Tensor, warped: Tensor, frame: Tensor, dtype: torch.dtype) -> Tensor:
-    mask, warped, frame = mask.to(dtype), warped.to(dtype), frame.to(dtype)
-    right = (1 - (warped - frame).abs().sum(dim=1, keepdim=True)).clamp(0, 1)
-    return ((mask.abs() * right).sum() + ((mask - 1).abs() * (1 - right)).sum()) / max(mask.numel(), 1)
-
-
-def mask_loss_torchscript(mask: Tensor, warped: Tensor, frame: Tensor) -> Tensor:
-    """`mask_loss`, scripted."""
-    return _scripted_mask_loss(mask, warped, frame, compute_dtype(mask, warped, frame))  # type: ignore[no-any-return]
-
-
-def mask_loss_triton(mask: Tensor, warped: Tensor, frame: Tensor) -> Tensor:
-    """`mask_loss` by Triton."""
-    from vs_ops.triton.mask_loss import mask_loss
-
-    if warped.shape[1] == 0:
-        return mask_loss_reference(mask, warped, frame)
-    return mask_loss(mask, warped, frame)  # type: ignore[no-any-return]
+    return mask_loss_triton(mask, warped, frame)
 
 
 MASK_LOSS = Operator(
@@ -80,6 +53,7 @@ MASK_LOSS = Operator(
         Implementation(name="reference", function=mask_loss_reference),
         Implementation(name="torchscript", function=mask_loss_torchscript),
         Implementation(name="inductor", function=compiled(mask_loss_reference), refuse=refuse_inductor),
-        Implementation(name="triton", function=mask_loss_triton, refuse=refuse_images, compilable=True),
+        Implementation(name="triton", function=_triton, refuse=refuse_images, compilable=True),
     ),
+    example_shape=(1, 1, 128, 256),
 )

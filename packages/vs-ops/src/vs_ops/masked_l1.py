@@ -2,20 +2,15 @@
 
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from vs_ops._compiling import compiled, refuse_inductor
-from vs_ops._precision import compute_dtype, mean
-from vs_ops._scripting import scripted
 from vs_ops._triton import refuse_images
 from vs_ops.dispatch import Implementation, Operator, select
 from vs_ops.errors import ShapeError, VsOpsError
-
-__all__ = ["MASKED_L1", "masked_l1"]
-
-TINY = 1e-6
+from vs_ops.reference.masked_l1 import masked_l1_reference
+from vs_ops.torchscript.masked_l1 import masked_l1_torchscript
 
 
 def masked_l1(
@@ -26,7 +21,7 @@ def masked_l1(
     reduction: Literal["all", "valid"] = "all",
     impl: str = "auto",
 ) -> Float[Tensor, ""]:
-    """Mean of |a - b| * mask.
+    """Return the mean of |a - b| * mask.
 
     Args:
         a: (N, C, ...).
@@ -47,38 +42,13 @@ def masked_l1(
         raise ShapeError("masked_l1", "mask must be (N, 1, ...) or have the shape of a", a=a, mask=mask)
     if reduction not in ("all", "valid"):
         raise VsOpsError("masked_l1", f"reduction must be 'all' or 'valid', got {reduction!r}")
-    return select(MASKED_L1, a, impl)(a, b, mask, reduction == "valid")  # type: ignore[no-any-return]
+    return select(MASKED_L1, a, impl)(a, b, mask, reduction == "valid")
 
 
-def masked_l1_reference(a: Tensor, b: Tensor, mask: Tensor, over_valid: bool) -> Tensor:
-    """`masked_l1`, readable."""
-    dtype = compute_dtype(a, b)
-    weights = mask.to(dtype)
-    distances = (a.to(dtype) - b.to(dtype)).abs() * weights
-    return distances.sum() / (weights.expand_as(a).sum() + TINY) if over_valid else mean(distances)
+def _triton(a: Tensor, b: Tensor, mask: Tensor, over_valid: bool) -> Tensor:
+    from vs_ops.triton.masked_l1 import masked_l1_triton  # here, because Triton is optional
 
-
-@scripted
-def _scripted_masked_l1(
-    a: Tensor, b: Tensor, mask: Tensor, over_valid: bool, dtype: torch.dtype, tiny: float
-) -> Tensor:
-    weights = mask.to(dtype)
-    total = ((a.to(dtype) - b.to(dtype)).abs() * weights).sum()
-    if over_valid:
-        return total / (weights.expand_as(a).sum() + tiny)
-    return total / max(a.numel(), 1)
-
-
-def masked_l1_torchscript(a: Tensor, b: Tensor, mask: Tensor, over_valid: bool) -> Tensor:
-    """`masked_l1`, scripted."""
-    return _scripted_masked_l1(a, b, mask, over_valid, compute_dtype(a, b), TINY)  # type: ignore[no-any-return]
-
-
-def masked_l1_triton(a: Tensor, b: Tensor, mask: Tensor, over_valid: bool) -> Tensor:
-    """`masked_l1` by Triton."""
-    from vs_ops.triton.masked_l1 import masked_l1
-
-    return masked_l1(a, b, mask, over_valid)[0]  # type: ignore[no-any-return]
+    return masked_l1_triton(a, b, mask, over_valid)
 
 
 MASKED_L1 = Operator(
@@ -87,6 +57,7 @@ MASKED_L1 = Operator(
         Implementation(name="reference", function=masked_l1_reference),
         Implementation(name="torchscript", function=masked_l1_torchscript),
         Implementation(name="inductor", function=compiled(masked_l1_reference), refuse=refuse_inductor),
-        Implementation(name="triton", function=masked_l1_triton, refuse=refuse_images, compilable=True),
+        Implementation(name="triton", function=_triton, refuse=refuse_images, compilable=True),
     ),
+    example_shape=(1, 2, 128, 256),
 )

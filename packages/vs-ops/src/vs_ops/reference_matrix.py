@@ -1,15 +1,13 @@
 """From the features of a reference to a matrix that makes weights (Wang et al., NeurIPS 2019)."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from vs_ops._compiling import compiled, refuse_inductor
-from vs_ops._precision import compute_dtype, without_autocast
 from vs_ops.dispatch import Implementation, Operator, select
 from vs_ops.errors import ShapeError
-
-__all__ = ["REFERENCE_MATRIX", "reference_matrix"]
+from vs_ops.native.reference_matrix import reference_matrix_native
+from vs_ops.reference.reference_matrix import reference_matrix_reference
 
 
 def reference_matrix(
@@ -31,23 +29,7 @@ def reference_matrix(
     n, _, h, w = image.shape
     if label.dim() != 4 or label.shape != (n, label.shape[1], h, w):
         raise ShapeError("reference_matrix", "label must be (N, D, H, W)", image=image, label=label)
-    return select(REFERENCE_MATRIX, image, impl)(image, label)  # type: ignore[no-any-return]
-
-
-def reference_matrix_reference(image: Tensor, label: Tensor) -> Tensor:
-    """`reference_matrix`, readable."""
-    dtype = compute_dtype(image, label)
-    shares = label.to(dtype).softmax(1)
-    products = image.to(dtype)[:, :, None] * shares[:, None]  # (N, C, D, H, W)
-    return products.sum((3, 4)).to(image.dtype)
-
-
-def reference_matrix_native(image: Tensor, label: Tensor) -> Tensor:
-    """`reference_matrix` as one matrix product per sample."""
-    with without_autocast(image):
-        dtype = compute_dtype(image, label)
-        shares = label.to(dtype).softmax(1)
-        return torch.bmm(image.to(dtype).flatten(2), shares.flatten(2).mT).to(image.dtype)
+    return select(REFERENCE_MATRIX, image, impl)(image, label)
 
 
 REFERENCE_MATRIX = Operator(
@@ -57,4 +39,5 @@ REFERENCE_MATRIX = Operator(
         Implementation(name="reference", function=reference_matrix_reference),
         Implementation(name="inductor", function=compiled(reference_matrix_native), refuse=refuse_inductor),
     ),
+    example_shape=(1, 32, 128, 256),
 )

@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vs_ops._matrices import as_matrix, check_layers, reordered
-from vs_ops._precision import compute_dtype, without_autocast
+from vs_ops._checks import check_layers
+from vs_ops._precision import without_autocast
+from vs_ops._refusals import refuse_empty
 from vs_ops._triton import refuse_floats
-from vs_ops.dispatch import DescribedCall, Implementation, Operator, select
-
-__all__ = ["SINGULAR_VALUES", "singular_values"]
+from vs_ops.dispatch import Implementation, Operator, select
+from vs_ops.native.singular_values import singular_values_native
+from vs_ops.reference.singular_values import singular_values_reference
 
 
 def singular_values(
@@ -21,7 +21,7 @@ def singular_values(
     *,
     impl: str = "auto",
 ) -> list[Float[Tensor, ""]]:
-    """Sigma = u^T W v of every weight of a list, with W = weight.flatten(1); nothing is iterated or divided.
+    """Return sigma = u^T W v of every weight of a list, with W = weight.flatten(1); nothing is iterated or divided.
 
     Args:
         weights: any number of weights, (R, ...) each.
@@ -42,55 +42,21 @@ def singular_values(
     sizes = [weight.numel() for weight in weights]
     largest = weights[sizes.index(max(sizes))]
     with without_autocast(largest):
-        return select(SINGULAR_VALUES, largest, impl)(weights, us, vs)  # type: ignore[no-any-return]
-
-
-def singular_values_reference(weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor]) -> list[Tensor]:
-    """`singular_values`, readable."""
-    sigmas = []
-    for weight, u, v in zip(weights, us, vs, strict=True):
-        dtype = compute_dtype(weight)
-        product = torch.mv(weight.flatten(1).to(dtype), v.detach().to(dtype, copy=True))
-        sigmas.append(torch.dot(u.detach().to(dtype, copy=True), product))
-    return sigmas
-
-
-def singular_values_native(weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor]) -> list[Tensor]:
-    """`singular_values` of the matrices as they lie in memory: nobody copies a weight in channels-last order."""
-    sigmas = []
-    for weight, u, v in zip(weights, us, vs, strict=True):
-        matrix = as_matrix(weight)
-        u, v = _constant(u, matrix.dtype), reordered(_constant(v, matrix.dtype), weight, copy=False)
-        if torch.is_grad_enabled() and weight.requires_grad:  # what backward reads, the caller may overwrite
-            u, v = u.clone(), v.clone()
-        sigmas.append(torch.dot(u, torch.mv(matrix, v)))
-    return sigmas
-
-
-def _constant(vector: Tensor, dtype: torch.dtype) -> Tensor:
-    """The vector in a dtype and without gradient; asking first, because most are, and layers are small."""
-    if vector.requires_grad:
-        vector = vector.detach()
-    return vector if vector.dtype is dtype else vector.to(dtype)
+        return select(SINGULAR_VALUES, largest, impl)(weights, us, vs)
 
 
 def _triton(weights: Sequence[Tensor], us: Sequence[Tensor], vs: Sequence[Tensor]) -> list[Tensor]:
-    from vs_ops.triton.spectral_normalize_all import singular_values_triton as function
+    from vs_ops.triton.singular_values import singular_values_triton  # here, because Triton is optional
 
-    return function(weights, us, vs)
-
-
-def _refuse_native(call: DescribedCall) -> str | None:
-    if 0 in call.shape:
-        return "the products need at least one element"
-    return None
+    return singular_values_triton(weights, us, vs)
 
 
 SINGULAR_VALUES = Operator(
     name="singular_values",
     implementations=(
-        Implementation(name="native", function=singular_values_native, refuse=_refuse_native),
+        Implementation(name="native", function=singular_values_native, refuse=refuse_empty),
         Implementation(name="reference", function=singular_values_reference),
         Implementation(name="triton", function=_triton, refuse=refuse_floats, compilable=True),
     ),
+    example_shape=(256, 256, 3, 3),
 )

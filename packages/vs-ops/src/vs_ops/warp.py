@@ -1,18 +1,14 @@
 """Backward warping of images by optical flow, and blending with a hallucinated image (Wang et al., NeurIPS 2018)."""
 
-import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from vs_ops._compiling import compiled, refuse_inductor
-from vs_ops._precision import compute_dtype, memory_format_of, without_autocast
-from vs_ops._scripting import scripted
 from vs_ops._triton import refuse_images
 from vs_ops.dispatch import Implementation, Operator, select
 from vs_ops.errors import ShapeError
-
-__all__ = ["WARP", "WARP_AND_BLEND", "warp", "warp_and_blend"]
+from vs_ops.reference.warp import warp_and_blend_reference, warp_reference
+from vs_ops.torchscript.warp import warp_and_blend_torchscript
 
 
 def warp(
@@ -29,7 +25,7 @@ def warp(
         ShapeError: `image` is not (N, C, H, W) or `flow` not (N, 2, H, W).
     """
     _check("warp", image, flow)
-    return select(WARP, image, impl)(image, flow)  # type: ignore[no-any-return]
+    return select(WARP, image, impl)(image, flow)
 
 
 def warp_and_blend(
@@ -40,7 +36,7 @@ def warp_and_blend(
     *,
     impl: str = "auto",
 ) -> tuple[Float[Tensor, "n c h w"], Float[Tensor, "n c h w"]]:
-    """(mask * hallucinated + (1 - mask) * warped, warped) with warped = `warp(image, flow)`.
+    """Return (mask * hallucinated + (1 - mask) * warped, warped) with warped = `warp(image, flow)`.
 
     mask 1 takes the hallucinated pixel, 0 the warped one. Both results have the dtype of `image`.
 
@@ -52,32 +48,7 @@ def warp_and_blend(
         raise ShapeError("warp_and_blend", "mask must be (N, 1, H, W)", image=image, mask=mask)
     if hallucinated.shape != image.shape:
         raise ShapeError("warp_and_blend", "expected shapes to be equal", image=image, hallucinated=hallucinated)
-    return select(WARP_AND_BLEND, image, impl)(image, flow, mask, hallucinated)  # type: ignore[no-any-return]
-
-
-def warp_reference(image: Tensor, flow: Tensor) -> Tensor:
-    """`warp`, readable."""
-    with without_autocast(image):
-        dtype = compute_dtype(image, flow)
-        height, width = image.shape[2:]
-        x, y = flow.to(dtype).unbind(1)  # (N, H, W)
-        x = x + torch.arange(width, device=image.device, dtype=dtype)
-        y = y + torch.arange(height, device=image.device, dtype=dtype)[:, None]
-        # grid_sample counts from -1 to 1; an axis of one pixel has nowhere to go.
-        half_x, half_y = max(width - 1, 1) / 2, max(height - 1, 1) / 2
-        grid = torch.stack((x / half_x - 1, y / half_y - 1), dim=-1)
-        sampled = F.grid_sample(image.to(dtype), grid, mode="bilinear", padding_mode="border", align_corners=True)
-        # The sampling kernels answer in contiguous order, whatever they are given.
-        return sampled.to(image.dtype).contiguous(memory_format=memory_format_of(image))
-
-
-def warp_and_blend_reference(image: Tensor, flow: Tensor, mask: Tensor, hallucinated: Tensor) -> tuple[Tensor, Tensor]:
-    """`warp_and_blend`, readable."""
-    warped = warp_reference(image, flow)
-    dtype = compute_dtype(image)
-    wide_mask = mask.to(dtype)
-    blended = wide_mask * hallucinated.to(dtype) + (1 - wide_mask) * warped.to(dtype)
-    return blended.to(image.dtype), warped
+    return select(WARP_AND_BLEND, image, impl)(image, flow, mask, hallucinated)
 
 
 def _check(operator: str, image: Tensor, flow: Tensor) -> None:
@@ -87,32 +58,16 @@ def _check(operator: str, image: Tensor, flow: Tensor) -> None:
         raise ShapeError(operator, "flow must be (N, 2, H, W)", image=image, flow=flow)
 
 
-@scripted
-def _scripted_blend(warped: Tensor, mask: Tensor, hallucinated: Tensor, dtype: torch.dtype) -> Tensor:
-    weights = mask.to(dtype)
-    return (weights * hallucinated.to(dtype) + (1 - weights) * warped.to(dtype)).to(warped.dtype)
+def _warp_triton(image: Tensor, flow: Tensor) -> Tensor:
+    from vs_ops.triton.warp import warp_triton  # here, because Triton is optional
+
+    return warp_triton(image, flow)
 
 
-def warp_and_blend_torchscript(
-    image: Tensor, flow: Tensor, mask: Tensor, hallucinated: Tensor
-) -> tuple[Tensor, Tensor]:
-    """`warp_and_blend` with the blending scripted."""
-    warped = warp_reference(image, flow)
-    return _scripted_blend(warped, mask, hallucinated, compute_dtype(image)), warped
+def _warp_and_blend_triton(image: Tensor, flow: Tensor, mask: Tensor, hallucinated: Tensor) -> tuple[Tensor, Tensor]:
+    from vs_ops.triton.warp import warp_and_blend_triton  # here, because Triton is optional
 
-
-def warp_triton(image: Tensor, flow: Tensor) -> Tensor:
-    """`warp` by Triton."""
-    from vs_ops.triton.warp import warp
-
-    return warp(image, flow)  # type: ignore[no-any-return]
-
-
-def warp_and_blend_triton(image: Tensor, flow: Tensor, mask: Tensor, hallucinated: Tensor) -> tuple[Tensor, Tensor]:
-    """`warp_and_blend` by Triton, in one pass."""
-    from vs_ops.triton.warp import warp_and_blend
-
-    return warp_and_blend(image, flow, mask, hallucinated)  # type: ignore[no-any-return]
+    return warp_and_blend_triton(image, flow, mask, hallucinated)
 
 
 WARP = Operator(
@@ -120,8 +75,9 @@ WARP = Operator(
     implementations=(
         Implementation(name="reference", function=warp_reference),
         Implementation(name="inductor", function=compiled(warp_reference), refuse=refuse_inductor),
-        Implementation(name="triton", function=warp_triton, refuse=refuse_images, compilable=True),
+        Implementation(name="triton", function=_warp_triton, refuse=refuse_images, compilable=True),
     ),
+    example_shape=(1, 3, 128, 256),
 )
 WARP_AND_BLEND = Operator(
     name="warp_and_blend",
@@ -129,6 +85,7 @@ WARP_AND_BLEND = Operator(
         Implementation(name="reference", function=warp_and_blend_reference),
         Implementation(name="torchscript", function=warp_and_blend_torchscript),
         Implementation(name="inductor", function=compiled(warp_and_blend_reference), refuse=refuse_inductor),
-        Implementation(name="triton", function=warp_and_blend_triton, refuse=refuse_images, compilable=True),
+        Implementation(name="triton", function=_warp_and_blend_triton, refuse=refuse_images, compilable=True),
     ),
+    example_shape=(1, 3, 128, 256),
 )

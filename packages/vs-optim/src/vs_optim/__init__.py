@@ -1,29 +1,23 @@
-"""Fused Adam, O0/O1 precision policy, loss scalers, EMA and schedules for GANs."""
+"""Fused Adam, O0/O1 precision policy, loss scaling of a GAN, the weight of its EMA, and schedules."""
 
 from vs_optim.adam import AdamChoice, AdamConfig, ApexStatus, build_adam, choose_adam, find_apex
 from vs_optim.adam_state import adam_state, load_adam_state
-from vs_optim.ema import EmaConfig, ema_share, ema_update
-from vs_optim.errors import (
-    AdamError,
-    EmaError,
-    GradientOverflowError,
-    PrecisionError,
-    StateError,
-    VsOptimError,
-)
-from vs_optim.finite import non_finite
-from vs_optim.gradients import Finding, GradientReport, scale_loss, take_gradients, underflow_share
-from vs_optim.pair import (
+from vs_optim.decision import (
     Decision,
     Divergence,
-    Network,
-    PairState,
+    Findings,
+    ScalingState,
     count_replay,
     decide,
-    initial_pair,
-    pair_from_dict,
-    pair_to_dict,
+    initial_scaling,
+    scaling_from_dict,
+    scaling_to_dict,
 )
+from vs_optim.ema import EmaConfig, ema_weight
+from vs_optim.errors import AdamError, PrecisionError, StateError, VsOptimError
+from vs_optim.finite import non_finite
+from vs_optim.gradients import Finding, GradientReport, scale_loss, take_gradients, underflow_share
+from vs_optim.pair import Network, Pair, both
 from vs_optim.precision import (
     Precision,
     PrecisionConfig,
@@ -33,7 +27,7 @@ from vs_optim.precision import (
     resolve_precision,
     slowness,
 )
-from vs_optim.scaler import LossScaler, OverflowPolicy, ScalerConfig, ScalerReport, ScaleState, build_scaler
+from vs_optim.scaler import OverflowPolicy, ScalerConfig, ScaleState
 from vs_optim.schedule import ConstantSchedule, LinearSchedule, Schedule, StepSchedule, lr_factor, set_lr
 from vs_optim.snapshot import KeptOptimizer, KeptTensors, keep_optimizer, keep_tensors, put_back
 
@@ -48,23 +42,21 @@ __all__ = [
     "Decision",
     "Divergence",
     "EmaConfig",
-    "EmaError",
     "Finding",
-    "GradientOverflowError",
+    "Findings",
     "GradientReport",
     "KeptOptimizer",
     "KeptTensors",
     "LinearSchedule",
-    "LossScaler",
     "Network",
     "OverflowPolicy",
-    "PairState",
+    "Pair",
     "Precision",
     "PrecisionConfig",
     "PrecisionError",
     "ScaleState",
     "ScalerConfig",
-    "ScalerReport",
+    "ScalingState",
     "Schedule",
     "StateError",
     "StepSchedule",
@@ -72,26 +64,25 @@ __all__ = [
     "adam_state",
     "apply_math_mode",
     "autocast",
+    "both",
     "build_adam",
-    "build_scaler",
     "choose_adam",
     "count_replay",
     "decide",
     "describe",
-    "ema_share",
-    "ema_update",
+    "ema_weight",
     "find_apex",
-    "initial_pair",
+    "initial_scaling",
     "keep_optimizer",
     "keep_tensors",
     "load_adam_state",
     "lr_factor",
     "non_finite",
-    "pair_from_dict",
-    "pair_to_dict",
     "put_back",
     "resolve_precision",
     "scale_loss",
+    "scaling_from_dict",
+    "scaling_to_dict",
     "set_lr",
     "slowness",
     "take_gradients",

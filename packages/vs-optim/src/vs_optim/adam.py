@@ -1,7 +1,5 @@
 """Adam with a fused step: NVIDIA apex, PyTorch's fused kernel, or PyTorch's foreach loops, and why which one."""
 
-from __future__ import annotations
-
 import importlib
 import importlib.metadata
 import importlib.util
@@ -17,8 +15,6 @@ from vs_config import Range, choice, numbers, real
 
 from vs_optim.errors import AdamError
 
-__all__ = ["AdamChoice", "AdamConfig", "ApexStatus", "build_adam", "choose_adam", "find_apex", "make_adam"]
-
 AdamImpl = Literal["apex", "fused", "foreach"]
 LARGEST_RATE = 1e6
 """Learning rates and penalties beyond this lose all weights in the first step."""
@@ -30,7 +26,7 @@ _ADVICE = "NVIDIA's is built from github.com/NVIDIA/apex; impl 'auto' and 'fused
 
 @attrs.frozen(kw_only=True)
 class AdamConfig:
-    """Adam's numbers; weight decay is the L2 penalty of Adam, not AdamW's."""
+    """Numbers of Adam; weight decay is the L2 penalty of Adam, not AdamW's."""
 
     lr: float = real(2e-4, "learning rate", low=0, high=LARGEST_RATE, open_low=True)
     betas: tuple[float, float] = numbers(
@@ -47,7 +43,7 @@ class AdamConfig:
 
 @attrs.frozen(kw_only=True)
 class AdamChoice:
-    """Which implementation runs, and why, in words for a log."""
+    """The implementation that runs, and why, in words for a log."""
 
     impl: AdamImpl
     reason: str
@@ -55,7 +51,7 @@ class AdamChoice:
 
 @attrs.frozen(kw_only=True)
 class ApexStatus:
-    """Whether NVIDIA's apex can be imported here, and if not, why; `reason` is empty if it can."""
+    """State of NVIDIA's apex: whether it can be imported here, and if not, why; `reason` is empty if it can."""
 
     usable: bool
     reason: str
@@ -83,7 +79,7 @@ def find_apex() -> ApexStatus:
 
 
 def _summary() -> str:
-    """Version and one-line description of the distribution called apex, if the installer left any."""
+    """Return version and one-line description of the distribution called apex, if the installer left any."""
     try:
         meta = importlib.metadata.metadata("apex").json
     except importlib.metadata.PackageNotFoundError:
@@ -159,7 +155,7 @@ def _mark_written(optimizer: torch.optim.Optimizer, *_: object) -> None:
 
 
 def build_adam(params: Iterable[Tensor], config: AdamConfig) -> tuple[torch.optim.Optimizer, AdamChoice]:
-    """Adam over `params` and the choice that was made; log `choice.impl` and `choice.reason`.
+    """Build Adam over `params`, and return the choice that was made; log `choice.impl` and `choice.reason`.
 
     The fused kernel is what `auto` takes on the CPU too, where the foreach loops are slower than plain ones.
 

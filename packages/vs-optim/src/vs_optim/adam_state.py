@@ -6,8 +6,6 @@ rate would be undone. NVIDIA apex keeps its step count per group where PyTorch k
 holds what Adam means: per parameter the number of steps and the two averages.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,11 +14,9 @@ from torch import Tensor
 
 from vs_optim.errors import StateError
 
-__all__ = ["adam_state", "load_adam_state"]
-
 
 def adam_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """What Adam has learnt: `{"params": [...]}`, one entry per parameter in the optimizer's order.
+    """Return what Adam has learnt: `{"params": [...]}`, one entry per parameter in the optimizer's order.
 
     An entry is a dict of `step` (int), `exp_avg` and `exp_avg_sq` (the optimizer's own tensors, not copies), or None
     for a parameter that has not been stepped yet.
@@ -38,10 +34,7 @@ def load_adam_state(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) 
             is then as it was.
     """
     groups = [(group, p) for group in optimizer.param_groups for p in group["params"]]
-    entries = state.get("params")
-    if not isinstance(entries, list) or len(entries) != len(groups):
-        got = len(entries) if isinstance(entries, list) else "no"
-        raise StateError("Adam", f"the state is of {got} parameters, and the optimizer has {len(groups)}")
+    entries = _entries(state, len(groups))
     for index, ((_, p), entry) in enumerate(zip(groups, entries, strict=True)):
         _check(index, p, entry)
     per_parameter = isinstance(optimizer, torch.optim.Adam)
@@ -60,6 +53,17 @@ def _read(optimizer: torch.optim.Optimizer, group: Mapping[str, Any], p: Tensor)
         return None
     step = int(entry["step"] if "step" in entry else group["step"])
     return {"step": step, "exp_avg": entry["exp_avg"], "exp_avg_sq": entry["exp_avg_sq"]}
+
+
+def _entries(state: Mapping[str, Any], count: int) -> list[Any]:
+    match state.get("params"):
+        case list(entries) if len(entries) == count:
+            return entries
+        case list(entries):
+            got: int | str = len(entries)
+        case _:
+            got = "no"
+    raise StateError("Adam", f"the state is of {got} parameters, and the optimizer has {count}")
 
 
 def _check(index: int, p: Tensor, entry: Any) -> None:
@@ -86,7 +90,7 @@ def _restored(group: Mapping[str, Any], p: Tensor, entry: Mapping[str, Any], *, 
 
 
 def _group_steps(optimizer: torch.optim.Optimizer, entries: list[Any]) -> list[int]:
-    """The step count of each group, which all its parameters that have one must agree on; 0 where none has."""
+    """Return the step count of each group, which its parameters that have one must agree on; 0 where none has."""
     steps: list[int] = []
     rest = iter(entries)
     for number, group in enumerate(optimizer.param_groups):

@@ -1,6 +1,4 @@
-"""What is done to the gradients of one network between backward and step: unscaled, judged, measured, clipped."""
-
-from __future__ import annotations
+"""What is done to the gradients of one network between backward and step: unscaled, checked, measured, clipped."""
 
 from collections.abc import Iterable, Sequence
 from typing import Literal
@@ -11,8 +9,6 @@ from torch import Tensor
 
 from vs_optim.finite import finite
 
-__all__ = ["Finding", "GradientReport", "scale_loss", "take_gradients", "underflow_share"]
-
 Finding = Literal["finite", "overflow", "not_finite"]
 """`finite`: gradients and losses are. `overflow`: some gradient is not, though losses and parameters are, so that a
 smaller loss scale may cure it. `not_finite`: a loss or a parameter is not finite itself, which no loss scale cures."""
@@ -20,10 +16,10 @@ smaller loss scale may cure it. `not_finite`: a loss or a parameter is not finit
 
 @attrs.frozen(kw_only=True, eq=False)
 class GradientReport:
-    """What was found in the gradients of one network.
+    """Findings in the gradients of one network.
 
     Attributes:
-        finding: the judgement; None where nobody waited for the device, so that it is not known yet.
+        finding: None where nobody waited for the device, so that it is not known yet.
         norm: () on the gradients' device: L2 norm of all gradients, unscaled and before clipping.
         underflow: () on that device: see `underflow_share`; None unless asked for.
     """
@@ -34,7 +30,7 @@ class GradientReport:
 
 
 def scale_loss(loss: Tensor, scale: float) -> Tensor:
-    """`loss` in float32 times the scale, of which to call `backward`; the loss itself at a scale of 1."""
+    """Return `loss` in float32 times the scale, of which to call `backward`; the loss itself at a scale of 1."""
     return loss if scale == 1.0 else loss.float() * scale
 
 
@@ -47,7 +43,7 @@ def take_gradients(
     clip_norm: float | None = None,
     underflow_of: torch.dtype | None = None,
 ) -> GradientReport:
-    """Divide gradients in place by the loss scale, judge and measure them, and clip them in place. Takes no step.
+    """Divide gradients in place by the loss scale, check and measure them, and clip them in place. Take no step.
 
     Everything goes through the gradients of a network as lists, and what is to be known on the host is fetched in one
     wait for the device; only where something is not finite a second one finds out what.
@@ -55,21 +51,21 @@ def take_gradients(
     Args:
         parameters: of one network. Those without a gradient, and empty ones, are passed over.
         scale: what the loss was multiplied by. A power of two unscales exactly.
-        losses: the network's losses, () float32, not scaled; judged in the same wait.
-        wait: whether to wait for the device. Without it `finding` is None and the caller judges by `norm`, later.
+        losses: the network's losses, () float32, not scaled; checked in the same wait.
+        wait: whether to wait for the device. Without it `finding` is None and the caller looks at `norm`, later.
         clip_norm: the largest L2 norm of all gradients together, after unscaling; longer ones are shortened to it.
         underflow_of: the format whose `underflow_share` to measure, before unscaling; None: not measured.
     """
     kept = [p for p in parameters if p.grad is not None and p.grad.numel() > 0]
     gradients = [p.grad for p in kept if p.grad is not None]
     if not gradients:
-        return GradientReport(finding=_judged((), losses) if wait else None, norm=torch.zeros(()))
+        return GradientReport(finding=_find(None, losses) if wait else None, norm=torch.zeros(()))
     underflow = None if underflow_of is None else underflow_share(gradients, underflow_of)
     if scale != 1.0:
         torch._foreach_mul_(gradients, 1.0 / scale)
     norms = _norms(gradients)
     norm = torch.linalg.vector_norm(norms)
-    finding = _judged(norms, losses) if wait else None
+    finding = _find(norms, losses) if wait else None
     if finding == "overflow":
         finding, norm = _second_look(kept, gradients)
     if clip_norm is not None and finding in ("finite", None):
@@ -78,7 +74,7 @@ def take_gradients(
 
 
 def underflow_share(gradients: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
-    """Share, () float32 in [0, 1], of gradient elements below the smallest normal number of `dtype`, zeros included.
+    """Return the share, () float32 in [0, 1], of elements below the smallest normal number of `dtype`, zeros included.
 
     Of gradients as backward leaves them, still multiplied by the loss scale: such an element had fewer bits than the
     format has, or none, when it was computed in `dtype`. Elements that are zero for other reasons (channels that a ReLU
@@ -95,14 +91,14 @@ def underflow_share(gradients: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
 
 
 def _norms(tensors: Sequence[Tensor]) -> Tensor:
-    """(P,) L2 norm of each tensor, on the device of the first."""
+    """Return the L2 norm of each tensor, (P,), on the device of the first."""
     norms = torch._foreach_norm(list(tensors), 2.0)
     return torch.stack([norm.to(norms[0].device) for norm in norms])
 
 
-def _judged(norms: Tensor | tuple[()], losses: Sequence[Tensor]) -> Finding:
-    """What norms and losses say; the wait for the device."""
-    told = [*([norms] if isinstance(norms, Tensor) else []), *(loss.detach().reshape(1) for loss in losses)]
+def _find(norms: Tensor | None, losses: Sequence[Tensor]) -> Finding:
+    """Return what norms and losses say; here is the wait for the device."""
+    told = [*(() if norms is None else (norms,)), *(loss.detach().reshape(1) for loss in losses)]
     if not told:
         return "finite"
     device = told[0].device
@@ -114,7 +110,7 @@ def _judged(norms: Tensor | tuple[()], losses: Sequence[Tensor]) -> Finding:
 
 
 def _second_look(parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> tuple[Finding, Tensor]:
-    """The exact judgement of gradients some of whose norms are not finite, and their norm in float64.
+    """Look exactly at gradients some of whose norms are not finite; also return their norm in float64.
 
     The square of a finite gradient can overflow too: such a gradient is large, and no overflow.
     """

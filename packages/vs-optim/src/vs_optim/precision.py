@@ -5,8 +5,6 @@ convolutions in the compute dtype, parameters and optimizer state in float32. Th
 "Mixed Precision Training for Video Synthesis"; its mode, float16 with loss scaling, is what `auto` means on CUDA.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import ClassVar, Literal
@@ -17,19 +15,17 @@ from vs_config import Check, Problem, check_fields, choice, truth
 
 from vs_optim.errors import PrecisionError
 
-__all__ = ["Precision", "PrecisionConfig", "apply_math_mode", "autocast", "describe", "resolve_precision", "slowness"]
-
 Level = Literal["O0", "O1"]
 
 
-def _check_dtype(config: PrecisionConfig) -> Iterator[Problem]:
+def _check_dtype(config: "PrecisionConfig") -> Iterator[Problem]:
     if config.level == "O0" and config.dtype != "auto":
         yield Problem("dtype", expected="'auto' at level 'O0', which computes in float32", got=config.dtype)
 
 
 @attrs.frozen(kw_only=True)
 class PrecisionConfig:
-    """What a user writes; `resolve_precision` turns it into what holds on one device."""
+    """Precision as a user writes it; `resolve_precision` turns it into what holds on one device."""
 
     level: Level = choice("O1", "O0: plain float32; O1: mixed precision by autocast", ("O0", "O1"))
     dtype: Literal["auto", "float16", "bfloat16"] = choice(
@@ -47,7 +43,7 @@ class PrecisionConfig:
 
 @attrs.frozen(kw_only=True)
 class Precision:
-    """What holds on one device: compute dtype of autocast (None: no autocast), loss scaling or not, TF32 or not."""
+    """Precision on one device: compute dtype of autocast (None: no autocast), loss scaling or not, TF32 or not."""
 
     level: Level
     dtype: torch.dtype | None
@@ -76,7 +72,7 @@ def resolve_precision(config: PrecisionConfig, device: torch.device | str) -> Pr
 
 
 def autocast(precision: Precision, device: torch.device | str) -> AbstractContextManager[object]:
-    """The context in which networks and losses run; O0 switches an outer autocast off.
+    """Return the context in which networks and losses run; O0 switches an outer autocast off.
 
     Autocast's cache of cast weights is off: it would hand a cast that was made before an optimizer step, or without
     gradients, to the computation after it, in silence. Weights under spectral norm are never cached anyway, so the
@@ -98,7 +94,7 @@ def apply_math_mode(precision: Precision) -> None:
 
 
 def describe(precision: Precision) -> str:
-    """One line for logs, such as `O1: autocast in float16, loss scaling on, TF32 off`."""
+    """Return one line for logs, such as `O1: autocast in float16, loss scaling on, TF32 off`."""
     computes = "float32" if precision.dtype is None else f"autocast in {str(precision.dtype).removeprefix('torch.')}"
     scaling = "on" if precision.scaling else "off"
     return f"{precision.level}: {computes}, loss scaling {scaling}, TF32 {'on' if precision.tf32 else 'off'}"
@@ -119,7 +115,7 @@ def slowness(precision: Precision, device: torch.device | str) -> str | None:
 
 
 def _has_kernels(dtype: torch.dtype) -> bool:
-    """Whether oneDNN computes convolutions in this 16-bit dtype; True where PyTorch does not tell."""
+    """Tell whether oneDNN computes convolutions in this 16-bit dtype; True where PyTorch does not tell."""
     name = "_is_mkldnn_bf16_supported" if dtype is torch.bfloat16 else "_is_mkldnn_fp16_supported"
     try:
         return bool(getattr(torch.ops.mkldnn, name)())

@@ -1,19 +1,14 @@
 """Learning-rate schedules as pure functions of the step."""
 
-from __future__ import annotations
-
 import bisect
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, assert_never
 
 import attrs
 import torch
 from vs_config import Check, Problem, Range, check_fields, numbers, real, refuse, whole
 
 from vs_optim._limits import MOST_STEPS
-
-__all__ = ["ConstantSchedule", "LinearSchedule", "Schedule", "StepSchedule", "lr_factor", "set_lr"]
-
 
 _STEPS = Range(kind=int, low=1, high=MOST_STEPS)
 
@@ -31,7 +26,7 @@ class ConstantSchedule:
     warmup_steps: int = _warmup_steps()
 
 
-def _check_when(config: StepSchedule) -> Iterator[Problem]:
+def _check_when(config: "StepSchedule") -> Iterator[Problem]:
     if (config.every > 0) == bool(config.milestones):
         expected = "0 beside milestones" if config.milestones else "a whole number > 0 where there are no milestones"
         yield Problem("every", expected=expected, got=config.every)
@@ -53,7 +48,7 @@ class StepSchedule:
         check_fields(self)
 
 
-def _check_decay(config: LinearSchedule) -> Iterator[Problem]:
+def _check_decay(config: "LinearSchedule") -> Iterator[Problem]:
     if config.decay_end <= config.decay_start:
         yield Problem("decay_end", expected=f"a step after decay_start, {config.decay_start}", got=config.decay_end)
 
@@ -78,7 +73,7 @@ Schedule = ConstantSchedule | StepSchedule | LinearSchedule
 
 
 def lr_factor(schedule: Schedule, step: int) -> float:
-    """What to multiply the configured learning rate by at `step` (steps done before this one, from 0); in [0, 1].
+    """Return what to multiply the learning rate by at `step` (steps done before this one, from 0); in [0, 1].
 
     Warm-up multiplies whatever the schedule says by (step + 1) / warmup_steps, up to 1.
     """
@@ -99,6 +94,8 @@ def _decay(schedule: Schedule, step: int) -> float:
             done = (step - schedule.decay_start) / (schedule.decay_end - schedule.decay_start)
             done = min(max(done, 0.0), 1.0)
             return (1.0 - done) + done * schedule.final_factor
+        case _:
+            assert_never(schedule)
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -1,15 +1,11 @@
 """Tensors and optimizers as they are now, to be put back if a step turns out not to count."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, assert_never
 
 import attrs
 import torch
 from torch import Tensor
-
-__all__ = ["KeptOptimizer", "KeptTensors", "keep_optimizer", "keep_tensors", "put_back"]
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -51,11 +47,11 @@ def keep_optimizer(optimizer: torch.optim.Optimizer) -> KeptOptimizer:
     """Copy an optimizer's parameters and state: for Adam, three times the memory of the parameters. Does not wait."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     states = {p: optimizer.state[p] for p in parameters if optimizer.state.get(p)}
-    tensors = [value for state in states.values() for value in state.values() if isinstance(value, Tensor)]
+    tensors = {p: {k: v for k, v in state.items() if isinstance(v, Tensor)} for p, state in states.items()}
     return KeptOptimizer(
         optimizer=optimizer,
-        tensors=keep_tensors([*parameters, *tensors]),
-        numbers={p: {k: v for k, v in s.items() if not isinstance(v, Tensor)} for p, s in states.items()},
+        tensors=keep_tensors([*parameters, *(v for found in tensors.values() for v in found.values())]),
+        numbers={p: {k: v for k, v in state.items() if k not in tensors[p]} for p, state in states.items()},
         groups=tuple({k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups),
     )
 
@@ -63,11 +59,18 @@ def keep_optimizer(optimizer: torch.optim.Optimizer) -> KeptOptimizer:
 @torch.no_grad()
 def put_back(kept: KeptTensors | KeptOptimizer) -> None:
     """Make everything what it was, in place and bit for bit."""
-    if isinstance(kept, KeptTensors):
-        if kept.tensors:
-            torch._foreach_copy_(list(kept.tensors), list(kept.copies))
-        return
-    put_back(kept.tensors)
+    match kept:
+        case KeptTensors():
+            if kept.tensors:
+                torch._foreach_copy_(list(kept.tensors), list(kept.copies))
+        case KeptOptimizer():
+            put_back(kept.tensors)
+            _put_back_state(kept)
+        case _:
+            assert_never(kept)
+
+
+def _put_back_state(kept: KeptOptimizer) -> None:
     for group, before in zip(kept.optimizer.param_groups, kept.groups, strict=True):
         for key in group.keys() - before.keys() - {"params"}:  # apex has no count before its first step
             del group[key]

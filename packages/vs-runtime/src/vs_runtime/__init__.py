@@ -23,22 +23,19 @@ from vs_runtime.errors import (
     DamagedCheckpoint,
     NoCheckpoint,
     StateError,
-    UnreadableFile,
     VsRuntimeError,
 )
 from vs_runtime.files import (
     is_left_behind,
     naming,
-    parse_json,
-    read_json,
-    read_regular,
     remove,
     sweep,
     temporary_path,
+    whole_directory,
     write_atomically,
 )
 from vs_runtime.fit import Every, Maybe, check_fit
-from vs_runtime.memory import is_out_of_memory
+from vs_runtime.memory import is_out_of_memory, memory_in_use
 from vs_runtime.run_checkpoint import (
     LoadedCheckpoint,
     list_checkpoints,
@@ -66,7 +63,6 @@ __all__ = [
     "NoCheckpoint",
     "StateError",
     "Topology",
-    "UnreadableFile",
     "VsRuntimeError",
     "allowed_cpus",
     "apply_affinity",
@@ -81,12 +77,10 @@ __all__ = [
     "list_checkpoints",
     "load_checkpoint",
     "load_latest",
+    "memory_in_use",
     "naming",
-    "parse_json",
     "plan_affinity",
     "random_state",
-    "read_json",
-    "read_regular",
     "read_topology",
     "remove",
     "restore_random_state",
@@ -95,6 +89,7 @@ __all__ = [
     "seed_everything",
     "sweep",
     "temporary_path",
+    "whole_directory",
     "worker_init",
     "write_atomically",
 ]

@@ -5,8 +5,6 @@ with one key that begins with `$`: `{"$tensor": name}`, `{"$tuple": [...]}`, `{"
 `{"$dict": [[key, value], ...]}` for dicts whose keys are not all plain strings.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,13 +14,11 @@ from torch import Tensor
 
 from vs_runtime.errors import StateError
 
-__all__ = ["flatten", "unflatten"]
-
 _SPECIAL = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
 
 def flatten(state: Any) -> tuple[Any, dict[str, Tensor]]:
-    """The skeleton of `state` and its tensors by name; the names are their paths, made unique.
+    """Return the skeleton of `state` and its tensors by name; the names are their paths, made unique.
 
     Raises:
         StateError: the state holds something else than dicts (keys: strings, numbers, booleans), lists, tuples,
@@ -51,9 +47,7 @@ def _flatten(value: Any, where: str, tensors: dict[str, Tensor]) -> Any:
 
 
 def _scalar(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return {"$float": str(value)}
-    return value
+    return {"$float": str(value)} if type(value) is float and not math.isfinite(value) else value
 
 
 def _flatten_dict(value: dict[Any, Any], where: str, tensors: dict[str, Tensor]) -> Any:
@@ -61,7 +55,7 @@ def _flatten_dict(value: dict[Any, Any], where: str, tensors: dict[str, Tensor])
         if type(key) not in (str, int, bool, float, type(None)):
             raise StateError(where, f"a checkpoint cannot hold the dict key {key!r} of type {type(key).__name__}")
     items = [(key, _flatten(item, f"{where}.{key}", tensors)) for key, item in value.items()]
-    if all(isinstance(key, str) and not key.startswith("$") for key in value):
+    if all(type(key) is str and not key.startswith("$") for key in value):
         return dict(items)
     return {"$dict": [[_scalar(key), item] for key, item in items]}
 
@@ -79,15 +73,20 @@ def _store(tensor: Tensor, where: str, tensors: dict[str, Tensor]) -> str:
 
 
 def unflatten(skeleton: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """The state of which `flatten` made `skeleton` and `tensors`.
+    """Return the state of which `flatten` made `skeleton` and `tensors`.
 
     Raises:
         StateError: the skeleton is not one that `flatten` makes, or a tensor is missing.
     """
-    if isinstance(skeleton, list):
-        return [unflatten(item, tensors) for item in skeleton]
-    if not isinstance(skeleton, dict):
-        return skeleton
+    match skeleton:
+        case list():
+            return [unflatten(item, tensors) for item in skeleton]
+        case dict():
+            return _unflatten_dict(skeleton, tensors)
+    return skeleton
+
+
+def _unflatten_dict(skeleton: dict[str, Any], tensors: Mapping[str, Tensor]) -> Any:
     tag = next(iter(skeleton), "")
     if not tag.startswith("$"):
         return {key: unflatten(item, tensors) for key, item in skeleton.items()}

@@ -6,8 +6,6 @@ if the block was called again in between, recomputation with buffers of another 
 the buffers as they were when the first began, and writes to those copies.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from typing import Any
@@ -20,11 +18,9 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from vs_runtime.errors import ActivationError
 
-__all__ = ["checkpointed"]
-
 
 def checkpointed(block: nn.Module, *args: Any) -> Any:
-    """`block(*args)`, with its activations recomputed during backward instead of kept.
+    """Return `block(*args)`, with its activations recomputed during backward instead of kept.
 
     Outputs, gradients and buffers are those of `block(*args)`, bit for bit on a deterministic device: recomputation
     sees the buffers, the training flags, the random state and the autocast state of this call. The block may be called

@@ -1,14 +1,10 @@
 """Which device a program computes on, and how its convolutions are chosen there."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch
 
 from vs_runtime.errors import VsRuntimeError
-
-__all__ = ["DeviceError", "choose_device", "search_convolutions"]
 
 
 class DeviceError(VsRuntimeError):
@@ -20,7 +16,7 @@ class DeviceError(VsRuntimeError):
 
 
 def choose_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
-    """The device of that name; `auto` is a GPU where PyTorch can use one, and the CPU where it cannot.
+    """Return the device of that name; `auto` is a GPU where PyTorch can use one, and the CPU where it cannot.
 
     Among several GPUs it is PyTorch's current one; CUDA_VISIBLE_DEVICES chooses another.
 

@@ -1,7 +1,5 @@
 """What a run ran on: versions, revision, machine. Nothing of it is secret, and nothing of it can fail."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import os
 import platform
@@ -12,8 +10,6 @@ from typing import Any
 
 import torch
 
-__all__ = ["describe_environment"]
-
 _PACKAGES = (
     "torch",
     "numpy",
@@ -23,19 +19,21 @@ _PACKAGES = (
     "av",
     "opencv-python-headless",
     "torchmetrics",
+    "vs-config",
     "vs-ops",
     "vs-nets",
     "vs-optim",
     "vs-runtime",
     "vs-data",
     "vs-metrics",
+    "vs-training",
     "vs-train",
     "vs-eval",
 )
 
 
 def describe_environment(repository: Path | None = None) -> dict[str, Any]:
-    """A dict of plain values, fit for JSON: `python`, `platform`, `packages`, `git`, `cpu`, `memory_bytes`, `gpus`, ...
+    """Return plain values, fit for JSON: `python`, `platform`, `packages`, `git`, `cpu`, `memory_bytes`, `gpus`, ...
 
     `cpu_capability` is the set of vector instructions that PyTorch uses, on which the speed of bfloat16 hangs: virtual
     machines of one name differ in it. What cannot be found out is None. No environment variable, user name, host name
@@ -63,7 +61,7 @@ def describe_environment(repository: Path | None = None) -> dict[str, Any]:
 
 
 def _try(find: Callable[[], Any]) -> Any:
-    """The result, or None: a description of the machine must not stop a run."""
+    """Return the result, or None: a description of the machine must not stop a run."""
     try:
         return find()
     except Exception:
@@ -84,7 +82,7 @@ def _own_git() -> dict[str, Any] | None:
 
 
 def _git(directory: Path) -> dict[str, Any] | None:
-    """Revision, and whether tracked files differ from it; None outside a checkout or without git."""
+    """Return the revision, and whether tracked files differ from it; None outside a checkout or without git."""
     revision = _run_git(directory, "rev-parse", "HEAD")
     if revision is None:
         return None

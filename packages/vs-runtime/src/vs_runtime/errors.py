@@ -1,19 +1,6 @@
 """What this package raises when something is wrong: every error is a `ValueError` and holds its facts as attributes."""
 
-from __future__ import annotations
-
 from pathlib import Path
-
-__all__ = [
-    "ActivationError",
-    "AffinityError",
-    "DamagedCheckpoint",
-    "NoCheckpoint",
-    "RunDirectoryError",
-    "StateError",
-    "UnreadableFile",
-    "VsRuntimeError",
-]
 
 
 class VsRuntimeError(ValueError):
@@ -47,15 +34,6 @@ class StateError(VsRuntimeError):
         super().__init__(f"{where}: {problem}")
         self.where = where
         self.problem = problem
-
-
-class UnreadableFile(VsRuntimeError):  # noqa: N818 - named for what it is
-    """A file cannot be read, or is not what it should be; `path` is the file, `reason` says what is wrong."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
-        self.path = path
-        self.reason = reason
 
 
 class DamagedCheckpoint(VsRuntimeError):  # noqa: N818 - named for what it is

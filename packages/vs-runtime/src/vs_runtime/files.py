@@ -1,41 +1,22 @@
-"""Files that are whole or not there, with the modes that the umask gives, and reading that no odd file can hold up.
+"""Files and directories that are whole or not there, with the modes that the umask gives.
 
 What is being written has a name of its own beside the place where it is to stand, `.NAME.OWNER.TOKEN.partial`. A
 process that is killed leaves it behind; the name says who wrote it, so that `sweep` can tell it from what somebody
 still writes.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import functools
 import hashlib
-import json
 import os
 import platform
 import re
 import secrets
 import shutil
-import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
-
-from vs_runtime.errors import UnreadableFile
-
-__all__ = [
-    "is_left_behind",
-    "naming",
-    "parse_json",
-    "read_json",
-    "read_regular",
-    "remove",
-    "sweep",
-    "temporary_path",
-    "write_atomically",
-]
 
 _OWNED = re.compile(r"\..+\.([0-9]{1,10})-([0-9a-f]{8})\.[0-9a-f]{8}\.partial", re.DOTALL)
 _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.partial|\.writing-step-[0-9]+-[0-9]+", re.DOTALL)
@@ -50,7 +31,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     """Replace a file's content so that a crash leaves the old one or the new one, never a part.
 
     Raises:
-        OSError: it cannot be written, with `path` as `filename`; the old content is still there, and nothing else.
+        OSError: It cannot be written, with `path` as `filename`; the old content is still there, and nothing else.
     """
     data = content.encode("utf-8") if isinstance(content, str) else content
     draft = temporary_path(path)
@@ -66,8 +47,68 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         raise
 
 
+@contextlib.contextmanager
+def whole_directory(path: Path, *, replaced: Path | None = None, flush: bool = False) -> Iterator[Path]:
+    """Yield a draft beside `path`, which becomes `path` when the block succeeds and is removed when it does not.
+
+    So there is a whole directory or none, whenever the process is killed. Parents that are missing are made; they are
+    removed again if nothing came of it.
+
+    Args:
+        path: Where the directory is to stand.
+        replaced: The name for what may stand there already until the new one does, or if that fails for good; it is
+            deleted afterwards. None: nothing but an empty directory may stand there.
+        flush: Have the disk hold all of it before it gets its name.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    missing = [parent for parent in (path.parent, *path.parent.parents) if not parent.exists()]
+    draft = temporary_path(path)
+    try:
+        draft.mkdir(parents=True)
+        yield draft
+        for part in (*draft.rglob("*"), draft) if flush else ():
+            _flush(part)
+        _move_into_place(draft, path, replaced)
+        if flush:
+            _flush(path.parent)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        for parent in missing:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+        raise
+    if replaced is not None:
+        with contextlib.suppress(OSError):  # mostly there was none
+            remove(replaced)
+
+
+def _move_into_place(draft: Path, path: Path, replaced: Path | None) -> None:
+    if replaced is None or not os.path.lexists(path):
+        draft.rename(path)
+        return
+    if os.path.lexists(replaced):
+        remove(replaced)
+    path.rename(replaced)
+    try:
+        draft.rename(path)
+    except OSError:
+        replaced.rename(path)
+        raise
+
+
+def _flush(path: Path) -> None:
+    """Have the disk hold what was written to a file or directory."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def temporary_path(path: Path) -> Path:
-    """A name beside `path` for what is to be renamed to it, which `sweep` knows if this process is killed."""
+    """Return a name beside `path` for what is to be renamed to it, which `sweep` knows if this process is killed."""
     name = os.fsdecode(os.fsencode(path.name)[:_NAME_BYTES])
     return path.with_name(f".{name}.{os.getpid()}-{_machine()}.{secrets.token_hex(4)}.partial")
 
@@ -76,8 +117,8 @@ def sweep(directory: Path, *, held: bool = False) -> None:
     """Remove what killed processes left unfinished in a directory; what cannot be removed stays.
 
     Args:
-        directory: where to look; it need not exist. Nothing below its entries is looked at.
-        held: nobody else writes here (the caller holds a lock), so that whatever is unfinished was left behind.
+        directory: Where to look; it need not exist. Nothing below its entries is looked at.
+        held: Nobody else writes here (the caller holds a lock), so that whatever is unfinished was left behind.
             Otherwise only what was begun by a process of this machine that is dead, or by another machine a day ago.
     """
     with contextlib.suppress(OSError):
@@ -103,62 +144,6 @@ def naming(path: Path) -> Iterator[None]:
     except OSError as error:
         code = errno.EIO if error.errno is None else error.errno
         raise OSError(code, error.strerror or str(error), str(path)) from error
-
-
-def read_regular(path: Path, *, most: int | None = None) -> bytes:
-    """The content of a regular file, or of one that a link leads to; never waits, as opening a FIFO would.
-
-    Raises:
-        OSError: it cannot be read, is not a regular file, or has more than `most` bytes.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "is not a regular file", str(path))
-        if most is not None and status.st_size > most:
-            raise OSError(errno.EFBIG, f"has {status.st_size} bytes, and at most {most} are expected", str(path))
-        with naming(path), os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read()
-    finally:
-        os.close(descriptor)
-
-
-def read_json(path: Path, *, most: int | None = None) -> Any:
-    """The value in a JSON file.
-
-    Raises:
-        UnreadableFile: it cannot be read, has more than `most` bytes, or is not JSON.
-        FileNotFoundError: there is no such file.
-    """
-    try:
-        return parse_json(read_regular(path, most=most))
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise UnreadableFile(path, error.strerror or str(error)) from error
-    except ValueError as error:
-        raise UnreadableFile(path, str(error)) from error
-
-
-def parse_json(data: bytes) -> Any:
-    """The value of a JSON text in UTF-8.
-
-    Raises:
-        ValueError: it is none, or no program should read it: nested too deeply, numbers without end.
-    """
-    try:
-        return json.loads(data.decode("utf-8"), parse_constant=_not_a_number)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"it is not text in UTF-8: byte {error.start}") from error
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    except ValueError as error:
-        raise ValueError(f"it is not JSON: {str(error).partition(';')[0]}") from error
-
-
-def _not_a_number(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no number")
 
 
 @functools.cache

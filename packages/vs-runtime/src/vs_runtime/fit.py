@@ -4,8 +4,6 @@ Checksums prove that a state is what was written, not that it was written by thi
 PyTorch casts what it loads, a mask of booleans into weights if need be. So everything is compared before it is used.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -15,8 +13,6 @@ import torch
 from torch import Tensor
 
 from vs_runtime.errors import StateError
-
-__all__ = ["Every", "Maybe", "check_fit"]
 
 _COUNTS = 2**63
 """Whole numbers in a state are counts or words of random state, none of which comes near."""
@@ -56,7 +52,7 @@ def check_fit(template: Any, found: Any, where: str = "$") -> None:
             if found is not None:
                 check_fit(template.template, found, where)
         case Every():
-            _require(isinstance(found, list), where, "a list", found)
+            _require(type(found) is list, where, "a list", found)
             _check_items([template.template] * len(found), found, where)
         case Mapping():
             _require(isinstance(found, Mapping), where, "a mapping", found)
@@ -108,7 +104,7 @@ def _require(fits: bool, where: str, expected: str, found: Any) -> None:
 
 
 def _words(value: Any) -> str:
-    """What something is, in words."""
+    """Say what something is."""
     match value:
         case Tensor():
             return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"

@@ -1,12 +1,9 @@
-"""Too little memory, however the libraries say so."""
-
-from __future__ import annotations
+"""Memory: how much is in use, and that it does not suffice, however the libraries say so."""
 
 import errno
 
+import psutil  # type: ignore[import-untyped]
 import torch
-
-__all__ = ["is_out_of_memory"]
 
 _PHRASES = (
     "out of memory",  # CUDA's libraries, oneDNN
@@ -24,15 +21,26 @@ _PHRASES = (
 )
 
 
+def memory_in_use(device: torch.device) -> int:
+    """Return the bytes that PyTorch holds on a CUDA device, or that this process holds in memory on any other."""
+    if device.type == "cuda":
+        return torch.cuda.memory_reserved(device)
+    return int(psutil.Process().memory_info().rss)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory does not suffice: of a GPU, of the computer, or of any computer.
 
     The libraries have no class for it in common. It is known by its class or the system's number where it has one, and
     else by its text; errors of our own packages, which may quote such a text, are what they are.
     """
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    if isinstance(error, OSError):
-        return error.errno == errno.ENOMEM
-    library = isinstance(error, RuntimeError) or type(error).__module__ == "cv2"
+    match error:
+        case MemoryError() | torch.OutOfMemoryError():
+            return True
+        case OSError():
+            return error.errno == errno.ENOMEM
+        case RuntimeError():
+            library = True
+        case _:
+            library = type(error).__module__ == "cv2"
     return library and any(phrase in str(error).lower() for phrase in _PHRASES)

@@ -10,8 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from vs_config import parse_json
+from vs_config.files import read_regular
+
 from vs_runtime.errors import RunDirectoryError
-from vs_runtime.files import parse_json, read_regular, write_atomically
+from vs_runtime.files import write_atomically
 from vs_runtime.watched_file import WatchedFile
 
 CLOCK_FIELDS = frozenset({"time", "images_per_second", "memory_bytes", "seconds_left"})
@@ -136,9 +139,7 @@ def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
     """
     for _, values in _read_lines(path):
         if "step" in values:
-            yield {
-                key: _NUMBERS.get(value, value) if isinstance(value, str) else value for key, value in values.items()
-            }
+            yield {key: _NUMBERS.get(value, value) if type(value) is str else value for key, value in values.items()}
 
 
 def without_clock(line: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,7 +179,7 @@ def _line(values: Mapping[str, Value]) -> str:
 
 
 def _read_lines(path: Path) -> list[tuple[bytes, dict[str, Any]]]:
-    """The whole lines of a file, as they are and as values; their steps follow one upon the other.
+    """Return the whole lines of a file, as they are and as values; their steps follow one upon the other.
 
     Raises:
         RunDirectoryError: They do not, or a line is not one of ours; the message has its number.
@@ -202,12 +203,12 @@ def _read_lines(path: Path) -> list[tuple[bytes, dict[str, Any]]]:
 
 
 def _values_of(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    """The values of a line: `step` and others; the first may hold `LOST` alone."""
+    """Return the values of a line: `step` and others; the first may hold `LOST` alone."""
     try:
-        values = parse_json(line)
+        values = parse_json(line.decode("utf-8"))
     except ValueError:
         values = None
-    if isinstance(values, dict):
+    if type(values) is dict:
         key = "step" if "step" in values or number > 1 or len(values) > 1 else LOST
         if type(values.get(key)) is int and values[key] >= 0:
             return values
@@ -216,7 +217,7 @@ def _values_of(path: Path, number: int, line: bytes) -> dict[str, Any]:
 
 
 def _record_of(lines: list[tuple[bytes, dict[str, Any]]], step: int) -> _Record:
-    """What the lines up to a step say of themselves."""
+    """Sum up the lines up to a step."""
     record = _Record(min(lines[0][1].get(LOST, 0), step) if lines else 0)
     for _, values in lines:
         if "step" in values and values["step"] <= step:

@@ -8,9 +8,6 @@ A checkpoint is written under a temporary name in the same directory, flushed to
 pickled. One process at a time may write below a root.
 """
 
-from __future__ import annotations
-
-import contextlib
 import errno
 import hashlib
 import json
@@ -25,18 +22,19 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
-from vs_config import shown
+from vs_config import DocumentError, parse_json, read_json, shown
+from vs_config.files import read_regular
 
 from vs_runtime._nested import flatten, unflatten
-from vs_runtime.errors import DamagedCheckpoint, NoCheckpoint, StateError, UnreadableFile
-from vs_runtime.files import parse_json, read_json, read_regular, remove
-
-__all__ = ["LoadedCheckpoint", "list_checkpoints", "load_checkpoint", "load_latest", "save_checkpoint"]
+from vs_runtime.errors import DamagedCheckpoint, NoCheckpoint, StateError
+from vs_runtime.files import remove, sweep, whole_directory
 
 _FORMAT = "vs-checkpoint-1"
 _TENSORS, _STATE, _MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
-_NAME = re.compile(r"step-([0-9]{8,})(\.replaced)?")
-_TEMPORARY = ".writing-"
+_REPLACED = ".replaced"
+"""What is added to the name of a checkpoint until the one that replaces it stands; it can be read meanwhile."""
+
+_NAME = re.compile(rf"step-([0-9]{{8,}})({re.escape(_REPLACED)})?")
 _MANIFEST_BYTES = 2**20
 """Most bytes of a manifest that are read; ours have about 300."""
 
@@ -89,18 +87,13 @@ def save_checkpoint(root: Path, *, step: int, state: Any, keep: int) -> Path:
     skeleton, tensors = flatten(state)
     _check_dtypes(tensors)
     root.mkdir(parents=True, exist_ok=True)
-    _remove_temporary(root)
-    temporary = root / f"{_TEMPORARY}step-{step:08d}-{os.getpid()}"
-    temporary.mkdir()
+    sweep(root, held=True)
     path = root / f"step-{step:08d}"
     try:
-        _write_files(temporary, step, skeleton, tensors)
-        _move_into_place(temporary, path)
+        with whole_directory(path, replaced=root / f"{path.name}{_REPLACED}", flush=True) as draft:
+            _write_files(draft, step, skeleton, tensors)
     except (OSError, safetensors.SafetensorError) as error:
         raise _not_written(path, error) from error
-    finally:
-        with contextlib.suppress(OSError):  # it is there no more if all went well
-            remove(temporary)
     _prune(root, step, keep)
     return path
 
@@ -115,7 +108,7 @@ def load_checkpoint(path: Path) -> LoadedCheckpoint:
     contents = {name: _read_verified(path, name, manifest) for name in (_TENSORS, _STATE)}
     try:
         tensors = safetensors.torch.load(contents[_TENSORS])
-        skeleton = parse_json(contents[_STATE])
+        skeleton = parse_json(contents[_STATE].decode("utf-8"), max_depth=None)
         return LoadedCheckpoint(step=manifest["step"], state=unflatten(skeleton, tensors), path=path)
     except _UNREADABLE as error:
         raise DamagedCheckpoint(path, f"checksums hold, and yet it cannot be read: {shown(error, 200)}") from error
@@ -139,7 +132,7 @@ def load_latest(root: Path) -> LoadedCheckpoint:
 
 
 def list_checkpoints(root: Path) -> tuple[Path, ...]:
-    """The directories below `root` that are named like checkpoints, newest first; nothing is read."""
+    """Return the directories below `root` that are named like checkpoints, newest first; nothing is read."""
     if not root.is_dir():
         return ()
     named = [(match, path) for path in root.iterdir() if (match := _NAME.fullmatch(path.name)) and path.is_dir()]
@@ -176,18 +169,16 @@ def _write_files(directory: Path, step: int, skeleton: Any, tensors: dict[str, T
     files = {name: _fingerprint(directory / name) for name in (_TENSORS, _STATE)}
     manifest = {"format": _FORMAT, "step": step, "files": files}
     (directory / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="ascii")
-    for name in (_TENSORS, _STATE, _MANIFEST):
-        _flush(directory / name)
-    _flush(directory)
 
 
 def _not_written(path: Path, error: Exception) -> OSError:
-    """The error of a checkpoint that could not be written, as an OSError of the system's number with the path.
+    """Return the error of a checkpoint that could not be written: an OSError of the system's number with the path.
 
     safetensors raises an error of its own for what the system says, and tells its number in the text alone.
     """
-    if isinstance(error, OSError) and error.errno is not None:
-        return OSError(error.errno, os.strerror(error.errno), str(path))
+    match error:
+        case OSError(errno=int(number)):
+            return OSError(number, os.strerror(number), str(path))
     told = re.search(r"\(os error (\d+)\)", str(error))
     return OSError(int(told[1]) if told else errno.EIO, os.strerror(int(told[1])) if told else str(error), str(path))
 
@@ -197,39 +188,14 @@ def _fingerprint(path: Path) -> dict[str, Any]:
         return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "bytes": path.stat().st_size}
 
 
-def _flush(path: Path) -> None:
-    """Have the disk hold what was written to a file or directory."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _move_into_place(temporary: Path, path: Path) -> None:
-    """Rename; a checkpoint of the same step stays readable under another name until the new one is there."""
-    replaced = path.with_name(f"{path.name}.replaced")
-    if os.path.lexists(path):
-        if os.path.lexists(replaced):
-            remove(replaced)
-        path.rename(replaced)
-    temporary.rename(path)
-    _flush(path.parent)
-
-
-def _remove_temporary(root: Path) -> None:
-    for path in root.glob(f"{_TEMPORARY}*"):
-        remove(path)
-
-
 def _prune(root: Path, step: int, keep: int) -> None:
     def number(path: Path) -> int:
         match = _NAME.fullmatch(path.name)
         return int(match[1]) if match else -1
 
     present = list_checkpoints(root)
-    intact = [path for path in present if number(path) <= step and not path.name.endswith(".replaced")]
-    replaced = [path for path in present if number(path) <= step and path.name.endswith(".replaced")]
+    intact = [path for path in present if number(path) <= step and not path.name.endswith(_REPLACED)]
+    replaced = [path for path in present if number(path) <= step and path.name.endswith(_REPLACED)]
     damaged = [path for path in present if number(path) > step and _is_damaged(path)]
     for path in intact[keep:] + replaced + damaged:
         remove(path)
@@ -244,23 +210,23 @@ def _is_damaged(path: Path) -> bool:
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
+    if not os.path.lexists(path / _MANIFEST):
+        raise DamagedCheckpoint(path, f"{_MANIFEST} is missing")
     try:
-        manifest = read_json(path / _MANIFEST, most=_MANIFEST_BYTES)
-    except FileNotFoundError as error:
-        raise DamagedCheckpoint(path, f"{_MANIFEST} is missing") from error
-    except UnreadableFile as error:
-        raise DamagedCheckpoint(path, f"{_MANIFEST} cannot be read: {error.reason}") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
+        manifest = read_json(path / _MANIFEST, max_bytes=_MANIFEST_BYTES)
+    except DocumentError as error:
+        raise DamagedCheckpoint(path, f"{_MANIFEST} {error.problems[0].message}") from error
+    if type(manifest) is not dict or manifest.get("format") != _FORMAT:
         raise DamagedCheckpoint(path, f"{_MANIFEST} is not of the format {_FORMAT!r}")
-    match = _NAME.fullmatch(path.name)
+    named = _NAME.fullmatch(path.name)
     step = manifest.get("step")
-    if type(step) is not int or step < 0 or (match and step != int(match[1])):
+    if type(step) is not int or step < 0 or (named and step != int(named[1])):
         raise DamagedCheckpoint(path, f"{_MANIFEST} is of step {str(step)[:30]}")
     return manifest
 
 
 def _read_verified(path: Path, name: str, manifest: dict[str, Any]) -> bytes:
-    """Contents of a file: the very bytes whose checksum was computed. If they are too many or too few, none is read."""
+    """Return a file's contents, the very bytes whose checksum was computed; of too many or too few none is read."""
     try:
         expected = manifest["files"][name]
         size, digest = expected["bytes"], expected["sha256"]

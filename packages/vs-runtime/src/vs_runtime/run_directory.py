@@ -12,28 +12,24 @@ runs/street-tiny-20260131-120000/
 ```
 """
 
-from __future__ import annotations
-
 import contextlib
 import datetime
-import fcntl
 import hashlib
 import json
 import os
-import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
-from vs_config import ConfigError, load_config, read_toml
+from vs_config import DocumentError, load_config, read_json, read_toml
 
-from vs_runtime.errors import RunDirectoryError, UnreadableFile
-from vs_runtime.files import is_left_behind, naming, read_json, sweep, temporary_path, write_atomically
+from vs_runtime.errors import RunDirectoryError
+from vs_runtime.files import is_left_behind, sweep, whole_directory, write_atomically
 from vs_runtime.run_checkpoint import list_checkpoints
 
 FIXED = "fixed"
-"""The key under which a checkpoint and environment.json hold what of a configuration may not change in a run."""
+"""The key under which environment.json holds what may not change in a run."""
 
 RUN_FORMAT = 1
 """The layout's version, under the key `run_format` of environment.json."""
@@ -130,7 +126,7 @@ def create_run(
         run: What `plan_run` returned.
         config: The text of config.toml.
         environment: What is to be remembered about versions and machine; plain JSON data.
-        fixed: What of the configuration may not change, see `vs_training.fixed`.
+        fixed: What may not change while the run lasts, for `fixed_at_start`; plain JSON data.
         now: The time of the start; the present unless given.
 
     Raises:
@@ -149,7 +145,8 @@ def create_run(
         if run.path.exists():  # empty, and perhaps a mount point, which nothing can be renamed to
             _fill(run.path, files)
         else:
-            _make_whole(run.path, files)
+            with whole_directory(run.path) as draft:
+                _write_all(draft, files)
     except OSError as error:
         message = f"{run.path}: cannot be created: {error.strerror or error}"
         raise RunDirectoryError(message, path=run.path) from None
@@ -189,17 +186,18 @@ def read_environment(run: RunDirectory) -> dict[str, Any]:
     what = f"{run.path}: not a run: {run.environment.name}"
     marker: dict[str, Any]
     try:
-        marker = read_json(run.environment, most=_MARKER_BYTES)
-    except (UnreadableFile, FileNotFoundError) as error:
-        reason = error.reason if isinstance(error, UnreadableFile) else error.strerror
-        raise RunDirectoryError(f"{what} cannot be read: {reason}", path=run.path) from None
-    found = marker.get("run_format") if isinstance(marker, dict) else None
+        marker = read_json(run.environment, max_bytes=_MARKER_BYTES)
+    except DocumentError as error:
+        raise RunDirectoryError(f"{what} {error.problems[0].message}", path=run.path) from None
+    found = marker.get("run_format") if type(marker) is dict else None
     if type(found) is not int or found != RUN_FORMAT:
         message = f"{what} has run_format {str(found)[:30]}, this program writes {RUN_FORMAT}"
         raise RunDirectoryError(message, path=run.path)
-    for key, (fits, kind) in _MARKER_KINDS.items():
-        if key in marker and not fits(marker[key]):
-            raise RunDirectoryError(f"{what} is damaged: {key}: expected {kind}", path=run.path)
+    for key, (kind, name) in _MARKER_KINDS.items():
+        if key in marker and type(marker[key]) is not kind:
+            raise RunDirectoryError(f"{what} is damaged: {key}: expected {name}", path=run.path)
+    if any(type(item) is not dict for item in marker.get("resumed", ())):
+        raise RunDirectoryError(f"{what} is damaged: resumed: expected a list of tables", path=run.path)
     if _SEAL in marker and marker[_SEAL] != _checksum(marker):
         message = f"{what} is damaged: its checksum does not hold; put back the file as the run wrote it"
         raise RunDirectoryError(message, path=run.path)
@@ -227,7 +225,7 @@ def record_resume(
 
 
 def fixed_at_start(run: RunDirectory) -> Mapping[str, Any]:
-    """What of the configuration was fixed when the run began; nothing where an older version began it.
+    """Return what was to stay as it is when the run began; nothing where an older version began it.
 
     Raises:
         RunDirectoryError: environment.json is damaged.
@@ -275,14 +273,18 @@ def require_folder(folder: Path) -> None:
 
 
 def latest_run(
-    root: Path = DEFAULT_ROOT, *, kind: str | None = None, notice: Callable[[str], None] = lambda _: None
+    root: Path = DEFAULT_ROOT,
+    *,
+    what: str = "run",
+    fits: Callable[[RunDirectory], bool] = lambda _: True,
+    notice: Callable[[str], None] = lambda _: None,
 ) -> RunDirectory:
     """Return the run below `root` that saved a checkpoint last.
 
     Args:
         root: Where to look.
-        kind: Only runs of this kind, see `run_kind`; None: any. A run whose kind cannot be read counts as one of every
-            kind, so that whoever opens it says what is wrong with it.
+        what: What is looked for, in words: `few-shot run`.
+        fits: Whether a run is one of those.
         notice: Told of each damaged run that is left out, in words.
 
     Raises:
@@ -291,12 +293,10 @@ def latest_run(
     runs, damaged = _find_runs(root)
     for reason in damaged:
         notice(f"left out: {reason}")
-    what = "run" if kind is None or not runs else f"{kind} run"
-    if kind is not None:
-        runs = [run for run in runs if run_kind(run) in (None, kind)]
+    name, runs = what if runs else "run", [run for run in runs if fits(run)]
     if not runs:
         more = f" ({'; '.join(damaged[:3])})" if damaged else ""
-        raise RunDirectoryError(f"{root}: there is no {what} here yet{more}; train one first, or name a run", path=root)
+        raise RunDirectoryError(f"{root}: there is no {name} here yet{more}; train one first, or name a run", path=root)
     saved = [(time, run) for run in runs if (time := _last_saved(run)) is not None]
     if not saved:
         raise RunDirectoryError(f"{root}: none of the {len(runs)} {what}s here has a checkpoint yet", path=root)
@@ -304,7 +304,7 @@ def latest_run(
 
 
 def _find_runs(root: Path) -> tuple[list[RunDirectory], list[str]]:
-    """The runs below a directory, and what is wrong with those that look like runs and are damaged."""
+    """Return the runs below a directory, and what is wrong with those that look like runs and are damaged."""
     runs, damaged = [], []
     for path in sorted(root.iterdir()) if root.is_dir() else ():
         run = RunDirectory(path)
@@ -314,62 +314,6 @@ def _find_runs(root: Path) -> tuple[list[RunDirectory], list[str]]:
             except RunDirectoryError as error:
                 damaged.append(str(error))
     return runs, damaged
-
-
-def run_kind(run: RunDirectory) -> str | None:
-    """What kind of generator a run trains: `generator.kind` of its config.toml, "vid2vid" where that is not said.
-
-    None where the file cannot be read.
-    """
-    try:
-        generator = read_toml(run.config).get("generator", {})
-    except ConfigError:
-        return None
-    return str(generator.get("kind", "vid2vid")) if isinstance(generator, Mapping) else None
-
-
-@contextlib.contextmanager
-def hold_run(run: RunDirectory) -> Iterator[Callable[[], None]]:
-    """Keep every other process from training in this run; the system frees it when this process ends, however.
-
-    Nothing is written until the function that the context gives is called: it puts the process id into the lock. A
-    run that has no lock file is held from that call on only.
-
-    Raises:
-        RunDirectoryError: Another process holds it; the message has its process id.
-    """
-    with contextlib.ExitStack() as stack:
-        held = _lock(run, stack) if os.path.lexists(run.lock) else None
-
-        def claim() -> None:
-            nonlocal held
-            held = _lock(run, stack, create=True) if held is None else held
-            with naming(run.lock):
-                os.ftruncate(held, 0)
-                os.pwrite(held, f"{os.getpid()}\n".encode(), 0)
-            stack.callback(os.ftruncate, held, 0)
-
-        yield claim
-
-
-def _lock(run: RunDirectory, stack: contextlib.ExitStack, *, create: bool = False) -> int:
-    """Open and lock the lock file until the stack is closed."""
-    flags = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | (os.O_CREAT if create else 0)
-    descriptor = os.open(run.lock, flags, 0o666)
-    stack.callback(os.close, descriptor)
-    try:
-        fcntl.lockf(
-            descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB
-        )  # unlike flock, workers that outlive us do not inherit it
-    except (BlockingIOError, PermissionError):
-        found = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
-        owner = found if found.isdecimal() else "unknown"
-        message = f"{run.path}: another process (pid {owner}) is training here; wait for it or stop it"
-        raise RunDirectoryError(message, path=run.path) from None
-    except OSError as error:
-        message = f"{run.lock}: cannot be locked: {error.strerror or error}"
-        raise RunDirectoryError(message, path=run.path) from None
-    return descriptor
 
 
 def _require_free(run: RunDirectory) -> None:
@@ -397,15 +341,11 @@ def _is_unbegun(run: RunDirectory) -> bool:
     return not marker.get("resumed")
 
 
-def _is_history(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
-
-
-_MARKER_KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "started": (lambda value: isinstance(value, str), "a time"),
-    "resumed": (_is_history, "a list of tables"),
-    "environment": (lambda value: isinstance(value, dict), "a table"),
-    FIXED: (lambda value: isinstance(value, dict), "a table"),
+_MARKER_KINDS: Mapping[str, tuple[type, str]] = {
+    "started": (str, "a time"),
+    "resumed": (list, "a list of tables"),
+    "environment": (dict, "a table"),
+    FIXED: (dict, "a table"),
 }
 _MARKER_BYTES = 2**26
 _SEAL = "sha256"
@@ -417,7 +357,7 @@ def _checksum(marker: Mapping[str, Any]) -> str:
 
 
 def _sealed(marker: Mapping[str, Any]) -> str:
-    """The text of environment.json, with a checksum over all that it says."""
+    """Return the text of environment.json, with a checksum over all that it says."""
     plain = json.loads(json.dumps(marker, default=str))
     return json.dumps({**plain, _SEAL: _checksum(plain)}, indent=2) + "\n"
 
@@ -434,40 +374,16 @@ def _timestamp(now: datetime.datetime | None) -> str:
     return (now or datetime.datetime.now(datetime.UTC)).astimezone(datetime.UTC).isoformat(timespec="microseconds")
 
 
-def _make_whole(path: Path, files: Mapping[str, str]) -> None:
-    """Make a directory with files in it under another name and rename it, so that it never exists in part."""
-    missing = _make_parents(path.parent)
-    draft = temporary_path(path)
-    try:
-        draft.mkdir()
-        for name, text in files.items():
-            write_atomically(draft / name, text)
-        draft.rename(path)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        _remove_empty(missing)
-        raise
-
-
 def _fill(path: Path, files: Mapping[str, str]) -> None:
     sweep(path)
     try:
-        for name, text in files.items():
-            write_atomically(path / name, text)
+        _write_all(path, files)
     except BaseException:
         for name in files:
             (path / name).unlink(missing_ok=True)
         raise
 
 
-def _make_parents(path: Path) -> list[Path]:
-    """Make a directory with its parents; return those that were missing, the innermost first."""
-    missing = [parent for parent in (path, *path.parents) if not parent.exists()]
-    path.mkdir(parents=True, exist_ok=True)
-    return missing
-
-
-def _remove_empty(directories: list[Path]) -> None:
-    for directory in directories:
-        with contextlib.suppress(OSError):
-            directory.rmdir()
+def _write_all(path: Path, files: Mapping[str, str]) -> None:
+    for name, text in files.items():
+        write_atomically(path / name, text)

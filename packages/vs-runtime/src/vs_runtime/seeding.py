@@ -1,7 +1,5 @@
 """Random state: one seed for everything, the whole state as plain data, and seeds derived by name."""
 
-from __future__ import annotations
-
 import hashlib
 import random
 from collections.abc import Mapping
@@ -12,11 +10,9 @@ import torch
 
 from vs_runtime.errors import StateError
 
-__all__ = ["derive_seed", "random_state", "restore_random_state", "seed_everything"]
-
 
 def derive_seed(seed: int, *names: str | int) -> int:
-    """A seed in [0, 2**63) for the part called `names`; the same on every machine, run and version of Python.
+    """Return a seed in [0, 2**63) for the part called `names`; the same on every machine, run and version of Python.
 
     Different lists of names give unrelated seeds: `derive_seed(7, "loader", 12)` and `derive_seed(7, "loader", 1, 2)`
     have nothing in common.
@@ -34,7 +30,7 @@ def seed_everything(seed: int) -> None:
 
 
 def random_state() -> dict[str, Any]:
-    """State of the same generators as nested dicts, tuples, numbers and tensors, fit for `save_checkpoint`.
+    """Return the state of the same generators as nested dicts, tuples, numbers and tensors, fit for `save_checkpoint`.
 
     `cuda` is a list with one state per visible GPU, empty where CUDA is absent or was not used yet by this process.
     """

@@ -39,7 +39,7 @@ class WatchedFile:
             os.fsync(self._file.fileno())
 
     def _require_there(self) -> None:
-        """A file that was deleted, or its folder, can be written to for ever, and nobody will find what is in it."""
+        """See that the file is still there: one that was deleted can be written to for ever, and nobody finds it."""
         try:
             there = os.path.samestat(self._path.stat(), os.fstat(self._file.fileno()))
         except OSError:

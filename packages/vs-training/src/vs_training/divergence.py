@@ -1,30 +1,31 @@
-"""From a verdict of divergence to a message that says where: loss, network, layer, frame, clip."""
+"""From a decision that training has diverged to a message that says where: loss, network, layer, frame, clip."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
-import attrs
 import torch
-import vs_nets as nets
 import vs_optim as optim
 from torch import Tensor, nn
 
+from vs_training.batches import split_batch
 from vs_training.errors import NonFiniteError
-from vs_training.state import Attempt, FrameInputs, Recipe, TrainState
-from vs_training.update import detached, generate, split_batch
+from vs_training.inputs import FrameInputs
+from vs_training.passes import Execution, discriminator_pass, generator_pass, show
+from vs_training.state import FrameUpdate, Recipe, TrainState
+from vs_training.tensors import tensors_in
 
 
 def explain(
-    divergence: optim.Divergence, state: TrainState, attempt: Attempt, inputs: FrameInputs, recipe: Recipe
+    divergence: optim.Divergence, state: TrainState, update: FrameUpdate, inputs: FrameInputs, recipe: Recipe
 ) -> NonFiniteError:
-    """The error of an attempt that has diverged.
+    """Return the error of an update that has diverged.
 
     Looks through losses, weights and gradients, and for a bad loss without a bad weight through the outputs of all
     layers, for which the frame is computed once more. The run is about to end or to go back, so this may take its time.
     """
     network = divergence.network
-    loss = bad_loss(attempt, network)
+    loss = bad_loss(update, network)
     layer = bad_weight(state)
     if layer is None:
         layer = bad_gradient(state, network) if loss is None else bad_output(state, inputs, recipe)
@@ -45,42 +46,62 @@ def explain(
     )
 
 
-def bad_loss(attempt: Attempt, network: optim.Network) -> str | None:
-    """The first loss of a network that is not finite, without its prefix."""
-    prefix = f"{network[0]}_"
-    bad = optim.non_finite((name, loss) for name, loss in attempt.losses.items() if name.startswith(prefix))
-    return bad[0].removeprefix(prefix) if bad else None
+def require_finite(state: TrainState) -> None:
+    """Refuse a state that is not finite, so that no checkpoint with such weights buries the good one before it.
+
+    Raises:
+        NonFiniteError: it names the step, the network and the first such tensor.
+    """
+    for network, module in state.networks.items():
+        if bad := optim.non_finite(module.state_dict().items()):
+            raise NonFiniteError(step=state.step, what=f"weight {bad[0]}", network=network)
+        if bad := optim.non_finite(_moments(module, state.optimizers.of(network))):
+            raise NonFiniteError(step=state.step, what=f"the optimizer's {bad[0]}", network=network)
+    if bad := optim.non_finite(state.generator_ema.state_dict().items()):
+        raise NonFiniteError(step=state.step, what=f"averaged weight {bad[0]}", network="generator")
+
+
+def _moments(module: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
+    """Yield what an optimizer remembers of each parameter, by name."""
+    for name, parameter in module.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            yield from ((f"{key} of {name}", tensor) for tensor in tensors_in(value))
+
+
+def bad_loss(update: FrameUpdate, network: optim.Network) -> str | None:
+    """Return the name of a network's first loss that is not finite."""
+    return next(iter(optim.non_finite(update.losses.of(network).items())), None)
 
 
 def bad_weight(state: TrainState) -> str | None:
-    """`NETWORK.PARAMETER`, the first that is not finite.
+    """Return `NETWORK.PARAMETER`, the first that is not finite.
 
     The generator's come first: what it makes with bad weights is what the discriminator's losses choke on.
     """
-    for name, module in _networks(state).items():
+    for name, module in state.networks.items():
         if bad := optim.non_finite(module.named_parameters()):
             return f"{name}.{bad[0]}"
     return None
 
 
 def bad_gradient(state: TrainState, network: optim.Network) -> str | None:
-    """`NETWORK.PARAMETER`, the first whose gradient is not finite."""
-    parameters = _networks(state)[network].named_parameters()
+    """Return `NETWORK.PARAMETER`, the first whose gradient is not finite."""
+    parameters = state.networks.of(network).named_parameters()
     bad = optim.non_finite((name, p.grad) for name, p in parameters if p.grad is not None)
     return f"{network}.{bad[0]}" if bad else None
 
 
 @torch.no_grad()
 def bad_output(state: TrainState, inputs: FrameInputs, recipe: Recipe) -> str | None:
-    """`NETWORK.MODULE`, the first in the order of computation with an output that is not finite.
+    """Return `NETWORK.MODULE`, the first in the order of computation with an output that is not finite.
 
     `data` where what goes into the networks is not finite itself, `perceptual.MODULE` for that network. Computes the
     losses of the frame again and leaves the networks as they were.
     """
-    if _is_bad((inputs.target, inputs.label, inputs.references, inputs.history)):
+    if _is_bad((inputs.target, inputs.label, inputs.references, inputs.past.history)):
         return "data"
     found: list[str] = []
-    modules: dict[str, nn.Module] = {**_networks(state)}
+    modules: dict[str, nn.Module] = dict(state.networks.items())
     if recipe.perceptual is not None:
         modules["perceptual"] = recipe.perceptual
     kept = optim.keep_tensors(buffer for module in modules.values() for buffer in module.buffers())
@@ -95,7 +116,7 @@ def bad_output(state: TrainState, inputs: FrameInputs, recipe: Recipe) -> str | 
     return found[0] if found else None
 
 
-def _watch(name: str, found: list[str]) -> Any:
+def _watch(name: str, found: list[str]) -> Callable[[nn.Module, Any, Any], None]:
     def hook(_: nn.Module, __: Any, output: Any) -> None:
         if not found and _is_bad(output):
             found.append(name)
@@ -104,44 +125,19 @@ def _watch(name: str, found: list[str]) -> Any:
 
 
 def _compute_losses(state: TrainState, inputs: FrameInputs, recipe: Recipe) -> None:
-    synthesis = generate(state, inputs, recipe)
-    condition = nets.discriminator_condition(inputs.label, inputs.references, synthesis)
-    real = nets.real_inputs(condition, inputs.target.frame, inputs.real_past, state.discriminator.config)
-    with optim.autocast(recipe.precision, recipe.device):
-        nets.discriminate_frame(
-            state.discriminator, real, detached(synthesis), inputs.fake_past, nets.discriminate_both
-        )
-        outputs = nets.discriminate_frame(
-            state.discriminator, real, synthesis, inputs.fake_past, nets.discriminate_fake
-        )
-        nets.generator_losses(synthesis, inputs.target, outputs, recipe.objective, recipe.perceptual)
+    run = Execution(forward=recipe.autocast, backward=lambda *_: None)
+    shown = show(state.generator, state.discriminator, inputs, run)
+    discriminator_pass(state.discriminator, shown, recipe.objective, run)
+    generator_pass(state.discriminator, shown, recipe.objective, recipe.perceptual, run)
 
 
-def _is_bad(value: Any) -> bool:
-    return bool(optim.non_finite(("", tensor) for tensor in _tensors(value)))
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    """All tensors in nested data."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        yield from _tensors(tuple(value.values()))
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from _tensors(item)
-    elif attrs.has(type(value)):
-        for field in attrs.fields(type(value)):
-            yield from _tensors(getattr(value, field.name))
-
-
-def _networks(state: TrainState) -> dict[str, nn.Module]:
-    return {"generator": state.generator, "discriminator": state.discriminator}
+def _is_bad(value: object) -> bool:
+    return bool(optim.non_finite(("", tensor) for tensor in tensors_in(value)))
 
 
 def _reason(divergence: optim.Divergence, state: TrainState, recipe: Recipe) -> str:
     if divergence.reason == "skips":
         return f"is not finite: {recipe.scaler.max_skips} updates in a row were skipped, at ever smaller loss scales"
-    if not state.scaling.scaling:
+    if not state.scaling.enabled:
         return "is not finite"
     return f"is not finite at the smallest loss scale, {recipe.scaler.min_scale:g}"

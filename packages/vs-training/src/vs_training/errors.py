@@ -63,6 +63,6 @@ class NonFiniteError(VsTrainingError):
         super().__init__(f"{message}; {advice}" if advice else message)
 
     def advise(self, advice: str) -> NonFiniteError:
-        """The same error with another advice."""
+        """Return the same error with another advice."""
         names = ("step", "what", "problem", "network", "layer", "frame", "clip")
         return NonFiniteError(**{name: getattr(self, name) for name in names}, advice=advice)

@@ -5,26 +5,27 @@ another run, is noticed by the first field that differs. How long to train, what
 files lie may change; `--resume` takes most of it from the command line.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vs_config import show, to_document
 
+FIXED = "fixed"
+"""The key under which a checkpoint holds it."""
+
 _FREE = ("run", "device", "memory.checkpoint", "data.root", "data.val_root", "objective.perceptual.path", "loader")
 _FIXED_AFTER_ALL = ("loader.batch_size",)
 
 
 def fixed_part(config: Any) -> dict[str, Any]:
-    """The configuration without what may change, as plain data that JSON keeps as it is."""
+    """Return the configuration without what may change, as plain data that JSON keeps as it is."""
     document: dict[str, Any] = _without_free(to_document(config))
     return document
 
 
 def first_difference(saved: Mapping[str, Any], config: Any) -> str | None:
-    """The first field that a run was begun with another value of, in words; None: it is the same training.
+    """Return the first field that a run was begun with another value of, in words; None: it is the same training.
 
     Fields that only one of both has are of another version of this program and left out.
 
@@ -39,12 +40,16 @@ def _without_free(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for key, value in table.items():
         path = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            below = _without_free(value, f"{path}.")
-            if below:
-                kept[key] = below
-        elif not _is_free(path):
-            kept[key] = str(value) if isinstance(value, float) and not math.isfinite(value) else value
+        match value:
+            case Mapping():
+                if below := _without_free(value, f"{path}."):
+                    kept[key] = below
+            case _ if _is_free(path):
+                pass
+            case float() if not math.isfinite(value):
+                kept[key] = str(value)
+            case _:
+                kept[key] = value
     return kept
 
 
@@ -58,8 +63,9 @@ def _differences(saved: Mapping[str, Any], now: Mapping[str, Any], where: str) -
     for key in now:
         if key not in saved:
             continue
-        before, after, path = saved[key], now[key], f"{where}.{key}" if where else key
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            yield from _differences(before, after, path)
-        elif before != after:
-            yield f"{path}: expected {show(before)}, with which the run was trained, got {show(after)}"
+        path = f"{where}.{key}" if where else key
+        match saved[key], now[key]:
+            case Mapping() as before, Mapping() as after:
+                yield from _differences(before, after, path)
+            case before, after if before != after:
+                yield f"{path}: expected {show(before)}, with which the run was trained, got {show(after)}"

@@ -1,7 +1,5 @@
 """Whether a configuration can be held in memory, before any is asked for: a system kills whoever asks for too much."""
 
-from __future__ import annotations
-
 from typing import Never
 
 import psutil  # type: ignore[import-untyped]
@@ -14,7 +12,7 @@ from vs_training.config import TrainConfig
 
 _FLOAT32 = 4
 _RGB = 3
-_GENERATOR_COPIES = 5  # weights, their gradients, Adam's two averages, and the average over training
+_GENERATOR_COPIES = 5  # weights, their gradients, Adam's two averages, and the EMA
 _DISCRIMINATOR_COPIES = 4
 
 
@@ -48,14 +46,14 @@ def check_memory(config: TrainConfig, labels: nets.LabelSpec, device: torch.devi
 
 def _network_bytes(config: TrainConfig, labels: nets.LabelSpec) -> int:
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        condition = nets.condition_channels(config.generator, labels.channels)
         generator = nets.build_generator(config.generator, label_channels=labels.channels)
-        shown = nets.condition_channels(config.generator, labels.channels)
-        discriminator = nets.build_discriminator(config.discriminator, label_channels=shown)
-    counted: tuple[tuple[nn.Module, int], ...] = (
-        (generator, _GENERATOR_COPIES),
-        (discriminator, _DISCRIMINATOR_COPIES),
-    )
-    return sum(_FLOAT32 * copies * sum(p.numel() for p in network.parameters()) for network, copies in counted)
+        discriminator = nets.build_discriminator(config.discriminator, label_channels=condition)
+    return _FLOAT32 * (_GENERATOR_COPIES * _count(generator) + _DISCRIMINATOR_COPIES * _count(discriminator))
+
+
+def _count(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
 
 
 def _refuse(message: str) -> Never:

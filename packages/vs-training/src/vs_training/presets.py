@@ -1,7 +1,5 @@
 """Presets: named configurations that ship with this package, as TOML files in `vs_training/presets/`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -11,8 +9,7 @@ import attrs
 from vs_config import nearest, parse_toml
 
 from vs_training.errors import PresetError
-
-__all__ = ["DEFAULT_PRESETS", "Preset", "PresetError", "list_presets", "read_preset"]
+from vs_training.kinds import DEFAULT_KIND, generator_kind
 
 DEFAULT_PRESETS: Mapping[str, str] = {"vid2vid": "street-tiny", "few-shot": "faces-tiny"}
 """What each command trains when it is not told what."""
@@ -34,23 +31,22 @@ class Preset:
 
     @property
     def document(self) -> Mapping[str, Any]:
-        """The file's contents."""
+        """Return the file's contents."""
         return parse_toml(self.text, f"preset {self.name}")
 
     @property
     def command(self) -> str:
-        """The command that trains it: the kind of its generator, `vid2vid` or `few-shot`."""
-        generator = self.document.get("generator", {})
-        return str(generator.get("kind", "vid2vid")) if isinstance(generator, Mapping) else "vid2vid"
+        """Return the command that trains it: the kind of its generator, `vid2vid` or `few-shot`."""
+        return generator_kind(self.document) or DEFAULT_KIND
 
     @property
     def summary(self) -> str:
-        """The description's first sentence or paragraph, in one line."""
+        """Return the description's first sentence or paragraph, in one line."""
         return " ".join(self.description.partition("\n\n")[0].split())
 
 
 def list_presets(directory: Traversable | None = None) -> tuple[Preset, ...]:
-    """Return the presets by name; `directory` is the app's own unless given."""
+    """Return the presets by name; `directory` is this package's own unless given."""
     directory = resources.files("vs_training").joinpath("presets") if directory is None else directory
     if not directory.is_dir():
         return ()

@@ -1,12 +1,16 @@
 """What a training step works on and what it returns, as data."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 
 import attrs
 import torch
 import vs_nets as nets
 import vs_optim as optim
-from torch import Tensor
+from torch import Tensor, nn
+
+NO_CLIPPING: optim.Pair[float | None] = optim.Pair(generator=None, discriminator=None)
+"""Gradients are taken as long as they are."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -17,8 +21,7 @@ class TrainState:
         generator: in training mode.
         discriminator: in training mode.
         generator_ema: the generator of averaged, already normalised weights, in evaluation mode.
-        generator_optimizer: steps `generator`.
-        discriminator_optimizer: steps `discriminator`.
+        optimizers: step `generator` and `discriminator`.
         scaling: the loss scales of both networks, and what they have seen.
         step: clips trained on so far.
         updates: frames trained on so far, each an update of the generator, those that were skipped included.
@@ -28,12 +31,16 @@ class TrainState:
     generator: nets.AnyGenerator
     discriminator: nets.Discriminator
     generator_ema: nets.AnyGenerator
-    generator_optimizer: torch.optim.Optimizer
-    discriminator_optimizer: torch.optim.Optimizer
-    scaling: optim.PairState
+    optimizers: optim.Pair[torch.optim.Optimizer]
+    scaling: optim.ScalingState
     step: int = 0
     updates: int = 0
     roll_backs: int = 0
+
+    @property
+    def networks(self) -> optim.Pair[nn.Module]:
+        """The two networks that train against each other."""
+        return optim.Pair(generator=self.generator, discriminator=self.discriminator)
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -43,8 +50,7 @@ class Recipe:
     Attributes:
         scaler: how loss scales move, and what an overflow of one network means for the other.
         micro_batches: equal parts that a batch is computed in, one after the other.
-        generator_clip_norm: longest gradient of the generator, after unscaling; None: as long as it is.
-        discriminator_clip_norm: the same of the discriminator.
+        clip_norms: longest gradient of each network, after unscaling; None: as long as it is.
         underflow_every: steps between measurements of underflowing gradients while losses are scaled; 0: never.
         flow_steps: steps that train the flow network of a few-shot generator alone, before all others.
     """
@@ -58,81 +64,52 @@ class Recipe:
     channels_last: bool = True
     scaler: optim.ScalerConfig = attrs.field(factory=optim.ScalerConfig)
     micro_batches: int = 1
-    generator_clip_norm: float | None = None
-    discriminator_clip_norm: float | None = None
+    clip_norms: optim.Pair[float | None] = NO_CLIPPING
     underflow_every: int = 0
     flow_steps: int = 0
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Return the context in which networks and losses are computed."""
+        return optim.autocast(self.precision, self.device)
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class FrameUpdate:
+    """One update of both networks on one frame, as far as it has come.
+
+    Attributes:
+        losses: of each network by name, detached, without weights; empty of a network that was not updated.
+        gradients: what was found in those of each network; None: it was not updated.
+        decision: whose step counts. The generator has stepped by it; the discriminator has if its gradients are finite.
+        frame: what was generated (N, 3, H, W), or warped from each reference (N * K, 3, H, W); detached.
+    """
+
+    losses: optim.Pair[Mapping[str, Tensor]]
+    gradients: optim.Pair[optim.GradientReport | None]
+    decision: optim.Decision
+    frame: Tensor
 
 
 @attrs.frozen(kw_only=True)
 class StepReport:
-    """What a step did.
+    """Numbers of a step.
 
     Attributes:
-        losses: by name, means over the frames that had the loss.
+        losses: of each network by name, in alphabetical order: means over the frames that had the loss.
         frames: frames of the clip.
-        gradient_norms: of `generator` and `discriminator`: L2 norm of the unscaled gradient before clipping, mean over
-            the frames in which it was finite; a network without such a frame is missing.
-        underflow: of each network: share of gradient elements that underflow in the compute dtype while scaled, mean
-            over the frames; empty in steps that do not measure it.
-        generator_scale: loss scale after the step.
-        discriminator_scale: the same of the discriminator.
-        generator_skipped: updates left out since the start of the run.
-        discriminator_skipped: the same of the discriminator.
+        gradient_norms: L2 norm of each network's unscaled gradient before clipping, mean over the frames in which it
+            was finite; None without such a frame.
+        underflow: share of each network's gradient elements that underflow in the compute dtype while scaled, mean over
+            the frames; None in steps that do not measure it.
+        scales: loss scales after the step.
+        skipped: updates of each network left out since the start of the run.
         replays: updates computed again since the start of the run.
     """
 
-    losses: Mapping[str, float]
+    losses: optim.Pair[Mapping[str, float]]
     frames: int
-    gradient_norms: Mapping[str, float]
-    underflow: Mapping[str, float]
-    generator_scale: float
-    discriminator_scale: float
-    generator_skipped: int
-    discriminator_skipped: int
+    gradient_norms: optim.Pair[float | None]
+    underflow: optim.Pair[float | None]
+    scales: optim.Pair[float]
+    skipped: optim.Pair[int]
     replays: int
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class FrameInputs:
-    """One frame of a batch on the device, and its past: real frames and generated ones, oldest first.
-
-    `references` are there for few-shot generators. `clip` and `frame` are for messages: the name of the clip and the
-    frame's index within it. Every tensor in here has the batch as its first dimension.
-    """
-
-    label: nets.Label
-    target: nets.Target
-    history: nets.History
-    references: nets.References | None = None
-    real_past: tuple[Tensor, ...] = ()
-    fake_past: tuple[Tensor, ...] = ()
-    clip: str = ""
-    frame: int = 0
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class Attempt:
-    """One computation of a frame's update: D has stepped if its gradients are finite, G has not.
-
-    Attributes:
-        losses: detached, by name, `d_` of the discriminator and `g_` of the generator.
-        discriminator: what was found in D's gradients; None: D was not updated.
-        generator: the same of G.
-        frame: what was generated (N, 3, H, W), or warped from each reference (N * K, 3, H, W); detached.
-    """
-
-    losses: Mapping[str, Tensor]
-    discriminator: optim.GradientReport | None
-    generator: optim.GradientReport | None
-    frame: Tensor
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class FrameReport:
-    """Losses of the attempt at a frame that counted, what was found in its gradients, and the decision on it."""
-
-    losses: Mapping[str, Tensor]
-    discriminator: optim.GradientReport | None
-    generator: optim.GradientReport | None
-    decision: optim.Decision

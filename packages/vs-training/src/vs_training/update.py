@@ -1,224 +1,199 @@
-"""The gradients of one frame: D's, D's step, then G's, judged by the new D. Whether they count is decided elsewhere."""
+"""One update on one frame: where D steps, where G steps by what the new D says, and where the EMA moves."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from collections.abc import Mapping
 
 import attrs
 import torch
 import vs_nets as nets
+import vs_ops
 import vs_optim as optim
-from torch import Tensor, nn
+from torch import Tensor
 
-from vs_training.errors import VsTrainingError
-from vs_training.state import Attempt, FrameInputs, Recipe, TrainState
+from vs_training.batches import from_one_start, mean_losses, split_batch
+from vs_training.inputs import FrameInputs
+from vs_training.passes import (
+    Execution,
+    Shown,
+    discriminator_pass,
+    flow_pass,
+    generate,
+    generator_pass,
+    show,
+    training_execution,
+)
+from vs_training.state import FrameUpdate, Recipe, TrainState
 
-T = TypeVar("T")
+_NOTHING: Mapping[str, Tensor] = {}
 
 
-def attempt_frame(state: TrainState, inputs: FrameInputs, recipe: Recipe) -> Attempt:
-    """Generate a frame, compute D's gradients and step D if they are finite, and compute G's gradients.
+def update_frame(state: TrainState, inputs: FrameInputs, recipe: Recipe, replays: int = 0) -> FrameUpdate:
+    """Update D, then G, then the EMA of G, all in place; what does not count in the end is put back by `retry`.
 
-    In `recipe.micro_batches` parts, D's gradients are computed from frames whose graphs are not kept, and G generates
-    them anew for its own: a fourth more work or so, for the memory of one part. The parts see the same weights, also
-    where these depend on vectors of power iterations, so that the sums are those of the whole batch, up to rounding.
+    Args:
+        state: before the update.
+        inputs: the frame.
+        recipe: how to train.
+        replays: how often this update has been computed again already.
     """
-    parts = split_batch(inputs, recipe.micro_batches)
-    whole, share = len(parts) == 1, 1 / len(parts)
-    start = optim.keep_tensors(() if whole else state.generator.buffers())
-    shown: list[tuple[FrameInputs, nets.RealInputs, nets.Synthesis]] = []
-    d_losses, g_losses = [], []
-    state.discriminator_optimizer.zero_grad(set_to_none=True)
-    for part in from_one_start(parts, state.generator, state.discriminator):
-        with torch.set_grad_enabled(whole):
-            synthesis = generate(state, part, recipe)
-        condition = nets.discriminator_condition(part.label, part.references, synthesis)
-        real = nets.real_inputs(condition, part.target.frame, part.real_past, state.discriminator.config)
-        d_losses.append(discriminator_backward(state, real, detached(synthesis), part, recipe, share=share))
-        shown.append((part, real, synthesis))
-    losses = {f"d_{name}": loss for name, loss in mean_losses(d_losses).items()}
-    frame = torch.cat([synthesis.frame.detach() for _, _, synthesis in shown])
-    d_found = take_discriminator(state, losses, recipe)
-    if d_found.finding == "not_finite":  # G would choke on the same
-        return Attempt(losses=losses, discriminator=d_found, generator=None, frame=frame)
-    if d_found.finding != "overflow":
-        state.discriminator_optimizer.step()
-    optim.put_back(start)
-    state.generator_optimizer.zero_grad(set_to_none=True)
-    for part, real, synthesis in from_one_start(shown, state.generator, state.discriminator):
-        made = synthesis if whole else generate(state, part, recipe)
-        g_losses.append(generator_backward(state, real, made, part, recipe, share=share))
-    of_g = {f"g_{name}": loss for name, loss in mean_losses(g_losses).items()}
-    g_found = take_generator(state, of_g, recipe)
-    return Attempt(losses={**losses, **of_g}, discriminator=d_found, generator=g_found, frame=frame)
+    run, optimizers = training_execution(state, recipe), state.optimizers
+
+    # D's losses on the real and the generated frame, and their gradients.
+    optimizers.discriminator.zero_grad(set_to_none=True)
+    shown = _show_batch(state, inputs, recipe, run)
+    d_losses = _discriminator_losses(state, shown, recipe, run)
+    d_gradients = check_gradients(state, "discriminator", d_losses, recipe)
+
+    # The decision that cannot wait: by a loss or a weight that is not finite G would not be either; this is divergence.
+    if d_gradients.finding == "not_finite":
+        gradients = optim.Pair(discriminator=d_gradients, generator=None)
+        losses = optim.Pair(discriminator=d_losses, generator=_NOTHING)
+        decision = _decide(state, gradients, recipe, replays)
+        return FrameUpdate(losses=losses, gradients=gradients, decision=decision, frame=shown.frame)
+
+    # D's step. It may have to be given back, by what is found in G's gradients.
+    if d_gradients.finding != "overflow":
+        optimizers.discriminator.step()
+
+    # G's losses by the new D, and their gradients.
+    optimizers.generator.zero_grad(set_to_none=True)
+    g_losses = _generator_losses(state, shown, recipe, run)
+    g_gradients = check_gradients(state, "generator", g_losses, recipe)
+
+    # The decision on both steps.
+    gradients = optim.Pair(discriminator=d_gradients, generator=g_gradients)
+    decision = _decide(state, gradients, recipe, replays)
+
+    # G's step, and the EMA's.
+    if decision.steps.generator:
+        optimizers.generator.step()
+        update_ema(state, recipe.ema)
+    losses = optim.Pair(discriminator=d_losses, generator=g_losses)
+    return FrameUpdate(losses=losses, gradients=gradients, decision=decision, frame=shown.frame)
 
 
-def attempt_flow(state: TrainState, inputs: FrameInputs, recipe: Recipe) -> Attempt:
-    """Compute the gradients of a few-shot generator's flow network alone: a frame is warped from every reference.
+def update_flow(state: TrainState, inputs: FrameInputs, recipe: Recipe, replays: int = 0) -> FrameUpdate:
+    """Update the flow network of a few-shot generator and nothing else: the frame is warped from every reference.
 
     Raises:
         VsTrainingError: the generator is no few-shot one, or the clip has no references.
     """
-    generator = state.generator
-    if not isinstance(generator, nets.FewShotGenerator) or inputs.references is None:
-        raise VsTrainingError("only a few-shot generator, on clips with references, can train its flow network alone")
-    parts, parts_losses, frames = split_batch(inputs, recipe.micro_batches), [], []
-    state.generator_optimizer.zero_grad(set_to_none=True)
-    for part in from_one_start(parts, generator):
-        references, target = part.references or inputs.references, part.target
-        with optim.autocast(recipe.precision, recipe.device):
-            warp = generator.warp_references(part.label, references)
-            losses = nets.warp_losses(
-                warp,
-                target.frame.repeat_interleave(references.count, 0),
-                None if target.reference_flow is None else target.reference_flow.flatten(0, 1),
-                None if target.reference_confidence is None else target.reference_confidence.flatten(0, 1),
-                recipe.objective,
-            )
-            loss = nets.total(losses) / len(parts)
-        optim.scale_loss(loss, state.scaling.generator.scale).backward()
-        parts_losses.append(losses)
-        frames.append(warp.frame.detach())
-    named = {f"g_{name}": loss for name, loss in mean_losses(parts_losses).items()}
-    found = take_generator(state, named, recipe)
-    return Attempt(losses=named, discriminator=None, generator=found, frame=torch.cat(frames))
+    run, optimizer = training_execution(state, recipe), state.optimizers.generator
+    parts = split_batch(inputs, recipe.micro_batches)
+    optimizer.zero_grad(set_to_none=True)
+    found = [
+        flow_pass(state.generator, part, recipe.objective, run, parts=len(parts))
+        for part in from_one_start(parts, state.generator)
+    ]
+    losses = mean_losses([part_losses for part_losses, _ in found])
+    gradients = optim.Pair(discriminator=None, generator=check_gradients(state, "generator", losses, recipe))
+    decision = _decide(state, gradients, recipe, replays)
+    if decision.steps.generator:
+        optimizer.step()
+        update_ema(state, recipe.ema)
+    return FrameUpdate(
+        losses=optim.Pair(discriminator=_NOTHING, generator=losses),
+        gradients=gradients,
+        decision=decision,
+        frame=torch.cat([frame for _, frame in found]),
+    )
 
 
-def split_batch(inputs: FrameInputs, parts: int) -> list[FrameInputs]:
-    """The frame of a batch in equal parts along the batch, views of it.
-
-    Raises:
-        VsTrainingError: the batch cannot be divided so.
-    """
-    count = inputs.target.frame.shape[0]
-    if parts == 1:
-        return [inputs]
-    if count % parts:
-        raise VsTrainingError(f"a batch of {count} cannot be computed in {parts} equal parts")
-    size = count // parts
-    return [_narrow(inputs, start, size) for start in range(0, count, size)]
-
-
-def _narrow(value: Any, start: int, size: int) -> Any:
-    """All tensors in nested frozen data, narrowed along their first dimension."""
-    if isinstance(value, Tensor):
-        return value.narrow(0, start, size)
-    if isinstance(value, tuple):
-        return tuple(_narrow(item, start, size) for item in value)
-    if attrs.has(type(value)):
-        names = [field.name for field in attrs.fields(type(value))]
-        return attrs.evolve(value, **{name: _narrow(getattr(value, name), start, size) for name in names})
-    return value
+def update_ema(state: TrainState, config: optim.EmaConfig) -> None:
+    """Move the EMA towards the generator's weights as it uses them, that is, spectrally normalised."""
+    taken = state.updates - state.scaling.scales.generator.skipped_total  # the EMA counts the steps that it has seen
+    weight = optim.ema_weight(config, step=taken)
+    values, scales = dict(state.generator.named_parameters()), nets.weight_scales(state.generator)
+    averages = dict(state.generator_ema.named_parameters())
+    normalised = [name for name in averages if name in scales]
+    plain = [name for name in averages if name not in scales]
+    vs_ops.ema(
+        [averages[name] for name in normalised],
+        [values[name] for name in normalised],
+        weight=weight,
+        scales=[scales[name] for name in normalised],
+    )
+    vs_ops.ema([averages[name] for name in plain], [values[name] for name in plain], weight=weight)
 
 
-def from_one_start(items: Sequence[T], *modules: nn.Module) -> Iterator[T]:
-    """The items, each with the buffers of `modules` as they were at the first: no part of a batch sees another's."""
-    start = optim.keep_tensors(b for module in modules for b in module.buffers()) if len(items) > 1 else None
-    for index, item in enumerate(items):
-        if index and start is not None:
-            optim.put_back(start)
-        yield item
-
-
-def mean_losses(parts: Sequence[nets.Losses]) -> dict[str, Tensor]:
-    """Values of the losses of a batch, detached, from those of its equal parts."""
-    if len(parts) == 1:
-        return {name: loss.value.detach() for name, loss in parts[0].items()}
-    return {name: torch.stack([part[name].value.detach() for part in parts]).mean() for name in parts[0]}
-
-
-def generate(state: TrainState, inputs: FrameInputs, recipe: Recipe) -> nets.Synthesis:
-    """The generator's frame."""
-    with optim.autocast(recipe.precision, recipe.device):
-        return state.generator.bind(inputs.references)(inputs.label, inputs.history)
-
-
-def discriminator_backward(
-    state: TrainState,
-    real: nets.RealInputs,
-    synthesis: nets.Synthesis,
-    inputs: FrameInputs,
-    recipe: Recipe,
-    *,
-    share: float = 1.0,
-) -> nets.Losses:
-    """Losses of D on the real frame and a generated one, which must be detached; adds `share` of their gradients."""
-    with optim.autocast(recipe.precision, recipe.device):
-        outputs = nets.discriminate_frame(
-            state.discriminator, real, synthesis, inputs.fake_past, nets.discriminate_both
-        )
-        losses = nets.discriminator_losses(outputs, recipe.objective)
-        loss = nets.total(losses) * share
-    optim.scale_loss(loss, state.scaling.discriminator.scale).backward()
-    return losses
-
-
-def generator_backward(
-    state: TrainState,
-    real: nets.RealInputs,
-    synthesis: nets.Synthesis,
-    inputs: FrameInputs,
-    recipe: Recipe,
-    *,
-    share: float = 1.0,
-) -> nets.Losses:
-    """Losses of G; adds `share` of their gradients to G's. No gradient of D's parameters is computed."""
-    with frozen_parameters(state.discriminator), optim.autocast(recipe.precision, recipe.device):
-        outputs = nets.discriminate_frame(
-            state.discriminator, real, synthesis, inputs.fake_past, nets.discriminate_fake
-        )
-        losses = nets.generator_losses(synthesis, inputs.target, outputs, recipe.objective, recipe.perceptual)
-        loss = nets.total(losses) * share
-    optim.scale_loss(loss, state.scaling.generator.scale).backward()
-    return losses
-
-
-def take_discriminator(state: TrainState, losses: Mapping[str, Tensor], recipe: Recipe) -> optim.GradientReport:
-    """Unscale, judge and clip D's gradients."""
-    scale, clip_norm = state.scaling.discriminator.scale, recipe.discriminator_clip_norm
-    return _take(state.discriminator, losses, scale, clip_norm, state, recipe)
-
-
-def take_generator(state: TrainState, losses: Mapping[str, Tensor], recipe: Recipe) -> optim.GradientReport:
-    """Unscale, judge and clip G's gradients."""
-    scale, clip_norm = state.scaling.generator.scale, recipe.generator_clip_norm
-    return _take(state.generator, losses, scale, clip_norm, state, recipe)
-
-
-def _take(
-    network: nn.Module,
-    losses: Mapping[str, Tensor],
-    scale: float,
-    clip_norm: float | None,
-    state: TrainState,
-    recipe: Recipe,
+def check_gradients(
+    state: TrainState, network: optim.Network, losses: Mapping[str, Tensor], recipe: Recipe
 ) -> optim.GradientReport:
-    """A GPU without loss scaling is not waited for: there, losses and norms of a clip are looked at when it ends."""
-    measured = state.scaling.scaling and recipe.underflow_every and state.step % recipe.underflow_every == 0
+    """Unscale, check and clip a network's gradients.
+
+    A GPU without loss scaling is not waited for: there, losses and norms of a clip are looked at when it ends.
+    """
+    scaled = state.scaling.enabled
+    measured = scaled and recipe.underflow_every and state.step % recipe.underflow_every == 0
     return optim.take_gradients(
-        network.parameters(),
-        scale=scale,
+        state.networks.of(network).parameters(),
+        scale=state.scaling.scales.of(network).scale,
         losses=list(losses.values()),
-        wait=state.scaling.scaling or recipe.device.type == "cpu",
-        clip_norm=clip_norm,
+        wait=scaled or recipe.device.type == "cpu",
+        clip_norm=recipe.clip_norms.of(network),
         underflow_of=recipe.precision.dtype if measured else None,
     )
 
 
-@contextmanager
-def frozen_parameters(module: nn.Module) -> Iterator[None]:
-    """Within, no gradient of the module's parameters is computed; gradients still flow through it to its inputs."""
-    trained = [p for p in module.parameters() if p.requires_grad]
-    for p in trained:
-        p.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for p in trained:
-            p.requires_grad_(True)
+def _decide(
+    state: TrainState, gradients: optim.Pair[optim.GradientReport | None], recipe: Recipe, replays: int
+) -> optim.Decision:
+    """Decide by the policy. What nobody has waited for counts as finite: it is looked at when the clip ends."""
+    findings = gradients.map(lambda report: None if report is None else report.finding or "finite")
+    return optim.decide(recipe.scaler, state.scaling, findings, replays=replays)
 
 
-def detached(synthesis: nets.Synthesis) -> nets.Synthesis:
-    """What D is shown of a synthesis, without the way back to G."""
-    raw = None if synthesis.raw is None else synthesis.raw.detach()
-    return nets.Synthesis(frame=synthesis.frame.detach(), raw=raw)
+@attrs.frozen(kw_only=True, eq=False)
+class _ShownBatch:
+    """A batch in one part or several; the generator's buffers of before, where several parts are generated again."""
+
+    parts: list[Shown]
+    start: optim.KeptTensors
+
+    @property
+    def whole(self) -> bool:
+        return len(self.parts) == 1
+
+    @property
+    def frame(self) -> Tensor:
+        """What was generated, detached."""
+        return torch.cat([shown.synthesis.frame.detach() for shown in self.parts])
+
+
+def _show_batch(state: TrainState, inputs: FrameInputs, recipe: Recipe, run: Execution) -> _ShownBatch:
+    """Generate the batch.
+
+    Only the graph of a whole one is kept. Parts are generated again for G's own gradients: a fourth more work or so,
+    for the memory of one part.
+    """
+    parts = split_batch(inputs, recipe.micro_batches)
+    whole = len(parts) == 1
+    start = optim.keep_tensors(() if whole else state.generator.buffers())
+    with torch.set_grad_enabled(whole):
+        shown = [
+            show(state.generator, state.discriminator, part, run) for part in from_one_start(parts, state.generator)
+        ]
+    return _ShownBatch(parts=shown, start=start)
+
+
+def _discriminator_losses(state: TrainState, batch: _ShownBatch, recipe: Recipe, run: Execution) -> dict[str, Tensor]:
+    """Return D's losses on the batch, their gradients added."""
+    count = len(batch.parts)
+    return mean_losses(
+        [
+            discriminator_pass(state.discriminator, shown, recipe.objective, run, parts=count)
+            for shown in from_one_start(batch.parts, state.discriminator)
+        ]
+    )
+
+
+def _generator_losses(state: TrainState, batch: _ShownBatch, recipe: Recipe, run: Execution) -> dict[str, Tensor]:
+    """Return G's losses on the batch, their gradients added."""
+    optim.put_back(batch.start)
+    losses = []
+    for shown in from_one_start(batch.parts, state.generator, state.discriminator):
+        if not batch.whole:
+            shown = attrs.evolve(shown, synthesis=generate(state.generator, shown.inputs, run))
+        losses.append(
+            generator_pass(state.discriminator, shown, recipe.objective, recipe.perceptual, run, parts=len(batch.parts))
+        )
+    return mean_losses(losses)

@@ -47,7 +47,7 @@ from vs_runtime import describe_environment, load_latest, write_atomically
 from vs_runtime.run_directory import RunDirectory, is_run
 from vs_train import cli
 from vs_training.config import TrainConfig, label_spec
-from vs_training.setup import build_generators
+from vs_training.networks import build_generators
 
 from vs_bench.accuracy.fault import MOST_BITS, round_mantissa, rounded_weights
 from vs_bench.harness import ROOT, Count, option_of

@@ -115,8 +115,8 @@ def formats_of(plan: Plan, formats: Formats) -> list[MemoryFormat]:
 
 def calls_of(plan: Plan, subject: Subject, skip: Sequence[str] = ()) -> dict[str, Callable[[], object]]:
     """The calls to be compared by name: eager, our implementations that accept the call, and apex's, if it has one."""
-    verdicts = vs_ops.explain(plan.operator, subject.described)
-    accepted = [one.implementation.name for one in verdicts if one.reason is None]
+    candidates = vs_ops.explain(plan.operator, subject.described)
+    accepted = [one.implementation.name for one in candidates if one.reason is None]
     ours = {name: functools.partial(subject.call, name) for name in accepted if name not in skip}
     calls: dict[str, Callable[[], object]] = {EAGER: subject.eager, **ours}
     if subject.apex is not None and subject.described.device_type == "cuda" and find_apex().usable:

@@ -4,23 +4,21 @@
 command, when, on what and with which PyTorch. Nothing here measures anything.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
+import attrs
 import torch
-from attrs import frozen
 
 __all__ = ["NO_RULES", "Rule", "Rules", "measured_seconds", "parse_rules", "rules_for"]
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Rule:
-    """What one call of an operator took: forward and, where there are gradients, backward.
+    """The time that one call of an operator took: forward and, where there are gradients, backward.
 
     `elements` are those of the tensor that decides (see `DescribedCall`), `seconds` medians by implementation.
     """
@@ -31,7 +29,7 @@ class Rule:
     seconds: Mapping[str, float]
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Rules:
     """The rules of a type of device and where they come from; `source` is one line, empty when there are none."""
 
@@ -44,7 +42,7 @@ NO_RULES = Rules()
 
 
 def parse_rules(text: str) -> Rules:
-    """The rules in a JSON file that the benchmark has written.
+    """Read the rules in a JSON file that the benchmark has written.
 
     Raises:
         ValueError: it is no such file.
@@ -68,13 +66,13 @@ def parse_rules(text: str) -> Rules:
 
 @functools.cache
 def rules_for(device_type: str) -> Rules:
-    """The rules that come with this package for a type of device, read once; `NO_RULES` where nobody has measured."""
+    """Return the rules that come with this package for a type of device, read once; `NO_RULES` where there are none."""
     path = files(__name__) / f"{device_type}.json"
     return parse_rules(path.read_text()) if path.is_file() else NO_RULES
 
 
 def measured_seconds(rules: Rules, operator: str, dtype: torch.dtype, elements: int) -> Mapping[str, float]:
-    """What each implementation took for the measured call that is nearest in size; empty if none was measured.
+    """Return what each implementation took for the measured call nearest in size; empty if none was measured.
 
     Near means: in the logarithm of the number of elements. Where several calls of that size were measured, for
     instance in both memory formats, their times are added.
@@ -89,6 +87,6 @@ def measured_seconds(rules: Rules, operator: str, dtype: torch.dtype, elements: 
 
 
 def _added(calls: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
-    """Sums over calls, of the implementations that took part in all of them."""
+    """Return sums over calls, of the implementations that took part in all of them."""
     common = [name for name in calls[0] if all(name in call for call in calls)]
     return {name: sum(call[name] for call in calls) for name in common}

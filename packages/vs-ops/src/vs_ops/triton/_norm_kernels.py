@@ -19,17 +19,13 @@ Up-sampling is a matter of addresses: the larger x is never made. Its statistics
 result reads the pixel of x from which it comes, and every pixel of x sums the gradients of the four that come from it.
 """
 
-from __future__ import annotations
-
 import triton
 import triton.language as tl
-
-__all__ = ["grad_x", "moments", "normalise", "sums"]
 
 
 @triton.jit
 def _merge(mean: tl.tensor, deviations: tl.tensor, count: tl.tensor, total: tl.tensor) -> tl.tensor:
-    """Mean and squared deviations of rows, from those of each row's parts, some of which may be empty (Chan, 1979).
+    """Return mean and squared deviations of rows, from those of each row's parts, some maybe empty (Chan, 1979).
 
     Means are taken relative to the first part's, which is never empty, so that a mean of 1000 costs no digits.
     """
@@ -43,21 +39,24 @@ def _merge(mean: tl.tensor, deviations: tl.tensor, count: tl.tensor, total: tl.t
 @triton.jit
 def moments(
     x: tl.tensor,
-    moments_of: tl.tensor,
+    piece_moments: tl.tensor,
     channels: tl.tensor,
     pixels: tl.tensor,
     piece: tl.tensor,
-    of_sample: tl.tensor,
-    of_channel: tl.tensor,
-    of_pixel: tl.tensor,
+    stride_n: tl.tensor,
+    stride_c: tl.tensor,
+    stride_p: tl.tensor,
     dtype: tl.constexpr,
     block_c: tl.constexpr,
     block_l: tl.constexpr,
 ) -> None:
-    """Program (piece, run of channels, sample): one read; every lane keeps Welford's mean of what it sees."""
+    """Find mean and squared deviations of a piece: one read, of which every lane keeps Welford's mean.
+
+    Program (piece, run of channels, sample).
+    """
     lane = tl.arange(0, block_l)[None, :]
     channel = tl.program_id(1) * block_c + tl.arange(0, block_c)
-    x += tl.program_id(2).to(tl.int64) * of_sample + channel[:, None] * of_channel
+    x += tl.program_id(2).to(tl.int64) * stride_n + channel[:, None] * stride_c
     first = tl.program_id(0) * piece
     last = tl.minimum(first + piece, pixels)
     mean = tl.zeros((block_c, block_l), dtype)
@@ -65,7 +64,7 @@ def moments(
     for start in range(first, last, block_l):
         pixel = start + lane
         inside = (channel[:, None] < channels) & (pixel < last)
-        value = tl.load(x + pixel * of_pixel, mask=inside, other=0.0).to(dtype)
+        value = tl.load(x + pixel * stride_p, mask=inside, other=0.0).to(dtype)
         delta = tl.where(inside, value - mean, 0.0)
         mean += delta / ((start - first) // block_l + 1).to(dtype)
         deviation += delta * (value - mean)
@@ -73,15 +72,15 @@ def moments(
     merged, deviation = _merge(mean, deviation, seen.to(dtype), (last - first).to(dtype))
     part = (tl.program_id(2) * channels + channel) * tl.num_programs(0) + tl.program_id(0)
     parts = tl.num_programs(2) * channels * tl.num_programs(0)
-    tl.store(moments_of + part, merged, mask=channel < channels)
-    tl.store(moments_of + parts + part, deviation, mask=channel < channels)
+    tl.store(piece_moments + part, merged, mask=channel < channels)
+    tl.store(piece_moments + parts + part, deviation, mask=channel < channels)
 
 
 @triton.jit
 def _modulate(
     y: tl.tensor, gamma_beta: tl.tensor, gamma_at: tl.tensor, beta_at: tl.tensor, inside: tl.tensor, dtype: tl.constexpr
 ) -> tl.tensor:
-    """One modulation of a tile; returns gamma too."""
+    """Modulate a tile; return gamma too."""
     gamma = tl.load(gamma_beta + gamma_at, mask=inside, other=0.0).to(dtype)
     beta = tl.load(gamma_beta + beta_at, mask=inside, other=0.0).to(dtype)
     return y * (1.0 + gamma) + beta, gamma
@@ -89,7 +88,7 @@ def _modulate(
 
 @triton.jit
 def _source(pixel: tl.tensor, width: tl.tensor, upsample: tl.constexpr) -> tl.tensor:
-    """The pixel of x, `width` wide, that a pixel of the result comes from."""
+    """Return the pixel of x, `width` wide, that a pixel of the result comes from."""
     if upsample:
         return (pixel // (2 * width) // 2) * width + (pixel % (2 * width)) // 2
     return pixel
@@ -103,24 +102,24 @@ def normalise(
     map0: tl.tensor,
     map1: tl.tensor,
     map2: tl.tensor,
-    moments_of: tl.tensor,
+    piece_moments: tl.tensor,
     result: tl.tensor,
     statistics: tl.tensor,
     channels: tl.tensor,
     pixels: tl.tensor,
     piece: tl.tensor,
     pieces: tl.tensor,
-    large: tl.tensor,
+    result_pixels: tl.tensor,
     width: tl.tensor,
-    of_sample: tl.tensor,
-    of_channel: tl.tensor,
-    of_pixel: tl.tensor,
-    result_of_sample: tl.tensor,
-    result_of_channel: tl.tensor,
-    result_of_pixel: tl.tensor,
-    map_of_sample: tl.tensor,
-    map_of_channel: tl.tensor,
-    map_of_pixel: tl.tensor,
+    stride_n: tl.tensor,
+    stride_c: tl.tensor,
+    stride_p: tl.tensor,
+    result_stride_n: tl.tensor,
+    result_stride_c: tl.tensor,
+    result_stride_p: tl.tensor,
+    map_stride_n: tl.tensor,
+    map_stride_c: tl.tensor,
+    map_stride_p: tl.tensor,
     eps: tl.constexpr,
     slope: tl.constexpr,
     upsample: tl.constexpr,
@@ -129,23 +128,23 @@ def normalise(
     block_c: tl.constexpr,
     block_l: tl.constexpr,
 ) -> None:
-    """Program (run of pixels, run of channels, sample). Absent vectors and maps are None, and compiled away.
+    """Normalise a tile and do what follows; absent vectors and maps are None, and compiled away.
 
-    The result has `large` pixels, of x's `pixels`, which are `width` wide.
+    Program (run of pixels, run of channels, sample). The result has `result_pixels`, x has `pixels`, `width` to a row.
     """
     pixel = tl.program_id(0) * block_l + tl.arange(0, block_l)[None, :]
     channel = tl.program_id(1) * block_c + tl.arange(0, block_c)
     column = channel[:, None]
     sample = tl.program_id(2).to(tl.int64)
     exists = channel < channels
-    inside = exists[:, None] & (pixel < large)
+    inside = exists[:, None] & (pixel < result_pixels)
 
     part = tl.arange(0, block_s)[None, :]
     plane = sample * channels + channel
     there = exists[:, None] & (part < pieces)
     planes = tl.num_programs(2) * channels
-    mean = tl.load(moments_of + plane[:, None] * pieces + part, mask=there, other=0.0)
-    deviation = tl.load(moments_of + (planes + plane[:, None]) * pieces + part, mask=there, other=0.0)
+    mean = tl.load(piece_moments + plane[:, None] * pieces + part, mask=there, other=0.0)
+    deviation = tl.load(piece_moments + (planes + plane[:, None]) * pieces + part, mask=there, other=0.0)
     count = tl.maximum(tl.minimum(pixels - part * piece, piece), 0).to(dtype)
     mean, deviation = _merge(mean, deviation, count, pixels)
     scale = tl.rsqrt(deviation / pixels + eps)
@@ -153,14 +152,14 @@ def normalise(
         tl.store(statistics + plane, mean, mask=exists)
         tl.store(statistics + planes + plane, scale, mask=exists)
 
-    at = sample * of_sample + column * of_channel + _source(pixel, width, upsample) * of_pixel
+    at = sample * stride_n + column * stride_c + _source(pixel, width, upsample) * stride_p
     y = (tl.load(x + at, mask=inside, other=0.0).to(dtype) - mean[:, None]) * scale[:, None]
     if weight is not None:
         y *= tl.load(weight + column, mask=exists[:, None], other=0.0).to(dtype)
     if bias is not None:
         y += tl.load(bias + column, mask=exists[:, None], other=0.0).to(dtype)
-    gamma_at = sample * map_of_sample + column * map_of_channel + pixel * map_of_pixel
-    beta_at = gamma_at + channels * map_of_channel
+    gamma_at = sample * map_stride_n + column * map_stride_c + pixel * map_stride_p
+    beta_at = gamma_at + channels * map_stride_c
     if map0 is not None:
         y, _ = _modulate(y, map0, gamma_at, beta_at, inside, dtype)
     if map1 is not None:
@@ -169,7 +168,7 @@ def normalise(
         y, _ = _modulate(y, map2, gamma_at, beta_at, inside, dtype)
     if slope is not None:
         y = tl.where(y > 0.0, y, y * slope)
-    at = sample * result_of_sample + column * result_of_channel + pixel * result_of_pixel
+    at = sample * result_stride_n + column * result_stride_c + pixel * result_stride_p
     tl.store(result + at, y.to(result.dtype.element_ty), mask=inside)
 
 
@@ -183,7 +182,7 @@ def _unmodulate(
     beta_at: tl.tensor,
     inside: tl.tensor,
 ) -> tl.tensor:
-    """Back through one modulation of `y`: stores the map's gradient if that is wanted, returns that of `y`."""
+    """Go back through one modulation of `y`: store the map's gradient if that is wanted, return that of `y`."""
     if grad_map is not None:
         tl.store(grad_map + gamma_at, (grad * y).to(grad_map.dtype.element_ty), mask=inside)
         tl.store(grad_map + beta_at, grad.to(grad_map.dtype.element_ty), mask=inside)
@@ -206,7 +205,7 @@ def _back_to_normalised(
     slope: tl.constexpr,
     dtype: tl.constexpr,
 ) -> tl.tensor:
-    """The gradient in the normalised features `y`, through what follows them, which is computed again on the way."""
+    """Return the gradient in the normalised `y`, through what follows, which is computed again on the way."""
     before0 = y
     if map0 is not None:
         y, gamma0 = _modulate(y, map0, gamma_at, beta_at, inside, dtype)
@@ -238,29 +237,30 @@ def sums(
     grad0: tl.tensor,
     grad1: tl.tensor,
     grad2: tl.tensor,
-    sums_of: tl.tensor,
+    piece_sums: tl.tensor,
     channels: tl.tensor,
-    large: tl.tensor,
+    result_pixels: tl.tensor,
     piece: tl.tensor,
     width: tl.tensor,
-    of_sample: tl.tensor,
-    of_channel: tl.tensor,
-    of_pixel: tl.tensor,
-    grad_of_sample: tl.tensor,
-    grad_of_channel: tl.tensor,
-    grad_of_pixel: tl.tensor,
-    map_of_sample: tl.tensor,
-    map_of_channel: tl.tensor,
-    map_of_pixel: tl.tensor,
+    stride_n: tl.tensor,
+    stride_c: tl.tensor,
+    stride_p: tl.tensor,
+    grad_stride_n: tl.tensor,
+    grad_stride_c: tl.tensor,
+    grad_stride_p: tl.tensor,
+    map_stride_n: tl.tensor,
+    map_stride_c: tl.tensor,
+    map_stride_p: tl.tensor,
     slope: tl.constexpr,
     upsample: tl.constexpr,
     dtype: tl.constexpr,
     block_c: tl.constexpr,
     block_l: tl.constexpr,
 ) -> None:
-    """Program (piece of the result, run of channels, sample): sums of g and of g * y, and the gradients of the maps.
+    """Sum g and g * y of a piece of the result, and store the gradients of the maps.
 
-    y is normalised, and g the gradient in y, or, where there are a weight and a bias, in y * weight + bias.
+    Program (piece of the result, run of channels, sample). y is normalised, and g the gradient in y, or, where there
+    are a weight and a bias, in y * weight + bias.
     """
     channel = tl.program_id(1) * block_c + tl.arange(0, block_c)
     column = channel[:, None]
@@ -271,16 +271,16 @@ def sums(
     mean = tl.load(statistics + plane, mask=exists, other=0.0)[:, None]
     scale = tl.load(statistics + planes + plane, mask=exists, other=0.0)[:, None]
     first = tl.program_id(0) * piece
-    last = tl.minimum(first + piece, large)
+    last = tl.minimum(first + piece, result_pixels)
     grad_sum = tl.zeros((block_c, block_l), dtype)
     product_sum = tl.zeros((block_c, block_l), dtype)
     for start in range(first, last, block_l):
         pixel = start + tl.arange(0, block_l)[None, :]
         inside = exists[:, None] & (pixel < last)
-        at = sample * of_sample + column * of_channel + _source(pixel, width, upsample) * of_pixel
-        grad_at = sample * grad_of_sample + column * grad_of_channel + pixel * grad_of_pixel
-        gamma_at = sample * map_of_sample + column * map_of_channel + pixel * map_of_pixel
-        beta_at = gamma_at + channels * map_of_channel
+        at = sample * stride_n + column * stride_c + _source(pixel, width, upsample) * stride_p
+        grad_at = sample * grad_stride_n + column * grad_stride_c + pixel * grad_stride_p
+        gamma_at = sample * map_stride_n + column * map_stride_c + pixel * map_stride_p
+        beta_at = gamma_at + channels * map_stride_c
         y = (tl.load(x + at, mask=inside, other=0.0).to(dtype) - mean) * scale
         g = tl.load(grad + grad_at, mask=inside, other=0.0).to(dtype)
         g = _back_to_normalised(
@@ -289,8 +289,8 @@ def sums(
         grad_sum += g
         product_sum += g * y
     part = plane * tl.num_programs(0) + tl.program_id(0)
-    tl.store(sums_of + part, tl.sum(grad_sum, axis=1), mask=exists)
-    tl.store(sums_of + planes * tl.num_programs(0) + part, tl.sum(product_sum, axis=1), mask=exists)
+    tl.store(piece_sums + part, tl.sum(grad_sum, axis=1), mask=exists)
+    tl.store(piece_sums + planes * tl.num_programs(0) + part, tl.sum(product_sum, axis=1), mask=exists)
 
 
 @triton.jit
@@ -302,21 +302,21 @@ def grad_x(
     map1: tl.tensor,
     map2: tl.tensor,
     statistics: tl.tensor,
-    sums_of: tl.tensor,
+    piece_sums: tl.tensor,
     result: tl.tensor,
     channels: tl.tensor,
     pixels: tl.tensor,
     pieces: tl.tensor,
     width: tl.tensor,
-    of_sample: tl.tensor,
-    of_channel: tl.tensor,
-    of_pixel: tl.tensor,
-    grad_of_sample: tl.tensor,
-    grad_of_channel: tl.tensor,
-    grad_of_pixel: tl.tensor,
-    map_of_sample: tl.tensor,
-    map_of_channel: tl.tensor,
-    map_of_pixel: tl.tensor,
+    stride_n: tl.tensor,
+    stride_c: tl.tensor,
+    stride_p: tl.tensor,
+    grad_stride_n: tl.tensor,
+    grad_stride_c: tl.tensor,
+    grad_stride_p: tl.tensor,
+    map_stride_n: tl.tensor,
+    map_stride_c: tl.tensor,
+    map_stride_p: tl.tensor,
     slope: tl.constexpr,
     upsample: tl.constexpr,
     dtype: tl.constexpr,
@@ -324,9 +324,10 @@ def grad_x(
     block_c: tl.constexpr,
     block_l: tl.constexpr,
 ) -> None:
-    """Program (run of pixels of x, run of channels, sample): scale * weight * (g - mean(g) - y * mean(g * y)).
+    """Store scale * weight * (g - mean(g) - y * mean(g * y)), the gradient in x.
 
-    With up-sampling g is the sum over the four pixels of the result that come from one of x; means are per pixel of x.
+    Program (run of pixels of x, run of channels, sample). With up-sampling g is the sum over the four pixels of the
+    result that come from one of x; means are per pixel of x.
     """
     pixel = tl.program_id(0) * block_l + tl.arange(0, block_l)[None, :]
     channel = tl.program_id(1) * block_c + tl.arange(0, block_c)
@@ -342,11 +343,11 @@ def grad_x(
     part = tl.arange(0, block_s)[None, :]
     there = exists[:, None] & (part < pieces)
     at = plane[:, None] * pieces + part
-    mean_grad = tl.sum(tl.load(sums_of + at, mask=there, other=0.0), axis=1)[:, None] / pixels
+    mean_grad = tl.sum(tl.load(piece_sums + at, mask=there, other=0.0), axis=1)[:, None] / pixels
     product_at = planes * pieces + at
-    mean_product = tl.sum(tl.load(sums_of + product_at, mask=there, other=0.0), axis=1)[:, None] / pixels
+    mean_product = tl.sum(tl.load(piece_sums + product_at, mask=there, other=0.0), axis=1)[:, None] / pixels
 
-    at = sample * of_sample + column * of_channel + pixel * of_pixel
+    at = sample * stride_n + column * stride_c + pixel * stride_p
     y = (tl.load(x + at, mask=inside, other=0.0).to(dtype) - mean) * scale
     g = tl.zeros((block_c, block_l), dtype)
     for corner in tl.static_range(4 if upsample else 1):
@@ -354,9 +355,9 @@ def grad_x(
             target = (2 * (pixel // width) + corner // 2) * (2 * width) + 2 * (pixel % width) + corner % 2
         else:
             target = pixel
-        grad_at = sample * grad_of_sample + column * grad_of_channel + target * grad_of_pixel
-        gamma_at = sample * map_of_sample + column * map_of_channel + target * map_of_pixel
-        beta_at = gamma_at + channels * map_of_channel
+        grad_at = sample * grad_stride_n + column * grad_stride_c + target * grad_stride_p
+        gamma_at = sample * map_stride_n + column * map_stride_c + target * map_stride_p
+        beta_at = gamma_at + channels * map_stride_c
         part_g = tl.load(grad + grad_at, mask=inside, other=0.0).to(dtype)
         g += _back_to_normalised(part_g, y, map0, map1, map2, None, None, None, gamma_at, beta_at, inside, slope, dtype)
     if weight is not None:

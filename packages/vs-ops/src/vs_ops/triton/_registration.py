@@ -6,20 +6,77 @@ device. So in eager mode, where nobody looks, the function behind the operator i
 autograd if there are gradients; remembering and differentiating is the same code in both ways.
 """
 
-from __future__ import annotations
-
 import inspect
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar, TypeVarTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["Registered", "registered"]
+Ts = TypeVarTuple("Ts")
+R = TypeVar("R")
+
+_Lengths = tuple[int | None, ...] | None
+"""Of every argument or result the length, if it is a list; None for those that have no list among them."""
 
 
-def registered(name: str, *, mutates_args: Sequence[str] = ()) -> Callable[[Callable[..., Any]], Registered]:
+class _Derivative(NamedTuple):
+    """A function's gradient, and what it has to remember for that; as in `torch.library.register_autograd`."""
+
+    gradient: Callable[..., tuple[Any, ...]]
+    remember: Callable[..., None]
+
+
+class _Made:
+    """A note of what the function has made, for him who only gets it flat."""
+
+    lengths: _Lengths = None
+
+
+class Registered(Generic[*Ts, R]):
+    """A function and its custom operator, of which a call takes the cheaper that will do."""
+
+    def __init__(self, name: str, function: Callable[[*Ts], R], mutates_args: Sequence[str]) -> None:
+        self.function = function
+        self.operator = torch.library.custom_op(name, function, mutates_args=mutates_args)
+        self.mutated = [list(inspect.signature(function).parameters).index(name) for name in mutates_args]
+        self.derivative: _Derivative | None = None
+
+    def register_fake(self, function: Callable[[*Ts], R]) -> Callable[[*Ts], R]:
+        """Tell what the results look like, for those who compute with no numbers."""
+        self.operator.register_fake(function)
+        return function
+
+    def register_autograd(
+        self, gradient: Callable[..., tuple[Any, ...]], *, setup_context: Callable[..., None]
+    ) -> None:
+        """Tell how to differentiate, as in `torch.library.register_autograd`; `gradient` returns a tuple."""
+        self.operator.register_autograd(gradient, setup_context=setup_context)
+        self.derivative = _Derivative(gradient=gradient, remember=setup_context)
+
+    def __call__(self, *arguments: *Ts) -> R:
+        """Call the operator where somebody looks, otherwise the function."""
+        return self._operator(arguments) if _watched() else self._function(arguments)
+
+    def _operator(self, arguments: tuple[*Ts]) -> R:
+        results: R = self.operator(*arguments)
+        return results
+
+    def _function(self, arguments: tuple[*Ts]) -> R:
+        given: Sequence[Any] = arguments
+        for position in self.mutated:
+            torch.autograd.graph.increment_version(given[position])
+        derivative = self.derivative
+        if derivative is None or not torch.is_grad_enabled() or not torch._C._any_requires_grad(*given):
+            return self.function(*arguments)
+        lengths, made = _lengths(given), _Made()
+        flat = _node(self.function, derivative, made, lengths, *_flat(given, lengths))
+        results: R = _nested(flat, made.lengths)
+        return results
+
+
+def registered(name: str, *, mutates_args: Sequence[str] = ()) -> Callable[[Callable[[*Ts], R]], Registered[*Ts, R]]:
     """Register a function of positional arguments as the custom operator `name`.
 
     What it returns is called as the function is, and takes `register_fake` and `register_autograd` as PyTorch's own
@@ -28,57 +85,18 @@ def registered(name: str, *, mutates_args: Sequence[str] = ()) -> Callable[[Call
     return lambda function: Registered(name, function, mutates_args)
 
 
-class Registered:
-    """A function and its custom operator, of which a call takes the cheaper that will do."""
-
-    def __init__(self, name: str, function: Callable[..., Any], mutates_args: Sequence[str]) -> None:
-        self.function = function
-        self.operator = torch.library.custom_op(name, function, mutates_args=mutates_args)
-        self.mutated = [list(inspect.signature(function).parameters).index(name) for name in mutates_args]
-        self.remember: Callable[..., None] | None = None
-        self.gradient: Callable[..., Any] | None = None
-
-    def register_fake(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """What the results look like, for those who compute with no numbers."""
-        return self.operator.register_fake(function)
-
-    def register_autograd(self, gradient: Callable[..., Any], *, setup_context: Callable[..., None]) -> None:
-        """How to differentiate, as in `torch.library.register_autograd`."""
-        self.operator.register_autograd(gradient, setup_context=setup_context)
-        self.gradient, self.remember = gradient, setup_context
-
-    def __call__(self, *arguments: Any) -> Any:
-        """The operator where somebody looks, otherwise the function."""
-        if _watched():
-            return self.operator(*arguments)
-        for position in self.mutated:
-            torch.autograd.graph.increment_version(arguments[position])
-        if self.gradient is None or not torch.is_grad_enabled() or not torch._C._any_requires_grad(*arguments):
-            return self.function(*arguments)
-        lengths, made = _lengths(arguments), _Made()
-        results = _Node.apply(self, made, lengths, *_flat(arguments, lengths))  # type: ignore[no-untyped-call]
-        return _nested(results, made.lengths)
-
-
-_Lengths = tuple[int | None, ...] | None
-"""Of every argument or result the length, if it is a list; None for those that have no list among them."""
-
-
-class _Made:
-    """What the function has made, for him who only gets it flat."""
-
-    lengths: _Lengths = None
-
-
 class _Node(torch.autograd.Function):
     """The function as autograd sees it. It looks into no lists: those come and go flat, with their lengths."""
 
     @staticmethod
-    def forward(ctx: Any, operator: Registered, made: _Made, lengths: _Lengths, *flat: Any) -> Any:
+    def forward(
+        ctx: Any, function: Callable[..., Any], derivative: _Derivative, made: _Made, lengths: _Lengths, *flat: Any
+    ) -> Any:
         arguments = _nested(flat, lengths)
-        result = operator.function(*arguments)
-        ctx.operator, ctx.made, ctx.needs_input_grad = operator, None, _nested(ctx.needs_input_grad[3:], lengths)
-        operator.remember(ctx, arguments, result)  # type: ignore[misc]
+        result = function(*arguments)
+        ctx.gradient, ctx.made = derivative.gradient, None
+        ctx.needs_input_grad = _nested(ctx.needs_input_grad[4:], lengths)
+        derivative.remember(ctx, arguments, result)
         if not isinstance(result, tuple):
             return result
         ctx.made = made.lengths = _lengths(result)
@@ -86,9 +104,11 @@ class _Node(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-        found = ctx.operator.gradient(ctx, *_nested(grads, ctx.made))
-        found = found if isinstance(found, tuple) else (found,)
-        return None, None, None, *_flat(found, _lengths(found))
+        found = ctx.gradient(ctx, *_nested(grads, ctx.made))
+        return None, None, None, None, *_flat(found, _lengths(found))
+
+
+_node: Callable[..., Any] = _Node.apply
 
 
 def _lengths(arguments: Sequence[Any]) -> _Lengths:
@@ -97,7 +117,7 @@ def _lengths(arguments: Sequence[Any]) -> _Lengths:
 
 
 def _flat(arguments: Sequence[Any], lengths: _Lengths) -> Sequence[Any]:
-    """The arguments, and the elements of those that are sequences, in one row."""
+    """Return the arguments, and the elements of those that are sequences, in one row."""
     if lengths is None:
         return arguments
     pairs = zip(arguments, lengths, strict=True)
@@ -105,7 +125,7 @@ def _flat(arguments: Sequence[Any], lengths: _Lengths) -> Sequence[Any]:
 
 
 def _nested(flat: Any, lengths: _Lengths) -> Any:
-    """What `_flat` made flat: an argument where the length is None, otherwise a list of so many."""
+    """Undo what `_flat` did: an argument where the length is None, otherwise a list of so many."""
     if lengths is None:
         return flat
     remaining = iter(flat)
@@ -113,7 +133,7 @@ def _nested(flat: Any, lengths: _Lengths) -> Any:
 
 
 def _watched() -> bool:
-    """Whether something is active that can only see operators: a compiler, a dispatch mode, a function transform."""
+    """Return whether something can only see operators: a compiler, a dispatch mode, a function transform."""
     return (
         torch.compiler.is_compiling()
         or torch._C._len_torch_dispatch_stack() > 0

@@ -1,15 +1,11 @@
-"""The kernels of spectral normalisation of all layers of a network: see `spectral_normalize_all`, which launches them.
+"""The kernels of spectral normalisation of all layers of a network: see `spectral_normalize_all`.
 
 Addresses are int64 numbers, one per layer. The table says of every layer its sizes, where its vectors begin, and for
 four kinds of programs the first one and how many there are.
 """
 
-from __future__ import annotations
-
 import triton
 import triton.language as tl
-
-__all__ = ["back", "combine", "divide", "forth", "overlap", "sums"]
 
 _ROWS_AT: tl.constexpr = tl.constexpr(0)
 _COLUMNS_AT: tl.constexpr = tl.constexpr(1)
@@ -19,7 +15,7 @@ _U_AT: tl.constexpr = tl.constexpr(4)
 _V_AT: tl.constexpr = tl.constexpr(5)
 _PROGRAMS_AT: tl.constexpr = tl.constexpr(6)
 _FIELDS: tl.constexpr = tl.constexpr(14)
-"""What the table says of a layer: sizes, where its vectors are, the first program and the number of four kinds."""
+"""Fields of a layer in the table: sizes, where its vectors are, first program and number of four kinds."""
 _BACK: tl.constexpr = tl.constexpr(0)
 _FORTH: tl.constexpr = tl.constexpr(1)
 _ELEMENTS: tl.constexpr = tl.constexpr(2)
@@ -33,7 +29,7 @@ def _field(table: tl.tensor, layer: tl.tensor, field: tl.constexpr) -> tl.tensor
 
 @triton.jit
 def _own(table: tl.tensor, layers: tl.tensor, kind: tl.constexpr) -> tl.tensor:
-    """The layer of this program, and which of the layer's programs it is."""
+    """Return the layer of this program, and which of the layer's programs it is."""
     layer = tl.load(layers + tl.program_id(0))
     return layer, tl.program_id(0) - _field(table, layer, _PROGRAMS_AT + 2 * kind)
 
@@ -47,7 +43,7 @@ def _sum_of(
     dtype: tl.constexpr,
     lanes: tl.constexpr,
 ) -> tl.tensor:
-    """The sum of what the layer's programs of a kind have left."""
+    """Return the sum of what the layer's programs of a kind have left."""
     first = _field(table, layer, _PROGRAMS_AT + 2 * kind)
     count = _field(table, layer, _PROGRAMS_AT + 2 * kind + 1)
     lane = tl.arange(0, lanes)
@@ -64,7 +60,7 @@ def _matrix(addresses: tl.tensor, layer: tl.tensor, element: tl.constexpr) -> tl
 
 @triton.jit
 def _place(column: tl.tensor, channels: tl.tensor, taps: tl.tensor) -> tl.tensor:
-    """Where in a right vector the number for a column of the matrix in memory is; there (tap, channel) is the order."""
+    """Return where in a right vector the number for a column in memory is; there (tap, channel) is the order."""
     return column % channels * taps + column // channels
 
 
@@ -75,9 +71,9 @@ def back(
     layers: tl.tensor,
     vectors: tl.tensor,
     ys: tl.tensor,
-    of_ys: tl.tensor,
+    y_sums: tl.tensor,
     zs: tl.tensor,
-    of_zs: tl.tensor,
+    z_sums: tl.tensor,
     eps: tl.constexpr,
     element: tl.constexpr,
     dtype: tl.constexpr,
@@ -85,7 +81,7 @@ def back(
     block_c: tl.constexpr,
     lanes: tl.constexpr,
 ) -> None:
-    """Some columns of z = W^T u, and their sum of squares; u is given, or, if `ys` is not None, y over its norm."""
+    """Compute some columns of z = W^T u, and their sum of squares; u is given, or, with `ys`, y over its norm."""
     layer, own = _own(table, layers, _BACK)
     rows, columns = _field(table, layer, _ROWS_AT), _field(table, layer, _COLUMNS_AT)
     matrix = _matrix(addresses, layer, element)
@@ -93,7 +89,7 @@ def back(
     at_u = _field(table, layer, _U_AT)
     divisor = 1.0
     if ys is not None:
-        divisor = tl.maximum(tl.sqrt(_sum_of(of_ys, table, layer, _FORTH, dtype, lanes)), eps)
+        divisor = tl.maximum(tl.sqrt(_sum_of(y_sums, table, layer, _FORTH, dtype, lanes)), eps)
     total = tl.zeros((block_r, block_c), dtype)
     for start in range(0, rows, block_r):
         row = start + tl.arange(0, block_r)
@@ -106,7 +102,7 @@ def back(
         total += tile * u[:, None]
     z = tl.sum(total, axis=0)
     tl.store(zs + _field(table, layer, _V_AT) + column, z, mask=column < columns)
-    tl.store(of_zs + tl.program_id(0), tl.sum(z * z, axis=0))
+    tl.store(z_sums + tl.program_id(0), tl.sum(z * z, axis=0))
 
 
 @triton.jit
@@ -117,9 +113,9 @@ def forth(
     vectors: tl.tensor,
     lefts: tl.tensor,
     zs: tl.tensor,
-    of_zs: tl.tensor,
+    z_sums: tl.tensor,
     ys: tl.tensor,
-    of_ys: tl.tensor,
+    y_sums: tl.tensor,
     eps: tl.constexpr,
     element: tl.constexpr,
     dtype: tl.constexpr,
@@ -127,7 +123,7 @@ def forth(
     block_c: tl.constexpr,
     lanes: tl.constexpr,
 ) -> None:
-    """Some rows of y = W v. v is z over its norm, which is stored, and the sum of squares of y is left behind.
+    """Compute some rows of y = W v. v is z over its norm, which is stored, and the sum of squares of y is left behind.
 
     Without `zs` v is given, nothing but y is stored, and the sum of u y left behind. The left vectors of all layers,
     `lefts` numbers, come first among the vectors.
@@ -140,7 +136,7 @@ def forth(
     row = own * block_r + tl.arange(0, block_r)
     divisor = 1.0
     if zs is not None:
-        divisor = tl.maximum(tl.sqrt(_sum_of(of_zs, table, layer, _BACK, dtype, lanes)), eps)
+        divisor = tl.maximum(tl.sqrt(_sum_of(z_sums, table, layer, _BACK, dtype, lanes)), eps)
     total = tl.zeros((block_r, block_c), dtype)
     for start in range(0, columns, block_c):
         column = start + tl.arange(0, block_c)
@@ -159,18 +155,18 @@ def forth(
     other = y
     if zs is None:
         other = tl.load(vectors + at_u + row, mask=row < rows, other=0.0)
-    tl.store(of_ys + tl.program_id(0), tl.sum(y * other, axis=0))
+    tl.store(y_sums + tl.program_id(0), tl.sum(y * other, axis=0))
 
 
 @triton.jit
 def divide(
     addresses: tl.tensor,
     table: tl.tensor,
-    of_results: tl.tensor,
+    result_addresses: tl.tensor,
     layers: tl.tensor,
     vectors: tl.tensor,
     ys: tl.tensor,
-    of_ys: tl.tensor,
+    y_sums: tl.tensor,
     scales: tl.tensor,
     eps: tl.constexpr,
     iterated: tl.constexpr,
@@ -180,10 +176,10 @@ def divide(
     block: tl.constexpr,
     lanes: tl.constexpr,
 ) -> None:
-    """W / sigma, one block per program; the first one of a layer stores u, y over its norm, and 1 / sigma."""
+    """Compute W / sigma, one block per program; the first one of a layer stores u, y over its norm, and 1 / sigma."""
     layer, own = _own(table, layers, _ELEMENTS)
     rows, columns = _field(table, layer, _ROWS_AT), _field(table, layer, _COLUMNS_AT)
-    summed = _sum_of(of_ys, table, layer, _FORTH, dtype, lanes)
+    summed = _sum_of(y_sums, table, layer, _FORTH, dtype, lanes)
     scale = 1.0 / summed
     if iterated:
         norm = tl.sqrt(summed)
@@ -200,12 +196,12 @@ def divide(
     at = own * block + tl.arange(0, block)
     inside = at < rows * columns
     value = tl.load(_matrix(addresses, layer, element) + at, mask=inside, other=0.0).to(dtype) * scale
-    tl.store(_matrix(of_results, layer, result) + at, value.to(result), mask=inside)
+    tl.store(_matrix(result_addresses, layer, result) + at, value.to(result), mask=inside)
 
 
 @triton.jit
 def sums(partials: tl.tensor, table: tl.tensor, result: tl.tensor, dtype: tl.constexpr, lanes: tl.constexpr) -> None:
-    """The sum of what each layer's programs of `forth` have left, a layer per program."""
+    """Store the sum of what each layer's programs of `forth` have left, a layer per program."""
     layer = tl.program_id(0)
     tl.store(result + layer, _sum_of(partials, table, layer, _FORTH, dtype, lanes))
 
@@ -213,21 +209,21 @@ def sums(partials: tl.tensor, table: tl.tensor, result: tl.tensor, dtype: tl.con
 @triton.jit
 def overlap(
     addresses: tl.tensor,
-    of_grads: tl.tensor,
+    grad_addresses: tl.tensor,
     table: tl.tensor,
     layers: tl.tensor,
     overlaps: tl.tensor,
     element: tl.constexpr,
-    of_grad: tl.constexpr,
+    grad_element: tl.constexpr,
     dtype: tl.constexpr,
     block: tl.constexpr,
 ) -> None:
-    """Sums of gradient times weight, a piece per program; a gradient that is not there has the address 0."""
+    """Sum gradient times weight, a piece per program; a gradient that is not there has the address 0."""
     layer, own = _own(table, layers, _PIECES)
     pieces = _field(table, layer, _PROGRAMS_AT + 2 * _PIECES + 1)
     numel = _field(table, layer, _ROWS_AT) * _field(table, layer, _COLUMNS_AT)
-    matrix, grad = _matrix(addresses, layer, element), _matrix(of_grads, layer, of_grad)
-    numel = tl.where(tl.load(of_grads + layer) == 0, 0, numel)
+    matrix, grad = _matrix(addresses, layer, element), _matrix(grad_addresses, layer, grad_element)
+    numel = tl.where(tl.load(grad_addresses + layer) == 0, 0, numel)
     total = tl.zeros((block,), dtype)
     for start in range(own * block, numel, pieces * block):
         at = start + tl.arange(0, block)
@@ -238,33 +234,33 @@ def overlap(
 
 @triton.jit
 def combine(
-    of_grads: tl.tensor,
-    of_results: tl.tensor,
+    grad_addresses: tl.tensor,
+    result_addresses: tl.tensor,
     table: tl.tensor,
     layers: tl.tensor,
     vectors: tl.tensor,
     lefts: tl.tensor,
     scales: tl.tensor,
     overlaps: tl.tensor,
-    of_grad: tl.constexpr,
+    grad_element: tl.constexpr,
     result: tl.constexpr,
     dtype: tl.constexpr,
     block: tl.constexpr,
     lanes: tl.constexpr,
 ) -> None:
-    """The gradient, scale * grad - scale^2 * overlap * u v^T, one block per program."""
+    """Compute the gradient, scale * grad - scale^2 * overlap * u v^T, one block per program."""
     layer, own = _own(table, layers, _ELEMENTS)
     columns = _field(table, layer, _COLUMNS_AT)
     numel = _field(table, layer, _ROWS_AT) * columns
-    numel = tl.where(tl.load(of_grads + layer) == 0, 0, numel)
+    numel = tl.where(tl.load(grad_addresses + layer) == 0, 0, numel)
     channels, taps = _field(table, layer, _CHANNELS_AT), _field(table, layer, _TAPS_AT)
     scale = tl.load(scales + layer)
     factor = -_sum_of(overlaps, table, layer, _PIECES, dtype, lanes) * scale * scale
     at = own * block + tl.arange(0, block)
     inside = at < numel
-    grad = tl.load(_matrix(of_grads, layer, of_grad) + at, mask=inside, other=0.0).to(dtype)
+    grad = tl.load(_matrix(grad_addresses, layer, grad_element) + at, mask=inside, other=0.0).to(dtype)
     u = tl.load(vectors + _field(table, layer, _U_AT) + at // columns, mask=inside, other=0.0)
     place = _place(at % columns, channels, taps)
     v = tl.load(vectors + lefts + _field(table, layer, _V_AT) + place, mask=inside, other=0.0)
     value = scale * grad + factor * u * v
-    tl.store(_matrix(of_results, layer, result) + at, value.to(result), mask=inside)
+    tl.store(_matrix(result_addresses, layer, result) + at, value.to(result), mask=inside)

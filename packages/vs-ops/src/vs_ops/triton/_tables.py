@@ -4,8 +4,6 @@ A network has hundreds of parameters, most of them small: a launch for each woul
 depend on shapes and on addresses, which parameters keep, so that most are sent to the device once and then remembered.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,25 +13,23 @@ from torch import Tensor
 
 from vs_ops.triton._launch import blocks
 
-__all__ = ["REMEMBERED", "Programs", "alike", "can_send", "owners", "programs", "sent", "stream_of"]
-
 REMEMBERED = 256
-"""So many tables of a kind are remembered."""
+"""Tables of a kind that are remembered."""
 
 
 def can_send(device: torch.device) -> bool:
-    """Whether tables can be sent now: not to a stream that is being captured in a CUDA graph."""
+    """Return whether tables can be sent now: not to a stream that is being captured in a CUDA graph."""
     return torch.compiler.is_compiling() or device.type != "cuda" or not torch.cuda.is_current_stream_capturing()
 
 
 def alike(tensors: Sequence[Tensor]) -> bool:
-    """Whether one launch can take all tensors: they have one dtype and are on one device."""
+    """Return whether one launch can take all tensors: they have one dtype and are on one device."""
     first = tensors[0]
     return all(each.dtype is first.dtype and each.device == first.device for each in tensors)
 
 
 def stream_of(device: torch.device) -> int:
-    """A number for the stream on which `device` computes now.
+    """Return a number for the stream on which `device` computes now.
 
     A table sent on one stream may not have arrived when another reads it, so that each stream has its own.
     """
@@ -41,24 +37,24 @@ def stream_of(device: torch.device) -> int:
 
 
 def sent(tensors: Sequence[Tensor | None], device: torch.device) -> Tensor:
-    """The addresses of tensors, 0 for those that are None, int64 on the device."""
+    """Return the addresses of tensors, 0 for those that are None, int64 on the device."""
     return _sent(tuple(0 if each is None else each.data_ptr() for each in tensors), device, stream_of(device))
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
 def _sent(addresses: tuple[int, ...], device: torch.device, stream: int) -> Tensor:
-    """Those of results recur too, since PyTorch uses memory again."""
+    """Remember addresses; those of results recur too, since PyTorch uses memory again."""
     return torch.tensor(addresses, dtype=torch.int64).to(device, non_blocking=True)
 
 
 def owners(counts: Sequence[int], device: torch.device) -> tuple[Tensor, list[int]]:
-    """For programs of which every tensor gets so many: the tensor of each (int32), and every tensor's first program."""
+    """Return the tensor (int32) of each program, of which tensors get so many, and every tensor's first program."""
     firsts = [sum(counts[:index]) for index in range(len(counts))]
     return torch.arange(len(counts), dtype=torch.int32).repeat_interleave(torch.tensor(counts)).to(device), firsts
 
 
 class Programs(NamedTuple):
-    """Which programs compute with which tensor, on the device."""
+    """The programs and the tensors that they compute with, on the device."""
 
     table: Tensor
     """(tensors, 3), int64: elements, first program, number of programs."""
@@ -66,15 +62,15 @@ class Programs(NamedTuple):
     """The tensor of each program, int32."""
 
 
-def programs(tensors: Sequence[Tensor], block: int, most: int | None = None) -> Programs:
-    """A program for every `block` elements of every tensor, but at most so many for one."""
+def programs(tensors: Sequence[Tensor], block: int, max_count: int | None = None) -> Programs:
+    """Return a program for every `block` elements of every tensor, but at most `max_count` for one."""
     device = tensors[0].device
-    return _programs(tuple(each.numel() for each in tensors), block, most, device, stream_of(device))
+    return _programs(tuple(each.numel() for each in tensors), block, max_count, device, stream_of(device))
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
-def _programs(sizes: tuple[int, ...], block: int, most: int | None, device: torch.device, stream: int) -> Programs:
-    counts = [blocks(size, block) if most is None else min(blocks(size, block), most) for size in sizes]
+def _programs(sizes: tuple[int, ...], block: int, max_count: int | None, device: torch.device, stream: int) -> Programs:
+    counts = [blocks(size, block) if max_count is None else min(blocks(size, block), max_count) for size in sizes]
     owner, firsts = owners(counts, device)
     rows = list(zip(sizes, firsts, counts, strict=True))
     return Programs(table=torch.tensor(rows, dtype=torch.int64, device=device), owner=owner)

@@ -12,12 +12,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from vs_ops._precision import compute_dtype, dense, is_channels_last
-from vs_ops.bias_leaky_relu import bias_leaky_relu_gradients
-from vs_ops.triton._launch import FULL_GPU, accumulator, blocks, like, on_device_of, power_of_two, strides
+from vs_ops._layout import dense, is_channels_last
+from vs_ops._precision import compute_dtype
+from vs_ops.native.bias_leaky_relu import bias_leaky_relu_gradients
+from vs_ops.triton._launch import FULL_GPU, blocks, element_of, like, on_device_of, power_of_two, strides
 from vs_ops.triton._registration import registered
-
-__all__ = ["bias_leaky_relu", "bias_leaky_relu_backward"]
 
 _BLOCK = 1024
 
@@ -29,15 +28,15 @@ def _forward(
     result: tl.tensor,
     numel: tl.tensor,
     channels: tl.tensor,
-    of_channel: tl.tensor,
+    stride_c: tl.tensor,
     slope: tl.constexpr,
     dtype: tl.constexpr,
     block: tl.constexpr,
 ) -> None:
-    """One block per program, in the order of memory; the channel follows from the place."""
+    """Compute one block per program, in the order of memory; the channel follows from the place."""
     offsets = tl.program_id(0) * block + tl.arange(0, block)
     inside = offsets < numel
-    shift = tl.load(bias + offsets // of_channel % channels, mask=inside, other=0.0).to(dtype)
+    shift = tl.load(bias + offsets // stride_c % channels, mask=inside, other=0.0).to(dtype)
     total = tl.load(x + offsets, mask=inside, other=0.0).to(dtype) + shift
     total = tl.where(total > 0.0, total, total * slope)
     tl.store(result + offsets, total.to(result.dtype.element_ty), mask=inside)
@@ -51,9 +50,9 @@ def _backward(
     partials: tl.tensor,
     channels: tl.tensor,
     pixels: tl.tensor,
-    of_sample: tl.tensor,
-    of_channel: tl.tensor,
-    of_pixel: tl.tensor,
+    stride_n: tl.tensor,
+    stride_c: tl.tensor,
+    stride_p: tl.tensor,
     places: tl.tensor,
     piece: tl.tensor,
     slope: tl.constexpr,
@@ -61,7 +60,10 @@ def _backward(
     block_c: tl.constexpr,
     block_l: tl.constexpr,
 ) -> None:
-    """Program (piece of the places, run of channels); a place is a pixel of a sample. Nobody may want partials."""
+    """Store the gradient in x, and partial sums of it unless nobody wants those.
+
+    Program (piece of the places, run of channels); a place is a pixel of a sample.
+    """
     line = tl.program_id(1) * block_c + tl.arange(0, block_c)
     channel = line[:, None]
     first = tl.program_id(0) * piece
@@ -69,7 +71,7 @@ def _backward(
     for start in range(first, tl.minimum(first + piece, places), block_l):
         place = start + tl.arange(0, block_l)[None, :]
         inside = (channel < channels) & (place < places)
-        offsets = place // pixels * of_sample + channel * of_channel + place % pixels * of_pixel
+        offsets = place // pixels * stride_n + channel * stride_c + place % pixels * stride_p
         slopes = tl.load(grad + offsets, mask=inside, other=0.0).to(dtype)
         above = tl.load(result + offsets, mask=inside, other=0.0).to(dtype) > 0.0
         slopes = tl.where(above, slopes, slopes * slope)
@@ -80,8 +82,8 @@ def _backward(
 
 
 @registered("vs_ops::bias_leaky_relu")
-def bias_leaky_relu(x: Tensor, bias: Tensor, negative_slope: float) -> Tensor:
-    """The leaky ReLU of x + bias, in the dtype and memory format of `x`."""
+def bias_leaky_relu_triton(x: Tensor, bias: Tensor, negative_slope: float) -> Tensor:
+    """Compute `vs_ops.bias_leaky_relu`, in the dtype and memory format of `x`."""
     x = dense(x)
     result = torch.empty_like(x)
     numel, block = x.numel(), power_of_two(x.numel(), _BLOCK)
@@ -89,19 +91,19 @@ def bias_leaky_relu(x: Tensor, bias: Tensor, negative_slope: float) -> Tensor:
         _forward[(blocks(numel, block),)](
             *(x, bias.contiguous(), result, numel, x.shape[1], strides(x)[1]),
             slope=negative_slope,
-            dtype=accumulator(compute_dtype(x)),
+            dtype=element_of(compute_dtype(x)),
             block=block,
         )
     return result
 
 
-@bias_leaky_relu.register_fake
+@bias_leaky_relu_triton.register_fake
 def _(x: Tensor, bias: Tensor, negative_slope: float) -> Tensor:
     return torch.empty_like(dense(x))
 
 
 def _tile(x: Tensor, places: int) -> tuple[int, int]:
-    """Channels and places that a program of the backward holds at a time: first those that lie together."""
+    """Return the channels and places that a program of the backward holds at a time: first those of stride one."""
     if is_channels_last(x):
         block_c = power_of_two(x.shape[1], 256)
         return block_c, power_of_two(places, _BLOCK // block_c)
@@ -112,7 +114,7 @@ def _tile(x: Tensor, places: int) -> tuple[int, int]:
 def bias_leaky_relu_backward(
     grad: Tensor, result: Tensor, bias: Tensor, negative_slope: float, wants_bias: bool
 ) -> tuple[Tensor, Tensor]:
-    """The gradient in x like the result, and that in the bias like the bias, or an empty one that nobody wants."""
+    """Return the gradient in x like the result, and that in the bias like the bias, or an empty one if unwanted."""
     result = dense(result)
     grad_x = torch.empty_like(result)
     channels, dtype = result.shape[1], compute_dtype(result)
@@ -127,7 +129,7 @@ def bias_leaky_relu_backward(
             *(like(grad, result), result, grad_x, partials, channels, places // result.shape[0], *strides(result)),
             *(places, piece),
             slope=negative_slope,
-            dtype=accumulator(dtype),
+            dtype=element_of(dtype),
             block_c=block_c,
             block_l=block_l,
         )
@@ -153,4 +155,4 @@ def _gradient(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Non
     return grad_x, grad_bias if wants_bias else None, None
 
 
-bias_leaky_relu.register_autograd(_gradient, setup_context=_remember)
+bias_leaky_relu_triton.register_autograd(_gradient, setup_context=_remember)

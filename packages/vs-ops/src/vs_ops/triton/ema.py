@@ -1,6 +1,6 @@
 """Averages of weights by Triton: every average read and written once, every value and its scale read once.
 
-One launch for all tensors, which are found by address (see `_tables`). The share is an argument of the launch, in
+One launch for all tensors, which are found by address (see `_tables`). The weight is an argument of the launch, in
 double precision: it may change from step to step without anything being compiled again, as it would be for a constant.
 """
 
@@ -11,11 +11,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from vs_ops.triton._launch import accumulator, element_of, on_device_of
+from vs_ops.native.ema import ema_native
+from vs_ops.triton._launch import element_of, on_device_of
 from vs_ops.triton._registration import registered
 from vs_ops.triton._tables import alike, can_send, programs, sent
-
-__all__ = ["can_move", "ema"]
 
 _BLOCK = 1024
 
@@ -27,35 +26,35 @@ def _kernel(
     scales: tl.tensor,
     table: tl.tensor,
     owner: tl.tensor,
-    share: tl.float64,
+    weight: tl.float64,
     from_target: tl.constexpr,
     dtype: tl.constexpr,
-    of_value: tl.constexpr,
-    of_scale: tl.constexpr,
+    value_element: tl.constexpr,
+    scale_element: tl.constexpr,
     block: tl.constexpr,
 ) -> None:
-    """One block of one tensor per program.
+    """Move one block of one tensor per program.
 
-    `share` is the smaller one of the two: the target's, or `from_target` the average's. So a share of one copies, and
+    `weight` is the smaller one of the two: the target's, or `from_target` the average's. So a weight of one copies, and
     one of zero changes nothing, to the last digit.
     """
     tensor = tl.load(owner + tl.program_id(0))
     offsets = (tl.program_id(0) - tl.load(table + 3 * tensor + 1)) * block + tl.arange(0, block)
     inside = offsets < tl.load(table + 3 * tensor)
     average = tl.load(averages + tensor).to(tl.pointer_type(dtype)) + offsets
-    value = tl.load(values + tensor).to(tl.pointer_type(of_value)) + offsets
-    smaller = tl.full((block,), share, dtype)
+    value = tl.load(values + tensor).to(tl.pointer_type(value_element)) + offsets
+    smaller = tl.full((block,), weight, dtype)
     old = tl.load(average, mask=inside, other=0.0)
     target = tl.load(value, mask=inside, other=0.0).to(dtype)
     if scales is not None:
-        target *= tl.load(tl.load(scales + tensor).to(tl.pointer_type(of_scale))).to(dtype)
+        target *= tl.load(tl.load(scales + tensor).to(tl.pointer_type(scale_element))).to(dtype)
     new = target + smaller * (old - target) if from_target else old + smaller * (target - old)
     tl.store(average, new, mask=inside)
 
 
 @registered("vs_ops::ema", mutates_args=("averages",))
-def ema(averages: Sequence[Tensor], values: Sequence[Tensor], share: float, scales: Sequence[Tensor]) -> None:
-    """Move averages by `share` towards values times scales, in place; no scales are ones.
+def ema(averages: Sequence[Tensor], values: Sequence[Tensor], weight: float, scales: Sequence[Tensor]) -> None:
+    """Move averages by `weight` towards values times scales, in place; no scales are ones.
 
     The tensors of each list have one dtype, and each average lies as its value does.
     """
@@ -66,22 +65,33 @@ def ema(averages: Sequence[Tensor], values: Sequence[Tensor], share: float, scal
     with on_device_of(first):
         _kernel[(len(owner),)](
             *(sent(averages, first.device), sent(values, first.device)),
-            *(sent(scales, first.device) if scales else None, table, owner, min(share, 1 - share)),
-            from_target=share > 0.5,
-            dtype=accumulator(first.dtype),
-            of_value=element_of(values[0].dtype),
-            of_scale=element_of(scales[0].dtype) if scales else None,
+            *(sent(scales, first.device) if scales else None, table, owner, min(weight, 1 - weight)),
+            from_target=weight > 0.5,
+            dtype=element_of(first.dtype),
+            value_element=element_of(values[0].dtype),
+            scale_element=element_of(scales[0].dtype) if scales else None,
             block=_BLOCK,
         )
 
 
 @ema.register_fake
-def _(averages: Sequence[Tensor], values: Sequence[Tensor], share: float, scales: Sequence[Tensor]) -> None:
+def _(averages: Sequence[Tensor], values: Sequence[Tensor], weight: float, scales: Sequence[Tensor]) -> None:
     return None
 
 
-def can_move(averages: Sequence[Tensor], values: Sequence[Tensor], scales: Sequence[Tensor]) -> bool:
-    """Whether one launch will do: dtypes and device are one, elements lie in the same order without gaps."""
+@torch.no_grad()
+def ema_triton(
+    averages: Sequence[Tensor], values: Sequence[Tensor], weight: float, scales: Sequence[Tensor] | None
+) -> None:
+    """Compute `vs_ops.ema` in one launch; PyTorch takes tensors that differ in dtype, device or order."""
+    if _can_move(averages, values, scales or ()):
+        ema(list(averages), list(values), float(weight), list(scales or ()))
+    else:
+        ema_native(averages, values, weight, scales)
+
+
+def _can_move(averages: Sequence[Tensor], values: Sequence[Tensor], scales: Sequence[Tensor]) -> bool:
+    """Return whether one launch will do: dtypes and device are one, elements lie in the same order without gaps."""
     device = averages[0].device
     return (
         all(len(some) == 0 or (alike(some) and some[0].device == device) for some in (averages, values, scales))

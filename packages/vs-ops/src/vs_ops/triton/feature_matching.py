@@ -13,22 +13,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from vs_ops._precision import compute_dtype, dense
-from vs_ops.feature_matching import feature_matching_reference
-from vs_ops.triton._launch import (
-    FULL_GPU,
-    accumulator,
-    differentiable,
-    element_of,
-    finish_sum,
-    like,
-    on_device_of,
-    power_of_two,
-)
+from vs_ops._layout import dense
+from vs_ops._precision import compute_dtype
+from vs_ops.reference.feature_matching import feature_matching_reference
+from vs_ops.triton._launch import FULL_GPU, differentiable, element_of, finish_sum, like, on_device_of, power_of_two
 from vs_ops.triton._registration import registered
 from vs_ops.triton._tables import alike, can_send, programs, sent
-
-__all__ = ["feature_matching", "feature_matching_backward", "feature_matching_triton"]
 
 _BLOCK = 1024
 
@@ -45,7 +35,7 @@ def _forward(
     dtype: tl.constexpr,
     block: tl.constexpr,
 ) -> None:
-    """Program p of a layer's P adds up the layer's blocks p, p + P, p + 2P, ..."""
+    """Add up, in program p of a layer's P, the layer's blocks p, p + P, p + 2P, ..."""
     program = tl.program_id(0)
     layer = tl.load(owner + program)
     numel, count = tl.load(table + 3 * layer), tl.load(table + 3 * layer + 2)
@@ -74,7 +64,7 @@ def _backward(
     dtype: tl.constexpr,
     block: tl.constexpr,
 ) -> None:
-    """One block of one layer per program; equal activations have no gradient."""
+    """Store the gradient of one block of one layer per program; equal activations have no gradient."""
     layer = tl.load(owner + tl.program_id(0))
     numel = tl.load(table + 3 * layer)
     fake = tl.load(fakes + layer).to(tl.pointer_type(element))
@@ -82,22 +72,22 @@ def _backward(
     grad_fake = tl.load(grads + layer).to(tl.pointer_type(element))
     offsets = (tl.program_id(0) - tl.load(table + 3 * layer + 1)) * block + tl.arange(0, block)
     inside = offsets < numel
-    share = tl.load(grad).to(dtype) / numel / scales
+    size = tl.load(grad).to(dtype) / numel / scales
     one = tl.load(fake + offsets, mask=inside, other=0.0).to(dtype)
     other = tl.load(real + offsets, mask=inside, other=0.0).to(dtype)
-    slope = tl.where(one > other, share, tl.where(one < other, -share, (one - other) * share))
+    slope = tl.where(one > other, size, tl.where(one < other, -size, (one - other) * size))
     tl.store(grad_fake + offsets, slope.to(element), mask=inside)
 
 
 def _arranged(fake: Sequence[Tensor], real: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-    """The activations without gaps, and those of the real images in the order of the others."""
+    """Return the activations without gaps, and those of the real images in the order of the others."""
     fake = [dense(one) for one in fake]
     return fake, [like(other, one) for one, other in zip(fake, real, strict=True)]
 
 
 @registered("vs_ops::feature_matching")
 def feature_matching(fake: Sequence[Tensor], real: Sequence[Tensor], scales: int) -> Tensor:
-    """Mean L1 distance of each pair, summed over all pairs, divided by the number of scales.
+    """Return the mean L1 distance of each pair, summed over all pairs, divided by the number of scales.
 
     All activations have one dtype.
     """
@@ -110,7 +100,7 @@ def feature_matching(fake: Sequence[Tensor], real: Sequence[Tensor], scales: int
             _forward[(len(owner),)](
                 *(sent(fake, device), sent(real, device), partials, table, owner, scales),
                 element=element_of(fake[0].dtype),
-                dtype=accumulator(dtype),
+                dtype=element_of(dtype),
                 block=_BLOCK,
             )
         finish_sum[(1,)](partials, loss, len(owner), block=power_of_two(len(owner), _BLOCK))
@@ -126,7 +116,7 @@ def _(fake: Sequence[Tensor], real: Sequence[Tensor], scales: int) -> Tensor:
 def feature_matching_backward(
     grad: Tensor, fake: Sequence[Tensor], real: Sequence[Tensor], scales: int
 ) -> list[Tensor]:
-    """The gradients in the generated images' activations, in their dtypes and memory formats."""
+    """Return the gradients in the generated images' activations, in their dtypes and memory formats."""
     fake, real = _arranged(fake, real)
     grads, device = [torch.empty_like(one) for one in fake], fake[0].device
     table, owner = programs(fake, _BLOCK)
@@ -135,7 +125,7 @@ def feature_matching_backward(
             _backward[(len(owner),)](
                 *(grad, sent(fake, device), sent(real, device), sent(grads, device), table, owner, scales),
                 element=element_of(fake[0].dtype),
-                dtype=accumulator(compute_dtype(fake[0])),
+                dtype=element_of(compute_dtype(fake[0])),
                 block=_BLOCK,
             )
     return grads
@@ -171,7 +161,7 @@ feature_matching.register_autograd(_gradient, setup_context=_remember)
 
 
 def feature_matching_triton(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[Tensor]]) -> Tensor:
-    """`vs_ops.feature_matching` by Triton, with all scales in one list.
+    """Compute `vs_ops.feature_matching` with all scales in one list.
 
     Activations of several dtypes or devices are left to the reference, and so is what is being captured in a CUDA
     graph, because addresses cannot be sent then.
@@ -180,4 +170,4 @@ def feature_matching_triton(fake: Sequence[Sequence[Tensor]], real: Sequence[Seq
     others = [other.detach() for layers in real for other in layers]
     if not alike([*ones, *others]) or not can_send(ones[0].device):
         return feature_matching_reference(fake, real)
-    return feature_matching(ones, others, len(fake))  # type: ignore[no-any-return]
+    return feature_matching(ones, others, len(fake))

@@ -8,12 +8,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from vs_ops._precision import compute_dtype, dense
-from vs_ops.gelu import gelu_reference
-from vs_ops.triton._launch import accumulator, blocks, differentiable, like, on_device_of, power_of_two
+from vs_ops._layout import dense
+from vs_ops._precision import compute_dtype
+from vs_ops.reference.gelu import gelu_reference
+from vs_ops.triton._launch import blocks, differentiable, element_of, like, on_device_of, power_of_two
 from vs_ops.triton._registration import registered
-
-__all__ = ["gelu", "gelu_backward"]
 
 _BLOCK = 1024
 _CONSTANTS = {"root": math.sqrt(0.5), "density": 1 / math.sqrt(2 * math.pi)}
@@ -28,7 +27,7 @@ def _forward(
     dtype: tl.constexpr,
     block: tl.constexpr,
 ) -> None:
-    """One block per program."""
+    """Compute one block per program."""
     offsets = tl.program_id(0) * block + tl.arange(0, block)
     inside = offsets < numel
     value = tl.load(x + offsets, mask=inside, other=0.0).to(dtype)
@@ -47,7 +46,7 @@ def _backward(
     dtype: tl.constexpr,
     block: tl.constexpr,
 ) -> None:
-    """The share of the normal distribution below x, and x times its density there."""
+    """Multiply by the slope: the normal distribution's mass below x, and x times its density there."""
     offsets = tl.program_id(0) * block + tl.arange(0, block)
     inside = offsets < numel
     value = tl.load(x + offsets, mask=inside, other=0.0).to(dtype)
@@ -57,32 +56,32 @@ def _backward(
 
 
 @registered("vs_ops::gelu")
-def gelu(x: Tensor) -> Tensor:
-    """GELU, in the dtype and memory format of `x`."""
+def gelu_triton(x: Tensor) -> Tensor:
+    """Compute `vs_ops.gelu`, in the dtype and memory format of `x`."""
     x = dense(x)
     result = torch.empty_like(x)
     numel, block = x.numel(), power_of_two(x.numel(), _BLOCK)
     with on_device_of(x):
         _forward[(blocks(numel, block),)](
-            x, result, numel, root=_CONSTANTS["root"], dtype=accumulator(compute_dtype(x)), block=block
+            x, result, numel, root=_CONSTANTS["root"], dtype=element_of(compute_dtype(x)), block=block
         )
     return result
 
 
-@gelu.register_fake
+@gelu_triton.register_fake
 def _(x: Tensor) -> Tensor:
     return torch.empty_like(dense(x))
 
 
 @registered("vs_ops::gelu_backward")
 def gelu_backward(grad: Tensor, x: Tensor) -> Tensor:
-    """The gradient in `x`, in its dtype and memory format."""
+    """Return the gradient in `x`, in its dtype and memory format."""
     x = dense(x)
     grad_x = torch.empty_like(x)
     numel, block = x.numel(), power_of_two(x.numel(), _BLOCK)
     with on_device_of(x):
         _backward[(blocks(numel, block),)](
-            *(like(grad, x), x, grad_x, numel), **_CONSTANTS, dtype=accumulator(compute_dtype(x)), block=block
+            *(like(grad, x), x, grad_x, numel), **_CONSTANTS, dtype=element_of(compute_dtype(x)), block=block
         )
     return grad_x
 
@@ -96,11 +95,11 @@ def _remember(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
     ctx.save_for_backward(*inputs)
 
 
-def _gradient(ctx: Any, grad: Tensor) -> Tensor | None:
+def _gradient(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     (x,) = ctx.saved_tensors
     if torch.is_grad_enabled():
-        return differentiable(gelu_reference, (x,), (grad,), (True,))[0]
-    return gelu_backward(grad, x)  # type: ignore[no-any-return]
+        return differentiable(gelu_reference, (x,), (grad,), (True,))
+    return (gelu_backward(grad, x),)
 
 
-gelu.register_autograd(_gradient, setup_context=_remember)
+gelu_triton.register_autograd(_gradient, setup_context=_remember)

@@ -11,22 +11,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from vs_ops._precision import compute_dtype, dense
-from vs_ops.hinge import hinge_d_fake_reference, hinge_d_real_reference, hinge_g_reference
-from vs_ops.triton._launch import (
-    FULL_GPU,
-    accumulator,
-    blocks,
-    differentiable,
-    finish_sum,
-    on_device_of,
-    power_of_two,
-)
+from vs_ops._layout import dense
+from vs_ops._precision import compute_dtype
+from vs_ops.reference.hinge import hinge_d_fake_reference, hinge_d_real_reference, hinge_g_reference
+from vs_ops.triton._launch import FULL_GPU, blocks, differentiable, element_of, finish_sum, on_device_of, power_of_two
 from vs_ops.triton._registration import registered
 
-__all__ = ["hinge", "hinge_backward"]
-
-REAL, FAKE, GENERATOR = 0, 1, 2
+_D_REAL, _D_FAKE, _G = 0, 1, 2
 _REFERENCES = (hinge_d_real_reference, hinge_d_fake_reference, hinge_g_reference)
 _BLOCK = 1024
 
@@ -48,7 +39,7 @@ def _forward(
     dtype: tl.constexpr,
     block: tl.constexpr,
 ) -> None:
-    """Program p adds up blocks p, p + P, p + 2P, ...; neighbouring lanes read neighbouring logits."""
+    """Add up, in program p of P, blocks p, p + P, p + 2P, ...; neighbouring lanes read neighbouring logits."""
     program = tl.program_id(0)
     lanes = tl.arange(0, block)
     total = tl.zeros((block,), dtype)
@@ -70,28 +61,28 @@ def _backward(
     dtype: tl.constexpr,
     block: tl.constexpr,
 ) -> None:
-    """One block per program. The upstream gradient is one number, which is read here and never on the host."""
+    """Store one block per program. The upstream gradient is one number, which is read here and never on the host."""
     offsets = tl.program_id(0) * block + tl.arange(0, block)
     inside = offsets < numel
-    share = tl.load(grad).to(dtype) / numel
+    size = tl.load(grad).to(dtype) / numel
     if kind == 2:
-        slope = -share + tl.zeros((block,), dtype)
+        slope = -size + tl.zeros((block,), dtype)
     else:
         logit = tl.load(logits + offsets, mask=inside, other=0.0).to(dtype)
-        slope = tl.where(logit < 1.0, -share, 0.0) if kind == 0 else tl.where(logit > -1.0, share, 0.0)
+        slope = tl.where(logit < 1.0, -size, 0.0) if kind == 0 else tl.where(logit > -1.0, size, 0.0)
     tl.store(grad_logits + offsets, slope.to(grad_logits.dtype.element_ty), mask=inside)
 
 
 @registered("vs_ops::hinge")
 def hinge(logits: Tensor, kind: int) -> Tensor:
-    """The hinge loss of D on real (0) or on generated (1) images, or of G (2): a scalar in float32 or float64."""
+    """Return the hinge loss of D on real (0) or generated (1) images, or of G (2): a scalar in float32 or float64."""
     logits = dense(logits)
     dtype, numel = compute_dtype(logits), logits.numel()
     block = power_of_two(numel, _BLOCK)
     programs = min(blocks(numel, block), FULL_GPU)
     partials = torch.empty(programs, dtype=dtype, device=logits.device)
     with on_device_of(logits):
-        _forward[(programs,)](logits, partials, numel, kind=kind, dtype=accumulator(dtype), block=block)
+        _forward[(programs,)](logits, partials, numel, kind=kind, dtype=element_of(dtype), block=block)
         if programs == 1:
             return partials.view(())
         loss = torch.empty((), dtype=dtype, device=logits.device)
@@ -106,13 +97,13 @@ def _(logits: Tensor, kind: int) -> Tensor:
 
 @registered("vs_ops::hinge_backward")
 def hinge_backward(grad: Tensor, logits: Tensor, kind: int) -> Tensor:
-    """The gradient in `logits`, in their dtype and memory format."""
+    """Return the gradient in `logits`, in their dtype and memory format."""
     logits = dense(logits)
     grad_logits = torch.empty_like(logits)
     block = power_of_two(logits.numel(), _BLOCK)
     with on_device_of(logits):
         _backward[(blocks(logits.numel(), block),)](
-            grad, logits, grad_logits, logits.numel(), kind=kind, dtype=accumulator(compute_dtype(logits)), block=block
+            grad, logits, grad_logits, logits.numel(), kind=kind, dtype=element_of(compute_dtype(logits)), block=block
         )
     return grad_logits
 
@@ -135,3 +126,18 @@ def _gradient(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 
 
 hinge.register_autograd(_gradient, setup_context=_remember)
+
+
+def hinge_d_real_triton(logits: Tensor) -> Tensor:
+    """Compute `vs_ops.hinge_d_real`."""
+    return hinge(logits, _D_REAL)
+
+
+def hinge_d_fake_triton(logits: Tensor) -> Tensor:
+    """Compute `vs_ops.hinge_d_fake`."""
+    return hinge(logits, _D_FAKE)
+
+
+def hinge_g_triton(logits: Tensor) -> Tensor:
+    """Compute `vs_ops.hinge_g`."""
+    return hinge(logits, _G)

@@ -5,18 +5,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vs_ops._precision import dense
-from vs_ops.instance_norm import instance_norm_reference
+from vs_ops._layout import dense
+from vs_ops.reference.instance_norm import instance_norm_reference
 from vs_ops.triton import _norm
 from vs_ops.triton._launch import differentiable, like
 from vs_ops.triton._registration import registered
 
-__all__ = ["instance_norm", "instance_norm_backward"]
-
 
 @registered("vs_ops::instance_norm")
 def instance_norm(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> tuple[Tensor, Tensor]:
-    """Result, and mean and 1 / deviation of every plane (2, N * C) for the backward."""
+    """Return the result, and mean and 1 / deviation of every plane (2, N * C) for the backward."""
     weight = None if weight is None else weight.contiguous()
     bias = None if bias is None else bias.contiguous()
     return _norm.forward(dense(x), weight, bias, [], eps, None, False)
@@ -29,7 +27,7 @@ def _(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> tupl
 
 @registered("vs_ops::instance_norm_backward")
 def instance_norm_backward(grad: Tensor, x: Tensor, weight: Tensor | None, statistics: Tensor) -> tuple[Tensor, Tensor]:
-    """The gradient in x, and those in bias and weight (2, C) in the dtype of the statistics."""
+    """Return the gradient in x, and those in bias and weight (2, C) in the dtype of the statistics."""
     x = dense(x)
     weight = None if weight is None else weight.contiguous()
     grad_x, _, sums = _norm.backward(like(grad, x), x, weight, [], statistics, None, False, [])
@@ -59,10 +57,15 @@ def _gradient(ctx: Any, grad: Tensor | None, _: None) -> tuple[Tensor | None, ..
             return instance_norm_reference(x, weight, bias, ctx.eps)
 
         return *differentiable(reference, (x, weight, bias), (grad,), wants), None
-    grad_x, of_vectors = instance_norm_backward(grad, x, weight, statistics)
-    grad_weight = of_vectors[1].to(weight.dtype) if wants[1] else None
-    grad_bias = of_vectors[0].to(bias.dtype) if wants[2] else None
+    grad_x, vector_grads = instance_norm_backward(grad, x, weight, statistics)
+    grad_weight = vector_grads[1].to(weight.dtype) if wants[1] else None
+    grad_bias = vector_grads[0].to(bias.dtype) if wants[2] else None
     return grad_x, grad_weight, grad_bias, None
 
 
 instance_norm.register_autograd(_gradient, setup_context=_remember)
+
+
+def instance_norm_triton(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+    """Compute `vs_ops.instance_norm`."""
+    return instance_norm(x, weight, bias, float(eps))[0]

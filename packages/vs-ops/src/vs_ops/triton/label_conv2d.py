@@ -16,13 +16,15 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from vs_ops._precision import compute_dtype, is_channels_last, memory_format_of, without_autocast
-from vs_ops.label_conv2d import label_conv2d_reference
+from vs_ops._layout import is_channels_last, memory_format_of
+from vs_ops._precision import compute_dtype, convolution_dtype, without_autocast
+from vs_ops.reference.label_conv2d import label_conv2d_reference
+from vs_ops.reference.one_hot import require_known
 from vs_ops.triton._launch import (
     FULL_GPU,
-    accumulator,
     blocks,
     differentiable,
+    element_of,
     like,
     on_device_of,
     power_of_two,
@@ -31,11 +33,9 @@ from vs_ops.triton._launch import (
 )
 from vs_ops.triton._registration import registered
 
-__all__ = ["label_conv2d", "label_conv2d_backward"]
-
 _IDS = 1024
 _ELEMENTS = 1024
-_LEAST, _ROWS = 16, 64
+_MIN_BLOCK, _ROWS = 16, 64
 """The smallest block that a product may have, and how many results the backward multiplies at a time."""
 _PRODUCTS = {
     torch.float16: (tl.float16, "ieee"),
@@ -43,7 +43,7 @@ _PRODUCTS = {
     torch.float32: (tl.float32, "ieee"),
     torch.float64: (tl.float64, "ieee"),
 }
-"""In what gradients are multiplied with zeros and ones, such that nothing is rounded."""
+"""The types in which gradients are multiplied with zeros and ones, such that nothing is rounded."""
 
 
 @triton.jit
@@ -57,7 +57,7 @@ def _channels(
     none: tl.tensor,
     block: tl.constexpr,
 ) -> None:
-    """One block per program; ignored pixels get the channel after the classes, wrong ids get `none`."""
+    """Turn a block of ids per program into channels: ignored ones into the one after the classes, wrong into `none`."""
     offsets = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
     inside = offsets < numel
     value = tl.load(ids + offsets, mask=inside, other=0).to(tl.int64)
@@ -83,16 +83,19 @@ def _forward(
     columns: tl.tensor,
     stride: tl.tensor,
     padding: tl.tensor,
-    of_sample: tl.tensor,
-    of_filter: tl.tensor,
-    of_place: tl.tensor,
+    stride_n: tl.tensor,
+    stride_c: tl.tensor,
+    stride_p: tl.tensor,
     runs: tl.tensor,
     kernel: tl.constexpr,
     dtype: tl.constexpr,
     block_f: tl.constexpr,
     block_l: tl.constexpr,
 ) -> None:
-    """Program (sample and run of its places, run of filters); `table` is (taps, classes, filters)."""
+    """Add up the weights that a run of results has chosen; `table` is (taps, classes, filters).
+
+    Program (sample and run of its places, run of filters).
+    """
     sample = (tl.program_id(0) // runs).to(tl.int64)
     place = tl.program_id(0) % runs * block_l + tl.arange(0, block_l)
     exists = place < places
@@ -109,7 +112,7 @@ def _forward(
         channel = tl.load(channels + y * width + x, mask=inside, other=classes)
         chosen = table + ((tap * classes + channel) * filters)[None, :] + row
         total += tl.load(chosen, mask=(channel < classes)[None, :] & (row < filters), other=0.0).to(dtype)
-    at = sample * of_sample + row.to(tl.int64) * of_filter + (place * of_place)[None, :]
+    at = sample * stride_n + row.to(tl.int64) * stride_c + (place * stride_p)[None, :]
     tl.store(result + at, total.to(result.dtype.element_ty), mask=(row < filters) & exists[None, :])
 
 
@@ -126,9 +129,9 @@ def _backward(
     columns: tl.tensor,
     stride: tl.tensor,
     padding: tl.tensor,
-    of_sample: tl.tensor,
-    of_filter: tl.tensor,
-    of_place: tl.tensor,
+    stride_n: tl.tensor,
+    stride_c: tl.tensor,
+    stride_p: tl.tensor,
     rows: tl.tensor,
     piece: tl.tensor,
     class_runs: tl.tensor,
@@ -140,7 +143,10 @@ def _backward(
     block_f: tl.constexpr,
     block_l: tl.constexpr,
 ) -> None:
-    """Program (piece of the rows, tap, run of classes and of filters); a row is a place of a sample."""
+    """Multiply gradients with the one-hot map of a tap.
+
+    Program (piece of the rows, tap, run of classes and of filters); a row is a place of a sample.
+    """
     tap = tl.program_id(1)
     class_ = tl.program_id(2) % class_runs * block_k + tl.arange(0, block_k)[:, None]
     filter_ = tl.program_id(2) // class_runs * block_f + tl.arange(0, block_f)[None, :]
@@ -153,7 +159,7 @@ def _backward(
         x = place % columns * stride - padding + tap % kernel
         inside = (row < rows) & (y >= 0) & (y < height) & (x >= 0) & (x < width)
         channel = tl.load(channels + sample * height * width + y * width + x, mask=inside, other=-1)
-        at = (sample * of_sample + place * of_place)[:, None] + filter_ * of_filter
+        at = (sample * stride_n + place * stride_p)[:, None] + filter_ * stride_c
         upstream = tl.load(grad + at, mask=inside[:, None] & (filter_ < filters), other=0.0).to(operand)
         hit = (class_ == channel[None, :]).to(operand)
         total = tl.dot(hit, upstream, total, input_precision=precision, out_dtype=dtype)
@@ -162,7 +168,7 @@ def _backward(
 
 
 def _geometry(channels: Tensor, result: Tensor, stride: int, padding: int) -> tuple[int, ...]:
-    """What both kernels know of the map of ids and of the results: sizes, and the results' strides."""
+    """Return what both kernels know of the map of ids and of the results: sizes, and the results' strides."""
     (height, width), (rows, columns) = channels.shape[1:], result.shape[2:]
     return height, width, rows * columns, columns, stride, padding, *strides(result)
 
@@ -186,7 +192,7 @@ def label_conv2d(
     padding: int,
     dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """(result in `dtype`, channels of the ids, known): `known` (an int32 scalar) is 0 if any id is wrong, else 1."""
+    """Return (result in `dtype`, channels of ids, known): `known`, an int32 scalar, is 0 if an id is wrong, else 1."""
     ids = ids.contiguous()
     filters, classes, k, _ = weight.shape
     channels = torch.empty(ids.shape, dtype=torch.int32, device=ids.device)
@@ -205,7 +211,7 @@ def label_conv2d(
         _forward[(ids.shape[0] * runs, blocks(filters, block_f))](
             *(channels, table, shift, result, classes, filters, *geometry, runs),
             kernel=k,
-            dtype=accumulator(compute_dtype(table)),
+            dtype=element_of(compute_dtype(table)),
             block_f=block_f,
             block_l=block_l,
         )
@@ -237,7 +243,7 @@ def label_conv2d_backward(
     padding: int,
     wanted: list[bool],
 ) -> list[Tensor]:
-    """The wanted ones of the gradients in weight and bias, in their dtypes, that of the weight in its memory format."""
+    """Return the wanted ones of the gradients in weight and bias, in their dtypes and memory formats."""
     grad = like(grad, weight)
     wide, found = compute_dtype(grad), []
     if wanted[0]:
@@ -250,10 +256,10 @@ def label_conv2d_backward(
 
 
 def _sums(grad: Tensor, channels: Tensor, classes: int, k: int, stride: int, padding: int) -> Tensor:
-    """For every tap and class the sum of the gradients of those results that took it, (taps, classes, filters)."""
+    """Return for every tap and class the sum of the gradients of results that took it, (taps, classes, filters)."""
     filters, wide = grad.shape[1], compute_dtype(grad)
     rows = grad.numel() // filters
-    block_k, block_f = (max(power_of_two(extent, 64), _LEAST) for extent in (classes, filters))
+    block_k, block_f = (max(power_of_two(extent, 64), _MIN_BLOCK) for extent in (classes, filters))
     class_runs, filter_runs = blocks(classes, block_k), blocks(filters, block_f)
     tiles = blocks(rows, _ROWS)
     piece = blocks(tiles, max(FULL_GPU // (k * k * class_runs * filter_runs), 1)) * _ROWS
@@ -267,7 +273,7 @@ def _sums(grad: Tensor, channels: Tensor, classes: int, k: int, stride: int, pad
             kernel=k,
             operand=operand,
             precision=precision,
-            dtype=accumulator(wide),
+            dtype=element_of(wide),
             block_k=block_k,
             block_f=block_f,
             block_l=_ROWS,
@@ -285,9 +291,9 @@ def _(
     padding: int,
     wanted: list[bool],
 ) -> list[Tensor]:
-    of_weight = torch.empty_like(weight, memory_format=memory_format_of(weight))
-    of_bias = None if bias is None else torch.empty_like(bias, memory_format=torch.contiguous_format)
-    return [each for each, want in zip((of_weight, of_bias), wanted, strict=True) if want and each is not None]
+    grad_weight = torch.empty_like(weight, memory_format=memory_format_of(weight))
+    grad_bias = None if bias is None else torch.empty_like(bias, memory_format=torch.contiguous_format)
+    return [each for each, want in zip((grad_weight, grad_bias), wanted, strict=True) if want and each is not None]
 
 
 def _remember(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
@@ -318,3 +324,15 @@ def _gradient(ctx: Any, grad: Tensor | None, *_: None) -> tuple[Tensor | None, .
 
 
 label_conv2d.register_autograd(_gradient, setup_context=_remember)
+
+
+def label_conv2d_triton(
+    ids: Tensor, weight: Tensor, bias: Tensor | None, dont_care: bool, ignore_id: int, stride: int, padding: int
+) -> Tensor:
+    """Compute `vs_ops.label_conv2d`; without pixels there is nothing to launch."""
+    if ids.numel() == 0:
+        return label_conv2d_reference(ids, weight, bias, dont_care, ignore_id, stride, padding)
+    dtype = convolution_dtype(weight)
+    result, _, known = label_conv2d(ids, weight, bias, dont_care, ignore_id, stride, padding, dtype)
+    require_known("label_conv2d", known, ids, weight.shape[1] - dont_care, ignore_id)
+    return result

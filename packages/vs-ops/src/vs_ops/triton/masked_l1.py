@@ -1,8 +1,8 @@
 """Masked L1 by Triton: one read of both tensors and of the mask, which is not expanded to their channels.
 
 A program owns a run of pixels of one sample and goes through the channels, so that it reads a mask of one channel once
-and sums its gradient without atomics. A tile is channels x pixels; whichever of the two lies together in memory
-(stride one, which Triton knows when it compiles) gets neighbouring lanes, in NCHW and in channels-last order alike.
+and sums its gradient without atomics. A tile is channels x pixels; whichever of the two has stride one
+(which Triton knows when it compiles) gets neighbouring lanes, in NCHW and in channels-last order alike.
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from vs_ops._precision import compute_dtype, dense
-from vs_ops.masked_l1 import TINY, masked_l1_reference
+from vs_ops._layout import dense
+from vs_ops._precision import compute_dtype
+from vs_ops.reference.masked_l1 import TINY, masked_l1_reference
 from vs_ops.triton._launch import (
-    accumulator,
     blocks,
     differentiable,
+    element_of,
     like,
     on_device_of,
     power_of_two,
@@ -27,8 +28,6 @@ from vs_ops.triton._launch import (
     tile,
 )
 from vs_ops.triton._registration import registered
-
-__all__ = ["masked_l1", "masked_l1_backward"]
 
 _BLOCK = 1024
 
@@ -41,31 +40,31 @@ def _forward(
     partials: tl.tensor,
     channels: tl.tensor,
     pixels: tl.tensor,
-    of_sample: tl.tensor,
-    of_channel: tl.tensor,
-    of_pixel: tl.tensor,
-    mask_of_sample: tl.tensor,
-    mask_of_channel: tl.tensor,
-    mask_of_pixel: tl.tensor,
+    stride_n: tl.tensor,
+    stride_c: tl.tensor,
+    stride_p: tl.tensor,
+    mask_stride_n: tl.tensor,
+    mask_stride_c: tl.tensor,
+    mask_stride_p: tl.tensor,
     dtype: tl.constexpr,
     block_c: tl.constexpr,
     block_l: tl.constexpr,
 ) -> None:
-    """Program (run of pixels, sample) stores two partial sums: of the weighted distances, and of the weights."""
+    """Store two partial sums in program (run of pixels, sample): of the weighted distances, and of the weights."""
     pixel = tl.program_id(0) * block_l + tl.arange(0, block_l)[None, :]
     sample = tl.program_id(1).to(tl.int64)
-    a += sample * of_sample
-    b += sample * of_sample
-    mask += sample * mask_of_sample
+    a += sample * stride_n
+    b += sample * stride_n
+    mask += sample * mask_stride_n
     distances = tl.zeros((block_c, block_l), dtype)
     weights = tl.zeros((block_c, block_l), dtype)
     for start in range(0, channels, block_c):
         channel = start + tl.arange(0, block_c)[:, None]
         inside = (channel < channels) & (pixel < pixels)
-        offsets = channel * of_channel + pixel * of_pixel
+        offsets = channel * stride_c + pixel * stride_p
         one = tl.load(a + offsets, mask=inside, other=0.0).to(dtype)
         other = tl.load(b + offsets, mask=inside, other=0.0).to(dtype)
-        weight = tl.load(mask + channel * mask_of_channel + pixel * mask_of_pixel, mask=inside, other=0.0).to(dtype)
+        weight = tl.load(mask + channel * mask_stride_c + pixel * mask_stride_p, mask=inside, other=0.0).to(dtype)
         distances += tl.abs(one - other) * weight
         weights += weight
     program = sample * tl.num_programs(0) + tl.program_id(0)
@@ -84,7 +83,7 @@ def _finish(
     tiny: tl.constexpr,
     block: tl.constexpr,
 ) -> None:
-    """One program adds up the partial sums in a fixed order, and divides by the weights' or by the elements' number."""
+    """Add up the partial sums in a fixed order, and divide by the weights' or by the elements' number."""
     lanes = tl.arange(0, block)
     total = tl.zeros((block,), partials.dtype.element_ty)
     weight = tl.zeros((block,), partials.dtype.element_ty)
@@ -113,36 +112,36 @@ def _backward(
     grad_mask: tl.tensor,
     channels: tl.tensor,
     pixels: tl.tensor,
-    of_sample: tl.tensor,
-    of_channel: tl.tensor,
-    of_pixel: tl.tensor,
-    mask_of_sample: tl.tensor,
-    mask_of_channel: tl.tensor,
-    mask_of_pixel: tl.tensor,
+    stride_n: tl.tensor,
+    stride_c: tl.tensor,
+    stride_p: tl.tensor,
+    mask_stride_n: tl.tensor,
+    mask_stride_c: tl.tensor,
+    mask_stride_p: tl.tensor,
     over_valid: tl.constexpr,
     broadcast: tl.constexpr,
     dtype: tl.constexpr,
     block_c: tl.constexpr,
     block_l: tl.constexpr,
 ) -> None:
-    """The same tiles again, each distance recomputed; a broadcast mask's gradient is summed over the channels here.
+    """Go through the same tiles again; a broadcast mask's gradient is summed over the channels here.
 
     Gradients that nobody wants are None.
     """
     line = tl.program_id(0) * block_l + tl.arange(0, block_l)
     pixel = line[None, :]
     sample = tl.program_id(1).to(tl.int64)
-    share = tl.load(grad).to(dtype) / tl.load(divisor).to(dtype)
+    size = tl.load(grad).to(dtype) / tl.load(divisor).to(dtype)
     mean = tl.load(loss).to(dtype)
     summed = tl.zeros((block_l,), dtype)
     for start in range(0, channels, block_c):
         channel = start + tl.arange(0, block_c)[:, None]
         inside = (channel < channels) & (pixel < pixels)
-        offsets = sample * of_sample + channel * of_channel + pixel * of_pixel
-        mask_offsets = sample * mask_of_sample + channel * mask_of_channel + pixel * mask_of_pixel
+        offsets = sample * stride_n + channel * stride_c + pixel * stride_p
+        mask_offsets = sample * mask_stride_n + channel * mask_stride_c + pixel * mask_stride_p
         one = tl.load(a + offsets, mask=inside, other=0.0).to(dtype)
         other = tl.load(b + offsets, mask=inside, other=0.0).to(dtype)
-        weight = tl.load(mask + mask_offsets, mask=inside, other=0.0).to(dtype) * share
+        weight = tl.load(mask + mask_offsets, mask=inside, other=0.0).to(dtype) * size
         slope = tl.where(one > other, weight, tl.where(one < other, -weight, (one - other) * weight))
         if grad_a is not None:
             tl.store(grad_a + offsets, slope.to(grad_a.dtype.element_ty), mask=inside)
@@ -150,30 +149,30 @@ def _backward(
             tl.store(grad_b + offsets, (-slope).to(grad_b.dtype.element_ty), mask=inside)
         if grad_mask is not None:
             # With "valid" the mask also moves the divisor: d(total / W) = (d total - loss dW) / W.
-            of_mask = (tl.abs(one - other) - mean) * share if over_valid else tl.abs(one - other) * share
+            mask_slope = (tl.abs(one - other) - mean) * size if over_valid else tl.abs(one - other) * size
             if broadcast:
-                summed += tl.sum(tl.where(inside, of_mask, 0.0), axis=0)
+                summed += tl.sum(tl.where(inside, mask_slope, 0.0), axis=0)
             else:
-                tl.store(grad_mask + mask_offsets, of_mask.to(grad_mask.dtype.element_ty), mask=inside)
+                tl.store(grad_mask + mask_offsets, mask_slope.to(grad_mask.dtype.element_ty), mask=inside)
     if broadcast and grad_mask is not None:
-        offsets = sample * mask_of_sample + line * mask_of_pixel
+        offsets = sample * mask_stride_n + line * mask_stride_p
         tl.store(grad_mask + offsets, summed.to(grad_mask.dtype.element_ty), mask=line < pixels)
 
 
 def _arranged(a: Tensor, b: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor, tuple[int, ...]]:
-    """All three in the memory format of `a`, then (channels, pixels) and the strides of `a` and of the mask."""
+    """Return all three in the memory format of `a`, then (channels, pixels) and the strides of `a` and of the mask."""
     a = dense(a)
     mask = like(mask, a)
     channels, pixels = a.shape[1], a[0, 0].numel()
-    of_mask = strides(mask)
+    mask_strides = strides(mask)
     if mask.shape[1] == 1:  # one channel, which all read: its stride is none
-        of_mask = (pixels, 0, 1)
-    return a, like(b, a), mask, (channels, pixels, *strides(a), *of_mask)
+        mask_strides = (pixels, 0, 1)
+    return a, like(b, a), mask, (channels, pixels, *strides(a), *mask_strides)
 
 
 @registered("vs_ops::masked_l1")
 def masked_l1(a: Tensor, b: Tensor, mask: Tensor, over_valid: bool) -> tuple[Tensor, Tensor]:
-    """(loss, divisor): the loss, and what its sum was divided by, for the backward."""
+    """Return (loss, divisor): the loss, and what its sum was divided by, for the backward."""
     dtype, numel = compute_dtype(a, b), a.numel()
     a, b, mask, layout = _arranged(a, b, mask)
     block_c, block_l = tile(a, _BLOCK)
@@ -181,7 +180,7 @@ def masked_l1(a: Tensor, b: Tensor, mask: Tensor, over_valid: bool) -> tuple[Ten
     partials = torch.empty(grid[0] * grid[1], 2, dtype=dtype, device=a.device)
     loss, divisor = torch.empty((), dtype=dtype, device=a.device), torch.empty((), dtype=dtype, device=a.device)
     with on_device_of(a):
-        _forward[grid](a, b, mask, partials, *layout, dtype=accumulator(dtype), block_c=block_c, block_l=block_l)
+        _forward[grid](a, b, mask, partials, *layout, dtype=element_of(dtype), block_c=block_c, block_l=block_l)
         count = len(partials)
         block = power_of_two(count, _BLOCK)
         _finish[(1,)](partials, loss, divisor, count, numel, over_valid=over_valid, tiny=TINY, block=block)
@@ -205,7 +204,7 @@ def masked_l1_backward(
     over_valid: bool,
     wanted: Sequence[bool],
 ) -> list[Tensor]:
-    """The wanted ones of the gradients in a, b and mask, in their dtypes and in the memory format of `a`."""
+    """Return the wanted ones of the gradients in a, b and mask, in their dtypes and in the memory format of `a`."""
     a, b, mask, layout = _arranged(a, b, mask)
     grads = [torch.empty_like(each) if want else None for each, want in zip((a, b, mask), wanted, strict=True)]
     block_c, block_l = tile(a, _BLOCK)
@@ -214,7 +213,7 @@ def masked_l1_backward(
             *(grad, loss, divisor, a, b, mask, *grads, *layout),
             over_valid=over_valid,
             broadcast=mask.shape[1] == 1,
-            dtype=accumulator(loss.dtype),
+            dtype=element_of(loss.dtype),
             block_c=block_c,
             block_l=block_l,
         )
@@ -257,3 +256,8 @@ def _gradient(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
 
 
 masked_l1.register_autograd(_gradient, setup_context=_remember)
+
+
+def masked_l1_triton(a: Tensor, b: Tensor, mask: Tensor, over_valid: bool) -> Tensor:
+    """Compute `vs_ops.masked_l1`."""
+    return masked_l1(a, b, mask, over_valid)[0]

@@ -5,13 +5,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from vs_ops.reference.one_hot import require_known
 from vs_ops.triton._launch import blocks, on_device_of, power_of_two
 from vs_ops.triton._registration import registered
 
-__all__ = ["one_hot"]
-
 _ELEMENTS = 1024
-_MOST_CHANNELS = 16
+_MAX_CHANNELS = 16
 
 
 @triton.jit
@@ -26,9 +25,9 @@ def _kernel(
     block_k: tl.constexpr,
     block_l: tl.constexpr,
 ) -> None:
-    """Program (run of pixels, sample) reads its ids once and writes a tile of channels x pixels at a time.
+    """Read ids once, and write a tile of channels x pixels at a time, in program (run of pixels, sample).
 
-    Lanes are neighbours along pixels, which lie together both in `ids` (N, L) and in `result` (N, K, L).
+    Lanes are neighbours along pixels, which have stride one both in `ids` (N, L) and in `result` (N, K, L).
     """
     pixel = tl.program_id(0) * block_l + tl.arange(0, block_l)
     exists = pixel < pixels
@@ -51,13 +50,13 @@ def _kernel(
 def one_hot(
     ids: Tensor, num_classes: int, dont_care: bool, ignore_id: int, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """(channels, known): `known` (an int32 scalar on the device) is 0 if any id is out of range, else 1."""
+    """Return (channels, known): `known` (an int32 scalar on the device) is 0 if any id is out of range, else 1."""
     ids = ids.contiguous()
     samples, height, width = ids.shape
     channels, pixels = num_classes + dont_care, height * width
     result = torch.empty(samples, channels, height, width, dtype=dtype, device=ids.device)
     known = torch.ones((), dtype=torch.int32, device=ids.device)
-    block_k = power_of_two(channels, _MOST_CHANNELS)
+    block_k = power_of_two(channels, _MAX_CHANNELS)
     block_l = power_of_two(pixels, _ELEMENTS // block_k)
     with on_device_of(ids):
         _kernel[(blocks(pixels, block_l), samples)](
@@ -71,3 +70,10 @@ def _(ids: Tensor, num_classes: int, dont_care: bool, ignore_id: int, dtype: tor
     samples, height, width = ids.shape
     result = ids.new_empty((samples, num_classes + dont_care, height, width), dtype=dtype)
     return result, ids.new_empty((), dtype=torch.int32)
+
+
+def one_hot_triton(ids: Tensor, num_classes: int, dont_care: bool, ignore_id: int, dtype: torch.dtype) -> Tensor:
+    """Compute `vs_ops.one_hot`."""
+    result, known = one_hot(ids, num_classes, dont_care, ignore_id, dtype)
+    require_known("one_hot", known, ids, num_classes, ignore_id)
+    return result

@@ -6,20 +6,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vs_ops._precision import compute_dtype, dense
-from vs_ops.spade import spade_reference
+from vs_ops._layout import dense
+from vs_ops._precision import compute_dtype
+from vs_ops.reference.spade import spade_reference
 from vs_ops.triton import _norm
 from vs_ops.triton._launch import differentiable, like, spread
 from vs_ops.triton._registration import registered
-
-__all__ = ["spade", "spade_backward", "spade_triton"]
 
 
 @registered("vs_ops::spade")
 def spade(
     x: Tensor, gamma_betas: Sequence[Tensor], eps: float, negative_slope: float | None, upsample: bool
 ) -> tuple[Tensor, Tensor]:
-    """Result, and mean and 1 / deviation of every plane (2, N * C) for the backward; at most three maps."""
+    """Return the result, and mean and 1 / deviation of every plane (2, N * C) for the backward; at most three maps."""
     x = dense(x)
     return _norm.forward(x, None, None, [like(each, x) for each in gamma_betas], eps, negative_slope, upsample)
 
@@ -41,7 +40,7 @@ def spade_backward(
     upsample: bool,
     wants_map: Sequence[bool],
 ) -> list[Tensor]:
-    """The gradients in x and in the wanted maps, in their dtypes and in the memory format of `x`."""
+    """Return the gradients in x and in the wanted maps, in their dtypes and in the memory format of `x`."""
     x = dense(x)
     maps = [like(each, x) for each in gamma_betas]
     grad = like(grad, x)
@@ -81,8 +80,8 @@ def _gradient(ctx: Any, grad: Tensor | None, _: None) -> tuple[Any, ...]:
         def reference(features: Tensor, *gamma_betas: Tensor) -> Tensor:
             return spade_reference(features, gamma_betas, *ctx.rest)
 
-        grad_x, *grad_maps = differentiable(reference, (x, *maps), (grad,), (wants_x, *wants_map))
-        return grad_x, grad_maps, None, None, None
+        of_x, *of_maps = differentiable(reference, (x, *maps), (grad,), (wants_x, *wants_map))
+        return of_x, of_maps, None, None, None
     _, slope, upsample = ctx.rest
     grad_x, *grad_maps = spade_backward(grad, x, maps, statistics, slope, upsample, wants_map)
     return grad_x, list(spread(grad_maps, wants_map)), None, None, None
@@ -94,15 +93,15 @@ spade.register_autograd(_gradient, setup_context=_remember)
 def spade_triton(
     x: Tensor, gamma_betas: Sequence[Tensor], eps: float, negative_slope: float | None, upsample: bool
 ) -> Tensor:
-    """`vs_ops.spade` by Triton.
+    """Compute `vs_ops.spade`.
 
     One pass takes three maps. Further ones become one with the third: y -> (y (1 + g) + b) (1 + h) + c is a modulation
     by gamma = (1 + g) (1 + h) - 1 and beta = b (1 + h) + c, computed by PyTorch in the dtype of the statistics.
     """
     maps, dtype = list(gamma_betas), compute_dtype(x)
-    while len(maps) > _norm.MOST_MAPS:
+    while len(maps) > _norm.MAX_MAPS:
         (gamma, beta), (next_gamma, next_beta) = (each.to(dtype).chunk(2, dim=1) for each in maps[-2:])
         both = torch.cat((gamma + next_gamma + gamma * next_gamma, beta + beta * next_gamma + next_beta), dim=1)
         maps[-2:] = [both]
     slope = None if negative_slope is None else float(negative_slope)
-    return spade(x, maps, float(eps), slope, upsample)[0]  # type: ignore[no-any-return]
+    return spade(x, maps, float(eps), slope, upsample)[0]

@@ -17,19 +17,18 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from vs_ops._precision import compute_dtype, dense
-from vs_ops.triton._launch import accumulator, blocks, differentiable, like, on_device_of, spread, strides, tile
+from vs_ops._layout import dense
+from vs_ops._precision import compute_dtype
+from vs_ops.reference.warp import warp_and_blend_reference, warp_reference
+from vs_ops.triton._launch import blocks, differentiable, element_of, like, on_device_of, spread, strides, tile
 from vs_ops.triton._registration import registered
-from vs_ops.warp import warp_and_blend_reference, warp_reference
-
-__all__ = ["warp", "warp_and_blend", "warp_backward"]
 
 _ELEMENTS = 256
 
 
 @triton.jit
 def _along(index: tl.tensor, flow: tl.tensor, size: tl.tensor) -> tl.tensor:
-    """On one axis: the two neighbours, the share of the second, and whether the position is inside.
+    """Return on one axis the two neighbours, the weight of the second, and whether the position is inside.
 
     Comparisons are written such that NaN goes to 0 and counts as outside: no address depends on it.
     """
@@ -53,35 +52,37 @@ def _forward(
     channels: tl.tensor,
     height: tl.tensor,
     width: tl.tensor,
-    of_sample: tl.tensor,
-    of_channel: tl.tensor,
-    of_pixel: tl.tensor,
-    flow_of_sample: tl.tensor,
-    flow_of_axis: tl.tensor,
-    flow_of_pixel: tl.tensor,
+    stride_n: tl.tensor,
+    stride_c: tl.tensor,
+    stride_p: tl.tensor,
+    flow_stride_n: tl.tensor,
+    flow_stride_c: tl.tensor,
+    flow_stride_p: tl.tensor,
     dtype: tl.constexpr,
     block_c: tl.constexpr,
     block_l: tl.constexpr,
 ) -> None:
-    """Program (run of pixels, sample). Without a mask there is no blending, and its code is compiled away."""
+    """Warp a run of pixels of a sample, its program; without a mask the code of the blending is compiled away."""
     pixel = tl.program_id(0) * block_l + tl.arange(0, block_l)
     exists = pixel < height * width
     sample = tl.program_id(1).to(tl.int64)
-    flow += sample * flow_of_sample + pixel * flow_of_pixel
-    x0, x1, share_x, _ = _along(pixel % width, tl.load(flow, mask=exists, other=0.0).to(dtype), width)
-    y0, y1, share_y, _ = _along(pixel // width, tl.load(flow + flow_of_axis, mask=exists, other=0.0).to(dtype), height)
+    flow += sample * flow_stride_n + pixel * flow_stride_p
+    x0, x1, weight_x, _ = _along(pixel % width, tl.load(flow, mask=exists, other=0.0).to(dtype), width)
+    y0, y1, weight_y, _ = _along(
+        pixel // width, tl.load(flow + flow_stride_c, mask=exists, other=0.0).to(dtype), height
+    )
     for start in range(0, channels, block_c):
         channel = start + tl.arange(0, block_c)[:, None]
         inside = (channel < channels) & exists[None, :]
-        base = sample * of_sample + channel * of_channel
-        v00 = tl.load(image + base + ((y0 * width + x0) * of_pixel)[None, :], mask=inside, other=0.0).to(dtype)
-        v01 = tl.load(image + base + ((y0 * width + x1) * of_pixel)[None, :], mask=inside, other=0.0).to(dtype)
-        v10 = tl.load(image + base + ((y1 * width + x0) * of_pixel)[None, :], mask=inside, other=0.0).to(dtype)
-        v11 = tl.load(image + base + ((y1 * width + x1) * of_pixel)[None, :], mask=inside, other=0.0).to(dtype)
-        upper = v00 * (1.0 - share_x)[None, :] + v01 * share_x[None, :]
-        lower = v10 * (1.0 - share_x)[None, :] + v11 * share_x[None, :]
-        value = upper * (1.0 - share_y)[None, :] + lower * share_y[None, :]
-        at = base + (pixel * of_pixel)[None, :]
+        base = sample * stride_n + channel * stride_c
+        v00 = tl.load(image + base + ((y0 * width + x0) * stride_p)[None, :], mask=inside, other=0.0).to(dtype)
+        v01 = tl.load(image + base + ((y0 * width + x1) * stride_p)[None, :], mask=inside, other=0.0).to(dtype)
+        v10 = tl.load(image + base + ((y1 * width + x0) * stride_p)[None, :], mask=inside, other=0.0).to(dtype)
+        v11 = tl.load(image + base + ((y1 * width + x1) * stride_p)[None, :], mask=inside, other=0.0).to(dtype)
+        upper = v00 * (1.0 - weight_x)[None, :] + v01 * weight_x[None, :]
+        lower = v10 * (1.0 - weight_x)[None, :] + v11 * weight_x[None, :]
+        value = upper * (1.0 - weight_y)[None, :] + lower * weight_y[None, :]
+        at = base + (pixel * stride_p)[None, :]
         tl.store(warped + at, value.to(warped.dtype.element_ty), mask=inside)
         if mask is not None:
             weight = tl.load(mask + sample * height * width + pixel, mask=exists, other=0.0).to(dtype)[None, :]
@@ -105,73 +106,73 @@ def _backward(
     channels: tl.tensor,
     height: tl.tensor,
     width: tl.tensor,
-    of_sample: tl.tensor,
-    of_channel: tl.tensor,
-    of_pixel: tl.tensor,
-    flow_of_sample: tl.tensor,
-    flow_of_axis: tl.tensor,
-    flow_of_pixel: tl.tensor,
+    stride_n: tl.tensor,
+    stride_c: tl.tensor,
+    stride_p: tl.tensor,
+    flow_stride_n: tl.tensor,
+    flow_stride_c: tl.tensor,
+    flow_stride_p: tl.tensor,
     dtype: tl.constexpr,
     block_c: tl.constexpr,
     block_l: tl.constexpr,
 ) -> None:
-    """Program (run of pixels, sample), as forward; gradients that nobody wants are None."""
+    """Store gradients in program (run of pixels, sample), as forward; those that nobody wants are None."""
     pixel = tl.program_id(0) * block_l + tl.arange(0, block_l)
     exists = pixel < height * width
     sample = tl.program_id(1).to(tl.int64)
-    at_flow = sample * flow_of_sample + pixel * flow_of_pixel
+    at_flow = sample * flow_stride_n + pixel * flow_stride_p
     flow_x = tl.load(flow + at_flow, mask=exists, other=0.0).to(dtype)
-    flow_y = tl.load(flow + at_flow + flow_of_axis, mask=exists, other=0.0).to(dtype)
-    x0, x1, share_x, inside_x = _along(pixel % width, flow_x, width)
-    y0, y1, share_y, inside_y = _along(pixel // width, flow_y, height)
-    rest_x, rest_y = 1.0 - share_x, 1.0 - share_y
+    flow_y = tl.load(flow + at_flow + flow_stride_c, mask=exists, other=0.0).to(dtype)
+    x0, x1, weight_x, inside_x = _along(pixel % width, flow_x, width)
+    y0, y1, weight_y, inside_y = _along(pixel // width, flow_y, height)
+    rest_x, rest_y = 1.0 - weight_x, 1.0 - weight_y
     sum_x = tl.zeros((block_l,), dtype)
     sum_y = tl.zeros((block_l,), dtype)
     sum_mask = tl.zeros((block_l,), dtype)
     for start in range(0, channels, block_c):
         channel = start + tl.arange(0, block_c)[:, None]
         inside = (channel < channels) & exists[None, :]
-        base = sample * of_sample + channel * of_channel
-        at = base + (pixel * of_pixel)[None, :]
-        at00 = base + ((y0 * width + x0) * of_pixel)[None, :]
-        at01 = base + ((y0 * width + x1) * of_pixel)[None, :]
-        at10 = base + ((y1 * width + x0) * of_pixel)[None, :]
-        at11 = base + ((y1 * width + x1) * of_pixel)[None, :]
+        base = sample * stride_n + channel * stride_c
+        at = base + (pixel * stride_p)[None, :]
+        at00 = base + ((y0 * width + x0) * stride_p)[None, :]
+        at01 = base + ((y0 * width + x1) * stride_p)[None, :]
+        at10 = base + ((y1 * width + x0) * stride_p)[None, :]
+        at11 = base + ((y1 * width + x1) * stride_p)[None, :]
         grad = tl.load(grad_warped + at, mask=inside, other=0.0).to(dtype)
         if mask is not None:
             weight = tl.load(mask + sample * height * width + pixel, mask=exists, other=0.0).to(dtype)[None, :]
             grad_blend = tl.load(grad_blended + at, mask=inside, other=0.0).to(dtype)
             grad += (1.0 - weight) * grad_blend
             if grad_hallucinated is not None:
-                of_other = weight * grad_blend
-                tl.store(grad_hallucinated + at, of_other.to(grad_hallucinated.dtype.element_ty), mask=inside)
+                grad_other = weight * grad_blend
+                tl.store(grad_hallucinated + at, grad_other.to(grad_hallucinated.dtype.element_ty), mask=inside)
         if grad_flow is not None or grad_mask is not None:
             v00 = tl.load(image + at00, mask=inside, other=0.0).to(dtype)
             v01 = tl.load(image + at01, mask=inside, other=0.0).to(dtype)
             v10 = tl.load(image + at10, mask=inside, other=0.0).to(dtype)
             v11 = tl.load(image + at11, mask=inside, other=0.0).to(dtype)
-            upper = v00 * rest_x[None, :] + v01 * share_x[None, :]
-            lower = v10 * rest_x[None, :] + v11 * share_x[None, :]
+            upper = v00 * rest_x[None, :] + v01 * weight_x[None, :]
+            lower = v10 * rest_x[None, :] + v11 * weight_x[None, :]
             if grad_mask is not None:
                 other = tl.load(hallucinated + at, mask=inside, other=0.0).to(dtype)
-                value = upper * rest_y[None, :] + lower * share_y[None, :]
+                value = upper * rest_y[None, :] + lower * weight_y[None, :]
                 sum_mask += tl.sum(grad_blend * (other - value), axis=0)
-            along_x = (v01 - v00) * rest_y[None, :] + (v11 - v10) * share_y[None, :]
+            along_x = (v01 - v00) * rest_y[None, :] + (v11 - v10) * weight_y[None, :]
             sum_x += tl.sum(grad * along_x, axis=0)
             sum_y += tl.sum(grad * (lower - upper), axis=0)
         if grad_image is not None:
-            # No share of a neighbour means no addition: a whole flow makes one, not four.
+            # No weight of a neighbour means no addition: a whole flow makes one, not four.
             tl.atomic_add(grad_image + at00, grad * (rest_y * rest_x)[None, :], mask=inside, sem="relaxed")
-            needed = inside & (share_x > 0)[None, :]
-            tl.atomic_add(grad_image + at01, grad * (rest_y * share_x)[None, :], mask=needed, sem="relaxed")
-            needed = inside & (share_y > 0)[None, :]
-            tl.atomic_add(grad_image + at10, grad * (share_y * rest_x)[None, :], mask=needed, sem="relaxed")
-            needed = inside & ((share_x > 0) & (share_y > 0))[None, :]
-            tl.atomic_add(grad_image + at11, grad * (share_y * share_x)[None, :], mask=needed, sem="relaxed")
+            needed = inside & (weight_x > 0)[None, :]
+            tl.atomic_add(grad_image + at01, grad * (rest_y * weight_x)[None, :], mask=needed, sem="relaxed")
+            needed = inside & (weight_y > 0)[None, :]
+            tl.atomic_add(grad_image + at10, grad * (weight_y * rest_x)[None, :], mask=needed, sem="relaxed")
+            needed = inside & ((weight_x > 0) & (weight_y > 0))[None, :]
+            tl.atomic_add(grad_image + at11, grad * (weight_y * weight_x)[None, :], mask=needed, sem="relaxed")
     if grad_flow is not None:
-        of_x, of_y = tl.where(inside_x, sum_x, 0.0), tl.where(inside_y, sum_y, 0.0)
-        tl.store(grad_flow + at_flow, of_x.to(grad_flow.dtype.element_ty), mask=exists)
-        tl.store(grad_flow + at_flow + flow_of_axis, of_y.to(grad_flow.dtype.element_ty), mask=exists)
+        grad_flow_x, grad_flow_y = tl.where(inside_x, sum_x, 0.0), tl.where(inside_y, sum_y, 0.0)
+        tl.store(grad_flow + at_flow, grad_flow_x.to(grad_flow.dtype.element_ty), mask=exists)
+        tl.store(grad_flow + at_flow + flow_stride_c, grad_flow_y.to(grad_flow.dtype.element_ty), mask=exists)
     if grad_mask is not None:
         tl.store(grad_mask + sample * height * width + pixel, sum_mask.to(grad_mask.dtype.element_ty), mask=exists)
 
@@ -191,29 +192,29 @@ def _launch(
         kernel[(blocks(height * width, block_l), samples)](
             *(*before, image, flow, *between, *after),
             *(channels, height, width, *strides(image), *strides(flow)),
-            dtype=accumulator(compute_dtype(image, flow)),
+            dtype=element_of(compute_dtype(image, flow)),
             block_c=block_c,
             block_l=block_l,
         )
 
 
 @registered("vs_ops::warp")
-def warp(image: Tensor, flow: Tensor) -> Tensor:
-    """`image` fetched at (own index + flow), in its dtype and memory format."""
+def warp_triton(image: Tensor, flow: Tensor) -> Tensor:
+    """Compute `vs_ops.warp`."""
     image = dense(image)
     warped = torch.empty_like(image)
     _launch(_forward, image, dense(flow), (), (None, None), (warped, None))
     return warped
 
 
-@warp.register_fake
+@warp_triton.register_fake
 def _(image: Tensor, flow: Tensor) -> Tensor:
     return torch.empty_like(dense(image))
 
 
 @registered("vs_ops::warp_and_blend")
-def warp_and_blend(image: Tensor, flow: Tensor, mask: Tensor, hallucinated: Tensor) -> tuple[Tensor, Tensor]:
-    """(blended, warped), in the dtype and memory format of `image`."""
+def warp_and_blend_triton(image: Tensor, flow: Tensor, mask: Tensor, hallucinated: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute `vs_ops.warp_and_blend`."""
     image = dense(image)
     warped, blended = torch.empty_like(image), torch.empty_like(image)
     others = mask.contiguous(), like(hallucinated, image)
@@ -221,7 +222,7 @@ def warp_and_blend(image: Tensor, flow: Tensor, mask: Tensor, hallucinated: Tens
     return blended, warped
 
 
-@warp_and_blend.register_fake
+@warp_and_blend_triton.register_fake
 def _(image: Tensor, flow: Tensor, mask: Tensor, hallucinated: Tensor) -> tuple[Tensor, Tensor]:
     image = dense(image)
     return torch.empty_like(image), torch.empty_like(image)
@@ -237,7 +238,7 @@ def warp_backward(
     hallucinated: Tensor | None,
     wanted: list[bool],
 ) -> list[Tensor]:
-    """The wanted ones of the gradients in image, flow, mask, hallucinated, in their dtypes."""
+    """Return the wanted ones of the gradients in image, flow, mask, hallucinated, in their dtypes."""
     image, flow = dense(image), dense(flow)
     mask = None if mask is None else mask.contiguous()
     hallucinated = None if hallucinated is None else like(hallucinated, image)
@@ -279,7 +280,7 @@ def _remember(ctx: Any, inputs: tuple[Tensor, ...], output: Any) -> None:
 
 
 def _by_reference(ctx: Any) -> bool:
-    """Where gradients will be differentiated again, or must not depend on the order of atomic additions.
+    """Return whether gradients will be differentiated again, or must not depend on the order of atomic additions.
 
     In the latter case PyTorch decides what its own kernel may do, as `torch.use_deterministic_algorithms` describes.
     """
@@ -298,8 +299,10 @@ def _gradient_of_both(ctx: Any, grad_blended: Tensor, grad_warped: Tensor) -> tu
     wanted = tuple(ctx.needs_input_grad)
     if _by_reference(ctx):
         return differentiable(warp_and_blend_reference, ctx.saved_tensors, (grad_blended, grad_warped), wanted)
-    return spread(warp_backward(grad_warped, grad_blended, *ctx.saved_tensors, list(wanted)), wanted)
+    image, flow, mask, hallucinated = ctx.saved_tensors
+    found = warp_backward(grad_warped, grad_blended, image, flow, mask, hallucinated, list(wanted))
+    return spread(found, wanted)
 
 
-warp.register_autograd(_gradient_of_warp, setup_context=_remember)
-warp_and_blend.register_autograd(_gradient_of_both, setup_context=_remember)
+warp_triton.register_autograd(_gradient_of_warp, setup_context=_remember)
+warp_and_blend_triton.register_autograd(_gradient_of_both, setup_context=_remember)

@@ -1,7 +1,5 @@
 """The edge: hand a plan to the operating system."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Callable, Iterable
@@ -13,8 +11,6 @@ import torch
 from vs_runtime.affinity.plan import AffinityPlan
 from vs_runtime.affinity.topology import Topology
 from vs_runtime.errors import AffinityError
-
-__all__ = ["apply_affinity", "gpu_index_of", "worker_init"]
 
 
 def apply_affinity(plan: AffinityPlan, *, threads: int | None = None) -> tuple[str, ...]:
@@ -47,12 +43,12 @@ def apply_affinity(plan: AffinityPlan, *, threads: int | None = None) -> tuple[s
 
 
 def worker_init(plan: AffinityPlan) -> Callable[[int], None]:
-    """A `worker_init_fn` for `torch.utils.data.DataLoader` that pins worker number i as the plan says; picklable."""
+    """Return a `worker_init_fn` for a `DataLoader` that pins worker number i as the plan says; picklable."""
     return partial(_pin_worker, plan.workers)
 
 
 def gpu_index_of(topology: Topology, device: torch.device | str) -> int | None:
-    """Index in the topology of the GPU that PyTorch calls `device`; None for the CPU or if NVML does not list it.
+    """Return the index in the topology of the GPU that PyTorch calls `device`; None: the CPU, or NVML does not list it.
 
     PyTorch numbers only the visible GPUs and in its own order, so the two are matched by UUID.
     """
@@ -83,6 +79,6 @@ def _pin(cpus: Iterable[int]) -> str:
 
 
 def _threads() -> list[int]:
-    """Threads that run already: affinity is a thread's own, and only new ones inherit it."""
+    """Return threads that run already: affinity is a thread's own, and only new ones inherit it."""
     tasks = Path("/proc/self/task")
     return [int(task.name) for task in tasks.iterdir()] if tasks.is_dir() else []

@@ -5,8 +5,6 @@ never leaves the CPUs that the process was given, keeps processes of one machine
 physical cores before SMT siblings.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
@@ -16,15 +14,13 @@ from vs_config import choice
 from vs_runtime.affinity.topology import Core, Topology
 from vs_runtime.errors import AffinityError
 
-__all__ = ["AffinityConfig", "AffinityPlan", "AffinityPolicy", "plan_affinity"]
-
 AffinityPolicy = Literal["none", "node", "unique"]
 _POLICIES = ("none", "node", "unique")
 
 
 @attrs.frozen(kw_only=True)
 class AffinityConfig:
-    """What a user writes."""
+    """Which CPUs a process runs on, as a user writes it."""
 
     policy: AffinityPolicy = choice(
         "unique",
@@ -36,7 +32,7 @@ class AffinityConfig:
 
 @attrs.frozen(kw_only=True)
 class AffinityPlan:
-    """Where to run.
+    """A plan of where to run.
 
     Attributes:
         process: CPUs of the main process, in rising order, at least one.
@@ -113,7 +109,7 @@ def _check_arguments(cpus: frozenset[int], index: int, processes: int, workers: 
 
 
 def _allowed_cores(topology: Topology, allowed: frozenset[int]) -> tuple[Core, ...]:
-    """Cores cut down to the allowed CPUs, node by node and within a node by number; none is empty."""
+    """Return cores cut down to the allowed CPUs, node by node and within a node by number; none is empty."""
     known = {cpu for core in topology.cores for cpu in core.cpus}
     cut = [attrs.evolve(core, cpus=tuple(sorted(set(core.cpus) & allowed))) for core in topology.cores]
     unknown = [Core(cpus=(cpu,)) for cpu in sorted(allowed - known)]
@@ -121,7 +117,7 @@ def _allowed_cores(topology: Topology, allowed: frozenset[int]) -> tuple[Core, .
 
 
 def _home(topology: Topology, cores: tuple[Core, ...], gpu_index: int | None) -> tuple[Core, ...]:
-    """Cores close to that GPU; all cores where there is no such GPU, or none of its CPUs is allowed."""
+    """Return cores close to that GPU; all cores where there is no such GPU, or none of its CPUs is allowed."""
     gpu = next((gpu for gpu in topology.gpus if gpu.index == gpu_index), None)
     close = set() if gpu is None else set(gpu.cpus)
     return tuple(core for core in cores if close & set(core.cpus)) or cores
@@ -130,7 +126,7 @@ def _home(topology: Topology, cores: tuple[Core, ...], gpu_index: int | None) ->
 def _unique_cores(
     cores: tuple[Core, ...], homes: Sequence[tuple[Core, ...]], index: int, reasons: list[str]
 ) -> tuple[Core, ...]:
-    """The share of one process: of the cores close to its GPU if that leaves every process a core, else of all."""
+    """Return the cores of one process: of those close to its GPU if that leaves every process a core, else of all."""
     groups = [[k for k, other in enumerate(homes) if other == home] for home in homes]
     roomy = all(len(home) >= len(group) for home, group in zip(homes, groups, strict=True))
     if roomy and _disjoint(set(homes)):
@@ -159,7 +155,7 @@ def _disjoint(homes: Iterable[tuple[Core, ...]]) -> bool:
 def _split_between_workers(
     cores: tuple[Core, ...], workers: int, *, computes_on_cpu: bool, reasons: list[str]
 ) -> AffinityPlan:
-    """Main process and workers on the cores of one process.
+    """Plan main process and workers on the cores of one process.
 
     With a GPU the main process mostly launches kernels: the workers get cores of their own as far as there are, and
     the main process keeps the rest, at least one. On the CPU the main process computes: it keeps all cores, and the

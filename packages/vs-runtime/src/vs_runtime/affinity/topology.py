@@ -3,14 +3,11 @@
 The planner takes this description and nothing else, so every plan can be tested on any machine.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
+from typing import Any
 
 import attrs
-
-__all__ = ["Core", "Gpu", "Topology", "allowed_cpus", "parse_cpu_list", "read_gpus", "read_topology"]
 
 
 @attrs.frozen(kw_only=True)
@@ -126,7 +123,7 @@ def _read_package(path: Path) -> int:
 
 
 def read_gpus() -> tuple[tuple[Gpu, ...], tuple[str, ...]]:
-    """GPUs as NVML knows them, and notes on what it does not; without a driver there are none and a note says so."""
+    """Return GPUs as NVML knows them, and notes on what it does not; without a driver a note alone."""
     import pynvml
 
     try:
@@ -142,13 +139,13 @@ def read_gpus() -> tuple[tuple[Gpu, ...], tuple[str, ...]]:
     return tuple(gpu for gpu, _ in found), tuple(note for _, note in found if note)
 
 
-def _read_gpu(pynvml: object, index: int) -> tuple[Gpu, str]:
-    handle = pynvml.nvmlDeviceGetHandleByIndex(index)  # type: ignore[attr-defined]
-    name, uuid = pynvml.nvmlDeviceGetName(handle), pynvml.nvmlDeviceGetUUID(handle)  # type: ignore[attr-defined]
+def _read_gpu(pynvml: Any, index: int) -> tuple[Gpu, str]:
+    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+    name, uuid = pynvml.nvmlDeviceGetName(handle), pynvml.nvmlDeviceGetUUID(handle)
     words = ((os.cpu_count() or 1) + 63) // 64
     try:
-        masks = pynvml.nvmlDeviceGetCpuAffinity(handle, words)  # type: ignore[attr-defined]
-    except pynvml.NVMLError as error:  # type: ignore[attr-defined]
+        masks = pynvml.nvmlDeviceGetCpuAffinity(handle, words)
+    except pynvml.NVMLError as error:
         return Gpu(index=index, name=name, uuid=uuid), f"GPU {index}: NVML names no CPUs close to it ({error})"
     cpus = tuple(64 * word + bit for word, mask in enumerate(masks) for bit in range(64) if mask >> bit & 1)
     return Gpu(index=index, cpus=cpus, name=name, uuid=uuid), ""

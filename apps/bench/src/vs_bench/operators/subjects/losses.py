@@ -29,7 +29,7 @@ FACES = (
 )
 
 
-def hinge(operator: Operator, *shape: int) -> Callable[[Make], Subject]:
+def hinge(operator: Operator[[Tensor], Tensor], *shape: int) -> Callable[[Make], Subject]:
     """A hinge loss of logits of `shape`."""
 
     def build(make: Make) -> Subject:

@@ -17,7 +17,7 @@ from vs_bench.operators.subjects.networks import NETWORKS, Network, parameter_sh
 from vs_bench.operators.subjects.subject import Make, Plan, Subject
 
 EPS = 1e-12
-SHARE = 0.001
+WEIGHT = 0.001
 
 
 def power_iteration(*shape: int) -> Callable[[Make], Subject]:
@@ -118,11 +118,11 @@ def ema(network: Network, *, scaled: bool) -> Callable[[Make], Subject]:
         averages, values = ([make.parameter(*shape, gradient=False) for shape in shapes] for _ in range(2))
         scales = list(make.parameter(len(shapes), gradient=False).unbind()) if scaled else None
         return Subject(
-            call=lambda impl: vs_ops.ema(averages, values, share=SHARE, scales=scales, impl=impl),
+            call=lambda impl: vs_ops.ema(averages, values, weight=WEIGHT, scales=scales, impl=impl),
             eager=lambda: eager_ema(averages, values, scales),
             constants=(*averages, *values, *(scales or ())),
             mutated=tuple(averages),
-            apex=None if scaled else lambda: apex.ema(averages, values, 1 - SHARE),
+            apex=None if scaled else lambda: apex.ema(averages, values, 1 - WEIGHT),
         )
 
     return build
@@ -132,7 +132,7 @@ def ema(network: Network, *, scaled: bool) -> Callable[[Make], Subject]:
 def eager_ema(averages: Sequence[Tensor], values: Sequence[Tensor], scales: Sequence[Tensor] | None) -> None:
     """A loop over the parameters, as published code averages them."""
     for index, (average, value) in enumerate(zip(averages, values, strict=True)):
-        average.mul_(1 - SHARE).add_(value if scales is None else value * scales[index], alpha=SHARE)
+        average.mul_(1 - WEIGHT).add_(value if scales is None else value * scales[index], alpha=WEIGHT)
 
 
 ONE_LAYER = tuple(

@@ -4,7 +4,7 @@ A `Plan` names them and builds them when it is their turn, so that no two subjec
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 import torch
@@ -101,7 +101,7 @@ class Plan:
         note: what else is to be said beside the figures.
     """
 
-    operator: Operator
+    operator: Operator[..., Any]
     size: str
     build: Callable[[Make], Subject]
     images: bool = True

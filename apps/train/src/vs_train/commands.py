@@ -1,0 +1,10 @@
+"""What people type."""
+
+import shlex
+
+from vs_runtime.run_directory import RunDirectory
+
+
+def resume_command(command: str, run: RunDirectory, *overrides: str) -> str:
+    """Return what to type to go on with a run that `train:COMMAND` trains."""
+    return " ".join([f"hatch run train:{command} --resume {shlex.quote(str(run.path))}", *overrides])

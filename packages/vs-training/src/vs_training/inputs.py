@@ -1,0 +1,133 @@
+"""Frames of a clip as the networks take them: encoded labels, references, targets, and what came before them.
+
+`channels_last` is the order of memory that the inputs get; it changes no value.
+"""
+
+import attrs
+import torch
+import vs_nets as nets
+from torch import Tensor
+from vs_data import Clip, References
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Past:
+    """Frames before the one that is generated, the oldest first.
+
+    Attributes:
+        history: what the generator looks at: labels, and what it has made of them.
+        real: frames of the clip that the discriminators over time look at.
+        fake: generated ones, detached, at the same times.
+    """
+
+    history: nets.History = attrs.field(factory=nets.History)
+    real: tuple[Tensor, ...] = ()
+    fake: tuple[Tensor, ...] = ()
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class FrameInputs:
+    """One frame of a batch on the device, and its past.
+
+    `references` are there for few-shot generators. `clip` and `frame` are for messages: the name of the clip and the
+    frame's index within it. Every tensor in here has the batch as its first dimension.
+    """
+
+    label: nets.Label
+    target: nets.Target
+    past: Past = attrs.field(factory=Past)
+    references: nets.References | None = None
+    clip: str = ""
+    frame: int = 0
+
+
+def frame_inputs(
+    clip: Clip,
+    t: int,
+    labels: nets.LabelSpec,
+    *,
+    references: nets.References | None,
+    past: Past,
+    channels_last: bool = False,
+) -> FrameInputs:
+    """Return frame t of a batch (N, T, ...), with references and a past that are encoded already."""
+    return FrameInputs(
+        label=encode_label(clip, t, labels, channels_last=channels_last),
+        target=frame_target(clip, t, channels_last=channels_last),
+        past=past,
+        references=references,
+        clip=clip.name,
+        frame=t,
+    )
+
+
+def remember(past: Past, inputs: FrameInputs, fake: Tensor, *, generator: int, discriminator: int) -> Past:
+    """Return the past of the next frame.
+
+    Args:
+        past: of this frame.
+        inputs: this frame.
+        fake: what was generated, detached.
+        generator: how many frames of the past the generator looks at.
+        discriminator: how many the discriminators over time do.
+    """
+    history = nets.remember(past.history, inputs.label, fake, generator)
+    if not discriminator:
+        return Past(history=history)
+    real = (*past.real, inputs.target.frame)[-discriminator:]
+    return Past(history=history, real=real, fake=(*past.fake, fake)[-discriminator:])
+
+
+def encode_label(clip: Clip, t: int, labels: nets.LabelSpec, *, channels_last: bool = False) -> nets.Label:
+    """Return the encoded label (N, C, H, W) of frame t of a batch; without references class ids may stay ids."""
+    maps = {name: x[:, t] for name, x in clip.labels.items()}
+    label = (nets.keep_class_ids if clip.references is None else nets.encode_labels)(labels, maps)
+    match label:
+        case Tensor():
+            return _laid_out(label, channels_last)
+        case _:
+            return label
+
+
+def encode_references(clip: Clip, labels: nets.LabelSpec, *, channels_last: bool = False) -> nets.References | None:
+    """Return the references of a batch (N, K, ...) with encoded labels, or None when it has none."""
+    if clip.references is None:
+        return None
+    frames = clip.references.frames
+    flat = {name: x.flatten(0, 1) for name, x in clip.references.labels.items()}
+    encoded = _laid_out(nets.encode_labels(labels, flat), channels_last)  # (N * K, C, H, W)
+    return nets.References(
+        frames=_laid_out(frames.flatten(0, 1), channels_last).unflatten(0, frames.shape[:2]),
+        labels=encoded.unflatten(0, frames.shape[:2]),
+    )
+
+
+def frame_target(clip: Clip, t: int, *, channels_last: bool = False) -> nets.Target:
+    """Return what frame t of a batch is compared with: the frame, and the teacher's flow where there is one."""
+    flow, confidence = _flow_to_previous(clip, t)
+    reference_flow, reference_confidence = _flow_to_references(clip.references, t)
+    return nets.Target(
+        frame=_laid_out(clip.frames[:, t], channels_last),
+        flow=flow,
+        flow_confidence=confidence,
+        reference_flow=reference_flow,
+        reference_confidence=reference_confidence,
+    )
+
+
+def _flow_to_previous(clip: Clip, t: int) -> tuple[Tensor | None, Tensor | None]:
+    """Return the teacher's flow from frame t to the one before it (N, 2, H, W), and the confidence in it."""
+    if t == 0 or clip.flow is None or clip.flow_confidence is None:
+        return None, None
+    return clip.flow[:, t], clip.flow_confidence[:, t]
+
+
+def _flow_to_references(references: References | None, t: int) -> tuple[Tensor | None, Tensor | None]:
+    """Return the teacher's flow from frame t to each reference (N, K, 2, H, W), and the confidence in it."""
+    if references is None or references.flow is None or references.flow_confidence is None:
+        return None, None
+    return references.flow[:, t], references.flow_confidence[:, t]
+
+
+def _laid_out(x: Tensor, channels_last: bool) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)

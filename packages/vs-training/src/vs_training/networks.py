@@ -1,0 +1,94 @@
+"""Networks, optimizers and recipe of a run, made from its configuration."""
+
+from typing import Literal, TypeVar, assert_never
+
+import torch
+import vs_nets as nets
+import vs_optim as optim
+import vs_runtime as runtime
+
+from vs_training.config import MemoryConfig, TrainConfig
+from vs_training.state import Recipe, TrainState
+
+Network = TypeVar("Network", bound=torch.nn.Module)
+
+
+def build_recipe(
+    config: TrainConfig, labels: nets.LabelSpec, precision: optim.Precision, device: torch.device
+) -> Recipe:
+    """Return what the steps of a run need and never change, the perceptual network among it.
+
+    Raises:
+        WeightsError: the weights of the perceptual network are missing or are others.
+    """
+    perceptual = nets.build_perceptual(config.objective.perceptual)
+    return Recipe(
+        labels=labels,
+        objective=config.objective,
+        perceptual=perceptual if perceptual is None else laid_out(perceptual.to(device), config.memory),
+        precision=precision,
+        ema=config.optim.ema,
+        device=device,
+        channels_last=config.memory.channels_last,
+        scaler=config.optim.scaler,
+        micro_batches=config.memory.micro_batches,
+        clip_norms=optim.Pair(
+            generator=config.optim.generator_clip_norm, discriminator=config.optim.discriminator_clip_norm
+        ),
+        underflow_every=config.run.underflow_every,
+        flow_steps=config.curriculum.flow_steps,
+    )
+
+
+def build_state(
+    config: TrainConfig, labels: nets.LabelSpec, precision: optim.Precision, device: torch.device
+) -> tuple[TrainState, tuple[str, ...]]:
+    """Build networks with fresh weights, their optimizers and scales; also return why which Adam was chosen."""
+    generator, generator_ema = (laid_out(one.to(device), config.memory) for one in build_generators(config, labels))
+    condition = nets.condition_channels(config.generator, labels.channels)
+    discriminator = nets.build_discriminator(config.discriminator, label_channels=condition)
+    discriminator = laid_out(discriminator.to(device), config.memory)
+    generator_ema.load_state_dict(nets.effective_weights(generator))
+    g_optimizer, g_choice = optim.build_adam(generator.parameters(), config.optim.generator)
+    d_optimizer, d_choice = optim.build_adam(discriminator.parameters(), config.optim.discriminator)
+    state = TrainState(
+        generator=generator.train(),
+        discriminator=discriminator.train(),
+        generator_ema=generator_ema,
+        optimizers=optim.Pair(generator=g_optimizer, discriminator=d_optimizer),
+        scaling=optim.initial_scaling(config.optim.scaler, precision),
+    )
+    choices = optim.Pair(generator=g_choice, discriminator=d_choice)
+    return state, tuple(f"Adam of the {name}: {c.impl} ({c.reason})" for name, c in choices.items())
+
+
+def laid_out(network: Network, memory: MemoryConfig) -> Network:
+    """Return the network with the weights of its convolutions in the order of memory that its features are to have.
+
+    A convolution answers in the order of its weight, whatever the order of what goes in, and all other layers keep the
+    order that they get: so this decides for whole networks. Optimizers and the EMA take it over, values stay.
+    """
+    order = torch.channels_last if memory.channels_last else torch.contiguous_format
+    return network.to(memory_format=order)  # type: ignore[call-overload,no-any-return] # unknown to PyTorch's stubs
+
+
+def build_generators(config: TrainConfig, labels: nets.LabelSpec) -> tuple[nets.AnyGenerator, nets.AnyGenerator]:
+    """Build a generator with fresh weights, and one that is to hold its EMA."""
+    channels, call = labels.channels, activation_checkpointing(config.memory.checkpoint)
+    return (
+        nets.build_generator(config.generator, label_channels=channels, checkpointing=call),
+        nets.build_ema(config.generator, label_channels=channels),
+    )
+
+
+def activation_checkpointing(policy: Literal["none", "blocks", "all"]) -> nets.ActivationCheckpointing:
+    """Return how the generator calls its parts under a memory policy."""
+    match policy:
+        case "none":
+            return nets.ActivationCheckpointing()
+        case "blocks":
+            return nets.ActivationCheckpointing(blocks=runtime.checkpointed)
+        case "all":
+            return nets.ActivationCheckpointing(blocks=runtime.checkpointed, encoders=runtime.checkpointed)
+        case _:
+            assert_never(policy)

@@ -1,0 +1,132 @@
+"""A training state in a checkpoint: what is saved, how it is restored, and what older formats looked like."""
+
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import torch
+import vs_optim as optim
+import vs_runtime as runtime
+from torch import nn
+
+from vs_training.errors import VsTrainingError
+from vs_training.state import TrainState
+
+SHOWN_CHARACTERS = 160
+"""Most of what PyTorch says of weights that do not fit: it names every one of them."""
+
+EMA = "average"
+"""The name of the generator's EMA in a checkpoint: it has always been called so."""
+
+
+def state_to_save(state: TrainState) -> dict[str, Any]:
+    """Return everything that a step changes, and the process's random state, as nested plain data and tensors."""
+    return {
+        "generator": state.generator.state_dict(),
+        "discriminator": state.discriminator.state_dict(),
+        EMA: state.generator_ema.state_dict(),
+        "generator_optimizer": optim.adam_state(state.optimizers.generator),
+        "discriminator_optimizer": optim.adam_state(state.optimizers.discriminator),
+        "scaling": optim.scaling_to_dict(state.scaling),
+        # The stage of the curriculum and the learning rates are functions of the step; so is the position of the
+        # loader, with the number of roll-backs.
+        "step": state.step,
+        "updates": state.updates,
+        "roll_backs": state.roll_backs,
+        "random": runtime.random_state(),
+    }
+
+
+def restore_state(state: TrainState, saved: Mapping[str, Any]) -> TrainState:
+    """Load a saved state into the modules and optimizers of `state`; set the process's random state too.
+
+    Everything is compared with what `state_to_save` would give now before anything is loaded.
+
+    Raises:
+        VsTrainingError: something is missing, of another kind, dtype or shape, or is no number.
+    """
+    try:
+        current = current_format(saved)
+        runtime.check_fit(_template(state), current)
+        state.generator.load_state_dict(current["generator"])
+        state.discriminator.load_state_dict(current["discriminator"])
+        state.generator_ema.load_state_dict(current[EMA])
+        optim.load_adam_state(state.optimizers.generator, current["generator_optimizer"])
+        optim.load_adam_state(state.optimizers.discriminator, current["discriminator_optimizer"])
+        scaling = optim.scaling_from_dict(state.scaling, current["scaling"])
+        runtime.restore_random_state(current["random"])
+    except (RuntimeError, KeyError, optim.StateError, runtime.StateError) as error:
+        what = f"the checkpoint does not fit the run's config.toml: {_in_brief(error)}"
+        raise VsTrainingError(f"{what}; put back the file that it was trained with") from error
+    counts = {name: current[name] for name in ("step", "updates", "roll_backs")}
+    return attrs.evolve(state, scaling=scaling, **counts)
+
+
+def load_network(network: nn.Module, name: str, saved: Mapping[str, Any]) -> None:
+    """Load the weights of one network, by the name that it has in a saved state.
+
+    Raises:
+        VsTrainingError: there is none of that name, or it is one of another configuration.
+    """
+    match saved.get(name):
+        case {**weights}:
+            try:
+                runtime.check_fit(network.state_dict(), weights, f"$.{name}")
+            except runtime.StateError as error:
+                raise VsTrainingError(f"does not fit the configuration: {_in_brief(error)}") from error
+            network.load_state_dict(weights)
+        case _:
+            raise VsTrainingError(f"holds no {name} network")
+
+
+def _in_brief(error: Exception) -> str:
+    return textwrap.shorten(str(error).strip().splitlines()[-1], SHOWN_CHARACTERS, placeholder=" ...")
+
+
+def current_format(saved: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a saved state as it would be saved now.
+
+    Older ones have no count of roll-backs, and before that a state of loss scaling for each network by itself.
+    """
+    own = ("generator_scaler", "discriminator_scaler")
+    current = {"roll_backs": 0, **{key: value for key, value in saved.items() if key not in own}}
+    match saved:
+        case {"scaling": _}:
+            return current
+        case {"generator_scaler": Mapping() as generator, "discriminator_scaler": Mapping() as discriminator}:
+            scales = {
+                "generator": {"skips_in_row": 0, **generator},
+                "discriminator": {"skips_in_row": 0, **discriminator},
+            }
+            return {**current, "scaling": {**scales, "replays_total": 0}}
+        case _:
+            return current
+
+
+def _template(state: TrainState) -> dict[str, Any]:
+    """Return what a saved state of the same networks looks like, whatever was trained and drawn before it was saved."""
+    now = state_to_save(state)
+    words, counts, _ = now["random"]["python"]
+    return {
+        **now,
+        "generator_optimizer": _adam_template(state.optimizers.generator),
+        "discriminator_optimizer": _adam_template(state.optimizers.discriminator),
+        "random": {
+            **now["random"],
+            "python": (words, counts, runtime.Maybe(0.0)),
+            "cuda": runtime.Every(torch.zeros(16, dtype=torch.uint8)),  # a GPU's state has 16 bytes
+        },
+    }
+
+
+def _adam_template(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Return Adam's state, in which a parameter that has not been stepped has none."""
+    return {
+        "params": [
+            runtime.Maybe({"step": 0, "exp_avg": average, "exp_avg_sq": average})
+            for group in optimizer.param_groups
+            for parameter in group["params"]
+            for average in [torch.empty_like(parameter, dtype=torch.float32, device="meta")]
+        ]
+    }
