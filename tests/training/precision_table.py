@@ -223,7 +223,7 @@ TABLE = (
         name="check of gradients",
         computes=Computes.WIDE,
         closed=True,
-        where=tuple(f"vs_optim.gradients.{name}" for name in ("_find", "_norms", "_second_look", "underflow_share")),
+        where=tuple(f"vs_optim.gradients.{name}" for name in ("_find", "_norms", "_second_look", "underflow_fraction")),
         what="their norms, whether they and the losses are finite, and how many underflow",
     ),
     Region(
