@@ -8,7 +8,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from vs_config import COMMAND_LINE, Problem, did_you_mean, option_path, override_path, read_toml, show, shown
+from vs_config import (
+    COMMAND_LINE,
+    ConfigError,
+    Problem,
+    did_you_mean,
+    option_path,
+    override_path,
+    read_toml,
+    show,
+    shown,
+)
 from vs_training.errors import VsTrainingError
 from vs_training.presets import DEFAULT_PRESETS, read_preset
 
@@ -135,10 +145,9 @@ def check_command(request: Request, command: str | None, source: str) -> None:
     """See that the command is the one that trains such a configuration.
 
     Raises:
-        VsTrainingError: Another command does.
+        ConfigError: Another command does.
     """
     if command not in (None, request.command):
-        raise VsTrainingError(
-            f"{source}: generator.kind is '{command}', which `hatch run train:{command}` trains; "
-            f"`train:{request.command}` needs a generator of kind '{request.command}'"
-        )
+        hint = f"`hatch run train:{command}` trains generators of that kind"
+        expected = f"{show(request.command)} for `train:{request.command}`"
+        raise ConfigError([Problem("generator.kind", hint, source, expected=expected, got=command)])

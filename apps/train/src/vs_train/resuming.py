@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import vs_runtime as runtime
+from vs_config import refuse
 from vs_runtime.errors import RunDirectoryError
 from vs_runtime.metrics_log import MetricsLog
 from vs_runtime.run_directory import RunDirectory, check_layout, fixed_at_start
@@ -45,7 +46,7 @@ def resume_state(run: RunDirectory, prepared: Prepared, message: Callable[[str],
         message(f"{path} cannot be used: {reason}; the checkpoint before it is used instead")
     steps = prepared.config.run.steps
     if loaded.step > steps:
-        raise VsTrainingError(f"run.steps is {steps}: the run in {run.path} has done {loaded.step} steps already")
+        raise refuse("run.steps", f"at least {loaded.step}, the steps that the run in {run.path} has done", steps)
     state = state_of(run, prepared, loaded)
     log.check(loaded.step, loaded.state.get(METRICS))
     message(f"going on from {loaded.path}")
