@@ -5,8 +5,6 @@ convolutions in the compute dtype, parameters and optimizer state in float32. Th
 "Mixed Precision Training for Video Synthesis"; its mode, float16 with loss scaling, is what `auto` means on CUDA.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import ClassVar, Literal

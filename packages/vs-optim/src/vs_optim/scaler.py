@@ -7,8 +7,6 @@ but says neither whether a step was skipped nor lets another network's overflow 
 and by whose overflow, is decided in `decision`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 

@@ -1,7 +1,5 @@
 """Learning-rate schedules as pure functions of the step."""
 
-from __future__ import annotations
-
 import bisect
 from collections.abc import Iterator
 from typing import Any, ClassVar, assert_never
