@@ -1,5 +1,7 @@
 """Which clips are in which batch: properties of the plan, and whole sequences piece by piece."""
 
+import itertools
+
 import attrs
 import pytest
 import torch
@@ -15,6 +17,7 @@ from vs_data import (
     check_request,
     iterate_sequence,
     plan_batch,
+    spread_frames,
 )
 
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=12)
@@ -194,3 +197,16 @@ def test_sequences_that_are_not_there_are_refused():
         next(iterate_sequence(Numbers([3]), 0, max_frames=0))
     with pytest.raises(VsDataError, match="chunk is 0"):
         next(iterate_sequence(Numbers([3]), 0, chunk=0))
+
+
+@given(lengths=LENGTHS, count=st.integers(1, 50))
+def test_frames_are_spread_evenly_over_all_sequences(lengths, count):
+    source = Numbers(lengths)
+    numbers = [float(clip.frames.flatten()[0]) for clip in spread_frames(source, count)]
+    everything = [1000.0 * index + frame for index, frames in enumerate(lengths) for frame in range(frames)]
+    places = [everything.index(number) for number in numbers]
+    assert len(places) == len(set(places)) == min(count, len(everything))
+    gaps = {after - before for before, after in itertools.pairwise(places)}
+    assert places[0] == 0
+    assert len(gaps) <= 2
+    assert max(gaps, default=1) - min(gaps, default=1) <= 1

@@ -239,9 +239,9 @@ def test_ctrl_c_leaves_nothing_and_says_so(run_main, tmp_path, monkeypatch, ever
 
     make_run(tmp_path / "runs" / "one", 1)
     before = everything_below(tmp_path)
-    monkeypatch.setattr("vs_eval.evaluation.evaluate_pieces", interrupted)
+    monkeypatch.setattr("vs_eval.videos.score_views", interrupted)
     status, _, err = run_main("--device", "cpu")
-    assert (status, err) == (130, "stopped; nothing was written\n")
+    assert (status, err) == (130, "error: stopped; nothing was written\n")
     assert everything_below(tmp_path) == before
 
 

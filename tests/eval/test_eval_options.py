@@ -71,7 +71,7 @@ def test_too_little_memory_is_one_line(capsys, monkeypatch, error):
     def fail(*_arguments, **_options):
         raise error
 
-    monkeypatch.setattr(app, "app", fail)
+    monkeypatch.setattr("vs_eval.vid2vid.evaluate_vid2vid", fail)
     with pytest.raises(SystemExit) as caught:
         app.main(["vid2vid"])
     assert caught.value.code == 2
@@ -84,7 +84,7 @@ def test_a_defect_keeps_its_traceback(monkeypatch):
     def fail(*_arguments, **_options):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(app, "app", fail)
+    monkeypatch.setattr("vs_eval.vid2vid.evaluate_vid2vid", fail)
     with pytest.raises(RuntimeError, match="a bug"):
         app.main(["vid2vid"])
 

@@ -6,13 +6,18 @@ import cv2
 import numpy as np
 import torch
 from rich.console import Console
-from vs_data import write_folder
-from vs_eval.evaluation import Facts, evaluate_source, plan_clips, write_report
-from vs_eval.pictures import clip_frame, palette_of
+from vs_data import Clip, write_folder
+from vs_eval.command import show_evaluation
+from vs_eval.facts import Facts
+from vs_eval.parts import write_report
+from vs_eval.pictures import clip_frame
 from vs_eval.scoring import EvaluationSpec, FrameView
-from vs_eval.terminal import show_progress, show_report
+from vs_eval.terminal import show_progress
+from vs_eval.vid2vid import evaluated_clips
+from vs_eval.videos import Setting, evaluate_videos, plan_clips, plan_videos
 from vs_metrics import frame_to_uint8, panel_row
 from vs_nets import ClassMap, FloatMap, LabelSpec, Synthesis
+from vs_training.pictures import palette_of
 
 
 def view(index=0, *, warps=False):
@@ -23,8 +28,8 @@ def view(index=0, *, warps=False):
         made = Synthesis(
             frame=made.frame, flow=2 * flow, mask=torch.ones(1, 1, 12, 20), warped=-torch.ones(1, 3, 12, 20)
         )
-    labels = {"seg_maps": torch.full((1, 12, 20), 7)}
-    return FrameView(index=index, labels=labels, real=torch.ones(1, 3, 12, 20), synthesis=made, flow=flow)
+    truth = Clip(frames=torch.ones(1, 3, 12, 20), labels={"seg_maps": torch.full((1, 12, 20), 7)}, flow=flow, name="x")
+    return FrameView(index=index, truth=truth, synthesis=made)
 
 
 CITY = LabelSpec((ClassMap(name="seg_maps", classes=35),))
@@ -52,7 +57,7 @@ def test_pixels_without_a_class_are_white_whatever_id_the_data_has_there():
 def test_maps_are_drawn_where_no_label_has_classes():
     spec = LabelSpec((FloatMap(name="edges", channels=2), FloatMap(name="poses", channels=1)))
     labels = {"poses": torch.ones(1, 1, 12, 20), "edges": torch.zeros(1, 2, 12, 20)}
-    frame = clip_frame(spec, attrs.evolve(view(), labels=labels))
+    frame = clip_frame(spec, attrs.evolve(view(), truth=attrs.evolve(view().truth, labels=labels)))
     assert frame.label.mean(dim=(1, 2)).tolist() == [0.0, 0.0, 1.0]
     assert palette_of(spec) == ()
 
@@ -70,7 +75,8 @@ def evaluate(world, labels, replay, directory, console, **cut):
 
     with show_progress(console, clips=len(plans), frames=sum(plan.frames for plan in plans)) as advance:
         spec = EvaluationSpec(labels=labels, past=2)
-        return evaluate_source(generate, world, plans, spec, directory, advance, fps=5)
+        setting = Setting(bind=lambda references: generate, source=world, spec=spec, directory=directory, fps=5)
+        return evaluate_videos(setting, plan_videos(world, plans), advance)
 
 
 def test_every_clip_gets_a_whole_video_and_a_strip(world, labels, replay, tmp_path):
@@ -86,9 +92,10 @@ def test_every_clip_gets_a_whole_video_and_a_strip(world, labels, replay, tmp_pa
     assert console.file.getvalue().splitlines() == ["clip 1 of 2: town/0", "clip 2 of 2: town/1"]
 
     facts = Facts(run="runs/x", config="c", checkpoint="k", step=9, device="cpu", weights="w", data="folder")
-    write_report(report, files, facts, tmp_path)
+    found = evaluated_clips(report, files)
+    write_report(found, facts, tmp_path)
     assert all(item.video in (tmp_path / "report.html").read_text() for item in files)
-    show_report(report, console)
+    show_evaluation(found, console)
     assert "20.00" not in console.file.getvalue()
     assert "26.02" in console.file.getvalue()  # 20 log10(2 / 0.1)
 

@@ -5,11 +5,11 @@ import attrs
 import pytest
 import torch
 from vs_data import cut, iterate_sequence
-from vs_eval.evaluation import training_colours
 from vs_eval.output import write_json
 from vs_eval.report import broken_frames, summarise, tables, to_json
-from vs_eval.scoring import PSNR_CAP, EvaluationSpec, evaluate_clip, evaluate_pieces, roll_out
-from vs_metrics import class_mean_colours, mean_of, paint_classes, psnr
+from vs_eval.scoring import EvaluationSpec, evaluate_clip, evaluate_pieces, roll_out
+from vs_eval.videos import training_colours
+from vs_metrics import PSNR_CAP, class_mean_colours, mean_of, paint_classes, psnr
 from vs_nets import ClassMap, FloatMap, LabelSpec, Synthesis
 
 
@@ -142,9 +142,9 @@ def test_frames_are_watched_in_order_and_made_from_generated_ones_only(clip, spe
     assert [view.index for view in seen] == list(range(6))
     assert [round(float(view.synthesis.frame.mean()), 4) for view in seen] == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
     for index, view in enumerate(seen):
-        assert torch.equal(view.real[0], clip.frames[index])
-        assert torch.equal(view.labels["seg_maps"][0], clip.labels["seg_maps"][index])
-        assert torch.equal(view.flow[0], clip.flow[index])
+        assert torch.equal(view.truth.frames[0], clip.frames[index])
+        assert torch.equal(view.truth.labels["seg_maps"][0], clip.labels["seg_maps"][index])
+        assert torch.equal(view.truth.flow[0], clip.flow[index])
 
 
 def test_one_piece_is_read_at_a_time(clip, spec, replay):

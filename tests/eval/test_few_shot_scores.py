@@ -5,12 +5,12 @@ from functools import partial
 import attrs
 import pytest
 import torch
-from vs_data import REGIONS, ClipRequest, cut
+from vs_data import REGIONS, cut
 from vs_eval.few_shot.scoring import COLOUR_REGIONS, score_driven_frame, score_subject_frame
 from vs_eval.few_shot.tables import CLAIMS, DRIVING_CLAIMS, subject_clip_table, subject_tables
 from vs_eval.report import summarise
-from vs_eval.scoring import PSNR_CAP, EvaluationSpec, clip_scores, evaluate_pieces, roll_out
-from vs_metrics import colour_distances, masked_psnr, mean_of, psnr, ssim
+from vs_eval.scoring import EvaluationSpec, clip_scores, roll_out, score_views, single_frames
+from vs_metrics import PSNR_CAP, colour_distances, masked_psnr, mean_of, psnr, ssim
 from vs_nets import Synthesis, Warp
 
 TRAINING = torch.zeros(len(REGIONS), 3)
@@ -41,7 +41,7 @@ def painting(frames, *, chosen=None, flows=None):
 
 def evaluate(generator, clip, spec, *, references, training=TRAINING):
     score = partial(score_subject_frame, references=references, training=training)
-    return evaluate_pieces(generator, [clip], spec, name="x", score=score)
+    return score_views(roll_out(generator, [clip], spec), name="x", score=score)
 
 
 def value(scores, name):
@@ -142,12 +142,8 @@ def test_what_nobody_knows_is_left_out(heads, spec):
 
 def drive(generator, world, spec, *, subject, driver):
     clip = world.read_all(driver, 1, subject=subject)
-    rows, before = [], None
-    for view in roll_out(generator, [clip], spec):
-        driving = world.read(ClipRequest(sequence=driver, start=view.index, length=1))
-        rows.append(score_driven_frame(view, before, driving))
-        before = view
-    return clip_scores("driven", rows, ())
+    views = roll_out(generator, [clip], spec, single_frames([world.read_all(driver)]))
+    return score_views(views, name="driven", score=score_driven_frame)
 
 
 def test_driven_subjects_are_compared_with_the_truth_and_the_driving_person(heads, spec):

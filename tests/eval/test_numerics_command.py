@@ -32,7 +32,7 @@ from vs_nets import (
     build_generator,
     condition_channels,
 )
-from vs_optim import ScaleState, ScalingState, both, scaling_to_dict
+from vs_optim import Pair, ScaleState, ScalingState, scaling_to_dict
 from vs_runtime import save_checkpoint
 from vs_runtime.run_directory import RunDirectory, create_run
 from vs_training.config import ReferencesConfig, TrainConfig, label_spec
@@ -151,7 +151,7 @@ def test_other_weights_have_the_same_weak_place(tmp_path, seed: int) -> None:
 
 
 def test_a_run_is_audited_with_all_of_its_networks(run_main, tmp_path, everything_below) -> None:
-    scaling = scaling_to_dict(ScalingState(enabled=True, scales=both(lambda _: SCALE)))
+    scaling = scaling_to_dict(ScalingState(scales=Pair(generator=SCALE, discriminator=SCALE), enabled=True))
     run = make_run(tmp_path / "runs" / "one", STREET, scaling=scaling)
     before = everything_below(run.path)
     status, out, err = run_main("runs/one")

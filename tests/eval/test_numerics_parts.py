@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vs_eval.numerics.execution import Changes, Execution, Workload, run_low, run_reference
 from vs_eval.numerics.norms import Planes, find_normalisation
 from vs_eval.numerics.picture import Row, condensed
-from vs_eval.numerics.ranges import BFLOAT16, FLOAT16, Magnitudes, magnitudes_of, together
+from vs_eval.numerics.ranges import BFLOAT16, FLOAT16, Magnitudes, combined, magnitudes_of
 from vs_eval.numerics.trace import watching
 
 numbers = st.lists(st.floats(-(2.0**100), 2.0**100, allow_subnormal=False), min_size=1, max_size=40)
@@ -39,7 +39,7 @@ def test_magnitudes_scale_by_powers_of_two(values: list[float], power: int) -> N
 @given(parts=st.lists(numbers, min_size=1, max_size=3))
 def test_magnitudes_of_parts_add_up(parts: list[list[float]]) -> None:
     tensors = [torch.tensor(part, dtype=torch.float64) for part in parts]
-    whole, added = magnitudes_of(torch.cat(tensors)), together(magnitudes_of(tensor) for tensor in tensors)
+    whole, added = magnitudes_of(torch.cat(tensors)), combined(magnitudes_of(tensor) for tensor in tensors)
     assert torch.equal(whole.counts, added.counts)
     assert (whole.zeros, whole.largest, whole.smallest) == (added.zeros, added.largest, added.smallest)
     assert whole.norm == pytest.approx(added.norm, rel=1e-12)
@@ -50,12 +50,16 @@ def test_magnitudes_of_parts_add_up(parts: list[list[float]]) -> None:
 def test_shares_agree_with_what_the_format_does(form, mantissa: float, exponent: int) -> None:
     x = torch.tensor([mantissa * 2.0**exponent], dtype=torch.float64)
     found, cast = magnitudes_of(x), x.to(form.dtype).double()
-    assert found.share_lost(form) in (0, 1)
+    assert found.fraction_lost(form) in (0, 1)
     if abs(exponent - form.subnormal) > 1:  # just below the smallest number it depends on the rounding
-        assert (found.share_lost(form) == 1) == (cast.item() == 0)
+        assert (found.fraction_lost(form) == 1) == (cast.item() == 0)
     if exponent != form.highest:
-        assert (found.share_above(form) == 1) == (not math.isfinite(cast.item()))
-    exact = x if found.share_subnormal(form) == 0 and found.share_lost(form) == found.share_above(form) == 0 else None
+        assert (found.fraction_above(form) == 1) == (not math.isfinite(cast.item()))
+    exact = (
+        x
+        if found.fraction_subnormal(form) == 0 and found.fraction_lost(form) == found.fraction_above(form) == 0
+        else None
+    )
     if exact is not None and exponent != form.highest:
         assert cast.item() == pytest.approx(exact.item(), rel=2.0 ** -(form.bits + 1))
 

@@ -19,11 +19,12 @@ from vs_config import load_config
 from vs_config.signals import StopRequest
 from vs_optim import Network, OverflowPolicy
 from vs_runtime.metrics_log import without_clock
-from vs_runtime.run_directory import FIXED, RunDirectory
+from vs_runtime.run_directory import RunDirectory
 from vs_train.training import TrainResult, train
 from vs_training import step as step_module
 from vs_training import update as updates
 from vs_training.config import TrainConfig
+from vs_training.fixed import FIXED
 from vs_training.state import Recipe, TrainState
 from vs_training.step import train_clip
 

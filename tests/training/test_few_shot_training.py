@@ -261,7 +261,7 @@ def test_vid2vid_has_no_flow_network_to_train_alone() -> None:
         (["data.sequence_length=1"], "references: sequence 'face-000000-0' has 1 frame, which would be its own"),
         (
             ["data.sequence_length=3", "references.most=3"],
-            "references.most: is 3, but the longest sequence, 'face-000000-0', has 3 frames, one of which is generated",
+            "references.most: expected at most 2, got 3; the longest sequence, 'face-000000-0', has 3 frames, ",
         ),
     ],
 )
@@ -282,7 +282,9 @@ def test_references_must_leave_a_frame_to_be_generated(
 def test_a_sequence_that_is_long_enough_is_enough() -> None:
     sequences = [SequenceInfo(name="short", frames=2), SequenceInfo(name="long", frames=4)]
     check_references(ReferencesConfig(fewest=1, most=3), sequences)
-    with pytest.raises(VsTrainingError, match="most: is 4, but the longest sequence, 'long', has 4 frames"):
+    with pytest.raises(
+        ConfigError, match="most: expected at most 3, got 4; the longest sequence, 'long', has 4 frames"
+    ):
         check_references(ReferencesConfig(fewest=1, most=4), sequences)
     with pytest.raises(VsTrainingError, match="sequence 'still' has 1 frame"):
         check_references(ReferencesConfig(), [*sequences, SequenceInfo(name="still", frames=1)])
@@ -302,7 +304,8 @@ def test_the_other_command_is_named(
     monkeypatch.chdir(tmp_path)
     assert main([command, "--preset", preset]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"preset {preset}: generator.kind is '{other}', which `hatch run train:{other}` trains" in line
+    assert f"preset {preset}: generator.kind: expected '{command}' for `train:{command}`, got '{other}'; " in line
+    assert line.endswith(f"`hatch run train:{other}` trains generators of that kind")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -244,7 +244,7 @@ def test_curriculum(single: int, initial: int, every: int, longest: int, step: i
     ("changes", "message"),
     [
         ({"data": {"kind": "street", "height": 36, "width": 64}}, "multiple of 8"),
-        ({"curriculum": {"max_length": 40}}, "max_length: is 40"),
+        ({"curriculum": {"max_length": 40}}, r"max_length: expected at most data\.sequence_length, \d+, got 40"),
         ({"discriminator": {"image": {"layers": 6, "scales": 2}}}, "at least"),
         ({"objective": {"perceptual": {"kind": "random", "scales": 4}}}, "at least"),
     ],

@@ -3,28 +3,23 @@
 PyTorch and the packages are imported only once there is something to evaluate, so that help is quick.
 """
 
-import signal
-import sys
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
-from cyclopts import App, CycloptsError, Parameter, Token
-from vs_config import Range, option_number, option_path, report_error, shown
-from vs_config.streams import lasting_streams
+from cyclopts import App, Parameter, Token
+from vs_config import Range, option_number, option_path, shown
+from vs_config.commands import EXIT_INPUT, ErrorStatuses, run_command
 
 import vs_eval
-from vs_eval.errors import OptionError
+from vs_eval.errors import OptionError, VsEvalError
 
 T = TypeVar("T")
 
-EXIT_INPUT = 2
-"""Exit status when the input is wrong."""
-
 
 def _number(numbers: Range) -> Parameter:
-    """A number, or as many as follow where the option takes several: the library would round 1.5."""
+    """Read a number, or as many as follow where the option takes several: the library would round 1.5."""
 
     def convert(kind: Any, tokens: Sequence[Token]) -> Any:
         values = tuple(_read(lambda text: option_number(text, numbers), token) for token in tokens)
@@ -66,7 +61,6 @@ app = App(
     help="Evaluate a trained generator on held-out clips.",
     version=vs_eval.__version__,
     help_flags=["--help", "-h"],
-    suppress_keyboard_interrupt=False,  # `main` says what Ctrl-C left behind
 )
 
 
@@ -81,7 +75,7 @@ def vid2vid(
     clips: Count = None,
     frames: Count = None,
 ) -> None:
-    """Roll the averaged generator of a run over whole held-out clips; write videos, pictures, scores and a page.
+    """Roll the EMA of a run's generator over whole held-out clips; write videos, pictures, scores and a page.
 
     Args:
         run: The run directory; default: the vid2vid run below ./runs that wrote a checkpoint last.
@@ -91,15 +85,13 @@ def vid2vid(
         clips: How many held-out clips; default: all of them.
         frames: At most so many frames of each clip; default: all of them.
     """
-    from vs_eval.command import INPUT_ERRORS, evaluate
     from vs_eval.opening import Request
     from vs_eval.terminal import open_console
+    from vs_eval.vid2vid import evaluate_vid2vid
 
     request = Request(run=run, out=out, checkpoint=checkpoint, device=device, clips=clips, frames=frames)
-    try:
-        evaluate(request, open_console())
-    except INPUT_ERRORS as error:
-        _fail(error)
+    with _memory_explained():
+        evaluate_vid2vid(request, open_console())
 
 
 @app.command(name="few-shot")
@@ -127,16 +119,13 @@ def few_shot(
         frames: At most so many frames of each sequence; default: all of them.
         drive: Also show each subject in the next one's motion, and all of them in one.
     """
-    from vs_eval.command import INPUT_ERRORS
     from vs_eval.few_shot.command import FewShotRequest, evaluate_few_shot
     from vs_eval.opening import Request
     from vs_eval.terminal import open_console
 
     common = Request(run=run, out=out, checkpoint=checkpoint, device=device, clips=clips, frames=frames)
-    try:
+    with _memory_explained():
         evaluate_few_shot(FewShotRequest(common=common, references=references, drive=drive), open_console())
-    except INPUT_ERRORS as error:
-        _fail(error)
 
 
 @app.command
@@ -169,7 +158,7 @@ def numerics(
         loss_scale: Of both networks; default: the run's, or in float16 what a loss scaler would come to.
         frames: Frames of the clip; default: as many as the generator looks at.
     """
-    from vs_eval.numerics.command import NUMERICS_ERRORS, audit_numerics
+    from vs_eval.numerics.command import audit_numerics
     from vs_eval.numerics.opening import NumericsRequest
     from vs_eval.terminal import open_console
 
@@ -184,48 +173,41 @@ def numerics(
         loss_scale=loss_scale,
         frames=frames,
     )
-    try:
+    with _memory_explained():
         audit_numerics(request, open_console())
-    except NUMERICS_ERRORS as error:
-        _fail(error)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line; exit status 2 and one line on stderr for wrong input, 130 or 143 when stopped."""
-    signal.signal(signal.SIGTERM, _stop)
-    with lasting_streams() as output:
-        _main(arguments)
-    if output.lost is not None:
-        _fail(f"standard output could not be written: {output.lost}")
-    raise SystemExit(0)
+    stopped = "stopped; nothing was written"
+    raise SystemExit(run_command(app, statuses=_error_statuses, stopped=stopped, arguments=arguments))
 
 
-def _main(arguments: Sequence[str] | None) -> None:
-    try:
-        app(arguments, print_error=False, exit_on_error=False, result_action="return_value")
-    except CycloptsError as error:
-        _fail(" ".join(str(error).split()))
-    except OptionError as error:
-        _fail(error)
-    except KeyboardInterrupt:
-        print("stopped; nothing was written", file=sys.stderr)
-        raise SystemExit(130) from None
-    except Exception as error:
-        from vs_runtime import is_out_of_memory
+def _error_statuses() -> ErrorStatuses:
+    """Yield what a message explains, with the exit status; packages are imported only if it is none of the first."""
+    yield VsEvalError, EXIT_INPUT
+    from vs_eval.command import INPUT_ERRORS
 
-        if not is_out_of_memory(error):
-            raise
-        _fail(f"memory is too small ({shown(error, _SHOWN) or type(error).__name__}): {_LESS}")
+    yield from ((kind, EXIT_INPUT) for kind in INPUT_ERRORS)
 
 
 _SHOWN = 200
 _LESS = "choose fewer --frames or another --device, or evaluate a run of smaller frames (data.height and data.width)"
 
 
-def _stop(number: int, _: FrameType | None) -> NoReturn:
-    """Leave by an exception, so that whatever has been begun is cleaned up."""
-    raise SystemExit(128 + number)
+@contextlib.contextmanager
+def _memory_explained() -> Iterator[None]:
+    """Say what to do where memory does not suffice, however the libraries say so.
 
+    Raises:
+        VsEvalError: it does not.
+    """
+    from vs_runtime import is_out_of_memory
 
-def _fail(error: Exception | str) -> NoReturn:
-    raise SystemExit(report_error(error, status=EXIT_INPUT))
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        what = shown(error, _SHOWN) or type(error).__name__
+        raise VsEvalError(f"memory is too small ({what}): {_LESS}") from None

@@ -1,64 +1,89 @@
-"""What `vid2vid` does: check the input, roll out, score, write the report, show its tables."""
+"""What the commands that evaluate have in common: load the generator, roll out, write the report, show its tables."""
 
+from collections.abc import Callable
 from pathlib import Path
 
-from attrs import evolve
+import attrs
+import vs_nets as nets
 from rich.console import Console
 from vs_config import ConfigError
-from vs_data import VsDataError, open_source
-from vs_metrics import ClassColours, VsMetricsError
-from vs_nets import GeneratorConfig, LabelSpec, VsNetsError, build_ema, class_kind
+from vs_data import VsDataError
+from vs_metrics import VsMetricsError
 from vs_ops import VsOpsError
 from vs_runtime import VsRuntimeError
-from vs_training.config import TrainConfig
+from vs_training.errors import VsTrainingError
 
 from vs_eval.errors import VsEvalError
-from vs_eval.evaluation import evaluate_source, plan_clips, training_colours, write_report
-from vs_eval.opening import Request, open_evaluation, warn
+from vs_eval.opening import ConfigKind, Opened, warn
 from vs_eval.output import report_directory
+from vs_eval.parts import Evaluation, write_report
 from vs_eval.report import broken_frames
-from vs_eval.runs import load_ema
 from vs_eval.scoring import EvaluationSpec
-from vs_eval.terminal import say, show_progress, show_report
+from vs_eval.terminal import Advance, say, show_progress, show_tables
+from vs_eval.videos import Setting
 
 INPUT_ERRORS = (
     VsEvalError,
     ConfigError,
     VsDataError,
     VsMetricsError,
-    VsNetsError,
+    nets.VsNetsError,
     VsOpsError,
     VsRuntimeError,
+    VsTrainingError,
     OSError,
 )
 """What wrong input raises; everything else is a defect and keeps its stack trace."""
 
 
-def evaluate(request: Request, console: Console) -> Path:
-    """Do what the command line asks for; returns the report's directory. All input is checked before it is written."""
-    opened = open_evaluation(request, GeneratorConfig)
-    source, labels, device, facts = opened.source, opened.labels, opened.device, opened.facts
-    average = build_ema(opened.generator, label_channels=labels.channels)
-    generator = load_ema(average, opened.checkpoint, device)
-    warn(facts.notices)
-    say(console, f"{opened.run.path}, step {opened.checkpoint.step}, on {device}")
-    colours = _class_colours(opened.config, labels, console)
-    spec = EvaluationSpec(labels=labels, past=opened.generator.frames - 1, colours=colours, device=device)
-    plans = plan_clips(source, clips=request.clips, frames=request.frames)
+@attrs.frozen(kw_only=True, eq=False)
+class Task:
+    """A task: what is to be evaluated.
+
+    Attributes:
+        generator: the EMA, on its device.
+        spec: how labels enter it.
+        videos: how many sequences are rolled out.
+        frames: how many frames are generated in all.
+        roll_out: rolls out, scores and draws all of them.
+    """
+
+    generator: nets.AnyGenerator
+    spec: EvaluationSpec
+    videos: int
+    frames: int
+    roll_out: Callable[[Setting, Advance], Evaluation]
+
+
+def announce(opened: Opened[ConfigKind], console: Console) -> None:
+    """Say what is going to be evaluated, and what goes otherwise than asked for."""
+    warn(opened.facts.notices)
+    say(console, f"{opened.run.path}, step {opened.checkpoint.step}, on {opened.device}")
+
+
+def write_evaluation(opened: Opened[ConfigKind], task: Task, console: Console) -> Path:
+    """Do a task, write its report and show its tables; returns the report's directory."""
+    facts = opened.facts
     with report_directory(opened.out) as draft:
-        with show_progress(console, clips=len(plans), frames=sum(plan.frames for plan in plans)) as advance:
-            report, files = evaluate_source(generator, source, plans, spec, draft, advance, fps=facts.fps)
-        broken = broken_frames([report])
-        write_report(report, files, evolve(facts, notices=(*facts.notices, *broken)), draft)
-    show_report(report, console)
+        setting = Setting(
+            bind=task.generator.bind, source=opened.source, spec=task.spec, directory=draft, fps=facts.fps
+        )
+        with show_progress(console, clips=task.videos, frames=task.frames) as advance:
+            found = task.roll_out(setting, advance)
+        broken = broken_frames(part.report for part in found.parts)
+        write_report(found, attrs.evolve(facts, notices=(*facts.notices, *broken)), draft)
+    show_evaluation(found, console)
     warn(broken)
     say(console, f"report: {opened.out / 'report.html'}")
     return opened.out
 
 
-def _class_colours(config: TrainConfig, labels: LabelSpec, console: Console) -> ClassColours | None:
-    kind = class_kind(labels)
-    if kind is None:
-        return None
-    say(console, f"baseline: mean colour of each of {kind.classes} classes in training frames")
-    return training_colours(open_source(config.data, "train"), kind)
+def show_evaluation(found: Evaluation, console: Console) -> None:
+    """Print the tables of all parts, and what could not be measured."""
+    for part in found.parts:
+        if part.title:
+            say(console, "")
+            say(console, part.title)
+        show_tables(part.tables, console)
+    for remark in found.remarks:
+        say(console, remark)

@@ -4,16 +4,15 @@ import math
 from collections.abc import Mapping
 from typing import Literal
 
-from attrs import frozen
-from vs_metrics import Average, mean_of
+import attrs
+from vs_metrics import PSNR_CAP, Average, mean_of
 
 from vs_eval.few_shot.scoring import COLOUR_REGIONS, MOVED
-from vs_eval.scoring import PSNR_CAP
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Measure:
-    """What a number means.
+    """A measure: what a number means.
 
     Attributes:
         name: the part before the slash of a score's name.
@@ -150,17 +149,17 @@ FEW_SHOT_MEASURES: tuple[Measure, ...] = (
 
 
 def measure_of(name: str) -> Measure:
-    """The measure of a score's name ("psnr/generated")."""
+    """Return the measure of a score's name ("psnr/generated")."""
     return next(measure for measure in (*MEASURES, *FEW_SHOT_MEASURES) if measure.name == name.partition("/")[0])
 
 
 def shown(name: str, totals: Mapping[str, Average]) -> str:
-    """A score as text with its decimals, or a dash where it does not exist or is not finite."""
+    """Return a score as text with its decimals, or a dash where it does not exist or is not finite."""
     value = mean_of(totals.get(name, Average()))
     return f"{value:.{measure_of(name).digits}f}" if math.isfinite(value) else "–"
 
 
 def headed(measure: Measure) -> str:
-    """A measure's heading: title, unit, and an arrow that points where better is."""
+    """Return a measure's heading: title, unit, and an arrow that points where better is."""
     unit = f", {measure.unit}" if measure.unit else ""
     return f"{measure.title}{unit} {'↑' if measure.better == 'higher' else '↓'}"

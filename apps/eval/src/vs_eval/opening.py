@@ -5,20 +5,30 @@ import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar, assert_never
 
+import attrs
 import torch
-from attrs import frozen
 from vs_config import shown
-from vs_data import ClipSource, FolderConfig, check_roots, every_so_often, look_at_folder, open_source
-from vs_nets import FewShotGeneratorConfig, GeneratorConfig, LabelSpec
+from vs_data import (
+    ClipSource,
+    FacesConfig,
+    FolderConfig,
+    SourceConfig,
+    StreetConfig,
+    check_roots,
+    every_so_often,
+    look_at_folder,
+    open_source,
+)
+from vs_nets import AnyGeneratorConfig, LabelSpec
 from vs_runtime import LoadedCheckpoint, choose_device, describe_environment
 from vs_runtime.run_directory import RunDirectory, latest_run, open_run, read_run_config
 from vs_training.config import TrainConfig, label_spec
 from vs_training.kinds import may_be_kind
 
 from vs_eval.errors import RunError
-from vs_eval.evaluation import Facts
+from vs_eval.facts import Facts
 from vs_eval.output import check_output
 from vs_eval.runs import read_checkpoint, require_same, training_facts
 
@@ -28,12 +38,12 @@ COMMANDS: Mapping[str, str] = {"vid2vid": "hatch run eval:vid2vid", "few-shot": 
 SEEN = "data.val_root names no other folder, so that nothing is held out: the run was trained on these sequences"
 """What is said of an evaluation on the training data."""
 
-ConfigKind = TypeVar("ConfigKind", GeneratorConfig, FewShotGeneratorConfig)
+ConfigKind = TypeVar("ConfigKind", bound=AnyGeneratorConfig)
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Request:
-    """What the command line asks for, whatever the kind of the generator."""
+    """A request of the command line, whatever the kind of the generator."""
 
     run: Path | None
     out: Path | None
@@ -43,7 +53,7 @@ class Request:
     frames: int | None
 
 
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class Opened(Generic[ConfigKind]):
     """A run that can be evaluated.
 
@@ -122,26 +132,52 @@ def say_warning(text: str) -> None:
 
 
 def _look_at_data(config: TrainConfig, clips: int | None) -> tuple[str, ...]:
-    """Warnings about a folder of held-out data, of which the sequences are opened that are evaluated.
+    """Return warnings about a folder of held-out data, of which the sequences are opened that are evaluated.
 
     Raises:
         DataError: something is wrong with it.
     """
-    if not isinstance(config.data, FolderConfig) or not config.run.check_data:
-        return ()
-    watch = every_so_often("looking at the held-out data", lambda line: print(line, file=sys.stderr))
-    summary, *warnings = look_at_folder(config.data, "val", progress=watch, sequences=clips)
-    return (summary, *(line.removeprefix("warning ") for line in warnings)) if warnings else ()
+    match config.data:
+        case FolderConfig() as folder if config.run.check_data:
+            watch = every_so_often("looking at the held-out data", lambda line: print(line, file=sys.stderr))
+            summary, *warnings = look_at_folder(folder, "val", progress=watch, sequences=clips)
+            return (summary, *(line.removeprefix("warning ") for line in warnings)) if warnings else ()
+        case _:  # what is drawn needs no look
+            return ()
+
+
+def notices_on(config: TrainConfig, checkpoint: LoadedCheckpoint | None, instead: str) -> tuple[str, ...]:
+    """Return what goes otherwise than one would expect.
+
+    Args:
+        config: the run's.
+        checkpoint: the one that is used, if there is one.
+        instead: what is used instead of newer ones that are damaged, in words.
+    """
+    skipped = () if checkpoint is None else checkpoint.skipped
+    damaged = (f"{path.name} is damaged ({why}); {instead} is used instead" for path, why in skipped)
+    return (*damaged, *(() if is_held_out(config.data) else (SEEN,)))
+
+
+def is_held_out(data: SourceConfig) -> bool:
+    """Say whether the sequences that are evaluated are others than those that are trained on."""
+    match data:
+        case FolderConfig():
+            return len(check_roots(data)) > 1
+        case StreetConfig() | FacesConfig():
+            return True
+        case _:
+            assert_never(data)
 
 
 def place(path: Path) -> Path:
-    """A path as a report may tell it to anybody: from the working directory on, or its last part if it is elsewhere."""
+    """Return a path as a report may tell it: from the working directory on, or its last part if it is elsewhere."""
     whole, here = path.resolve(), Path.cwd().resolve()
     return whole.relative_to(here) if here in whole.parents else Path(whole.name)
 
 
 def _command(request: Request, kind: str, run: Path, step: int, device: torch.device) -> str:
-    """What repeats the evaluation, whatever checkpoints there are by then; where the report goes is left out."""
+    """Return what repeats the evaluation, whatever checkpoints there are by then; where the report goes is left out."""
     options = {"checkpoint": step, "device": device.type, "clips": request.clips, "frames": request.frames}
     given = [f"--{name} {value}" for name, value in options.items() if value is not None]
     return " ".join([COMMANDS[kind], shlex.quote(str(run)), *given])
@@ -169,12 +205,5 @@ def _facts(
         fps=float(config.run.video_fps),
         environment=describe_environment(),
         training=training_facts(run),
-        notices=(
-            *(
-                f"{path.name} is damaged ({why}); step {checkpoint.step} is used instead"
-                for path, why in checkpoint.skipped
-            ),
-            *([SEEN] if isinstance(config.data, FolderConfig) and len(check_roots(config.data)) == 1 else []),
-            *looked_at,
-        ),
+        notices=(*notices_on(config, checkpoint, f"step {checkpoint.step}"), *looked_at),
     )

@@ -3,12 +3,11 @@
 import contextlib
 import json
 import math
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from vs_runtime import sweep, temporary_path
+from vs_runtime import sweep, temporary_path, whole_directory
 
 from vs_eval.errors import OutputError
 
@@ -30,7 +29,7 @@ def check_output(path: Path, marker: str = MARKER) -> None:
 
 @contextlib.contextmanager
 def report_directory(path: Path, marker: str = MARKER) -> Iterator[Path]:
-    """A draft directory beside `path` that becomes `path` when the block succeeds, and is removed when it does not.
+    """Yield a draft directory beside `path` that becomes `path` when the block succeeds, and is removed when not.
 
     A report that was there is replaced. Drafts of processes that were killed are removed first.
 
@@ -38,24 +37,13 @@ def report_directory(path: Path, marker: str = MARKER) -> Iterator[Path]:
         OutputError: the directory cannot be written.
     """
     check_output(path, marker)
-    missing = [parent for parent in (path.parent, *path.parent.parents) if not parent.exists()]
+    sweep(path.parent)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sweep(path.parent)
-        draft = temporary_path(path)
-        draft.mkdir()
+        with whole_directory(path, replaced=temporary_path(path)) as draft:
+            yield draft
+            check_output(path, marker)  # somebody may have put something there meanwhile
     except OSError as error:
-        _remove_empty(missing)
-        raise OutputError(path, f"cannot be written: {error.strerror or error}") from None
-    try:
-        yield draft
-        _replace(draft, path, marker)
-    except BaseException as error:
-        shutil.rmtree(draft, ignore_errors=True)
-        _remove_empty(missing)
-        if isinstance(error, OSError):
-            raise OutputError(path, f"cannot be written: {error.strerror or error}") from error
-        raise
+        raise OutputError(path, f"cannot be written: {error.strerror or error}") from error
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
@@ -65,24 +53,12 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
 
 
 def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(below) for key, below in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(below) for below in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _replace(draft: Path, path: Path, marker: str) -> None:
-    """Rename the draft; a report that was there is moved aside first and deleted afterwards."""
-    old = temporary_path(path)
-    check_output(path, marker)
-    if path.exists():
-        path.rename(old)
-    draft.rename(path)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _remove_empty(directories: list[Path]) -> None:
-    for directory in directories:
-        with contextlib.suppress(OSError):
-            directory.rmdir()
+    match value:
+        case Mapping():
+            return {key: _finite(below) for key, below in value.items()}
+        case list() | tuple():
+            return [_finite(below) for below in value]
+        case float() if not math.isfinite(value):
+            return None
+        case _:
+            return value

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from importlib import resources
 
-from attrs import frozen
+import attrs
 from jinja2 import Environment, StrictUndefined
 from vs_config import shown
 
@@ -11,7 +11,7 @@ from vs_eval.measures import Measure
 from vs_eval.report import Table
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class ClipFiles:
     """The files of one clip, relative to the page.
 
@@ -26,7 +26,7 @@ class ClipFiles:
     strip: str
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Picture:
     """A picture that is of no single clip: what it shows, and its file, relative to the page."""
 
@@ -34,7 +34,7 @@ class Picture:
     file: str
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Section:
     """A part of the page.
 
@@ -64,7 +64,7 @@ def render_page(
     facts: Mapping[str, str],
     notices: Sequence[str] = (),
 ) -> str:
-    """The HTML of a report; everything that is put into it is escaped, control characters too.
+    """Return the HTML of a report; everything that is put into it is escaped, control characters too.
 
     Args:
         sections: the scores and what there is to look at.

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from attrs import frozen
+import attrs
 from vs_metrics import Average, combine, mean_of
 
 from vs_eval.measures import MEASURES, Measure, headed, measure_of, shown
@@ -28,9 +28,9 @@ MOTION: tuple[tuple[str, str], ...] = (
 )
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Comparison:
-    """Whether a score beats the one that it has to beat.
+    """A comparison: whether a score beats the one that it has to beat.
 
     Attributes:
         claim: what is compared, in words.
@@ -61,7 +61,7 @@ CLAIMS: tuple[Claim, ...] = (
 )
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Report:
     """The scores of an evaluation.
 
@@ -77,13 +77,13 @@ class Report:
 
 
 def summarise(scores: Sequence[ClipScores], claims: Sequence[Claim] = CLAIMS) -> Report:
-    """The report on some clips. Nothing is rounded."""
+    """Sum up the scores of some clips. Nothing is rounded."""
     names = dict.fromkeys(name for clip in scores for name in clip.totals)
     totals = {name: combine(clip.totals[name] for clip in scores if name in clip.totals) for name in names}
     return Report(clips=tuple(scores), totals=totals, comparisons=tuple(_comparisons(totals, claims)))
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Table:
     """A table as text: what the terminal and the page show."""
 
@@ -94,13 +94,13 @@ class Table:
 
 
 def tables(report: Report) -> tuple[Table, ...]:
-    """The tables of a report: frames, motion (when the generator warps), comparisons."""
+    """Return the tables of a report: frames, motion (when the generator warps), comparisons."""
     made = [_frame_table(report.totals), _motion_table(report.totals), comparison_table(report.comparisons)]
     return tuple(table for table in made if table.rows)
 
 
 def clip_table(report: Report) -> Table:
-    """One row for each clip: what the generator scored on it."""
+    """Return one row for each clip: what the generator scored on it."""
     names = (
         "psnr/generated",
         "psnr/class_mean",
@@ -118,7 +118,7 @@ def clip_table(report: Report) -> Table:
 
 
 def broken_frames(reports: Iterable[Report]) -> tuple[str, ...]:
-    """What to say where frames were generated whose values are not finite; nothing where all are."""
+    """Say that frames were generated whose values are not finite; nothing where all are."""
     clips = [clip for report in reports for clip in report.clips]
     broken = [(clip.name, index) for clip in clips for index in clip.broken]
     if not broken:
@@ -131,7 +131,7 @@ def broken_frames(reports: Iterable[Report]) -> tuple[str, ...]:
 
 
 def to_json(report: Report, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The whole report as JSON values: numbers with units, every clip, and the facts about the run.
+    """Return the whole report as JSON values: numbers with units, every clip, and the facts about the run.
 
     A score that does not exist (no teacher flow, nothing confident, a generated frame that is not finite) is left out;
     a curve has nan or infinity at such a frame, and null where it is written.
@@ -140,7 +140,7 @@ def to_json(report: Report, facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def measures_json(measures: Sequence[Measure]) -> dict[str, dict[str, str]]:
-    """What the numbers of a report mean."""
+    """Say what the numbers of a report mean."""
     return {
         measure.name: {"unit": measure.unit, "better": measure.better, "explanation": measure.explanation}
         for measure in measures
@@ -148,7 +148,7 @@ def measures_json(measures: Sequence[Measure]) -> dict[str, dict[str, str]]:
 
 
 def report_json(report: Report) -> dict[str, Any]:
-    """The scores of a report: in all, compared, and of each clip."""
+    """Return the scores of a report: in all, compared, and of each clip."""
     return {
         "scores": _scores_json(report.totals),
         "comparisons": [
@@ -199,7 +199,7 @@ def _frame_table(totals: Mapping[str, Average]) -> Table:
 
 
 def score_rows(names: Mapping[str, str], values: Callable[[str], list[str]]) -> tuple[tuple[str, ...], ...]:
-    """A row for each method that has any score: name -> title, and name -> its scores as text."""
+    """Return a row for each method that has any score: name -> title, and name -> its scores as text."""
     filled = ((title, *values(name)) for name, title in names.items())
     return tuple(row for row in filled if any(cell != "–" for cell in row[1:]))
 
@@ -216,7 +216,7 @@ def _motion_table(totals: Mapping[str, Average]) -> Table:
 
 
 def comparison_table(comparisons: Sequence[Comparison]) -> Table:
-    """One row for each claim; without rows where there is none."""
+    """Return one row for each claim; without rows where there is none."""
     rows = tuple(
         (item.claim, f"{item.value:.3f}", f"{item.baseline:.3f}", "yes" if item.holds else "no") for item in comparisons
     )

@@ -1,38 +1,25 @@
 """From a run directory to a generator that can be evaluated."""
 
 import json
-import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
+import vs_nets as nets
 from torch import nn
-from vs_nets import FewShotGenerator, Generator
-from vs_runtime import (
-    DamagedCheckpoint,
-    LoadedCheckpoint,
-    NoCheckpoint,
-    StateError,
-    check_fit,
-    list_checkpoints,
-    load_checkpoint,
-    load_latest,
-)
-from vs_runtime.run_directory import FIXED, RunDirectory, read_environment
+from vs_runtime import DamagedCheckpoint, LoadedCheckpoint, NoCheckpoint, list_checkpoints, load_checkpoint, load_latest
+from vs_runtime.run_directory import RunDirectory, read_environment
 from vs_training.config import TrainConfig
-from vs_training.fixed import first_difference
+from vs_training.errors import VsTrainingError
+from vs_training.fixed import FIXED, first_difference
+from vs_training.saved import EMA, current_format, load_network
 
 from vs_eval.errors import OptionError, RunError
 
-AnyGenerator = TypeVar("AnyGenerator", Generator, FewShotGenerator)
-
-SHOWN = 160
-"""Most characters of what is said of weights that do not fit."""
-
 
 def read_checkpoint(run: RunDirectory, step: int | None) -> LoadedCheckpoint:
-    """The checkpoint of a step, or without one the newest that is intact (its `skipped` names newer, damaged ones).
+    """Read the checkpoint of a step, or the newest that is intact (its `skipped` names newer, damaged ones).
 
     Raises:
         RunError: there is no checkpoint, none is intact, or the one that was asked for is damaged.
@@ -56,19 +43,23 @@ def read_checkpoint(run: RunDirectory, step: int | None) -> LoadedCheckpoint:
         ) from None
 
 
-def load_ema(average: AnyGenerator, checkpoint: LoadedCheckpoint, device: torch.device) -> AnyGenerator:
-    """The averaged generator of a checkpoint, in evaluation mode on a device.
+def load_ema(
+    config: nets.AnyGeneratorConfig, labels: nets.LabelSpec, checkpoint: LoadedCheckpoint, device: torch.device
+) -> nets.AnyGenerator:
+    """Load the EMA of a checkpoint's generator, in evaluation mode on a device.
 
     Args:
-        average: a freshly built one (`build_ema`) that takes the weights.
-        checkpoint: where they are.
+        config: the generator's.
+        labels: how labels enter it.
+        checkpoint: where the weights are.
         device: where to.
 
     Raises:
         RunError: the checkpoint is not one of this configuration.
     """
-    load_weights(average, "average", checkpoint)
-    return average.requires_grad_(False).to(device).eval()
+    network = nets.build_ema(config, label_channels=labels.channels)
+    load_weights(network, EMA, checkpoint)
+    return network.requires_grad_(False).to(device).eval()
 
 
 def load_weights(network: nn.Module, name: str, checkpoint: LoadedCheckpoint) -> None:
@@ -77,16 +68,23 @@ def load_weights(network: nn.Module, name: str, checkpoint: LoadedCheckpoint) ->
     Raises:
         RunError: the checkpoint is not one of this configuration.
     """
-    state: Any = checkpoint.state
-    weights = state.get(name) if isinstance(state, Mapping) else None
-    if not isinstance(weights, Mapping):
-        raise RunError(checkpoint.path, f"holds no {name} network")
     try:
-        check_fit(network.state_dict(), weights, f"$.{name}")
-    except StateError as error:
-        first = textwrap.shorten(str(error), SHOWN, placeholder=" ...")
-        raise RunError(checkpoint.path, f"does not fit the configuration: {first}") from None
-    network.load_state_dict(dict(weights))
+        load_network(network, name, saved_state(checkpoint))
+    except VsTrainingError as error:
+        raise RunError(checkpoint.path, str(error)) from None
+
+
+def saved_state(checkpoint: LoadedCheckpoint) -> Mapping[str, Any]:
+    """Return what a checkpoint holds, as it would be saved now.
+
+    Raises:
+        RunError: that is not the state of a training.
+    """
+    match checkpoint.state:
+        case Mapping() as saved:
+            return current_format(saved)
+        case _:
+            raise RunError(checkpoint.path, "holds no state of a training")
 
 
 def require_same(run: RunDirectory, checkpoint: LoadedCheckpoint, config: TrainConfig) -> None:
@@ -95,15 +93,17 @@ def require_same(run: RunDirectory, checkpoint: LoadedCheckpoint, config: TrainC
     Raises:
         RunError: config.toml was damaged or edited, or the checkpoint is of another run.
     """
-    state: Any = checkpoint.state
-    saved = state.get(FIXED, {}) if isinstance(state, Mapping) else {}
-    difference = first_difference(saved, config) if isinstance(saved, Mapping) else "it is damaged"
+    match saved_state(checkpoint).get(FIXED, {}):
+        case Mapping() as saved:
+            difference = first_difference(saved, config)
+        case _:
+            difference = "it is damaged"
     if difference is not None:
         raise RunError(run.config, f"{difference}, says {checkpoint.path.name}; put back what belongs to the run")
 
 
 def training_facts(run: RunDirectory) -> Mapping[str, Any]:
-    """When a run was begun and resumed, on what, and with which revision, as its environment.json says.
+    """Read when a run was begun and resumed, on what, and with which revision, as its environment.json says.
 
     Raises:
         RunDirectoryError: the file is no longer what it was when the run was opened.

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import attrs
 import torch
 import vs_ops
-from attrs import field, frozen
 from torch import Tensor
-from vs_data import Clip, References, cut
+from vs_data import Clip, collate, cut, move
 from vs_metrics import (
+    PSNR_CAP,
     Average,
     ClassColours,
     absolute_errors,
@@ -21,19 +21,19 @@ from vs_metrics import (
     ssim,
     warping_errors,
 )
-from vs_nets import History, Label, LabelSpec, Synthesis, Warp, class_ids, class_kind, keep_class_ids, rollout
+from vs_nets import History, Label, LabelSpec, Synthesis, class_ids, class_kind, rollout
 from vs_nets.synthesis import GenerateFrame
+from vs_training import pictures
+from vs_training.inputs import encode_label
+from vs_training.tensors import map_tensors
 
 LEVELS = 127.5
 """Levels of 255 in one unit of a frame in [-1, 1]."""
 
-PSNR_CAP = 100.0
-"""Most that one frame counts in a mean PSNR, dB: equal frames would be infinite."""
 
-
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class EvaluationSpec:
-    """What an evaluation needs to know besides generator and clip.
+    """A specification of what an evaluation needs to know besides generator and clip.
 
     Attributes:
         labels: how labels are encoded for the generator.
@@ -45,37 +45,29 @@ class EvaluationSpec:
     labels: LabelSpec
     past: int
     colours: ClassColours | None = None
-    device: torch.device = field(default=torch.device("cpu"))
+    device: torch.device = attrs.field(default=torch.device("cpu"))
 
 
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class FrameView:
-    """Everything about one frame of a rolled out clip, on the CPU, with a leading N = 1.
+    """A frame of a rolled out clip beside what is known of it, on the CPU.
 
     Attributes:
         index: its number within the clip.
-        labels: kind -> (1, H, W) ids or (1, C, H, W) maps.
-        real: (1, 3, H, W).
+        truth: the frame itself, its labels, the teacher's flow and its references, as a clip of this one frame.
         synthesis: what the generator returned; `synthesis.frame` is (1, 3, H, W).
         painted: (1, 3, H, W): every pixel in the mean colour of its class, or None.
-        flow: (1, 2, H, W) teacher flow, or None.
-        confidence: (1, 1, H, W) where that flow is to be trusted, or None.
-        references: the examples of the subject, with the teacher's flow from this frame to each, or None.
-        regions: (1, H, W) ids of `vs_data.REGIONS`, or None.
+        driving: of a subject in somebody else's motion, the frame that it is taken from, as a clip of one frame.
     """
 
     index: int
-    labels: Mapping[str, Tensor]
-    real: Tensor
+    truth: Clip
     synthesis: Synthesis
     painted: Tensor | None = None
-    flow: Tensor | None = None
-    confidence: Tensor | None = None
-    references: References | None = None
-    regions: Tensor | None = None
+    driving: Clip | None = None
 
 
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class ChosenReference:
     """The reference of a frame that the generator warped: its frame (1, 3, H, W) and the teacher's flow to it, if any.
 
@@ -91,11 +83,11 @@ class ChosenReference:
 
 
 def chosen_reference(view: FrameView) -> ChosenReference | None:
-    """The reference that the generator chose for a frame; the first one where it has not said; None without any."""
-    references, chosen = view.references, view.synthesis.chosen
+    """Return the reference that the generator chose for a frame; the first one where it has not said; None without."""
+    references = view.truth.references
     if references is None:
         return None
-    index = 0 if chosen is None else int(chosen[0])
+    index = pictures.chosen_reference(view.synthesis)
     return ChosenReference(
         frame=references.frames[index][None],
         flow=None if references.flow is None else references.flow[:, index],
@@ -103,7 +95,7 @@ def chosen_reference(view: FrameView) -> ChosenReference | None:
     )
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class ClipScores:
     """The scores of one clip.
 
@@ -144,24 +136,31 @@ def evaluate_clip(
 
 
 def evaluate_pieces(
-    generator: GenerateFrame,
-    pieces: Iterable[Clip],
-    spec: EvaluationSpec,
-    *,
-    name: str,
-    watch: Watch | None = None,
-    score: ScoreFrame | None = None,
+    generator: GenerateFrame, pieces: Iterable[Clip], spec: EvaluationSpec, *, name: str, watch: Watch | None = None
 ) -> ClipScores:
-    """`evaluate_clip` of a clip that comes in consecutive pieces, for clips that are too long for the memory.
+    """Do what `evaluate_clip` does, of a clip in consecutive pieces, for clips that are too long for the memory.
 
-    Only the very first frame of the first piece has no flow (see `vs_data.iterate_sequence`). `score` is `score_frame`
-    unless given.
+    Only the very first frame of the first piece has no flow (see `vs_data.iterate_sequence`).
+    """
+    return score_views(roll_out(generator, pieces, spec), name=name, watch=watch)
+
+
+def score_views(
+    views: Iterable[FrameView], *, name: str, score: ScoreFrame | None = None, watch: Watch | None = None
+) -> ClipScores:
+    """Score the frames of a clip as they are rolled out.
+
+    Args:
+        views: see `roll_out`.
+        name: the clip's.
+        score: what each frame is measured by; `score_frame` unless given.
+        watch: called with every frame in order, to draw it.
     """
     score = score or score_frame
     rows: list[Mapping[str, Average]] = []
     broken: list[int] = []
     before: FrameView | None = None
-    for view in roll_out(generator, pieces, spec):
+    for view in views:
         rows.append(score(view, before))
         if is_broken(view):
             broken.append(view.index)
@@ -172,42 +171,49 @@ def evaluate_pieces(
 
 
 def clip_scores(name: str, rows: Sequence[Mapping[str, Average]], broken: Sequence[int]) -> ClipScores:
-    """The scores of a clip from those of each of its frames; `broken`: see `ClipScores`."""
+    """Return the scores of a clip from those of each of its frames; `broken`: see `ClipScores`."""
     return ClipScores(name=name, frames=len(rows), totals=_totals(rows), curves=_curves(rows), broken=tuple(broken))
 
 
 def is_broken(view: FrameView) -> bool:
-    """Whether a frame was generated with values that are not finite, in frame or flow."""
+    """Say whether a frame was generated with values that are not finite, in frame or flow."""
     made = view.synthesis
     parts = (made.frame, made.flow, made.warped, None if made.reference is None else made.reference.flow)
     return not all(bool(part.isfinite().all()) for part in parts if part is not None)
 
 
-def roll_out(generator: GenerateFrame, pieces: Iterable[Clip], spec: EvaluationSpec) -> Iterator[FrameView]:
-    """The frames of a clip beside what the generator makes of their labels and its own past frames."""
+def roll_out(
+    generator: GenerateFrame, pieces: Iterable[Clip], spec: EvaluationSpec, driving: Iterable[Clip] | None = None
+) -> Iterator[FrameView]:
+    """Yield the frames of a clip beside what the generator makes of their labels and its own past frames.
+
+    Args:
+        generator: see `evaluate_clip`.
+        pieces: the clip in consecutive pieces.
+        spec: what else there is to know.
+        driving: where the subject is shown in somebody else's motion, the frames that show whoever drives it, as clips
+            of one frame; as many as the pieces have.
+    """
     frames, labelled = itertools.tee(single_frames(pieces))  # one frame apart at most: labels are taken one by one
     labels = (_encoded(frame, spec) for frame in labelled)
     rolled = rollout(_without_gradients(generator), labels, past=spec.past)
+    drivers: Iterator[Clip | None] = itertools.repeat(None) if driving is None else iter(driving)
     for index, (frame, synthesis) in enumerate(zip(frames, rolled, strict=True)):
         yield FrameView(
             index=index,
-            labels=frame.labels,
-            real=frame.frames,
-            synthesis=_on_cpu(synthesis),
+            truth=frame,
+            synthesis=map_tensors(_on_cpu, synthesis),
             painted=_painted(frame.labels, spec),
-            flow=frame.flow,
-            confidence=frame.flow_confidence,
-            references=frame.references,
-            regions=frame.regions,
+            driving=next(drivers),
         )
 
 
 def _encoded(frame: Clip, spec: EvaluationSpec) -> Label:
-    return keep_class_ids(spec.labels, {kind: ids.to(spec.device) for kind, ids in frame.labels.items()})
+    return encode_label(move(collate([frame]), spec.device), 0, spec.labels)
 
 
 def _without_gradients(generator: GenerateFrame) -> GenerateFrame:
-    """The generator in inference mode, which ends before whoever takes the frames goes on."""
+    """Return the generator in inference mode, which ends before whoever takes the frames goes on."""
 
     def generate(label: Label, history: History) -> Synthesis:
         with torch.inference_mode():
@@ -217,33 +223,33 @@ def _without_gradients(generator: GenerateFrame) -> GenerateFrame:
 
 
 def single_frames(pieces: Iterable[Clip]) -> Iterator[Clip]:
-    """Every frame of some clips as a clip of its own, in order."""
+    """Yield every frame of some clips as a clip of its own, in order."""
     for piece in pieces:
         for index in range(piece.frames.shape[0]):
             yield cut(piece, index, index + 1)
 
 
 def score_frame(view: FrameView, before: FrameView | None) -> dict[str, Average]:
-    """Measure -> average of one frame; the first frame of a clip has measures of its own, since nothing precedes it."""
+    """Return measure -> average of one frame; the first of a clip has measures of its own, as nothing precedes it."""
     if before is None:
-        return image_scores("first_psnr", "first_ssim", view.real, _candidates(view, None))
-    scores = image_scores("psnr", "ssim", view.real, _candidates(view, before))
+        return image_scores("first_psnr", "first_ssim", view.truth.frames, _candidates(view, None))
+    scores = image_scores("psnr", "ssim", view.truth.frames, _candidates(view, before))
     scores |= temporal_scores(view, before)
     return scores | _flow_scores(view, before)
 
 
 def _candidates(view: FrameView, before: FrameView | None) -> dict[str, Tensor]:
-    """Method -> its version of the frame."""
+    """Return method -> its version of the frame."""
     frames = {"generated": view.synthesis.frame}
     if view.painted is not None:
         frames["class_mean"] = view.painted
     if before is not None:
-        frames["previous"] = before.real
+        frames["previous"] = before.truth.frames
     return frames
 
 
 def image_scores(psnr_name: str, ssim_name: str, real: Tensor, candidates: Mapping[str, Tensor]) -> dict[str, Average]:
-    """PSNR and SSIM of each method's version of a frame, under the names given."""
+    """Measure PSNR and SSIM of each method's version of a frame, under the names given."""
     scores = {}
     for method, frame in candidates.items():
         scores[f"{psnr_name}/{method}"] = average_of(psnr(frame, real).clamp_max(PSNR_CAP))
@@ -252,13 +258,16 @@ def image_scores(psnr_name: str, ssim_name: str, real: Tensor, candidates: Mappi
 
 
 def temporal_scores(view: FrameView, before: FrameView) -> dict[str, Average]:
-    """How far each video's frame is from its own previous one, moved by the teacher's flow; levels of 255."""
-    if view.flow is None or view.confidence is None:
+    """Measure how far each video's frame is from its previous one, moved by the teacher's flow; levels of 255."""
+    if view.truth.flow is None or view.truth.flow_confidence is None:
         return {}
-    pairs = {"generated": (before.synthesis.frame, view.synthesis.frame), "real": (before.real, view.real)}
+    pairs = {
+        "generated": (before.synthesis.frame, view.synthesis.frame),
+        "real": (before.truth.frames, view.truth.frames),
+    }
     if before.painted is not None and view.painted is not None:
         pairs["class_mean"] = (before.painted, view.painted)
-    flow, confidence = view.flow.expand(2, -1, -1, -1), view.confidence.expand(2, -1, -1, -1)
+    flow, confidence = view.truth.flow.expand(2, -1, -1, -1), view.truth.flow_confidence.expand(2, -1, -1, -1)
     scores = {}
     for method, pair in pairs.items():
         errors, weights = warping_errors(torch.cat(pair), flow, confidence)
@@ -267,26 +276,26 @@ def temporal_scores(view: FrameView, before: FrameView) -> dict[str, Average]:
 
 
 def _flow_scores(view: FrameView, before: FrameView) -> dict[str, Average]:
-    """How good flow and warped frame are, where the generator has them."""
+    """Measure how good flow and warped frame are, where the generator has them."""
     flow, warped = view.synthesis.flow, view.synthesis.warped
     if flow is None or warped is None:
         return {}
     candidates = {
         "warped_generated": warped,
         "repeated_generated": before.synthesis.frame,
-        "warped_real": vs_ops.warp(before.real, flow),
-        "repeated_real": before.real,
+        "warped_real": vs_ops.warp(before.truth.frames, flow),
+        "repeated_real": before.truth.frames,
     }
-    scores = flow_errors("epe", flow, view.flow, view.confidence)
-    if view.flow is not None and view.confidence is not None:
-        candidates["warped_real_by_teacher"] = vs_ops.warp(before.real, view.flow)
+    scores = flow_errors("epe", flow, view.truth.flow, view.truth.flow_confidence)
+    if view.truth.flow is not None and view.truth.flow_confidence is not None:
+        candidates["warped_real_by_teacher"] = vs_ops.warp(before.truth.frames, view.truth.flow)
     for method, frame in candidates.items():
-        scores[f"l1/{method}"] = average_of(LEVELS * absolute_errors(frame, view.real)[0])
+        scores[f"l1/{method}"] = average_of(LEVELS * absolute_errors(frame, view.truth.frames)[0])
     return scores
 
 
 def flow_errors(name: str, flow: Tensor | None, target: Tensor | None, confidence: Tensor | None) -> dict[str, Average]:
-    """End-point error of a generated flow and of no motion against the teacher's; none where either is missing."""
+    """Measure a generated flow and no motion by end-point error; none where it or the teacher's flow is missing."""
     if flow is None or target is None or confidence is None:
         return {}
     guesses = {"generated": flow, "zero": torch.zeros_like(flow)}
@@ -303,24 +312,8 @@ def _painted(labels: Mapping[str, Tensor], spec: EvaluationSpec) -> Tensor | Non
     return paint_classes(class_ids(labels, kind), spec.colours)
 
 
-def _on_cpu(synthesis: Synthesis) -> Synthesis:
-    def moved(tensor: Tensor | None) -> Tensor | None:
-        return None if tensor is None else tensor.float().cpu()
-
-    return attrs.evolve(
-        synthesis,
-        frame=synthesis.frame.float().cpu(),
-        raw=moved(synthesis.raw),
-        flow=moved(synthesis.flow),
-        mask=moved(synthesis.mask),
-        warped=moved(synthesis.warped),
-        reference=None if synthesis.reference is None else _warp_on_cpu(synthesis.reference),
-        chosen=None if synthesis.chosen is None else synthesis.chosen.cpu(),
-    )
-
-
-def _warp_on_cpu(warp: Warp) -> Warp:
-    return Warp(flow=warp.flow.float().cpu(), mask=warp.mask.float().cpu(), frame=warp.frame.float().cpu())
+def _on_cpu(x: Tensor) -> Tensor:
+    return (x.float() if x.is_floating_point() else x).cpu()
 
 
 def _totals(rows: Iterable[Mapping[str, Average]]) -> dict[str, Average]:

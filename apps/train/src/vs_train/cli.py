@@ -9,37 +9,30 @@ Heavy modules (PyTorch, the packages) are imported only once there is something 
 from __future__ import annotations
 
 import contextlib
-import datetime
-import fnmatch
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import attrs
 from cyclopts import App, Parameter
-from vs_config import (
-    COMMAND_LINE,
-    ConfigError,
-    Problem,
-    did_you_mean,
-    option_path,
-    override_path,
-    read_toml,
-    render_config,
-    repeated,
-    report_error,
-    resolve_config,
-    show,
-    shown,
-)
+from vs_config import ConfigError, Problem, render_config, repeated, report_error, resolve_config, shown
 from vs_config.commands import EXIT_INPUT, ErrorStatuses, run_command, status_of
 from vs_config.progress import show_progress
 from vs_config.signals import StopNow, stop_requests
 from vs_training.errors import NonFiniteError, VsTrainingError
-from vs_training.presets import DEFAULT_PRESETS, list_presets, read_preset
+from vs_training.presets import DEFAULT_PRESETS, list_presets
 
 from vs_train import __version__
+from vs_train.request import (
+    RESUMABLE,
+    Request,
+    check_command,
+    choose_directory,
+    find_conflicts,
+    read_start,
+    usable_overrides,
+)
 
 if TYPE_CHECKING:
     from vs_runtime.run_directory import RunDirectory
@@ -49,27 +42,9 @@ EXIT_NON_FINITE = 3
 
 NOTHING_YET = "stopped before training began; nothing was written"
 
-RESUMABLE = (
-    "run.*",
-    "memory.checkpoint",
-    "device",
-    "loader.workers",
-    "loader.prefetch",
-    "loader.start_method",
-    "loader.timeout",
-)
-"""Overrides that `--resume` takes: how long to train, what to write, where and how to compute; not what is learned."""
-
-
-LONGEST_RUN_NAME = 200
-"""Bytes of the name of a run's directory: drafts beside it have a longer one, and file systems take 255."""
-
-_LONGEST_STEM = 50
-_OPTIONS = ("preset", "config", "out", "resume", "print-config", "list-presets", "help")
-
 
 class Result(Protocol):
-    """What the command needs to know of a training that returned."""
+    """A training that returned, as far as the command needs to know."""
 
     @property
     def step(self) -> int:
@@ -82,7 +57,7 @@ class Result(Protocol):
 
 @attrs.frozen
 class Job:
-    """What the commands train.
+    """A kind of training that the commands do.
 
     Attributes:
         config: The class of its configuration.
@@ -94,27 +69,6 @@ class Job:
     config: type
     train: Callable[..., Result]
     command_of: Callable[[Any], str | None] = lambda _: None
-
-
-@attrs.frozen(kw_only=True)
-class Request:
-    """What the command and its options say: what to train, changed how, and where the run goes."""
-
-    command: str
-    overrides: tuple[str, ...] = ()
-    preset: str | None = None
-    config: str | None = None
-    out: str | None = None
-    resume: str | None = None
-
-
-@attrs.frozen(kw_only=True)
-class _Start:
-    """The document that a request starts from, its name for messages, and a name for a new run."""
-
-    document: Mapping[str, Any]
-    source: str
-    stem: str = ""
 
 
 def training_job() -> Job:
@@ -206,20 +160,20 @@ def _command(command: str, load_job: Callable[[], Job]) -> Callable[..., int]:
 
 def _run(request: Request, load_job: Callable[[], Job], *, print_config: bool) -> int:
     """Find everything that is wrong with the input before anything is done with it."""
-    overrides, problems = _usable_overrides(request)
-    conflicts = _conflicts(request)
+    overrides, problems = usable_overrides(request)
+    conflicts = find_conflicts(request)
     start = run = None
     config: Any = None
     if not conflicts:
         with _gathered(problems):
-            start = _document(request)
+            start = read_start(request)
         with _gathered(problems):
-            run = None if print_config or (request.resume and not start) else _directory(request, start)
+            run = None if print_config or (request.resume and not start) else choose_directory(request, start)
     if start is not None:
         job = load_job()
         with _gathered(problems):
             config = resolve_config(job.config, start.document, overrides, start.source)
-            _check_command(request, job.command_of(config), start.source)
+            check_command(request, job.command_of(config), start.source)
     if conflicts or problems:
         raise ConfigError([*conflicts, *problems])
     for notice in repeated(overrides):
@@ -243,81 +197,7 @@ def _gathered(problems: list[Problem]) -> Iterator[None]:
         problems.append(Problem("", str(error)))
 
 
-def _conflicts(request: Request) -> list[Problem]:
-    """What is wrong with the options in themselves: it is not known which configuration and directory are meant."""
-    found = []
-    if request.resume is not None:
-        reason = "--resume goes on with the run's own configuration and directory: drop"
-        found = [f"{reason} --{name}" for name in ("preset", "config", "out") if getattr(request, name) is not None]
-    if request.preset is not None and request.config is not None:
-        found.append("--preset and --config exclude each other: a preset is a configuration file; give one")
-    for name in ("config", "out", "resume"):
-        given = getattr(request, name)
-        if given is not None:
-            try:
-                option_path(given)
-            except ValueError as error:
-                found.append(f"--{name}: {error}")
-    return [Problem("", text) for text in found]
-
-
-def _is_resumable(override: str) -> bool:
-    return any(fnmatch.fnmatchcase(override_path(override), pattern) for pattern in RESUMABLE)
-
-
-def _usable_overrides(request: Request) -> tuple[list[str], list[Problem]]:
-    """Return the overrides that can be looked at further, and what is wrong with the others."""
-    given = [text for text in request.overrides if not text.startswith("-")]
-    problems = [_unknown_option(text) for text in request.overrides if text.startswith("-")]
-    if request.resume is not None:
-        refused = [text for text in given if not _is_resumable(text)]
-        message = f"would change what is computed; --resume takes overrides of {', '.join(RESUMABLE)} only"
-        problems += [Problem(override_path(text), message, COMMAND_LINE) for text in refused]
-        given = [text for text in given if text not in refused]
-    return given, problems
-
-
-def _unknown_option(text: str) -> Problem:
-    close = did_you_mean(text.partition("=")[0].lstrip("-"), _OPTIONS)
-    hint = close or "overrides have no dashes: path=value"
-    return Problem("", f"Unknown option: {shown(text, 80)}; {hint}")
-
-
-def _document(request: Request) -> _Start:
-    if request.resume is not None:
-        from vs_runtime.run_directory import open_run
-
-        run = open_run(option_path(request.resume))
-        return _Start(document=read_toml(run.config), source=str(run.config))
-    if request.config is not None:
-        path = option_path(request.config)
-        return _Start(document=read_toml(path), source=request.config, stem=path.stem)
-    preset = read_preset(DEFAULT_PRESETS[request.command] if request.preset is None else request.preset)
-    return _Start(document=preset.document, source=f"preset {preset.name}", stem=preset.name)
-
-
-def _directory(request: Request, start: _Start | None) -> RunDirectory:
-    from vs_runtime.run_directory import open_run, plan_run
-
-    if request.resume is not None:
-        return open_run(option_path(request.resume))
-    if request.out is not None and len(option_path(request.out).name.encode()) > LONGEST_RUN_NAME:
-        raise VsTrainingError(f"--out: the name of a run has at most {LONGEST_RUN_NAME} bytes, got {show(request.out)}")
-    out = None if request.out is None else option_path(request.out)
-    return plan_run(out, "" if start is None else start.stem[:_LONGEST_STEM], now=datetime.datetime.now())
-
-
-def _check_command(request: Request, command: str | None, source: str) -> None:
-    if command not in (None, request.command):
-        raise VsTrainingError(
-            f"{source}: generator.kind is '{command}', which `hatch run train:{command}` trains; "
-            f"`train:{request.command}` needs a generator of kind '{request.command}'"
-        )
-
-
 def _train(command: str, job: Job, config: Any, run: RunDirectory, *, resume: bool) -> int:
-    from vs_runtime.run_directory import is_run
-
     from vs_train.commands import resume_command
 
     go_on = shown(resume_command(command, run))
@@ -325,19 +205,24 @@ def _train(command: str, job: Job, config: Any, run: RunDirectory, *, resume: bo
         try:
             with show_progress("step", notice=lambda: stop.notice, keep=True, at_once=True) as progress:
                 result = job.train(config, run, resume=resume, progress=progress, stop=stop)
-        except KeyboardInterrupt as interrupt:
-            first = isinstance(interrupt, StopNow)
-            status = stop.exit_status if first else 128 + signal.SIGINT
-            if not is_run(run.path):
-                return report_error(NOTHING_YET, status=status)
-            when = "before it went on" if first else "at once"
-            print(f"stopped {when}; go on from the last checkpoint with: {go_on}", file=sys.stderr)
-            return status
+        except StopNow:
+            return _stopped(run, "before it went on", go_on, status=stop.exit_status)
+        except KeyboardInterrupt:
+            return _stopped(run, "at once", go_on, status=128 + signal.SIGINT)
     if not result.finished:
         print(f"stopped after step {result.step} ({stop.requested}); go on with: {go_on}", file=sys.stderr)
         return stop.exit_status
     print(_where_everything_is(run))
     return 0
+
+
+def _stopped(run: RunDirectory, when: str, go_on: str, *, status: int) -> int:
+    from vs_runtime.run_directory import is_run
+
+    if not is_run(run.path):
+        return report_error(NOTHING_YET, status=status)
+    print(f"stopped {when}; go on from the last checkpoint with: {go_on}", file=sys.stderr)
+    return status
 
 
 def _where_everything_is(run: RunDirectory) -> str:

@@ -1,15 +1,12 @@
 """What becomes of a run whose training has diverged: which checkpoint is good, what to do, and going back to it.
 
-Checkpoints are looked through before they are written (`check_state`), so that all there are come from before the
+States are looked through before they are saved (`require_finite`), so that all checkpoints come from before the
 divergence. A run that goes back to one would diverge again if it saw the same clips with the same weights; so the order
 of the clips depends on the number of roll-backs, which every later checkpoint remembers.
 """
 
 import attrs
-import vs_optim as optim
 import vs_runtime as runtime
-from torch import Tensor, nn
-from torch.optim import Optimizer
 from vs_runtime.run_directory import RunDirectory
 from vs_training.config import TrainConfig
 from vs_training.errors import NonFiniteError
@@ -21,17 +18,17 @@ from vs_train.setup import Prepared, prepare
 
 
 def data_seed(config: TrainConfig, roll_backs: int) -> int:
-    """Seed of the order of the clips; another one after each roll-back."""
+    """Return the seed of the order of the clips; another one after each roll-back."""
     return runtime.derive_seed(config.seed, "data", *([roll_backs] if roll_backs else []))
 
 
 def may_roll_back(config: TrainConfig, roll_backs: int) -> bool:
-    """Whether a run that has gone back `roll_backs` times may do so again."""
+    """Return whether a run that has gone back `roll_backs` times may do so again."""
     return config.run.on_divergence == "roll-back" and roll_backs < config.run.max_roll_backs
 
 
 def roll_back(prepared: Prepared, run: RunDirectory, roll_backs: int) -> tuple[TrainState, str]:
-    """The state of the newest intact checkpoint, gone back to for the `roll_backs`-th time, and where it is from.
+    """Go back to the newest intact checkpoint for the `roll_backs`-th time; return its state, and where it is from.
 
     Before the first checkpoint that is the state in which the run began.
 
@@ -47,7 +44,7 @@ def roll_back(prepared: Prepared, run: RunDirectory, roll_backs: int) -> tuple[T
 
 
 def with_advice(error: NonFiniteError, config: TrainConfig, run: RunDirectory, roll_backs: int) -> NonFiniteError:
-    """The error of a run that stops, with the checkpoint to go on from and the command that does."""
+    """Return the error of a run that stops, with the checkpoint to go on from and the command that does."""
     tried = f"{roll_backs} roll-back{'s' if roll_backs > 1 else ''} did not help; " if roll_backs else ""
     settings = "a lower learning rate, a clip norm or level O0"
     try:
@@ -58,28 +55,3 @@ def with_advice(error: NonFiniteError, config: TrainConfig, run: RunDirectory, r
     again = f"run.max_roll_backs={max(config.run.max_roll_backs, roll_backs + 3)}"
     command = resume_command(config.generator.kind, run, "run.on_divergence=roll-back", again)
     return error.advise(f"{tried}{path} is good: go on from it, with other clips when it diverges again, by: {command}")
-
-
-def check_state(state: TrainState) -> None:
-    """Refuse a state that is not finite, so that no checkpoint with such weights buries the good one before it.
-
-    Raises:
-        NonFiniteError: it names the step, the network and the first such tensor.
-    """
-    for network, module in state.networks.items():
-        if bad := optim.non_finite(module.state_dict().items()):
-            raise NonFiniteError(step=state.step, what=f"weight {bad[0]}", network=network)
-        if bad := optim.non_finite(_moments(module, state.optimizers.of(network))):
-            raise NonFiniteError(step=state.step, what=f"the optimizer's {bad[0]}", network=network)
-    if bad := optim.non_finite(state.generator_ema.state_dict().items()):
-        raise NonFiniteError(step=state.step, what=f"averaged weight {bad[0]}", network="generator")
-
-
-def _moments(module: nn.Module, optimizer: Optimizer) -> list[tuple[str, Tensor]]:
-    """What an optimizer remembers of each parameter, by name."""
-    return [
-        (f"{key} of {name}", value)
-        for name, parameter in module.named_parameters()
-        for key, value in optimizer.state.get(parameter, {}).items()
-        if isinstance(value, Tensor)
-    ]

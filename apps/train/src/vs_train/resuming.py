@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import vs_runtime as runtime
+from vs_config import refuse
 from vs_runtime.errors import RunDirectoryError
 from vs_runtime.metrics_log import MetricsLog
-from vs_runtime.run_directory import FIXED, RunDirectory, check_layout, fixed_at_start
+from vs_runtime.run_directory import RunDirectory, check_layout, fixed_at_start
 from vs_training.errors import VsTrainingError
-from vs_training.fixed import first_difference, fixed_part
+from vs_training.fixed import FIXED, first_difference, fixed_part
 from vs_training.saved import restore_state, state_to_save
 from vs_training.state import TrainState
 
@@ -19,7 +20,7 @@ METRICS = "metrics"
 
 
 def resume_state(run: RunDirectory, prepared: Prepared, message: Callable[[str], None]) -> TrainState:
-    """The state that a run goes on from: that of its newest intact checkpoint, or the first if there is none yet.
+    """Return the state that a run goes on from: that of its newest intact checkpoint, or without one the first.
 
     Nothing is written. Sets the process's random state.
 
@@ -45,7 +46,7 @@ def resume_state(run: RunDirectory, prepared: Prepared, message: Callable[[str],
         message(f"{path} cannot be used: {reason}; the checkpoint before it is used instead")
     steps = prepared.config.run.steps
     if loaded.step > steps:
-        raise VsTrainingError(f"run.steps is {steps}: the run in {run.path} has done {loaded.step} steps already")
+        raise refuse("run.steps", f"at least {loaded.step}, the steps that the run in {run.path} has done", steps)
     state = state_of(run, prepared, loaded)
     log.check(loaded.step, loaded.state.get(METRICS))
     message(f"going on from {loaded.path}")
@@ -53,7 +54,7 @@ def resume_state(run: RunDirectory, prepared: Prepared, message: Callable[[str],
 
 
 def newest_checkpoint(run: RunDirectory) -> runtime.LoadedCheckpoint | None:
-    """The newest checkpoint that is intact; None where none has been written yet.
+    """Return the newest checkpoint that is intact; None where none has been written yet.
 
     Raises:
         NoCheckpoint: There are checkpoints, and all of them are damaged: to start anew would overwrite what somebody
@@ -68,27 +69,37 @@ def newest_checkpoint(run: RunDirectory) -> runtime.LoadedCheckpoint | None:
 
 
 def state_of(run: RunDirectory, prepared: Prepared, loaded: runtime.LoadedCheckpoint) -> TrainState:
-    """The state in a checkpoint, once it is known to be of this run.
+    """Return the state in a checkpoint, once it is known to be of this run.
 
     Raises:
         RunDirectoryError: It was written for another configuration.
         VsTrainingError: It does not fit.
     """
-    saved = loaded.state
-    if not isinstance(saved, Mapping):
-        raise VsTrainingError(f"{loaded.path}: is not the checkpoint of a run")
-    for key, kind in ((FIXED, "fixed part of the configuration"), (METRICS, "fingerprint of the metrics")):
-        if not isinstance(saved.get(key, {}), Mapping):
-            raise VsTrainingError(f"{loaded.path}: is damaged: its {kind} is no mapping")
-    _require_same(run, saved.get(FIXED, {}), prepared, str(loaded.path))
-    state = restore_state(prepared.state, {key: saved[key] for key in saved if key not in (FIXED, METRICS)})
+    fixed = _table_in(loaded, FIXED, "fixed part of the configuration")
+    _table_in(loaded, METRICS, "fingerprint of the metrics")
+    _require_same(run, fixed, prepared, str(loaded.path))
+    own = {key: value for key, value in loaded.state.items() if key not in (FIXED, METRICS)}
+    state = restore_state(prepared.state, own)
     if state.step != loaded.step:
         raise VsTrainingError(f"{loaded.path}: is damaged: its state is of step {state.step}")
     return state
 
 
+def _table_in(loaded: runtime.LoadedCheckpoint, key: str, what: str) -> Mapping[str, Any]:
+    match loaded.state:
+        case Mapping() as saved:
+            table = saved.get(key, {})
+        case _:
+            raise VsTrainingError(f"{loaded.path}: is not the checkpoint of a run")
+    match table:
+        case Mapping() as found:
+            return found
+        case _:
+            raise VsTrainingError(f"{loaded.path}: is damaged: its {what} is no mapping")
+
+
 def to_save(state: TrainState, prepared: Prepared, log: MetricsLog) -> dict[str, Any]:
-    """What a checkpoint holds: the state, and what tells whether it, config.toml and metrics.jsonl are of one run."""
+    """Return what a checkpoint holds: the state, and what it knows its config.toml and metrics.jsonl by."""
     return {**state_to_save(state), FIXED: fixed_part(prepared.config), METRICS: log.fingerprint()}
 
 

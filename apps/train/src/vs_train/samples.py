@@ -8,8 +8,9 @@ import vs_metrics as metrics
 import vs_nets as nets
 import vs_optim as optim
 from torch import Tensor
-from vs_data import Clip, collate, move
+from vs_data import Clip, collate, cut, move
 from vs_training.inputs import encode_label, encode_references
+from vs_training.pictures import clip_frame, palette_of
 from vs_training.state import Recipe
 
 
@@ -32,9 +33,8 @@ def write_samples(
     the same bytes. Returns the path of the picture.
     """
     stem = folder / f"step-{step:08d}"
-    kind = nets.class_kind(labels)
-    palette = () if kind is None else metrics.palette_for(kind.classes)
-    shown = [_clip_frame(clip, t, synthesis, kind) for t, synthesis in enumerate(frames)]
+    palette = palette_of(labels)
+    shown = [clip_frame(labels, cut(clip, t, t + 1), synthesis, index=t) for t, synthesis in enumerate(frames)]
     drawn = [shown[t] for t in metrics.strip_frames(len(shown))]
     picture = metrics.write_png(stem.with_suffix(".png"), metrics.clip_picture(drawn, palette))
     video = (metrics.video_frame(frame, palette) for frame in shown)
@@ -43,29 +43,5 @@ def write_samples(
 
 
 def curve_picture(synthesis: nets.Synthesis) -> Tensor:
-    """The generated frame as TensorBoard takes it: (3, H, W) uint8, the same bytes as everywhere else."""
+    """Return the generated frame as TensorBoard takes it: (3, H, W) uint8, the same bytes as everywhere else."""
     return torch.from_numpy(metrics.frame_to_uint8(synthesis.frame[0])).movedim(-1, 0)
-
-
-def _clip_frame(clip: Clip, t: int, synthesis: nets.Synthesis, kind: nets.ClassMap | None) -> metrics.ClipFrame:
-    warp, references = synthesis.reference, clip.references
-    chosen = 0 if synthesis.chosen is None else int(synthesis.chosen[0])
-    maps = nets.class_ids(clip.labels, kind) if kind is not None else torch.cat(list(clip.labels.values()), dim=1)
-    return metrics.ClipFrame(
-        index=t,
-        label=maps[t],
-        real=clip.frames[t],
-        generated=synthesis.frame[0],
-        flow=_only(synthesis.flow),
-        mask=_only(synthesis.mask),
-        warped=_only(synthesis.warped),
-        reference=None if references is None else references.frames[chosen],
-        reference_flow=None if warp is None else warp.flow[0],
-        reference_mask=None if warp is None else warp.mask[0],
-        warped_reference=None if warp is None else warp.frame[0],
-    )
-
-
-def _only(x: Tensor | None) -> Tensor | None:
-    """Drop N = 1."""
-    return None if x is None else x[0]

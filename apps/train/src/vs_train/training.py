@@ -14,40 +14,27 @@ import vs_runtime as runtime
 from vs_config import render_config, shown
 from vs_config.progress import Pace, Progress, observe, per_second, seconds_left, show_bytes
 from vs_config.signals import StopNow, StopRequest
-from vs_runtime.errors import RunDirectoryError
-from vs_runtime.metrics_log import MetricsLog
-from vs_runtime.run_directory import (
-    RunDirectory,
-    begin_writing,
-    create_run,
-    open_run,
-    record_resume,
-    require_folder,
-)
+from vs_runtime.run_directory import RunDirectory, begin_writing, create_run, record_resume
 from vs_runtime.run_lock import hold_run
 from vs_training.config import TrainConfig, reference_count
 from vs_training.curriculum import clip_length, images_between, tell_left_out
 from vs_training.errors import NonFiniteError, VsTrainingError
 from vs_training.fixed import fixed_part
 from vs_training.saved import SHOWN_CHARACTERS
-from vs_training.state import StepReport, TrainState
+from vs_training.state import TrainState
 from vs_training.step import train_clip
 
 from vs_train.commands import resume_command
-from vs_train.curves import Curves
-from vs_train.figures import Figures, show_figures
-from vs_train.numbers import UNKNOWN, by_letter, last_measured, named_losses, written
-from vs_train.recovery import check_state, data_seed, may_roll_back, roll_back, with_advice
-from vs_train.resuming import resume_state, to_save
-from vs_train.samples import curve_picture, roll_out, write_samples
+from vs_train.numbers import UNKNOWN, last_measured
+from vs_train.outputs import Clock, Outputs, open_outputs, record, sample, save, show_step
+from vs_train.recovery import data_seed, may_roll_back, roll_back, with_advice
+from vs_train.resuming import resume_state
 from vs_train.setup import Prepared, prepare
-
-SHOWN_LOSSES = ("d_gan", "g_gan", "g_feature_matching", "g_perceptual", "g_flow")
 
 
 @attrs.frozen(kw_only=True)
 class TrainResult:
-    """How training ended.
+    """The end of a training.
 
     Attributes:
         step: steps done in all.
@@ -62,24 +49,6 @@ class TrainResult:
     checkpoint: Path | None
     picture: Path | None
     seconds: float
-
-
-@attrs.frozen(kw_only=True)
-class _Clock:
-    """What of a step differs between two runs of the same configuration; the names of `CLOCK_FIELDS`."""
-
-    time: float
-    images_per_second: float
-    memory_bytes: int
-    seconds_left: float | None
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class _Outputs:
-    run: RunDirectory
-    log: MetricsLog
-    curves: Curves
-    progress: Progress
 
 
 def train(
@@ -110,7 +79,11 @@ def train(
 
 
 def _too_little_memory(error: Exception, config: TrainConfig, run: RunDirectory) -> str:
-    whose = "the GPU's memory" if isinstance(error, torch.OutOfMemoryError) else "the memory of this computer"
+    match error:
+        case torch.OutOfMemoryError():
+            whose = "the GPU's memory"
+        case _:
+            whose = "the memory of this computer"
     command = resume_command(config.generator.kind, run, "memory.checkpoint=blocks")
     go_on = f" and go on with: {command}" if run.path.exists() else ""
     return (
@@ -128,6 +101,7 @@ def _train(
     config: TrainConfig, run: RunDirectory, *, resume: bool, progress: Progress, stop: StopRequest
 ) -> TrainResult:
     with stop.at_once():
+        config = _with_level(config, progress)
         prepared = prepare(config, check=config.run.check_data and not resume, watch=progress.message)
     bound = runtime.apply_affinity(prepared.plan, threads=config.run.threads or None)[-1:]
     for note in (*prepared.notes, *bound, *_reading(prepared)):
@@ -143,7 +117,8 @@ def _train(
             record_resume(run, config=render_config(config), environment=environment)
         while True:
             try:
-                return _train_from(prepared, state, run, progress, stop, purge=resume)
+                with open_outputs(run, progress, step=state.step, purge=resume) as out:
+                    return _loop(prepared, state, out, stop)
             except NonFiniteError as error:
                 failure = error.with_traceback(None)  # which would keep the tensors of the step
             if not may_roll_back(config, state.roll_backs):
@@ -154,8 +129,16 @@ def _train(
             resume = True
 
 
+def _with_level(config: TrainConfig, progress: Progress) -> TrainConfig:
+    """The configuration with the level of precision that this device settles, which is what the run keeps."""
+    precision, why = optim.settle_level(config.precision, runtime.choose_device(config.device))
+    if why is not None:
+        progress.message(why)
+    return attrs.evolve(config, precision=precision)
+
+
 def _reading(prepared: Prepared) -> tuple[str, ...]:
-    """What reading ahead costs: memory of this process, and no shared memory, which containers have little of."""
+    """Say what reading ahead costs: memory of this process, and no shared memory, which containers have little of."""
     loader = prepared.config.loader
     if loader.workers == 0:
         return ()
@@ -166,18 +149,8 @@ def _reading(prepared: Prepared) -> tuple[str, ...]:
     return (f"{loader.workers} workers read {count} {each} ahead; they need no shared memory (/dev/shm)",)
 
 
-def _train_from(
-    prepared: Prepared, state: TrainState, run: RunDirectory, progress: Progress, stop: StopRequest, *, purge: bool
-) -> TrainResult:
-    """Train from `state` on; what the run's records say of later steps is dropped."""
-    log = MetricsLog(run.metrics)
-    log.truncate_after(state.step)
-    with log, Curves(run.tensorboard, resume_after=state.step if purge else None) as curves:
-        return _loop(prepared, state, _Outputs(run=run, log=log, curves=curves, progress=progress), stop)
-
-
-def _loop(prepared: Prepared, state: TrainState, out: _Outputs, stop: StopRequest) -> TrainResult:
-    """Step after step; what ends it between two steps finds a checkpoint of those done."""
+def _loop(prepared: Prepared, state: TrainState, out: Outputs, stop: StopRequest) -> TrainResult:
+    """Go on from `state`, step after step; what ends it between two steps finds a checkpoint of those done."""
     standing = _Standing(state=state, saved=state.step or None)
     started = time.monotonic()
     try:
@@ -187,13 +160,15 @@ def _loop(prepared: Prepared, state: TrainState, out: _Outputs, stop: StopReques
         _save_rest(standing, prepared, out)
     except NonFiniteError:
         raise
-    except Exception as error:
+    except (data.VsDataError, OSError, VsTrainingError, runtime.VsRuntimeError) as error:
         if not standing.whole:
             raise
         _rescue(standing, prepared, out)
-        if not isinstance(error, data.VsDataError | OSError | VsTrainingError | runtime.VsRuntimeError):
-            raise
         raise VsTrainingError(f"{error}; {_way_on(standing, prepared.config, out.run)}") from error
+    except Exception:
+        if standing.whole:
+            _rescue(standing, prepared, out)
+        raise
     saved = standing.saved
     return TrainResult(
         step=standing.state.step,
@@ -206,7 +181,7 @@ def _loop(prepared: Prepared, state: TrainState, out: _Outputs, stop: StopReques
 
 @attrs.define(kw_only=True)
 class _Standing:
-    """How far a loop has come.
+    """The place that a loop has come to.
 
     Attributes:
         saved: the step of the newest checkpoint, None before the first.
@@ -219,7 +194,7 @@ class _Standing:
     picture: Path | None = None
 
 
-def _batches(prepared: Prepared, state: TrainState, out: _Outputs) -> Generator[data.Clip, None, None]:
+def _batches(prepared: Prepared, state: TrainState, out: Outputs) -> Generator[data.Clip, None, None]:
     config = prepared.config
     return data.load_clips(
         prepared.source,
@@ -236,7 +211,7 @@ def _batches(prepared: Prepared, state: TrainState, out: _Outputs) -> Generator[
 
 
 def _go_through(
-    prepared: Prepared, standing: _Standing, batches: Iterator[data.Clip], out: _Outputs, stop: StopRequest
+    prepared: Prepared, standing: _Standing, batches: Iterator[data.Clip], out: Outputs, stop: StopRequest
 ) -> None:
     config = prepared.config
     first = standing.state.step
@@ -252,18 +227,17 @@ def _go_through(
         images_left -= report.frames
         pace = observe(pace, time.monotonic(), report.frames * config.loader.batch_size)
         underflow = last_measured(report.underflow, underflow)
-        clock = _Clock(
+        clock = Clock(
             time=time.time(),
             images_per_second=per_second(pace),
             memory_bytes=runtime.memory_in_use(prepared.recipe.device),
             seconds_left=seconds_left(pace, images_left * config.loader.batch_size),
         )
-        _record(out, state, report, clock)
-        figures = _figures(state, report, underflow, clock)
-        out.progress.update(state.step, config.run.steps, figures=show_figures(figures))
+        record(out, state, report, clock)
+        show_step(out, state, report, underflow, clock, config.run.steps)
         finished = state.step == config.run.steps
         if state.step % config.run.sample_every == 0 or finished:
-            standing.picture = _sample(prepared, state, out)
+            standing.picture = sample(out, prepared, state)
         if state.step % config.run.checkpoint_every == 0 or finished:
             _save(standing, prepared, out)
 
@@ -273,14 +247,19 @@ def _next(batches: Iterator[data.Clip], stop: StopRequest) -> data.Clip | None:
         return next(batches, None)
 
 
-def _save_rest(standing: _Standing, prepared: Prepared, out: _Outputs) -> None:
+def _save(standing: _Standing, prepared: Prepared, out: Outputs) -> None:
+    save(out, prepared, standing.state)
+    standing.saved = standing.state.step
+
+
+def _save_rest(standing: _Standing, prepared: Prepared, out: Outputs) -> None:
     """Save the steps that were done since the last checkpoint."""
     if standing.state.step > (standing.saved or 0):
         _save(standing, prepared, out)
 
 
-def _rescue(standing: _Standing, prepared: Prepared, out: _Outputs) -> None:
-    """The same as far as that is still possible, after an error that is worth more than another."""
+def _rescue(standing: _Standing, prepared: Prepared, out: Outputs) -> None:
+    """Do the same as far as that is still possible, after an error that is worth more than another."""
     try:
         _save_rest(standing, prepared, out)
     except (OSError, VsTrainingError, runtime.VsRuntimeError) as error:
@@ -300,57 +279,3 @@ def _set_learning_rates(state: TrainState, config: TrainConfig) -> None:
     factor = optim.lr_factor(config.optim.schedule, state.step)
     optim.set_lr(state.optimizers.generator, config.optim.generator.lr * factor)
     optim.set_lr(state.optimizers.discriminator, config.optim.discriminator.lr * factor)
-
-
-def _record(out: _Outputs, state: TrainState, report: StepReport, clock: _Clock) -> None:
-    """Write a step to metrics.jsonl and TensorBoard."""
-    values = written(state, report)
-    out.log.append(state.step, values, attrs.asdict(clock))
-    if not out.run.metrics.exists():  # the system lets us write to a file that nobody will find
-        raise RunDirectoryError(f"{out.run.metrics}: was removed while the run was writing it", path=out.run.path)
-    speed = {"images_per_second": clock.images_per_second, "memory_bytes": clock.memory_bytes}
-    out.curves.scalars(state.step, {**values, **speed})
-
-
-def _figures(state: TrainState, report: StepReport, underflow: optim.Pair[float | None], clock: _Clock) -> Figures:
-    """Return what whoever watches sees of a step."""
-    losses = named_losses(report.losses)
-    scales = {"g": report.scales.generator, "d": report.scales.discriminator}
-    return Figures(
-        losses={name: losses[name] for name in SHOWN_LOSSES if name in losses},
-        images_per_second=clock.images_per_second,
-        skipped=report.skipped.generator + report.skipped.discriminator,
-        replays=report.replays,
-        scales=scales if state.scaling.enabled else {},
-        gradient_norms=by_letter(report.gradient_norms),
-        underflow=by_letter(underflow),
-        memory_bytes=clock.memory_bytes,
-        seconds_left=clock.seconds_left,
-        stage=f"{report.frames} frame{'s' if report.frames > 1 else ''}",
-    )
-
-
-def _sample(prepared: Prepared, state: TrainState, out: _Outputs) -> Path:
-    require_folder(out.run.samples)
-    frames = roll_out(state.generator_ema, prepared.validation, prepared.recipe)
-    fps = prepared.config.run.video_fps
-    picture = write_samples(
-        out.run.samples, state.step, prepared.validation, frames, labels=prepared.recipe.labels, fps=fps
-    )
-    out.curves.image(state.step, "generated", curve_picture(frames[-1]))
-    return picture
-
-
-def _save(standing: _Standing, prepared: Prepared, out: _Outputs) -> None:
-    state = standing.state
-    check_state(state)
-    open_run(out.run.path)  # else a checkpoint would be all that there is of a directory that somebody has removed
-    require_folder(out.run.checkpoints)
-    out.log.require(state.step)
-    out.log.sync()
-    out.curves.flush()
-    saved = to_save(state, prepared, out.log)
-    keep = prepared.config.run.keep_checkpoints
-    path = runtime.save_checkpoint(out.run.checkpoints, step=state.step, state=saved, keep=keep)
-    standing.saved = state.step
-    out.progress.message(f"step {state.step}: saved {path}")

@@ -54,7 +54,7 @@ def run_command(
 
 def status_of(error: Exception, statuses: ErrorStatuses) -> int | None:
     """Return the exit status for an error that a message explains, None for a defect of the program."""
-    known = itertools.chain(statuses, ((OSError, EXIT_INPUT),))
+    known: ErrorStatuses = itertools.chain(statuses, [(OSError, EXIT_INPUT)])
     return next((status for kind, status in known if isinstance(error, kind)), None)
 
 
@@ -79,7 +79,7 @@ def _run(
             return report_error(stop.code, status=EXIT_INPUT, label=label)
         raise
     except Exception as error:
-        status = status_of(error, itertools.chain(((kind, EXIT_INPUT) for kind in errors), statuses()))
+        status = status_of(error, itertools.chain([(kind, EXIT_INPUT) for kind in errors], statuses()))
         if status is None:
             raise
         return report_error(error, status=status, label=label)

@@ -46,7 +46,7 @@ def read_text(path: Path, *, max_bytes: int = MOST_BYTES) -> str:
     try:
         data = read_regular(path, max_bytes=max_bytes)
     except (NotAFileError, FileTooLargeError) as error:
-        raise DocumentError(str(path), error.strerror) from None
+        raise DocumentError(str(path), str(error.strerror)) from None
     except (OSError, ValueError) as error:  # ValueError: names that no file can have
         raise DocumentError(str(path), f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):

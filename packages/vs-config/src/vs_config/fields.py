@@ -11,7 +11,7 @@ import itertools
 import os
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -21,6 +21,7 @@ from vs_config.schema import ALLOWED, HELP, OR_NONE, fields_of, is_among, is_tup
 
 Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
+Required: TypeAlias = "attrs.NothingType"
 REQUIRED = attrs.NOTHING
 """The default of a field that has none."""
 
@@ -79,13 +80,15 @@ class Range:
         return f"{what} from {low} to {high}{unit}"
 
 
-def whole(default: Any, help_: str, *, low: int, high: int, unit: str = "", optional: bool = False) -> Any:
+def whole(
+    default: int | Required | None, help_: str, *, low: int, high: int, unit: str = "", optional: bool = False
+) -> Any:
     """Make a field for a whole number from `low` to `high`, or None too when `optional`."""
     return _number(default, help_, Range(kind=int, low=low, high=high, unit=unit), optional)
 
 
 def real(
-    default: Any,
+    default: float | Required | None,
     help_: str,
     *,
     low: float,
@@ -110,7 +113,9 @@ def _number(default: Any, help_: str, allowed: Range, optional: bool) -> Any:
     return _field(default, help_, check, expected)
 
 
-def numbers(default: Any, help_: str, item: Range, *, length: int | None = None, rising: bool = False) -> Any:
+def numbers(
+    default: tuple[float, ...] | Required, help_: str, item: Range, *, length: int | None = None, rising: bool = False
+) -> Any:
     """Make a field for a tuple of numbers, as many as `length` says, in rising order if `rising`."""
     expected = f"a list {'' if length is None else f'of {length} items '}{'in rising order ' if rising else ''}"
     expected += f"(each item {item})"
@@ -127,7 +132,7 @@ def numbers(default: Any, help_: str, item: Range, *, length: int | None = None,
     return _field(default, help_, check, expected)
 
 
-def choice(default: Any, help_: str, choices: Sequence[str | int]) -> Any:
+def choice(default: str | int | Required, help_: str, choices: Sequence[str | int]) -> Any:
     """Make a field for one of a few words or numbers."""
 
     def check(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -137,7 +142,7 @@ def choice(default: Any, help_: str, choices: Sequence[str | int]) -> Any:
     return _field(default, help_, check, one_of(choices))
 
 
-def truth(default: Any, help_: str) -> Any:
+def truth(default: bool | Required, help_: str) -> Any:
     """Make a field for true or false."""
 
     def check(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -147,7 +152,7 @@ def truth(default: Any, help_: str) -> Any:
     return _field(default, help_, check)
 
 
-def path(default: Any, help_: str, *, optional: bool = False) -> Any:
+def path(default: str | Required | None, help_: str, *, optional: bool = False) -> Any:
     """Make a field for the path of a file or folder, as text, or for None too when `optional`."""
     expected = f"the path of a file or folder{OR_NONE if optional else ''}"
 
@@ -161,7 +166,7 @@ def path(default: Any, help_: str, *, optional: bool = False) -> Any:
     return _field(default, help_, check, expected)
 
 
-def table(default: Any, help_: str) -> Any:
+def table(default: Callable[[], Any] | Required | None, help_: str) -> Any:
     """Make a field for a config object, of one of the classes that its annotation names.
 
     Args:

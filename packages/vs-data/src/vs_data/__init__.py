@@ -31,7 +31,7 @@ from vs_data.labels import LabelKind, LandmarksConfig, SegMapsConfig
 from vs_data.landmarks import draw_face
 from vs_data.loader import LoaderConfig, load_clips
 from vs_data.render import write_folder
-from vs_data.sampling import check_lengths, iterate_sequence, plan_batch
+from vs_data.sampling import check_lengths, iterate_sequence, plan_batch, spread_frames
 from vs_data.sources import SourceConfig, open_source
 from vs_data.street import StreetConfig, open_street
 
@@ -90,6 +90,7 @@ __all__ = [
     "open_source",
     "open_street",
     "plan_batch",
+    "spread_frames",
     "subject_of",
     "write_folder",
 ]

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
+from vs_config import refuse
 from vs_data import (
     ClipSource,
     FacesConfig,
@@ -46,7 +47,8 @@ def check_sequences(config: TrainConfig, source: ClipSource) -> tuple[str, ...]:
     """See that there are sequences for clips and references, and return what is to be said of those too short.
 
     Raises:
-        VsTrainingError: clips are longer than the sequences, or these have too few frames for the references.
+        VsTrainingError: clips are longer than the sequences, or a sequence has no frame for a reference.
+        ConfigError: the sequences have too few frames for the references.
     """
     try:
         check_lengths(source, config.curriculum.max_length)
@@ -63,7 +65,8 @@ def check_references(config: ReferencesConfig, sequences: Sequence[SequenceInfo]
     """See that references can show something else than the frame that is to be generated from them.
 
     Raises:
-        VsTrainingError: a sequence has a single frame, or all of them have too few for the most references.
+        VsTrainingError: a sequence has a single frame.
+        ConfigError: all of them have too few for the most references.
     """
     longest = max(sequences, key=lambda info: info.frames)
     for info in sequences:
@@ -73,7 +76,5 @@ def check_references(config: ReferencesConfig, sequences: Sequence[SequenceInfo]
                 "or remove it"
             )
     if config.most >= longest.frames:
-        raise VsTrainingError(
-            f"references.most: is {config.most}, but the longest sequence, '{longest.name}', has {longest.frames} "
-            f"frames, one of which is generated: at most {longest.frames - 1}"
-        )
+        hint = f"the longest sequence, '{longest.name}', has {longest.frames} frames, one of which is generated"
+        raise refuse("references.most", f"at most {longest.frames - 1}", config.most, hint)

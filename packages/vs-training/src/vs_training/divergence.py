@@ -1,12 +1,12 @@
 """From a decision that training has diverged to a message that says where: loss, network, layer, frame, clip."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import torch
 import vs_optim as optim
-from torch import nn
+from torch import Tensor, nn
 
 from vs_training.batches import split_batch
 from vs_training.errors import NonFiniteError
@@ -44,6 +44,28 @@ def explain(
         frame=inputs.frame,
         clip=inputs.clip,
     )
+
+
+def require_finite(state: TrainState) -> None:
+    """Refuse a state that is not finite, so that no checkpoint with such weights buries the good one before it.
+
+    Raises:
+        NonFiniteError: it names the step, the network and the first such tensor.
+    """
+    for network, module in state.networks.items():
+        if bad := optim.non_finite(module.state_dict().items()):
+            raise NonFiniteError(step=state.step, what=f"weight {bad[0]}", network=network)
+        if bad := optim.non_finite(_moments(module, state.optimizers.of(network))):
+            raise NonFiniteError(step=state.step, what=f"the optimizer's {bad[0]}", network=network)
+    if bad := optim.non_finite(state.generator_ema.state_dict().items()):
+        raise NonFiniteError(step=state.step, what=f"averaged weight {bad[0]}", network="generator")
+
+
+def _moments(module: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
+    """Yield what an optimizer remembers of each parameter, by name."""
+    for name, parameter in module.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            yield from ((f"{key} of {name}", tensor) for tensor in tensors_in(value))
 
 
 def bad_loss(update: FrameUpdate, network: optim.Network) -> str | None:

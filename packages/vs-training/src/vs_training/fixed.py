@@ -11,6 +11,9 @@ from typing import Any
 
 from vs_config import show, to_document
 
+FIXED = "fixed"
+"""The key under which a checkpoint holds it."""
+
 _FREE = ("run", "device", "memory.checkpoint", "data.root", "data.val_root", "objective.perceptual.path", "loader")
 _FIXED_AFTER_ALL = ("loader.batch_size",)
 

@@ -8,6 +8,7 @@ import attrs
 import torch
 import vs_optim as optim
 import vs_runtime as runtime
+from torch import nn
 
 from vs_training.errors import VsTrainingError
 from vs_training.state import TrainState
@@ -15,13 +16,16 @@ from vs_training.state import TrainState
 SHOWN_CHARACTERS = 160
 """Most of what PyTorch says of weights that do not fit: it names every one of them."""
 
+EMA = "average"
+"""The name of the generator's EMA in a checkpoint: it has always been called so."""
+
 
 def state_to_save(state: TrainState) -> dict[str, Any]:
     """Return everything that a step changes, and the process's random state, as nested plain data and tensors."""
     return {
         "generator": state.generator.state_dict(),
         "discriminator": state.discriminator.state_dict(),
-        "average": state.generator_ema.state_dict(),  # the EMA: checkpoints have always called it so
+        EMA: state.generator_ema.state_dict(),
         "generator_optimizer": optim.adam_state(state.optimizers.generator),
         "discriminator_optimizer": optim.adam_state(state.optimizers.discriminator),
         "scaling": optim.scaling_to_dict(state.scaling),
@@ -47,17 +51,37 @@ def restore_state(state: TrainState, saved: Mapping[str, Any]) -> TrainState:
         runtime.check_fit(_template(state), current)
         state.generator.load_state_dict(current["generator"])
         state.discriminator.load_state_dict(current["discriminator"])
-        state.generator_ema.load_state_dict(current["average"])
+        state.generator_ema.load_state_dict(current[EMA])
         optim.load_adam_state(state.optimizers.generator, current["generator_optimizer"])
         optim.load_adam_state(state.optimizers.discriminator, current["discriminator_optimizer"])
         scaling = optim.scaling_from_dict(state.scaling, current["scaling"])
         runtime.restore_random_state(current["random"])
     except (RuntimeError, KeyError, optim.StateError, runtime.StateError) as error:
-        first = textwrap.shorten(str(error).strip().splitlines()[-1], SHOWN_CHARACTERS, placeholder=" ...")
-        what = f"the checkpoint does not fit the run's config.toml: {first}"
+        what = f"the checkpoint does not fit the run's config.toml: {_in_brief(error)}"
         raise VsTrainingError(f"{what}; put back the file that it was trained with") from error
     counts = {name: current[name] for name in ("step", "updates", "roll_backs")}
     return attrs.evolve(state, scaling=scaling, **counts)
+
+
+def load_network(network: nn.Module, name: str, saved: Mapping[str, Any]) -> None:
+    """Load the weights of one network, by the name that it has in a saved state.
+
+    Raises:
+        VsTrainingError: there is none of that name, or it is one of another configuration.
+    """
+    match saved.get(name):
+        case Mapping() as weights:
+            try:
+                runtime.check_fit(network.state_dict(), weights, f"$.{name}")
+            except runtime.StateError as error:
+                raise VsTrainingError(f"does not fit the configuration: {_in_brief(error)}") from error
+            network.load_state_dict(weights)
+        case _:
+            raise VsTrainingError(f"holds no {name} network")
+
+
+def _in_brief(error: Exception) -> str:
+    return textwrap.shorten(str(error).strip().splitlines()[-1], SHOWN_CHARACTERS, placeholder=" ...")
 
 
 def current_format(saved: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,33 +1,36 @@
-"""What `few-shot` does: check the input, generate unseen subjects from their references, score, write the report."""
+"""What `few-shot` does: generate unseen subjects from their references, and each in the next one's motion."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import assert_never
 
-from attrs import evolve, frozen
+import attrs
 from rich.console import Console
-from vs_data import Clip, ClipRequest, ClipSource, FacesConfig, open_source
-from vs_nets import FewShotGeneratorConfig, build_ema
+from torch import Tensor
+from vs_data import Clip, ClipRequest, ClipSource, FacesConfig, FolderConfig, StreetConfig, open_source
+from vs_nets import FewShotGeneratorConfig
 from vs_training.config import TrainConfig
 
-from vs_eval.evaluation import ClipPlan, plan_clips
-from vs_eval.few_shot.driving import Drive, draw_matrix, evaluate_drives, plan_drives, plan_matrix
-from vs_eval.few_shot.evaluation import Setting, evaluate_subjects, training_region_colours
-from vs_eval.few_shot.references import bind_generator, check_counts
-from vs_eval.few_shot.report import Part, driving_part, subjects_part, write_few_shot_report
-from vs_eval.few_shot.tables import subject_tables
-from vs_eval.opening import Request, open_evaluation, warn
-from vs_eval.output import report_directory
-from vs_eval.report import broken_frames
+from vs_eval.command import Task, announce, write_evaluation
+from vs_eval.facts import Facts
+from vs_eval.few_shot.driving import Drive, draw_matrix, plan_driven, plan_drives, plan_matrix
+from vs_eval.few_shot.references import check_counts
+from vs_eval.few_shot.report import SubjectPart, driving_part, evaluated_subjects, subjects_part
+from vs_eval.few_shot.subjects import plan_subjects, training_region_colours
+from vs_eval.few_shot.tables import CLAIMS, DRIVING_CLAIMS
+from vs_eval.opening import Opened, Request, open_evaluation
+from vs_eval.parts import Evaluation
 from vs_eval.runs import load_ema
 from vs_eval.scoring import EvaluationSpec
-from vs_eval.terminal import Advance, say, show_progress, show_tables
+from vs_eval.terminal import Advance, say
+from vs_eval.videos import ClipPlan, Setting, evaluate_videos, plan_clips
 
 NO_ATTENTION = "the model has no attention over references: for each frame the reference with the nearest label is used"
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class FewShotRequest:
-    """What the command line asks for beside what every command takes.
+    """A request of the command line for a few-shot evaluation.
 
     Attributes:
         references: how many references each subject is generated from; a section of the report for each number.
@@ -39,9 +42,9 @@ class FewShotRequest:
     drive: bool
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Plan:
-    """What is rolled out: whole sequences for each number of references, drives, and the rows of the matrix."""
+    """A plan of what is rolled out: whole sequences for each number of references, drives, rows of the matrix."""
 
     counts: tuple[int, ...]
     clips: tuple[ClipPlan, ...]
@@ -64,52 +67,51 @@ def evaluate_few_shot(request: FewShotRequest, console: Console) -> Path:
     """Do what the command line asks for; returns the report's directory. All input is checked before it is written."""
     opened = open_evaluation(request.common, FewShotGeneratorConfig)
     plan = plan_evaluation(request, opened.source, people_of(opened.config, opened.source))
-    average = build_ema(opened.generator, label_channels=opened.labels.channels)
-    generator = load_ema(average, opened.checkpoint, opened.device)
-    facts = evolve(
-        opened.facts,
-        command=f"{opened.facts.command} {options_of(plan.counts, drive=request.drive)}",
-        notices=(*opened.facts.notices, *notices_on(opened.generator, plan.counts)),
-    )
+    generator = load_ema(opened.generator, opened.labels, opened.checkpoint, opened.device)
+    opened = attrs.evolve(opened, facts=_facts(opened, plan, drive=request.drive))
     example = opened.source.read(ClipRequest(sequence=0, start=0, length=1, references=(0,)))
     remarks = remarks_on(example)
-    warn(facts.notices)
-    say(console, f"{opened.run.path}, step {opened.checkpoint.step}, on {opened.device}")
+    announce(opened, console)
     training = None
     if example.regions is not None:
         say(console, "baseline: mean colour of each region in training frames")
         training = training_region_colours(open_source(opened.config.data, "train"))
-    with report_directory(opened.out) as draft:
-        setting = Setting(
-            bind=bind_generator(generator),
-            source=opened.source,
-            spec=EvaluationSpec(labels=opened.labels, past=opened.generator.frames - 1, device=opened.device),
-            training=training,
-            directory=draft,
-            fps=facts.fps,
-        )
-        with show_progress(console, clips=plan.videos, frames=plan.frames) as advance:
-            parts = run_plan(setting, plan, remarks, advance)
-        broken = broken_frames(part.report for part in parts)
-        write_few_shot_report(parts, evolve(facts, notices=(*facts.notices, *broken)), draft)
-    _show(parts, remarks, console)
-    warn(broken)
-    say(console, f"report: {opened.out / 'report.html'}")
-    return opened.out
+    past = opened.generator.frames - 1
+
+    def roll_out(setting: Setting, advance: Advance) -> Evaluation:
+        return evaluated_subjects(run_plan(setting, plan, training, remarks, advance), remarks)
+
+    task = Task(
+        generator=generator,
+        spec=EvaluationSpec(labels=opened.labels, past=past, device=opened.device),
+        videos=plan.videos,
+        frames=plan.frames,
+        roll_out=roll_out,
+    )
+    return write_evaluation(opened, task, console)
+
+
+def _facts(opened: Opened[FewShotGeneratorConfig], plan: Plan, *, drive: bool) -> Facts:
+    facts = opened.facts
+    return attrs.evolve(
+        facts,
+        command=f"{facts.command} {options_of(plan.counts, drive=drive)}",
+        notices=(*facts.notices, *notices_on(opened.generator, plan.counts)),
+    )
 
 
 def options_of(counts: Sequence[int], *, drive: bool) -> str:
-    """The options that a few-shot evaluation has beside the common ones."""
+    """Return the options that a few-shot evaluation has beside the common ones."""
     return " ".join(["--references", *map(str, counts), *([] if drive else ["--no-drive"])])
 
 
 def notices_on(config: FewShotGeneratorConfig, counts: Sequence[int]) -> tuple[str, ...]:
-    """What a generator does otherwise than asked for with so many references."""
+    """Say what a generator does otherwise than asked for with so many references."""
     return () if config.weights.attention is not None or max(counts) == 1 else (NO_ATTENTION,)
 
 
 def plan_evaluation(request: FewShotRequest, source: ClipSource, people: Sequence[int]) -> Plan:
-    """What is to be rolled out.
+    """Plan what is to be rolled out.
 
     Raises:
         OptionError: the numbers of references cannot be.
@@ -126,28 +128,46 @@ def plan_evaluation(request: FewShotRequest, source: ClipSource, people: Sequenc
 
 
 def people_of(config: TrainConfig, source: ClipSource) -> tuple[int, ...]:
-    """For each sequence a number for the person in it: faces have several sequences of each, folders count one each."""
-    each = config.data.motions if isinstance(config.data, FacesConfig) else 1
+    """Return a number for the person in each sequence: faces have several sequences of each, folders one each."""
+    match config.data:
+        case FacesConfig(motions=motions):
+            each = motions
+        case StreetConfig() | FolderConfig():
+            each = 1
+        case other:
+            assert_never(other)
     return tuple(index // each for index in range(len(source.sequences)))
 
 
-def run_plan(setting: Setting, plan: Plan, remarks: Sequence[str], advance: Advance) -> list[Part]:
-    """Roll out, score and draw everything."""
+def run_plan(
+    setting: Setting, plan: Plan, training: Tensor | None, remarks: Sequence[str], advance: Advance
+) -> list[SubjectPart]:
+    """Roll out, score and draw everything.
+
+    Args:
+        setting: generator, data, place.
+        plan: what to roll out.
+        training: (regions, 3) mean colour of each region in the training split, or None where nobody knows regions.
+        remarks: what cannot be measured, and why.
+        advance: told of every frame that is done.
+    """
     parts, begun = [], 0
     for count in plan.counts:
-        report, files = evaluate_subjects(setting, plan.clips, count, _after(advance, begun))
+        videos = plan_subjects(setting.source, plan.clips, count, training)
+        report, files = evaluate_videos(setting, videos, _after(advance, begun), claims=CLAIMS)
         parts.append(subjects_part(report, files, count, remarks))
         begun += len(plan.clips)
     if plan.drives:
         count = plan.counts[0]
-        report, files = evaluate_drives(setting, plan.drives, count, _after(advance, begun))
+        videos = plan_driven(setting.source, plan.drives, count)
+        report, files = evaluate_videos(setting, videos, _after(advance, begun), claims=DRIVING_CLAIMS)
         picture = draw_matrix(setting, plan.matrix, count, _after(advance, begun + len(plan.drives)))
         parts.append(driving_part(report, files, picture, count))
     return parts
 
 
 def remarks_on(clip: Clip) -> tuple[str, ...]:
-    """What cannot be measured on data that are like a clip, and why."""
+    """Say what cannot be measured on data that are like a clip, and why."""
     remarks = []
     if clip.regions is None:
         remarks.append(
@@ -160,15 +180,6 @@ def remarks_on(clip: Clip) -> tuple[str, ...]:
             "it, and where the head has moved is not known."
         )
     return tuple(remarks)
-
-
-def _show(parts: Sequence[Part], remarks: Sequence[str], console: Console) -> None:
-    for part in parts:
-        say(console, "")
-        say(console, part.title)
-        show_tables(subject_tables(part.report), console)
-    for remark in remarks:
-        say(console, remark)
 
 
 def _after(advance: Advance, begun: int) -> Advance:

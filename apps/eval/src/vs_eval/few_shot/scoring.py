@@ -5,9 +5,10 @@ from collections.abc import Collection, Mapping
 import torch
 import vs_ops
 from torch import Tensor
-from vs_data import HEAD_REGIONS, REGIONS, Clip
+from vs_data import HEAD_REGIONS, REGIONS
 from vs_metrics import (
     MIN_REGION_PIXELS,
+    PSNR_CAP,
     Average,
     average_of,
     combine,
@@ -20,7 +21,6 @@ from vs_metrics import (
 )
 
 from vs_eval.scoring import (
-    PSNR_CAP,
     ChosenReference,
     FrameView,
     chosen_reference,
@@ -39,7 +39,7 @@ COLOUR_REGIONS = ("skin", "hair", "clothes", "background")
 def score_subject_frame(
     view: FrameView, before: FrameView | None, *, references: Collection[int] = (), training: Tensor | None = None
 ) -> dict[str, Average]:
-    """Measure -> average of one frame (see `vs_eval.measures.FEW_SHOT_MEASURES`); nothing for a reference itself.
+    """Return measure -> average of one frame (see `vs_eval.measures.FEW_SHOT_MEASURES`); nothing for a reference.
 
     What needs the teacher's flow or the regions of the frame is left out where there are none.
 
@@ -53,10 +53,10 @@ def score_subject_frame(
         return {}
     chosen = chosen_reference(view)
     candidates = {"generated": view.synthesis.frame} | ({} if chosen is None else _baselines(chosen))
-    scores = image_scores("psnr", "ssim", view.real, candidates)
+    scores = image_scores("psnr", "ssim", view.truth.frames, candidates)
     if before is not None:
         scores |= temporal_scores(view, before)
-    scores |= flow_errors("epe", view.synthesis.flow, view.flow, view.confidence)
+    scores |= flow_errors("epe", view.synthesis.flow, view.truth.flow, view.truth.flow_confidence)
     if chosen is not None:
         warp = view.synthesis.reference
         scores |= flow_errors("reference_epe", None if warp is None else warp.flow, chosen.flow, chosen.confidence)
@@ -64,25 +64,24 @@ def score_subject_frame(
     return scores if training is None else scores | _colour_scores(view, "training", training, torch.ones(len(REGIONS)))
 
 
-def score_driven_frame(view: FrameView, before: FrameView | None, driver: Clip) -> dict[str, Average]:
-    """Measure -> average of a frame of a subject in somebody else's motion; nothing where there is no truth.
+def score_driven_frame(view: FrameView, before: FrameView | None) -> dict[str, Average]:
+    """Return measure -> average of a frame of a subject in somebody else's motion; nothing where truth is unknown.
 
     Args:
-        view: the frame; with regions, `view.real` is the subject in this motion.
+        view: the frame, and the one that drives it; with regions, `view.truth` is the subject in this motion.
         before: the frame before it, or None.
-        driver: the driving frame, a clip of one frame.
     """
-    if view.regions is None:
+    if view.truth.regions is None:
         return {}
-    scores = score_subject_frame(view, before)
-    if driver.regions is None:
+    scores, driver = score_subject_frame(view, before), view.driving
+    if driver is None or driver.regions is None:
         return scores
     colours, pixels = region_colours(driver.frames, driver.regions, len(REGIONS))
     return scores | _colour_scores(view, "driver", colours[0], (pixels[0] >= MIN_REGION_PIXELS).float())
 
 
 def _baselines(chosen: ChosenReference) -> dict[str, Tensor]:
-    """The chosen reference as it is, and moved by the teacher's flow."""
+    """Return the chosen reference as it is, and moved by the teacher's flow."""
     frames = {"repeated": chosen.frame}
     if chosen.flow is not None:
         frames["warped"] = vs_ops.warp(chosen.frame, chosen.flow)
@@ -90,22 +89,22 @@ def _baselines(chosen: ChosenReference) -> dict[str, Tensor]:
 
 
 def _head_scores(view: FrameView, chosen: ChosenReference, candidates: Mapping[str, Tensor]) -> dict[str, Average]:
-    """PSNR and SSIM in the head, on frames in which it has moved from the reference."""
-    if view.regions is None or chosen.flow is None or chosen.confidence is None:
+    """Measure PSNR and SSIM in the head, on frames in which it has moved from the reference."""
+    if view.truth.regions is None or chosen.flow is None or chosen.confidence is None:
         return {}
-    head = head_mask(view.regions, HEAD_REGIONS)
+    head = head_mask(view.truth.regions, HEAD_REGIONS)
     counts = moved_frames(chosen.flow, head, MOVED * head.shape[-2], chosen.confidence).float()
     scores = {}
     for method, frame in candidates.items():
-        loud, seen = masked_psnr(frame, view.real, head)
+        loud, seen = masked_psnr(frame, view.truth.frames, head)
         scores[f"head_psnr/{method}"] = average_of(loud.clamp_max(PSNR_CAP), counts * (seen > 0))
-        alike, seen = masked_ssim(frame, view.real, head)
+        alike, seen = masked_ssim(frame, view.truth.frames, head)
         scores[f"head_ssim/{method}"] = average_of(alike, counts * (seen > 0))
     return scores
 
 
 def _colour_scores(view: FrameView, other: str, colours: Tensor, known: Tensor) -> dict[str, Average]:
-    """Distances between the colours of regions: generated, true, and others that the generator may have painted.
+    """Measure how far colours of regions are apart: generated, true, and others that may have been painted instead.
 
     Args:
         view: the frame.
@@ -113,9 +112,9 @@ def _colour_scores(view: FrameView, other: str, colours: Tensor, known: Tensor) 
         colours: (regions, 3) theirs.
         known: (regions,) 1 where they have one.
     """
-    if view.regions is None:
+    if view.truth.regions is None:
         return {}
-    found = identity_distances(view.synthesis.frame, view.real, view.regions, colours)
+    found = identity_distances(view.synthesis.frame, view.truth.frames, view.truth.regions, colours)
     weights = found.weights[0] * known
     pairs = {"generated": found.to_subject, other: found.mean_to_subject, f"to_{other}": found.to_mean}
     scores: dict[str, Average] = {}

@@ -70,14 +70,14 @@ DRIVING_CLAIMS: tuple[Claim, ...] = (
 
 
 def subject_tables(report: Report) -> tuple[Table, ...]:
-    """Frames, motion, identity, comparisons: those for which there are scores."""
+    """Return the tables of frames, motion, identity and comparisons for which there are scores."""
     totals = report.totals
     made = [_frame_table(totals), _motion_table(totals), _identity_table(totals), comparison_table(report.comparisons)]
     return tuple(table for table in made if table.rows)
 
 
 def subject_clip_table(report: Report) -> Table:
-    """One row for each clip: what the generator scored on it."""
+    """Return one row for each clip: what the generator scored on it."""
     wanted = ("psnr", "ssim", "head_psnr", "head_ssim")
     names = [f"{measure}/{method}" for measure in wanted for method in ("generated", "repeated")]
     present = [name for name in (*names, "colour/generated", "warping/generated") if name in report.totals]
@@ -114,7 +114,7 @@ def _identity_table(totals: Mapping[str, Average]) -> Table:
 def _table(
     title: str, methods: Mapping[str, str], measures: Sequence[str], totals: Mapping[str, Average], head: str, note: str
 ) -> Table:
-    """A row for each method, a column for each measure that has any score."""
+    """Return a row for each method, a column for each measure that has any score."""
     present = [name for name in measures if any(f"{name}/{method}" in totals for method in methods)]
     rows = score_rows(methods, lambda method: [shown(f"{name}/{method}", totals) for name in present])
     return Table(title=title, heads=(head, *(headed(measure_of(name)) for name in present)), rows=rows, note=note)

@@ -4,13 +4,13 @@ import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import attrs
 import torch
-from attrs import frozen
 
 from vs_eval.numerics.execution import Changes, Workload, run_low, run_reference
 from vs_eval.numerics.facts import LayerFacts, layer_facts
 from vs_eval.numerics.proposals import Proposal, propose
-from vs_eval.numerics.ranges import Format, together
+from vs_eval.numerics.ranges import Format, combined
 from vs_eval.numerics.score import ALARM, Score, score_layers, typical_gradient
 from vs_eval.numerics.trace import LayerKey, Trace, Watched, is_below
 
@@ -18,7 +18,7 @@ LARGEST_SCALE = 2.0**24
 """The largest loss scale that is ever proposed."""
 
 LOST = 0.01
-"""Share of lost gradients above which a larger loss scale is looked for."""
+"""Fraction of lost gradients above which a larger loss scale is looked for."""
 
 NOTHING_CHANGED = Changes()
 
@@ -26,7 +26,7 @@ Say = Callable[[str], None]
 """Told, in words, what is being done."""
 
 
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class Finding:
     """A layer and its score."""
 
@@ -39,7 +39,7 @@ class Finding:
         return self.score.total >= ALARM
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Totals:
     """Figures of a whole run.
 
@@ -48,8 +48,8 @@ class Totals:
         worst: the largest score, bits.
         output_error: the largest relative error of a layer's output.
         weight_error: median over layers of the relative error of the gradient of their weights; None without any.
-        broken: share of gradients that are infinite or no number.
-        lost: share of gradients that are zero in the format and not in the reference.
+        broken: fraction of gradients that are infinite or no number.
+        lost: fraction of gradients that are zero in the format and not in the reference.
         fitting: update -> the largest loss scale, a power of 2, at which no gradient overflows.
     """
 
@@ -62,9 +62,9 @@ class Totals:
     fitting: Mapping[str, float]
 
 
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class Result:
-    """Everything about one run: findings in the order of execution, and totals."""
+    """A result of one run: findings in the order of execution, and totals."""
 
     findings: tuple[Finding, ...]
     totals: Totals
@@ -76,11 +76,11 @@ class Result:
         return tuple(sorted(self.findings, key=lambda finding: -finding.score.total))
 
     def of(self, key: LayerKey) -> Finding:
-        """That of one layer."""
+        """Return the finding of one layer."""
         return next(finding for finding in self.findings if finding.layer.key == key)
 
 
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class Effect:
     """A proposal and what came of it."""
 
@@ -88,9 +88,9 @@ class Effect:
     result: Result
 
 
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class Audit:
-    """What the audit has found.
+    """An audit: what was found as things are, and with each proposal.
 
     Attributes:
         form: the format.
@@ -138,7 +138,7 @@ def audit(
         after = run_reference(workload, reference, changes, exact.norms) if changes.eps else exact
         held = {**rule(after, changes), **proposal.scales}
         low = run_low(workload, form, changes, exact.norms, held)
-        effects.append(Effect(proposal=proposal, result=judge(after, low, form, held, changes)))
+        effects.append(Effect(proposal=proposal, result=compare_runs(after, low, form, held, changes)))
     return Audit(form=form, reference=reference, result=result, effects=tuple(effects), silent=exact.silent)
 
 
@@ -151,19 +151,19 @@ def examine(
     start_scale: float = 2.0**16,
     say: Say = lambda _: None,
 ) -> tuple[Trace, Result]:
-    """The first part of `audit`: the step in two precisions as things are; also what was seen of the reference."""
+    """Do the first part of `audit`: the step in two precisions as things are; also what was seen of the reference."""
     say(f"reference in {str(reference).removeprefix('torch.')}")
     exact = run_reference(workload, reference, Changes(), None)
     held = _rule(form, scales, start_scale)(exact, NOTHING_CHANGED)
     say(f"the same in {form.name}")
     low = run_low(workload, form, NOTHING_CHANGED, exact.norms, held)
-    return exact, judge(exact, low, form, held)
+    return exact, compare_runs(exact, low, form, held)
 
 
 def _rule(
     form: Format, scales: Mapping[str, float] | None, start_scale: float
 ) -> Callable[[Trace, Changes], Mapping[str, float]]:
-    """How loss scales come about."""
+    """Return how loss scales come about."""
 
     def rule(trace: Trace, changes: Changes) -> Mapping[str, float]:
         return fitting_scales(trace, form, start_scale, changes) if scales is None else scales
@@ -171,10 +171,10 @@ def _rule(
     return rule
 
 
-def judge(
+def compare_runs(
     exact: Trace, low: Trace, form: Format, scales: Mapping[str, float], changes: Changes = NOTHING_CHANGED
 ) -> Result:
-    """Facts, scores and totals of two runs of the same step, in which something was changed."""
+    """Return facts, scores and totals of two runs of the same step, in which something was changed."""
     layers = layer_facts(exact, low, form, scales)
     scores = score_layers(layers, form, typical_gradient(layers))
     findings = tuple(Finding(layer=layer, score=score) for layer, score in zip(layers, scores, strict=True))
@@ -182,8 +182,8 @@ def judge(
     return Result(findings=findings, totals=_totals(findings, form, fitting), scales=dict(scales))
 
 
-def fitting_scales(exact: Trace, form: Format, most: float, changes: Changes = NOTHING_CHANGED) -> dict[str, float]:
-    """Update -> the largest power of 2, times `most` and not above it, at which no gradient comes near overflow.
+def fitting_scales(exact: Trace, form: Format, limit: float, changes: Changes = NOTHING_CHANGED) -> dict[str, float]:
+    """Return update -> the largest power of 2, times `limit` and not above it, at which no gradient nears overflow.
 
     That is, none of the reference is above half of the format's largest number: those of the low precision differ a
     little. What is in a float32 island cannot overflow. Formats with the range of float32 need no scaling: 1.
@@ -194,20 +194,20 @@ def fitting_scales(exact: Trace, form: Format, most: float, changes: Changes = N
     if form.normal < -100:
         return dict.fromkeys(largest, 1.0)
     return {
-        update: most * 2.0 ** min(0, math.floor(math.log2(form.largest / (2 * most * size)))) if size else most
+        update: limit * 2.0 ** min(0, math.floor(math.log2(form.largest / (2 * limit * size)))) if size else limit
         for update, size in largest.items()
     }
 
 
 def better_scales(exact: Trace, form: Format, result: Result) -> dict[str, float]:
-    """Update -> the scale to take instead of one at which gradients overflow, or more than `LOST` of them are lost."""
+    """Return update -> the scale to take instead of one at which gradients overflow, or too many are lost."""
     better = {}
     for update, fits in result.totals.fitting.items():
         scale = result.scales.get(update, 1.0)
-        lost = together(seen.magnitudes for seen in _gradients(exact, frozenset()) if seen.update == update).scaled(
+        lost = combined(seen.magnitudes for seen in _gradients(exact, frozenset()) if seen.update == update).scaled(
             scale
         )
-        if scale > 2 * fits or (scale < fits and lost.share_lost(form) > LOST):
+        if scale > 2 * fits or (scale < fits and lost.fraction_lost(form) > LOST):
             better[update] = fits
     return better
 
@@ -235,6 +235,7 @@ def _totals(findings: Sequence[Finding], form: Format, fitting: Mapping[str, flo
         output_error=max(outputs, default=0.0),
         weight_error=statistics.median(weights) if weights else None,
         broken=sum(span.broken * count for span, count in zip(spans, counts, strict=True)) / everything,
-        lost=sum(span.exact.share_lost(form) * count for span, count in zip(spans, counts, strict=True)) / everything,
+        lost=sum(span.exact.fraction_lost(form) * count for span, count in zip(spans, counts, strict=True))
+        / everything,
         fitting=fitting,
     )

@@ -1,26 +1,17 @@
 """What `numerics` does: check the input, run the step in two precisions, write what was found, show it."""
 
-import contextlib
 import datetime
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from vs_config import shown
-from vs_training.errors import PresetError
 
-from vs_eval.command import INPUT_ERRORS
 from vs_eval.numerics.audit import audit
 from vs_eval.numerics.opening import MARKER, NumericsRequest, open_audit
 from vs_eval.numerics.picture import draw_heat_map
-from vs_eval.numerics.report import audit_json, audit_tables, proposal_lines, verdict
+from vs_eval.numerics.report import audit_json, audit_tables, conclusions, proposal_lines
 from vs_eval.opening import warn
 from vs_eval.output import report_directory, write_json
-from vs_eval.terminal import say, show_tables
-
-NUMERICS_ERRORS = (*INPUT_ERRORS, PresetError)
-"""What wrong input raises."""
+from vs_eval.terminal import say, show_stages, show_tables
 
 
 def audit_numerics(request: NumericsRequest, console: Console) -> Path:
@@ -29,7 +20,7 @@ def audit_numerics(request: NumericsRequest, console: Console) -> Path:
     warn(opened.notices)
     say(console, opened.title)
     with report_directory(opened.out, MARKER) as draft:
-        with _progress(console) as tell:
+        with show_stages(console) as tell:
             found = audit(
                 opened.workload,
                 opened.form,
@@ -46,31 +37,10 @@ def audit_numerics(request: NumericsRequest, console: Console) -> Path:
         document = {**audit_json(found, opened.facts), "notices": list(opened.notices)}
         write_json(draft / MARKER, document)
     show_tables(audit_tables(found), console)
-    for line in verdict(found):
+    for line in conclusions(found):
         say(console, line)
     for effect in found.effects:
         for line in proposal_lines(effect):
             say(console, line)
     say(console, f"audit: {opened.out / MARKER}, picture: {opened.out / 'numerics.png'}")
     return opened.out
-
-
-@contextlib.contextmanager
-def _progress(console: Console) -> Iterator[Callable[[str], None]]:
-    """A function that is told what is being done: a line with a clock, or in a pipe a plain line for each."""
-    if not console.is_terminal:
-        yield lambda text: say(console, text)
-        return
-    with Progress(
-        SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn(), console=console
-    ) as progress:
-        tasks: list[object] = []
-
-        def tell(text: str) -> None:
-            for task in progress.tasks:
-                progress.update(task.id, completed=1, total=1)
-            tasks.append(progress.add_task(shown(text), total=None))
-
-        yield tell
-        for task in progress.tasks:
-            progress.update(task.id, completed=1, total=1)

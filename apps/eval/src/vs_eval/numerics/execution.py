@@ -2,15 +2,16 @@
 
 import copy
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import attrs
 import torch
-from attrs import evolve, field, frozen
+import vs_optim as optim
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils import _pytree as pytree
+from vs_training.tensors import map_tensors, tensors_in
 
 from vs_eval.numerics.norms import Normalisation
 from vs_eval.numerics.ranges import Format
@@ -22,9 +23,9 @@ Backward = Callable[[str, Tensor], None]
 """(network that is to be updated, its loss): scales the loss and runs backward."""
 
 
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class Execution:
-    """How a step is to compute.
+    """An execution: how a step is to compute.
 
     Attributes:
         dtype: of its inputs.
@@ -41,22 +42,22 @@ Step = Callable[[Networks, Execution], None]
 """One step, forward and backward, of given networks in a given execution. It must do the same each time."""
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Changes:
-    """What is changed in copies of the networks before they run.
+    """Changes to copies of the networks before they run.
 
     Attributes:
         eps: layer that normalises -> its new eps.
         islands: layers that compute in float32, whatever autocast says.
     """
 
-    eps: Mapping[LayerKey, float] = field(factory=dict)
+    eps: Mapping[LayerKey, float] = attrs.field(factory=dict)
     islands: frozenset[LayerKey] = frozenset()
 
 
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class Workload:
-    """What is audited.
+    """A workload: what is audited.
 
     Attributes:
         networks: in float32, in the mode that they are to run in; copies of them are run.
@@ -66,13 +67,13 @@ class Workload:
 
     networks: Networks
     step: Step
-    device: torch.device = field(default=torch.device("cpu"))
+    device: torch.device = attrs.field(default=torch.device("cpu"))
 
 
 def run_reference(
     workload: Workload, dtype: torch.dtype, changes: Changes, norms: Mapping[LayerKey, Normalisation] | None
 ) -> Trace:
-    """The step in float64 or float32, without loss scaling.
+    """Run the step in float64 or float32, without loss scaling.
 
     Args:
         workload: what to run.
@@ -80,8 +81,9 @@ def run_reference(
         changes: what is changed first; the eps of `norms` is the one before the change.
         norms: which layers normalise; None: find that out.
     """
-    wide = dtype is torch.float64
-    return _run(workload, dtype, lambda: _StayWide() if wide else nullcontext(), changes, norms, {})
+    plain = optim.Precision(level="O0", dtype=None, scaling=False)
+    with _StayWide() if dtype is torch.float64 else nullcontext():
+        return _run(workload, dtype, plain, changes, norms, {})
 
 
 def run_low(
@@ -91,7 +93,7 @@ def run_low(
     norms: Mapping[LayerKey, Normalisation],
     scales: Mapping[str, float],
 ) -> Trace:
-    """The step under autocast to a format, as in training.
+    """Run the step under autocast to a format, as in training.
 
     Args:
         workload: what to run.
@@ -100,17 +102,14 @@ def run_low(
         norms: which layers normalise, with their eps before the change.
         scales: network -> loss scale of its update.
     """
-
-    def autocast() -> AbstractContextManager[Any]:
-        return torch.autocast(workload.device.type, dtype=form.dtype, cache_enabled=False)
-
-    return _run(workload, torch.float32, autocast, changes, norms, scales)
+    mixed = optim.Precision(level="O1", dtype=form.dtype, scaling=True)
+    return _run(workload, torch.float32, mixed, changes, norms, scales)
 
 
 def _run(
     workload: Workload,
     dtype: torch.dtype,
-    forward: Callable[[], AbstractContextManager[Any]],
+    precision: optim.Precision,
     changes: Changes,
     norms: Mapping[LayerKey, Normalisation] | None,
     scales: Mapping[str, float],
@@ -118,18 +117,19 @@ def _run(
     networks = {name: copy.deepcopy(network).to(dtype) for name, network in workload.networks.items()}
     apply_changes(networks, changes, norms or {})
     with watching(networks, None if norms is None else _changed(norms, changes), measures=not scales) as watcher:
-        backward = functools.partial(_backward, watcher, scales, dtype)
+        forward = functools.partial(optim.autocast, precision, workload.device)
+        backward = functools.partial(_backward, watcher, scales)
         workload.step(networks, Execution(dtype=dtype, forward=forward, backward=backward))
     return watcher.trace
 
 
 def _changed(norms: Mapping[LayerKey, Normalisation], changes: Changes) -> dict[LayerKey, Normalisation]:
-    return {key: evolve(norm, eps=changes.eps.get(key, norm.eps)) for key, norm in norms.items()}
+    return {key: attrs.evolve(norm, eps=changes.eps.get(key, norm.eps)) for key, norm in norms.items()}
 
 
-def _backward(watcher: Watcher, scales: Mapping[str, float], dtype: torch.dtype, update: str, loss: Tensor) -> None:
+def _backward(watcher: Watcher, scales: Mapping[str, float], update: str, loss: Tensor) -> None:
     watcher.update = update
-    (loss.to(dtype) * scales.get(update, 1.0)).backward()
+    optim.scale_loss(loss, scales.get(update, 1.0)).backward()
     watcher.note_weights()
 
 
@@ -160,9 +160,8 @@ def _squeezed(forward: Callable[..., Any], factor: float, x: Tensor, *args: Any,
 
 
 def _island(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    tensors: Iterable[Tensor] = (leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor))
-    device = next((tensor.device.type for tensor in tensors), "cpu")
-    args, kwargs = pytree.tree_map_only(Tensor, _widened, (args, kwargs))
+    device = next((tensor.device.type for tensor in tensors_in((args, kwargs))), "cpu")
+    args, kwargs = map_tensors(_widened, (args, kwargs))
     with torch.autocast(device, enabled=False):
         return forward(*args, **kwargs)
 
@@ -172,7 +171,7 @@ def _widened(x: Tensor) -> Tensor:
 
 
 class _StayWide(TorchFunctionMode):
-    """Float32 islands of a computation in float64 are float64: `.float()` takes nothing away from float64."""
+    """A mode in which float32 islands of a computation in float64 are float64: `.float()` takes nothing away."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is Tensor.float and args[0].dtype is torch.float64:

@@ -3,25 +3,25 @@
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import attrs
 import torch
-from attrs import frozen
 from torch import Tensor
 
 from vs_eval.numerics.norms import Normalisation
-from vs_eval.numerics.ranges import Format, Magnitudes, together
+from vs_eval.numerics.ranges import Format, Magnitudes, combined
 from vs_eval.numerics.trace import Call, LayerKey, Trace, Watched
 
 SINGLE = (torch.float32, torch.float64)
 """What a layer in a low precision still returns where it is a float32 island."""
 
 
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class Span:
     """One kind of tensor of a layer over all of its calls.
 
     Attributes:
         exact: magnitudes in the reference; of gradients times the loss scale.
-        broken: share of elements that the low precision made infinite or no number.
+        broken: fraction of elements that the low precision made infinite or no number.
         error: of the low precision, relative to the reference: norm of the difference over norm, on the sample, of
             what is finite; the worst of all calls. None where there is nothing to compare.
         wide: whether the low precision keeps it in float32, so that the format's limits do not concern it.
@@ -33,7 +33,7 @@ class Span:
     wide: bool
 
 
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class NormFacts:
     """A normalisation and the variances that it meets, over all planes of all calls.
 
@@ -41,7 +41,7 @@ class NormFacts:
         planes_over: what it takes mean and variance over, in words.
         eps: what it adds to the variance.
         planes: how many planes there were.
-        below_eps: share of planes whose variance is below eps.
+        below_eps: fraction of planes whose variance is below eps.
         variances: the smallest, the median, the largest variance.
         amplification: the median and the largest 1 / sqrt(variance + eps): how much it amplifies gradients.
         noise_gain: see `score.cancellation`; of the worst call.
@@ -58,9 +58,9 @@ class NormFacts:
     moments: Tensor
 
 
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class LayerFacts:
-    """What is known of a layer; calls are taken together, errors and amplification are those of the worst call.
+    """Facts on a layer over all of its calls; errors and amplification are those of the worst call.
 
     Attributes:
         key: network and module.
@@ -74,7 +74,7 @@ class LayerFacts:
         amplification: norm of the input's gradient over that of the output's, in the reference.
         noise_growth: error of the output over the largest error of what it takes, or where that is larger over half a
             unit in the last place, which is more for results that the format has fewer digits for.
-        breaks: share of outputs that the low precision broke though it had broken no input.
+        breaks: fraction of outputs that the low precision broke though it had broken no input.
         norm: where it normalises.
     """
 
@@ -100,7 +100,7 @@ class LayerFacts:
 
 
 def layer_facts(reference: Trace, low: Trace, form: Format, scales: Mapping[str, float]) -> tuple[LayerFacts, ...]:
-    """The facts of all layers, in the order of their first calls; those that only have gradients come last.
+    """Return the facts of all layers, in the order of their first calls; those that only have gradients come last.
 
     Args:
         reference: of a run without loss scaling.
@@ -139,18 +139,18 @@ def _span(pairs: Sequence[tuple[Watched | None, Watched | None]], scales: Mappin
     both = [(a, b) for a, b in pairs if a is not None and b is not None]
     if not both:
         return None
-    exact = together(a.magnitudes.scaled(scales.get(a.update, 1.0)) for a, _ in both)
-    rough = together(b.magnitudes for _, b in both)
+    exact = combined(a.magnitudes.scaled(scales.get(a.update, 1.0)) for a, _ in both)
+    rough = combined(b.magnitudes for _, b in both)
     return Span(
         exact=exact,
-        broken=rough.share_broken,
+        broken=rough.fraction_broken,
         error=_worst(relative_error(a, b, scales) for a, b in both),
         wide=all(b.dtype in SINGLE for _, b in both),
     )
 
 
 def relative_error(exact: Watched | None, rough: Watched | None, scales: Mapping[str, float]) -> float | None:
-    """Norm of the difference over norm of the exact sample, of what is finite in both; None if that is nothing."""
+    """Divide the norm of the difference by that of the exact sample, of what is finite in both; None if nothing is."""
     if exact is None or rough is None:
         return None
     return _difference(exact.sample, rough.sample.double() / scales.get(exact.update, 1.0))
@@ -176,7 +176,7 @@ def _noise_growth(exact: Call, rough: Call, form: Format, scales: Mapping[str, f
 def _breaks(rough: Call) -> float:
     if rough.input is not None and rough.input.magnitudes.broken:
         return 0.0
-    return rough.output.magnitudes.share_broken
+    return rough.output.magnitudes.fraction_broken
 
 
 def _ratio(a: Watched | None, b: Watched | None, size: Callable[[Magnitudes], float]) -> float | None:
@@ -206,7 +206,7 @@ def _norm_facts(norm: Normalisation, calls: Sequence[Call]) -> NormFacts | None:
 
 
 def noise_gain(moments: Tensor, eps: float) -> float:
-    """Root mean square over planes of sqrt(mean square / (variance + eps)), see `score.cancellation`."""
+    """Return the root mean square over planes of sqrt(mean square / (variance + eps)), see `score.cancellation`."""
     return (moments[1] / (moments[0] + eps)).mean().sqrt().item()
 
 

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import attrs
 import torch
-from attrs import frozen
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
@@ -27,9 +27,9 @@ INVARIANT = 1e-3
 """Largest change of a result, relative to the result, that still counts as none; eps = 0.1 makes 1e-7."""
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Planes:
-    """How a tensor is cut into the planes that mean and variance are taken over.
+    """A way of cutting a tensor into the planes that mean and variance are taken over.
 
     Attributes:
         groups: into how many groups the channels of (N, C, ...) are cut, which makes an axis before axis 1; None: not.
@@ -47,12 +47,12 @@ class Planes:
         return {0: "batch"}.get(self.over[0], "last axis" if len(self.over) == 1 else "instance")
 
     def cut(self, x: Tensor) -> Tensor:
-        """The tensor as (planes, elements of a plane)."""
+        """Return the tensor as (planes, elements of a plane)."""
         view = x if self.groups is None else x.unflatten(1, (self.groups, -1))
         return view.permute(*self._axes(view.dim())).reshape(-1, math.prod(view.shape[axis] for axis in self.over))
 
     def join(self, planes: Tensor, shape: torch.Size) -> Tensor:
-        """The inverse of `cut` for a tensor of some shape."""
+        """Undo `cut` for a tensor of some shape."""
         view = torch.empty(shape, device="meta")
         view = view if self.groups is None else view.unflatten(1, (self.groups, -1))
         axes = self._axes(view.dim())
@@ -63,9 +63,9 @@ class Planes:
         return [axis for axis in range(dimensions) if axis not in self.over] + list(self.over)
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Normalisation:
-    """What a module that normalises does.
+    """A normalisation: what a module that normalises does.
 
     Attributes:
         planes: what mean and variance are taken over.
@@ -76,7 +76,7 @@ class Normalisation:
     eps: float | None
 
     def moments(self, x: Tensor) -> Tensor:
-        """(2, P): variance and mean square of each plane of an input, on the CPU.
+        """Return variance and mean square (2, P) of each plane of an input, on the CPU.
 
         Planes of one element, whose result is known without any arithmetic, count as zeros.
         """
@@ -119,14 +119,14 @@ def find_normalisation(module: nn.Module, args: tuple[Any, ...], kwargs: dict[st
 
 @contextmanager
 def _undisturbed(x: Tensor) -> Iterator[None]:
-    """Random states stay as they were, and there is no autocast."""
+    """Keep random states as they were, and have no autocast."""
     devices = [x.device] if x.device.type == "cuda" else []
     with torch.random.fork_rng(devices), torch.autocast(x.device.type, enabled=False):
         yield
 
 
 def _candidates(x: Tensor) -> Iterator[Planes]:
-    """Ways of cutting a tensor into planes, finer ones first."""
+    """Yield ways of cutting a tensor into planes, finer ones first."""
     space = tuple(range(2, x.dim()))
     if space:
         channels = x.shape[1]
@@ -139,7 +139,7 @@ def _candidates(x: Tensor) -> Iterator[Planes]:
 
 
 def _moved(noise: Tensor, planes: Planes) -> Tensor:
-    """Each plane stretched and shifted by numbers of its own."""
+    """Stretch and shift each plane by numbers of its own."""
     cut = planes.cut(noise)
     steps = torch.arange(cut.shape[0], device=noise.device)[:, None]
     return planes.join(cut * (2 + steps % 3) + SHIFT * (1 + steps % 5), noise.shape)
@@ -154,7 +154,7 @@ def _is_same(moved: Tensor, plain: Tensor) -> bool:
 
 
 def _measure_eps(call: Callable[[Tensor], Tensor], x: Tensor, planes: Planes) -> float | None:
-    """Eps from the gradients on a constant input and on one with two far elements a plane, at all other elements."""
+    """Measure eps by gradients on a constant input and on one with two far elements a plane, at all other elements."""
     constant = torch.zeros_like(planes.cut(x))
     elements = constant.shape[1]
     if elements < 4:

@@ -6,42 +6,36 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import attrs
 import torch
 import vs_nets as nets
-from attrs import frozen
-from torch import nn
 from vs_config import option_path, read_toml, repeated, resolve_config
-from vs_data import Clip, ClipRequest, ClipSource, FolderConfig, check_roots, collate, move, open_source
+from vs_data import Clip, ClipSource, collate, move, open_source
 from vs_runtime import LoadedCheckpoint, choose_device, describe_environment
 from vs_runtime.run_directory import latest_run, open_run, read_run_config
 from vs_training.config import TrainConfig, label_spec
 from vs_training.memory import check_memory
 from vs_training.presets import read_preset
+from vs_training.validation import read_validation_clip
 
 from vs_eval.errors import OptionError, RunError
 from vs_eval.numerics.execution import Workload
 from vs_eval.numerics.ranges import FORMATS, Format
-from vs_eval.numerics.training_step import (
-    DISCRIMINATOR,
-    GENERATOR,
-    PERCEPTUAL,
-    frames_of,
-    training_step,
-)
-from vs_eval.opening import SEEN, say_warning
+from vs_eval.numerics.training_step import DISCRIMINATOR, GENERATOR, PERCEPTUAL, frames_of, training_step
+from vs_eval.opening import notices_on, say_warning
 from vs_eval.output import check_output
-from vs_eval.runs import load_weights, read_checkpoint, require_same
+from vs_eval.runs import load_weights, read_checkpoint, require_same, saved_state
 
 MARKER = "numerics.json"
 """The file that makes a directory the result of an audit, which a new one may replace."""
 
 SMALL = 2**15
-"""Most pixels of a frame for which the reference is float64 unless asked for otherwise: 128x256."""
+"""Largest number of pixels of a frame for which the reference is float64 unless asked for otherwise: 128x256."""
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class NumericsRequest:
-    """What the command line asks for.
+    """A request of the command line for an audit.
 
     Attributes:
         target: a run directory, unless there is a preset; and changes to the configuration, `dotted.path=value`.
@@ -60,9 +54,9 @@ class NumericsRequest:
     frames: int | None
 
 
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class OpenedAudit:
-    """What is to be audited, and what the report says of it.
+    """A step that can be audited, and what the report says of it.
 
     Attributes:
         title: in a few words.
@@ -83,7 +77,7 @@ class OpenedAudit:
     notices: tuple[str, ...]
 
 
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class _Target:
     """A configuration, and weights unless they are to be fresh."""
 
@@ -107,9 +101,10 @@ def open_audit(request: NumericsRequest, *, now: datetime.datetime) -> OpenedAud
     clip = _read_clip(target.config, source, request.frames)
     labels = label_spec(target.config.labels, source)
     check_memory(target.config, labels, device)
-    generator, others = _networks(target, labels)
-    networks = {name: network.to(device) for name, network in {GENERATOR: generator, **others}.items()}
-    frames = frames_of(move(collate([clip]), device), labels, generator)
+    generator, discriminator, perceptual = _networks(target, labels)
+    found = {GENERATOR: generator, DISCRIMINATOR: discriminator, PERCEPTUAL: perceptual}
+    networks = {name: network.to(device) for name, network in found.items() if network is not None}
+    frames = frames_of(move(collate([clip]), device), labels, generator, discriminator)
     small = clip.frames.shape[-2] * clip.frames.shape[-1] <= SMALL
     reference = request.reference if request.reference != "auto" else ("float64" if small else "float32")
     return OpenedAudit(
@@ -121,7 +116,7 @@ def open_audit(request: NumericsRequest, *, now: datetime.datetime) -> OpenedAud
         start_scale=target.config.optim.scaler.init_scale,
         out=target.out,
         facts=_facts(request, target, clip, device),
-        notices=_notices(target),
+        notices=notices_on(target.config, target.checkpoint, "an older checkpoint"),
     )
 
 
@@ -163,59 +158,46 @@ def _unused(path: Path) -> Path:
 
 
 def _read_clip(config: TrainConfig, source: ClipSource, frames: int | None) -> Clip:
-    """The beginning of the longest held-out sequence, with the most references that the run trains with."""
-    longest = max(range(len(source.sequences)), key=lambda i: (source.sequences[i].frames, -i))
-    there = source.sequences[longest].frames
+    """Read the clip that training looks at, with as many references as the run trains with at most."""
+    there = max(info.frames for info in source.sequences)
     if frames is not None and frames > there:
         raise OptionError("--frames", f"{frames} asked for, but the longest held-out sequence has {there}")
-    length = min(frames or config.generator.frames, there)
-    count = min(0 if config.references is None else config.references.most, there - 1)
-    # From the far end on: the first frames of the clip are not the references themselves.
-    references = tuple(there - 1 - k * there // count for k in range(count))
-    return source.read(ClipRequest(sequence=longest, start=0, length=length, seed=0, references=references))
+    references = 0 if config.references is None else min(config.references.most, there - 1)
+    return read_validation_clip(source, frames=frames or config.generator.frames, references=references)
 
 
-def _networks(target: _Target, labels: nets.LabelSpec) -> tuple[nets.AnyGenerator, dict[str, nn.Module]]:
-    """Generator, discriminator and perceptual network in training mode, with a checkpoint's weights or fresh ones."""
+def _networks(
+    target: _Target, labels: nets.LabelSpec
+) -> tuple[nets.AnyGenerator, nets.Discriminator, nets.Perceptual | None]:
+    """Build generator, discriminator and perceptual network for training, with a checkpoint's weights or fresh ones."""
     config = target.config
-    shown = nets.condition_channels(config.generator, labels.channels)
+    condition = nets.condition_channels(config.generator, labels.channels)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         generator = nets.build_generator(config.generator, label_channels=labels.channels)
-        discriminator = nets.build_discriminator(config.discriminator, label_channels=shown)
+        discriminator = nets.build_discriminator(config.discriminator, label_channels=condition)
     perceptual = nets.build_perceptual(config.objective.perceptual)
     if target.checkpoint is not None:
         load_weights(generator, GENERATOR, target.checkpoint)
         load_weights(discriminator, DISCRIMINATOR, target.checkpoint)
-    others: dict[str, nn.Module] = {DISCRIMINATOR: discriminator}
-    return generator, others if perceptual is None else {**others, PERCEPTUAL: perceptual}
+    return generator, discriminator, perceptual
 
 
 def _scales(request: NumericsRequest, target: _Target, form: Format) -> dict[str, float] | None:
-    """The loss scales that are asked for, or those of the run's scalers where they were on."""
+    """Return the loss scales that are asked for, or those of the run's scalers where they were on."""
     if request.loss_scale is not None:
         return dict.fromkeys((GENERATOR, DISCRIMINATOR), request.loss_scale)
     if target.checkpoint is None or form.name != "float16":
         return None
-    state: Any = target.checkpoint.state
-    both = state.get("scaling")
-    both = both if isinstance(both, Mapping) else {}  # checkpoints from before the two networks had one state have two
-    found = {name: both.get(name, state.get(f"{name}_scaler")) for name in (GENERATOR, DISCRIMINATOR)}
-    scales = {name: one.get("scale", 1.0) for name, one in found.items() if isinstance(one, Mapping)}
+    match saved_state(target.checkpoint).get("scaling"):
+        case {"generator": {"scale": generator}, "discriminator": {"scale": discriminator}}:
+            scales = {GENERATOR: generator, DISCRIMINATOR: discriminator}
+        case _:
+            return None
     for name, scale in scales.items():
         if type(scale) is not float or not 0 < scale < math.inf:
             raise RunError(target.checkpoint.path, f"is damaged: the {name}'s loss scale is {str(scale)[:30]}")
-    return scales if len(scales) == 2 and any(scale != 1.0 for scale in scales.values()) else None
-
-
-def _notices(target: _Target) -> tuple[str, ...]:
-    data, checkpoint = target.config.data, target.checkpoint
-    skipped = () if checkpoint is None else checkpoint.skipped
-    unseen = isinstance(data, FolderConfig) and len(check_roots(data)) == 1
-    return (
-        *(f"{path.name} is damaged ({why}); an older checkpoint is used instead" for path, why in skipped),
-        *([SEEN] if unseen else []),
-    )
+    return scales if any(scale != 1.0 for scale in scales.values()) else None
 
 
 def _facts(request: NumericsRequest, target: _Target, clip: Clip, device: torch.device) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+import attrs
 import numpy as np
 import vs_config
-from attrs import evolve, frozen
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
@@ -14,14 +14,14 @@ from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
 from vs_eval.numerics.audit import Finding, Result
-from vs_eval.numerics.ranges import LOWEST, Format, Magnitudes, together
+from vs_eval.numerics.ranges import LOWEST, Format, Magnitudes, combined
 from vs_eval.numerics.score import ALARM
 
-MOST_ROWS = 84
-"""Rows at most, as far as neighbours can be taken together; layers at risk always have their own."""
+MAX_ROWS = 84
+"""Rows at most, as far as neighbours can be merged; layers at risk always have their own."""
 
 FAINTEST = 1e-5
-"""The smallest share of a row's elements that still has a colour."""
+"""The smallest fraction of a row's elements that still has a colour."""
 
 MARGIN = 6
 """Exponents that are shown beyond the limits of a format."""
@@ -30,7 +30,7 @@ INK, PALE, RISK, DIGITS = "#1b1f24", "#77808b", "#c22f2a", "#a67c1a"
 NETWORK_COLOURS = ("#2f5f94", "#7b5a12", "#4c7340", "#6d4690")
 
 
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class Row:
     """A layer, or some neighbours that are parts of one module.
 
@@ -63,10 +63,10 @@ def draw_heat_map(result: Result, form: Format, title: str, path: Path) -> None:
     """Write a PNG.
 
     Rows are layers in the order of their first calls, network by network; columns are exponents; the colour is the
-    share of a layer's elements with that exponent in the reference, gradients times the loss scale. Left of each panel
-    is the share of zeros. The bars at the right are scores.
+    fraction of a layer's elements with that exponent in the reference, gradients times the loss scale. Left of each
+    panel is the fraction of zeros. The bars at the right are scores.
     """
-    rows = condensed(_rows(result.findings), MOST_ROWS)
+    rows = condensed(_rows(result.findings), MAX_ROWS)
     height = max(4.0, 0.165 * len(rows) + 2.0)
     figure = Figure(figsize=(15.5, height), dpi=110, facecolor="white")
     FigureCanvasAgg(figure)
@@ -114,10 +114,10 @@ def _rows(findings: Iterable[Finding]) -> list[Row]:
     return sorted(rows, key=lambda row: first[row.network])
 
 
-def condensed(rows: Sequence[Row], most: int) -> list[Row]:
-    """At most so many rows, if that can be: neighbours without risk are taken together, the deepest modules first."""
+def condensed(rows: Sequence[Row], limit: int) -> list[Row]:
+    """Merge neighbours without risk, the deepest modules first, until there are `limit` rows, if that can be."""
     rows = list(rows)
-    while len(rows) > most:
+    while len(rows) > limit:
         runs = [
             run for run in _runs(rows) if len(run) > 1 and rows[run.start].parts[:-1] and not rows[run.start].at_risk
         ]
@@ -129,40 +129,40 @@ def condensed(rows: Sequence[Row], most: int) -> list[Row]:
 
 
 def _runs(rows: Sequence[Row]) -> Iterator[range]:
-    """Neighbouring rows that are parts of the same module; a row at risk is alone."""
+    """Yield neighbouring rows that are parts of the same module; a row at risk is alone."""
     start = 0
     for index in range(1, len(rows) + 1):
-        if index == len(rows) or not _belong_together(rows[index - 1], rows[index]):
+        if index == len(rows) or not _in_one_module(rows[index - 1], rows[index]):
             yield range(start, index)
             start = index
 
 
-def _belong_together(one: Row, other: Row) -> bool:
+def _in_one_module(one: Row, other: Row) -> bool:
     return (one.network, one.parts[:-1]) == (other.network, other.parts[:-1]) and not (one.at_risk or other.at_risk)
 
 
 def _merged(rows: Sequence[Row]) -> Row:
-    return evolve(
+    return attrs.evolve(
         rows[0],
         parts=rows[0].parts[:-1],
         layers=sum(row.layers for row in rows),
-        forward=together(row.forward for row in rows),
-        backward=together(row.backward for row in rows),
+        forward=combined(row.forward for row in rows),
+        backward=combined(row.backward for row in rows),
         bits=max(row.bits for row in rows),
     )
 
 
 def _shown_exponents(rows: Sequence[Row], form: Format) -> range:
-    """The format's exponents and a few more; of one with the range of float32, only those where something lies."""
+    """Return the format's exponents and a few more; of one with float32's range, only those where something lies."""
     if form.highest - form.subnormal < 60:
         return range(form.subnormal - MARGIN, form.highest + MARGIN + 1)
-    counts = together(part for row in rows for part in (row.forward, row.backward)).counts.double().numpy()
+    counts = combined(part for row in rows for part in (row.forward, row.backward)).counts.double().numpy()
     used = np.flatnonzero(counts > 1e-6 * counts.sum()) + LOWEST
     return range(int(used.min(initial=-10)) - 2, int(used.max(initial=10)) + 3)
 
 
-def _shares(rows: Sequence[Row], of: Callable[[Row], Magnitudes], shown: range) -> NDArray[np.float64]:
-    """(rows, 2 + columns): share of zeros, a gap, and share by exponent; what lies outside counts at the edges."""
+def _fractions(rows: Sequence[Row], of: Callable[[Row], Magnitudes], shown: range) -> NDArray[np.float64]:
+    """Return (rows, 2 + columns): zeros, a gap, each exponent, as fractions; what is outside counts at the edges."""
     table = np.zeros((len(rows), len(shown) + 2))
     for index, row in enumerate(rows):
         magnitudes = of(row)
@@ -178,7 +178,7 @@ def _shares(rows: Sequence[Row], of: Callable[[Row], Magnitudes], shown: range) 
 def _panel(axes: Axes, rows: Sequence[Row], of: Callable[[Row], Magnitudes], shown: range, form: Format) -> AxesImage:
     axes.set_facecolor("#fafbfc")
     image = axes.imshow(
-        _shares(rows, of, shown),
+        _fractions(rows, of, shown),
         aspect="auto",
         cmap="YlGnBu",
         norm=LogNorm(FAINTEST, 1.0),

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from attrs import field, frozen
+import attrs
 
 from vs_eval.numerics.execution import Changes
 from vs_eval.numerics.facts import LayerFacts, NormFacts, noise_gain
@@ -14,9 +14,9 @@ QUIET = 4.0
 """Noise gain that a proposed eps leaves at most: two bits, where an alarm is three."""
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Proposal:
-    """Something that would help.
+    """A proposal: something that would help.
 
     Attributes:
         kind: `eps`, `islands` or `scale`.
@@ -31,10 +31,10 @@ class Proposal:
     kind: str
     title: str
     text: str
-    changes: Changes = field(factory=Changes)
-    scales: Mapping[str, float] = field(factory=dict)
+    changes: Changes = attrs.field(factory=Changes)
+    scales: Mapping[str, float] = attrs.field(factory=dict)
     layers: tuple[LayerKey, ...] = ()
-    where: Mapping[str, float | None] = field(factory=dict)
+    where: Mapping[str, float | None] = attrs.field(factory=dict)
 
 
 def propose(
@@ -43,7 +43,7 @@ def propose(
     trace: Trace,
     better_scales: Mapping[str, float],
 ) -> Iterator[Proposal]:
-    """Proposals for the layers at risk, each kind at most once.
+    """Yield proposals for the layers at risk, each kind at most once.
 
     Args:
         at_risk: layers whose score is an alarm.
@@ -79,7 +79,7 @@ def propose(
 def _larger_eps(
     at_risk: Sequence[tuple[LayerFacts, Score]], layers: Sequence[LayerFacts], trace: Trace
 ) -> Proposal | None:
-    """A larger eps for the norms at risk, and for those that share module and eps with them: they share a setting."""
+    """Propose a larger eps for the norms at risk, and for those with the same module and eps: they share a setting."""
     known = {layer.key: layer.norm for layer in layers if layer.norm is not None}
     wanted: dict[tuple[LayerKey, float], float] = {}
     concerned = []
@@ -108,7 +108,7 @@ def _larger_eps(
 
 
 def enough_eps(norm: NormFacts, bits: float = 0.0) -> float:
-    """The first of 0.1, 1, 10, ... that is above the eps there is and is enough.
+    """Return the first of 0.1, 1, 10, ... that is above the eps there is and is enough.
 
     Enough is: a noise gain of at most `QUIET`, and the largest amplification of gradients smaller by so many bits.
     Nothing below 0.1 is tried: with a larger eps in one layer the variances that the next ones meet shrink too, and 0.1
@@ -124,7 +124,7 @@ def enough_eps(norm: NormFacts, bits: float = 0.0) -> float:
 
 
 def part_of(key: LayerKey, trace: Trace) -> LayerKey:
-    """What a normalisation is a part of: the smallest called module that holds several of them, or itself."""
+    """Return what a normalisation is a part of: the smallest called module that holds several of them, or itself."""
     network, name = key
     while name:
         name = name.rpartition(".")[0]
@@ -135,7 +135,7 @@ def part_of(key: LayerKey, trace: Trace) -> LayerKey:
 
 
 def _island(layer: LayerFacts, trace: Trace) -> list[LayerKey]:
-    """Where float32 helps a layer: the part that a normalisation belongs to, or the layer and what feeds it."""
+    """Return where float32 helps a layer: the part a normalisation belongs to, or the layer and what feeds it."""
     part = part_of(layer.key, trace) if layer.norm is not None else layer.key
     if part != layer.key and part[1]:
         return [part]

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterable
 
+import attrs
 import torch
-from attrs import evolve, field, frozen
 from torch import Tensor
 
 LOWEST, HIGHEST = -160, 160
@@ -13,7 +13,7 @@ LOWEST, HIGHEST = -160, 160
 BINS = HIGHEST - LOWEST + 1
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Format:
     """A floating-point format. Exponents e stand for magnitudes in [2^e, 2^(e + 1)).
 
@@ -49,9 +49,9 @@ BFLOAT16 = Format(name="bfloat16", dtype=torch.bfloat16, normal=-126, subnormal=
 FORMATS = {each.name: each for each in (FLOAT16, BFLOAT16)}
 
 
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class Magnitudes:
-    """How the magnitudes of some numbers are distributed.
+    """A distribution of the magnitudes of some numbers.
 
     Attributes:
         counts: (BINS,) int64: finite numbers other than zero by exponent, from `LOWEST` to `HIGHEST`.
@@ -62,7 +62,7 @@ class Magnitudes:
         energy: sum of squares of the finite ones, in units of `largest` squared.
     """
 
-    counts: Tensor = field(factory=lambda: torch.zeros(BINS, dtype=torch.int64))
+    counts: Tensor = attrs.field(factory=lambda: torch.zeros(BINS, dtype=torch.int64))
     zeros: int = 0
     broken: int = 0
     largest: float = 0.0
@@ -85,36 +85,38 @@ class Magnitudes:
         return self.norm / math.sqrt(max(self.count - self.broken, 1))
 
     def scaled(self, factor: float) -> "Magnitudes":
-        """The same numbers times a factor above zero; counts move by whole exponents, so it should be a power of 2."""
+        """Return the numbers times a factor above zero, best a power of 2, since counts move by whole exponents."""
         steps = round(math.log2(factor))
         counts = torch.zeros_like(self.counts)
         target = (torch.arange(BINS) + steps).clamp(0, BINS - 1)
         counts.index_add_(0, target, self.counts)
-        return evolve(self, counts=counts, largest=self.largest * factor, smallest=self.smallest * factor)
+        return attrs.evolve(self, counts=counts, largest=self.largest * factor, smallest=self.smallest * factor)
 
-    def share_above(self, form: Format) -> float:
-        """The share that is too large for a format, exponents alone counting."""
-        return self._share(int(self.counts[max(form.highest + 1 - LOWEST, 0) :].sum()))
+    def fraction_above(self, form: Format) -> float:
+        """Return the fraction that is too large for a format, exponents alone counting."""
+        return self._fraction(int(self.counts[max(form.highest + 1 - LOWEST, 0) :].sum()))
 
-    def share_lost(self, form: Format) -> float:
-        """The share that is too small for a format: not zero, and zero after rounding."""
-        return self._share(int(self.counts[: max(form.subnormal - 1 - LOWEST, 0)].sum()))
+    def fraction_lost(self, form: Format) -> float:
+        """Return the fraction that is too small for a format: not zero, and zero after rounding."""
+        return self._fraction(int(self.counts[: max(form.subnormal - 1 - LOWEST, 0)].sum()))
 
-    def share_subnormal(self, form: Format) -> float:
-        """The share that a format holds with fewer digits than it has."""
-        return self._share(int(self.counts[max(form.subnormal - 1 - LOWEST, 0) : max(form.normal - LOWEST, 0)].sum()))
+    def fraction_subnormal(self, form: Format) -> float:
+        """Return the fraction that a format holds with fewer digits than it has."""
+        return self._fraction(
+            int(self.counts[max(form.subnormal - 1 - LOWEST, 0) : max(form.normal - LOWEST, 0)].sum())
+        )
 
     @property
-    def share_broken(self) -> float:
-        """The share that is infinite or no number."""
-        return self._share(self.broken)
+    def fraction_broken(self) -> float:
+        """The fraction that is infinite or no number."""
+        return self._fraction(self.broken)
 
-    def _share(self, part: int) -> float:
+    def _fraction(self, part: int) -> float:
         return part / max(self.count, 1)
 
 
 def magnitudes_of(x: Tensor) -> Magnitudes:
-    """The magnitudes of a tensor of any floating-point dtype, all of its elements counting."""
+    """Return the magnitudes of a tensor of any floating-point dtype, all of its elements counting."""
     if x.numel() == 0:
         return Magnitudes()
     wide = x.detach().abs().to(torch.promote_types(x.dtype, torch.float32)).flatten()
@@ -139,13 +141,13 @@ def magnitudes_of(x: Tensor) -> Magnitudes:
 
 
 def finite_count(x: Tensor) -> Magnitudes:
-    """How many elements there are and how many are finite, and nothing else: those count as zeros."""
+    """Count the elements and those that are finite, and nothing else: finite ones count as zeros."""
     broken = x.numel() - int(x.detach().isfinite().sum())
     return Magnitudes(zeros=x.numel() - broken, broken=broken)
 
 
-def together(parts: Iterable[Magnitudes]) -> Magnitudes:
-    """The magnitudes of several tensors as those of one."""
+def combined(parts: Iterable[Magnitudes]) -> Magnitudes:
+    """Add up the magnitudes of several tensors, as if they were one."""
     found = list(parts)
     largest = max((part.largest for part in found), default=0.0)
     return Magnitudes(

@@ -17,21 +17,21 @@ VERSION = 1
 """Of the JSON's layout."""
 
 ROWS = 12
-"""Layers that the terminal shows at most; the JSON has all."""
+"""Rows of a table of layers on the terminal; the JSON has all."""
 
 NOTHING = "–"
 
 
 def audit_tables(audit: Audit) -> tuple[Table, ...]:
-    """The worst layers, the normalisations among them, and what each proposal changes."""
+    """Return the worst layers, the normalisations among them, and what each proposal changes."""
     tables = [_layer_table(audit), _norm_table(audit)]
     if audit.effects:
         tables += [_effect_table(audit), _totals_table(audit)]
     return tuple(table for table in tables if table.rows)
 
 
-def verdict(audit: Audit) -> tuple[str, ...]:
-    """What has been found, in sentences."""
+def conclusions(audit: Audit) -> tuple[str, ...]:
+    """Say what has been found, in sentences."""
     result = audit.result
     risky = [finding for finding in result.ranked if finding.at_risk]
     lines = [
@@ -53,7 +53,7 @@ def verdict(audit: Audit) -> tuple[str, ...]:
 
 
 def proposal_lines(effect: Effect) -> tuple[str, ...]:
-    """A proposal in words, and where it applies."""
+    """Return a proposal in words, and where it applies."""
     proposal = effect.proposal
     where = ", ".join(name if value is None else f"{name} = {_number(value)}" for name, value in proposal.where.items())
     return f"{proposal.title}: {where}", f"  {proposal.text}"
@@ -75,8 +75,8 @@ def _layer_table(audit: Audit) -> Table:
 def _layer_row(finding: Finding, form: Format, typical: Mapping[str, float]) -> tuple[str, ...]:
     layer = finding.layer
     amplified, usual = layer.amplification, typical.get(layer.key[0])
-    over = _gradient_share(layer, lambda span: span.exact.share_above(form))
-    lost = _gradient_share(layer, lambda span: span.exact.share_lost(form))
+    over = _gradient_fraction(layer, lambda span: span.exact.fraction_above(form))
+    lost = _gradient_fraction(layer, lambda span: span.exact.fraction_lost(form))
     return (
         layer.name,
         f"{finding.score.total:.1f}",
@@ -113,7 +113,7 @@ def _norm_table(audit: Audit) -> Table:
 
 
 def _effect_table(audit: Audit) -> Table:
-    """For each layer at risk its score and the error of its output, before and after."""
+    """Return for each layer at risk its score and the error of its output, before and after."""
     heads = ["layer", "bits", "error"]
     for effect in audit.effects:
         heads += [f"{effect.proposal.title}: bits", "error"]
@@ -148,7 +148,7 @@ def _totals_table(audit: Audit) -> Table:
 
 
 def typical_amplification(result: Result) -> Mapping[str, float]:
-    """Network -> median over its layers of how much they amplify gradients."""
+    """Return network -> median over its layers of how much they amplify gradients."""
     found: dict[str, list[float]] = {}
     for finding in result.findings:
         if finding.layer.amplification is not None:
@@ -157,7 +157,7 @@ def typical_amplification(result: Result) -> Mapping[str, float]:
 
 
 def audit_json(audit: Audit, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything as JSON values; what is infinite or unknown is null."""
+    """Return everything as JSON values; what is infinite or unknown is null."""
     return {
         "version": VERSION,
         **facts,
@@ -266,9 +266,9 @@ def _span_json(span: Span, form: Format, *, histograms: bool) -> dict[str, Any]:
         "smallest": exact.smallest if math.isfinite(exact.smallest) else None,
         "rms": exact.rms,
         "zeros": exact.zeros / max(exact.count, 1),
-        "over": exact.share_above(form),
-        "subnormal": exact.share_subnormal(form),
-        "lost": exact.share_lost(form),
+        "over": exact.fraction_above(form),
+        "subnormal": exact.fraction_subnormal(form),
+        "lost": exact.fraction_lost(form),
         "broken": span.broken,
         "error": span.error,
     }
@@ -278,23 +278,23 @@ def _span_json(span: Span, form: Format, *, histograms: bool) -> dict[str, Any]:
     return found
 
 
-def _gradient_share(layer: LayerFacts, share: Callable[[Span], float]) -> float | None:
+def _gradient_fraction(layer: LayerFacts, fraction: Callable[[Span], float]) -> float | None:
     spans = [span for span in (layer.output_gradient, layer.input_gradient) if span is not None and not span.wide]
-    return max((share(span) for span in spans), default=None)
+    return max((fraction(span) for span in spans), default=None)
 
 
 def _power(span: Span | None) -> str:
     return NOTHING if span is None or not span.exact.largest else f"2^{math.log2(span.exact.largest):.0f}"
 
 
-def _percent(share: float | None) -> str:
-    if share is None:
+def _percent(fraction: float | None) -> str:
+    if fraction is None:
         return NOTHING
-    return "0 %" if share == 0 else ("< 0.1 %" if share < 0.001 else f"{100 * share:.1f} %")
+    return "0 %" if fraction == 0 else ("< 0.1 %" if fraction < 0.001 else f"{100 * fraction:.1f} %")
 
 
 def _number(value: float | None) -> str:
-    """Two digits; powers of 2 above a hundred as such."""
+    """Write a number with two digits; powers of 2 above a hundred as such."""
     if value is None or not math.isfinite(value):
         return NOTHING
     if value > 100 and math.log2(value).is_integer():

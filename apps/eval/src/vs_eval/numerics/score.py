@@ -24,7 +24,7 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
-from attrs import frozen
+import attrs
 
 from vs_eval.numerics.facts import LayerFacts
 from vs_eval.numerics.ranges import Format
@@ -48,7 +48,7 @@ CAUSES: Mapping[str, str] = {
 """The risks, in words."""
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Score:
     """Risks of a layer in bits, 0 where there is none.
 
@@ -83,7 +83,7 @@ class Score:
 
 
 def score_layers(layers: Sequence[LayerFacts], form: Format, typical: Mapping[str, float]) -> tuple[Score, ...]:
-    """The score of each layer.
+    """Return the score of each layer.
 
     Args:
         layers: their facts.
@@ -102,7 +102,7 @@ def score_layers(layers: Sequence[LayerFacts], form: Format, typical: Mapping[st
 
 
 def typical_gradient(layers: Iterable[LayerFacts]) -> Mapping[str, float]:
-    """Network -> median over its layers of the root mean square of their output gradients, where there are any."""
+    """Return network -> median over its layers of the root mean square of output gradients, where there are any."""
     found: dict[str, list[float]] = {}
     for layer in layers:
         if layer.output_gradient is not None and layer.output_gradient.exact.rms > 0:

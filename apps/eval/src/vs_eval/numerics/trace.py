@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import attrs
 import torch
-from attrs import define, field
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from torch.utils.hooks import RemovableHandle
@@ -25,7 +25,7 @@ LayerKey = tuple[str, str]
 """Network and module, by name."""
 
 
-@define(eq=False)
+@attrs.define(eq=False)
 class Watched:
     """One tensor.
 
@@ -42,7 +42,7 @@ class Watched:
     update: str = ""
 
 
-@define(eq=False)
+@attrs.define(eq=False)
 class Call:
     """One call of a layer: its first argument and its first result, and their gradients, if there are any.
 
@@ -60,37 +60,37 @@ class Call:
     moments: Tensor | None = None
 
 
-@define(eq=False)
+@attrs.define(eq=False)
 class Trace:
-    """What was seen in one run of some networks.
+    """A trace of what was seen in one run of some networks.
 
     Attributes:
         calls: layer -> its calls in order; layers in the order of their first calls.
         norms: the layers that normalise.
-        weights: layer -> gradients of its own parameters, all of them together, one for each backward pass.
+        weights: layer -> gradients of its own parameters, concatenated, one for each backward pass.
         kinds: layer -> the name of its class.
         fed_by: layer -> the layer whose result it takes as it is.
         called: all modules that were called, layers or not.
         silent: layers with parameters that were never called and got no gradient.
     """
 
-    calls: dict[LayerKey, list[Call]] = field(factory=dict)
-    norms: dict[LayerKey, Normalisation] = field(factory=dict)
-    weights: dict[LayerKey, list[Watched]] = field(factory=dict)
-    kinds: dict[LayerKey, str] = field(factory=dict)
-    fed_by: dict[LayerKey, LayerKey] = field(factory=dict)
-    called: set[LayerKey] = field(factory=set)
+    calls: dict[LayerKey, list[Call]] = attrs.field(factory=dict)
+    norms: dict[LayerKey, Normalisation] = attrs.field(factory=dict)
+    weights: dict[LayerKey, list[Watched]] = attrs.field(factory=dict)
+    kinds: dict[LayerKey, str] = attrs.field(factory=dict)
+    fed_by: dict[LayerKey, LayerKey] = attrs.field(factory=dict)
+    called: set[LayerKey] = attrs.field(factory=set)
     silent: tuple[LayerKey, ...] = ()
 
 
 def sample_of(x: Tensor) -> Tensor:
-    """Some elements of a tensor, evenly spread, in at least float32, on the CPU."""
+    """Return some elements of a tensor, evenly spread, in at least float32, on the CPU."""
     flat = x.detach().flatten()
     step = max(1, -(-flat.numel() // SAMPLE))
     return flat[::step].to(torch.promote_types(x.dtype, torch.float32)).cpu().clone()
 
 
-@define(eq=False)
+@attrs.define(eq=False)
 class Watcher:
     """The hooks of one run, and what they have in common.
 
@@ -107,8 +107,8 @@ class Watcher:
     seeks: bool
     measures: bool
     update: str = ""
-    _tried: set[LayerKey] = field(factory=set)
-    _aliases: list[Tensor | None] = field(factory=list)
+    _tried: set[LayerKey] = attrs.field(factory=set)
+    _aliases: list[Tensor | None] = attrs.field(factory=list)
     _last: tuple[LayerKey, Tensor] | None = None
     _paused: bool = False
 
@@ -224,5 +224,5 @@ def _is_float(x: Any) -> bool:
 
 
 def is_below(name: str, parent: str) -> bool:
-    """Whether a module is inside another one, by their names."""
+    """Say whether a module is inside another one, by their names."""
     return not parent or name.startswith(f"{parent}.")

@@ -1,0 +1,93 @@
+"""What an evaluation has found, part by part, and the page and the JSON that are written of it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from vs_eval.facts import Facts, json_facts, page_facts, page_title
+from vs_eval.measures import Measure
+from vs_eval.output import MARKER, write_json
+from vs_eval.page import ClipFiles, Picture, Section, render_page
+from vs_eval.report import Report, Table
+
+
+@attrs.frozen(kw_only=True)
+class Part:
+    """A part of an evaluation, which is a section of its page.
+
+    Attributes:
+        report: the scores.
+        tables: of the scores.
+        clip_tables: of the scores of each clip, for the page alone.
+        files: videos and strips.
+        caption: what these show.
+        title: its heading; none where there is a single part.
+        texts: what was measured, in words.
+        pictures: what is of no single clip.
+    """
+
+    report: Report
+    tables: tuple[Table, ...]
+    clip_tables: tuple[Table, ...]
+    files: tuple[ClipFiles, ...]
+    caption: str
+    title: str = ""
+    texts: tuple[str, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Evaluation:
+    """An evaluation: what has been found, part by part.
+
+    Attributes:
+        parts: in the order in which they are shown.
+        summary: what was evaluated, in one line.
+        measures: those that the page explains.
+        document: the scores for the JSON.
+        remarks: what could not be measured, and why.
+    """
+
+    parts: tuple[Part, ...]
+    summary: str
+    measures: tuple[Measure, ...]
+    document: Mapping[str, Any]
+    remarks: tuple[str, ...] = ()
+
+
+def measures_in(reports: Sequence[Report], known: Sequence[Measure]) -> tuple[Measure, ...]:
+    """Return those of the known measures of which there are any scores."""
+    present = {name.partition("/")[0] for report in reports for name in report.totals}
+    return tuple(measure for measure in known if measure.name in present)
+
+
+def write_report(evaluation: Evaluation, facts: Facts, directory: Path) -> None:
+    """Write `report.html`, and last `report.json`, which marks the directory as a report."""
+    page = render_page(
+        [_section(part) for part in evaluation.parts],
+        title=page_title(facts),
+        summary=evaluation.summary,
+        measures=evaluation.measures,
+        facts=page_facts(facts),
+        notices=facts.notices,
+    )
+    (directory / "report.html").write_text(page, "utf-8")
+    write_json(directory / MARKER, {**json_facts(facts), **evaluation.document})
+
+
+def json_files(files: Sequence[ClipFiles]) -> list[dict[str, str]]:
+    """Return the files of each clip for the JSON."""
+    return [{"clip": item.name, "video": item.video, "strip": item.strip} for item in files]
+
+
+def _section(part: Part) -> Section:
+    return Section(
+        title=part.title,
+        texts=part.texts,
+        tables=(*part.tables, *part.clip_tables),
+        pictures=part.pictures,
+        clips=part.files,
+        caption=part.caption,
+    )

@@ -1,0 +1,70 @@
+"""What `vid2vid` does: roll the generator over held-out clips from their labels and its own past frames."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from vs_data import open_source
+from vs_metrics import ClassColours
+from vs_nets import GeneratorConfig, LabelSpec, class_kind
+from vs_training.config import TrainConfig
+
+from vs_eval.command import Task, announce, write_evaluation
+from vs_eval.measures import MEASURES
+from vs_eval.opening import Request, open_evaluation
+from vs_eval.page import ClipFiles
+from vs_eval.parts import Evaluation, Part, json_files, measures_in
+from vs_eval.report import Report, clip_table, tables, to_json
+from vs_eval.runs import load_ema
+from vs_eval.scoring import EvaluationSpec
+from vs_eval.terminal import Advance, say
+from vs_eval.videos import Setting, evaluate_videos, plan_clips, plan_videos, training_colours
+
+
+def evaluate_vid2vid(request: Request, console: Console) -> Path:
+    """Do what the command line asks for; returns the report's directory. All input is checked before it is written."""
+    opened = open_evaluation(request, GeneratorConfig)
+    plans = plan_clips(opened.source, clips=request.clips, frames=request.frames)
+    videos = plan_videos(opened.source, plans)
+    generator = load_ema(opened.generator, opened.labels, opened.checkpoint, opened.device)
+    announce(opened, console)
+    colours = _class_colours(opened.config, opened.labels, console)
+    past = opened.generator.frames - 1
+
+    def roll_out(setting: Setting, advance: Advance) -> Evaluation:
+        return evaluated_clips(*evaluate_videos(setting, videos, advance))
+
+    task = Task(
+        generator=generator,
+        spec=EvaluationSpec(labels=opened.labels, past=past, colours=colours, device=opened.device),
+        videos=len(videos),
+        frames=sum(plan.frames for plan in plans),
+        roll_out=roll_out,
+    )
+    return write_evaluation(opened, task, console)
+
+
+def evaluated_clips(report: Report, files: Sequence[ClipFiles]) -> Evaluation:
+    """Return what the scores of clips say of a generator."""
+    part = Part(
+        report=report,
+        tables=tables(report),
+        clip_tables=(clip_table(report),),
+        files=tuple(files),
+        caption="Videos: label, real, generated. Strips: some frames of each clip, one a row.",
+    )
+    frames = sum(clip.frames for clip in report.clips)
+    return Evaluation(
+        parts=(part,),
+        summary=f"{len(report.clips)} held-out clips, {frames} frames, each clip generated from its own past frames.",
+        measures=tuple(m for m in measures_in([report], MEASURES) if not m.name.startswith("first_")),
+        document=to_json(report, {"files": json_files(files)}),
+    )
+
+
+def _class_colours(config: TrainConfig, labels: LabelSpec, console: Console) -> ClassColours | None:
+    kind = class_kind(labels)
+    if kind is None:
+        return None
+    say(console, f"baseline: mean colour of each of {kind.classes} classes in training frames")
+    return training_colours(open_source(config.data, "train"), kind)

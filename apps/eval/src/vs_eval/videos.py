@@ -1,0 +1,182 @@
+"""Roll a generator over sequences of a source, writing a video and a strip of pictures of each beside its scores."""
+
+import contextlib
+import itertools
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import attrs
+import torch
+from vs_data import Clip, ClipSource, collate, cut, iterate_sequence, move, spread_frames
+from vs_metrics import (
+    ClassColours,
+    ClipFrame,
+    VideoWriter,
+    class_mean_colours,
+    clip_picture,
+    strip_frames,
+    video_frame,
+    write_png,
+)
+from vs_nets import ClassMap, References, class_ids
+from vs_nets.synthesis import GenerateFrame
+from vs_training.inputs import encode_references
+from vs_training.pictures import palette_of
+
+from vs_eval.page import ClipFiles
+from vs_eval.pictures import clip_frame
+from vs_eval.report import CLAIMS, Claim, Report, summarise
+from vs_eval.scoring import EvaluationSpec, FrameView, ScoreFrame, roll_out, score_frame, score_views, single_frames
+from vs_eval.terminal import Advance
+
+COLOUR_FRAMES = 64
+"""How many frames of the training split the mean colours of the classes are taken from."""
+
+Draw = Callable[[ClipFrame], None]
+
+BindReferences = Callable[[References | None], GenerateFrame]
+"""References of a clip, if it has any -> what generates its frames."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Setting:
+    """A setting that all videos of an evaluation have in common.
+
+    Attributes:
+        bind: the generator; called once for a video.
+        source: held-out sequences.
+        spec: how labels enter the generator, and where it is.
+        directory: where videos and pictures go; it exists.
+        fps: frames a second of the videos.
+    """
+
+    bind: BindReferences
+    source: ClipSource
+    spec: EvaluationSpec
+    directory: Path
+    fps: float = 10.0
+
+
+@attrs.frozen(kw_only=True)
+class ClipPlan:
+    """A sequence to roll out from its first frame on: its index in the source, and how many frames of it."""
+
+    sequence: int
+    frames: int
+
+
+@attrs.frozen(kw_only=True)
+class Video:
+    """A sequence to roll out, to score and to draw.
+
+    Attributes:
+        name: what it is called.
+        stem: what its files are called, without suffixes.
+        plan: the sequence whose labels it is made from.
+        score: what each frame is measured by.
+        references: which frames are shown to the generator as references.
+        subject: the sequence that these are of, shown in the motion of the other; None: nobody is driven.
+    """
+
+    name: str
+    stem: str
+    plan: ClipPlan
+    score: ScoreFrame = score_frame
+    references: tuple[int, ...] = ()
+    subject: int | None = None
+
+
+def training_colours(source: ClipSource, kind: ClassMap, *, frames: int = COLOUR_FRAMES) -> ClassColours:
+    """Return the mean colour of each class over frames that are spread evenly over all frames of a source."""
+    return class_mean_colours(
+        ((clip.frames, class_ids(clip.labels, kind)) for clip in spread_frames(source, frames)),
+        num_classes=kind.classes,
+    )
+
+
+def plan_clips(source: ClipSource, *, clips: int | None, frames: int | None) -> list[ClipPlan]:
+    """Plan whole sequences: the first `clips` of them, cut to `frames` frames each."""
+    chosen = source.sequences if clips is None else source.sequences[:clips]
+    return [
+        ClipPlan(sequence=index, frames=info.frames if frames is None else min(frames, info.frames))
+        for index, info in enumerate(chosen)
+    ]
+
+
+def plan_videos(source: ClipSource, plans: Sequence[ClipPlan]) -> list[Video]:
+    """Plan a video `clip-000-NAME` of each clip."""
+    names = [source.sequences[plan.sequence].name for plan in plans]
+    return [
+        Video(name=name, stem=f"clip-{index:03d}-{file_name(name)}", plan=plan)
+        for index, (name, plan) in enumerate(zip(names, plans, strict=True))
+    ]
+
+
+def evaluate_videos(
+    setting: Setting, videos: Sequence[Video], advance: Advance, *, claims: Sequence[Claim] = CLAIMS
+) -> tuple[Report, list[ClipFiles]]:
+    """Roll the generator over sequences; write `STEM.mp4` and `STEM.png` of each.
+
+    Args:
+        setting: generator, data, place.
+        videos: the sequences.
+        advance: told of every frame that is done.
+        claims: what the report says of the scores.
+    """
+    scores, files = [], []
+    for index, video in enumerate(videos):
+        with _drawing(setting, video) as draw:
+
+            def watch(view: FrameView, *, draw: Draw = draw, name: str = video.name, index: int = index) -> None:
+                draw(clip_frame(setting.spec.labels, view))
+                advance(name, index)
+
+            views = roll_video(setting, video)
+            scores.append(score_views(views, name=video.name, score=video.score, watch=watch))
+        files.append(ClipFiles(name=video.name, video=f"{video.stem}.mp4", strip=f"{video.stem}.png"))
+    return summarise(scores, claims), files
+
+
+def roll_video(setting: Setting, video: Video) -> Iterator[FrameView]:
+    """Yield the frames of a video; its references are encoded once, however many pieces it is read in."""
+    source, sequence, frames = setting.source, video.plan.sequence, video.plan.frames
+    pieces = iterate_sequence(
+        source,
+        sequence,
+        max_frames=frames,
+        references=video.references,
+        reference_sequence=video.subject if video.subject != sequence else None,
+    )
+    first = next(pieces)
+    driven = video.subject is not None
+    driving = single_frames(iterate_sequence(source, sequence, max_frames=frames)) if driven else None
+    yield from roll_out(_bind(setting, first), itertools.chain([first], pieces), setting.spec, driving)
+
+
+def _bind(setting: Setting, clip: Clip) -> GenerateFrame:
+    """Give the generator the references that a clip comes with, encoded."""
+    batch = move(collate([cut(clip, 0, 1)]), setting.spec.device)
+    with torch.inference_mode():
+        return setting.bind(encode_references(batch, setting.spec.labels))
+
+
+@contextlib.contextmanager
+def _drawing(setting: Setting, video: Video) -> Iterator[Draw]:
+    """Yield a function that puts every frame into `STEM.mp4`, and some of them into `STEM.png` at the end."""
+    palette, drawn = palette_of(setting.spec.labels), strip_frames(video.plan.frames)
+    rows: list[ClipFrame] = []
+    with VideoWriter(setting.directory / f"{video.stem}.mp4", fps=setting.fps) as writer:
+
+        def draw(frame: ClipFrame) -> None:
+            writer.add(video_frame(frame, palette))
+            if frame.index in drawn:
+                rows.append(frame)
+
+        yield draw
+    write_png(setting.directory / f"{video.stem}.png", clip_picture(rows, palette))
+
+
+def file_name(name: str) -> str:
+    """Return a sequence's name as part of a file name."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip("._") or "clip"

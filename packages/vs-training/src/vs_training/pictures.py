@@ -1,0 +1,55 @@
+"""What is drawn of a generated frame: which label, in which colours, beside what the generator made of it."""
+
+import torch
+import vs_nets as nets
+from torch import Tensor
+from vs_data import Clip
+from vs_metrics import ClipFrame, Palette, palette_for
+
+
+def palette_of(spec: nets.LabelSpec) -> Palette:
+    """Return colours of the class ids that `clip_frame` draws; none where no label has classes."""
+    kind = nets.class_kind(spec)
+    return () if kind is None else palette_for(kind.classes)
+
+
+def clip_frame(spec: nets.LabelSpec, clip: Clip, synthesis: nets.Synthesis, *, index: int) -> ClipFrame:
+    """Return what is drawn of a frame; with references, the chosen one and what was made of it too.
+
+    Args:
+        spec: how labels enter the networks; the first that has class ids is drawn, or else all maps.
+        clip: what is known of the frame, as a clip of this one frame without N axis (see `vs_data.cut`).
+        synthesis: what the generator made of it, N = 1.
+        index: the frame's number in the whole clip.
+    """
+    warp, references = synthesis.reference, clip.references
+    return ClipFrame(
+        index=index,
+        label=_shown_label(spec, clip),
+        real=clip.frames[0],
+        generated=synthesis.frame[0],
+        flow=_only(synthesis.flow),
+        mask=_only(synthesis.mask),
+        warped=_only(synthesis.warped),
+        reference=None if references is None else references.frames[chosen_reference(synthesis)],
+        reference_flow=None if warp is None else warp.flow[0],
+        reference_mask=None if warp is None else warp.mask[0],
+        warped_reference=None if warp is None else warp.frame[0],
+    )
+
+
+def chosen_reference(synthesis: nets.Synthesis) -> int:
+    """Return which reference the generator chose for a frame, N = 1; the first where it has not said."""
+    return 0 if synthesis.chosen is None else int(synthesis.chosen[0])
+
+
+def _shown_label(spec: nets.LabelSpec, clip: Clip) -> Tensor:
+    kind = nets.class_kind(spec)
+    if kind is not None:
+        return nets.class_ids(clip.labels, kind)[0]
+    return torch.cat([clip.labels[kind.name][0].float() for kind in spec.kinds])
+
+
+def _only(x: Tensor | None) -> Tensor | None:
+    """Drop N = 1."""
+    return None if x is None else x[0]

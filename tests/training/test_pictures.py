@@ -1,0 +1,43 @@
+"""What is drawn of a generated frame: one function for samples of training and for reports."""
+
+import torch
+from vs_data import Clip, References
+from vs_nets import ClassMap, FloatMap, LabelSpec, Synthesis, Warp
+from vs_training.pictures import clip_frame, palette_of
+
+EDGES, POSES = FloatMap(name="edges", channels=2), FloatMap(name="poses", channels=1)
+
+
+def clip_of(**labels: torch.Tensor) -> Clip:
+    shown = References(frames=torch.arange(2.0).view(2, 1, 1, 1).expand(2, 3, 4, 6), labels={})
+    return Clip(frames=torch.ones(1, 3, 4, 6), labels=labels, references=shown, name="x")
+
+
+def test_maps_are_drawn_in_the_order_in_which_the_networks_take_them() -> None:
+    clip = clip_of(poses=torch.ones(1, 1, 4, 6), edges=torch.zeros(1, 2, 4, 6))
+    spec = LabelSpec((EDGES, POSES))
+    frame = clip_frame(spec, clip, Synthesis(frame=torch.zeros(1, 3, 4, 6)), index=7)
+    assert frame.label.mean(dim=(1, 2)).tolist() == [0.0, 0.0, 1.0]
+    assert (frame.index, palette_of(spec)) == (7, ())
+
+
+def test_class_ids_are_drawn_where_there_are_any() -> None:
+    clip = clip_of(edges=torch.zeros(1, 2, 4, 6), classes=torch.full((1, 4, 6), 2))
+    spec = LabelSpec((EDGES, ClassMap(name="classes", classes=3)))
+    frame = clip_frame(spec, clip, Synthesis(frame=torch.zeros(1, 3, 4, 6)), index=0)
+    assert torch.equal(frame.label, torch.full((4, 6), 2))
+    assert len(palette_of(spec)) == 3
+
+
+def test_of_references_the_chosen_one_is_drawn_with_what_was_made_of_it() -> None:
+    clip = clip_of(poses=torch.ones(1, 1, 4, 6))
+    warp = Warp(flow=torch.ones(1, 2, 4, 6), mask=torch.zeros(1, 1, 4, 6), frame=-torch.ones(1, 3, 4, 6))
+    made = Synthesis(frame=torch.zeros(1, 3, 4, 6), reference=warp)
+    silent = clip_frame(LabelSpec((POSES,)), clip, made, index=0)
+    chosen = clip_frame(
+        LabelSpec((POSES,)), clip, Synthesis(frame=made.frame, reference=warp, chosen=torch.tensor([1])), index=0
+    )
+    assert (float(silent.reference.max()), float(chosen.reference.min())) == (0.0, 1.0)
+    assert (chosen.reference_flow.shape, chosen.reference_mask.shape) == ((2, 4, 6), (1, 4, 6))
+    assert torch.equal(chosen.warped_reference, warp.frame[0])
+    assert chosen.flow is None
