@@ -75,7 +75,7 @@ class Member:
 
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """What came of one proof: the steps that held, the one that did not, and the seconds it took."""
+    """The outcome of one proof: the steps that held, the one that did not, and the seconds it took."""
 
     name: str
     held: tuple[str, ...]

@@ -1,6 +1,8 @@
 """Small data folders that the tests write themselves."""
 
 import json
+import multiprocessing
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -128,3 +130,13 @@ def face_folder(tmp_path: Path) -> Callable[..., Path]:
         return root
 
     return write
+
+
+@pytest.fixture
+def wait_for_workers():
+    """No worker may outlive its test."""
+    yield
+    deadline = time.monotonic() + 20
+    while multiprocessing.active_children() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert multiprocessing.active_children() == []

@@ -7,11 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vs_data import FolderConfig, NoFlowConfig, SegMapsConfig, check_folder
 from vs_data.census import check_classes
+from vs_data.clips import class_ids_in
+from vs_data.labels import label_infos
 
 
 def of(pixels: dict[int, int], **fields: object) -> dict[str, str]:
+    info = class_ids_in(label_infos([SegMapsConfig(**fields)]))["seg_maps"]
     counts = np.bincount(list(pixels), list(pixels.values()), minlength=256).astype(np.int64)
-    return {finding.kind: finding.what for finding in check_classes("place", SegMapsConfig(**fields), counts)}
+    return {finding.kind: finding.what for finding in check_classes("place", info, counts)}
 
 
 @given(present=st.sets(st.integers(0, 9), min_size=1))

@@ -20,9 +20,11 @@ from vs_data import (
     open_faces,
     open_street,
 )
+from vs_data.labels.face_landmarks import check_faces, landmark_trace
 from vs_data.landmark_files import smoothed
 from vs_data.landmarks import face_size, is_mirrored, jump_between
-from vs_data.plausible import check_labels, check_pictures, label_trace, landmark_trace, picture_trace
+from vs_data.plausible import check_labels, check_pictures, picture_trace
+from vs_data.seen import Trace
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 MIRROR = [*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1), 45, 44, 43, 42, 47, 46]
@@ -56,7 +58,7 @@ def of_pictures(pictures: list[np.ndarray]) -> dict[str, Finding]:
 
 
 def of_faces(track: np.ndarray) -> dict[str, Finding]:
-    found = check_labels("place", names(len(track)), [landmark_trace(face) for face in track], [None] * len(track))
+    found = check_faces("place", names(len(track)), [landmark_trace(face) for face in track])
     return {finding.kind: finding for finding in found}
 
 
@@ -125,14 +127,14 @@ def test_pictures_that_come_again_later_are_counted_and_named(streets):
 
 def test_labels_that_never_change_while_pictures_do(streets):
     pictures = [picture_trace(picture) for picture in streets[0]]
-    still = [label_trace(np.full((8, 8), 3, np.uint8)) for _ in pictures]
-    (finding,) = check_labels("place", names(12), still, pictures)
+    still = [Trace(digest=3) for _ in pictures]
+    (finding,) = check_labels("place", still, pictures)
     assert finding.what == "the labels of all 12 frames are the same, while the pictures change"
-    assert list(check_labels("place", names(12), still, [pictures[0]] * 12)) == []
-    changed = [*still[:-1], label_trace(np.full((8, 8), 4, np.uint8))]
-    assert list(check_labels("place", names(12), changed, pictures)) == []
+    assert list(check_labels("place", still, [pictures[0]] * 12)) == []
+    changed = [*still[:-1], Trace(digest=4)]
+    assert list(check_labels("place", changed, pictures)) == []
     nothing_opened = [None] * 12
-    assert list(check_labels("place", names(12), nothing_opened, nothing_opened)) == []
+    assert list(check_labels("place", nothing_opened, nothing_opened)) == []
 
 
 def test_faces_that_jump_are_found_between_their_frames(people):

@@ -1,7 +1,5 @@
 """Talking heads' flow and landmarks are those of their surfaces: checked against pictures, formulas and each other."""
 
-from __future__ import annotations
-
 import attrs
 import cv2
 import numpy as np

@@ -1,7 +1,5 @@
 """Talking heads as a source: shapes, determinism, who is who, and who moves how."""
 
-from __future__ import annotations
-
 import pickle
 
 import attrs

@@ -1,7 +1,5 @@
 """The street as a source: what it promises of shapes, ids, determinism and of its statistics."""
 
-from __future__ import annotations
-
 import pickle
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The street's flow is that of its geometry: checked against pictures, formulas and instance ids."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from vs_data.street import StreetConfig

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vs_metrics import ClassIdError, ShapeError, VsMetricsError, class_mean_colours, paint_classes, repeat_previous
+from vs_metrics import ClassIdError, ShapeError, VsMetricsError, class_mean_colours, paint_classes
 
 
 def test_means_are_exact_over_batches_of_different_sizes() -> None:
@@ -67,12 +67,3 @@ def test_frames_and_ids_that_do_not_fit_are_refused() -> None:
         plain([(torch.zeros(3, 2, 2), torch.zeros(2, 3, dtype=torch.int64))], num_classes=1)
     with pytest.raises(ShapeError, match="frames has shape"):
         plain([(torch.zeros(1, 2, 2), torch.zeros(2, 2, dtype=torch.int64))], num_classes=1)
-
-
-def test_repeating_predicts_every_frame_but_the_first() -> None:
-    frames = torch.arange(4.0).view(1, 4, 1, 1, 1).expand(2, 4, 3, 2, 2)
-    predicted = repeat_previous(frames)
-    assert predicted.shape == (2, 3, 3, 2, 2)
-    assert bool((predicted == frames[:, 1:] - 1).all())
-    with pytest.raises(ShapeError, match="frames has shape"):
-        inspect.unwrap(repeat_previous)(torch.zeros(3, 2, 2))

@@ -7,14 +7,12 @@ import numpy as np
 import pytest
 import torch
 from vs_metrics import (
-    CITYSCAPES_PALETTE,
     ClassIdError,
     ClipFrame,
     VsMetricsError,
     clip_picture,
     grid,
     label_picture,
-    longest_vector,
     matrix_picture,
     palette_for,
     panel_row,
@@ -23,6 +21,7 @@ from vs_metrics import (
     write_mp4,
     write_png,
 )
+from vs_metrics.colours import CITYSCAPES_PALETTE, longest_vector
 from vs_metrics.tiles import BACKGROUND
 
 PALETTE = palette_for(35)

@@ -9,13 +9,11 @@ from vs_metrics import (
     ShapeError,
     absolute_errors,
     average_of,
-    end_point_error,
     end_point_errors,
     masked_ssim,
     mean_of,
     psnr,
     ssim,
-    temporal_warping_error,
     warping_errors,
 )
 
@@ -33,6 +31,10 @@ def test_psnr_of_a_constant_offset_is_known(seed: int, offset: float) -> None:
     values = psnr(frames, frames + offset)
     assert values.shape == (2, 3)
     torch.testing.assert_close(values, torch.full((2, 3), 20 * math.log10(2 / offset)), rtol=1e-4, atol=1e-3)
+
+
+def mean_end_point_error(*arguments: torch.Tensor) -> float:
+    return mean_of(average_of(*end_point_errors(*arguments)))
 
 
 def test_psnr_of_gaussian_noise_is_that_of_its_variance() -> None:
@@ -92,7 +94,7 @@ def test_ssim_is_the_same_under_autocast() -> None:
 
 def test_what_nobody_is_confident_of_does_not_count_whatever_it_is() -> None:
     flow, target = torch.zeros(2, 1, 2), torch.tensor([[[3.0, math.nan]], [[4.0, math.inf]]])
-    assert end_point_error(flow, target, torch.tensor([[[1.0, 0.0]]])) == 5.0
+    assert mean_end_point_error(flow, target, torch.tensor([[[1.0, 0.0]]])) == 5.0
 
 
 @settings(deadline=None, max_examples=20)
@@ -107,8 +109,8 @@ def test_warping_error_of_an_exact_shift_is_zero(seed: int, dx: int, dy: int) ->
     rows, columns = torch.arange(height)[:, None], torch.arange(width)[None]
     inside = (rows + dy >= 0) & (rows + dy < height) & (columns + dx >= 0) & (columns + dx < width)
     confidence = inside.float().expand(length, 1, height, width).clone()
-    assert temporal_warping_error(frames, flow, confidence) == pytest.approx(0.0, abs=1e-5)
-    _, weights = warping_errors(frames, flow, confidence)
+    errors, weights = warping_errors(frames, flow, confidence)
+    torch.testing.assert_close(errors, torch.zeros(length), rtol=0, atol=1e-5)
     assert weights.tolist() == [0.0] + [float(inside.sum())] * (length - 1)
 
 
@@ -122,9 +124,8 @@ def test_warping_error_counts_confident_pixels_only_and_has_exact_values() -> No
     errors, weights = warping_errors(frames, flow, confidence)
     torch.testing.assert_close(errors, torch.tensor([[0.0, 0.25, 1.0], [0.0, 0.0, 0.0]]))
     assert weights.tolist() == [[0.0, 16.0, 8.0], [0.0, 0.0, 0.0]]
-    assert temporal_warping_error(frames, flow, confidence) == pytest.approx((16 * 0.25 + 8 * 1.0) / 24)
-    assert math.isnan(temporal_warping_error(frames[1], flow[1], confidence[1]))
-    assert math.isnan(temporal_warping_error(frames[:, :1], flow[:, :1], confidence[:, :1]))
+    alone, nothing = warping_errors(frames[:, :1], flow[:, :1], confidence[:, :1])
+    assert alone.tolist() == nothing.tolist() == [[0.0], [0.0]]
 
 
 @settings(deadline=None, max_examples=20)
@@ -132,11 +133,11 @@ def test_warping_error_counts_confident_pixels_only_and_has_exact_values() -> No
 def test_end_point_error_of_a_constant_offset_is_its_length(seed: int, x: float, y: float) -> None:
     flow = 10 * random_frames(seed, 2, 3, 2, 5, 6)
     moved = flow + torch.tensor([x, y]).view(2, 1, 1)
-    assert end_point_error(flow, moved) == pytest.approx(math.hypot(x, y), abs=1e-4)
+    assert mean_end_point_error(flow, moved) == pytest.approx(math.hypot(x, y), abs=1e-4)
     half = torch.zeros(2, 3, 1, 5, 6)
     half[0] = 1.0
     moved[1] += 100.0
-    assert end_point_error(moved, flow, half) == pytest.approx(math.hypot(x, y), abs=1e-4)
+    assert mean_end_point_error(moved, flow, half) == pytest.approx(math.hypot(x, y), abs=1e-4)
 
 
 def test_end_point_errors_weigh_by_confidence() -> None:
@@ -146,7 +147,7 @@ def test_end_point_errors_weigh_by_confidence() -> None:
     errors, weights = end_point_errors(flow, target, confidence)
     torch.testing.assert_close(errors, torch.tensor([4.0, 0.0]))
     torch.testing.assert_close(weights, torch.tensor([1.25, 0.0]))
-    assert math.isnan(end_point_error(flow[1:], target[1:], confidence[1:]))
+    assert math.isnan(mean_end_point_error(flow[1:], target[1:], confidence[1:]))
 
 
 def test_absolute_errors_are_means_over_channels_and_confident_pixels() -> None:
@@ -191,5 +192,4 @@ def test_clip_score_equals_average_of_its_frames() -> None:
     flow, target = random_frames(7, 4, 2, 6, 6), random_frames(8, 4, 2, 6, 6)
     confidence = (random_frames(9, 4, 1, 6, 6) + 1) / 2
     expected = ((flow - target).norm(dim=1, keepdim=True) * confidence).sum() / confidence.sum()
-    assert end_point_error(flow, target, confidence) == pytest.approx(float(expected), rel=1e-5)
-    assert mean_of(average_of(*end_point_errors(flow, target, confidence))) == pytest.approx(float(expected), rel=1e-5)
+    assert mean_end_point_error(flow, target, confidence) == pytest.approx(float(expected), rel=1e-5)

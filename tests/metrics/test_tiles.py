@@ -2,8 +2,8 @@ import inspect
 
 import numpy as np
 import pytest
-from vs_metrics import Panel, ShapeError, VsMetricsError, enlarge, enlarging_factor, grid, strip
-from vs_metrics.tiles import BACKGROUND, CAPTION_HEIGHT, MARGIN
+from vs_metrics import Panel, ShapeError, VsMetricsError, grid, strip
+from vs_metrics.tiles import BACKGROUND, CAPTION_HEIGHT, MARGIN, enlarge, enlarging_factor
 
 
 def flat(height: int, width: int, level: int) -> np.ndarray:

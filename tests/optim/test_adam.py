@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from vs_config import ConfigError
-from vs_optim import AdamConfig, AdamError, ApexStatus, build_adam, choose_adam, find_apex
-from vs_optim.adam import make_adam
+from vs_optim import AdamConfig, AdamError, build_adam, find_apex
+from vs_optim.adam import ApexStatus, choose_adam, make_adam
 
 # NVIDIA apex's FusedAdam as it documents itself: this signature, a step count per group, moments per parameter.
 NVIDIA = """

@@ -47,7 +47,7 @@ def test_empty_tensors_integers_and_booleans_are_finite() -> None:
     assert non_finite(zip("abc", tensors, strict=True)) == ()
 
 
-def test_a_network_is_judged_with_its_buffers_and_left_as_it_was() -> None:
+def test_a_network_is_looked_at_with_its_buffers_and_left_as_it_was() -> None:
     network = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
     assert non_finite(network.named_parameters()) == ()
     network[1].running_var[1] = math.inf

@@ -7,7 +7,8 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from vs_optim import scale_loss, take_gradients, underflow_share
+from vs_optim import scale_loss, take_gradients
+from vs_optim.gradients import underflow_fraction
 
 
 def with_gradients(*values: list[float]) -> list[nn.Parameter]:
@@ -126,8 +127,8 @@ def test_without_waiting_there_is_a_norm_and_no_finding() -> None:
 def test_underflow_is_the_share_below_the_smallest_normal_number_while_scaled() -> None:
     values = [0.0, 2.0**-15, -(2.0**-15), 2.0**-14, -1.0, 1e-9, 70000.0, 2.0**-14 * 0.999]
     gradients = [torch.tensor(values[:3]), torch.tensor(values[3:])]
-    assert underflow_share(gradients, torch.float16).item() == pytest.approx(5 / 8)
-    assert underflow_share(gradients, torch.bfloat16).item() == pytest.approx(1 / 8)
+    assert underflow_fraction(gradients, torch.float16).item() == pytest.approx(5 / 8)
+    assert underflow_fraction(gradients, torch.bfloat16).item() == pytest.approx(1 / 8)
     (parameter,) = with_gradients(values)
     report = take_gradients([parameter], scale=2.0**10, underflow_of=torch.float16)
     assert report.underflow is not None

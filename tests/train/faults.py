@@ -114,7 +114,9 @@ def spoil_loss(patch: pytest.MonkeyPatch, network: Network, call: int, bad: floa
 
     def losses(*arguments: Any, **options: Any) -> nets.Losses:
         found = original(*arguments, **options)
-        return {**found, "gan": found["gan"] + bad} if next(calls) == call else found
+        if next(calls) != call:
+            return found
+        return {**found, "gan": attrs.evolve(found["gan"], value=found["gan"].value + bad)}
 
     patch.setattr(nets, f"{network}_losses", losses)
 

@@ -223,7 +223,7 @@ TABLE = (
         name="check of gradients",
         computes=Computes.WIDE,
         closed=True,
-        where=tuple(f"vs_optim.gradients.{name}" for name in ("_find", "_norms", "_second_look", "underflow_share")),
+        where=tuple(f"vs_optim.gradients.{name}" for name in ("_find", "_norms", "_second_look", "underflow_fraction")),
         what="their norms, whether they and the losses are finite, and how many underflow",
     ),
     Region(
@@ -235,7 +235,10 @@ TABLE = (
     ),
 )
 
-SEE_THROUGH = ("vs_ops._matrices", "vs_ops._precision", "vs_ops._scripting", "vs_ops.dispatch", "vs_runtime")
+SEE_THROUGH = (
+    *("vs_ops._layout", "vs_ops._matrices", "vs_ops._precision", "vs_ops._scripting", "vs_ops.dispatch"),
+    "vs_runtime",
+)
 """What computes on behalf of whoever has called it."""
 
 MATRIX_PRODUCTS = frozenset(

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import attrs
 import vs_nets as nets
@@ -15,7 +14,7 @@ from vs_runtime import VsRuntimeError
 from vs_training.errors import VsTrainingError
 
 from vs_eval.errors import VsEvalError
-from vs_eval.opening import Opened, warn
+from vs_eval.opening import ConfigKind, Opened, warn
 from vs_eval.output import report_directory
 from vs_eval.parts import Evaluation, write_report
 from vs_eval.report import broken_frames
@@ -35,8 +34,6 @@ INPUT_ERRORS = (
     OSError,
 )
 """What wrong input raises; everything else is a defect and keeps its stack trace."""
-
-AnyConfig = TypeVar("AnyConfig", nets.GeneratorConfig, nets.FewShotGeneratorConfig)
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -58,13 +55,13 @@ class Task:
     roll_out: Callable[[Setting, Advance], Evaluation]
 
 
-def announce(opened: Opened[AnyConfig], console: Console) -> None:
+def announce(opened: Opened[ConfigKind], console: Console) -> None:
     """Say what is going to be evaluated, and what goes otherwise than asked for."""
     warn(opened.facts.notices)
     say(console, f"{opened.run.path}, step {opened.checkpoint.step}, on {opened.device}")
 
 
-def write_evaluation(opened: Opened[AnyConfig], task: Task, console: Console) -> Path:
+def write_evaluation(opened: Opened[ConfigKind], task: Task, console: Console) -> Path:
     """Do a task, write its report and show its tables; returns the report's directory."""
     facts = opened.facts
     with report_directory(opened.out) as draft:

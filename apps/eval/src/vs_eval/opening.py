@@ -21,7 +21,7 @@ from vs_data import (
     look_at_folder,
     open_source,
 )
-from vs_nets import FewShotGeneratorConfig, GeneratorConfig, LabelSpec
+from vs_nets import AnyGeneratorConfig, LabelSpec
 from vs_runtime import LoadedCheckpoint, choose_device, describe_environment
 from vs_runtime.run_directory import RunDirectory, latest_run, open_run, read_run_config
 from vs_training.config import TrainConfig, label_spec
@@ -38,7 +38,7 @@ COMMANDS: Mapping[str, str] = {"vid2vid": "hatch run eval:vid2vid", "few-shot": 
 SEEN = "data.val_root names no other folder, so that nothing is held out: the run was trained on these sequences"
 """What is said of an evaluation on the training data."""
 
-ConfigKind = TypeVar("ConfigKind", GeneratorConfig, FewShotGeneratorConfig)
+ConfigKind = TypeVar("ConfigKind", bound=AnyGeneratorConfig)
 
 
 @attrs.frozen(kw_only=True)

@@ -81,7 +81,7 @@ def saved_state(checkpoint: LoadedCheckpoint) -> Mapping[str, Any]:
         RunError: that is not the state of a training.
     """
     match checkpoint.state:
-        case {**saved}:
+        case Mapping() as saved:
             return current_format(saved)
         case _:
             raise RunError(checkpoint.path, "holds no state of a training")
@@ -94,7 +94,7 @@ def require_same(run: RunDirectory, checkpoint: LoadedCheckpoint, config: TrainC
         RunError: config.toml was damaged or edited, or the checkpoint is of another run.
     """
     match saved_state(checkpoint).get(FIXED, {}):
-        case {**saved}:
+        case Mapping() as saved:
             difference = first_difference(saved, config)
         case _:
             difference = "it is damaged"

@@ -4,7 +4,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol, TextIO
+from typing import IO, Protocol
 
 import attrs
 from rich.console import Console, Group, RenderableType
@@ -48,7 +48,7 @@ def show_progress(
     what: str,
     *,
     unit: str = "",
-    stream: TextIO | None = None,
+    stream: IO[str] | None = None,
     notice: Callable[[], str] = _no_notice,
     keep: bool = False,
     at_once: bool = False,
@@ -209,7 +209,7 @@ class _Lines:
     """A line now and then."""
 
     work: _Work
-    stream: TextIO
+    stream: IO[str]
     notice: Callable[[], str]
     at_once: bool
     interval: float

@@ -1,16 +1,13 @@
 """Looking at a whole data folder before it costs training time: every file is opened, everything wrong is listed."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import attrs
 import cv2
@@ -18,32 +15,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vs_data.census import check_classes
-from vs_data.clips import SequenceInfo
+from vs_data.clips import SequenceInfo, class_ids_in
 from vs_data.errors import DataError
 from vs_data.findings import Finding, counted, error, shortened, warning
-from vs_data.flow import FlowFilesConfig, NoFlowConfig, read_flow
+from vs_data.flow import FlowFilesConfig, NoFlowConfig, flow_files, read_flow
 from vs_data.folder import FolderConfig, check_command, root_of, scan_folder
-from vs_data.labels import SegMapsConfig, fix_for_ids, ids_out_of_range
-from vs_data.landmark_files import read_landmarks, slightly_outside
+from vs_data.labels import handler_of, label_infos
 from vs_data.layout import IMAGES, FrameFiles, Layout, expanded, file_of, no_folder, place_of
-from vs_data.pictures import TURNED, TURNED_FIX, inspect_ids, inspect_rgb
-from vs_data.plausible import Trace, Traces, check_labels, check_pictures, label_trace, landmark_trace, picture_trace
+from vs_data.pictures import TURNED, TURNED_FIX, inspect_rgb
+from vs_data.plausible import check_labels, check_pictures, picture_trace
+from vs_data.seen import Seen, Size, Traces, size_of
 
-MOST_THREADS = 256
-"""Most files that are decoded at once."""
+MAX_THREADS = 256
+"""Files that may be decoded at once."""
 
-WATCH_SECONDS = 10.0
+REPORT_EVERY_S = 10.0
 """Time between two lines about the looking at files."""
 
-_NAMED = 3  # files of which their reader says the same, besides the first
+_NAMED_FILES = 3  # files of which their reader says the same, besides the first
 
-_Size = tuple[int, int]
 _Job = tuple[FrameFiles, int]
 
 
 @attrs.frozen(kw_only=True)
 class CheckReport:
-    """What a data folder holds and what is wrong with it.
+    """A report of what a data folder holds and what is wrong with it.
 
     Attributes:
         root: The folder.
@@ -57,7 +53,7 @@ class CheckReport:
 
     root: str
     sequences: tuple[SequenceInfo, ...]
-    sizes: Mapping[_Size, int]
+    sizes: Mapping[Size, int]
     class_pixels: Mapping[str, tuple[int, ...]]
     ignored_pixels: Mapping[str, int]
     opened: int
@@ -75,21 +71,10 @@ class CheckReport:
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class _Seen:
-    """What was seen in one file; `size` is None for what has none of its own, `notes` is what its reader says of it."""
-
-    size: _Size | None = None
-    trace: Trace | None = None
-    counts: NDArray[np.uint32] | None = None
-    findings: tuple[Finding, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-@attrs.frozen(kw_only=True, eq=False)
 class _FrameReport:
-    """What was seen in the files of one frame, by folder; notes are (folder, note, file)."""
+    """A report of what was seen in the files of one frame, by folder; notes are (folder, note, file)."""
 
-    seen: Mapping[str, _Seen]
+    seen: Mapping[str, Seen]
     opened: int
     findings: tuple[Finding, ...]
     notes: tuple[tuple[str, str, Path], ...]
@@ -97,7 +82,7 @@ class _FrameReport:
 
 @attrs.define(kw_only=True)
 class _Sums:
-    """What all frames come to; filled while they are looked at, so that none of them has to be remembered.
+    """The sums of all frames, filled while they are looked at, so that none of them has to be remembered.
 
     Attributes:
         sizes: Of images.
@@ -107,7 +92,7 @@ class _Sums:
         noted: The same -> the first of these files.
     """
 
-    sizes: Counter[_Size] = attrs.field(factory=Counter)
+    sizes: Counter[Size] = attrs.field(factory=Counter)
     classes: dict[str, NDArray[np.int64]] = attrs.field(factory=dict)
     opened: int = 0
     notes: Counter[tuple[str, str]] = attrs.field(factory=Counter)
@@ -132,7 +117,7 @@ def check_folder(
         split: Which root of the configuration.
         every: Open only every n-th frame, counted through all sequences; names are always compared in full. Neighbours
             in time are compared where both are opened.
-        threads: How many files are decoded at once, at most `MOST_THREADS`; None: one per available core, at most 8.
+        threads: How many files are decoded at once, at most `MAX_THREADS`; None: one per available core, at most 8.
         progress: Called with (frames done, frames in all) from time to time.
         sequences: Open files of the first so many sequences only; None: of all.
         declared: Whether the configuration's numbers of classes are meant, so that one that never occurs is a warning;
@@ -141,10 +126,11 @@ def check_folder(
     Raises:
         DataError: there is no such folder, or no images in it at all.
     """
-    if every < 1 or (threads is not None and not 1 <= threads <= MOST_THREADS):
-        raise DataError(f"every is {every}, threads is {threads}, allowed: at least 1, threads up to {MOST_THREADS}")
-    declared = declared and isinstance(config, FolderConfig)
-    config = config if isinstance(config, FolderConfig) else default_config(config)
+    if every < 1 or (threads is not None and not 1 <= threads <= MAX_THREADS):
+        raise DataError(f"every is {every}, threads is {threads}, allowed: at least 1, threads up to {MAX_THREADS}")
+    match config:
+        case str() | Path():
+            config, declared = default_config(config), False
     layout = scan_folder(config, split)
     looked_at = layout.sequences[:sequences]
     jobs = [(files, frame) for files in looked_at for frame in range(len(files.frames))][::every]
@@ -155,28 +141,28 @@ def check_folder(
     for _, group in groupby(frames, key=lambda item: item[0][0].name):
         findings.extend(_check_sequence(config, layout.root, list(group), sums))
     findings.extend(_noted(sums))
-    for kind in _maps(config):
-        if kind.folder in sums.classes:
-            place = str(Path(layout.root) / kind.folder)
-            findings.extend(check_classes(place, kind, sums.classes[kind.folder], declared=declared))
+    for folder, info in class_ids_in(label_infos(config.labels)).items():
+        if folder in sums.classes:
+            place = str(Path(layout.root) / folder)
+            findings.extend(check_classes(place, info, sums.classes[folder], declared=declared))
     return _report(config, layout, sums, findings)
 
 
 def every_so_often(what: str, watch: Callable[[str], None]) -> Callable[[int, int], None]:
-    """Report (done, total) in words, at most once in `WATCH_SECONDS`."""
-    due = time.monotonic() + WATCH_SECONDS
+    """Report (done, total) in words, at most once in `REPORT_EVERY_S`."""
+    due = time.monotonic() + REPORT_EVERY_S
 
     def progress(done: int, total: int) -> None:
         nonlocal due
         if time.monotonic() >= due:
-            due = time.monotonic() + WATCH_SECONDS
+            due = time.monotonic() + REPORT_EVERY_S
             watch(f"{what}: {done} of {total} frames")
 
     return progress
 
 
 def default_config(root: str | Path) -> FolderConfig:
-    """The default configuration for a folder, with flow files if it has a folder `flow`."""
+    """Return the default configuration for a folder, with flow files if it has a folder `flow`."""
     files = FlowFilesConfig()
     has_flow = no_folder(expanded(root) / files.folder) is None
     return FolderConfig(root=str(root), flow=files if has_flow else NoFlowConfig())
@@ -209,7 +195,7 @@ def _check_frame(config: FolderConfig, root: str, files: FrameFiles, frame: int)
     """Open all files of one frame; they must agree in size with the first of them that can be read."""
     findings: list[Finding] = []
     notes: list[tuple[str, str, Path]] = []
-    seen: dict[str, _Seen] = {}
+    seen: dict[str, Seen] = {}
     opened = 0
     for folder, look in _looks(config):
         path = file_of(root, folder, files, frame)
@@ -228,8 +214,8 @@ def _check_frame(config: FolderConfig, root: str, files: FrameFiles, frame: int)
     return _FrameReport(seen=seen, opened=opened, findings=tuple(findings), notes=tuple(notes))
 
 
-def _other_size(path: Path, size: _Size | None, seen: Mapping[str, _Seen]) -> Iterator[Finding]:
-    """An error where a file is not as large as the first of its frame that has a size."""
+def _other_size(path: Path, size: Size | None, seen: Mapping[str, Seen]) -> Iterator[Finding]:
+    """Yield an error where a file is not as large as the first of its frame that has a size."""
     other, usual = next(((other, file.size) for other, file in seen.items() if file.size is not None), ("", None))
     if size is not None and usual is not None and size != usual:
         what = f"is {_show(size)} pixels, its frame in {other} {_show(usual)}"
@@ -240,7 +226,7 @@ def _other_size(path: Path, size: _Size | None, seen: Mapping[str, _Seen]) -> It
 def _check_sequence(
     config: FolderConfig, root: str, frames: Sequence[tuple[_Job, _FrameReport]], sums: _Sums
 ) -> Iterator[Finding]:
-    """What is wrong with the frames of one sequence, each for itself and with all of them; adds to the sums."""
+    """Yield what is wrong with the frames of a sequence, each for itself and with all of them; add to the sums."""
     files = frames[0][0][0]
     reports = {frame: report for (_, frame), report in frames}
     for report in reports.values():
@@ -251,8 +237,9 @@ def _check_sequence(
     pictures = _traces(IMAGES, len(names), reports)
     yield from check_pictures(str(place_of(root, IMAGES, files)), names, pictures)
     for kind in config.labels:
-        traces = _traces(kind.folder, len(names), reports)
-        yield from check_labels(str(place_of(root, kind.folder, files)), names, traces, pictures)
+        place, traces = str(place_of(root, kind.folder, files)), _traces(kind.folder, len(names), reports)
+        yield from check_labels(place, traces, pictures)
+        yield from handler_of(kind).check_sequence(place, names, traces)
 
 
 def _add(sums: _Sums, report: _FrameReport) -> None:
@@ -264,7 +251,7 @@ def _add(sums: _Sums, report: _FrameReport) -> None:
             sums.classes.setdefault(folder, np.zeros(256, np.int64))[:] += seen.counts
     for folder, note, path in report.notes:
         sums.notes[folder, note] += 1
-        if sums.notes[folder, note] <= 1 + _NAMED:
+        if sums.notes[folder, note] <= 1 + _NAMED_FILES:
             sums.noted.setdefault((folder, note), []).append(path)
 
 
@@ -274,7 +261,7 @@ def _traces(folder: str, frames: int, reports: Mapping[int, _FrameReport]) -> Tr
 
 
 def _noted(sums: _Sums) -> Iterator[Finding]:
-    """One warning for all files of a folder of which their reader said the same."""
+    """Yield one warning for all files of a folder of which their reader said the same."""
     for key, count in sums.notes.items():
         first, *others = sums.noted[key]
         named = ", ".join(f"{path.parent.name}/{path.name}" for path in others)
@@ -282,56 +269,30 @@ def _noted(sums: _Sums) -> Iterator[Finding]:
         yield warning(key[1], first, f"{key[1]}{also}", "")
 
 
-_Look = Callable[[Path, _Size | None], _Seen]
+_Look = Callable[[Path, Size | None], Seen]
 
 
 def _looks(config: FolderConfig) -> Iterator[tuple[str, _Look]]:
-    """Per folder, how to look at one of its files, given the size of the frame's image where that is known."""
+    """Yield, by folder, how to look at one of its files, given the size of the frame's image where that is known."""
     yield IMAGES, _look_at_picture
     for kind in config.labels:
-        yield kind.folder, partial(_look_at_ids, kind=kind) if isinstance(kind, SegMapsConfig) else _look_at_landmarks
-    if isinstance(config.flow, FlowFilesConfig):
-        yield config.flow.folder, lambda path, picture: _Seen(size=_size(read_flow(path, picture)[0]))
+        yield kind.folder, handler_of(kind).look
+    flow = flow_files(config.flow)
+    if flow is not None:
+        yield flow.folder, lambda path, picture: Seen(size=size_of(read_flow(path, picture)[0]))
 
 
-def _look_at_picture(path: Path, _picture: _Size | None) -> _Seen:
+def _look_at_picture(path: Path, _picture: Size | None) -> Seen:
     picture = inspect_rgb(path)
-    return _Seen(size=_size(picture.pixels), trace=picture_trace(picture.pixels), notes=picture.notes)
+    return Seen(size=size_of(picture.pixels), trace=picture_trace(picture.pixels), notes=picture.notes)
 
 
-def _look_at_ids(path: Path, _picture: _Size | None, kind: SegMapsConfig) -> _Seen:
-    found = inspect_ids(path)
-    ids = found.ids
-    problem = ids_out_of_range(ids, kind)
-    return _Seen(
-        size=_size(ids),
-        trace=label_trace(ids),
-        counts=np.bincount(ids.ravel(), minlength=256).astype(np.uint32),
-        findings=() if problem is None else (error(path, problem, fix_for_ids(kind)),),
-        notes=found.notes,
-    )
-
-
-def _look_at_landmarks(path: Path, picture: _Size | None) -> _Seen:
-    points = read_landmarks(path, picture)
-    trace = landmark_trace(points)
-    outside = None if picture is None else slightly_outside(points, picture)
-    if outside is None:
-        return _Seen(trace=trace)
-    fix = "fine for a face that is cut off by the picture's edge"
-    return _Seen(trace=trace, findings=(warning("landmarks outside of the picture", path, outside, fix),))
-
-
-def _size(pixels: NDArray[Any]) -> _Size:
-    return pixels.shape[0], pixels.shape[1]
-
-
-def _show(size: _Size) -> str:
+def _show(size: Size) -> str:
     return f"{size[1]}x{size[0]}"
 
 
 def _check_sizes(root: str, files: FrameFiles, reports: Mapping[int, _FrameReport]) -> Iterator[Finding]:
-    """Images whose size is not the usual one of their sequence."""
+    """Yield errors for images whose size is not the usual one of their sequence."""
     sizes = {frame: report.seen[IMAGES].size for frame, report in reports.items() if IMAGES in report.seen}
     usual = Counter(sizes.values()).most_common(1)[0][0] if sizes else None
     for frame, size in sizes.items():
@@ -341,20 +302,17 @@ def _check_sizes(root: str, files: FrameFiles, reports: Mapping[int, _FrameRepor
             yield error(path, what, "bring the files of a sequence to one size")
 
 
-def _maps(config: FolderConfig) -> list[SegMapsConfig]:
-    return [kind for kind in config.labels if isinstance(kind, SegMapsConfig)]
-
-
 def _report(config: FolderConfig, layout: Layout, sums: _Sums, findings: Sequence[Finding]) -> CheckReport:
-    totals = {kind.folder: sums.classes.get(kind.folder, np.zeros(256, np.int64)) for kind in _maps(config)}
+    infos = class_ids_in(label_infos(config.labels))
+    totals = {folder: sums.classes.get(folder, np.zeros(256, np.int64)) for folder in infos}
     return CheckReport(
         root=layout.root,
         sequences=tuple(SequenceInfo(name=files.name, frames=len(files.frames)) for files in layout.sequences),
         sizes=dict(sums.sizes),
-        class_pixels={kind.folder: tuple(totals[kind.folder][: kind.num_classes].tolist()) for kind in _maps(config)},
+        class_pixels={folder: tuple(totals[folder][: info.classes].tolist()) for folder, info in infos.items()},
         ignored_pixels={
-            kind.folder: 0 if kind.ignore_id is None else int(totals[kind.folder][kind.ignore_id])
-            for kind in _maps(config)
+            folder: 0 if info.ignore_id is None else int(totals[folder][info.ignore_id])
+            for folder, info in infos.items()
         },
         opened=sums.opened,
         findings=tuple(sorted(findings, key=lambda finding: finding.severity)),
@@ -362,7 +320,7 @@ def _report(config: FolderConfig, layout: Layout, sums: _Sums, findings: Sequenc
 
 
 def check_roots(config: FolderConfig) -> tuple[Literal["train", "val"], ...]:
-    """The splits whose folders differ: ("train",), or ("train", "val") when there is a `val_root` of its own."""
+    """Return the splits whose folders differ: ("train",), or ("train", "val") when there is a `val_root` of its own."""
     return ("train",) if root_of(config, "train") == root_of(config, "val") else ("train", "val")
 
 

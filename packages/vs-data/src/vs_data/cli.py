@@ -13,13 +13,13 @@ from vs_config import shown
 from vs_config.commands import EXIT_INPUT, run_command
 from vs_config.progress import show_progress
 
-from vs_data.check import MOST_THREADS, check_folder
+from vs_data.check import MAX_THREADS, check_folder
 from vs_data.clips import REGIONS, ClipSource
 from vs_data.errors import VsDataError
 from vs_data.faces import FacesConfig, open_faces
 from vs_data.flow import FlowFilesConfig, NoFlowConfig
 from vs_data.folder import FolderConfig, check_command
-from vs_data.labels import LabelKind, LandmarksConfig, SegMapsConfig, kind_of
+from vs_data.labels import KINDS, LabelKind, LandmarksConfig, SegMapsConfig, kind_of
 from vs_data.layout import expanded, no_folder
 from vs_data.render import write_folder
 from vs_data.report import print_report
@@ -30,7 +30,7 @@ _FIX_MEMORY = "end what else needs memory, or open fewer files at once: --thread
 _SEVERAL = Parameter(consume_multiple=True, negative="")
 _AT_LEAST_0 = Parameter(validator=validators.Number(gte=0))
 _AT_LEAST_1 = Parameter(validator=validators.Number(gte=1))
-_THREADS = Parameter(validator=validators.Number(gte=1, lte=MOST_THREADS))
+_THREADS = Parameter(validator=validators.Number(gte=1, lte=MAX_THREADS))
 
 app = App(
     name="vs-data",
@@ -192,34 +192,33 @@ _CLASSES = (SegMapsConfig().num_classes,)
 
 
 def _given(root: str) -> Path:
-    """The folder that somebody named."""
+    """Return the folder that somebody named."""
     if not root:
         raise VsDataError("ROOT is empty, allowed: the path of a folder")
     return expanded(root)
 
 
 def _usual_labels(root: Path) -> tuple[str, ...]:
-    """The labels of a folder of which nobody has said anything."""
-    maps, landmarks = SegMapsConfig().folder, LandmarksConfig().folder
-    alone = no_folder(root / landmarks) is None and no_folder(root / maps) is not None
-    return (landmarks,) if alone else (maps,)
+    """Return the labels of a folder of which nobody has said anything."""
+    usual, *others = (kind().folder for kind in KINDS)
+    there = [folder for folder in (usual, *others) if no_folder(root / folder) is None]
+    return (usual,) if usual in there or not there else (there[0],)
 
 
 def _teacher(root: Path, flow: str, folder: str | None) -> FlowFilesConfig | NoFlowConfig:
-    """Files are checked where they are asked for, by name too, or where there are any."""
+    """Choose flow files where they are asked for, by name too, or where there are any."""
     files = FlowFilesConfig() if folder is None else FlowFilesConfig(folder=folder)
     there = folder is not None or no_folder(root / files.folder) is None
     return files if flow == "files" or (flow == "auto" and there) else NoFlowConfig()
 
 
 def _label_kinds(words: tuple[str, ...], classes: tuple[int, ...], ignore_id: tuple[int, ...]) -> tuple[LabelKind, ...]:
-    """The kinds that the words of --labels say; those of class ids take the numbers in turn."""
+    """Return the kinds that the words of --labels say; those of class ids take the numbers in turn."""
     named = [kind_of(word) for word in words]
     maps = [folder for kind, folder in named if kind is SegMapsConfig]
     numbers = zip(_for_each(maps, "classes", classes), _for_each(maps, "ignore-id", ignore_id), strict=True)
     return tuple(
-        LandmarksConfig(folder=folder) if kind is LandmarksConfig else _seg_maps(folder, *next(numbers))
-        for kind, folder in named
+        _seg_maps(folder, *next(numbers)) if kind is SegMapsConfig else kind(folder=folder) for kind, folder in named
     )
 
 
@@ -228,7 +227,7 @@ def _seg_maps(folder: str, classes: int, ignored: int) -> SegMapsConfig:
 
 
 def _for_each(labels: Sequence[str], option: str, values: tuple[int, ...]) -> tuple[int, ...]:
-    """One value per folder of labels; a single one stands for all."""
+    """Return one value per folder of labels; a single one stands for all."""
     if len(values) not in (1, len(labels)):
         raise ValueError(
             f"--{option} has {len(values)} values, allowed: one, or one for each of {len(labels)} --labels"
@@ -238,7 +237,7 @@ def _for_each(labels: Sequence[str], option: str, values: tuple[int, ...]) -> tu
 
 @contextmanager
 def _typed_by_the_user() -> Iterator[None]:
-    """A configuration that refuses an option's value is the user's mistake, not a bug: one line."""
+    """Raise a refusal of an option's value as the user's mistake, which is told in one line, not as a bug."""
     try:
         yield
     except ValueError as error:

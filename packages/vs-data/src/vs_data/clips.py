@@ -34,6 +34,12 @@ class FloatMaps:
 
 LabelInfo: TypeAlias = ClassIds | FloatMaps
 
+
+def class_ids_in(infos: Mapping[str, LabelInfo]) -> dict[str, ClassIds]:
+    """Return those of some kinds of labels that are class ids."""
+    return {kind: info for kind, info in infos.items() if isinstance(info, ClassIds)}
+
+
 REGIONS = ("background", "skin", "hair", "clothes", "features")
 """What the ids of `Clip.regions` mean; "features" are eyes, brows, lips, glasses: all in the head that is no skin."""
 
@@ -87,7 +93,7 @@ class Clip:
     name: str = ""
 
     def pin_memory(self) -> Clip:
-        """This clip in page-locked memory (the name is what PyTorch's loader looks for)."""
+        """Return this clip in page-locked memory (the name is what PyTorch's loader looks for)."""
         return map_tensors(lambda tensor: tensor.pin_memory(), self)
 
 
@@ -101,7 +107,7 @@ class SequenceInfo:
 
 @attrs.frozen(kw_only=True)
 class ClipRequest:
-    """Which clip to read.
+    """A request for a clip.
 
     Attributes:
         sequence: Index into the source's `sequences`.
@@ -126,7 +132,7 @@ class ClipRequest:
 
 @runtime_checkable
 class ClipSource(Protocol):
-    """Where clips come from. A source can be pickled, and `read` is a pure function of the source and the request."""
+    """A place where clips come from. It can be pickled, and `read` is a pure function of the source and the request."""
 
     @property
     def sequences(self) -> tuple[SequenceInfo, ...]:
@@ -141,11 +147,11 @@ class ClipSource(Protocol):
         """Name of each kind of label -> what it is, in the order in which networks get them."""
 
     def read(self, request: ClipRequest) -> Clip:
-        """The clip without N axis. Raises `RequestError` for what is out of range, `DataError` for bad data."""
+        """Read the clip, without N axis. Raises `RequestError` for what is out of range, `DataError` for bad data."""
 
 
 def check_request(sequences: Sequence[SequenceInfo], request: ClipRequest) -> SequenceInfo:
-    """The sequence that a request is about; `RequestError` when the request is out of range."""
+    """Return the sequence that a request is about; `RequestError` when the request is out of range."""
     if not 0 <= request.sequence < len(sequences):
         raise RequestError(f"sequence {request.sequence} asked for, there are {len(sequences)} (counted from 0)")
     info = sequences[request.sequence]
@@ -173,7 +179,7 @@ def _check_references(sequences: Sequence[SequenceInfo], request: ClipRequest) -
 
 
 def map_tensors(function: Callable[[Tensor], Tensor], clip: Clip) -> Clip:
-    """The clip with `function` applied to each of its tensors."""
+    """Return the clip with `function` applied to each of its tensors."""
 
     def optional(tensor: Tensor | None) -> Tensor | None:
         return None if tensor is None else function(tensor)
@@ -202,12 +208,12 @@ def _map_references(function: Callable[[Tensor], Tensor], references: References
 
 
 def move(clip: Clip, device: torch.device | str) -> Clip:
-    """The clip on another device; copies from pinned memory do not wait."""
+    """Move a clip to another device; copies from pinned memory do not wait."""
     return map_tensors(lambda tensor: tensor.to(device, non_blocking=True), clip)
 
 
 def count_bytes(clip: Clip) -> int:
-    """Memory that the tensors of a clip take."""
+    """Return the memory that the tensors of a clip take."""
     sizes: list[int] = []
 
     def weigh(tensor: Tensor) -> Tensor:
@@ -219,7 +225,7 @@ def count_bytes(clip: Clip) -> int:
 
 
 def cut(clip: Clip, start: int, stop: int) -> Clip:
-    """Frames `start` to `stop` - 1 of an unbatched clip, flow of the first one included; references stay."""
+    """Return frames `start` to `stop` - 1 of an unbatched clip, flow of the first one included; references stay."""
     references = clip.references
     if references is not None:
         flow, confidence = references.flow, references.flow_confidence
@@ -233,7 +239,7 @@ def cut(clip: Clip, start: int, stop: int) -> Clip:
 
 
 def collate(clips: Sequence[Clip]) -> Clip:
-    """One batch of clips: every tensor gains a leading N; names are joined by ", ".
+    """Make one batch of clips: every tensor gains a leading N; names are joined by ", ".
 
     Raises:
         VsDataError: no clips, or clips that differ in length, size, label kinds, number of references or in having

@@ -5,26 +5,24 @@ of the subject's neutral shape and a residual, which is the expression and the t
 by the points of a face that move least when it speaks: nose and corners of the eyes.
 """
 
-from __future__ import annotations
-
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-_STEADY = (27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 39, 42, 45)
+_RIGID_POINTS = (27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 39, 42, 45)
 _EYES = (slice(36, 42), slice(42, 48))
 _BROWS = slice(17, 27)
 _JAW = slice(0, 17)
 _ROUNDS = 3  # of aligning all frames with their median
-_LEAST_RATIO, _MOST_RATIO = 0.25, 4.0  # of the proportions of two faces, against closed eyes and broken landmarks
-_TINY = 1e-9
+_MIN_RATIO, _MAX_RATIO = 0.25, 4.0  # of the proportions of two faces, against closed eyes and broken landmarks
+_EPSILON = 1e-9
 
 _F64 = NDArray[np.float64]
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Subject:
-    """What the landmarks of a sequence say about its subject, and about where it usually is in the picture.
+    """A description of a sequence's subject, and of where it usually is in the picture, by its landmarks.
 
     Attributes:
         neutral: (68, 2) shape without expression: eyes level, the steady points around (0, 0) at a mean square distance
@@ -48,7 +46,7 @@ class _Poses:
 
 
 def subject_of(track: NDArray[np.float64]) -> Subject:
-    """The subject of landmarks (frames, 68, 2), all frames of a sequence.
+    """Return the subject of landmarks (frames, 68, 2), all frames of a sequence.
 
     Its neutral shape is the median, point by point, of all shapes, each brought by a similarity transform to the same
     place, size and roll; the median does not follow a mouth that is open in some frames or eyes that blink.
@@ -62,7 +60,7 @@ def subject_of(track: NDArray[np.float64]) -> Subject:
 
 
 def drive(points: NDArray[np.float64], driver: Subject, subject: Subject) -> NDArray[np.float64]:
-    """Landmarks of `subject` in the motion of `driver`.
+    """Return landmarks of `subject` in the motion of `driver`.
 
     The roll of the head is the driver's. How much larger than usual the driver is in a frame, and how far from its
     usual place in units of its size, the subject is too. The expression is scaled to the subject's proportions, along
@@ -89,18 +87,18 @@ def drive(points: NDArray[np.float64], driver: Subject, subject: Subject) -> NDA
 
 
 def _poses(track: _F64, shape: _F64) -> _Poses:
-    """The transforms that bring the steady points of a shape (68, 2) closest to those of every frame (n, 68, 2).
+    """Return the transforms that bring the steady points of a shape (68, 2) closest to those of every frame (n, 68, 2).
 
     Source: Umeyama, "Least-squares estimation of transformation parameters between two point patterns", 1991; in the
     plane, without mirroring, a complex factor is all there is to find.
     """
-    steady = list(_STEADY)
+    steady = list(_RIGID_POINTS)
     there, here = _complex(track[:, steady]), _complex(shape[steady])
     middle, origin = there.mean(axis=1), here.mean()
-    spread = max(float((np.abs(here - origin) ** 2).sum()), _TINY)
+    spread = max(float((np.abs(here - origin) ** 2).sum()), _EPSILON)
     factor = ((here - origin).conj() * (there - middle[:, None])).sum(axis=1) / spread
-    scale = np.maximum(np.abs(factor), _TINY)
-    turn = np.where(np.abs(factor) > _TINY, factor / scale, 1.0)
+    scale = np.maximum(np.abs(factor), _EPSILON)
+    turn = np.where(np.abs(factor) > _EPSILON, factor / scale, 1.0)
     rotation = np.stack([np.stack([turn.real, -turn.imag], -1), np.stack([turn.imag, turn.real], -1)], axis=-2)
     place = middle - scale * turn * origin
     return _Poses(scale=scale, rotation=rotation, place=np.stack([place.real, place.imag], axis=-1))
@@ -117,24 +115,24 @@ def _done(poses: _Poses, shapes: _F64) -> _F64:
 
 
 def _undone(poses: _Poses, track: _F64) -> _F64:
-    """What `_done` makes a track (n, 68, 2) from."""
+    """Return what `_done` makes a track (n, 68, 2) from."""
     shapes = (track - poses.place[:, None]) / poses.scale[:, None, None]
     return np.asarray(np.einsum("nji,npj->npi", poses.rotation, shapes))
 
 
 def _upright(shape: _F64) -> _F64:
-    """A shape (68, 2) with its eyes level and its steady points around (0, 0) at a mean square distance of 1."""
-    steady = shape[list(_STEADY)]
+    """Return a shape (68, 2) with its eyes level and its steady points around (0, 0) at a mean square distance of 1."""
+    steady = shape[list(_RIGID_POINTS)]
     centred = shape - steady.mean(axis=0)
-    size = max(float(np.sqrt(np.square(steady - steady.mean(axis=0)).sum(axis=1).mean())), _TINY)
+    size = max(float(np.sqrt(np.square(steady - steady.mean(axis=0)).sum(axis=1).mean())), _EPSILON)
     x, y = centred[_EYES[1]].mean(axis=0) - centred[_EYES[0]].mean(axis=0)
-    length = max(float(np.hypot(x, y)), _TINY)
+    length = max(float(np.hypot(x, y)), _EPSILON)
     level = np.array([[x, y], [-y, x]]) / length
     return np.asarray(centred @ level.T / size)
 
 
 def _scaled(expression: _F64, driver: _F64, subject: _F64) -> _F64:
-    """Residuals (n, 68, 2) of a driver with one neutral shape (68, 2) as those of a subject with another."""
+    """Return the residuals (n, 68, 2) of a driver with one neutral shape (68, 2) as those of a subject with another."""
     scaled = expression * _ratio(_extent(subject), _extent(driver))
     for eye in _EYES:
         middle = expression[:, eye].mean(axis=1, keepdims=True)
@@ -144,11 +142,11 @@ def _scaled(expression: _F64, driver: _F64, subject: _F64) -> _F64:
 
 
 def _extent(shape: _F64) -> _F64:
-    """Width of the jaw and height from the brows to the chin."""
+    """Return the width of the jaw and the height from the brows to the chin."""
     width = np.ptp(shape[_JAW, 0])
     return np.array([width, shape[_JAW, 1].max() - shape[_BROWS, 1].mean()])
 
 
 def _ratio(subject: _F64, driver: _F64) -> _F64:
-    ratio = np.maximum(subject, _TINY) / np.maximum(driver, _TINY)
-    return np.asarray(np.clip(ratio, _LEAST_RATIO, _MOST_RATIO))
+    ratio = np.maximum(subject, _EPSILON) / np.maximum(driver, _EPSILON)
+    return np.asarray(np.clip(ratio, _MIN_RATIO, _MAX_RATIO))

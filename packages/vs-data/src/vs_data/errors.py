@@ -1,7 +1,5 @@
 """What can go wrong with data, as exceptions that carry the facts and survive a trip between processes."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any
 

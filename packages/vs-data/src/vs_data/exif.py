@@ -1,7 +1,5 @@
 """The orientation that EXIF data ask for: how a camera was held, so that viewers turn its pictures upright."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +14,7 @@ _SHORT = 3
 
 
 def orientation_of(exif: bytes) -> int:
-    """The orientation in EXIF data, 1 (upright) to 8; 1 too where they hold none or make no sense, as viewers do.
+    """Return the orientation in EXIF data, 1 (upright) to 8; as viewers do, 1 where they hold none or make no sense.
 
     Source: Exif 2.32, 4.6.4; TIFF 6.0, section 2.
     """
@@ -39,7 +37,7 @@ def orientation_of(exif: bytes) -> int:
 
 
 def turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
-    """Pixels (H,W,...) as a viewer shows them: (H,W,...), or (W,H,...) for orientations 5 to 8."""
+    """Return pixels (H,W,...) as a viewer shows them: (H,W,...), or (W,H,...) for orientations 5 to 8."""
     if orientation == 1:
         return pixels
     upright = pixels.swapaxes(0, 1) if orientation > 4 else pixels

@@ -1,7 +1,5 @@
 """The part of the pictures in which a face is: one window for a whole sequence, so that the head moves within it."""
 
-from __future__ import annotations
-
 import math
 from functools import lru_cache
 from typing import ClassVar
@@ -33,7 +31,7 @@ class FaceCropConfig:
 def face_window(
     track: NDArray[np.float64], picture: tuple[int, int], size: tuple[int, int], config: FaceCropConfig
 ) -> Window:
-    """The window of a sequence.
+    """Return the window of a sequence.
 
     Args:
         track: (frames, 68, 2) landmarks of all frames of the sequence, pixels.
@@ -66,7 +64,7 @@ def _shifted_inside(start: int, length: int, whole: int) -> int:
 def sequence_window(
     folder: str, names: tuple[str, ...], picture: tuple[int, int], size: tuple[int, int], config: FaceCropConfig
 ) -> Window:
-    """`face_window` of the landmark files of a sequence; files are taken not to change under a process.
+    """Return `face_window` of the landmark files of a sequence; files are taken not to change under a process.
 
     Raises:
         DataError: one of the files is bad.

@@ -5,7 +5,7 @@ from typing import Any
 import attrs
 from vs_config import refuse
 
-_LONGEST_NAME = 255  # bytes, on all usual file systems
+_MAX_NAME_BYTES = 255  # bytes, on all usual file systems
 
 
 def folder_name(default: str, help_: str) -> Any:
@@ -19,5 +19,5 @@ def _check_name(_instance: object, attribute: "attrs.Attribute[Any]", value: obj
 
 
 def _names_a_folder(text: str) -> bool:
-    fits = text.isprintable() and 0 < len(text.encode()) <= _LONGEST_NAME
+    fits = text.isprintable() and 0 < len(text.encode()) <= _MAX_NAME_BYTES
     return fits and not text.startswith(".") and "/" not in text and "\\" not in text

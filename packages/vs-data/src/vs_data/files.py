@@ -6,16 +6,16 @@ from vs_config.files import FileTooLargeError, NotAFileError, read_regular
 
 from vs_data.errors import DataError
 
-LARGEST_FILE = 2**30
-"""Bytes; more than a picture of `LARGEST_PICTURE` pixels, or flow of that size, takes without any compression."""
+MAX_FILE_BYTES = 2**30
+"""Bytes; more than a picture of `MAX_PICTURE_PIXELS` pixels, or flow of that size, takes without any compression."""
 
-LARGEST_PICTURE = 8192 * 8192
+MAX_PICTURE_PIXELS = 8192 * 8192
 """Pixels; the largest clip that can be asked for is as large. Whatever promises more is refused before it is read."""
 
 _OTHER_FILE = "put a file of the right kind there"
 
 
-def read_bytes(path: Path, limit: int = LARGEST_FILE) -> bytes:
+def read_bytes(path: Path, limit: int = MAX_FILE_BYTES) -> bytes:
     """Return the whole of a regular file.
 
     What is no regular file (a pipe, a device, a socket, a folder) is refused, not opened: it could wait forever.

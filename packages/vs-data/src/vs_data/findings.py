@@ -1,7 +1,5 @@
 """What is found to be wrong with data, one thing at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -32,34 +30,34 @@ class Finding:
 
 
 def error(file: Path | str | None, what: str, fix: str | None) -> Finding:
-    """What makes training fail."""
+    """Make a finding of what makes training fail."""
     return Finding(severity="error", file=str(file), what=what, fix=fix or "")
 
 
 def warning(kind: str, file: Path | str, what: str, fix: str) -> Finding:
-    """What would work, but may not be meant."""
+    """Make a finding of what would work, but may not be meant."""
     return Finding(kind=kind, severity="warning", file=str(file), what=what, fix=fix)
 
 
 def some(names: Sequence[str], limit: int = _NAMED) -> str:
-    """The first few of some names in words: "a, b, c and 4 more"."""
+    """Write the first few of some names in words: "a, b, c and 4 more"."""
     more = len(names) - limit
     return ", ".join(names[:limit]) + (f" and {more} more" if more > 0 else "")
 
 
 def counted(count: int, thing: str) -> str:
-    """A number of things in words: "1 warning", "3 warnings"."""
+    """Write a number of things in words: "1 warning", "3 warnings"."""
     return f"{count} {thing}{'s' * (count != 1)}"
 
 
 def in_words(finding: Finding) -> str:
-    """A finding in one line, fit to be shown: `warning FILE: WHAT; FIX`."""
+    """Write a finding in one line, fit to be shown: `warning FILE: WHAT; FIX`."""
     cure = f"; {finding.fix}" if finding.fix else ""
     return shown(f"{finding.severity} {finding.file}: {finding.what}{cure}")
 
 
 def shortened(findings: Sequence[Finding], all_of_them: str, each: int = 3) -> tuple[str, ...]:
-    """The first few findings of each kind, in lines fit to be shown, and how many more there are of it.
+    """Write the first few findings of each kind in lines fit to be shown, and how many more there are of it.
 
     Args:
         findings: What was found.

@@ -1,11 +1,9 @@
 """Teacher flow for clips from folders: none, OpenCV's DIS, or files computed before; and how far to trust it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias, assert_never
 
 import attrs
 import cv2
@@ -15,7 +13,7 @@ from vs_config import choice, real, table
 
 from vs_data.errors import DataError
 from vs_data.fields import folder_name
-from vs_data.files import LARGEST_PICTURE
+from vs_data.files import MAX_PICTURE_PIXELS
 from vs_data.geometry import inside
 from vs_data.npz import Promise, read_npz
 from vs_data.threads import one_opencv_thread
@@ -26,7 +24,7 @@ _FIX_SIZE = "compute the flow at the size of the frames, turned as their EXIF or
 
 _FIX_UNKNOWN = "write 0 there, with confidence 0"
 
-_FARTHEST = 1e6  # pixels; more is no motion, but a mark of what is not known: 1e9 or 1e10 in Middlebury's files
+_MAX_FLOW = 1e6  # pixels; more is no motion, but a mark of what is not known: 1e9 or 1e10 in Middlebury's files
 
 _PRESETS = {
     "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
@@ -79,8 +77,19 @@ class FlowFilesConfig:
 FlowConfig: TypeAlias = NoFlowConfig | DisFlowConfig | FlowFilesConfig
 
 
+def flow_files(config: FlowConfig) -> FlowFilesConfig | None:
+    """Return which files the flow is in; None: it is in none."""
+    match config:
+        case FlowFilesConfig():
+            return config
+        case NoFlowConfig() | DisFlowConfig():
+            return None
+        case _:
+            assert_never(config)
+
+
 def dis_flow(frames: Sequence[NDArray[np.uint8]], config: DisFlowConfig) -> list[NDArray[np.float32]]:
-    """Backward flow (H,W,2) of each frame (H,W,3) RGB to the one before it; zeros for the first.
+    """Return the backward flow (H,W,2) of each frame (H,W,3) RGB to the one before it; zeros for the first.
 
     Source: Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016, as OpenCV implements it.
     """
@@ -90,14 +99,14 @@ def dis_flow(frames: Sequence[NDArray[np.uint8]], config: DisFlowConfig) -> list
 def dis_flow_to(
     reference: NDArray[np.uint8], frames: Sequence[NDArray[np.uint8]], config: DisFlowConfig
 ) -> list[NDArray[np.float32]]:
-    """Flow (H,W,2) of each frame (H,W,3) RGB to a reference: where in the reference a pixel of the frame is."""
+    """Return flow (H,W,2) of each frame (H,W,3) RGB to a reference: where in the reference a pixel of the frame is."""
     return _dis([(reference, frame) for frame in frames], config)
 
 
 def _dis(
     pairs: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8]]], config: DisFlowConfig
 ) -> list[NDArray[np.float32]]:
-    """Flow from the second picture of each pair to the first."""
+    """Return flow from the second picture of each pair to the first."""
     dis = cv2.DISOpticalFlow.create(_PRESETS[config.preset])
     start: Any = None  # no initial flow; OpenCV's annotations forget that it may be left out
     flows = []
@@ -111,7 +120,7 @@ def _dis(
 def photometric_confidence(
     before: NDArray[np.uint8], now: NDArray[np.uint8], flow: NDArray[np.float32], config: PhotometricConfig
 ) -> NDArray[np.float32]:
-    """Trust (H,W) in backward `flow` (H,W,2) from frame `now` to frame `before`, both (H,W,3) RGB.
+    """Return the trust (H,W) in backward `flow` (H,W,2) from frame `now` to frame `before`, both (H,W,3) RGB.
 
     With e the mean over RGB of |warp(before, flow) - now| / 255, it is clip(1 - (e - threshold) / fade, 0, 1), and 0
     where the flow points outside of the picture. Warping is bilinear.
@@ -128,7 +137,7 @@ def photometric_confidence(
 def read_flow(
     path: Path, size: tuple[int, int] | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """Flow (H,W,2) and confidence (H,W) or None from a file.
+    """Read flow (H,W,2) and confidence (H,W) or None from a file.
 
     The file is a NumPy `.npz` (read without pickle) of the frame's own size: `flow` (2,H,W) float16 or float32, pixels,
     x then y, backward (where in the frame before a pixel comes from), finite and at most 1e6 everywhere; optionally
@@ -144,7 +153,7 @@ def read_flow(
     arrays = read_npz(path, ("flow", "confidence"), lambda promises: _check_promises(path, promises, size))
     flow, confidence = arrays["flow"], arrays.get("confidence")
     vectors = np.ascontiguousarray(flow.transpose(1, 2, 0).astype(np.float32))  # (H,W,2)
-    for what, known in (("not finite", np.isfinite(vectors)), ("beyond any picture", np.abs(vectors) <= _FARTHEST)):
+    for what, known in (("not finite", np.isfinite(vectors)), ("beyond any picture", np.abs(vectors) <= _MAX_FLOW)):
         unknown = np.asarray(~known.all(axis=2))
         if unknown.any():
             raise DataError(f"flow is {what} at {_first(unknown)}", file=str(path), fix=_FIX_UNKNOWN)
@@ -162,8 +171,8 @@ def _check_promises(path: Path, promises: Mapping[str, Promise], size: tuple[int
     if size is not None and size != (height, width):
         what = f"flow is {width}x{height} pixels, its frame {size[1]}x{size[0]}"
         raise DataError(what, file=str(path), fix=_FIX_SIZE)
-    if not 0 < height * width <= LARGEST_PICTURE:
-        what = f"flow is {width}x{height} pixels, at least one and at most {LARGEST_PICTURE} in all are read"
+    if not 0 < height * width <= MAX_PICTURE_PIXELS:
+        what = f"flow is {width}x{height} pixels, at least one and at most {MAX_PICTURE_PIXELS} in all are read"
         raise DataError(what, file=str(path), fix="write the file again")
     if confidence is not None and (confidence.shape != (height, width) or not _is_real(confidence)):
         what = f"confidence is {confidence}, expected float16 or float32 {(height, width)}"

@@ -15,19 +15,19 @@ from vs_config import REQUIRED, Check, Problem, check_fields, choice, path, tabl
 from vs_data.clips import Clip, ClipRequest, LabelInfo, References, SequenceInfo, check_request
 from vs_data.errors import DataError
 from vs_data.face_crop import FaceCropConfig, sequence_window
-from vs_data.flow import FLOW_EXTENSIONS, DisFlowConfig, FlowConfig, FlowFilesConfig
+from vs_data.flow import FLOW_EXTENSIONS, DisFlowConfig, FlowConfig, FlowFilesConfig, flow_files
 from vs_data.geometry import AugmentConfig, Window, apply_to_image, plan_geometry
-from vs_data.labels import LabelKind, LandmarksConfig, SegMapsConfig, extensions_of, info_of, word_of
+from vs_data.labels import LabelKind, LandmarksConfig, SegMapsConfig, handler_of, label_infos, word_of
 from vs_data.layout import IMAGES, Folder, FrameFiles, Layout, expanded, file_of, place_of, scan_layout
 from vs_data.names import ORDERS
 from vs_data.pictures import IMAGE_EXTENSIONS
 from vs_data.teach import teach_past, teach_references
-from vs_data.views import View, names_of, read_frames, read_labels, read_picture, to_tensor
+from vs_data.views import View, names_of, read_frames, read_picture, to_tensor
 
 IMAGES_FOLDER = Folder(name=IMAGES, extensions=IMAGE_EXTENSIONS)
 
-MOST_KINDS = 64
-"""Most kinds of labels; every one of them is a folder."""
+MAX_KINDS = 64
+"""Kinds of labels that a folder may have; every one of them is a folder in it."""
 
 
 def _check_folders(config: FolderConfig) -> Iterator[Problem]:
@@ -40,14 +40,19 @@ def _check_folders(config: FolderConfig) -> Iterator[Problem]:
 
 
 def _check_flow_folder(config: FolderConfig) -> Iterator[Problem]:
-    match config.flow:
-        case FlowFilesConfig(folder=folder) if folder in {IMAGES, *(kind.folder for kind in config.labels)}:
-            yield Problem("flow.folder", expected="a folder that neither images nor labels are in", got=folder)
+    flow = flow_files(config.flow)
+    if flow is not None and flow.folder in {IMAGES, *(kind.folder for kind in config.labels)}:
+        yield Problem("flow.folder", expected="a folder that neither images nor labels are in", got=flow.folder)
 
 
 def _check_face_crop(config: FolderConfig) -> Iterator[Problem]:
-    if config.face_crop is not None and LandmarksConfig not in map(type, config.labels):
+    if config.face_crop is not None and _landmarks(config.labels) is None:
         yield Problem("face_crop", "labels hold no landmarks, which it needs: add a kind 'landmarks-dlib68' to labels")
+
+
+def _landmarks(kinds: Sequence[LabelKind]) -> LandmarksConfig | None:
+    """Return the landmarks that a face is found by, or None."""
+    return next((kind for kind in kinds if isinstance(kind, LandmarksConfig)), None)
 
 
 @attrs.frozen(kw_only=True)
@@ -61,7 +66,7 @@ class FolderConfig:
     height: int = whole(128, "height of the clips", low=16, high=8192, unit="pixels")
     width: int = whole(256, "width of the clips", low=16, high=8192, unit="pixels")
     labels: tuple[LabelKind, ...] = tables(
-        (SegMapsConfig(),), "kinds of labels, each in its folder", low=1, high=MOST_KINDS
+        (SegMapsConfig(),), "kinds of labels, each in its folder", low=1, high=MAX_KINDS
     )
     min_frames: int = whole(2, "sequences with fewer frames are an error", low=1, high=1_000_000)
     order: Literal["name", "natural"] = choice(
@@ -101,22 +106,22 @@ class FolderSource:
     @property
     def label_kinds(self) -> Mapping[str, LabelInfo]:
         """Folder of each kind of label -> what it is, in the configuration's order."""
-        return {kind.folder: info_of(kind) for kind in self.config.labels}
+        return label_infos(self.config.labels)
 
     def read(self, request: ClipRequest) -> Clip:
-        """The clip without N axis; see `read_folder_clip`."""
+        """Read the clip, without N axis; see `read_folder_clip`."""
         return read_folder_clip(self, request)
 
 
 def root_of(config: FolderConfig, split: Literal["train", "val"]) -> Path:
-    """The folder that holds a split."""
+    """Return the folder that holds a split."""
     root = config.val_root if split == "val" and config.val_root is not None else config.root
     return expanded(root)
 
 
 def check_command(config: FolderConfig, split: Literal["train", "val"]) -> str:
-    """The line for a shell that lists everything wrong with the folder of a split, read as this configuration does."""
-    kinds, flow = config.labels, config.flow
+    """Write the line for a shell that lists everything wrong with a split's folder, as this configuration reads it."""
+    kinds, flow = config.labels, flow_files(config.flow)
     words = ["hatch", "run", "data:check", str(root_of(config, split))]
     if [word_of(kind) for kind in kinds] != [word_of(SegMapsConfig())]:
         words += ["--labels", *(word_of(kind) for kind in kinds)]
@@ -124,8 +129,8 @@ def check_command(config: FolderConfig, split: Literal["train", "val"]) -> str:
     if maps:
         words += ["--classes", *_once([str(kind.num_classes) for kind in maps])]
         words += ["--ignore-id", *_once(["-1" if kind.ignore_id is None else str(kind.ignore_id) for kind in maps])]
-    words += ["--flow", "files" if isinstance(flow, FlowFilesConfig) else "none"]
-    if isinstance(flow, FlowFilesConfig) and flow.folder != FlowFilesConfig().folder:
+    words += ["--flow", "none" if flow is None else "files"]
+    if flow is not None and flow.folder != FlowFilesConfig().folder:
         words += ["--flow-folder", flow.folder]
     if config.min_frames != attrs.fields(FolderConfig).min_frames.default:
         words += ["--min-frames", str(config.min_frames)]
@@ -135,18 +140,15 @@ def check_command(config: FolderConfig, split: Literal["train", "val"]) -> str:
 
 
 def _once(values: Sequence[str]) -> Sequence[str]:
-    """One value where all are the same: it stands for all kinds of labels."""
+    """Return one value where all are the same: it stands for all kinds of labels."""
     return values[:1] if len(set(values)) == 1 else values
 
 
 def scan_folder(config: FolderConfig, split: Literal["train", "val"]) -> Layout:
-    """What is in the folder of a split, by names alone; `DataError` when there is no such folder."""
-    labels = [Folder(name=kind.folder, extensions=extensions_of(kind)) for kind in config.labels]
-    flow = (
-        [Folder(name=config.flow.folder, extensions=FLOW_EXTENSIONS, first_optional=True)]
-        if isinstance(config.flow, FlowFilesConfig)
-        else []
-    )
+    """List what is in the folder of a split, by names alone; `DataError` when there is no such folder."""
+    labels = [Folder(name=kind.folder, extensions=handler_of(kind).extensions) for kind in config.labels]
+    files = flow_files(config.flow)
+    flow = [] if files is None else [Folder(name=files.folder, extensions=FLOW_EXTENSIONS, first_optional=True)]
     return scan_layout(root_of(config, split), IMAGES_FOLDER, [*labels, *flow], config.min_frames, config.order)
 
 
@@ -190,7 +192,7 @@ def read_folder_clip(source: FolderSource, request: ClipRequest) -> Clip:
     past = teach_past(pictures, _flow_paths(source, view.files, span), view.geometry, source.config.flow)
     return Clip(
         frames=to_tensor(pictures),
-        labels={kind.folder: read_labels(view, span, kind, subject) for kind in source.config.labels},
+        labels={kind.folder: handler_of(kind).read(view, span, subject) for kind in source.config.labels},
         flow=None if past is None else past[0],
         flow_confidence=None if past is None else past[1],
         references=_references(source, request, subject or view, None if subject else pictures),
@@ -199,7 +201,7 @@ def read_folder_clip(source: FolderSource, request: ClipRequest) -> Clip:
 
 
 def _view(source: FolderSource, sequence: int, picture: NDArray[np.uint8], seed: int) -> View:
-    """A sequence through the geometry that fits its pictures, which are all as large as the one that is given."""
+    """Return a sequence through the geometry that fits its pictures, which are all as large as the given one."""
     config, files = source.config, source.files[sequence]
     size = picture.shape[0], picture.shape[1]
     rng = np.random.default_rng(seed) if source.random else None
@@ -208,15 +210,15 @@ def _view(source: FolderSource, sequence: int, picture: NDArray[np.uint8], seed:
 
 
 def _window(source: FolderSource, files: FrameFiles, picture: tuple[int, int]) -> Window | None:
-    if source.config.face_crop is None:
+    kind = _landmarks(source.config.labels)
+    if source.config.face_crop is None or kind is None:
         return None
-    kind = next(kind for kind in source.config.labels if isinstance(kind, LandmarksConfig))
     place = str(place_of(source.root, kind.folder, files))
     return sequence_window(place, names_of(files, kind.folder), picture, source.size, source.config.face_crop)
 
 
 def _subject_view(source: FolderSource, request: ClipRequest) -> View | None:
-    """The sequence of the references, where it is another one than the clip's."""
+    """Return the sequence of the references, where it is another one than the clip's."""
     if request.reference_sequence is None or request.reference_sequence == request.sequence:
         return None
     first = read_picture(source.root, source.files[request.reference_sequence], 0)
@@ -226,14 +228,14 @@ def _subject_view(source: FolderSource, request: ClipRequest) -> View | None:
 def _references(
     source: FolderSource, request: ClipRequest, view: View, frames: Sequence[NDArray[np.uint8]] | None
 ) -> References | None:
-    """The references in their view; `frames` are those of the clip, None where they are of somebody else."""
+    """Return the references in their view; `frames` are those of the clip, None where they are of somebody else."""
     if not request.references:
         return None
     pictures = read_frames(view, request.references)
     taught = None if frames is None else teach_references(frames, pictures, source.config.flow)
     return References(
         frames=to_tensor(pictures),
-        labels={kind.folder: read_labels(view, request.references, kind) for kind in source.config.labels},
+        labels={kind.folder: handler_of(kind).read(view, request.references, None) for kind in source.config.labels},
         flow=None if taught is None else taught[0],
         flow_confidence=None if taught is None else taught[1],
         name=f"{view.files.name}/" + "+".join(view.files.frames[frame] for frame in request.references),
@@ -241,7 +243,5 @@ def _references(
 
 
 def _flow_paths(source: FolderSource, files: FrameFiles, span: range) -> list[Path | None]:
-    config = source.config.flow
-    if not isinstance(config, FlowFilesConfig):
-        return [None] * len(span)
-    return [file_of(source.root, config.folder, files, frame) for frame in span]
+    flow = flow_files(source.config.flow)
+    return [None if flow is None else file_of(source.root, flow.folder, files, frame) for frame in span]

@@ -21,7 +21,7 @@ def _check_stretched(config: AugmentConfig) -> Iterator[Problem]:
 
 @attrs.frozen(kw_only=True)
 class AugmentConfig:
-    """How pictures of any size become clips of one size, and what varies at random in training.
+    """A way to make pictures of any size clips of one size, and what varies at random in training.
 
     Keeping the aspect, the smallest side is resized to `smallest_side` (enlarged further where the crop would not fit)
     and a crop is taken; otherwise width and height are resized independently. In validation nothing is random: no
@@ -60,7 +60,7 @@ class Window:
 
 @attrs.frozen(kw_only=True)
 class Geometry:
-    """What happens to every picture of a clip: take a window, resize it, crop, mirror.
+    """A geometry for every picture of a clip: take a window, resize it, crop, mirror.
 
     Sizes are (height, width) in pixels; `resized` is that of the window, or of the picture when there is no window.
     """
@@ -86,7 +86,7 @@ def plan_geometry(
     rng: np.random.Generator | None,
     window: Window | None = None,
 ) -> Geometry:
-    """The geometry for pictures of size `source` that shall have `size`; deterministic when `rng` is None.
+    """Return the geometry for pictures of size `source` that shall have `size`; deterministic when `rng` is None.
 
     With a window, the window takes the place of the picture.
     """
@@ -116,19 +116,19 @@ def _resized(
 
 
 def apply_to_image(geometry: Geometry, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(H,W,3) -> (h,w,3): area averaging where it shrinks, bilinear where it grows."""
+    """Resize and crop (H,W,3) to (h,w,3): area averaging where it shrinks, bilinear where it grows."""
     return _cut(geometry, _resize(geometry, image, cv2.INTER_AREA, cv2.INTER_LINEAR))
 
 
 def apply_to_ids(geometry: Geometry, ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """(H,W) -> (h,w): the nearest id, never a mixture."""
+    """Resize and crop (H,W) to (h,w): the nearest id, never a mixture."""
     return _cut(geometry, _resize(geometry, ids, cv2.INTER_NEAREST_EXACT, cv2.INTER_NEAREST_EXACT))
 
 
 def apply_to_flow(
     geometry: Geometry, flow: NDArray[np.float32], confidence: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Flow (H,W,2) and confidence (H,W) of the source -> those of the result, the flow in the result's pixels.
+    """Turn flow (H,W,2) and confidence (H,W) of the source into those of the result, in the result's pixels.
 
     Shrinking takes the nearest vector, since a mean of two motions is neither. Where the flow points outside of the
     crop the confidence becomes 0.
@@ -143,7 +143,7 @@ def apply_to_flow(
 
 
 def apply_to_points(geometry: Geometry, points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Points (..., 2) of the source, x then y, pixels -> where they are in the result; (0, 0) is a pixel's centre."""
+    """Turn points (..., 2), pixels x, y of the source, into those of the result; (0, 0) is a pixel's centre."""
     corner = (0, 0) if geometry.window is None else (geometry.window.left, geometry.window.top)
     moved = (points - np.array(corner) + 0.5) * np.array(_factor(geometry)) - 0.5
     moved = moved - np.array((geometry.left, geometry.top))
@@ -153,7 +153,7 @@ def apply_to_points(geometry: Geometry, points: NDArray[np.float64]) -> NDArray[
 
 
 def inside(flow: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Where flow (H,W,2) points into the picture (H,W)."""
+    """Return where flow (H,W,2) points into the picture (H,W)."""
     height, width = flow.shape[:2]
     x = np.arange(width, dtype=np.float32) + flow[..., 0]
     y = np.arange(height, dtype=np.float32)[:, None] + flow[..., 1]
@@ -162,7 +162,7 @@ def inside(flow: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def _factor(geometry: Geometry) -> tuple[float, float]:
-    """How much larger the result is than the source: (x, y)."""
+    """Return how much larger the result is than the source: (x, y)."""
     return geometry.resized[1] / geometry.taken[1], geometry.resized[0] / geometry.taken[0]
 
 
@@ -171,7 +171,7 @@ def _resize(geometry: Geometry, pixels: NDArray[Any], shrink: int, grow: int) ->
 
 
 def _take(geometry: Geometry, pixels: NDArray[Any], border: int) -> NDArray[Any]:
-    """The window of a picture; where it lies outside, the picture's edge is repeated, or zeros (a constant border)."""
+    """Cut the window out; where it lies outside, the picture's edge is repeated, or zeros (a constant border)."""
     window = geometry.window
     if window is None:
         return pixels

@@ -1,7 +1,5 @@
 """What a PNG, JPEG or WebP file says of itself, and whether it is whole, found out before any pixel is decoded."""
 
-from __future__ import annotations
-
 import re
 import zlib
 from collections.abc import Callable, Iterator
@@ -11,7 +9,7 @@ import attrs
 
 from vs_data.errors import DataError
 from vs_data.exif import PREFIX, orientation_of
-from vs_data.files import LARGEST_PICTURE
+from vs_data.files import MAX_PICTURE_PIXELS
 
 AGAIN = "copy or render the file again"
 
@@ -26,7 +24,7 @@ _PNG_COLOURS: dict[int, tuple[Colours, int]] = {
     6: ("RGB", 4),
 }  # colour type -> what it is, samples per pixel
 _PNG_BITS = (1, 2, 4, 8, 16)
-_MOST_DEFLATED = 1032  # bytes that one byte of a deflate stream can stand for, at most (zlib's technical details)
+_MAX_INFLATION = 1032  # bytes that one byte of a deflate stream can stand for, at most (zlib's technical details)
 
 _MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd7])")  # but those that have no segment and stand among pixels
 _END_OF_IMAGE = 0xD9
@@ -47,7 +45,7 @@ _STRANGERS = (
 
 @attrs.frozen(kw_only=True)
 class Header:
-    """What the file of a picture says of itself.
+    """A header: what the file of a picture says of itself.
 
     Attributes:
         format: By content, whatever the name ends in.
@@ -73,7 +71,7 @@ class Header:
 
 
 def read_header(data: bytes) -> Header:
-    """The header of a file that is whole: decoders differ in what they do with others; some fill up with grey.
+    """Read the header of a file that is whole: decoders differ in what they do with others; some fill up with grey.
 
     Of a PNG every checksum is looked at.
 
@@ -85,8 +83,8 @@ def read_header(data: bytes) -> Header:
     size = f"{header.width}x{header.height} pixels"
     if header.width * header.height == 0:
         raise DataError(f"{header.format} damaged: its header says {size}", fix=AGAIN)
-    if header.width * header.height > LARGEST_PICTURE:
-        what = f"is a picture of {size}, at most {LARGEST_PICTURE} in all are read"
+    if header.width * header.height > MAX_PICTURE_PIXELS:
+        what = f"is a picture of {size}, at most {MAX_PICTURE_PIXELS} in all are read"
         raise DataError(what, fix="make the picture smaller, or copy it again if it is not so large")
     if header.animated:
         raise DataError(f"is an animated {header.format}", fix="write each of its frames as a picture of its own")
@@ -109,7 +107,7 @@ def _reader_of(data: bytes) -> Callable[[bytes], Header]:
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Names and contents of the chunks of a PNG, the last of them IEND.
+    """Yield names and contents of the chunks of a PNG, the last of them IEND.
 
     Raises:
         DataError: a checksum is wrong, or IEND does not come.
@@ -130,7 +128,7 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def png_of(*chunks: tuple[bytes, bytes]) -> bytes:
-    """A PNG of these chunks: name and contents each."""
+    """Return a PNG of these chunks: name and contents each."""
     return _PNG + b"".join(
         len(body).to_bytes(4, "big") + name + body + zlib.crc32(name + body).to_bytes(4, "big") for name, body in chunks
     )
@@ -147,7 +145,7 @@ def _read_png(data: bytes) -> Header:
         raise DataError("PNG damaged: its header makes no sense", fix=AGAIN)
     width, height = int.from_bytes(first[:4], "big"), int.from_bytes(first[4:8], "big")
     colours, samples = _PNG_COLOURS[first[9]]
-    if packed * _MOST_DEFLATED < height * ((width * samples * first[8] + 7) // 8):
+    if packed * _MAX_INFLATION < height * ((width * samples * first[8] + 7) // 8):
         raise DataError(f"PNG damaged: {packed} bytes cannot hold the {width}x{height} pixels it promises", fix=AGAIN)
     return Header(
         format="PNG",
@@ -162,7 +160,7 @@ def _read_png(data: bytes) -> Header:
 
 
 def without_strays(data: bytes) -> bytes:
-    """A JPEG without bytes that belong to nothing, of which decoders warn although nothing is lost.
+    """Return a JPEG without bytes that belong to nothing, of which decoders warn although nothing is lost.
 
     These are bytes between segments and zeros before the end; and the version of JFIF, which may be an unknown one,
     becomes the first. Whether the picture is whole without them shows when it is decoded.
@@ -202,7 +200,7 @@ def _read_jpeg(data: bytes) -> Header:
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Markers, the last of them the end of the image, and where their segments start and end.
+    """Yield markers, the last of them the end of the image, and where their segments start and end.
 
     What follows the end (a second picture, say) is passed over.
     """

@@ -1,7 +1,5 @@
 """Files of landmarks, one per frame, and their way to labels: read, smoothed over time, brought to the final size."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -21,17 +19,17 @@ FIX = f"write the {LANDMARKS} points of dlib as [x, y] pairs, pixels of the fram
 
 FIX_PLACE = "write coordinates in pixels of the frame"
 
-_LARGEST_FILE = 2**20  # bytes; 68 points take about 3,000, with all the digits of a double precision number
+_MAX_FILE_BYTES = 2**20  # bytes; 68 points take about 3,000, with all the digits of a double precision number
 
-_SMALLEST = 1.0  # centroid size of a face, pixels
-_LARGEST = 1e6  # coordinate, pixels
-_NARROWEST = 1e-3  # Gaussian, frames; whatever is narrower weighs a neighbour with nothing either
+_MIN_FACE = 1.0  # centroid size of a face, pixels
+_MAX_COORDINATE = 1e6  # coordinate, pixels
+_MIN_SIGMA = 1e-3  # Gaussian, frames; whatever is narrower weighs a neighbour with nothing either
 
 _F64 = NDArray[np.float64]
 
 
 def read_landmarks(path: Path, picture: tuple[int, int] | None = None) -> NDArray[np.float64]:
-    """The landmarks of one frame from a JSON file that is a list of 68 [x, y] pairs: (68, 2), pixels of the frame.
+    """Read the landmarks (68, 2), pixels, of one frame from a JSON file that is a list of 68 [x, y] pairs.
 
     Args:
         path: The file.
@@ -52,7 +50,7 @@ def read_landmarks(path: Path, picture: tuple[int, int] | None = None) -> NDArra
         if problem is not None:
             raise DataError(f"landmark {index} is {_shortened(point)}, {problem}", file=str(path), fix=FIX)
     face = np.array(points, np.float64)
-    if face_size(face) < _SMALLEST:
+    if face_size(face) < _MIN_FACE:
         what = f"the face is smaller than a pixel (centroid size {face_size(face):.3g})"
         raise DataError(what, file=str(path), fix=FIX_PLACE)
     far = None if picture is None else far_outside(face, picture)
@@ -62,7 +60,7 @@ def read_landmarks(path: Path, picture: tuple[int, int] | None = None) -> NDArra
 
 
 def _parse(path: Path) -> Any:
-    data = read_bytes(path, _LARGEST_FILE)
+    data = read_bytes(path, _MAX_FILE_BYTES)
     try:
         return json.loads(data, parse_int=_whole)
     except json.JSONDecodeError as error:
@@ -74,17 +72,19 @@ def _parse(path: Path) -> Any:
 
 
 def _whole(digits: str) -> int | float:
-    """A whole number; one of very many digits, which Python refuses to read as such, as infinite."""
+    """Read a whole number; one of very many digits, which Python refuses to read as such, as infinite."""
     return int(digits) if len(digits) < 600 else float(digits)
 
 
 def _no_point(point: Any) -> str | None:
-    """What is wrong with what should be [x, y], or None."""
-    if not isinstance(point, list) or len(point) != 2 or any(type(number) not in (int, float) for number in point):
-        return "not a pair of numbers [x, y]"
-    if any(isinstance(number, float) and not math.isfinite(number) for number in point):
-        return "not finite"
-    return None if all(abs(number) <= _LARGEST for number in point) else "beyond any picture"
+    """Say what is wrong with what should be [x, y], or None."""
+    match point:
+        case [x, y] if {type(x), type(y)} <= {int, float}:  # truth values are none
+            if not all(abs(number) < math.inf for number in point):
+                return "not finite"
+            return None if all(abs(number) <= _MAX_COORDINATE for number in point) else "beyond any picture"
+        case _:
+            return "not a pair of numbers [x, y]"
 
 
 def _shortened(point: Any) -> str:
@@ -96,13 +96,13 @@ def _shortened(point: Any) -> str:
 
 
 def far_outside(points: _F64, size: tuple[int, int]) -> str | None:
-    """Which landmark (68, 2) is farther from a picture (H, W) than the picture is large, or None."""
+    """Say which landmark (68, 2) is farther from a picture (H, W) than the picture is large, or None."""
     index = _first_beyond(points, size, (size[1], size[0]))
     return None if index is None else f"{_place(points, index)}, far outside of the picture ({size[1]}x{size[0]})"
 
 
 def slightly_outside(points: _F64, size: tuple[int, int]) -> str | None:
-    """How many landmarks (68, 2) are not in a picture (H, W) and which is the first, or None."""
+    """Say how many landmarks (68, 2) are not in a picture (H, W) and which is the first, or None."""
     index = _first_beyond(points, size, (0.5, 0.5))
     if index is None:
         return None
@@ -126,12 +126,12 @@ def _place(points: _F64, index: int) -> str:
 
 
 def read_track(folder: str, names: Sequence[str], picture: tuple[int, int]) -> NDArray[np.float64]:
-    """The landmarks of a whole sequence, as they are in its files: (frames, 68, 2); see `read_landmarks`."""
+    """Read the landmarks of a whole sequence, as they are in its files: (frames, 68, 2); see `read_landmarks`."""
     return np.stack([read_landmarks(Path(folder) / name, picture) for name in names])
 
 
 def smoothed(points_of: Callable[[int], _F64], frames: Sequence[int], total: int, sigma: float) -> NDArray[np.float64]:
-    """Landmarks of some frames of a sequence, each the mean of its neighbours in time: (len(frames), 68, 2).
+    """Smooth landmarks of some frames of a sequence, each the mean of its neighbours in time: (len(frames), 68, 2).
 
     Weights are those of a Gaussian, cut off at three times its width, at the ends of the sequence and where the face
     jumps (`jump_between`), since a mean of two people is nobody; what is left of them makes up the whole. What a frame
@@ -159,12 +159,12 @@ def smoothed(points_of: Callable[[int], _F64], frames: Sequence[int], total: int
 
 
 def _without_jumps(frame: int, span: range, jumps: Sequence[int]) -> range:
-    """What of a span around a frame shows the same face; `jumps` are the frames that the face jumps to."""
+    """Return what of a span around a frame shows the same face; `jumps` are the frames that the face jumps to."""
     first = max((jump for jump in jumps if jump <= frame), default=0)
     stop = min((jump for jump in jumps if jump > frame), default=span.stop)
     return range(max(first, span.start), min(stop, span.stop))
 
 
 def _mean(points: _F64, distance: NDArray[np.int64], sigma: float) -> _F64:
-    weights = np.exp(-0.5 * np.square(distance / max(sigma, _NARROWEST)))
+    weights = np.exp(-0.5 * np.square(distance / max(sigma, _MIN_SIGMA)))
     return np.asarray(np.average(points, axis=0, weights=weights), np.float64)

@@ -1,7 +1,5 @@
 """Faces as drawings: 68 landmarks in dlib's order become the edge map that conditions the networks."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -34,22 +32,22 @@ CURVES: tuple[tuple[int, ...], ...] = (
 
 _SAMPLES = 8  # straight pieces per span of a curve
 _FOREHEAD = 1.7  # height of the forehead above the line between the ears, in lengths of the nose
-_THIN = 12.5  # centroid size of a face, pixels, whose lines would be one pixel wide; that of one in a 64x64 picture
-_THINNEST = 2.0
-_THICKEST = 8.0
+_SIZE_PER_LINE = 12.5  # centroid size of a face, pixels, whose lines would be one pixel wide: one in a 64x64 picture
+_MIN_LINE_WIDTH = 2.0
+_MAX_LINE_WIDTH = 8.0
 
 _EYES = (slice(36, 42), slice(42, 48))  # of the face's right and left side
 _CHIN = 8
-_FARTHEST = 1.0  # move of the centre between neighbours, sizes of the face
-_MOST_GROWTH = 1.5
-_MOST_BEND = 1.0  # move of a landmark against the centre, sizes of the face
-_PLAIN = 0.3  # area, in squares of the face's size; less of it is seen of a face from the side: which eye is which?
+_MAX_MOVE = 1.0  # move of the centre between neighbours, sizes of the face
+_MAX_GROWTH = 1.5
+_MAX_BEND = 1.0  # move of a landmark against the centre, sizes of the face
+_MIN_FRONTAL_AREA = 0.3  # squares of the face's size; from the side less is seen, and not which eye is which
 
 _F64 = NDArray[np.float64]
 
 
 def draw_face(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
-    """The edge map of a face: jaw, brows, nose, eyes, lips and an arch over the forehead.
+    """Return the edge map of a face: jaw, brows, nose, eyes, lips and an arch over the forehead.
 
     Lines are Catmull-Rom curves through the landmarks with anti-aliased edges; a pixel's value is how much of it a line
     covers. Pixel (x, y) has its centre at (x, y). What lies outside of the picture is cut off.
@@ -70,7 +68,7 @@ def draw_face(points: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32
 
 
 def check_points(points: NDArray[Any]) -> NDArray[np.float64]:
-    """Landmarks (68, 2) as float64; `VsDataError` when they are not 68 finite pairs."""
+    """Return landmarks (68, 2) as float64; `VsDataError` when they are not 68 finite pairs."""
     face = np.asarray(points, np.float64)
     if face.shape != (LANDMARKS, 2):
         raise VsDataError(f"landmarks have the shape {face.shape}, allowed: ({LANDMARKS}, 2), x and y of dlib's points")
@@ -80,47 +78,47 @@ def check_points(points: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def line_width(points: _F64) -> float:
-    """Width of the lines for a face (68, 2), pixels: 2 up to 256x256, then growing with the root of the face's size.
+    """Return the width of lines for a face (68, 2), pixels: 2 up to 256x256, then growing with the root of its size.
 
     A line as wide in proportion everywhere would be gone in small pictures, or hide the eyes in large ones; and of
     lines one pixel wide, a flow network learns later how far apart two faces are. Even of a face larger than any
-    screen, lines stay at most `_THICKEST` wide.
+    screen, lines stay at most `_MAX_LINE_WIDTH` wide.
     """
-    return float(np.clip(np.sqrt(face_size(points) / _THIN), _THINNEST, _THICKEST))
+    return float(np.clip(np.sqrt(face_size(points) / _SIZE_PER_LINE), _MIN_LINE_WIDTH, _MAX_LINE_WIDTH))
 
 
 def face_size(points: _F64) -> float:
-    """Root of the mean square distance of landmarks (N, 2) from their mean, pixels: changes with scale alone."""
+    """Return the root mean square distance of landmarks (N, 2) from their mean, pixels: changes with scale alone."""
     return float(np.sqrt(np.square(points - points.mean(axis=0)).sum(axis=1).mean()))
 
 
 def jump_between(before: _F64, after: _F64) -> str | None:
-    """How the landmarks (68, 2) of a frame cannot be the same face as those of the frame before, in words, or None.
+    """Say how the landmarks (68, 2) of a frame cannot be the same face as those of the frame before, or None.
 
     Sizes are those of `face_size`, a third of a head's width, so that the centre of a face beside another is three of
     them away. The wildest heads of `FacesConfig` move by 0.3 between two frames, people who talk by 0.1; they grow by
     3 %, nobody turns upside down, and no landmark moves by more than 0.25 against the others. Faces smaller than a
-    pixel are not judged.
+    pixel are not looked at.
     """
     sizes = face_size(before), face_size(after)
     if min(sizes) < 1:
         return None
     move = float(np.linalg.norm(after.mean(axis=0) - before.mean(axis=0))) / max(sizes)
-    if move > _FARTHEST:
+    if move > _MAX_MOVE:
         return f"its centre moves by {move:.1f} times the size of the face"
     growth = max(sizes) / min(sizes)
-    if growth > _MOST_GROWTH:
+    if growth > _MAX_GROWTH:
         return f"its size changes {growth:.1f}-fold"
     (one, one_plain), (other, other_plain) = _upright(before), _upright(after)
     if one_plain and other_plain and float(one @ other) < 0:
         return "it turns upside down"
     bend = np.linalg.norm((after - after.mean(axis=0)) - (before - before.mean(axis=0)), axis=1) / max(sizes)
     index = int(bend.argmax())
-    return f"landmark {index} moves by {bend[index]:.1f} times its size in it" if bend[index] > _MOST_BEND else None
+    return f"landmark {index} moves by {bend[index]:.1f} times its size in it" if bend[index] > _MAX_BEND else None
 
 
 def is_mirrored(points: _F64) -> bool:
-    """Whether right and left of a face (68, 2) are exchanged: seen with its chin below, its right eye is on the right.
+    """Tell whether right and left of a face (68, 2) are exchanged: its chin below, its right eye is on the right.
 
     So are landmarks of a mirrored picture whose numbers were not exchanged along.
     """
@@ -130,15 +128,15 @@ def is_mirrored(points: _F64) -> bool:
 
 
 def _upright(points: _F64) -> tuple[_F64, bool]:
-    """The way from the right eye to the left one, and whether the view shows plainly which is which."""
+    """Return the way from the right eye to the left one, and whether the view shows plainly which is which."""
     right, left = points[_EYES[0]].mean(axis=0), points[_EYES[1]].mean(axis=0)
     across, down = left - right, points[_CHIN] - (right + left) / 2
     area = abs(float(across[0] * down[1] - across[1] * down[0]))
-    return across, area > _PLAIN * face_size(points) ** 2
+    return across, area > _MIN_FRONTAL_AREA * face_size(points) ** 2
 
 
 def forehead(points: _F64) -> _F64:
-    """The arch (n, 2) that closes the outline of a face (68, 2): half an ellipse from jaw point 16 to jaw point 0.
+    """Return the arch (n, 2) that closes the outline of a face: half an ellipse from jaw point 16 to jaw point 0.
 
     dlib has no points above the brows. The arch stands on the line between the ears, which turns it with the head's
     roll; its height is in proportion to the nose, which neither speaking nor turning the head changes much.
@@ -154,7 +152,7 @@ def forehead(points: _F64) -> _F64:
 
 
 def smooth_curve(points: _F64) -> _F64:
-    """A Catmull-Rom curve through points (n, 2), as `_SAMPLES` straight pieces per span: (m, 2).
+    """Return a Catmull-Rom curve through points (n, 2), as `_SAMPLES` straight pieces per span: (m, 2).
 
     Source: Catmull and Rom, "A class of local interpolating splines", 1974; the ends are mirrored.
     """
@@ -168,7 +166,7 @@ def smooth_curve(points: _F64) -> _F64:
 
 
 def _draw(lines: list[_F64], width: float, size: tuple[int, int]) -> NDArray[np.float32]:
-    """How much of each pixel lines of a width cover: a ramp of one pixel by the distance from the nearest piece."""
+    """Return how much of each pixel lines of a width cover: a ramp of one pixel by distance from the nearest piece."""
     starts, stops = _pieces(lines, size, margin=width)
     reach = int(
         np.ceil(width / 2 + 1.5)
@@ -187,7 +185,7 @@ def _draw(lines: list[_F64], width: float, size: tuple[int, int]) -> NDArray[np.
 
 
 def _distance(x: NDArray[np.int64], y: NDArray[np.int64], starts: _F64, stops: _F64) -> _F64:
-    """Distance of the pixels around each piece, (n, 1, s) and (n, s, 1), from it: (n, s, s)."""
+    """Return the distance of the pixels around each piece, (n, 1, s) and (n, s, 1), from it: (n, s, s)."""
     (ax, ay), (dx, dy) = starts.T[:, :, None, None], (stops - starts).T[:, :, None, None]
     length = np.maximum(dx**2 + dy**2, 1e-12)
     along = np.clip(((x - ax) * dx + (y - ay) * dy) / length, 0.0, 1.0)
@@ -204,14 +202,14 @@ def _pieces(lines: list[_F64], size: tuple[int, int], margin: float) -> tuple[_F
     starts, stops = starts + first * (stops - starts), starts + last * (stops - starts)
     counts = np.maximum(1, np.ceil(np.linalg.norm(stops - starts, axis=1))).astype(np.int64)
     number = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    share = np.repeat(1 / counts, counts)[:, None]
+    length = np.repeat(1 / counts, counts)[:, None]  # of a piece, in lengths of its line
     origin, way = np.repeat(starts, counts, axis=0), np.repeat(stops - starts, counts, axis=0)
-    begin = origin + way * share * number[:, None]
-    return begin, begin + way * share
+    begin = origin + way * length * number[:, None]
+    return begin, begin + way * length
 
 
 def _clip(starts: _F64, stops: _F64, extent: _F64, margin: float) -> tuple[_F64, _F64]:
-    """From which to which share (n,) of its way each piece is in the picture, widened by a margin; first > last: never.
+    """Return from which to which part (n,) of its way each piece is in the picture and a margin; first > last: never.
 
     Source: Liang and Barsky, "A new concept and method for line clipping", 1984.
     """

@@ -1,7 +1,5 @@
 """The layout of a data folder: images/SEQ/FRAME.ext and, beside it, one folder per kind of data, names alike."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -51,7 +49,7 @@ class FrameFiles:
 
 @attrs.frozen(kw_only=True)
 class Layout:
-    """What is in a data folder, by names alone."""
+    """The contents of a data folder, by names alone."""
 
     root: str
     sequences: tuple[FrameFiles, ...]
@@ -78,18 +76,18 @@ _Listing = Mapping[str, Mapping[str, _Listed]]
 
 
 def file_of(root: str, folder: str, sequence: FrameFiles, frame: int) -> Path | None:
-    """The path of one frame's file in one folder, or None where the layout needs none."""
+    """Return the path of one frame's file in one folder, or None where the layout needs none."""
     name = sequence.files[folder][frame]
     return None if name is None else place_of(root, folder, sequence) / name
 
 
 def place_of(root: str, folder: str, sequence: FrameFiles) -> Path:
-    """Where the files of a sequence are in one folder."""
+    """Return where the files of a sequence are in one folder."""
     return Path(root) / sequence.places[folder]
 
 
 def expanded(path: str | Path) -> Path:
-    """The path with the home folder in the place of a leading `~` or `~NAME`.
+    """Return the path with the home folder in the place of a leading `~` or `~NAME`.
 
     Raises:
         DataError: nobody here has that name.
@@ -142,7 +140,7 @@ def scan_layout(root: Path, images: Folder, others: Sequence[Folder], min_frames
 
 
 def no_folder(path: Path) -> str | None:
-    """Why something is not a folder that can be looked into, or None."""
+    """Say why something is not a folder that can be looked into, or None."""
     try:
         if path.is_dir():
             return None
@@ -159,7 +157,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _place(root: Path, name: str) -> Path:
-    """The folder of a kind of data: the one of that name, or else the one whose name is the same otherwise encoded."""
+    """Return the folder of a kind of data: the one of that name, or else one of the same name otherwise encoded."""
     if name.isascii() or _is_there(root / name):
         return root / name
     return next((Path(entry.path) for entry in _entries(root, []) if same(entry.name) == same(name)), root / name)
@@ -219,7 +217,7 @@ def _list_sequence(place: Path, folder: Folder, findings: list[Finding]) -> dict
 
 
 def _entries(place: Path, findings: list[Finding]) -> list[os.DirEntry[str]]:
-    """What is in a folder by name, without what systems leave behind."""
+    """List what is in a folder by name, without what systems leave behind."""
     try:
         with os.scandir(place) as entries:
             return sorted((entry for entry in entries if not is_left_behind(entry.name)), key=lambda entry: entry.name)
@@ -248,7 +246,7 @@ def _check_sequence(place: str, stems: tuple[str, ...], min_frames: int) -> Iter
 def _compare(
     images: Folder, other: Folder, pictures: _Listed, found: _Listed, frames: Sequence[str]
 ) -> Iterator[Finding]:
-    """Frames of one sequence that have no file, and files that belong to no frame."""
+    """Yield errors for frames of a sequence that have no file, and for files that belong to no frame."""
     place = f"{images.name}/{pictures.name}"
     for frame in frames[1:] if other.first_optional else frames:
         if frame not in found.files:

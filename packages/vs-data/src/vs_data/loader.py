@@ -1,7 +1,5 @@
 """Batches of clips, read ahead by worker processes; the position in the data is nothing but the batch's number."""
 
-from __future__ import annotations
-
 import atexit
 import itertools
 import multiprocessing
@@ -22,7 +20,7 @@ from vs_data.workers import Answer, Pool, describe_workers, end_pool, start_pool
 
 _Requests = tuple[ClipRequest, ...]
 
-FIRST_WORD_S = 10.0
+FIRST_REPORT_S = 10.0
 """Time of waiting for a batch after which something is said, seconds; then again each time that it has doubled."""
 
 _TICK_S = 0.5
@@ -30,7 +28,7 @@ _TICK_S = 0.5
 
 @attrs.frozen(kw_only=True)
 class LoaderConfig:
-    """How clips are put into batches and read."""
+    """A way to put clips into batches and to read them."""
 
     kind: ClassVar[str] = "loader"
 
@@ -59,7 +57,7 @@ def load_clips(
     references_of: Callable[[int], int] | None = None,
     waiting: Callable[[str], None] | None = None,
 ) -> Generator[Clip, None, None]:
-    """Batches number `start`, `start` + 1, ... without end (or up to `stop` - 1), each made by `collate`.
+    """Yield batches number `start`, `start` + 1, ... without end (or to `stop` - 1), each made by `collate`.
 
     Batch b is a pure function of (source, seed, b, length_of(b), references_of(b), batch size, shard): the number of
     workers and where the run was resumed change nothing. See `plan_batch` for what is in it. Closing or dropping the
@@ -143,7 +141,7 @@ class _Plan:
 
 @attrs.frozen
 class _Workers:
-    """What there is to say of workers besides the configuration."""
+    """The part of the workers' description that is no configuration."""
 
     pin_memory: bool
     init: Callable[[int], None] | None
@@ -163,10 +161,12 @@ class _Reader:
 def _read_here(source: ClipSource, plan: _Plan, pin_memory: bool) -> Generator[Clip, None, None]:
     read = _Reader(source)
     for requests in plan:
-        if isinstance(requests, VsDataError):
-            raise requests
-        batch = read(requests)
-        yield batch.pin_memory() if pin_memory else batch
+        match requests:
+            case VsDataError():
+                raise requests
+            case tuple():
+                batch = read(requests)
+                yield batch.pin_memory() if pin_memory else batch
 
 
 def _read_ahead(plan: _Plan, workers: _Workers) -> Generator[Clip, None, None]:
@@ -184,7 +184,7 @@ def _read_ahead(plan: _Plan, workers: _Workers) -> Generator[Clip, None, None]:
 
 
 def _in_order(plan: _Plan, pool: Pool, waiting: Callable[[str], None]) -> Iterator[Clip]:
-    """Batches in the order of their numbers, while those to come have been asked for."""
+    """Yield batches in the order of their numbers, while those to come have been asked for."""
     ready: dict[int, Answer] = {}
     requests = enumerate(plan)
     asked = _ask(requests, plan.config.workers * plan.config.prefetch, pool, ready)
@@ -192,11 +192,12 @@ def _in_order(plan: _Plan, pool: Pool, waiting: Callable[[str], None]) -> Iterat
         if number == asked:
             return
         _wait_for(number, plan, pool, ready, waiting)
-        answer = ready.pop(number)
-        if isinstance(answer, Exception):
-            raise answer
-        asked += _ask(requests, 1, pool, ready)
-        yield answer
+        match ready.pop(number):
+            case Exception() as error:
+                raise error
+            case Clip() as batch:
+                asked += _ask(requests, 1, pool, ready)
+                yield batch
 
 
 def _ask(
@@ -206,14 +207,17 @@ def _ask(
     asked = 0
     for number, request in itertools.islice(requests, count):
         asked += 1
-        if isinstance(request, VsDataError):
-            ready[number] = request
-        else:
-            pool.requests.put((number, request))
+        match request:
+            case VsDataError():
+                ready[number] = request
+            case tuple():
+                pool.requests.put((number, request))
     return asked
 
 
-_CURE = "see whether their data can be read; loader.timeout allows more seconds, loader.workers=0 does without workers"
+_FIX_WAIT = (
+    "see whether their data can be read; loader.timeout allows more seconds, loader.workers=0 does without workers"
+)
 
 
 def _wait_for(number: int, plan: _Plan, pool: Pool, ready: dict[int, Answer], waiting: Callable[[str], None]) -> None:
@@ -221,7 +225,7 @@ def _wait_for(number: int, plan: _Plan, pool: Pool, ready: dict[int, Answer], wa
 
     Time in which this process was suspended does not count, as after Ctrl-Z: workers were suspended with it.
     """
-    waited, word = 0.0, FIRST_WORD_S
+    waited, word = 0.0, FIRST_REPORT_S
     while number not in ready:
         began = time.monotonic()
         with suppress(queue.Empty):
@@ -232,7 +236,7 @@ def _wait_for(number: int, plan: _Plan, pool: Pool, ready: dict[int, Answer], wa
             word = 2 * waited
             what = f"batch {plan.start + number} has not come in {waited:.0f} s: {describe_workers(pool)}"
             if waited >= plan.config.timeout:
-                raise LoaderError(f"{what}; {_CURE}")
+                raise LoaderError(f"{what}; {_FIX_WAIT}")
             waiting(f"waiting for data: {what}")
 
 

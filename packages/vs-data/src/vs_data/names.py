@@ -1,7 +1,5 @@
 """What names of files and folders mean: which are nobody's data, which are the same, in which order they come."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Callable
@@ -32,17 +30,17 @@ _NUMBER = re.compile(r"(\d+)")
 
 
 def is_left_behind(name: str) -> bool:
-    """Whether operating systems and storage leave such files and folders behind, hidden ones among them."""
+    """Return whether operating systems and storage leave such files and folders behind, hidden ones among them."""
     return name.startswith(".") or name.casefold() in _LEFT_BEHIND
 
 
 def same(name: str) -> str:
-    """What names have in common that differ only in how accents are encoded: as one character or as two."""
+    """Return what names have in common that differ only in how accents are encoded: as one character or as two."""
     return unicodedata.normalize("NFC", name)
 
 
 def sort_key(order: Order) -> Callable[[str], tuple[object, ...]]:
-    """The key to sort names by. It makes an order of all names: those whose numbers are alike sort by name."""
+    """Return the key to sort names by, which orders all names: those whose numbers are alike sort by name."""
     return _natural if order == "natural" else _plain
 
 
@@ -56,10 +54,10 @@ def _natural(name: str) -> tuple[object, ...]:
 
 
 def numbers_of(name: str) -> list[int]:
-    """All whole numbers in a name."""
+    """Return all whole numbers in a name."""
     return [int(digits) for digits in _NUMBER.findall(name)]
 
 
 def pattern_of(name: str) -> str:
-    """A name with `#` for each of its numbers."""
+    """Return a name with `#` for each of its numbers."""
     return _NUMBER.sub("#", name)

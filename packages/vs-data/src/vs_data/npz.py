@@ -1,7 +1,5 @@
 """Arrays of `.npz` files. What each promises is looked at before it is unpacked; nothing in a file is ever executed."""
 
-from __future__ import annotations
-
 import io
 import math
 import re
@@ -21,8 +19,8 @@ from vs_data.files import read_bytes
 
 _AGAIN = "write the file again"
 _MAGIC = b"\x93NUMPY"
-_LONGEST_HEADER = 4096  # bytes; NumPy's own take 118
-_LONGEST_NUMBER = 15  # digits of an array's extent
+_MAX_HEADER_BYTES = 4096  # bytes; NumPy's own take 118
+_MAX_DIGITS = 15  # digits of an array's extent
 _DTYPE = re.compile(rb"""['"]descr['"]\s*:\s*['"]([<>=|]?[biufcmMOSUV]\d{0,3})['"]""")
 _ORDER = re.compile(rb"""['"]fortran_order['"]\s*:\s*(True|False)""")
 _SHAPE = re.compile(rb"""['"]shape['"]\s*:\s*\(([\d\s,]*)\)""")
@@ -30,7 +28,7 @@ _SHAPE = re.compile(rb"""['"]shape['"]\s*:\s*\(([\d\s,]*)\)""")
 
 @attrs.frozen(kw_only=True)
 class Promise:
-    """What the header of an array says.
+    """The header of an array: what it says is in the file.
 
     Attributes:
         dtype: Of its elements.
@@ -56,7 +54,7 @@ class Promise:
 def read_npz(
     path: Path, names: Sequence[str], check: Callable[[Mapping[str, Promise]], None]
 ) -> dict[str, NDArray[Any]]:
-    """Those arrays of an `.npz` file (compressed or not) that are asked for and in it.
+    """Read those arrays of an `.npz` file (compressed or not) that are asked for and in it.
 
     Args:
         path: The file.
@@ -94,7 +92,7 @@ def _promise(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Promise:
     if dtype is None or order is None or shape is None:
         raise _DamageError(f"{member.filename} has no header of an array")
     numbers = re.findall(rb"\d+", shape[1])
-    if any(len(number) > _LONGEST_NUMBER for number in numbers):
+    if any(len(number) > _MAX_DIGITS for number in numbers):
         raise _DamageError(f"{member.filename} promises more than any file holds")
     try:
         kind = np.dtype(dtype[1].decode("ascii"))
@@ -104,14 +102,14 @@ def _promise(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Promise:
 
 
 def _header(file: IO[bytes]) -> tuple[bytes, int]:
-    """The description of an array, and how many bytes of the file stand before its elements.
+    """Return the description of an array, and how many bytes of the file stand before its elements.
 
     Source: NumPy Enhancement Proposal 1, "A simple file format for NumPy arrays".
     """
     magic = file.read(8)
     digits = 2 if magic[6:7] == b"\1" else 4
     length = int.from_bytes(file.read(digits), "little")
-    if not magic.startswith(_MAGIC) or length > _LONGEST_HEADER:
+    if not magic.startswith(_MAGIC) or length > _MAX_HEADER_BYTES:
         raise _DamageError("it holds something else than arrays")
     return file.read(length), 8 + digits + length
 

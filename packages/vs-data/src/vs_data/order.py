@@ -1,7 +1,5 @@
 """What the numbers in the names of a sequence's frames say about their order, and about frames that are missing."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -12,13 +10,13 @@ from vs_data.names import numbers_of, pattern_of
 
 _FIX_ORDER = 'pad the numbers with zeros, or let them count: order = "natural" in data, --order natural of data:check'
 
-_REGULAR = 0.5  # share of the usual step that another may differ from it: numbers may be times, which are never even
+_UNEVEN = 0.5  # usual steps by which another may differ from it: numbers may be times, which are never even
 
 
 def check_order(place: str, stems: Sequence[str]) -> Iterator[Finding]:
     """Warn where numbers say another order than that of the frames, where they jump, and of names unlike the others.
 
-    What most names have in common is judged; the others do not keep it from being judged.
+    What most names have in common counts; the others change nothing in that.
 
     Args:
         place: The folder of the sequence.
@@ -39,7 +37,7 @@ def check_order(place: str, stems: Sequence[str]) -> Iterator[Finding]:
 
 
 def _sorted_out(stems: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The names that can be judged together, and strays among them; both empty where there is nothing to judge."""
+    """Return the names that can be compared, and strays among them; both empty where there is nothing to compare."""
     patterns = Counter(map(pattern_of, stems))
     pattern, count = patterns.most_common(1)[0] if patterns else ("", 0)
     if 2 * count > len(stems):
@@ -55,9 +53,9 @@ def _gaps(place: str, stems: Sequence[str], numbers: Sequence[Sequence[int]]) ->
         return  # more than one number counts
     steps = [after[-1] - before[-1] for before, after in pairwise(numbers)]
     usual = median_low(steps) if steps else 0
-    if usual == 0 or sum(abs(step - usual) < _REGULAR * usual for step in steps) < 2:
+    if usual == 0 or sum(abs(step - usual) < _UNEVEN * usual for step in steps) < 2:
         return
     for index, step in enumerate(steps):
-        if step - usual >= _REGULAR * usual:
+        if step - usual >= _UNEVEN * usual:
             what = f"frames are missing between {stems[index]} and {stems[index + 1]} (numbers usually grow by {usual})"
             yield warning("missing frames", place, what, "split the sequence there, or add the frames")

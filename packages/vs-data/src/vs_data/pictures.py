@@ -1,7 +1,5 @@
 """Pictures on disk: RGB frames and maps of class ids. Every way in which a file can be bad is an error of one line."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -54,17 +52,17 @@ class IdMap:
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """A picture as (H,W,3) RGB with 8 bits, turned upright; see `inspect_rgb`."""
+    """Read a picture as (H,W,3) RGB with 8 bits, turned upright; see `inspect_rgb`."""
     return inspect_rgb(path).pixels
 
 
 def read_ids(path: Path) -> NDArray[np.uint8]:
-    """A map of class ids as (H,W) uint8; their range is not looked at; see `inspect_ids`."""
+    """Read a map of class ids as (H,W) uint8; their range is not looked at; see `inspect_ids`."""
     return inspect_ids(path).ids
 
 
 def inspect_rgb(path: Path) -> Picture:
-    """A picture, and what had to be done to see it as RGB with 8 bits.
+    """Read a picture, and what had to be done to see it as RGB with 8 bits.
 
     It is turned as EXIF data ask for, in a PNG and a WebP too. Greys are used three times, 16 bits are scaled to 8, the
     colours of a palette are looked up, CMYK is converted; transparency is dropped and colours stay as they are.
@@ -98,9 +96,9 @@ def _notes_on_frame(header: Header, *, strays: bool) -> list[str]:
 
 
 def inspect_ids(path: Path) -> IdMap:
-    """A map of class ids, and what is unusual about its file.
+    """Read a map of class ids, and what is unusual about its file.
 
-    It is judged by its content, not by its name: the values of the PNG as they are stored, 1 to 16 bits, never scaled;
+    Its content counts, not its name: the values of the PNG as they are stored, 1 to 16 bits, never scaled;
     of a palette the indices. Three channels are read where they are equal. Nothing is turned.
 
     Raises:
@@ -132,7 +130,7 @@ def _notes_on_map(header: Header) -> list[str]:
 
 
 def _bare(data: bytes) -> bytes:
-    """A PNG without all that might change its values: no transparency, no palette, indices said to be greys."""
+    """Return a PNG without what might change its values: no transparency, no palette, indices said to be greys."""
     chunks = [(name, body) for name, body in png_chunks(data) if name in (b"IHDR", b"IDAT", b"IEND")]
     header = bytearray(chunks[0][1])
     header[9] = 0 if header[9] == 3 else header[9]  # the colour type; indices are stored as greys are
@@ -140,7 +138,7 @@ def _bare(data: bytes) -> bytes:
 
 
 def _only_channel(stored: NDArray[Any], path: Path) -> NDArray[Any]:
-    """(H,W) of (H,W) or (H,W,C), whose first three channels are to be equal."""
+    """Return (H,W) of (H,W) or (H,W,C), whose first three channels are to be equal."""
     if stored.ndim == 2:
         return stored
     first = stored[..., 0]
@@ -175,7 +173,7 @@ def _open(path: Path) -> tuple[bytes, Header]:
 
 
 def _decode(data: bytes, path: Path) -> NDArray[Any]:
-    """The pixels of a PNG or WebP as stored: (H,W) or (H,W,C) with OpenCV's BGR order, 8 or 16 bits."""
+    """Decode a PNG or WebP as stored: (H,W) or (H,W,C) with OpenCV's BGR order, 8 or 16 bits."""
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
@@ -194,7 +192,7 @@ def _as_rgb(pixels: NDArray[Any]) -> NDArray[Any]:
 
 
 def _decode_jpeg(data: bytes, header: Header, path: Path) -> tuple[NDArray[np.uint8], bool]:
-    """A JPEG as (H,W,3) RGB, and whether it holds bytes that had to be passed over.
+    """Decode a JPEG as (H,W,3) RGB, and say whether it holds bytes that had to be passed over.
 
     Warnings of the decoder, which tell of damage, are errors, unless the picture is whole without these bytes.
     """
@@ -214,6 +212,6 @@ def _decode_jpeg(data: bytes, header: Header, path: Path) -> tuple[NDArray[np.ui
 
 
 def describe(pixels: NDArray[Any]) -> str:
-    """Bits and channels in words: "16 bits, 3 channels"."""
+    """Describe bits and channels in words: "16 bits, 3 channels"."""
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     return f"{pixels.dtype.itemsize * 8} bits, {channels} channel{'s' if channels > 1 else ''}"

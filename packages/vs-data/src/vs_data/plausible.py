@@ -3,68 +3,30 @@
 Everything here is a warning: what looks like a mistake may be meant. Neighbours are compared where both were opened.
 """
 
-from __future__ import annotations
-
-import zlib
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any
 
-import attrs
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vs_data.findings import Finding, some, warning
-from vs_data.landmarks import is_mirrored, jump_between
+from vs_data.seen import Trace, Traces, digest_of
 
 _THUMB = 16  # pixels: coarse enough that motion changes it little
-_LEAST_CUT = 12.0  # mean change of a thumbnail, of 255; the procedural worlds change by 8 at most, real clips by 3
-_LONE_CUT = 40.0  # the same where too few frames say what is usual; two streets differ by 20 to 40
-_UNUSUAL = 3.0  # times the usual change; within the worlds, however fast, the greatest change is 2.3 times the median
-_AROUND = 4  # differences on either side that say what is usual just there, as when a camera begins to turn
-_FEW = 3
-_LEAST_STILL = 3  # equal labels in a row are nothing strange in a shorter sequence, nor while hardly anything moves:
-_VISIBLE = 1.0  # change of a thumbnail, of 255; of somebody who speaks it is 3, of noise and breath 0.05
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class Trace:
-    """What is remembered of one file of a frame, a kilobyte at most.
-
-    Attributes:
-        digest: Of what it holds; equal contents have equal ones.
-        thumb: (16,16,3) uint8 of a picture; None: it is no picture.
-        points: (68,2) landmarks; None: there are none.
-    """
-
-    digest: int
-    thumb: NDArray[np.uint8] | None = None
-    points: NDArray[np.float64] | None = None
-
-
-Traces = Sequence[Trace | None]
-"""One trace per frame of a sequence; None where nothing was opened or could be read."""
+_MIN_CUT = 12.0  # mean change of a thumbnail, of 255; the procedural worlds change by 8 at most, real clips by 3
+_MIN_CUT_ALONE = 40.0  # the same where too few frames say what is usual; two streets differ by 20 to 40
+_MIN_CUT_RATIO = 3.0  # times the usual change; within the worlds, however fast, 2.3 times the median is the greatest
+_REACH = 4  # differences on either side of a cut that say what is usual just there, as when a camera begins to turn
+_FEW_CHANGES = 3
+_MIN_STILL_FRAMES = 3  # equal labels are nothing strange in shorter sequences, nor while hardly anything moves:
+_MIN_VISIBLE_CHANGE = 1.0  # change of a thumbnail, of 255; of somebody who speaks it is 3, of noise and breath 0.05
 
 
 def picture_trace(pixels: NDArray[np.uint8]) -> Trace:
-    """The trace of a picture (H,W,3)."""
+    """Return the trace of a picture (H,W,3)."""
     thumb = cv2.resize(pixels, (_THUMB, _THUMB), interpolation=cv2.INTER_AREA)
-    return Trace(digest=_digest(pixels), thumb=np.asarray(thumb, np.uint8))
-
-
-def label_trace(ids: NDArray[np.uint8]) -> Trace:
-    """The trace of a map of class ids (H,W)."""
-    return Trace(digest=_digest(ids))
-
-
-def landmark_trace(points: NDArray[np.float64]) -> Trace:
-    """The trace of the landmarks (68,2) of a face."""
-    return Trace(digest=_digest(points), points=points)
-
-
-def _digest(values: NDArray[Any]) -> int:
-    return zlib.crc32(np.ascontiguousarray(values).data)
+    return Trace(digest=digest_of(pixels), thumb=np.asarray(thumb, np.uint8))
 
 
 def check_pictures(place: str, names: Sequence[str], traces: Traces) -> Iterator[Finding]:
@@ -92,54 +54,31 @@ def check_pictures(place: str, names: Sequence[str], traces: Traces) -> Iterator
         yield warning("cuts", place, what, "split the sequence there: a sequence shows one scene")
 
 
-def check_labels(place: str, names: Sequence[str], traces: Traces, pictures: Traces) -> Iterator[Finding]:
-    """Warn of labels that stay the same while the pictures change, and of faces that jump or are mirrored.
+def check_labels(place: str, traces: Traces, pictures: Traces) -> Iterator[Finding]:
+    """Warn of labels, of whatever kind, that stay the same while the pictures change.
 
     Args:
         place: The folder of the labels.
-        names: Of the frames.
         traces: Of their labels.
         pictures: Of their pictures.
     """
     both = [(label, picture) for label, picture in zip(traces, pictures, strict=True) if label and picture]
     still = len({label.digest for label, _ in both}) == 1
-    moving = still and max(_change(both[0][1], picture) for _, picture in both) > _VISIBLE
-    if moving and len(both) >= _LEAST_STILL:
+    moving = still and max(_change(both[0][1], picture) for _, picture in both) > _MIN_VISIBLE_CHANGE
+    if moving and len(both) >= _MIN_STILL_FRAMES:
         what = f"the labels of all {len(both)} frames are the same, while the pictures change"
         yield warning("labels that never change", place, what, "see that each frame has labels of its own")
-    yield from _check_faces(place, names, traces)
-
-
-def _check_faces(place: str, names: Sequence[str], traces: Traces) -> Iterator[Finding]:
-    faces = [None if trace is None else trace.points for trace in traces]
-    mirrored = [face is not None and is_mirrored(face) for face in faces]
-    swapped = [name for name, wrong in zip(names, mirrored, strict=True) if wrong]
-    if swapped:
-        what = f"right and left of the face are exchanged in {len(swapped)} of {len(names)} frames: {some(swapped)}"
-        fix = "number the points as dlib does, the face's right side first; in mirrored pictures too"
-        yield warning("mirrored landmarks", place, what, fix)
-    jumps = []
-    for index, (before, after) in enumerate(pairwise(faces)):
-        if before is None or after is None or mirrored[index] != mirrored[index + 1]:
-            continue
-        how = jump_between(before, after)
-        if how is not None:
-            jumps.append((f"between {names[index]} and {names[index + 1]}", how))
-    if jumps:
-        what = f"the face jumps {some([where for where, _ in jumps])} (first: {jumps[0][1]})"
-        fix = "follow one person in a sequence; smoothing does not reach across a jump"
-        yield warning("landmarks that jump", place, what, fix)
 
 
 def _neighbours(names: Sequence[str], traces: Traces) -> Iterator[tuple[str, Trace, Trace]]:
-    """(Name, trace before, trace) of each frame whose neighbour before was opened too."""
+    """Yield (name, trace before, trace) of each frame whose neighbour before was opened too."""
     for name, (before, after) in zip(names[1:], pairwise(traces), strict=True):
         if before is not None and after is not None:
             yield name, before, after
 
 
 def _seen_before(names: Sequence[str], traces: Traces) -> list[str]:
-    """Frames whose picture is that of an earlier one, after others that look different."""
+    """Return the frames whose picture is that of an earlier one, after others that look different."""
     seen: set[tuple[int, bytes]] = set()
     found = []
     before = None
@@ -147,7 +86,7 @@ def _seen_before(names: Sequence[str], traces: Traces) -> list[str]:
         if trace is None or trace.thumb is None:
             continue
         picture = trace.digest, trace.thumb.tobytes()
-        if picture in seen and _change(before, trace) > _VISIBLE:
+        if picture in seen and _change(before, trace) > _MIN_VISIBLE_CHANGE:
             found.append(name)
         seen.add(picture)
         before = trace
@@ -155,21 +94,21 @@ def _seen_before(names: Sequence[str], traces: Traces) -> list[str]:
 
 
 def _cuts(names: Sequence[str], traces: Traces) -> list[tuple[str, str]]:
-    """Between which frames the picture changes far more than it does elsewhere in the sequence, and just there."""
+    """Return between which frames the picture changes far more than elsewhere in the sequence, and just there."""
     changes = np.array([_change(before, after) for before, after in pairwise(traces)])
     moving = changes[changes > 0]  # repeated frames do not say how fast things move; nor does what was not opened
     found = []
-    for index in np.flatnonzero(changes > _LEAST_CUT).tolist():
-        around = np.concatenate([changes[max(index - _AROUND, 0) : index], changes[index + 1 : index + 1 + _AROUND]])
+    for index in np.flatnonzero(changes > _MIN_CUT).tolist():
+        around = np.concatenate([changes[max(index - _REACH, 0) : index], changes[index + 1 : index + 1 + _REACH]])
         around = around[around > 0]
-        least = _LONE_CUT if len(moving) <= _FEW else _UNUSUAL * float(np.median(moving))
-        if changes[index] > max(least, _UNUSUAL * float(np.median(around)) if len(around) else 0.0):
+        least = _MIN_CUT_ALONE if len(moving) <= _FEW_CHANGES else _MIN_CUT_RATIO * float(np.median(moving))
+        if changes[index] > max(least, _MIN_CUT_RATIO * float(np.median(around)) if len(around) else 0.0):
             found.append((names[index], names[index + 1]))
     return found
 
 
 def _change(before: Trace | None, after: Trace | None) -> float:
-    """Mean change of the thumbnail, of 255; NaN where one is missing."""
+    """Return the mean change of the thumbnail, of 255; NaN where one is missing."""
     if before is None or after is None or before.thumb is None or after.thumb is None:
         return float("nan")
     return float(np.abs(after.thumb.astype(np.int16) - before.thumb).mean())

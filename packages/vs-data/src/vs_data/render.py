@@ -1,19 +1,18 @@
 """Writing the clips of a source to disk in the layout of data folders."""
 
-from __future__ import annotations
-
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vs_data.clips import Clip, ClipRequest, ClipSource, FloatMaps
+from vs_data.clips import Clip, ClipRequest, ClipSource, class_ids_in
 from vs_data.errors import DataError
 from vs_data.faces import FacesSource
 from vs_data.layout import IMAGES
@@ -22,7 +21,10 @@ from vs_data.sampling import iterate_sequence
 
 _DRAFT = ".unfinished"
 _CHUNK = 16  # frames made at once
-_PIXELS = 16 * 512 * 1024  # of them together at most; each takes some 40 bytes
+_PIXELS = 16 * 512 * 1024  # of all of them at most; each takes some 40 bytes
+
+_Landmarks: TypeAlias = Callable[[ClipRequest], NDArray[np.float64]]
+"""(T,68,2) landmarks in the frames of a request."""
 
 
 def write_folder(
@@ -52,18 +54,29 @@ def write_folder(
         DataError: the folder is not empty or cannot be written; more sequences are asked for than there are; a label
             is a map of which nobody knows the landmarks.
     """
-    maps = [kind for kind, info in source.label_kinds.items() if isinstance(info, FloatMaps)]
-    if maps and not isinstance(source, FacesSource):
-        raise DataError(f"labels of kind '{maps[0]}' are maps of numbers, of which folders hold none")
+    landmarks = _landmarks_of(source)
     if not 1 <= sequences <= len(source.sequences):
         raise DataError(f"{sequences} sequences asked for, allowed: 1 to {len(source.sequences)}")
     with _whole_or_not_at_all(root) as draft:
-        return _write_sequences(source, draft, maps, sequences, max_frames, progress)
+        return _write_sequences(source, draft, landmarks, sequences, max_frames, progress)
+
+
+def _landmarks_of(source: ClipSource) -> dict[str, _Landmarks]:
+    """Return what gives the landmarks that the maps of each kind of label are drawings of."""
+    ids = class_ids_in(source.label_kinds)
+    maps = [kind for kind in source.label_kinds if kind not in ids]
+    match source:
+        case FacesSource():
+            return dict.fromkeys(maps, source.landmarks)
+        case _ if maps:
+            raise DataError(f"labels of kind '{maps[0]}' are maps of numbers, of which folders hold none")
+        case _:
+            return {}
 
 
 @contextmanager
 def _whole_or_not_at_all(root: Path) -> Iterator[Path]:
-    """A folder to write into, whose contents become those of `root`; when writing fails, nothing of it is left.
+    """Give a folder to write into, whose contents become those of `root`, or nothing of it when writing fails.
 
     What is written lies in a hidden folder inside of `root`, which may be a mount or somebody's working directory; one
     that a killed process left is removed.
@@ -93,7 +106,7 @@ def _whole_or_not_at_all(root: Path) -> Iterator[Path]:
 def _write_sequences(
     source: ClipSource,
     root: Path,
-    maps: list[str],
+    landmarks: Mapping[str, _Landmarks],
     sequences: int,
     max_frames: int | None,
     progress: Callable[[int, int], None] | None,
@@ -106,10 +119,9 @@ def _write_sequences(
         for clip in iterate_sequence(source, index, chunk=chunk, max_frames=max_frames):
             length = clip.frames.shape[0]
             _write_clip(clip, root, info.name, first)
-            if isinstance(source, FacesSource):
-                request = ClipRequest(sequence=index, start=first, length=length)
-                for kind in maps:
-                    _write_landmarks(root / kind / info.name, source.landmarks(request), first)
+            request = ClipRequest(sequence=index, start=first, length=length)
+            for kind, points in landmarks.items():
+                _write_landmarks(root / kind / info.name, points(request), first)
             first, done = first + length, done + length
             if progress is not None:
                 progress(done, sum(lengths))
@@ -143,6 +155,6 @@ def _write_flow(path: Path, clip: Clip, index: int) -> None:
 
 
 def _write_landmarks(folder: Path, points: NDArray[np.float64], first: int) -> None:
-    """Landmarks (T,68,2) of frames from `first` on, to a thousandth of a pixel."""
+    """Write landmarks (T,68,2) of frames from `first` on, to a thousandth of a pixel."""
     for index, face in enumerate(points.round(3).tolist()):
         (folder / f"{first + index:06d}.json").write_text(json.dumps(face), encoding="utf-8")

@@ -1,7 +1,5 @@
 """A check's result for people: what is there, and what is wrong with it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from rich.console import Console

@@ -1,7 +1,5 @@
 """Which clips make up which batch: pure functions of the seed and the batch's number."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -13,7 +11,7 @@ _ORDER, _ITEM, _REFERENCES = 1, 2, 3  # separate streams of random numbers
 
 
 def eligible(sequences: Sequence[SequenceInfo], length: int) -> tuple[int, ...]:
-    """Indices of the sequences that hold a clip of this length.
+    """Return the indices of the sequences that hold a clip of this length.
 
     Raises:
         VsDataError: there is none; it names the longest.
@@ -33,7 +31,7 @@ def eligible(sequences: Sequence[SequenceInfo], length: int) -> tuple[int, ...]:
 
 
 def check_lengths(source: ClipSource, length: int) -> int:
-    """How many sequences hold a clip of `length` frames; ask before training, with the longest that it will need.
+    """Return how many sequences hold a clip of `length` frames; ask before training, with the longest to come.
 
     Raises:
         VsDataError: there is none; it names the longest and what to lower.
@@ -51,7 +49,7 @@ def plan_batch(
     shard: tuple[int, int] = (0, 1),
     references: int = 0,
 ) -> tuple[ClipRequest, ...]:
-    """The requests of one batch.
+    """Return the requests of one batch.
 
     Clips are numbered through: batch b of size B holds clips b*B to b*B + B - 1 (with `shard = (rank, ranks)`, those of
     batch b*ranks + rank). An epoch is every sequence that has at least `length` frames once, in an order drawn anew for
@@ -69,7 +67,7 @@ def plan_batch(
         batch: Number of the batch, from 0.
         batch_size: Clips per batch.
         length: Frames per clip.
-        shard: Which of how many processes asks; together they see each clip once.
+        shard: Which of how many processes asks; every clip is seen by one of them.
         references: Reference frames per clip, at least 0.
 
     Raises:
@@ -109,7 +107,7 @@ def _plan_clip(
 
 
 def _plan_references(seed: int, item: int, frames: int, clip: range, count: int) -> tuple[int, ...]:
-    """Which frames are the references of a clip: those outside of it first, then its own, then all of them again."""
+    """Return which frames are a clip's references: those outside of it first, then its own, then all again."""
     rng = np.random.default_rng((seed, _REFERENCES, item))
     outside = rng.permutation([frame for frame in range(frames) if frame not in clip])
     order = [*outside.tolist(), *rng.permutation(list(clip)).tolist()]
@@ -125,7 +123,7 @@ def iterate_sequence(
     references: tuple[int, ...] = (),
     reference_sequence: int | None = None,
 ) -> Iterator[Clip]:
-    """A whole sequence in order, as clips of at most `chunk` frames, for sequences too long for the memory.
+    """Yield a whole sequence in order, as clips of at most `chunk` frames, for sequences too long for the memory.
 
     Flow goes on across the pieces: except at the very first frame it is never zeroed. Every piece has the references,
     which may be of another sequence (see `ClipRequest`).

@@ -1,8 +1,6 @@
 """All the places that clips can come from, behind one function."""
 
-from __future__ import annotations
-
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, assert_never
 
 from vs_data.clips import ClipSource
 from vs_data.faces import FacesConfig, open_faces
@@ -18,8 +16,12 @@ def open_source(config: SourceConfig, split: Literal["train", "val"]) -> ClipSou
     Raises:
         DataError: the data is not there, or the names of its files do not agree.
     """
-    if isinstance(config, StreetConfig):
-        return open_street(config, split)
-    if isinstance(config, FacesConfig):
-        return open_faces(config, split)
-    return open_folder(config, split)
+    match config:
+        case StreetConfig():
+            return open_street(config, split)
+        case FacesConfig():
+            return open_faces(config, split)
+        case FolderConfig():
+            return open_folder(config, split)
+        case _:
+            assert_never(config)

@@ -1,10 +1,9 @@
 """What a teacher says about a clip: flow from each frame to the one before and to the references, and confidence."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import assert_never
 
 import numpy as np
 import torch
@@ -30,7 +29,7 @@ _F32 = NDArray[np.float32]
 def teach_past(
     frames: Sequence[_Rgb], paths: Sequence[Path | None], geometry: Geometry, config: FlowConfig
 ) -> tuple[Tensor, Tensor] | None:
-    """Flow and confidence of each frame to the one before it; both zero for the first. None without a teacher.
+    """Return flow and confidence of each frame to the one before it; both zero for the first. None without a teacher.
 
     Args:
         frames: (H,W,3) RGB, consecutive, at the final size.
@@ -41,29 +40,50 @@ def teach_past(
     Returns:
         (T,2,H,W) and (T,1,H,W) float32.
     """
-    if isinstance(config, NoFlowConfig):
-        return None
-    taught = [(np.zeros((*geometry.size, 2), np.float32), np.zeros(geometry.size, np.float32))]
-    if isinstance(config, FlowFilesConfig):
-        for (before, now), path in zip(pairwise(frames), paths[1:], strict=True):
-            assert path is not None  # noqa: S101 - open_folder has seen that every frame but the first has its file
-            taught.append(_from_file(path, geometry, before, now, config))
-    else:
-        flows = dis_flow(frames, config)[1:]
-        for (before, now), flow in zip(pairwise(frames), flows, strict=True):
-            taught.append((flow, photometric_confidence(before, now, flow, config.confidence)))
-    return _tensors(taught)
+    zeros = np.zeros((*geometry.size, 2), np.float32), np.zeros(geometry.size, np.float32)
+    match config:
+        case NoFlowConfig():
+            return None
+        case FlowFilesConfig():
+            return _tensors([zeros, *_read_past(frames, paths, geometry, config)])
+        case DisFlowConfig():
+            return _tensors([zeros, *_compute_past(frames, config)])
+        case _:
+            assert_never(config)
 
 
 def teach_references(
     frames: Sequence[_Rgb], references: Sequence[_Rgb], config: FlowConfig
 ) -> tuple[Tensor, Tensor] | None:
-    """Flow and confidence of each frame to each reference: (T,K,2,H,W) and (T,K,1,H,W) float32.
+    """Return flow and confidence of each frame to each reference: (T,K,2,H,W) and (T,K,1,H,W) float32.
 
     None without a teacher that can be asked about any two pictures: files hold the flow between neighbours alone.
     """
-    if not isinstance(config, DisFlowConfig):
-        return None
+    match config:
+        case DisFlowConfig():
+            return _compute_references(frames, references, config)
+        case NoFlowConfig() | FlowFilesConfig():
+            return None
+        case _:
+            assert_never(config)
+
+
+def _read_past(
+    frames: Sequence[_Rgb], paths: Sequence[Path | None], geometry: Geometry, config: FlowFilesConfig
+) -> Iterator[tuple[_F32, _F32]]:
+    for (before, now), path in zip(pairwise(frames), paths[1:], strict=True):
+        assert path is not None  # noqa: S101 - open_folder has seen that every frame but the first has its file
+        yield _from_file(path, geometry, before, now, config)
+
+
+def _compute_past(frames: Sequence[_Rgb], config: DisFlowConfig) -> Iterator[tuple[_F32, _F32]]:
+    for (before, now), flow in zip(pairwise(frames), dis_flow(frames, config)[1:], strict=True):
+        yield flow, photometric_confidence(before, now, flow, config.confidence)
+
+
+def _compute_references(
+    frames: Sequence[_Rgb], references: Sequence[_Rgb], config: DisFlowConfig
+) -> tuple[Tensor, Tensor]:
     taught = []
     for reference in references:
         flows = dis_flow_to(reference, frames, config)
@@ -77,7 +97,7 @@ def teach_references(
 
 
 def _tensors(taught: Sequence[tuple[_F32, _F32]]) -> tuple[Tensor, Tensor]:
-    """Flow (H,W,2) and confidence (H,W) of every frame as (T,2,H,W) and (T,1,H,W)."""
+    """Return flow (H,W,2) and confidence (H,W) of every frame as (T,2,H,W) and (T,1,H,W)."""
     flows, confidences = (np.stack(each) for each in zip(*taught, strict=True))
     return torch.from_numpy(flows.transpose(0, 3, 1, 2).copy()), torch.from_numpy(confidences[:, None])
 

@@ -1,7 +1,5 @@
 """OpenCV's own threads, and when they must not be there."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

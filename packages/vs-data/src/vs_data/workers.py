@@ -5,8 +5,6 @@ process that asked. A thread for each worker waits for them there, so that the c
 a queue, where signals reach it.
 """
 
-from __future__ import annotations
-
 import copy
 import multiprocessing
 import os
@@ -40,7 +38,7 @@ Read = Callable[[Any], Clip]
 Answer = Clip | Exception
 """What comes of a request."""
 
-_PARENTS_BUSINESS = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
+_SIGNALS_OF_THE_PARENT = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
 _GRACE_S = 5.0  # that a process which was sent SIGKILL has to be gone
 
 
@@ -96,6 +94,10 @@ def _make_pool(
     answers: queue.SimpleQueue[tuple[int, Answer]] = queue.SimpleQueue()
     receive = partial(_receive_answer, device=torch.cuda.current_device() if pin_memory else None)
     started: list[tuple[BaseProcess, Connection]] = []
+
+    def end_started() -> None:  # nobody else would, and this process would wait for them at its exit
+        _end_processes([process for process, _ in started], [channel for _, channel in started], ())
+
     try:
         started.extend(_start_worker(read, worker, start_method, worker_init) for worker in range(workers))
         threads = tuple(
@@ -104,11 +106,12 @@ def _make_pool(
         )
         for thread in threads:
             thread.start()
-    except BaseException as error:  # nobody else would end them, and this process would wait for them at its exit
-        _end_processes([process for process, _ in started], [channel for _, channel in started], ())
-        if not isinstance(error, OSError):
-            raise
+    except OSError as error:
+        end_started()
         raise LoaderError(f"a process that reads clips cannot be started ({error}); {_FEWER}") from None
+    except BaseException:
+        end_started()
+        raise
     return Pool(
         processes=tuple(process for process, _ in started),
         channels=tuple(channel for _, channel in started),
@@ -126,7 +129,7 @@ def end_pool(pool: Pool) -> None:
 
 
 def describe_workers(pool: Pool) -> str:
-    """What each worker is doing, as far as the system tells: for a wait that takes too long."""
+    """Say what each worker is doing, as far as the system tells: for a wait that takes too long."""
     return ", ".join(
         f"worker {worker} (process {process.pid}) {_doing(process)}" for worker, process in enumerate(pool.processes)
     )
@@ -146,7 +149,7 @@ _STATES = {
 
 
 def _doing(process: BaseProcess) -> str:
-    """The state of a process in words; the letter stands after its name, which may hold anything."""
+    """Say what a process is doing; the letter of its state stands after its name, which may hold anything."""
     try:
         state = Path(f"/proc/{process.pid}/stat").read_text("utf-8", errors="replace").rpartition(")")[2].split()[0]
     except (OSError, IndexError):
@@ -222,7 +225,7 @@ def _obituary(worker: int, process: BaseProcess) -> str:
 
 
 def _exit_code(process: BaseProcess) -> int | None:
-    """The status a process ended with; None: it has not, in a while. Another thread may ask for it, and one gets it."""
+    """Return the status a process ended with; None: it has not, in a while. Of threads that ask only one gets it."""
     deadline = time.monotonic() + _GRACE_S
     while process.exitcode is None and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -254,7 +257,7 @@ def _end_processes(
 
 def _serve(channel: Connection, read: Read, worker: int, worker_init: Callable[[int], None] | None) -> None:
     """Answer requests as long as somebody asks. Never returns: taking an interpreter apart has no use here."""
-    for number in _PARENTS_BUSINESS:
+    for number in _SIGNALS_OF_THE_PARENT:
         signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # it was started with all of them held
@@ -288,12 +291,13 @@ def _end_with_parent() -> None:
 
 
 def _attempt(function: Callable[[], Any]) -> Any:
-    """What a function returns or raises; an error that nobody expects keeps its traceback, as a note."""
+    """Return what a function returns or raises; an error that nobody expects keeps its traceback, as a note."""
     try:
         return function()
+    except VsDataError as error:
+        return error.with_traceback(None)
     except Exception as error:
-        if not isinstance(error, VsDataError):
-            error.add_note(f"in a process that reads clips:\n{traceback.format_exc().rstrip()}")
+        error.add_note(f"in a process that reads clips:\n{traceback.format_exc().rstrip()}")
         return error.with_traceback(None)
 
 
@@ -301,13 +305,15 @@ def _attempt(function: Callable[[], Any]) -> Any:
 
 
 def _send_answer(channel: Connection, answer: Answer) -> None:
-    """A batch goes without the contents of its tensors first, and then these."""
-    tensors: list[Tensor] = []
-    if isinstance(answer, Clip):
-        answer = map_tensors(partial(_set_aside, tensors), answer)
-    channel.send(answer if isinstance(answer, Clip) else _fit_to_be_sent(answer))
-    for tensor in tensors:
-        channel.send_bytes(_bytes_of(tensor))
+    """Send a batch without the contents of its tensors first, and then these."""
+    match answer:
+        case Clip():
+            tensors: list[Tensor] = []
+            channel.send(map_tensors(partial(_set_aside, tensors), answer))
+            for tensor in tensors:
+                channel.send_bytes(_bytes_of(tensor))
+        case Exception():
+            channel.send(_fit_to_be_sent(answer))
 
 
 def _set_aside(tensors: list[Tensor], tensor: Tensor) -> Tensor:
@@ -317,7 +323,7 @@ def _set_aside(tensors: list[Tensor], tensor: Tensor) -> Tensor:
 
 
 def _fit_to_be_sent(error: Exception) -> Exception:
-    """The error, or its text, where its class cannot be made again from what an exception keeps."""
+    """Return the error, or its text, where its class cannot be made again from what an exception keeps."""
     try:
         copy.copy(error)
     except Exception:
@@ -326,12 +332,9 @@ def _fit_to_be_sent(error: Exception) -> Exception:
 
 
 def _receive_answer(channel: Connection, device: int | None) -> Answer:
-    """An answer; its tensors lie in page-locked memory for a CUDA device, if one is given."""
+    """Receive an answer; its tensors lie in page-locked memory for a CUDA device, if one is given."""
     if device is not None:
         torch.cuda.set_device(device)  # of this thread
-    answer: Answer = channel.recv()
-    if not isinstance(answer, Clip):
-        return answer
 
     def fetch(meta: Tensor) -> Tensor:
         tensor = torch.empty(meta.shape, dtype=meta.dtype, pin_memory=device is not None)
@@ -339,7 +342,12 @@ def _receive_answer(channel: Connection, device: int | None) -> Answer:
             channel.recv_bytes_into(_bytes_of(tensor))
         return tensor
 
-    return map_tensors(fetch, answer)
+    answer: Answer = channel.recv()
+    match answer:
+        case Clip():
+            return map_tensors(fetch, answer)
+        case Exception():
+            return answer
 
 
 def _bytes_of(tensor: Tensor) -> memoryview:

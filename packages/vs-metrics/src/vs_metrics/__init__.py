@@ -2,15 +2,11 @@
 
 from vs_metrics.averages import Average, average_of, combine, mean_of
 from vs_metrics.baselines import (
-    IGNORE_ID,
     ClassColours,
     class_mean_colours,
     head_mask,
     moved_frames,
     paint_classes,
-    repeat_previous,
-    repeat_reference,
-    warp_reference,
 )
 from vs_metrics.clips import (
     ClipFrame,
@@ -23,47 +19,37 @@ from vs_metrics.clips import (
     video_frame,
 )
 from vs_metrics.colours import (
-    CITYSCAPES_PALETTE,
     Image,
     flow_to_rgb,
     frame_to_uint8,
-    generated_palette,
     labels_to_rgb,
-    longest_vector,
     mask_to_rgb,
     palette_for,
 )
 from vs_metrics.errors import ClassIdError, ShapeError, VideoError, VsMetricsError
-from vs_metrics.files import VideoFile, VideoWriter, video_codec, write_mp4, write_png
+from vs_metrics.files import VideoFile, VideoWriter, write_mp4, write_png
 from vs_metrics.identity import (
     MIN_REGION_PIXELS,
     IdentityDistances,
     colour_distances,
     identity_distances,
     region_colours,
-    srgb_to_lab,
 )
 from vs_metrics.scores import (
-    DATA_RANGE,
     PSNR_CAP,
     absolute_errors,
-    end_point_error,
     end_point_errors,
     masked_psnr,
     masked_ssim,
     psnr,
     ssim,
-    temporal_warping_error,
     warping_errors,
 )
-from vs_metrics.tiles import Panel, enlarge, enlarging_factor, grid, strip
+from vs_metrics.tiles import Panel, grid, strip
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "CITYSCAPES_PALETTE",
-    "DATA_RANGE",
-    "IGNORE_ID",
     "MIN_REGION_PIXELS",
     "PSNR_CAP",
     "Average",
@@ -85,19 +71,14 @@ __all__ = [
     "clip_picture",
     "colour_distances",
     "combine",
-    "end_point_error",
     "end_point_errors",
-    "enlarge",
-    "enlarging_factor",
     "flow_to_rgb",
     "frame_to_uint8",
-    "generated_palette",
     "grid",
     "head_mask",
     "identity_distances",
     "label_picture",
     "labels_to_rgb",
-    "longest_vector",
     "mask_to_rgb",
     "masked_psnr",
     "masked_ssim",
@@ -109,16 +90,10 @@ __all__ = [
     "panel_row",
     "psnr",
     "region_colours",
-    "repeat_previous",
-    "repeat_reference",
-    "srgb_to_lab",
     "ssim",
     "strip",
     "strip_frames",
-    "temporal_warping_error",
-    "video_codec",
     "video_frame",
-    "warp_reference",
     "warping_errors",
     "write_mp4",
     "write_png",

@@ -19,7 +19,7 @@ class Average:
 
 
 def average_of(values: Tensor, weights: Tensor | None = None) -> Average:
-    """Weighted average of a tensor of any shape; summed in float64.
+    """Return the weighted average of a tensor of any shape; summed in float64.
 
     Values whose weight is zero do not count, whatever they are (a frame without one confident pixel has no error).
 
@@ -41,11 +41,11 @@ def average_of(values: Tensor, weights: Tensor | None = None) -> Average:
 
 
 def combine(averages: Iterable[Average]) -> Average:
-    """The average of everything that the given averages were made of; of nothing: weight 0."""
+    """Return the average of everything that the given averages were made of; of nothing: weight 0."""
     parts = list(averages)
     return Average(total=sum(part.total for part in parts), weight=sum(part.weight for part in parts))
 
 
 def mean_of(average: Average) -> float:
-    """The mean itself; nan when nothing was averaged."""
+    """Return the mean itself; nan when nothing was averaged."""
     return average.total / average.weight if average.weight > 0 else math.nan

@@ -57,7 +57,7 @@ class ClipFrame:
 
 
 def label_picture(label: Tensor, palette: Palette) -> Image:
-    """Labels as (H, W, 3) uint8: class ids (H, W) in their colours; of maps (C, H, W) the strongest in grey.
+    """Paint labels as (H, W, 3) uint8: class ids (H, W) in their colours; of maps (C, H, W) the strongest in grey.
 
     Maps that lie in [0, 1], as edges do, are shown as they are, 1 in white; of others the strongest value is white.
 
@@ -73,7 +73,7 @@ def label_picture(label: Tensor, palette: Palette) -> Image:
 
 
 def strip_frames(length: int, count: int = 4) -> tuple[int, ...]:
-    """Which frames of a clip to draw in its strip: evenly spread, the first and the last among them."""
+    """Return which frames of a clip to draw in its strip: evenly spread, the first and the last among them."""
     if length <= count:
         return tuple(range(length))
     return tuple(round(index * (length - 1) / (count - 1)) for index in range(count))
@@ -86,7 +86,7 @@ def panel_row(
     flow_scale: float | None = None,
     reference_flow_scale: float | None = None,
 ) -> list[Panel]:
-    """One row of a strip: label, real, generated, flow, mask, warped, and the teacher's flow where the clip has it.
+    """Return one row of a strip: label, real, generated, flow, mask, warped, and the teacher's flow if there is one.
 
     What there is not yet is blank, and its caption says so. With a reference, the row begins with it and ends with
     what was made of it, as far as it is given: warped reference, mask, flow, and the teacher's flow to the reference.
@@ -107,7 +107,7 @@ def panel_row(
 
 
 def clip_picture(frames: Sequence[ClipFrame], palette: Palette) -> Image:
-    """A strip: one `panel_row` for each frame, all flows to one scale, and those to references to one of their own.
+    """Return a strip: one `panel_row` per frame, all flows to one scale, those to references to one of their own.
 
     Raises:
         VsMetricsError: there is no frame.
@@ -117,14 +117,14 @@ def clip_picture(frames: Sequence[ClipFrame], palette: Palette) -> Image:
 
 
 def video_frame(frame: ClipFrame, palette: Palette) -> Image:
-    """One frame of a video, side by side: reference, label, driving frame, real and generated, as far as given."""
+    """Return a frame of a video, side by side: reference, label, driving frame, real and generated, as far as given."""
     return strip(_shown(frame, palette, frame.label_title))
 
 
 def matrix_picture(
     references: Sequence[Tensor], driving: Sequence[Tensor], generated: Sequence[Sequence[Tensor]]
 ) -> Image:
-    """Every subject in every pose: a row for each reference, a column for each driving frame, what was made in between.
+    """Show every subject in every pose: a row for each reference, a column for each driving frame.
 
     A generator that keeps identity and pose apart has one identity in each row and one pose in each column.
 
@@ -155,7 +155,7 @@ def matrix_picture(
 
 
 def _shown(frame: ClipFrame, palette: Palette, label_title: str) -> list[Panel]:
-    """What a frame was made from, what it should be, and what it is."""
+    """Return what a frame was made from, what it should be, and what it is."""
     label = Panel(title=label_title, image=label_picture(frame.label, palette))
     truth = [("driving", frame.driving), ("real", frame.real), ("generated", frame.generated)]
     pictures = [_photograph(title, picture) for title, picture in truth if picture is not None]
@@ -165,7 +165,7 @@ def _shown(frame: ClipFrame, palette: Palette, label_title: str) -> list[Panel]:
 
 
 def _of_previous(frame: ClipFrame, scale: float) -> list[Panel]:
-    """Flow from the previous frame, mask and warped frame, blank where they are not there yet; the teacher's flow."""
+    """Return flow from the previous frame, mask and warped frame, blank where missing so far; the teacher's flow."""
     blank = _blank(frame.generated)
     flow, mask, warped, teacher = frame.flow, frame.mask, frame.warped, frame.teacher_flow
     panels = [
@@ -183,7 +183,7 @@ def _of_previous(frame: ClipFrame, scale: float) -> list[Panel]:
 
 
 def _of_reference(frame: ClipFrame, scale: float) -> list[Panel]:
-    """What was made of the reference: no blanks, for a generator makes it for every frame or for none."""
+    """Return what was made of the reference: no blanks, for a generator makes it for every frame or for none."""
     panels = []
     if frame.warped_reference is not None:
         panels.append(_photograph("warped reference", frame.warped_reference))
@@ -218,5 +218,5 @@ def _reference_flow_scale(frames: Iterable[ClipFrame]) -> float:
 
 
 def _longest(flows: Iterable[Tensor | None]) -> float:
-    """Pixels of the longest vector, at least 1."""
+    """Return the length of the longest vector, at least 1 pixel."""
     return max([1.0, *(longest_vector(flow) for flow in flows if flow is not None)])

@@ -1,9 +1,8 @@
 """Tensors as pictures: frames, flows, label maps and masks as 8-bit RGB arrays."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -59,7 +58,7 @@ IGNORE_COLOUR = (255, 255, 255)
 
 
 def generated_palette(num_classes: int) -> tuple[tuple[int, int, int], ...]:
-    """Distinct colours for any number of classes up to 2^24; class 0 is black.
+    """Return distinct colours for any number of classes up to 2^24; class 0 is black.
 
     The bits of the class number are dealt out to red, green and blue, highest bit first (the colour map of the PASCAL
     VOC challenge), so that neighbouring ids differ most.
@@ -68,12 +67,12 @@ def generated_palette(num_classes: int) -> tuple[tuple[int, int, int], ...]:
 
 
 def palette_for(num_classes: int) -> tuple[tuple[int, int, int], ...]:
-    """The Cityscapes colours for their 35 classes, generated ones for any other number."""
+    """Return the Cityscapes colours for their 35 classes, generated ones for any other number."""
     return CITYSCAPES_PALETTE if num_classes == len(CITYSCAPES_PALETTE) else generated_palette(num_classes)
 
 
 def labels_to_rgb(ids: Integer[Tensor, "*batch h w"], palette: Sequence[tuple[int, int, int]]) -> Image:
-    """Class ids (..., H, W) as pictures (..., H, W, 3); id 255 is white unless the palette reaches that far.
+    """Paint class ids (..., H, W) as pictures (..., H, W, 3); id 255 is white unless the palette reaches that far.
 
     Raises:
         ClassIdError: an id has no colour.
@@ -88,7 +87,7 @@ def labels_to_rgb(ids: Integer[Tensor, "*batch h w"], palette: Sequence[tuple[in
 
 
 def frame_to_uint8(frames: Float[Tensor, "*batch 3 h w"]) -> Image:
-    """Frames (..., 3, H, W) in [-1, 1] as pictures (..., H, W, 3); values outside are clipped, -1 is 0, 1 is 255.
+    """Return frames (..., 3, H, W) in [-1, 1], clipped, as pictures (..., H, W, 3): -1 is 0, 1 is 255.
 
     Rounded to the nearest level: cutting off would darken every picture by half a level.
 
@@ -102,7 +101,7 @@ def frame_to_uint8(frames: Float[Tensor, "*batch 3 h w"]) -> Image:
 
 
 def flow_to_rgb(flow: Float[Tensor, "*batch 2 h w"], max_magnitude: float | int | None = None) -> Image:
-    """Flow (..., 2, H, W) in pixels as pictures (..., H, W, 3): hue is the direction, white is no motion.
+    """Paint flow (..., 2, H, W), pixels, as pictures (..., H, W, 3): hue is the direction, white is no motion.
 
     Red points right (+x), going round over yellow-green (down, +y), cyan (left) and violet (up). The colour is full at
     `max_magnitude` pixels and beyond; a vector that is not finite is black.
@@ -125,13 +124,13 @@ def flow_to_rgb(flow: Float[Tensor, "*batch 2 h w"], max_magnitude: float | int 
 
 
 def longest_vector(flow: Float[Tensor, "*batch 2 h w"]) -> float:
-    """Length in pixels of the longest finite vector of a flow (..., 2, H, W); 0 if there is none."""
+    """Return the length in pixels of the longest finite vector of a flow (..., 2, H, W); 0 if there is none."""
     x, y, _ = _finite_vectors(flow)
     return float(np.hypot(x, y).max(initial=0.0))
 
 
-def mask_to_rgb(mask: Float[Tensor, "*batch 1 h w"], style: Literal["grey", "heat"] = "grey") -> Image:
-    """Masks (..., 1, H, W) in [0, 1] as pictures (..., H, W, 3), in grey (1 is white) or heat (1 is bright yellow).
+def mask_to_rgb(mask: Float[Tensor, "*batch 1 h w"]) -> Image:
+    """Return masks (..., 1, H, W) in [0, 1] as pictures (..., H, W, 3) in grey, 1 in white.
 
     Raises:
         ShapeError: there is not one channel.
@@ -139,11 +138,7 @@ def mask_to_rgb(mask: Float[Tensor, "*batch 1 h w"], style: Literal["grey", "hea
     if mask.ndim < 3 or mask.shape[-3] != 1:
         raise ShapeError("mask", tuple(mask.shape), "(..., 1, H, W)")
     levels = mask.detach().float().cpu().nan_to_num(nan=0.0).mul(255).round().clamp(0, 255)
-    grey = levels.to(torch.uint8).squeeze(-3).numpy()
-    if style == "grey":
-        return np.repeat(grey[..., None], 3, axis=-1)
-    ramp = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_INFERNO)[:, 0, ::-1]  # (256, 3) RGB
-    return np.asarray(ramp[grey], dtype=np.uint8)
+    return np.repeat(levels.to(torch.uint8).squeeze(-3).numpy()[..., None], 3, axis=-1)
 
 
 def check_picture(image: npt.NDArray[Any]) -> None:
@@ -155,19 +150,19 @@ def check_picture(image: npt.NDArray[Any]) -> None:
 def _finite_vectors(
     flow: Tensor,
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Components (..., H, W), x and y, with 0 in place of vectors that are not finite, and where they are finite."""
+    """Return components (..., H, W), x and y, 0 where a vector is not finite, and where vectors are finite."""
     x, y = (component.detach().cpu().double().numpy() for component in flow.unbind(dim=-3))
     finite = np.isfinite(x) & np.isfinite(y)
     return np.where(finite, x, 0.0), np.where(finite, y, 0.0), finite
 
 
 def _dealt_bits(index: int) -> int:
-    """Every third bit of `index`, lowest first, as the bits of a byte, highest first."""
+    """Return every third bit of `index`, lowest first, as the bits of a byte, highest first."""
     return sum(((index >> (3 * bit)) & 1) << (7 - bit) for bit in range(8))
 
 
 def _hue_to_rgb(turns: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Fully saturated colours (..., 3) in [0, 1] of hues in turns: 0 red, 1/3 green, 2/3 blue."""
+    """Return fully saturated colours (..., 3) in [0, 1] of hues in turns: 0 red, 1/3 green, 2/3 blue."""
     offsets = np.array([0.0, 2.0, 4.0])
     distances = np.abs((turns[..., None] * 6 - offsets + 3) % 6 - 3)  # (..., 3) sixths of a turn
     return np.asarray(np.clip(2 - distances, 0.0, 1.0), dtype=np.float64)

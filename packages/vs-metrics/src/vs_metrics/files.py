@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 @attrs.frozen(kw_only=True)
 class VideoFile:
-    """What was written.
+    """A video that was written.
 
     Attributes:
         path: the file.
@@ -137,7 +137,7 @@ class VideoWriter:
             self._encoder.container.mux(self._encoder.stream.encode(None))
 
     def result(self) -> VideoFile:
-        """Facts about the file that was written."""
+        """Return facts about the file that was written."""
         height, width = self._size
         return VideoFile(
             path=self._path,
@@ -160,7 +160,7 @@ class _Encoder:
 
 
 def _open_encoder(path: Path, codec: str, rate: Fraction, size: tuple[int, int]) -> _Encoder:
-    """An MP4 file and its only stream, set so that the bytes depend on the pictures alone."""
+    """Open an MP4 file and its only stream, set so that the bytes depend on the pictures alone."""
     height, width = size
     container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
     container.flags |= cast(int, av.container.Flags.bitexact.value)  # no version numbers in the file
@@ -179,7 +179,7 @@ def _open_encoder(path: Path, codec: str, rate: Fraction, size: tuple[int, int])
 
 
 def video_codec() -> str:
-    """The name of the encoder that videos are written with: "libx264", or "mpeg4" where PyAV lacks it (logged)."""
+    """Return the encoder that videos are written with: "libx264", or "mpeg4" where PyAV lacks it (logged)."""
     if "libx264" in av.codec.codecs_available:
         return "libx264"
     _log.warning("PyAV has no libx264 here: videos are written as MPEG-4 part 2, which some browsers do not play")
@@ -188,7 +188,7 @@ def video_codec() -> str:
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, renamed to it when the block succeeds and removed when it does not."""
+    """Give a temporary name beside `path`, renamed to it when the block succeeds and removed when it does not."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:

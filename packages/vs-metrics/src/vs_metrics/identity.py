@@ -29,7 +29,7 @@ SRGB_TO_XYZ = (
 
 @attrs.frozen(kw_only=True, eq=False)
 class IdentityDistances:
-    """How far the colours of regions are from each other, delta E (see `colour_distances`); all (..., count) float32.
+    """Distances between the colours of regions, delta E (see `colour_distances`); all (..., count) float32.
 
     Attributes:
         to_subject: from the generated colour to the true one.
@@ -57,7 +57,7 @@ def identity_distances(
     *,
     min_pixels: int = MIN_REGION_PIXELS,
 ) -> IdentityDistances:
-    """Per frame and region: is the generated colour the subject's, or the training mean's?
+    """Tell, per frame and region, whether the generated colour is the subject's, or the training mean's.
 
     Every region of every frame that is large enough weighs the same, whatever its size: the hair says as much about
     who it is as the background, which is many times as large. `average_of(d.to_subject, d.weights)` is the mean over
@@ -93,7 +93,7 @@ def identity_distances(
 def region_colours(
     frames: Float[Tensor, "*batch 3 h w"], regions: Integer[Tensor, "*batch h w"], count: int
 ) -> tuple[Float[Tensor, "*batch count 3"], Float[Tensor, "*batch count"]]:
-    """Mean colour of each region of each frame, and how many pixels it has; summed in float64.
+    """Return the mean colour of each region of each frame, and how many pixels it has; summed in float64.
 
     Args:
         frames: (..., 3, H, W), any range.
@@ -130,7 +130,7 @@ def region_colours(
 
 
 def colour_distances(a: Float[Tensor, "*batch 3"], b: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch"]:
-    """Distance of colours as people see it: delta E of 1976, the Euclidean distance in CIE L*a*b*.
+    """Return the distance of colours as people see it: delta E of 1976, the Euclidean distance in CIE L*a*b*.
 
     2.3 is just noticeable, black and white are 100 apart. Levels of sRGB would not do: equal steps of them are larger
     to the eye in blue than in green, and in the dark than in the light.
@@ -147,22 +147,17 @@ def colour_distances(a: Float[Tensor, "*batch 3"], b: Float[Tensor, "*batch 3"])
     """
     if b.shape != a.shape:
         raise ShapeError("b", tuple(b.shape), f"that of a, {tuple(a.shape)}")
-    return (_lab(a) - _lab(b)).square().sum(dim=-1).sqrt().float()
+    return (srgb_to_lab(a) - srgb_to_lab(b)).square().sum(dim=-1).sqrt().float()
 
 
-def srgb_to_lab(colours: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 3"]:
-    """Colours (..., 3), sRGB in [-1, 1], as CIE L*a*b* under D65: L* from 0 to 100; (..., 3) float32.
+def srgb_to_lab(colours: Tensor) -> Tensor:
+    """Return sRGB colours (..., 3) in [-1, 1], or clipped to it, as CIE L*a*b* under D65, L* from 0 to 100.
 
-    Values outside of [-1, 1] are clipped.
+    In float64, in which differences of near colours are not lost.
 
     Raises:
         ShapeError: the last axis does not have three numbers.
     """
-    return _lab(colours).float()
-
-
-def _lab(colours: Tensor) -> Tensor:
-    """L*a*b* in float64, whose differences of near colours are not lost."""
     if colours.ndim < 1 or colours.shape[-1] != 3:
         raise ShapeError("colours", tuple(colours.shape), "(..., 3)")
     encoded = (colours.detach().double().clamp(-1, 1) + 1) / 2

@@ -17,7 +17,6 @@ from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 from vs_ops import warp
 
-from vs_metrics.averages import average_of, mean_of
 from vs_metrics.errors import ShapeError
 
 DATA_RANGE = 2.0
@@ -29,7 +28,7 @@ SSIM_WINDOW = 11
 SSIM_BORDER = SSIM_WINDOW // 2
 """Pixels nearer to the border than this have a window that does not lie in the frame."""
 
-LOUDEST = 20 * math.log10(DATA_RANGE)
+PSNR_OF_UNIT_ERROR = 20 * math.log10(DATA_RANGE)
 """PSNR in dB of a mean squared error of 1."""
 
 PSNR_CAP = 100.0
@@ -37,7 +36,7 @@ PSNR_CAP = 100.0
 
 
 def psnr(a: Float[Tensor, "*batch c h w"], b: Float[Tensor, "*batch c h w"]) -> Float[Tensor, "*batch"]:
-    """Peak signal-to-noise ratio of every frame in dB, with a data range of 2; infinite for equal frames.
+    """Return the peak signal-to-noise ratio of every frame in dB, with a data range of 2; infinite for equal frames.
 
     Only differences count, so that levels may be shifted and scaled together with the data range: pictures of 8 bits
     with a data range of 255 give the same number. Values outside of [-1, 1] are taken as they are.
@@ -66,7 +65,7 @@ def psnr(a: Float[Tensor, "*batch c h w"], b: Float[Tensor, "*batch c h w"]) -> 
 
 
 def ssim(a: Float[Tensor, "*batch c h w"], b: Float[Tensor, "*batch c h w"]) -> Float[Tensor, "*batch"]:
-    """Structural similarity of every frame (Wang et al. 2004): Gaussian window 11, sigma 1.5; 1 is equal.
+    """Return the structural similarity of every frame (Wang et al. 2004): Gaussian window 11, sigma 1.5; 1 is equal.
 
     Of intensities in [0, 1], (frame + 1) / 2, with a data range of 1: the definition compares mean levels, which must
     count from black. Values outside of [-1, 1] are clipped, as in a picture. Averaged over the channels and the pixels
@@ -93,7 +92,7 @@ def ssim(a: Float[Tensor, "*batch c h w"], b: Float[Tensor, "*batch c h w"]) -> 
 def masked_psnr(
     a: Float[Tensor, "*batch c h w"], b: Float[Tensor, "*batch c h w"], mask: Float[Tensor, "*batch 1 h w"]
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
-    """Per frame: PSNR in dB of the mean squared error over the mask's pixels, and the weight of the frame.
+    """Return per frame the PSNR in dB of the mean squared error over the mask's pixels, and the frame's weight.
 
     With a mask of ones this is `psnr`. Mind how frames are averaged: by these weights frames with a larger mask count
     more; `average_of(values, (weights > 0).float())` lets all frames that have a mask count alike.
@@ -114,13 +113,13 @@ def masked_psnr(
     _check_beside("mask", mask, a)
     squares = (a.detach().float() - b.detach().float()).square().mean(dim=-3, keepdim=True)
     errors, weights = _confident_mean(squares, mask)
-    return torch.where(weights > 0, LOUDEST - 10 * errors.log10(), 0.0), weights
+    return torch.where(weights > 0, PSNR_OF_UNIT_ERROR - 10 * errors.log10(), 0.0), weights
 
 
 def masked_ssim(
     a: Float[Tensor, "*batch c h w"], b: Float[Tensor, "*batch c h w"], mask: Float[Tensor, "*batch 1 h w"]
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
-    """Per frame: mean of the SSIM of the mask's pixels, and the weight of the frame.
+    """Return per frame the mean SSIM of the mask's pixels, and the frame's weight.
 
     The SSIM of a pixel (see `ssim`) is that of the window around it, so that pixels up to 5 outside of the mask have a
     say; beyond the border of the frame the window sees the frame mirrored. Every pixel of the mask counts, near the
@@ -149,7 +148,7 @@ def warping_errors(
     flow: Float[Tensor, "*batch t 2 h w"],
     confidence: Float[Tensor, "*batch t 1 h w"],
 ) -> tuple[Float[Tensor, "*batch t"], Float[Tensor, "*batch t"]]:
-    """Per frame: how far it is from the frame before, warped onto it by the given flow (Lai et al. 2018).
+    """Return per frame how far it is from the frame before, warped onto it by the flow (Lai et al. 2018).
 
     Returns:
         errors (..., T): mean over the confident pixels and the channels of |frame[t] - warp(frame[t-1], flow[t])|, in
@@ -172,28 +171,12 @@ def warping_errors(
     return errors, weights
 
 
-def temporal_warping_error(
-    frames: Float[Tensor, "*batch t c h w"],
-    flow: Float[Tensor, "*batch t 2 h w"],
-    confidence: Float[Tensor, "*batch t 1 h w"],
-) -> float:
-    """Mean of |frame[t] - warp(frame[t-1], flow[t])| over all confident pixels of all frames but the first.
-
-    In the frames' units (times 127.5: levels of 255); nan when no pixel is confident. Low for a video that flickers
-    little, and lowest for one that does not change at all: read it beside the value of the real video.
-
-    Raises:
-        ShapeError: an axis does not fit the others.
-    """
-    return mean_of(average_of(*warping_errors(frames, flow, confidence)))
-
-
 def end_point_errors(
     flow: Float[Tensor, "*batch 2 h w"],
     target: Float[Tensor, "*batch 2 h w"],
     confidence: Float[Tensor, "*batch 1 h w"] | None = None,
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
-    """Per frame: mean length of `flow - target` in pixels over the confident pixels, and the sum of the confidence.
+    """Return per frame the mean length of `flow - target`, pixels, where confident, and the sum of the confidence.
 
     Without confidence every pixel counts. A frame in which nothing is confident has error 0 and weight 0.
 
@@ -210,25 +193,12 @@ def end_point_errors(
     return _confident_mean(distance, valid)
 
 
-def end_point_error(
-    flow: Float[Tensor, "*batch 2 h w"],
-    target: Float[Tensor, "*batch 2 h w"],
-    confidence: Float[Tensor, "*batch 1 h w"] | None = None,
-) -> float:
-    """Mean length of `flow - target` in pixels over all confident pixels; nan when no pixel is confident.
-
-    Raises:
-        ShapeError: an axis does not fit the others.
-    """
-    return mean_of(average_of(*end_point_errors(flow, target, confidence)))
-
-
 def absolute_errors(
     a: Float[Tensor, "*batch c h w"],
     b: Float[Tensor, "*batch c h w"],
     confidence: Float[Tensor, "*batch 1 h w"] | None = None,
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch"]]:
-    """Per frame: mean |a - b| over the channels and the confident pixels, and the sum of the confidence in pixels.
+    """Return per frame the mean |a - b| over channels and confident pixels, and the sum of the confidence in pixels.
 
     Without confidence every pixel counts. In the frames' units (times 127.5: levels of 255).
 
@@ -242,7 +212,7 @@ def absolute_errors(
 
 
 def _confident_mean(values: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean of (..., 1, H, W) weighted by the confidence of the same shape, and the sum of the weights: both (...).
+    """Return the mean of (..., 1, H, W) weighted by a confidence of the same shape, and the sum of weights: (...).
 
     Values without confidence do not count, whatever they are: a flow may be nan where it is unknown.
     """
@@ -253,7 +223,7 @@ def _confident_mean(values: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor]
 
 
 def _ssim_map(a: Tensor, b: Tensor) -> Tensor:
-    """SSIM of each pixel and channel: (..., C, H, W) float32, aligned with the frames, whose borders are mirrored."""
+    """Return the SSIM of each pixel and channel: (..., C, H, W) float32; beyond the border frames are mirrored."""
     _check_frames(a, b)
     if min(a.shape[-2:]) < SSIM_WINDOW:
         raise ShapeError("a", tuple(a.shape), f"frames of at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels (SSIM's window)")
@@ -271,7 +241,7 @@ def _ssim_map(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _intensities(frames: Tensor) -> Tensor:
-    """Frames (..., C, H, W) in [-1, 1] as (N, C, H, W) in [0, 1]."""
+    """Return frames (..., C, H, W) in [-1, 1] as (N, C, H, W) in [0, 1]."""
     return frames.detach().float().clamp(-1, 1).add(1).div(2).reshape(-1, *frames.shape[-3:])
 
 

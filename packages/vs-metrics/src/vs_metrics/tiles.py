@@ -36,7 +36,7 @@ class Panel:
 
 
 def enlarge(image: Image, factor: int, *, smooth: bool = False) -> Image:
-    """An (H, W, 3) picture enlarged by a whole factor; nearest keeps every pixel a square, Lanczos is for photographs.
+    """Enlarge an (H, W, 3) picture by a whole factor; nearest keeps pixels squares, Lanczos is for photographs.
 
     Raises:
         VsMetricsError: the factor is below 1.
@@ -53,17 +53,17 @@ def enlarge(image: Image, factor: int, *, smooth: bool = False) -> Image:
 
 
 def enlarging_factor(width: int, min_width: int = MIN_WIDTH) -> int:
-    """The smallest whole factor that makes `width` pixels at least `min_width`."""
+    """Return the smallest whole factor that makes `width` pixels at least `min_width`."""
     return max(1, -(-min_width // max(width, 1)))
 
 
 def strip(panels: Sequence[Panel], *, factor: int | None = None) -> Image:
-    """Panels side by side, captions above: a grid of one row (see `grid`)."""
+    """Lay panels side by side, captions above: a grid of one row (see `grid`)."""
     return grid([panels], factor=factor)
 
 
 def grid(rows: Sequence[Sequence[Panel]], *, factor: int | None = None) -> Image:
-    """Rows of panels as one picture, each panel at the upper left of its cell.
+    """Lay rows of panels out as one picture, each panel at the upper left of its cell.
 
     Args:
         rows: rows of panels; they may differ in length and size. A row without titles has no captions.
@@ -91,7 +91,7 @@ def grid(rows: Sequence[Sequence[Panel]], *, factor: int | None = None) -> Image
 
 
 def _captioned(panel: Panel, factor: int, caption: bool) -> Image:
-    """The enlarged picture with a caption bar above it, when its row has captions, and a margin all around."""
+    """Return the enlarged picture with a caption bar above it, when its row has captions, and a margin all around."""
     picture = enlarge(panel.image, factor, smooth=panel.smooth)
     bar = CAPTION_HEIGHT if caption else 0
     canvas = _canvas(picture.shape[0] + bar + 2 * MARGIN, picture.shape[1] + 2 * MARGIN)
@@ -103,7 +103,7 @@ def _captioned(panel: Panel, factor: int, caption: bool) -> Image:
 
 
 def _fitting_text(title: str, width: int) -> tuple[str, float]:
-    """The title, set smaller (down to 70 %) and then cut with two dots until it is at most `width` pixels wide."""
+    """Return the title, set smaller (down to 70 %) and then cut with two dots, at most `width` pixels wide."""
     for scale in (FONT_SCALE, 0.85 * FONT_SCALE, 0.7 * FONT_SCALE):
         if _text_width(title, scale) <= width:
             return title, scale
@@ -119,7 +119,7 @@ def _text_width(text: str, scale: float) -> int:
 
 
 def _beside(cells: Sequence[Image], widths: Sequence[int]) -> Image:
-    """One row of the grid: cells padded to the columns' widths and to the height of the tallest."""
+    """Lay out one row of the grid: cells padded to the columns' widths and to the height of the tallest."""
     line = _canvas(max(cell.shape[0] for cell in cells), sum(widths))
     left = 0
     for cell, width in zip(cells, widths, strict=False):

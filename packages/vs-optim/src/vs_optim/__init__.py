@@ -1,11 +1,10 @@
 """Fused Adam, O0/O1 precision policy, loss scaling of a GAN, the weight of its EMA, and schedules."""
 
-from vs_optim.adam import AdamChoice, AdamConfig, ApexStatus, build_adam, choose_adam, find_apex
+from vs_optim.adam import AdamChoice, AdamConfig, build_adam, find_apex
 from vs_optim.adam_state import adam_state, load_adam_state
 from vs_optim.decision import (
     Decision,
     Divergence,
-    Findings,
     ScalingState,
     count_replay,
     decide,
@@ -16,7 +15,7 @@ from vs_optim.decision import (
 from vs_optim.ema import EmaConfig, ema_weight
 from vs_optim.errors import AdamError, PrecisionError, StateError, VsOptimError
 from vs_optim.finite import non_finite
-from vs_optim.gradients import Finding, GradientReport, scale_loss, take_gradients, underflow_share
+from vs_optim.gradients import Finding, GradientReport, scale_loss, take_gradients
 from vs_optim.pair import Network, Pair, both
 from vs_optim.precision import (
     Precision,
@@ -25,6 +24,7 @@ from vs_optim.precision import (
     autocast,
     describe,
     resolve_precision,
+    settle_level,
     slowness,
 )
 from vs_optim.scaler import OverflowPolicy, ScalerConfig, ScaleState
@@ -37,13 +37,11 @@ __all__ = [
     "AdamChoice",
     "AdamConfig",
     "AdamError",
-    "ApexStatus",
     "ConstantSchedule",
     "Decision",
     "Divergence",
     "EmaConfig",
     "Finding",
-    "Findings",
     "GradientReport",
     "KeptOptimizer",
     "KeptTensors",
@@ -66,7 +64,6 @@ __all__ = [
     "autocast",
     "both",
     "build_adam",
-    "choose_adam",
     "count_replay",
     "decide",
     "describe",
@@ -84,7 +81,7 @@ __all__ = [
     "scaling_from_dict",
     "scaling_to_dict",
     "set_lr",
+    "settle_level",
     "slowness",
     "take_gradients",
-    "underflow_share",
 ]

@@ -21,7 +21,7 @@ class GradientReport:
     Attributes:
         finding: None where nobody waited for the device, so that it is not known yet.
         norm: () on the gradients' device: L2 norm of all gradients, unscaled and before clipping.
-        underflow: () on that device: see `underflow_share`; None unless asked for.
+        underflow: () on that device: see `underflow_fraction`; None unless asked for.
     """
 
     finding: Finding | None
@@ -54,13 +54,13 @@ def take_gradients(
         losses: the network's losses, () float32, not scaled; checked in the same wait.
         wait: whether to wait for the device. Without it `finding` is None and the caller looks at `norm`, later.
         clip_norm: the largest L2 norm of all gradients together, after unscaling; longer ones are shortened to it.
-        underflow_of: the format whose `underflow_share` to measure, before unscaling; None: not measured.
+        underflow_of: the format whose `underflow_fraction` to measure, before unscaling; None: not measured.
     """
     kept = [p for p in parameters if p.grad is not None and p.grad.numel() > 0]
     gradients = [p.grad for p in kept if p.grad is not None]
     if not gradients:
         return GradientReport(finding=_find(None, losses) if wait else None, norm=torch.zeros(()))
-    underflow = None if underflow_of is None else underflow_share(gradients, underflow_of)
+    underflow = None if underflow_of is None else underflow_fraction(gradients, underflow_of)
     if scale != 1.0:
         torch._foreach_mul_(gradients, 1.0 / scale)
     norms = _norms(gradients)
@@ -73,13 +73,13 @@ def take_gradients(
     return GradientReport(finding=finding, norm=norm.float(), underflow=underflow)
 
 
-def underflow_share(gradients: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
-    """Return the share, () float32 in [0, 1], of elements below the smallest normal number of `dtype`, zeros included.
+def underflow_fraction(gradients: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+    """Return the fraction, () float32, of elements below the smallest normal number of `dtype`, zeros included.
 
     Of gradients as backward leaves them, still multiplied by the loss scale: such an element had fewer bits than the
     format has, or none, when it was computed in `dtype`. Elements that are zero for other reasons (channels that a ReLU
     has closed, classes that are not in the picture) count too, since nobody can tell them apart: what tells is how the
-    share falls as the scale rises. Waits for nothing.
+    fraction falls as the scale rises. Waits for nothing.
 
     Args:
         gradients: at least one, none empty, on one device.

@@ -70,7 +70,7 @@ def load_network(network: nn.Module, name: str, saved: Mapping[str, Any]) -> Non
         VsTrainingError: there is none of that name, or it is one of another configuration.
     """
     match saved.get(name):
-        case {**weights}:
+        case Mapping() as weights:
             try:
                 runtime.check_fit(network.state_dict(), weights, f"$.{name}")
             except runtime.StateError as error:

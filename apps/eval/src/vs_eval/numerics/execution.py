@@ -2,7 +2,7 @@
 
 import copy
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 import vs_optim as optim
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils import _pytree as pytree
+from vs_training.tensors import map_tensors, tensors_in
 
 from vs_eval.numerics.norms import Normalisation
 from vs_eval.numerics.ranges import Format
@@ -160,9 +160,8 @@ def _squeezed(forward: Callable[..., Any], factor: float, x: Tensor, *args: Any,
 
 
 def _island(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    tensors: Iterable[Tensor] = (leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor))
-    device = next((tensor.device.type for tensor in tensors), "cpu")
-    args, kwargs = pytree.tree_map_only(Tensor, _widened, (args, kwargs))
+    device = next((tensor.device.type for tensor in tensors_in((args, kwargs))), "cpu")
+    args, kwargs = map_tensors(_widened, (args, kwargs))
     with torch.autocast(device, enabled=False):
         return forward(*args, **kwargs)
 

@@ -1,7 +1,5 @@
 """Names for the arrays that faces are computed with."""
 
-from __future__ import annotations
-
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,12 +17,12 @@ Rows: TypeAlias = NDArray[np.intp]
 
 
 def smooth(x: F32) -> F32:
-    """The cubic step from 0 at x <= 0 to 1 at x >= 1."""
+    """Return the cubic step from 0 at x <= 0 to 1 at x >= 1."""
     x = np.clip(x, 0, 1)
     return np.asarray(x * x * (3 - 2 * x))
 
 
 def bump(x: F32, y: F32, centre: tuple[float, float], radius: tuple[float, float]) -> F32:
-    """A smooth hill of height 1 that ends at an ellipse."""
+    """Return a smooth hill of height 1 that ends at an ellipse."""
     q = ((x - centre[0]) / radius[0]) ** 2 + ((y - centre[1]) / radius[1]) ** 2
     return np.asarray(np.maximum(1 - q, 0) ** 2)

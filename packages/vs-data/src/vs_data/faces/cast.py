@@ -1,7 +1,5 @@
 """Casting points of the screen against a person: which surface is nearest, and where it is hit."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np
@@ -14,17 +12,17 @@ from vs_data.faces.parts import ON_BODY, Part, Solid, hairline
 from vs_data.faces.stage import Stage, from_screen
 
 _STEPS = 7
-_LEAST_SLOPE = 1.6  # of a parabola that comes to 0, over the root of its value: beside the nose the slope may be less
+_MIN_SLOPE = 1.6  # of a parabola that comes to 0, over the root of its value: beside the nose the slope may be less
 _NEAR_ENOUGH = 3e-3  # of z*z - q
 _INNER = np.float32(0.88)  # part of a head's half axes
-_FARTHEST = 1.5
+_MAX_RADIUS = 1.5
 _SEARCH_STEPS = 41
 _LENS_GAP = 0.10
 _TEMPLE = 0.030
 
 
 class Hits(NamedTuple):
-    """What some points of the screen show.
+    """The surfaces that some points of the screen show.
 
     Attributes:
         part: (n,) uint8 `Part`.
@@ -45,7 +43,7 @@ class _Buffer(NamedTuple):
 
 
 def cast(subject: Subject, stage: Stage, x: F32, y: F32) -> Hits:
-    """What points (n,) of the screen show: the surfaces alone, nothing yet of what is painted on the face."""
+    """Return what points (n,) of the screen show: the surfaces alone, nothing yet of what is painted on the face."""
     buffer = _Buffer(x, y, np.full(x.shape, -np.inf, np.float32), np.zeros(x.shape, np.uint8))
     for solid in subject.solids:
         _cast_solid(buffer, solid, stage)
@@ -74,7 +72,7 @@ def _put(buffer: _Buffer, rows: Rows, depth: F32, part: Part) -> None:
 
 
 def _within(buffer: _Buffer, middle: F64, reach: F64) -> Rows:
-    """The points inside of a rectangle."""
+    """Return the points inside of a rectangle."""
     return np.flatnonzero(
         (np.abs(buffer.x - np.float32(middle[0])) <= np.float32(reach[0]))
         & (np.abs(buffer.y - np.float32(middle[1])) <= np.float32(reach[1]))
@@ -103,7 +101,7 @@ def _cast_solid(buffer: _Buffer, solid: Solid, stage: Stage) -> None:
 
 
 def _cast_head(buffer: _Buffer, subject: Subject, stage: Stage) -> None:
-    """Newton's method from outside: along a ray z*z - q is nearly a parabola, which it never overshoots.
+    """Find the head by Newton's method from outside: on a ray z*z - q is nearly a parabola, never overshot.
 
     Only rays that graze the nose and then meet the cheek may be lost; those are searched step by step.
     """
@@ -117,7 +115,7 @@ def _cast_head(buffer: _Buffer, subject: Subject, stage: Stage) -> None:
     gone = np.zeros(rows.shape, np.float32)
     for _ in range(_STEPS):
         value, slope = _above(subject, stage, place, way, gone)
-        slope = np.maximum(slope, np.float32(_LEAST_SLOPE) * np.sqrt(np.maximum(value, np.float32(1e-4))))
+        slope = np.maximum(slope, np.float32(_MIN_SLOPE) * np.sqrt(np.maximum(value, np.float32(1e-4))))
         gone = gone + np.maximum(value / slope, np.float32(-0.2))
     value, slope = _above(subject, stage, place, way, gone)
     hit = (np.abs(value) < _NEAR_ENOUGH) & (slope > 0) & (gone < 3)
@@ -129,14 +127,14 @@ def _cast_head(buffer: _Buffer, subject: Subject, stage: Stage) -> None:
 
 
 def _above(subject: Subject, stage: Stage, place: F32, way: F32, gone: F32) -> tuple[F32, F32]:
-    """What z*z - q is after going from `place` (3,n) for `gone` (n,) against `way` (3,), and its slope along it."""
+    """Return what z*z - q is after going from `place` (3,n) for `gone` (n,) against `way` (3,), and its slope there."""
     x, y, z = (start - gone * step for start, step in zip(place, way, strict=True))
     q, along_x, along_y = look_up(subject.surface, x, jaw_rest(subject.identity.shape, stage.moment, x, y)).T
     return z * z - q, 2 * z * way[2] - along_x * way[0] - along_y * way[1]
 
 
 def _certain(shape: Shape, place: F32, way: F32) -> F32:
-    """(n,) whether rays through `place` (3,n) meet an ellipsoid well inside of the head."""
+    """Return (n,) whether rays through `place` (3,n) meet an ellipsoid well inside of the head."""
     radii = np.array([[shape.width * (1 - 0.35 * shape.taper)], [shape.height], [shape.depth]], np.float32) * _INNER
     place, way = place / radii, way / radii[:, 0]
     nearest = (place * place).sum(axis=0) - (place * way[:, None]).sum(axis=0) ** 2 / (way * way).sum()
@@ -144,13 +142,13 @@ def _certain(shape: Shape, place: F32, way: F32) -> F32:
 
 
 def _search(subject: Subject, stage: Stage, place: F32, way: F32) -> F32:
-    """How far (n,) rays that are certain to meet the head go until they do: steps, then bisection."""
+    """Return how far (n,) rays that are certain to meet the head go until they do: steps, then bisection."""
     count = place.shape[1]
-    inside = np.full(count, _FARTHEST, np.float32)
-    for gone in np.linspace(_FARTHEST, 0, _SEARCH_STEPS, dtype=np.float32):
+    inside = np.full(count, _MAX_RADIUS, np.float32)
+    for gone in np.linspace(_MAX_RADIUS, 0, _SEARCH_STEPS, dtype=np.float32):
         below = _above(subject, stage, place, way, np.full(count, gone))[0] < 0
         inside = np.where(below, gone, inside)
-    outside = inside - np.float32(_FARTHEST / (_SEARCH_STEPS - 1))
+    outside = inside - np.float32(_MAX_RADIUS / (_SEARCH_STEPS - 1))
     for _ in range(10):
         middle = (outside + inside) / 2
         below = _above(subject, stage, place, way, middle)[0] < 0
@@ -159,7 +157,7 @@ def _search(subject: Subject, stage: Stage, place: F32, way: F32) -> F32:
 
 
 def _cast_glasses(buffer: _Buffer, shape: Shape, glasses: Glasses, stage: Stage) -> None:
-    """Two rims and the bridge in a plane before the eyes, temples in planes from there to the ears."""
+    """Cast rays on two rims and the bridge in a plane before the eyes, and temples in planes from there to the ears."""
     lens = _lens_depth(shape)
     outer = shape.eye_x + glasses.width
     ear = shape.width + 0.05
@@ -169,7 +167,7 @@ def _cast_glasses(buffer: _Buffer, shape: Shape, glasses: Glasses, stage: Stage)
     rows = _within(buffer, middle, reach)
 
     def hit(normal: tuple[float, float, float], distance: float) -> tuple[F32, F32]:
-        """Depth (m,) and point (3,m) where the points' rays meet the plane normal * point = distance."""
+        """Return depth (m,) and point (3,m) where the points' rays meet the plane normal * point = distance."""
         tilt = stage.head.inverse.T @ np.array(normal)
         away = distance + tilt @ stage.head.offset
         depth = (np.float32(away) - tilt[0] * buffer.x[rows] - tilt[1] * buffer.y[rows]) / np.float32(tilt[2])
@@ -185,7 +183,7 @@ def _cast_glasses(buffer: _Buffer, shape: Shape, glasses: Glasses, stage: Stage)
 
 
 def _lens_depth(shape: Shape) -> float:
-    """The z of the glasses: before the eyes and the bridge of the nose."""
+    """Return the z of the glasses: before the eyes and the bridge of the nose."""
     return shape.depth * float(np.sqrt(1 - (0.55 * shape.eye_x / shape.width) ** 2)) + _LENS_GAP
 
 

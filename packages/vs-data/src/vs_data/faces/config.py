@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import attrs
 from vs_config import Check, Problem, check_fields, choice, real, whole
 
-MOST_IDENTITIES = 500_000
+MAX_IDENTITIES = 500_000
 """Training identities are numbered from 0, validation identities from here, so that the two never share a person."""
 
 
@@ -26,8 +26,8 @@ class FacesConfig:
     height: int = whole(128, "height of the frames", low=16, high=2048, unit="pixels")
     width: int = whole(128, "width of the frames", low=16, high=2048, unit="pixels")
     sequence_length: int = whole(30, "length of each sequence", low=1, high=3_000, unit="frames")
-    train_identities: int = whole(200, "people of the training split", low=1, high=MOST_IDENTITIES)
-    val_identities: int = whole(8, "people of the validation split", low=1, high=MOST_IDENTITIES)
+    train_identities: int = whole(200, "people of the training split", low=1, high=MAX_IDENTITIES)
+    val_identities: int = whole(8, "people of the validation split", low=1, high=MAX_IDENTITIES)
     motions: int = whole(2, "sequences of each person, each with a motion of its own", low=1, high=1_000)
     seed: int = whole(0, "which family of people and motions; both splits depend on it", low=0, high=2**63 - 1)
     movement: float = real(1.0, "how far heads turn and move, 0: not at all", low=0.0, high=1.5)

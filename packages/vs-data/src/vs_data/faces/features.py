@@ -4,8 +4,6 @@ Everything here is one-to-one at each moment, so that a point of a lip or a lid 
 Eyes and brows are given for the viewer's right; those on the left are mirrored.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +18,7 @@ _JAW_LENGTH = 0.48
 _JAW_DROP = 0.8
 """How far the chin drops when the mouth opens by 1."""
 
-_FRIENDLY = 0.30
+_RESTING_SMILE = 0.30
 """How far a mouth at rest smiles."""
 
 LASH = 0.030
@@ -28,12 +26,12 @@ LASH = 0.030
 
 
 def jaw_rest(shape: Shape, moment: Moment, x: F32, y: F32) -> F32:
-    """The y (n,) at which points of the skin that are at x, y (n,) are when the mouth is closed."""
+    """Return the y (n,) at which points of the skin that are at x, y (n,) are when the mouth is closed."""
     return y - _jaw_drop(shape, moment, x) * _jaw_part(shape, y)
 
 
 def jaw_moved(shape: Shape, moment: Moment, x: F64, y: F64) -> F64:
-    """The inverse of `jaw_rest`: where (y) skin is that is at x, y (n,) when the mouth is closed."""
+    """Return the inverse of `jaw_rest`: where (y) skin is that is at x, y (n,) when the mouth is closed."""
     drop = _jaw_drop(shape, moment, x)
     moved = y + drop * _jaw_part(shape, y)
     for _ in range(8):  # Newton's method; the derivative is at least 1 - 1.5 drop / _JAW_LENGTH, above 0.2
@@ -60,28 +58,28 @@ class Lids(NamedTuple):
 
 
 def lids_at(shape: Shape, moment: Moment) -> Lids:
-    """The lids at a moment; smiling raises the lower ones a little."""
+    """Return the lids at a moment; smiling raises the lower ones a little."""
     lower = shape.eye_open * (0.60 - 0.18 * max(moment.smile, 0.0))
     return Lids(upper=-shape.eye_open + moment.blink * (shape.eye_open + 0.80 * lower), lower=lower)
 
 
 def eye_line(shape: Shape, side: F32) -> F32:
-    """The y of the line through the corners of an eye; side is the distance from the middle of the face."""
+    """Return the y of the line through the corners of an eye; side is the distance from the middle of the face."""
     return shape.eye_y + shape.eye_tilt * (side - shape.eye_x)
 
 
 def iris_radius(shape: Shape) -> float:
-    """Radius of the iris: a little of it is always under the upper lid."""
+    """Return the radius of the iris: a little of it is always under the upper lid."""
     return 0.92 * shape.eye_open
 
 
 def iris_centre(shape: Shape, moment: Moment, mirror: F32 | float) -> tuple[F32 | float, float]:
-    """The centre (x, y) of the iris; `mirror` is 1 on the viewer's right, -1 on the left."""
+    """Return the centre (x, y) of the iris; `mirror` is 1 on the viewer's right, -1 on the left."""
     return mirror * shape.eye_x + moment.gaze[0], shape.eye_y + moment.gaze[1] - 0.12 * shape.eye_open
 
 
 def brow_line(shape: Shape, moment: Moment, side: F32) -> F32:
-    """The y of the middle of a brow."""
+    """Return the y of the middle of a brow."""
     return _brow_rest(shape, side) - moment.brows
 
 
@@ -91,12 +89,12 @@ def _brow_rest(shape: Shape, side: F32) -> F32:
 
 
 def brow_reach(shape: Shape) -> float:
-    """Half the length of a brow."""
+    """Return half the length of a brow."""
     return 1.22 * shape.eye_width
 
 
 def brow_thickness(shape: Shape, side: F32) -> F32:
-    """Half the thickness of a brow: thinner outwards."""
+    """Return half the thickness of a brow: thinner outwards."""
     u = np.clip((side - shape.eye_x) / brow_reach(shape), -1, 1)
     return np.asarray(shape.brow_width * (1 - 0.45 * u) * np.sqrt(np.maximum(1 - u**4, 0)))
 
@@ -117,14 +115,14 @@ class Mouth(NamedTuple):
 
 
 def mouth_reach(shape: Shape, moment: Moment) -> float:
-    """Half the width of the mouth: smiling widens it, opening makes it narrower."""
+    """Return half the width of the mouth: smiling widens it, opening makes it narrower."""
     return shape.mouth_width * (1 + 0.20 * moment.smile - 0.55 * moment.open)
 
 
 def mouth_curves(shape: Shape, moment: Moment, u: F32) -> Mouth:
-    """The mouth at a moment."""
+    """Return the mouth at a moment."""
     hill = np.maximum(1 - u * u, 0)
-    curve = moment.smile + _FRIENDLY
+    curve = moment.smile + _RESTING_SMILE
     middle = shape.mouth_y + curve * shape.mouth_width * np.float32(0.26) * (np.float32(0.55) - u * u)
     upper = middle - np.float32(0.20 * moment.open) * hill
     lower = middle + np.float32(0.80 * moment.open) * hill

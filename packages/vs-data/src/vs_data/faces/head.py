@@ -5,8 +5,6 @@ surface, front and back, are one function of (x, y), kept as a table; so are the
 people carry their light with them, so that what a point of them looks like does not depend on the frame.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import attrs
@@ -56,12 +54,12 @@ class Subject:
 
 @lru_cache(maxsize=256)
 def build_subject(seed: int, number: int) -> Subject:
-    """Person `number` of a family; a pure function of its arguments (kept for the next clip)."""
+    """Build person `number` of a family; a pure function of its arguments (kept for the next clip)."""
     return subject_of(draw_identity(seed, number))
 
 
 def subject_of(identity: Identity) -> Subject:
-    """The tables of a person."""
+    """Return the tables of a person."""
     axis = np.linspace(-EXTENT, EXTENT, _TEXELS, dtype=np.float32)
     x, y = np.meshgrid(axis, axis)
     q = _surface(identity.shape, x, y)
@@ -78,7 +76,7 @@ def subject_of(identity: Identity) -> Subject:
 
 
 def look_up(table: F32, x: F32, y: F32) -> F32:
-    """(n,C) float32 of a table (rows,columns,C) at points (n,), to a 32nd of a texel."""
+    """Return (n,C) float32 of a table (rows,columns,C) at points (n,), to a 32nd of a texel."""
     count = x.size
     if not count:  # OpenCV knows no empty pictures
         return np.zeros((0, table.shape[2]), np.float32)
@@ -93,7 +91,7 @@ def look_up(table: F32, x: F32, y: F32) -> F32:
 
 
 def height_at(subject: Subject, x: F64, y: F32) -> F64:
-    """The z of the head's front at points (n,), exactly as the table has it between its nodes; 0 beyond the outline."""
+    """Return the z of the head's front at points (n,), as the table has it between its nodes; 0 beyond the outline."""
     place = [
         np.clip((axis + EXTENT) * ((_TEXELS - 1) / (2 * EXTENT)), 0, _TEXELS - 1 - 1e-6) for axis in (x, y)
     ]  # fmt: skip
@@ -106,7 +104,7 @@ def height_at(subject: Subject, x: F64, y: F32) -> F64:
 
 
 def _surface(shape: Shape, x: F32, y: F32) -> F32:
-    """q: an egg with a jaw, and what stands out of it or is sunk in."""
+    """Return q: an egg with a jaw, and what stands out of it or is sunk in."""
     along = y / shape.height
     below = np.maximum(along, 0.0)
     across = shape.width * (1 - shape.taper * below**2)
@@ -158,7 +156,7 @@ def _skin(identity: Identity, random: np.random.Generator, x: F32, y: F32, surfa
 
 
 def shade_of(direction: F32) -> F32:
-    """Brightness (n,) of points of a ball in directions (3,n), of any length but 0: soft, never black."""
+    """Return the brightness (n,) of points of a ball in directions (3,n), of any length but 0: soft, never black."""
     length = np.sqrt((direction * direction).sum(axis=0)) + np.float32(1e-6)
     facing = sum(np.float32(weight) * part for weight, part in zip(_LIGHT, direction, strict=True)) / length
     return np.asarray(0.60 + 0.44 * (0.5 + 0.5 * facing) ** 1.2)
@@ -180,13 +178,13 @@ def _lid_crease(shape: Shape, side: F32, y: F32) -> F32:
 
 
 def _fluff(random: np.random.Generator) -> F32:
-    """Noise of short upright strokes, mean 0, deviation 1."""
+    """Return noise of short upright strokes, mean 0, deviation 1."""
     noise = cv2.GaussianBlur(random.standard_normal((_TEXELS, _TEXELS), np.float32), (0, 0), 0.8, sigmaY=3.0)
     return np.asarray(noise / noise.std())
 
 
 def _beard(shape: Shape, looks: Looks, side: F32, y: F32) -> F32:
-    """How much of a beard there is, 0 to 1."""
+    """Return how much of a beard there is, 0 to 1."""
     mouth, width = shape.mouth_y, shape.mouth_width
     along = side / (1.25 * width)
     middle = (shape.nose_tip + 0.10 + mouth - shape.lips[0]) / 2 + 0.13 * along**2
@@ -222,5 +220,5 @@ def _jaw(shape: Shape) -> F64:
 
 
 def darker(colour: Colour, factor: float) -> Colour:
-    """A colour, darkened."""
+    """Return a colour, darkened."""
     return colour[0] * factor, colour[1] * factor, colour[2] * factor

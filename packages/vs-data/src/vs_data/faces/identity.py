@@ -1,7 +1,5 @@
 """Who somebody is: proportions, colours and styles, drawn from a seed."""
 
-from __future__ import annotations
-
 import colorsys
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -160,7 +158,7 @@ _IRIS_TONES: tuple[Colour, ...] = (
 
 
 def draw_identity(seed: int, number: int) -> Identity:
-    """Person `number` of a family of people; a pure function of its arguments."""
+    """Draw person `number` of a family of people; a pure function of its arguments."""
     random = np.random.default_rng([seed, number, 4711])
     return Identity(shape=_shape(random), looks=_looks(random))
 
@@ -252,7 +250,7 @@ def _glasses(random: np.random.Generator) -> Glasses | None:
 
 
 def _between(random: np.random.Generator, tones: tuple[Colour, ...], *, exact: bool = False) -> Colour:
-    """One of a row of colours, or one between two neighbours, with a little noise."""
+    """Return one of a row of colours, or one between two neighbours, with a little noise."""
     place = float(random.uniform(0, len(tones) - 1))
     low = min(int(place), len(tones) - 2)
     colour = tones[round(place)] if exact else _mixed(tones[low], tones[low + 1], place - low)

@@ -1,7 +1,5 @@
 """How somebody moves: smooth functions of time, drawn from a seed of their own."""
 
-from __future__ import annotations
-
 import math
 
 import attrs
@@ -92,7 +90,7 @@ FRONTAL = Moment(
 
 
 def draw_motion(config: FacesConfig, number: int, motion: int) -> Motion:
-    """Motion `motion` that goes with person `number`; it knows nothing of who that person is."""
+    """Draw motion `motion` that goes with person `number`; it knows nothing of who that person is."""
     random = np.random.default_rng([config.seed, number, motion, 815])
     channels = np.array(_CHANNELS)
     strength = np.where(np.arange(len(channels)) < _EXPRESSION, config.movement, config.expression)
@@ -115,7 +113,7 @@ def draw_motion(config: FacesConfig, number: int, motion: int) -> Motion:
 
 
 def moment_at(motion: Motion, frame: int, expression: float) -> Moment:
-    """Pose and expression in one frame; `expression` as in the configuration (0: no blinks)."""
+    """Return the pose and expression in one frame; `expression` as in the configuration (0: no blinks)."""
     values = (motion.amplitude * np.sin(motion.rate * frame + motion.phase)).sum(axis=1)
     yaw, pitch, roll, x, y, scale, body_x, body_y, body_roll, gaze_x, gaze_y, smile, brows = map(float, values)
     sentence = 0.5 + 0.5 * math.sin(motion.speech[0] * frame + motion.speech[1])

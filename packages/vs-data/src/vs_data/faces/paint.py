@@ -1,7 +1,5 @@
 """The colours of material, a function of the material alone: whoever finds it again finds it looking the same."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeAlias
@@ -20,7 +18,7 @@ Painter: TypeAlias = Callable[[Subject, F32], F32]
 
 
 def colours_of(subject: Subject, traces: Traces) -> F32:
-    """(3,n) float32 in [0,1], of the background black."""
+    """Return (3,n) float32 in [0,1], of the background black."""
     picture = np.zeros((3, traces.part.size), np.float32)
     for part, painter in _PAINTERS:
         rows = np.flatnonzero(traces.part == part)
@@ -34,7 +32,7 @@ def _tinted(colour: Colour, brightness: F32) -> F32:
 
 
 def _mixed(one: F32, other: Colour, part: F32) -> F32:
-    """Colours (3,n) that change to another one where `part` (n,) is 1."""
+    """Return colours (3,n) that change to another one where `part` (n,) is 1."""
     return np.asarray(one + (np.array(other, np.float32)[:, None] - one) * part)
 
 
@@ -185,7 +183,7 @@ _PAINTERS: tuple[tuple[Part, Painter], ...] = (
 
 @lru_cache(maxsize=16)
 def backdrop(identity: Identity, size: tuple[int, int]) -> F32:
-    """(3,H,W) float32 in [0,1]: what is behind a person."""
+    """Return (3,H,W) float32 in [0,1]: what is behind a person."""
     height, width = size
     random = np.random.default_rng([identity.looks.detail, 2])
     reach = min(size) / 2
@@ -199,7 +197,7 @@ def backdrop(identity: Identity, size: tuple[int, int]) -> F32:
 
 
 def _backdrop_part(identity: Identity, random: np.random.Generator, x: F64, y: F64) -> F32:
-    """How much of the second colour there is, 0 to 1."""
+    """Return how much of the second colour there is, 0 to 1."""
     angle = random.uniform(0, 2 * np.pi)
     along = x * np.cos(angle) + y * np.sin(angle)
     match identity.looks.backdrop:

@@ -1,7 +1,5 @@
 """What a person is made of, and the solids beside the head: ears, hair, neck, shoulders."""
 
-from __future__ import annotations
-
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -12,7 +10,7 @@ from vs_data.faces.identity import Identity
 
 
 class Part(IntEnum):
-    """What a pixel shows; from `BROW` on it is painted on the face."""
+    """A part of a person that a pixel shows; from `BROW` on it is painted on the face."""
 
     BACKGROUND = 0
     SKIN = 1
@@ -47,7 +45,7 @@ ON_BODY = np.isin(np.arange(len(Part)), (Part.NECK, Part.CHEST, Part.CLOTHES))
 
 
 class Cut(NamedTuple):
-    """Where a shell of hair ends: y of its edge above the forehead, at the temples and at the back.
+    """The edge of a shell of hair: its y above the forehead, at the temples and at the back.
 
     Attributes:
         front, side, back: y of the edge; hair is above it.
@@ -80,7 +78,7 @@ class Solid(NamedTuple):
 
 
 def solids_of(identity: Identity) -> tuple[Solid, ...]:
-    """All ellipsoids of a person."""
+    """Return all ellipsoids of a person."""
     shape = identity.shape
     ear = shape.ears
     ears = tuple(Solid(Part.EAR, (side * (shape.width + 0.01), 0.06, -0.10), (0.10, ear, 0.13)) for side in (-1.0, 1.0))
@@ -93,7 +91,7 @@ def solids_of(identity: Identity) -> tuple[Solid, ...]:
 
 
 def _scalp(identity: Identity) -> Solid:
-    """The back of the skull, which the head's own surface lacks."""
+    """Return the back of the skull, which the head's own surface lacks."""
     shape = identity.shape
     radii = (0.985 * shape.width, 0.86 * shape.height, 0.90 * shape.depth)
     return Solid(Part.SCALP, (0.0, -0.13 * shape.height, -0.22), radii)
@@ -146,7 +144,7 @@ def _curls(identity: Identity) -> tuple[Solid, ...]:
 
 
 def hairline(cut: Cut, x: F32, z: F32) -> F32:
-    """The y above which a shell has hair, at points (n,) of it."""
+    """Return the y above which a shell has hair, at points (n,) of it."""
     front = cut.front + cut.slant * x + cut.wave * np.sin(x * np.float32(24)) + np.float32(0.16) * x * x
     side = front + (cut.side - front) * smooth((np.float32(0.34) - z) * np.float32(5))
     return np.asarray(side + (cut.back - cut.side) * smooth((np.float32(-0.02) - z) * np.float32(6)))

@@ -1,7 +1,5 @@
 """The 68 landmarks of a face, exact points of its surface, in dlib's order."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from vs_data.faces import features
@@ -13,7 +11,7 @@ from vs_data.faces.stage import Stage, to_pixels, to_screen
 
 
 def landmarks_at(subject: Subject, stage: Stage, size: tuple[int, int]) -> F64:
-    """(68,2) x and y, pixels, of the landmarks in a picture of size (H, W); they may be hidden or outside of it."""
+    """Return (68,2) x and y, pixels, of landmarks in a picture of size (H, W); they may be hidden or outside of it."""
     shape, moment = subject.identity.shape, stage.moment
     parts = (
         _jaw(subject, moment),
@@ -33,7 +31,7 @@ def _jaw(subject: Subject, moment: Moment) -> F64:
 
 
 def _mirrored(side: F64, y: F64) -> F64:
-    """(2,2n): points on the viewer's left and then those on the right, both from left to right; `side` is x, rising."""
+    """Return (2,2n): points on the viewer's left, then those on the right, both left to right; `side` is x, rising."""
     return np.stack([np.concatenate([-side[::-1], side]), np.concatenate([y[::-1], y])])
 
 
@@ -43,7 +41,7 @@ def _brows(shape: Shape, moment: Moment) -> F64:
 
 
 def _nose(shape: Shape) -> F64:
-    """(2,9): the bridge down to the tip, the base from left to right."""
+    """Return (2,9): the bridge down to the tip, the base from left to right."""
     down = np.linspace(shape.eye_y, shape.nose_tip - 0.01, 4)
     across = shape.nose_width * np.array([-0.95, -0.5, 0.0, 0.5, 0.95])
     base = shape.nose_tip + np.array([0.050, 0.075, 0.085, 0.075, 0.050])
@@ -51,7 +49,7 @@ def _nose(shape: Shape) -> F64:
 
 
 def _eyes(shape: Shape, moment: Moment) -> F64:
-    """(2,12): each eye clockwise, from the corner on the viewer's left."""
+    """Return (2,12): each eye clockwise, from the corner on the viewer's left."""
     lids = features.lids_at(shape, moment)
     u = np.array([-1.0, -0.36, 0.36, 1.0])
     side = shape.eye_x + shape.eye_width * u
@@ -63,7 +61,7 @@ def _eyes(shape: Shape, moment: Moment) -> F64:
 
 
 def _mouth(shape: Shape, moment: Moment) -> F64:
-    """(2,20): the outer lips clockwise from the corner on the left, then the inner ones."""
+    """Return (2,20): the outer lips clockwise from the corner on the left, then the inner ones."""
     outer, inner = np.array([-1, -0.62, -0.24, 0, 0.24, 0.62, 1]), np.array([-0.86, -0.4, 0, 0.4, 0.86])
     outside, inside = (features.mouth_curves(shape, moment, u) for u in (outer, inner))
     u = np.concatenate([outer, outer[5:0:-1], inner, inner[3:0:-1]])

@@ -1,7 +1,5 @@
 """Talking heads as a source of clips."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Literal
@@ -23,7 +21,7 @@ from vs_data.clips import (
     SequenceInfo,
     check_request,
 )
-from vs_data.faces.config import MOST_IDENTITIES, FacesConfig
+from vs_data.faces.config import MAX_IDENTITIES, FacesConfig
 from vs_data.faces.head import Subject, build_subject
 from vs_data.faces.motion import draw_motion, moment_at
 from vs_data.faces.points import landmarks_at
@@ -83,7 +81,7 @@ class FacesSource:
         )
 
     def landmarks(self, request: ClipRequest) -> NDArray[np.float64]:
-        """(T,68,2) x and y, pixels, of the landmarks in the frames of `read(request)`: exact, whether hidden or not.
+        """Return (T,68,2) x and y, pixels, of the landmarks in the frames of `read(request)`: exact, hidden or not.
 
         Raises:
             RequestError: as `read`.
@@ -130,8 +128,8 @@ class FacesSource:
 
 
 def open_faces(config: FacesConfig, split: Literal["train", "val"]) -> FacesSource:
-    """The people of one split. Those for training are numbered from 0, the others from 500000: they never meet."""
-    first, people = {"train": (0, config.train_identities), "val": (MOST_IDENTITIES, config.val_identities)}[split]
+    """Open the people of one split. Those for training are numbered from 0, others from 500000: they never meet."""
+    first, people = {"train": (0, config.train_identities), "val": (MAX_IDENTITIES, config.val_identities)}[split]
     sequences = tuple(
         SequenceInfo(name=f"face-{first + person:06d}-{motion}", frames=config.sequence_length)
         for person in range(people)
@@ -141,13 +139,13 @@ def open_faces(config: FacesConfig, split: Literal["train", "val"]) -> FacesSour
 
 
 def _frames(shots: Sequence[Shot]) -> Tensor:
-    """(n,3,H,W) in [-1,1]."""
+    """Return (n,3,H,W) in [-1,1]."""
     pictures = np.stack([picture_of(shot) for shot in shots])
     return torch.from_numpy(np.clip(pictures * np.float32(2) - np.float32(1), -1, 1))
 
 
 def _flow_within(shots: Sequence[Shot]) -> tuple[Tensor, Tensor]:
-    """(T,2,H,W) and (T,1,H,W): flow from each shot to the one before, zeros for the first, and the confidence in it."""
+    """Return (T,2,H,W) and (T,1,H,W): flow from each shot to the one before, 0 for the first, and confidence."""
     size = shots[0].size
     pairs = [(np.zeros((2, *size), np.float32), np.zeros((1, *size), np.float32))]
     pairs += [flow_between(shot, before) for before, shot in pairwise(shots)]
@@ -156,7 +154,7 @@ def _flow_within(shots: Sequence[Shot]) -> tuple[Tensor, Tensor]:
 
 
 def _flow_to(examples: Sequence[Shot], shots: Sequence[Shot]) -> tuple[Tensor, Tensor]:
-    """(T,K,2,H,W) and (T,K,1,H,W): flow from each shot to each example, and the confidence in it."""
+    """Return (T,K,2,H,W) and (T,K,1,H,W): flow from each shot to each example, and the confidence in it."""
     pairs = [flow_between(shot, example) for shot in shots for example in examples]
     flow, confidence = (torch.from_numpy(np.stack(values)) for values in zip(*pairs, strict=True))
     leading = (len(shots), len(examples))

@@ -3,8 +3,6 @@
 Screen coordinates are x to the right, y down, z to the viewer, in head units; (0, 0) is the middle of the picture.
 """
 
-from __future__ import annotations
-
 import attrs
 import numpy as np
 
@@ -47,7 +45,7 @@ class Stage:
 
 
 def stage_at(moment: Moment) -> Stage:
-    """Head and body at a moment."""
+    """Return head and body at a moment."""
     x, y, roll = moment.body
     return Stage(
         moment=moment,
@@ -57,14 +55,14 @@ def stage_at(moment: Moment) -> Stage:
 
 
 def _placement(rotation: F64, scale: float, pivot: F64, x: float, y: float) -> Placement:
-    """Turned about the pivot, moved by x and y, and scaled about the middle of the picture."""
+    """Turn about the pivot, move by x and y, and scale about the middle of the picture."""
     matrix = rotation * scale
     place = scale * (pivot + np.array([x, y - _MIDDLE, 0.0]))
     return Placement(matrix=matrix, inverse=rotation.T / scale, offset=place - matrix @ pivot)
 
 
 def _rotation(yaw: float, pitch: float, roll: float) -> F64:
-    """(3,3): positive yaw turns the face to the viewer's right, pitch down, roll clockwise."""
+    """Return (3,3): positive yaw turns the face to the viewer's right, pitch down, roll clockwise."""
     (sy, sp, sr), (cy, cp, cr) = np.sin([yaw, pitch, roll]), np.cos([yaw, pitch, roll])
     about_x = np.array([[1.0, 0.0, 0.0], [0.0, cp, sp], [0.0, -sp, cp]])
     about_y = np.array([[cy, 0.0, sy], [0.0, 1.0, 0.0], [-sy, 0.0, cy]])
@@ -73,34 +71,34 @@ def _rotation(yaw: float, pitch: float, roll: float) -> F64:
 
 
 def to_screen(placement: Placement, point: F64) -> F64:
-    """(3,n) on the screen of points (3,n)."""
+    """Return (3,n) on the screen of points (3,n)."""
     return _affine(placement.matrix, point) + placement.offset[:, None]
 
 
 def from_screen(placement: Placement, x: F32, y: F32, z: F32) -> F32:
-    """(3,n) coordinates of points that are at x, y, z (n,) on the screen, in the precision of x."""
+    """Return (3,n) coordinates of points that are at x, y, z (n,) on the screen, in the precision of x."""
     moved = [values - values.dtype.type(shift) for values, shift in zip((x, y, z), placement.offset, strict=True)]
     return _affine(placement.inverse.astype(x.dtype), np.stack(moved))
 
 
 def _affine(matrix: F64 | F32, point: F64 | F32) -> F64:
-    """The product, written out: that of a library differs in the last bit with the number of columns."""
+    """Multiply, written out: a library's product differs in the last bit with the number of columns."""
     a, b, c = point
     return np.stack([row[0] * a + row[1] * b + row[2] * c for row in matrix])
 
 
 def unit(size: tuple[int, int]) -> float:
-    """Pixels per head unit in pictures of size (H, W)."""
+    """Return pixels per head unit in pictures of size (H, W)."""
     return min(size) / (2 * REACH)
 
 
 def to_pixels(point: F64, size: tuple[int, int]) -> F64:
-    """(2,n) pixels of points (2,n) of the screen."""
+    """Return (2,n) pixels of points (2,n) of the screen."""
     return np.asarray(point * unit(size) + _centre(size))
 
 
 def from_pixels(pixel: F64, size: tuple[int, int]) -> F64:
-    """(2,n) points of the screen of pixels (2,n)."""
+    """Return (2,n) points of the screen of pixels (2,n)."""
     return np.asarray((pixel - _centre(size)) / unit(size))
 
 

@@ -1,7 +1,5 @@
 """What the pixels show at a moment, as points of material that can be found again at another moment."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np
@@ -31,7 +29,7 @@ class Traces(NamedTuple):
 
 
 def trace(subject: Subject, stage: Stage, x: F32, y: F32) -> Traces:
-    """What points (n,) of the screen show."""
+    """Return what points (n,) of the screen show."""
     hits = cast(subject, stage, x, y)
     _neckline(subject.identity, hits)
     skin = np.flatnonzero(hits.part == Part.SKIN)
@@ -50,7 +48,7 @@ def trace(subject: Subject, stage: Stage, x: F32, y: F32) -> Traces:
 
 
 def _neckline(identity: Identity, hits: Hits) -> None:
-    """Bare skin below the neck."""
+    """Turn what clothes would be below the neck into bare skin."""
     rows = np.flatnonzero(hits.part == Part.CLOTHES)
     x, y, z = hits.point[:, rows]
     bare = x * x + (y - np.float32(1.36)) ** 2 < np.float32(identity.looks.neckline**2)
@@ -113,7 +111,7 @@ def _paint_mouth(shape: Shape, moment: Moment, hits: Hits, rows: Rows, place: F3
 
 
 def locate(subject: Subject, stage: Stage, traces: Traces) -> F64:
-    """(2,n) where on the screen traced material is at a moment, hidden or not; zeros for the background."""
+    """Return (2,n) where on the screen traced material is at a moment, hidden or not; zeros for the background."""
     place = traces.material.astype(np.float64)
     shape, moment = subject.identity.shape, stage.moment
     for part, mover in _MOVERS:

@@ -1,7 +1,5 @@
 """Names for the arrays that the street is computed with."""
 
-from __future__ import annotations
-
 from typing import Any, TypeAlias
 
 import numpy as np

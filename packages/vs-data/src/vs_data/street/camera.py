@@ -1,7 +1,5 @@
 """The camera's path through the street, and the view from any moment of it."""
 
-from __future__ import annotations
-
 import attrs
 import numpy as np
 
@@ -55,13 +53,13 @@ class View:
 
 
 def position_at(path: CameraPath, seconds: float) -> F64:
-    """(3,) where the camera is."""
+    """Return (3,) where the camera is."""
     swing = path.amplitude * np.sin(path.rate * seconds + path.phase)
     return np.array([path.lane + swing[0], path.height + swing[1], path.speed * seconds + swing[2]])
 
 
 def view_at(path: CameraPath, seconds: float, size: tuple[int, int]) -> View:
-    """What the camera sees at a moment, for pictures of size (H, W)."""
+    """Return what the camera sees at a moment, for pictures of size (H, W)."""
     height, width = size
     yaw, pitch, roll = (path.amplitude * np.sin(path.rate * seconds + path.phase))[3:]
     focal = FOCAL * float(np.sqrt(2.0 * height * width))
@@ -75,7 +73,7 @@ def view_at(path: CameraPath, seconds: float, size: tuple[int, int]) -> View:
 
 
 def _rotation(yaw: float, pitch: float, roll: float) -> F64:
-    """(3,3) with the camera's right, up and forward as rows."""
+    """Return (3,3) with the camera's right, up and forward as rows."""
     sy, cy, sp, cp, sr, cr = np.sin(yaw), np.cos(yaw), np.sin(pitch), np.cos(pitch), np.sin(roll), np.cos(roll)
     right = np.array([cy, 0.0, -sy])
     up = np.array([-sy * sp, cp, -cy * sp])

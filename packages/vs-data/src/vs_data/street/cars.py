@@ -1,7 +1,5 @@
 """Cars: a body and a cabin of flat faces, with wheels, lights, plates and bumpers."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
@@ -59,7 +57,7 @@ SHAPES = (
 def car(
     shape: Shape, paint: Vec, x: float, z: float, layer: Layer, motion: Motion, instance: int, *, away: bool
 ) -> Thing:
-    """A car whose middle is at (x, z); `away`: it shows its tail to whoever looks along z."""
+    """Build a car whose middle is at (x, z); `away`: it shows its tail to whoever looks along z."""
     sign = 1.0 if away else -1.0
 
     def at(side: float, y: float, along: float) -> Vec:

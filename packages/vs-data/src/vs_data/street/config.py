@@ -8,7 +8,7 @@ from typing import ClassVar
 import attrs
 from vs_config import Check, Problem, check_fields, real, whole
 
-MOST_SEQUENCES = 500_000
+MAX_SEQUENCES = 500_000
 """Training worlds are numbered from 0, validation worlds from here, so that the two never share a world."""
 
 
@@ -31,8 +31,8 @@ class StreetConfig:
     height: int = whole(128, "height of the frames", low=16, high=4096, unit="pixels")
     width: int = whole(256, "width of the frames", low=16, high=8192, unit="pixels")
     sequence_length: int = whole(30, "length of each sequence", low=1, high=3_000, unit="frames")
-    train_sequences: int = whole(200, "sequences of the training split", low=1, high=MOST_SEQUENCES)
-    val_sequences: int = whole(8, "sequences of the validation split", low=1, high=MOST_SEQUENCES)
+    train_sequences: int = whole(200, "sequences of the training split", low=1, high=MAX_SEQUENCES)
+    val_sequences: int = whole(8, "sequences of the validation split", low=1, high=MAX_SEQUENCES)
     seed: int = whole(0, "which family of worlds; both splits depend on it", low=0, high=2**63 - 1)
     fps: float = real(17.0, "rate, in the world's time", low=1.0, high=240.0, unit="frames per second")
     speed_min: float = real(4.0, "slowest drive", low=0.0, high=30.0, unit="metres per second")

@@ -1,7 +1,5 @@
 """Trees: a trunk and a crown of overlapping clumps of leaves; street lamps stand between them."""
 
-from __future__ import annotations
-
 import math
 from functools import lru_cache
 
@@ -15,7 +13,7 @@ _CLUMPS = ((0.0, 0.15, 1.0), (-0.72, -0.25, 0.66), (0.70, -0.20, 0.68), (-0.30, 
 
 
 def tree(random: np.random.Generator, x: float, z: float, layer: Layer) -> Thing:
-    """A tree at (x, z), 5 to 8 metres high."""
+    """Build a tree at (x, z), 5 to 8 metres high."""
     radius = float(random.uniform(1.25, 1.75))
     stem = float(random.uniform(2.5, 3.3))
     middle = stem + radius * 0.85
@@ -50,7 +48,7 @@ def _blob(number: int) -> Outline:
 
 
 def lamp(x: float, z: float) -> Thing:
-    """A street lamp whose arm reaches over the road."""
+    """Build a street lamp whose arm reaches over the road."""
     iron: Vec = (0.30, 0.33, 0.36)
     glass: Vec = (0.95, 0.92, 0.80)
     inward = -1.0 if x > 0 else 1.0

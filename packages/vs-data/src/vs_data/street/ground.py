@@ -1,7 +1,5 @@
 """The cross-section of the street, and its ground: road, kerbs, pavements, grass, and shadows that lie on them."""
 
-from __future__ import annotations
-
 from vs_data.street.surfaces import STILL, UNIT_SQUARE, Label, Layer, Material, Motion, Outline, Patch, Thing, Vec
 
 ROAD_HALF = 5.5
@@ -28,7 +26,7 @@ _UP: Vec = (0.0, 1.0, 0.0)
 
 
 def flat(x: tuple[float, float], z: tuple[float, float], y: float, material: Material, label: Label) -> Patch:
-    """A horizontal rectangle."""
+    """Build a horizontal rectangle."""
     return Patch(
         (x[0], y, z[0]),
         (x[1] - x[0], 0.0, 0.0),
@@ -43,13 +41,13 @@ def flat(x: tuple[float, float], z: tuple[float, float], y: float, material: Mat
 
 
 def road(start: float, end: float) -> Thing:
-    """All of the ground at the height of the road."""
+    """Build all of the ground at the height of the road."""
     patch = flat((-400.0, 400.0), (start, end), 0.0, Material.ROAD, Label.ROAD)
     return Thing((patch,), Layer.GROUND, (0.0, 0.0, start), (start, end))
 
 
 def block_ground(start: float, end: float) -> list[Thing]:
-    """Pavements, kerbs and what lies behind the building line on both sides of one block."""
+    """Build pavements, kerbs and what lies behind the building line on both sides of one block."""
     things = []
     extent = (start, end)
     for side in (-1.0, 1.0):
@@ -72,7 +70,7 @@ def block_ground(start: float, end: float) -> list[Thing]:
 
 
 def verge(side: float, start: float, end: float) -> Thing:
-    """A strip of grass between kerb and walkway, with trees in it."""
+    """Build a strip of grass between kerb and walkway, with trees in it."""
     grass = flat(_span(side, *VERGE), (start, end), KERB, Material.GRASS, Label.TERRAIN)
     return Thing((grass,), Layer.PAVEMENT, (side * VERGE[0], 0.1, start), (start, end))
 
@@ -84,7 +82,7 @@ def _span(side: float, near: float, far: float) -> tuple[float, float]:
 def shadow(
     centre: tuple[float, float], half: tuple[float, float], dark: float, *, pavement: bool, motion: Motion = STILL
 ) -> Thing:
-    """A soft dark patch on the ground, around `centre` (x, z). It moves with `motion`; what it shows does not."""
+    """Build a soft dark patch on the ground around `centre` (x, z). It moves with `motion`; what it shows does not."""
     x, z = centre
     reach = FRONT if pavement else ROAD_HALF
     left, right = ((s * reach - x) / half[0] for s in (-1.0, 1.0))

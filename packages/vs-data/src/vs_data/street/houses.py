@@ -1,7 +1,5 @@
 """Buildings: a front with storeys and windows, a flank, and a steep roof with dormers."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from vs_data.street.ground import FRONT
@@ -23,7 +21,7 @@ AWNINGS: tuple[Vec, ...] = ((0.70, 0.26, 0.22), (0.24, 0.44, 0.40), (0.78, 0.62,
 
 
 def house(random: np.random.Generator, side: float, start: float, length: float, height: float) -> Thing:
-    """A building on one side of the street (side -1: left), from `start` along z."""
+    """Build a house on one side of the street (side -1: left), from `start` along z."""
     setback = float(random.choice([0.0, 0.0, 0.35, 0.7]))
     x, inward, depth, slope = side * (FRONT + setback), 0.95, 13.0, 2.5
     wall = _shifted(random, WALLS[random.integers(len(WALLS))])

@@ -1,7 +1,5 @@
 """Who is about: parked cars, traffic, and pedestrians."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 
@@ -24,7 +22,7 @@ _PAUSE = 0.25
 def parked(
     random: np.random.Generator, blocks: list[tuple[float, float]], far: float, config: StreetConfig
 ) -> list[Thing]:
-    """Cars at the kerbs."""
+    """Build cars at the kerbs."""
     things: list[Thing] = []
     for start, stop in blocks:
         for side in (-1.0, 1.0):
@@ -50,7 +48,7 @@ def _a_car(
 
 
 def traffic(random: np.random.Generator, seconds: float, far: float, config: StreetConfig) -> list[Thing]:
-    """Cars ahead of the camera and cars that come towards it."""
+    """Build cars ahead of the camera and cars that come towards it."""
     things: list[Thing] = []
     if config.traffic == 0:
         return things
@@ -77,7 +75,7 @@ def walkers(
     random: np.random.Generator, path: CameraPath, seconds: float, blocks: list[tuple[float, float]],
     cars: Sequence[Thing], config: StreetConfig,
 ) -> list[Thing]:  # fmt: skip
-    """People on the pavements and, where streets meet, across the road."""
+    """Build people on the pavements and, where streets meet, across the road."""
     things: list[Thing] = []
     for start, stop in blocks:
         for _ in range(round(config.people * (stop - start) / 7.0)):
@@ -119,7 +117,7 @@ def _a_person(random: np.random.Generator, x: float, z: float, motion: Motion, i
 
 
 def _stays_clear(path: CameraPath, seconds: float, motion: Motion, z: float, cars: Sequence[Thing]) -> bool:
-    """Whether somebody who crosses at z meets neither the camera nor a car while they can be seen well."""
+    """Tell whether somebody who crosses at z meets neither the camera nor a car while they can be seen well."""
     walk = np.array([motion], np.float64)
     drives = np.array([car.motion for car in cars], np.float64).reshape(-1, walk.shape[1])
     places = np.array([car.anchor for car in cars], np.float64).reshape(-1, 3)

@@ -1,7 +1,5 @@
 """Sun, shade and haze: the sun stands behind the camera on the left, so the right side of a street is lit."""
 
-from __future__ import annotations
-
 import attrs
 import numpy as np
 
@@ -32,7 +30,7 @@ class Light:
 
 
 def light_of(random: np.random.Generator) -> Light:
-    """The light of a world: much the same everywhere, a little earlier or later."""
+    """Return the light of a world: much the same everywhere, a little earlier or later."""
     sun = np.array([-0.67, 0.72, -0.26]) + random.normal(0.0, [0.025, 0.025, 0.03])
     tone = 1.0 + random.normal(0.0, 0.02)
     return Light(

@@ -1,7 +1,5 @@
 """Exact backward flow from the geometry, and where it may be trusted."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +17,7 @@ _SKY = (-3, -2, -1)
 
 
 def homographies(world: World, now: Shot, before: Shot) -> F64:
-    """(rows,3,3) from (u, v, 1) of a shot to (u, v, 1) times the ratio of depths in the one before, for each row."""
+    """Return (rows,3,3) from (u, v, 1) of a shot to (u, v, 1) times the ratio of depths in the one before, by row."""
     shadow = world.things.motion[:, -1:] > 0
     # what a moving shadow shows is ground that stands still: only the camera's motion counts
     pose = Pose(offset=np.where(shadow, now.pose.offset, before.pose.offset), stride=before.pose.stride)
@@ -27,7 +25,7 @@ def homographies(world: World, now: Shot, before: Shot) -> F64:
 
 
 def backward_flow(transforms: F64, shot: Shot) -> tuple[F32, F32]:
-    """Where the pixels of a shot were before.
+    """Return where the pixels of a shot were before.
 
     Returns:
         Flow (2,H*W) float32, pixels, x then y, and depth before relative to depth now (H*W,).
@@ -47,7 +45,7 @@ def backward_flow(transforms: F64, shot: Shot) -> tuple[F32, F32]:
 
 
 def confidence_of(world: World, now: Shot, before: Shot, flow: F32, ratio: F32) -> F32:
-    """Where all four pixels that a bilinear look-up takes in the shot before show the same, unhidden surface.
+    """Return where all four pixels that a bilinear look-up takes in the shot before show the same, unhidden surface.
 
     They do when they show the plane that the pixel shows now, or at least the same body at the depth expected there
     (where two faces of a body meet). Nothing is compared but geometry.
@@ -83,13 +81,13 @@ def confidence_of(world: World, now: Shot, before: Shot, flow: F32, ratio: F32) 
 
 
 def _calm(planes: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """(H-1,W-1) where a pixel and its neighbours to the right, below and across show one plane."""
+    """Return (H-1,W-1) where a pixel and its neighbours to the right, below and across show one plane."""
     corner = planes[:-1, :-1]
     return np.asarray((corner == planes[:-1, 1:]) & (corner == planes[1:, :-1]) & (corner == planes[1:, 1:]))
 
 
 def _continues(world: World, now: Shot, before: Shot, pixels: Rows, corner: Rows, ratio: F32) -> NDArray[np.bool_]:
-    """Which pixels show a body that all four pixels from `corner` on show too, at the depth expected there."""
+    """Tell which pixels show a body that all four pixels from `corner` on show too, at the depth expected there."""
     bodies = column(before.scene, world.surfaces.body, _SKY)
     body = column(now.scene, world.surfaces.body, _SKY)[now.ids[pixels]]
     expected = nearness(now, pixels) / ratio

@@ -1,7 +1,5 @@
 """Band-limited noise that tiles, and the look-up that samples it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -19,13 +17,13 @@ _ROW = 2048
 
 @lru_cache(maxsize=1)
 def grain() -> F32:
-    """(256,256) float32 noise of one octave (wavelengths 6 to 14 texels), mean 0, deviation 0.5. It tiles."""
+    """Return (256,256) float32 noise of one octave (wavelengths 6 to 14 texels), mean 0, deviation 0.5. It tiles."""
     return _filtered(1, lambda wave: ((wave > 1 / 14) & (wave < 1 / 6)).astype(np.float64))
 
 
 @lru_cache(maxsize=1)
 def billows() -> F32:
-    """(256,256) float32 fractal noise for clouds (wavelengths from 7 texels up), mean 0, deviation 0.5. It tiles."""
+    """Return (256,256) float32 fractal noise for clouds, wavelengths from 7 texels, mean 0, deviation 0.5; it tiles."""
     return _filtered(2, lambda wave: np.where((wave > 0.5 / _SIZE) & (wave < 1 / 7), wave + 1e-9, np.inf) ** -1.75)
 
 
@@ -38,14 +36,14 @@ def _filtered(seed: int, spectrum: Callable[[F64], F64]) -> F32:
 
 
 def sample(texture: F32, x: F32, y: F32) -> F32:
-    """Bilinear look-up of a texture that tiles, at points (n,) given in texels."""
+    """Look a texture that tiles up, bilinearly, at points (n,) given in texels."""
     scale = np.float32(1 / _SIZE)
     x, y = x * scale, y * scale
     return look_up(texture, (x - np.floor(x)) * np.float32(_SIZE), (y - np.floor(y)) * np.float32(_SIZE))
 
 
 def look_up(table: F32 | Bytes, x: F32, y: F32) -> F32:
-    """Bilinear look-up of a table (rows, columns) at points (n,) inside of it: column x, row y. float32."""
+    """Look a table (rows, columns) up, bilinearly, at points (n,) inside of it: column x, row y. float32."""
     count = x.size
     rows = -(-count // _ROW)  # OpenCV's pictures have at most 32767 columns
     where = np.zeros((2, rows * _ROW), np.float32)
@@ -56,16 +54,16 @@ def look_up(table: F32 | Bytes, x: F32, y: F32) -> F32:
 
 
 def smooth(x: F32) -> F32:
-    """The cubic step from 0 at x <= 0 to 1 at x >= 1."""
+    """Return the cubic step from 0 at x <= 0 to 1 at x >= 1."""
     x = np.clip(x, 0, 1)
     return x * x * (3 - 2 * x)
 
 
 def pulse(distance: F32, half_width: F32 | float, footprint: F32) -> F32:
-    """How much of a pixel of a given footprint is within `half_width` of a line, for distances >= 0 to it."""
+    """Return how much of a pixel's footprint is within `half_width` of a line, for distances >= 0 to it."""
     return np.clip((half_width - distance) / footprint + 0.5, 0, 1)
 
 
 def fade(footprint: F32, wavelength: F32 | float) -> F32:
-    """1 where a pattern of this wavelength can be resolved with this footprint, 0 where it would alias."""
+    """Return 1 where a pattern of this wavelength can be resolved with this footprint, 0 where it would alias."""
     return smooth(1.6 - footprint * (3.2 / wavelength))

@@ -1,7 +1,5 @@
 """How materials look: colours from position, light and distance, faded where a pixel could not resolve them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import attrs
@@ -48,7 +46,7 @@ class Fragment:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Look:
-    """What the colours of a frame depend on; arrays have one row per row of the scene.
+    """Everything that the colours of a frame depend on; arrays have one row per row of the scene.
 
     Attributes:
         world: The world.
@@ -70,7 +68,7 @@ class Look:
 
 
 def sunlight(world: World, camera: float, x: F32, y: F32, z: F32, footprint: F32) -> F32:
-    """How much of the sun reaches points (n,) past the houses on the left, 0 to 1, for a camera at z = `camera`."""
+    """Return how much of the sun reaches points (n,) past the houses on the left, 0 to 1; camera at z = `camera`."""
     sun = world.light.sun
     away = np.clip(x + np.float32(FRONT), 0, None)
     rise, drift = np.float32(sun[1] / -sun[0]), np.float32(sun[2] / -sun[0])
@@ -82,14 +80,14 @@ def _sun_on(look: Look, f: Fragment, footprint: F32) -> F32:
 
 
 def lit(light: Light, base: Sequence[F32], open_sky: F32 | float, sun: F32 | float) -> list[F32]:
-    """Three channels of a surface that gets parts of the sky's and of the sun's light."""
+    """Return three channels of a surface that gets parts of the sky's and of the sun's light."""
     return [
         base[c] * (np.float32(light.ambient[c]) * open_sky + np.float32(light.glow[c]) * sun) for c in range(3)
     ]  # fmt: skip
 
 
 def road(look: Look, f: Fragment) -> list[F32]:
-    """Asphalt with worn tracks, patches, lane markings and zebra crossings."""
+    """Paint asphalt with worn tracks, patches, lane markings and zebra crossings."""
     world, profile = look.world, look.world.profile
     along = f.depth * f.footprint * np.float32(1 / look.view.position[1]) + f.footprint
     shade = _sun_on(look, f, along)
@@ -127,7 +125,7 @@ def _stripes(x: F32, footprint: F32) -> F32:
 
 
 def pavement(look: Look, f: Fragment) -> list[F32]:
-    """Slabs, with a band of kerb stone along the road."""
+    """Paint slabs, with a band of kerb stone along the road."""
     world = look.world
     along = f.depth * f.footprint * np.float32(1 / look.view.position[1]) + f.footprint
     shade = _sun_on(look, f, along)
@@ -149,7 +147,7 @@ def _joints(x: F32, period: float, footprint: F32) -> F32:
 
 
 def grass(look: Look, f: Fragment) -> list[F32]:
-    """Lawn between and behind the houses."""
+    """Paint the lawn between and behind the houses."""
     along = f.depth * f.footprint * np.float32(1 / look.view.position[1]) + f.footprint
     texel = np.float32(GRAIN_WAVELENGTH)
     coarse = sample(grain(), f.x * (texel / 2.0), f.z * (texel / 4.0)) * fade(along, 4.0)
@@ -159,7 +157,7 @@ def grass(look: Look, f: Fragment) -> list[F32]:
 
 
 def _darkened(look: Look, f: Fragment, colours: list[F32]) -> list[F32]:
-    """The ground under things: darker within the patches that are shadows."""
+    """Return the ground under things: darker within the patches that are shadows."""
     strength = look.parameters[f.row, 0]
     where = np.flatnonzero(strength)
     s, t = f.s[where], f.t[where]
@@ -171,7 +169,7 @@ def _darkened(look: Look, f: Fragment, colours: list[F32]) -> list[F32]:
 
 
 def facade(look: Look, f: Fragment) -> list[F32]:
-    """A wall with storeys, windows that the sky is reflected in, shops on the ground floor and a cornice."""
+    """Paint a wall with storeys, windows that the sky is reflected in, shops on the ground floor and a cornice."""
     p = look.parameters[f.row].T
     period, storey, ground, half_x, half_y, height, seed, kind = p
     aside = np.abs(f.x - np.float32(look.view.position[0]))
@@ -239,7 +237,7 @@ def _glaze(
 
 
 def leaves(look: Look, f: Fragment) -> list[F32]:
-    """A clump of leaves: bright towards the sun, deep green below, with a coarse grain."""
+    """Paint a clump of leaves: bright towards the sun, deep green below, with a coarse grain."""
     bias, offset, size = (look.parameters[f.row, k] for k in range(3))
     texel = np.float32(GRAIN_WAVELENGTH)
     speckle = sample(grain(), f.s * size * (texel / 0.45) + offset, f.t * size * (texel / 0.4) + offset)
@@ -251,7 +249,7 @@ def leaves(look: Look, f: Fragment) -> list[F32]:
 
 
 def plain(look: Look, f: Fragment) -> list[F32]:
-    """Flat colour that changes from the foot of a patch to its top."""
+    """Paint flat colour that changes from the foot of a patch to its top."""
     t = np.clip(f.t, 0, 1)
     light = look.world.light
     sun = look.facing[f.row] * look.sunlit[f.row]
@@ -260,7 +258,7 @@ def plain(look: Look, f: Fragment) -> list[F32]:
 
 
 def sky(look: Look, f: Fragment) -> list[F32]:
-    """A gradient from the haze of the horizon to the zenith, with clouds that the sun lights from the left."""
+    """Paint a gradient from the haze of the horizon to the zenith, with clouds that the sun lights from the left."""
     light = look.world.light
     first, second = smooth(f.t * 7.5 + 0.05), smooth(f.t * 3.6 - 0.22)
     offset = look.world.clouds.astype(np.float32)
@@ -280,7 +278,7 @@ def sky(look: Look, f: Fragment) -> list[F32]:
 
 
 def hills(look: Look, f: Fragment) -> list[F32]:
-    """Two ranges of wooded hills in the haze."""
+    """Paint two ranges of wooded hills in the haze."""
     light = look.world.light
     near = (f.row == 2).astype(np.float32)
     rise = smooth(f.t * 11)

@@ -1,7 +1,5 @@
 """Pedestrians: head, hair, coat, arms and two legs that stride."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -31,7 +29,7 @@ _LIMB: Outline = ((0.12, 0), (0.88, 0), (0.78, 1), (0.22, 1))
 def person(
     random: np.random.Generator, x: float, y: float, z: float, layer: Layer, motion: Motion, instance: int
 ) -> Thing:
-    """Somebody whose feet are at (x, y, z)."""
+    """Build a person whose feet are at (x, y, z)."""
     tall = float(random.uniform(1.55, 1.88))
     coat, legs = (table[random.integers(len(table))] for table in (COATS, TROUSERS))
     skin, hair = (table[random.integers(len(table))] for table in (SKINS, HAIRS))

@@ -3,8 +3,6 @@
 It is kept as tables over z, blurred in steps, so that sampling them does not alias.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import attrs
@@ -45,7 +43,7 @@ class Profile:
 def profile_of(
     silhouette: Sequence[tuple[float, float, float]], crossings: Sequence[tuple[float, float]], end: float
 ) -> Profile:
-    """The tables of a street from its houses (start, end, height) and its cross streets (start, end)."""
+    """Return the tables of a street from its houses (start, end, height) and its cross streets (start, end)."""
     entries = int((end - _START) / _STEP)
     return Profile(
         shade=_shade(_spans(silhouette, entries)),
@@ -85,14 +83,14 @@ def _level(footprint: F32) -> F32:
 
 
 def along(profile: Profile, table: F32, z: F32, footprint: F32) -> F32:
-    """A table of `profile` at z (n,), metres, averaged over about `footprint` metres."""
+    """Return a table of `profile` at z (n,), metres, averaged over about `footprint` metres."""
     place = np.clip((z - np.float32(_START)) * np.float32(1 / _STEP) + 0.5, 0, profile.entries - 1)
     index = place.astype(np.intp) + (_level(footprint) * np.float32(profile.entries)).astype(np.intp)
     return np.asarray(np.take(table, index))
 
 
 def sun_above(profile: Profile, height: F32, z: F32, footprint: F32, camera: float) -> F32:
-    """How much of the sun passes the houses on the left, 0 to 1.
+    """Return how much of the sun passes the houses on the left, 0 to 1.
 
     Args:
         profile: The street's.

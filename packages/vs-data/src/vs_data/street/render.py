@@ -1,7 +1,5 @@
 """Frames of a world: pictures, classes, instances, exact flow and its confidence."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import cv2
@@ -35,7 +33,7 @@ class Frames(NamedTuple):
 
 
 def render(world: World, start: int, length: int, size: tuple[int, int]) -> Frames:
-    """Frames `start` to `start + length - 1` of a world, at size (H, W)."""
+    """Return frames `start` to `start + length - 1` of a world, at size (H, W)."""
     height, width = size
     frames = Frames(
         rgb=np.empty((length, 3, height, width), np.float32),
@@ -86,7 +84,7 @@ def _look(world: World, shot: Shot) -> Look:
 
 
 def _colours(world: World, shot: Shot) -> F32:
-    """(3,H,W) float32 in [0,1]."""
+    """Return (3,H,W) float32 in [0,1]."""
     materials = column(shot.scene, world.surfaces.material, _SKY_MATERIALS)[shot.ids]
     look = _look(world, shot)
     picture = np.empty((3, shot.ids.size), np.float32)
@@ -127,7 +125,7 @@ def _fragment(shot: Shot, pixels: Rows) -> Fragment:
 
 
 def _softened(picture: F32, ids: Rows) -> F32:
-    """The picture with the steps at the borders of patches smoothed."""
+    """Return the picture with the steps at the borders of patches smoothed."""
     border = np.zeros(ids.shape, np.bool_)
     sideways, upright = ids[:, 1:] != ids[:, :-1], ids[1:] != ids[:-1]
     border[:, 1:] |= sideways

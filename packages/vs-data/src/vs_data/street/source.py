@@ -1,7 +1,5 @@
 """The street as a source of clips."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Literal
 
@@ -10,7 +8,7 @@ import numpy as np
 import torch
 
 from vs_data.clips import ClassIds, Clip, ClipRequest, ClipSource, LabelInfo, References, SequenceInfo, check_request
-from vs_data.street.config import MOST_SEQUENCES, StreetConfig
+from vs_data.street.config import MAX_SEQUENCES, StreetConfig
 from vs_data.street.render import render
 from vs_data.street.world import build_world
 
@@ -59,7 +57,7 @@ class StreetSource:
         )
 
     def _references(self, request: ClipRequest) -> References:
-        """Other moments of the same street, or of another one; nobody knows the flow to them."""
+        """Return other moments of the same street, or of another one; nobody knows the flow to them."""
         sequence = request.sequence if request.reference_sequence is None else request.reference_sequence
         world = build_world(self.config, self.first + sequence)
         frames = [render(world, frame, 1, self.size) for frame in request.references]
@@ -72,8 +70,8 @@ class StreetSource:
 
 
 def open_street(config: StreetConfig, split: Literal["train", "val"]) -> ClipSource:
-    """The worlds of one split. Training worlds are numbered from 0, validation worlds from 500000: they never meet."""
-    first, count = {"train": (0, config.train_sequences), "val": (MOST_SEQUENCES, config.val_sequences)}[split]
+    """Open the worlds of one split. Those for training are numbered from 0, others from 500000: they never meet."""
+    first, count = {"train": (0, config.train_sequences), "val": (MAX_SEQUENCES, config.val_sequences)}[split]
     sequences = tuple(
         SequenceInfo(name=f"street-{first + index:06d}", frames=config.sequence_length) for index in range(count)
     )

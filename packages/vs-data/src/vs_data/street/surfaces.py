@@ -1,7 +1,5 @@
 """What a street is made of: flat patches, gathered into things that stand or move, as arrays."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import NamedTuple, TypeAlias, TypeVar
@@ -19,7 +17,7 @@ Vec: TypeAlias = tuple[float, float, float]
 Outline: TypeAlias = tuple[tuple[float, float], ...]
 
 CORNERS = 10
-"""Most corners of a patch."""
+"""Corners that a patch may have."""
 
 PARAMETERS = 8
 """Numbers that a patch carries for its material."""
@@ -28,7 +26,7 @@ UNIT_SQUARE: Outline = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 
 
 class Material(IntEnum):
-    """How a patch is painted."""
+    """A way to paint a patch."""
 
     SKY = 0
     HILL = 1
@@ -41,7 +39,7 @@ class Material(IntEnum):
 
 
 class Layer(IntEnum):
-    """What is painted before what: a thing never hides one of a later layer."""
+    """A layer of things that are painted one after the other: none hides one of a later layer."""
 
     GROUND = 0
     BACKDROP = 1
@@ -92,7 +90,7 @@ class Patch(NamedTuple):
 
 
 class Motion(NamedTuple):
-    """How a thing moves, in closed form. All zeros: it stands.
+    """A motion of a thing, in closed form. All zeros: it stands.
 
     Attributes:
         speed: Metres per second along z.
@@ -181,7 +179,7 @@ class Things:
 
 
 def gather(things: Sequence[Thing]) -> tuple[Surfaces, Things]:
-    """The things as arrays."""
+    """Return the things as arrays."""
     rows = [patch for thing in things for patch in thing.patches]
     owner = np.repeat(np.arange(len(things)), [len(thing.patches) for thing in things])
     columns = list(zip(*rows, strict=True))
@@ -219,7 +217,7 @@ def gather(things: Sequence[Thing]) -> tuple[Surfaces, Things]:
 
 
 def _bodies(owner: Rows, motion: F64, labels: Bytes, limbs: NDArray[np.bool_]) -> Rows:
-    """(Q,) 0 for ground and houses, else a number for each thing or limb."""
+    """Return (Q,) 0 for ground and houses, else a number for each thing or limb."""
     ground = np.isin(labels, (Label.ROAD, Label.SIDEWALK, Label.TERRAIN, Label.BUILDING))
     moving = np.abs(motion).sum(axis=1) > 0
     things = np.where(ground & ~moving[owner], 0, 1 + owner)
@@ -227,7 +225,7 @@ def _bodies(owner: Rows, motion: F64, labels: Bytes, limbs: NDArray[np.bool_]) -
 
 
 def _planes(body: Rows, normal: F64, origin: F64) -> Ints:
-    """(Q,) int32 one number for all patches of a body whose planes are equal to a few centimetres."""
+    """Return (Q,) int32 one number for all patches of a body whose planes are equal to a few centimetres."""
     steps = np.rint(normal * 64).astype(np.int64) + 64
     tilts, tilt = np.unique((steps[:, 0] << 16) | (steps[:, 1] << 8) | steps[:, 2], return_inverse=True)
     offset = np.rint((normal * origin).sum(axis=1) * 40).astype(np.int64) + (1 << 23)
@@ -236,7 +234,7 @@ def _planes(body: Rows, normal: F64, origin: F64) -> Ints:
 
 
 def _each(rows: Sequence[Shared], convert: Callable[[list[Shared]], NDArray[Value]]) -> NDArray[Value]:
-    """`convert` of rows many of which are the same object, done once for each object."""
+    """Return `convert` of rows many of which are the same object, done once for each object."""
     distinct = {id(row): row for row in rows}
     place = dict(zip(distinct, range(len(distinct)), strict=True))
     return convert(list(distinct.values()))[[place[id(row)] for row in rows]]

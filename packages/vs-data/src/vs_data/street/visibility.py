@@ -1,7 +1,5 @@
 """Which patch each pixel shows: patches are projected, culled, sorted and painted from far to near."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import TypeVar
 
@@ -29,21 +27,21 @@ _SHIFT = 6
 
 @attrs.frozen(kw_only=True, eq=False)
 class Pose:
-    """Where things are at a moment: offset (M,3) from where they were made, sine of their stride (M,)."""
+    """The places of things at a moment: offset (M,3) from where they were made, sine of their stride (M,)."""
 
     offset: F64
     stride: F64
 
 
 def pose_at(world: World, seconds: float) -> Pose:
-    """The pose of all things."""
+    """Return the pose of all things."""
     motion = world.things.motion
     return Pose(offset=offsets_at(motion, world.path, seconds), stride=strides_at(motion, seconds))
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Scene:
-    """What may be visible at a moment.
+    """Everything that may be visible at a moment.
 
     Attributes:
         rows: (A,) indices into the world's surfaces, in painting order; row i here is i + SKY_ROWS in the maps.
@@ -56,7 +54,7 @@ class Scene:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Shot:
-    """What each pixel shows at a moment.
+    """The surfaces that the pixels show at a moment.
 
     Attributes:
         view: The camera.
@@ -76,7 +74,7 @@ class Shot:
 
 
 def shoot(world: World, seconds: float, size: tuple[int, int]) -> Shot:
-    """What a picture of size (H, W) at a moment shows."""
+    """Return what a picture of size (H, W) at a moment shows."""
     view, pose = view_at(world.path, seconds, size), pose_at(world, seconds)
     scene = visible_scene(world, view, pose)
     inverse = np.asarray(np.linalg.inv(scene.matrices), np.float64)
@@ -92,7 +90,7 @@ def shoot(world: World, seconds: float, size: tuple[int, int]) -> Shot:
 
 @lru_cache(maxsize=8)
 def pixel_grid(size: tuple[int, int], centre: tuple[float, float]) -> tuple[F32, F32]:
-    """(H*W,) u and v of the pixels from the principal point."""
+    """Return (H*W,) u and v of the pixels from the principal point."""
     height, width = size
     u = np.arange(width, dtype=np.float32) - np.float32(centre[0])
     v = np.arange(height, dtype=np.float32) - np.float32(centre[1])
@@ -100,19 +98,19 @@ def pixel_grid(size: tuple[int, int], centre: tuple[float, float]) -> tuple[F32,
 
 
 def column(scene: Scene, values: NDArray[Value], sky: tuple[int, ...]) -> NDArray[Value]:
-    """The values of the rows of a scene, those of the sky first."""
+    """Return the values of the rows of a scene, those of the sky first."""
     return np.concatenate([np.array(sky, values.dtype), values[scene.rows]])
 
 
 def nearness(shot: Shot, pixels: Rows) -> F32:
-    """(n,) one over the depth of what some pixels show; of no meaning in the sky."""
+    """Return (n,) one over the depth of what some pixels show; of no meaning in the sky."""
     u, v = pixel_grid(shot.view.size, shot.view.centre)
     row = shot.ids[pixels]
     return np.asarray(shot.table[6][row] * u[pixels] + shot.table[7][row] * v[pixels] + shot.table[8][row])
 
 
 def candidates(world: World, view: View, pose: Pose) -> Rows:
-    """(A,) surfaces of the things in range, in painting order."""
+    """Return (A,) surfaces of the things in range, in painting order."""
     things, camera = world.things, view.position
     anchor = things.anchor + pose.offset
     extent = things.extent + pose.offset[:, 2:]
@@ -132,7 +130,7 @@ def candidates(world: World, view: View, pose: Pose) -> Rows:
 
 
 def matrices_of(surfaces: Surfaces, rows: Rows, view: View, pose: Pose) -> F64:
-    """(SKY_ROWS+A,3,3) float64 from (s, t, 1) of each patch to (u, v, 1) * depth."""
+    """Return (SKY_ROWS+A,3,3) float64 from (s, t, 1) of each patch to (u, v, 1) * depth."""
     thing = surfaces.thing[rows]
     frame = np.empty((SKY_ROWS + len(rows), 3, 3))
     frame[:SKY_ROWS] = np.eye(3)
@@ -143,7 +141,7 @@ def matrices_of(surfaces: Surfaces, rows: Rows, view: View, pose: Pose) -> F64:
 
 
 def visible_scene(world: World, view: View, pose: Pose) -> Scene:
-    """The patches that face the camera, in painting order."""
+    """Return the patches that face the camera, in painting order."""
     rows = candidates(world, view, pose)
     surfaces = world.surfaces
     towards = view.position - surfaces.origin[rows] - pose.offset[surfaces.thing[rows]]
@@ -152,7 +150,7 @@ def visible_scene(world: World, view: View, pose: Pose) -> Scene:
 
 
 def paint(world: World, scene: Scene, view: View) -> Ints:
-    """(H,W) int32: which row of the scene each pixel shows."""
+    """Return (H,W) int32: which row of the scene each pixel shows."""
     surfaces = world.surfaces
     ids = np.zeros(view.size, np.int32)
     points = surfaces.outline[scene.rows] @ scene.matrices[SKY_ROWS:].transpose(0, 2, 1)
@@ -188,7 +186,7 @@ def _paint_hills(world: World, ids: Ints, view: View) -> None:
 
 
 def _clipped(points: F64, view: View) -> Ints:
-    """The part of a polygon (K,3) beyond the near plane, in fixed point."""
+    """Return the part of a polygon (K,3) beyond the near plane, in fixed point."""
     kept = []
     for here, there in zip(points, np.roll(points, -1, axis=0), strict=True):
         if here[2] >= NEAR:

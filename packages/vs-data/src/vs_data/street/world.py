@@ -1,7 +1,5 @@
 """A whole street, laid out from a seed: blocks of houses, cross streets, traffic and pedestrians."""
 
-from __future__ import annotations
-
 import math
 from functools import lru_cache
 from itertools import pairwise
@@ -58,7 +56,7 @@ class World:
 
 @lru_cache(maxsize=_KEPT_WORLDS)
 def build_world(config: StreetConfig, number: int) -> World:
-    """World `number` of a family of worlds; a pure function of its arguments (kept for the next clip)."""
+    """Build world `number` of a family of worlds; a pure function of its arguments (kept for the next clip)."""
     random = np.random.default_rng([config.seed, number, 9176])
     path = _path(random, config)
     seconds = (config.sequence_length - 1) / config.fps
@@ -162,7 +160,7 @@ def _furniture(random: np.random.Generator, start: float, stop: float, far: floa
 
 
 def _silhouette(houses: list[Thing]) -> list[tuple[float, float, float]]:
-    """(start, end, height) of the houses on the left, where the sun stands."""
+    """Return (start, end, height) of the houses on the left, where the sun stands."""
     return [
         (*thing.extent, thing.patches[0].parameters[5] + 1.5)
         for thing in houses

@@ -22,12 +22,12 @@ Shapes = tuple[tuple[int, ...], ...]
 
 
 def spectral_shapes(network: Network) -> Shapes:
-    """Shapes of the weights of all layers of a generator that have spectral norm, in its order; allocates nothing."""
+    """Return the shapes of all weights of a generator with spectral norm, in its order; allocates nothing."""
     return _shapes(network)[0]
 
 
 def parameter_shapes(network: Network) -> Shapes:
-    """Shapes of all parameters of a generator, in its order; allocates nothing."""
+    """Return shapes of all parameters of a generator, in its order; allocates nothing."""
     return _shapes(network)[1]
 
 

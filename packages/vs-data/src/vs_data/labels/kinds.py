@@ -1,0 +1,44 @@
+"""All kinds of labels that folders may hold, and how they are named on a command line."""
+
+from collections.abc import Sequence
+from typing import TypeAlias, assert_never, get_args
+
+from vs_data.clips import LabelInfo
+from vs_data.labels.class_ids import SegMapsConfig, handle_class_ids
+from vs_data.labels.face_landmarks import LandmarksConfig, handle_landmarks
+from vs_data.labels.handler import LabelHandler
+
+LabelKind: TypeAlias = SegMapsConfig | LandmarksConfig
+
+KINDS: tuple[type[LabelKind], ...] = get_args(LabelKind)
+
+
+def handler_of(kind: LabelKind) -> LabelHandler:
+    """Return what is done with a kind of label."""
+    match kind:
+        case SegMapsConfig():
+            return handle_class_ids(kind)
+        case LandmarksConfig():
+            return handle_landmarks(kind)
+        case _:
+            assert_never(kind)
+
+
+def label_infos(kinds: Sequence[LabelKind]) -> dict[str, LabelInfo]:
+    """Return what each kind of label is to the networks, by its folder."""
+    return {kind.folder: handler_of(kind).info for kind in kinds}
+
+
+def word_of(kind: LabelKind) -> str:
+    """Write a kind and its folder as on a command line: `seg_maps`, `landmarks-dlib68:faces`; see `kind_of`."""
+    plain = kind_of(kind.folder) == (type(kind), kind.folder)
+    return kind.folder if plain else f"{kind.kind}:{kind.folder}"
+
+
+def kind_of(word: str) -> tuple[type[LabelKind], str]:
+    """Read a kind and its folder from a word: `KIND:FOLDER`, or `FOLDER` (class ids, unless it is a kind's name)."""
+    named = {kind.kind: kind for kind in KINDS}
+    prefix, colon, folder = word.partition(":")
+    if colon and prefix in named:
+        return named[prefix], folder
+    return named.get(word, SegMapsConfig), word
