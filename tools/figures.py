@@ -45,7 +45,7 @@ class FigureError(ValueError):
 
 
 def value_at(path: str, results: Path = RESULTS) -> Any:
-    """What a path leads to, for example `step-cpu/cases/O1/speedup/value`.
+    """Return what a path leads to, for example `step-cpu/cases/O1/speedup/value`.
 
     Raises:
         FigureError: there is no such file, or nothing of that name in it, or more than one.
@@ -64,7 +64,7 @@ def value_at(path: str, results: Path = RESULTS) -> Any:
 
 
 def _beginnings(keys: Sequence[str]) -> list[str]:
-    """What the next key may be: names of scores, such as `psnr/generated`, have strokes of their own."""
+    """Return what the next key may be: names of scores, such as `psnr/generated`, have strokes of their own."""
     return ["/".join(keys[:count]) for count in range(1, len(keys) + 1)]
 
 
@@ -77,7 +77,7 @@ def _read(file: Path) -> Any:
 
 
 def _choices(found: Any) -> list[tuple[str, Any]]:
-    """What can be chosen from a mapping or a list, by name."""
+    """Return what can be chosen from a mapping or a list, by name."""
     if isinstance(found, Mapping):
         return list(found.items())
     if isinstance(found, list):
@@ -87,7 +87,7 @@ def _choices(found: Any) -> list[tuple[str, Any]]:
 
 
 def filled(text: str, results: Path = RESULTS) -> str:
-    """The text with its values.
+    """Write the values into a text.
 
     Raises:
         FigureError: a value is not there, or cannot be formatted so.
@@ -105,7 +105,7 @@ def filled(text: str, results: Path = RESULTS) -> str:
 
 
 def rendered(name: str, figures: Mapping[str, Any], results: Path = RESULTS) -> str:
-    """What a document has between the marks of a figure.
+    """Return what a document has between the marks of a figure.
 
     Raises:
         FigureError: there is no such figure, it is neither a text nor a table, or its values are not there.
@@ -126,7 +126,7 @@ def rendered(name: str, figures: Mapping[str, Any], results: Path = RESULTS) -> 
 
 
 def rewritten(text: str, figures: Mapping[str, Any], results: Path = RESULTS) -> str:
-    """A document with its figures as measured.
+    """Write the figures into a document as measured.
 
     Raises:
         FigureError: marks without an end, or at the beginning of a line of prose, where they would end the paragraph;
@@ -143,7 +143,7 @@ def rewritten(text: str, figures: Mapping[str, Any], results: Path = RESULTS) ->
 
 
 def documents() -> list[Path]:
-    """All Markdown files that git tracks.
+    """Return all Markdown files that git tracks.
 
     Raises:
         FigureError: git does not say.
@@ -157,7 +157,7 @@ def documents() -> list[Path]:
 
 
 def changed(files: Iterable[Path], figures: Mapping[str, Any], results: Path = RESULTS) -> dict[Path, str]:
-    """What documents are to become, of those whose figures are not as measured.
+    """Return what documents are to become, of those whose figures are not as measured.
 
     Raises:
         FigureError: as `rewritten`, with the file; or a figure that no document cites.
@@ -176,7 +176,7 @@ def changed(files: Iterable[Path], figures: Mapping[str, Any], results: Path = R
 
 
 def read_figures(results: Path = RESULTS) -> Mapping[str, Any]:
-    """What `figures.toml` says.
+    """Read `figures.toml`.
 
     Raises:
         FigureError: it cannot be read.

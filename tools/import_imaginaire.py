@@ -85,7 +85,7 @@ def _rename(name: str, rules: list[tuple[str, str]]) -> str:
 
 
 def generator_weight_name(name: str) -> str:
-    """Our name for a parameter or buffer of the published generator."""
+    """Return our name for a parameter or buffer of the published generator."""
     up = re.match(r"^flow_network_temp\.up_flow\.(\d+)\.layers\.(.*)$", name)
     if up:  # odd positions: up-sampling stands between the convolutions
         name = f"flow.up.{int(up[1]) // 2}.{up[2]}"
@@ -93,7 +93,7 @@ def generator_weight_name(name: str) -> str:
 
 
 def generator_weights(published: Mapping[str, Tensor], *, layout: bool = False) -> Weights:
-    """Weights of the generator under our names; `layout` keeps the ones that the published layout never uses.
+    """Return weights of the generator under our names; `layout` keeps the ones that the published layout never uses.
 
     Those are SPADE's second projections in the encoder of the previous frame and, where no embedder of the warped
     frame exists (linear combination), in the main branch too.
@@ -105,7 +105,7 @@ def generator_weights(published: Mapping[str, Tensor], *, layout: bool = False) 
 
 
 def few_shot_weight_name(name: str) -> str:
-    """Our name for a parameter or buffer of the published few-shot generator."""
+    """Return our name for a parameter or buffer of the published few-shot generator."""
     if up := re.match(r"^(flow_network_\w+)\.up_flow\.(\d+)\.layers\.(.*)$", name):
         # odd positions: up-sampling stands between the convolutions
         name = f"{up[1]}.up.{int(up[2]) // 2}.{up[3]}"
@@ -115,7 +115,7 @@ def few_shot_weight_name(name: str) -> str:
 
 
 def few_shot_weights(published: Mapping[str, Tensor], *, separate_flow: bool = False) -> Weights:
-    """Weights of the few-shot generator under our names.
+    """Return weights of the few-shot generator under our names.
 
     Without `separate_flow` the published layout holds the one flow network twice; the copy is left out.
     """
@@ -124,7 +124,7 @@ def few_shot_weights(published: Mapping[str, Tensor], *, separate_flow: bool = F
 
 
 def discriminator_weights(published: Mapping[str, Tensor]) -> Weights:
-    """Weights of the discriminators under our names."""
+    """Return weights of the discriminators under our names."""
     pattern = re.compile(r"^net_D(?:T(\d+))?\.discriminator_(\d+)\.layer(\d+)\.0\.layers\.(conv|norm)\.(.*)$")
     found = {name: match for name in published if (match := pattern.match(name))}
     last: dict[tuple[str | None, str], int] = {}
@@ -141,13 +141,13 @@ def discriminator_weights(published: Mapping[str, Tensor]) -> Weights:
 
 
 def vgg19_weights(published: Mapping[str, Tensor]) -> Weights:
-    """Weights of a VGG-19 with torchvision's positions as names, up to relu_5_1."""
+    """Return weights of a VGG-19 with torchvision's positions as names, up to relu_5_1."""
     known = {str(i) for i in nets.perceptual.CONV_INDICES}
     return {f"convs.{name}": t for name, t in published.items() if name.split(".")[0] in known}
 
 
 def label_spec(data: Mapping[str, Any]) -> nets.LabelSpec:
-    """Kinds of label of a published `data` section, in the order in which its networks concatenate them."""
+    """Return the kinds of label of a published `data` section, in the order in which its networks concatenate them."""
     kinds: dict[str, Any] = {name: d for entry in data["input_types"] for name, d in entry.items()}
     classes = data.get("one_hot_num_classes", {})
     dont_care = bool(data.get("use_dont_care", False))
@@ -171,7 +171,7 @@ def _embedder_config(section: Mapping[str, Any]) -> nets.EmbedderConfig:
 
 
 def generator_config(gen: Mapping[str, Any], data: Mapping[str, Any]) -> nets.GeneratorConfig:
-    """Our configuration for a published `gen` section."""
+    """Return our configuration for a published `gen` section."""
     flow = gen["flow"]
     combine = flow.get("multi_spade_combine")
     combination: nets.SpadeCombination | nets.LinearCombination = nets.LinearCombination()
@@ -203,12 +203,12 @@ def generator_config(gen: Mapping[str, Any], data: Mapping[str, Any]) -> nets.Ge
 
 
 def is_few_shot(gen: Mapping[str, Any]) -> bool:
-    """Whether a published `gen` section describes few-shot vid2vid."""
+    """Return whether a published `gen` section describes few-shot vid2vid."""
     return str(gen.get("type", "")).endswith("fs_vid2vid")
 
 
 def few_shot_config(gen: Mapping[str, Any], data: Mapping[str, Any]) -> nets.FewShotGeneratorConfig:
-    """Our configuration for a published `gen` section of few-shot vid2vid.
+    """Return our configuration for a published `gen` section of few-shot vid2vid.
 
     Raises:
         ConversionError: it asks for something that this project does not have.
@@ -265,7 +265,7 @@ def _refuse(found: bool, what: str) -> None:
 
 
 def discriminator_config(dis: Mapping[str, Any], data: Mapping[str, Any]) -> nets.DiscriminatorConfig:
-    """Our configuration for a published `dis` section."""
+    """Return our configuration for a published `dis` section."""
 
     def patch(section: Mapping[str, Any]) -> nets.PatchConfig:
         return nets.PatchConfig(

@@ -10,7 +10,7 @@ from vs_bench.accuracy.arm import ArmError, check_planted
 from vs_bench.accuracy.fault import describe_fault, round_mantissa, rounded_weights
 
 NORMAL = st.floats(2.0**-100, 2.0**100, width=32)
-BITS = st.integers(0, accuracy_fault.MOST_BITS)
+BITS = st.integers(0, accuracy_fault.MAX_BITS)
 
 
 @given(st.lists(NORMAL, min_size=1), st.sampled_from([1.0, -1.0]))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from vs_bench.accuracy.verdict import (
     ERROR,
-    SHARE,
+    MARGIN_FRACTION,
     Difference,
     Floor,
     conclude,
@@ -49,7 +49,7 @@ def columns(draw, count, least=2):
 
 def test_equal_runs_are_equivalent_and_a_shift_beyond_the_margin_is_a_difference():
     assert judged(O0, O0).verdict == EQUIVALENT
-    assert judged(O0, O0).margin == pytest.approx(SHARE * 1.5)
+    assert judged(O0, O0).margin == pytest.approx(MARGIN_FRACTION * 1.5)
     worse = judged(O0, [score - 0.5 for score in O0])
     assert (worse.verdict, worse.reasons, worse.worse) == (DIFFERENT, ("mean",), True)
     better = judged(O0, [score + 0.5 for score in O0])
@@ -185,19 +185,19 @@ def rates(seeds, cases, **arm):
 def test_identical_distributions_are_found_equivalent_as_often_as_the_power_says_and_seldom_different():
     found = rates(7, 800)
     error = 0.2 * math.sqrt(2 / 7)
-    power = Difference(mean=0.0, error=error, freedom=12.0).power(SHARE * 1.5)
+    power = Difference(mean=0.0, error=error, freedom=12.0).power(MARGIN_FRACTION * 1.5)
     assert found[EQUIVALENT] == pytest.approx(power, abs=0.06)
     assert found[DIFFERENT] < ERROR
 
 
 def test_an_arm_that_is_worse_by_the_margin_is_seldom_found_equivalent():
-    assert rates(8, 600, mean=16.5 - SHARE * 1.5)[EQUIVALENT] < ERROR + 0.02
-    assert rates(8, 600, mean=16.5 - SHARE * 1.5, spread=0.6)[EQUIVALENT] < ERROR + 0.02
+    assert rates(8, 600, mean=16.5 - MARGIN_FRACTION * 1.5)[EQUIVALENT] < ERROR + 0.02
+    assert rates(8, 600, mean=16.5 - MARGIN_FRACTION * 1.5, spread=0.6)[EQUIVALENT] < ERROR + 0.02
 
 
 def test_an_arm_that_is_better_by_the_margin_is_seldom_found_equivalent():
     """A little oftener than worse ones: the margin itself is known only as well as what the baseline learnt."""
-    assert rates(8, 600, mean=16.5 + SHARE * 1.5)[EQUIVALENT] < ERROR + 0.04
+    assert rates(8, 600, mean=16.5 + MARGIN_FRACTION * 1.5)[EQUIVALENT] < ERROR + 0.04
 
 
 def test_what_is_said_to_be_seen_in_four_of_five_cases_is():

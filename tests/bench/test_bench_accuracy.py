@@ -1,6 +1,7 @@
 """The accuracy experiment: its plan, what is made of its numbers, and a miniature of it through the command line."""
 
 import io
+import itertools
 import json
 import math
 import shutil
@@ -8,19 +9,31 @@ import shutil
 import attrs
 import pytest
 from rich.console import Console
+from vs_bench.__main__ import main
 from vs_bench.accuracy import command as accuracy
 from vs_bench.accuracy.arm import HELD_OUT
 from vs_bench.accuracy.plan import SHORT, AccuracyError, default_experiments, plan_arms, plan_levels, preset_experiments
 from vs_bench.accuracy.report import BLOCK, JUDGED, Measured, Result, blocks, compact, find, read_result, record_of
-from vs_bench.accuracy.runs import Setting, Standing, Stopped, check_arms, run_arms, steps_done
+from vs_bench.accuracy.runs import Setting, Standing, Stopped, check_arms, run_arms, show_standing, steps_done
 from vs_bench.accuracy.words import statements, table_of
 from vs_config import ConfigError, render_config
+from vs_config.progress import show_progress
 from vs_config.signals import StopRequest
 from vs_runtime.run_directory import create_run
 
 SEEDS = (0, 1, 2)
 PLANTED = "planted-2-bits"
 FAULTS = {PLANTED: "weights in 2 bits"}
+
+
+class Nobody:
+    """Looks at no progress."""
+
+    def update(self, *_, **__):
+        pass
+
+    def message(self, text):
+        pass
 
 
 def arms_of(levels=(), device="cpu", experiments=None, fault_seeds=None):
@@ -231,9 +244,22 @@ def test_progress_is_counted_up_to_the_last_whole_line(tmp_path):
     assert steps_done(path) == 0
     path.write_text("".join(json.dumps({"step": i + 1, "x": "y" * 300}) + "\n" for i in range(200)) + '{"step": 2')
     assert steps_done(path) == 200
-    assert "1 of 3 arms finished, training a, b, about 2m00s left" in str(
-        Standing(finished=1, arms=3, running=("a", "b"), done=0.5, seconds_left=120.0)
-    )
+
+
+def shown_of(**standing):
+    """The plain line of a standing, long after the one before."""
+    stream, seconds = io.StringIO(), itertools.count(step=60.0)
+    with show_progress("training", unit="frames", stream=stream, clock=lambda: next(seconds)) as progress:
+        for _ in range(2):
+            show_standing(Standing(finished=1, arms=3, frames=50, total=200, **standing), progress)
+    return stream.getvalue().splitlines()
+
+
+def test_how_far_it_has_come_is_a_line_with_an_estimate():
+    heading = "1 of 3 arms finished, training a, b:"
+    assert shown_of(running=("a", "b"), seconds_left=120.0) == [heading, f"{heading} 50/200 frames  about 2m00s left"]
+    (first, _) = shown_of(running=(), seconds_left=None)
+    assert first == "1 of 3 arms finished, training none:"
 
 
 def test_an_arm_of_another_configuration_is_refused(tmp_path):
@@ -264,7 +290,7 @@ def test_an_arm_of_another_configuration_is_refused(tmp_path):
 )
 def test_wrong_input_ends_with_one_line_and_no_file(arguments, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert accuracy.start(arguments) == 2
+    assert main(["accuracy", *arguments]) == 2
     err = capsys.readouterr().err
     assert message in err
     assert err.count("\n") == 1
@@ -273,6 +299,7 @@ def test_wrong_input_ends_with_one_line_and_no_file(arguments, message, tmp_path
 
 MINIATURE = [
     "data.sequence_length=4",
+    "data.train_sequences=3",
     "loader.batch_size=1",
     "generator.filters=4",
     "generator.max_filters=8",
@@ -317,7 +344,7 @@ def test_a_miniature_trains_what_is_missing_goes_on_with_it_and_tells(tmp_path, 
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     command = [*arguments, "--device", "cpu", "--jobs", "2", "--fault-bits", "2", "--out", str(out), *MINIATURE]
 
-    assert accuracy.start(command) == 0
+    assert main(["accuracy", *command]) == 0
     printed = capsys.readouterr()
     assert "2 of 6 arms to train" in " ".join(printed.err.split())
     assert "planted-2-bits (weights of the generator rounded to 2 bits of mantissa after every step" in printed.out
@@ -340,7 +367,7 @@ def test_a_miniature_trains_what_is_missing_goes_on_with_it_and_tells(tmp_path, 
     finished = json.loads((run / HELD_OUT).read_text())
     (run / HELD_OUT).unlink()
     shutil.rmtree(run / "checkpoints" / "step-00000003")
-    assert accuracy.start([*command, "--store"]) == 0
+    assert main(["accuracy", *command, "--store"]) == 0
     assert "going on from" in (out / "logs" / f"{run.name}.log").read_text()
     assert json.loads((run / HELD_OUT).read_text())["scores"] == finished["scores"]
     assert (
@@ -356,10 +383,10 @@ def test_a_failing_arm_ends_the_experiment_with_its_last_line(tmp_path):
     (tmp_path / "configs").mkdir()
     arm.run(tmp_path).path.write_text("in the way")
     with pytest.raises(AccuracyError, match=r"vid2vid-O0-seed0 failed with status 2: error: .*is a file"):
-        run_arms([arm], Setting(out=tmp_path, jobs=1), StopRequest(), lambda standing: None)
+        run_arms([arm], Setting(out=tmp_path, jobs=1), StopRequest(), Nobody())
 
 
 def test_whoever_asked_to_stop_is_told_how_to_go_on(tmp_path):
     with pytest.raises(Stopped, match=f"SIGTERM.*--out {tmp_path} goes on"):
-        run_arms(arms_of(), Setting(out=tmp_path, jobs=1), StopRequest(requested="SIGTERM"), lambda standing: None)
+        run_arms(arms_of(), Setting(out=tmp_path, jobs=1), StopRequest(requested="SIGTERM"), Nobody())
     assert not any(arm.run(tmp_path).path.exists() for arm in arms_of())

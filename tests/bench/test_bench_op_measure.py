@@ -58,19 +58,19 @@ def test_the_talks_gelu_is_five_kernels_and_what_takes_the_time_is_named():
     found = op_measure.profile_call(lambda: eager_gelu(x), CPU)
     assert found.kernels == 5
     assert {"aten::mul", "aten::erf"} <= {name for name, _ in found.hottest}
-    assert sum(share for _, share in found.hottest) <= 1 + 1e-9
+    assert sum(fraction for _, fraction in found.hottest) <= 1 + 1e-9
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcde"), st.floats(0.001, 10.0)), min_size=1), st.integers(1, 6))
-def test_shares_are_of_everything_and_the_largest_first(times, most):
-    shares = op_measure.shares_of(times, most=most)
-    assert len(shares) == min(most, len({name for name, _ in times}))
-    assert [share for _, share in shares] == sorted((share for _, share in shares), reverse=True)
-    assert sum(share for _, share in op_measure.shares_of(times, most=5)) == pytest.approx(1.0)
+def test_what_takes_the_time_is_in_fractions_of_everything_and_the_largest_first(times, limit):
+    hottest = op_measure.hottest_of(times, limit=limit)
+    assert len(hottest) == min(limit, len({name for name, _ in times}))
+    assert [fraction for _, fraction in hottest] == sorted((fraction for _, fraction in hottest), reverse=True)
+    assert sum(fraction for _, fraction in op_measure.hottest_of(times, limit=5)) == pytest.approx(1.0)
 
 
-def test_nothing_that_took_time_has_no_shares():
-    assert op_measure.shares_of([("a", 0.0)], most=3) == ()
+def test_nothing_that_took_time_has_no_fractions():
+    assert op_measure.hottest_of([("a", 0.0)], limit=3) == ()
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_the_bytes_of_a_tensor_are_those_of_its_elements(tensor, size):
 def test_the_fewest_bytes_are_inputs_results_and_their_gradients():
     x, other = torch.zeros(10, requires_grad=True), torch.zeros(4)
     y, constant = x * 2, torch.zeros(3)
-    count = op_measure.least_bytes
+    count = op_measure.min_bytes
     assert count(inputs=[x, other], outputs=[y.detach()]) == 40 + 16 + 40
     assert count(inputs=[x, other], outputs=[y, constant], leaves=[x]) == (40 + 16) + (40 + 12) + 40 + 40
     assert count(inputs=[x, x], outputs=[]) == 40, "a tensor that is given twice is read once"

@@ -3,11 +3,13 @@
 import pytest
 import torch
 import vs_ops
-from vs_bench import harness
+from vs_bench import results
+from vs_bench.errors import VsBenchError
 from vs_bench.operators import command as ops
-from vs_bench.operators.subjects import PLANS, Make, Plan, results_of, work_of
+from vs_bench.operators.subjects import PLANS, Make, Plan, work_of
 from vs_bench.operators.subjects.networks import spectral_shapes
 from vs_ops.dispatch import describe
+from vs_training.tensors import tensors_in
 
 SMALL = [plan for plan in PLANS if not plan.large]
 by_plan = pytest.mark.parametrize("plan", SMALL, ids=lambda plan: f"{plan.operator.name}, {plan.size}")
@@ -29,7 +31,7 @@ def settings(**given):
 
 
 def computed(call, leaves):
-    results = results_of(call())
+    results = list(tensors_in(call()))
     wanted = [one for one in results if one.requires_grad]
     generator = torch.Generator().manual_seed(1)
     weights = [torch.rand(one.shape, generator=generator).to(one.dtype) for one in wanted]
@@ -119,9 +121,9 @@ def test_a_plan_is_measured_in_every_implementation_that_accepts():
 
 
 def test_what_is_not_there_is_answered_with_what_there_is():
-    with pytest.raises(SystemExit, match=r"no such operator: spode; there are .*spade"):
+    with pytest.raises(VsBenchError, match=r"no such operator: spode; there are .*spade"):
         ops.planned(["spode"], "", torch.float32)
-    with pytest.raises(SystemExit, match="nothing of the size 'huge'"):
+    with pytest.raises(VsBenchError, match="nothing of the size 'huge'"):
         ops.planned([], "huge", torch.float32)
 
 
@@ -144,13 +146,13 @@ def test_rules_are_made_of_one_memory_format():
     records = {"spade": [{"memory_format": "channels_last"}, {"memory_format": "contiguous"}, {"memory_format": None}]}
     kept = ops.in_format(records, "channels_last")
     assert kept == {"spade": [{"memory_format": "channels_last"}, {"memory_format": None}]}
-    with pytest.raises(SystemExit, match="channels_last"):
+    with pytest.raises(VsBenchError, match="channels_last"):
         ops.main(write_rules=True, memory_format="contiguous")
 
 
 @pytest.mark.parametrize("options", [{"size": "street"}, {"skip": ("inductor", "native")}])
 def test_rules_are_not_made_of_a_part(options):
-    with pytest.raises(SystemExit, match="all sizes and implementations"):
+    with pytest.raises(VsBenchError, match="all sizes and implementations"):
         ops.main(write_rules=True, **options)
     ops.check_rules("both", "", ("inductor",))
 
@@ -161,7 +163,7 @@ def test_the_layers_with_spectral_norm_are_found_without_making_them():
 
 
 def test_the_origin_says_where_rules_come_from():
-    begun = harness.begin()
+    begun = results.begin()
     origin = ops.origin_of(torch.device("cpu"), "hatch run bench:ops --write-rules", begun)
     assert origin.device_type == "cpu"
     assert origin.torch == torch.__version__.partition("+")[0]
@@ -173,11 +175,11 @@ def test_sizes_that_only_gpus_train_are_left_out_elsewhere():
     here, there = (ops.planned([], "", torch.float16, place) for place in ("cpu", "cuda"))
     assert all(plan.large for plan in there if plan.gpu)
     assert here == [plan for plan in there if not plan.gpu] != there
-    with pytest.raises(SystemExit, match=r"nothing of the size 'cityscapes' to be measured in .* on cpu"):
+    with pytest.raises(VsBenchError, match=r"nothing of the size 'cityscapes' to be measured in .* on cpu"):
         ops.planned([], "cityscapes", torch.float16, "cpu")
 
 
 @pytest.mark.parametrize("options", [{"only": ("spade",)}, {"size": "street"}, {"skip": ("native",)}])
 def test_a_part_of_the_operators_does_not_take_the_place_of_what_documents_cite(options):
-    with pytest.raises(SystemExit, match="all operators, sizes and ways"):
+    with pytest.raises(VsBenchError, match="all operators, sizes and ways"):
         ops.main(store=True, **options)

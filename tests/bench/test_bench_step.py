@@ -5,6 +5,7 @@ import torch
 import vs_nets as nets
 import vs_ops
 from vs_bench import harness, peak, step
+from vs_bench.errors import VsBenchError
 from vs_config import resolve_config
 from vs_ops.dispatch import select
 from vs_training.config import TrainConfig
@@ -90,17 +91,17 @@ def test_a_variant_is_another_implementation_or_another_configuration_not_both()
         ("memory.channels_last=false",),
         "O1 memory.channels_last=false",
     )
-    with pytest.raises(SystemExit, match="two comparisons"):
+    with pytest.raises(VsBenchError, match="two comparisons"):
         step.variant_of("reference", ("memory.channels_last=false",))
 
 
 @pytest.mark.parametrize("options", [{"frames": 2}, {"overrides": ("seed=1",)}])
 def test_what_documents_cite_is_the_whole_step_as_it_is(options):
-    with pytest.raises(SystemExit, match="no overrides, and 4 frames"):
+    with pytest.raises(VsBenchError, match="no overrides, and 4 frames"):
         step.main(*options.pop("overrides", ()), store=True, **options)
 
 
-def test_the_share_of_the_peak_is_of_the_same_level_and_of_the_best_round():
+def test_the_fraction_of_the_peak_is_of_the_same_level_and_of_the_best_round():
     seconds = {
         "O0": [2.0] * 3,
         "O1": [1.0] * 3,
@@ -112,9 +113,9 @@ def test_the_share_of_the_peak_is_of_the_same_level_and_of_the_best_round():
     result = harness.Result(unit=harness.Series(name="unit", seconds=(1.0,) * 3), cases=cases, threads=2, device="cpu")
     cpu = torch.device("cpu")
     one = peak.peak_flop(cpu)
-    shares = step.shares_of(result, {"O0": one, "O1": one, "O1 x": one}, cpu)
-    assert {name: share["share_of_peak"] for name, share in shares.items()} == {"O0": 0.5, "O1": 0.5, "O1 x": 0.125}
-    assert shares["O0"]["peak_flop_per_second"] == one
+    reached = step.fractions_of_peak(result, {"O0": one, "O1": one, "O1 x": one}, cpu)
+    assert {name: one["share_of_peak"] for name, one in reached.items()} == {"O0": 0.5, "O1": 0.5, "O1 x": 0.125}
+    assert reached["O0"]["peak_flop_per_second"] == one
 
 
 def test_the_flop_of_a_peak_are_what_is_counted_of_it():
@@ -124,5 +125,5 @@ def test_the_flop_of_a_peak_are_what_is_counted_of_it():
 
 
 def test_an_implementation_that_nobody_has_is_refused_before_anything_is_built():
-    with pytest.raises(SystemExit, match="'fast'; there are reference"):
+    with pytest.raises(VsBenchError, match="'fast'; there are reference"):
         step.main(impl="fast")

@@ -5,17 +5,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
 import import_imaginaire as importer
 import pytest
 import vs_nets as nets
-from attrs import frozen
 from safetensors.torch import load_file
 from torch import Tensor
 
 GOLDEN = Path(__file__).resolve().parents[2].parent / "shared" / "golden"
 
 
-@frozen
+@attrs.frozen
 class Case:
     tensors: Mapping[str, Tensor]
     facts: Mapping[str, Any]

@@ -20,33 +20,33 @@ def inputs() -> Iterator[nets.Pyramid]:
         yield nets.pyramid(torch.randn(N, channels, H, W), 2)
 
 
-def flat(judgement: nets.DiscriminatorOutput) -> list[Tensor]:
-    return [*judgement.logits, *(x for scale in judgement.features for x in scale)]
+def flat(output: nets.DiscriminatorOutput) -> list[Tensor]:
+    return [*output.logits, *(x for scale in output.features for x in scale)]
 
 
-def test_both_together_equal_each_alone() -> None:
+def test_both_stacked_equal_each_alone() -> None:
     net = build().image
     label, real, fake = inputs()
     (output,) = nets.discriminate_both(net, label, real, [fake])
-    for judged, alone in ((output.real, net(label, real)), (output.fake, net(label, fake))):
-        for a, b in zip(flat(judged), flat(alone), strict=True):
+    for found, alone in ((output.real, net(label, real)), (output.fake, net(label, fake))):
+        for a, b in zip(flat(found), flat(alone), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
 def test_sharing_the_label_equals_concatenating_it() -> None:
     net = build().image
     label, real, _ = inputs()
-    together = tuple(torch.cat(pair, dim=1) for pair in zip(label, real, strict=True))
-    for a, b in zip(flat(net(label, real)), flat(net(None, together)), strict=True):
+    stacked = tuple(torch.cat(pair, dim=1) for pair in zip(label, real, strict=True))
+    for a, b in zip(flat(net(label, real)), flat(net(None, stacked)), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("judge", [nets.discriminate_both, nets.discriminate_fake])
-def test_spectral_norm_iterates_for_real_and_then_for_fake(judge: nets.Discriminate) -> None:
+@pytest.mark.parametrize("discriminate", [nets.discriminate_both, nets.discriminate_fake])
+def test_spectral_norm_iterates_for_real_and_then_for_fake(discriminate: nets.Discriminate) -> None:
     net, twin = build(spectral=True).image, build(spectral=True).image
     twin.load_state_dict(net.state_dict())
     label, real, fake = inputs()
-    (output,) = judge(net, label, real, [fake])
+    (output,) = discriminate(net, label, real, [fake])
     expected_real, expected_fake = twin(label, real), twin(label, fake)
     for a, b in zip(flat(output.real) + flat(output.fake), flat(expected_real) + flat(expected_fake), strict=True):
         torch.testing.assert_close(a, b)
@@ -64,15 +64,15 @@ def test_real_images_carry_no_gradient_in_the_update_of_the_generator() -> None:
     assert grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize("judge", [nets.discriminate_both, nets.discriminate_fake])
-def test_two_fakes_share_the_condition_and_the_real_image(judge: nets.Discriminate) -> None:
+@pytest.mark.parametrize("discriminate", [nets.discriminate_both, nets.discriminate_fake])
+def test_two_fakes_share_the_condition_and_the_real_image(discriminate: nets.Discriminate) -> None:
     net = build().image
     label, real, fake = inputs()
     raw = nets.pyramid(torch.randn(N, 3, H, W), 2)
     calls: list[int] = []
     for scale in net.scales:
         scale.convs[1].register_forward_hook(lambda _module, args, _result: calls.append(args[0].shape[0]))
-    outputs = judge(net, label, real, [fake, raw])
+    outputs = discriminate(net, label, real, [fake, raw])
     assert sum(calls) == 2 * 3 * N  # scales x (real, fake, raw): the real image once
     for output, images in zip(outputs, (fake, raw), strict=True):
         for a, b in zip(flat(output.real), flat(net(label, real)), strict=True):

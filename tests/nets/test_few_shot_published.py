@@ -4,6 +4,7 @@ import attrs
 import pytest
 import torch
 import vs_nets as nets
+from vs_nets.references import few_shot_condition
 
 LABELS = 1  # an edge map of the face
 # Spectral norm adds buffers and no parameters, and its power iterations have no meaning without values.
@@ -69,7 +70,7 @@ def test_discriminators_see_label_reference_label_and_reference() -> None:
         frames=torch.arange(2 * 2 * 3 * 16).view(2, 2, 3, 4, 4).float(),
         labels=-torch.arange(2 * 2 * 2 * 16).view(2, 2, 2, 4, 4).float(),
     )
-    seen = nets.few_shot_condition(label, references, chosen)
+    seen = few_shot_condition(label, references, chosen)
     assert seen.shape == (2, nets.condition_channels(CONFIG, 2), 4, 4)
     for i, k in enumerate((1, 0)):
         assert torch.equal(seen[i], torch.cat([label[i], references.labels[i, k], references.frames[i, k]]))

@@ -4,6 +4,7 @@ import attrs
 import pytest
 import torch
 import vs_nets as nets
+from vs_nets.embedder import Embedder
 
 SMALL = nets.GeneratorConfig(
     levels=4,
@@ -89,7 +90,7 @@ def test_shapes(past: int) -> None:
 @pytest.mark.parametrize("arch", ["encoder", "encoderdecoder", "unet"])
 def test_embedder_gives_a_map_at_every_resolution(arch: str) -> None:
     config = nets.EmbedderConfig(arch=arch, filters=4, max_filters=16, downsamples=3)  # type: ignore[arg-type]
-    maps = nets.Embedder(config, C, spectral=True)(label())
+    maps = Embedder(config, C, spectral=True)(label())
     assert [tuple(m.shape[1:]) for m in maps] == [(4, 32, 64), (8, 16, 32), (16, 8, 16), (16, 4, 8)]
 
 
@@ -116,15 +117,15 @@ def test_constant_start_ignores_the_label_at_the_bottleneck() -> None:
     assert nets.build_generator(config, label_channels=C)(label(), history(0)).frame.shape == (2, 3, H, W)
 
 
-def test_average_without_spectral_norm_computes_the_same() -> None:
+def test_ema_without_spectral_norm_computes_the_same() -> None:
     generator = nets.build_generator(SMALL, label_channels=C)
     for _ in range(3):
         generator(label(), history(2))  # training mode: power iterations
-    average = nets.build_ema(SMALL, label_channels=C)
-    average.load_state_dict(nets.effective_weights(generator))
-    assert not any(name.endswith((".u", ".v")) for name in average.state_dict())
+    ema = nets.build_ema(SMALL, label_channels=C)
+    ema.load_state_dict(nets.effective_weights(generator))
+    assert not any(name.endswith((".u", ".v")) for name in ema.state_dict())
     now, past = label(), history(2)
-    torch.testing.assert_close(average(now, past).frame, generator.eval()(now, past).frame, rtol=0, atol=1e-5)
+    torch.testing.assert_close(ema(now, past).frame, generator.eval()(now, past).frame, rtol=0, atol=1e-5)
 
 
 def test_effective_weights_do_not_iterate() -> None:

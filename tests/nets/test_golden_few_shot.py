@@ -9,6 +9,7 @@ import vs_nets as nets
 from reference import Case, build_discriminator, build_few_shot_generator, load_case
 from torch import Tensor
 from vs_nets.layers import InstanceNorm2d
+from vs_nets.references import few_shot_condition
 
 pytestmark = pytest.mark.usefixtures("every_implementation")
 
@@ -80,7 +81,7 @@ def test_discriminator(t: int) -> None:
     case = load_case("d1_fs_k1")
     discriminator = build_discriminator(case).eval()
     scales = discriminator.config.image.scales
-    condition = nets.few_shot_condition(case["in.label"][:, t], references_of(case), torch.zeros(2, dtype=torch.int64))
+    condition = few_shot_condition(case["in.label"][:, t], references_of(case), torch.zeros(2, dtype=torch.int64))
     real = nets.pyramid(case["in.images"][:, t], scales)
     fakes = [nets.pyramid(case[f"out.t{t}.{name}"], scales) for name in ("fake_images", "fake_raw_images")]
     outputs = nets.discriminate_both(discriminator.image, nets.pyramid(condition, scales), real, fakes)

@@ -66,10 +66,10 @@ def test_generator_in_training_advances_power_iterations() -> None:
         close(state[name], tensor, 2e-5)
 
 
-def expect_judgement(case: Case, prefix: str, judgement: nets.DiscriminatorOutput) -> None:
-    for scale, logits in enumerate(judgement.logits):
+def expect_output(case: Case, prefix: str, output: nets.DiscriminatorOutput) -> None:
+    for scale, logits in enumerate(output.logits):
         close(logits, case[f"{prefix}.output.{scale}"], 2e-5)
-        for layer, features in enumerate(judgement.features[scale]):
+        for layer, features in enumerate(output.features[scale]):
             close(features, case[f"{prefix}.features.{scale}.{layer}"], 2e-5)
 
 
@@ -80,10 +80,10 @@ def test_image_discriminator(t: int) -> None:
     scales = discriminator.config.image.scales
     label = nets.pyramid(encoded_labels(case)[t], scales)
     real, fake = (nets.pyramid(case[f"in.{name}"][:, t], scales) for name in ("real", "fake"))
-    for judge in (nets.discriminate_both, nets.discriminate_fake):
-        (output,) = judge(discriminator.image, label, real, [fake])
-        expect_judgement(case, f"out.t{t}.indv.pred_real", output.real)
-        expect_judgement(case, f"out.t{t}.indv.pred_fake", output.fake)
+    for discriminate in (nets.discriminate_both, nets.discriminate_fake):
+        (output,) = discriminate(discriminator.image, label, real, [fake])
+        expect_output(case, f"out.t{t}.indv.pred_real", output.real)
+        expect_output(case, f"out.t{t}.indv.pred_fake", output.fake)
 
 
 @pytest.mark.parametrize(("t", "scale"), [(2, 0), (6, 0), (6, 1)])
@@ -98,8 +98,8 @@ def test_temporal_discriminator(t: int, scale: int) -> None:
         assert window is not None
         pyramids.append(nets.pyramid(window, config.patch.scales))
     (output,) = nets.discriminate_both(discriminator.temporal[scale], None, pyramids[0], pyramids[1:])
-    expect_judgement(case, f"out.t{t}.temporal_{scale}.pred_real", output.real)
-    expect_judgement(case, f"out.t{t}.temporal_{scale}.pred_fake", output.fake)
+    expect_output(case, f"out.t{t}.temporal_{scale}.pred_real", output.real)
+    expect_output(case, f"out.t{t}.temporal_{scale}.pred_fake", output.fake)
 
 
 def test_temporal_discriminator_waits_for_its_frames() -> None:

@@ -9,7 +9,7 @@ import vs_nets as nets
 import vs_ops
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from vs_nets.label_map import convolve_label, shrink_label
+from vs_nets.label_map import OneHot, convolve_label, join_labels, shrink_label
 
 MANY = nets.ClassMap(name="seg_maps", classes=20, dont_care=True)
 FEW = nets.ClassMap(name="instances", classes=3, ignore_id=None)
@@ -35,7 +35,7 @@ def both(seed: int = 0) -> tuple[nets.LabelMap, Tensor]:
 
 def test_ids_are_kept_of_large_kinds_alone() -> None:
     kept, dense = both()
-    assert [isinstance(part, nets.OneHot) for part in kept.parts] == [False, True, False]
+    assert [isinstance(part, OneHot) for part in kept.parts] == [False, True, False]
     assert kept.shape == dense.shape == (2, SPEC.channels, 16, 24)
     assert torch.equal(nets.dense_label(kept), dense)
     small = nets.LabelSpec((FEW, EDGES))
@@ -53,7 +53,7 @@ def test_missing_and_misshapen_labels_are_refused_as_by_encoding() -> None:
 
 def test_joining_and_shrinking_are_those_of_tensors() -> None:
     (kept, dense), (other, other_dense) = both(), both(seed=1)
-    joined = nets.join_labels([kept, other_dense, other])
+    joined = join_labels([kept, other_dense, other])
     assert torch.equal(nets.dense_label(joined), torch.cat([dense, other_dense, other_dense], 1))
     expected = torch.nn.functional.interpolate(dense, size=(4, 6), mode="nearest")
     assert torch.equal(shrink_label(kept, 4), expected)

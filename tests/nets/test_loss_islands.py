@@ -30,7 +30,7 @@ class Features(nn.Module):
         return tuple((x * scale).to(self.dtype) for scale in (1e4, 5e3, 2e4, 1e4, 1e3))
 
 
-def judgement(seed: int, dtype: torch.dtype) -> DiscriminatorOutput:
+def output_of(seed: int, dtype: torch.dtype) -> DiscriminatorOutput:
     logits = (2e4 * noise(seed, 1, 1, *SIZE)).clamp(-6e4, 6e4).to(dtype)
     features = tuple((2e4 * noise(seed + i, 1, 4, *SIZE)).clamp(-6e4, 6e4).to(dtype) for i in (1, 2))
     return DiscriminatorOutput(logits=(logits,), features=(features,))
@@ -38,7 +38,7 @@ def judgement(seed: int, dtype: torch.dtype) -> DiscriminatorOutput:
 
 def frame_of(dtype: torch.dtype) -> tuple[nets.Synthesis, nets.Target, FrameOutputs]:
     """Everything that losses are made of: features and masks in 16 bits, flow and frames of any size."""
-    outputs = [RealFakeOutputs(real=judgement(10 * i, dtype), fake=judgement(10 * i + 5, dtype)) for i in range(3)]
+    outputs = [RealFakeOutputs(real=output_of(10 * i, dtype), fake=output_of(10 * i + 5, dtype)) for i in range(3)]
     synthesis = nets.Synthesis(
         frame=noise(1, 1, 3, *SIZE).tanh(),
         raw=noise(2, 1, 3, *SIZE).tanh(),

@@ -10,7 +10,7 @@ import vs_ops
 from torch import Tensor, nn
 from vs_nets import spectral
 from vs_nets.layers import Conv2d, Linear
-from vs_nets.spectral import SpectralLayer, normalised_at_once
+from vs_nets.spectral import normalised_at_once, spectral_layers
 
 
 def layers() -> nn.ModuleList:
@@ -43,40 +43,70 @@ def test_values_gradients_and_vectors_are_those_of_single_calls(training: bool) 
     torch.testing.assert_close(vectors(together), vectors(alone))
 
 
-def test_two_calls_of_a_layer_iterate_twice() -> None:
+def test_each_call_of_a_layer_iterates_once() -> None:
+    group, alone = layers(), layers()
+    with normalised_at_once(group):
+        for _ in range(3):
+            group[0].next_weight()
+        group[2].next_weight()
+    for index, calls in ((0, 3), (2, 1)):
+        u, v, weight = alone[index].u, alone[index].v, alone[index].weight.detach().flatten(1)
+        for _ in range(calls):
+            u, v = vs_ops.power_iteration(weight, u, v)
+        torch.testing.assert_close(group[index].u, u)
+        torch.testing.assert_close(group[index].v, v)
+
+
+def test_a_layer_that_is_named_and_not_called_keeps_its_vectors_and_gets_no_gradient() -> None:
     group = layers()
     before = vectors(group)
     with normalised_at_once(group):
-        once = vectors(group)
-        call(*group)
+        loss = group[2](torch.ones(2, 5)).square().mean()
+    loss.backward()
     after = vectors(group)
-    assert not torch.equal(before["0.u"], once["0.u"])
-    assert not torch.equal(once["0.u"], after["0.u"])  # the second call
-    assert torch.equal(once["2.u"], after["2.u"])  # called once
+    assert torch.equal(before["0.u"], after["0.u"])
+    assert torch.equal(before["0.v"], after["0.v"])
+    assert group[0].weight.grad is None
+    assert not torch.equal(before["2.u"], after["2.u"])
 
 
 def test_a_nested_group_does_not_iterate_what_lies_ready() -> None:
-    group = layers()
+    group, alone = layers(), layers()
     with normalised_at_once(group):
-        once = vectors(group)
+        ready = group[0].ready
         with normalised_at_once(group[0]):
-            assert group[0].ready is not None
-        assert torch.equal(vectors(group)["0.u"], once["0.u"])
-        assert group[0].ready is not None
+            assert group[0].ready is ready
+        assert group[0].ready is ready
+        group[0].next_weight()
+        with normalised_at_once(group[0]):  # the second call goes on from the first
+            group[0].next_weight()
     assert group[0].ready is None
+    for _ in range(2):
+        alone[0].next_weight()
+    torch.testing.assert_close(group[0].u, alone[0].u)
 
 
-def test_nothing_lies_ready_after_an_error() -> None:
-    group = layers()
-    with pytest.raises(RuntimeError, match="deliberate"), normalised_at_once(group):
-        raise RuntimeError("deliberate")
-    assert all(layer.ready is None for layer in group)
+def test_after_an_error_nothing_lies_ready_and_what_was_called_has_advanced() -> None:
+    group, alone = layers(), layers()
+    before = vectors(group)
+
+    def fail() -> None:
+        with normalised_at_once(group):
+            group[0].next_weight()
+            raise RuntimeError("deliberate")
+
+    with pytest.raises(RuntimeError, match="deliberate"):
+        fail()
+    assert all(layer.ready is None and layer.unwritten is None for layer in group)
+    alone[0].next_weight()
+    torch.testing.assert_close(group[0].u, alone[0].u)
+    assert torch.equal(before["2.u"], group[2].u)
 
 
 def test_under_autocast_weights_are_made_in_its_dtype() -> None:
     group = layers()
     with torch.autocast("cpu", torch.bfloat16), normalised_at_once(group):
-        assert group[0].ready.dtype is torch.bfloat16
+        assert group[0].ready.weight.dtype is torch.bfloat16
         assert group[0](torch.randn(1, 3, 6, 5)).dtype is torch.bfloat16
     assert group.double()[0].next_weight().dtype is torch.float64
 
@@ -108,8 +138,8 @@ SMALL = nets.GeneratorConfig(
 )
 
 
-def spectral_layers(*modules: nn.Module) -> int:
-    return sum(isinstance(m, SpectralLayer) and m.spectral for module in modules for m in module.modules())
+def count(*modules: nn.Module) -> int:
+    return sum(1 for module in modules for _ in spectral_layers(module))
 
 
 def test_a_generator_normalises_all_that_it_calls_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,14 +148,14 @@ def test_a_generator_normalises_all_that_it_calls_at_once(monkeypatch: pytest.Mo
     monkeypatch.setattr(spectral.vs_ops, "spectral_normalize_all", counted)
     label, frame = torch.randn(1, 3, 16, 24), torch.randn(1, 3, 16, 24)
     generator(label, nets.History())
-    begin = spectral_layers(generator.embed_label, generator.up)
-    raw = spectral_layers(*generator.up[:2])  # a second time, for the raw output
+    begin = count(generator.embed_label, generator.up)
+    raw = count(*generator.up[:2])  # a second time, for the raw output
     assert counted.calls == [begin, *[1] * raw]
     counted.calls.clear()
     generator(label, nets.History(labels=(label, label), frames=(frame, frame)))
     parts = (generator.embed_label, generator.down, generator.middle, generator.flow, generator.embed_warped)
-    assert counted.calls[0] == spectral_layers(*parts, *generator.up[:2])
-    assert counted.calls[1:] == [spectral_layers(generator.embed_label), *[1] * raw]  # the previous label
+    assert counted.calls[0] == count(*parts, *generator.up[:2])
+    assert counted.calls[1:] == [count(generator.embed_label), *[1] * raw]  # the previous label
 
 
 @pytest.mark.parametrize("frames", [0, 1, 2])
@@ -141,6 +171,23 @@ def test_a_generator_computes_what_it_did_layer_by_layer(frames: int, monkeypatc
     torch.testing.assert_close(together.frame, alone.frame, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(together.raw, alone.raw, rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(vectors(generator), vectors(other), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("named", ["everything", "nothing"])
+@pytest.mark.parametrize("frames", [0, 2])
+def test_which_layers_are_named_changes_no_value(named: str, frames: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    generator = nets.build_generator(SMALL, label_channels=3).train()
+    other = copy.deepcopy(generator)
+    label, frame = torch.randn(1, 3, 16, 24), torch.randn(1, 3, 16, 24)
+    history = nets.History(labels=(label,) * frames, frames=(frame,) * frames)
+    expected = generator(label, history)
+    monkeypatch.setattr(other, "_called", lambda _: [other] if named == "everything" else [])
+    found = other(label, history)
+    torch.testing.assert_close(found.frame, expected.frame, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(vectors(other), vectors(generator), rtol=1e-4, atol=1e-5)
+    monkeypatch.undo()
+    torch.testing.assert_close(other(label, history).frame, generator(label, history).frame, rtol=1e-4, atol=1e-5)
 
 
 def test_a_layer_that_is_an_island_under_autocast_gets_its_weight_unrounded_and_iterates_once() -> None:

@@ -12,6 +12,7 @@ from vs_optim import (
     autocast,
     describe,
     resolve_precision,
+    settle_level,
     slowness,
 )
 
@@ -21,10 +22,10 @@ from vs_optim import (
     [
         (PrecisionConfig(level="O0"), "cpu", None, False),
         (PrecisionConfig(level="O0"), "cuda", None, False),
-        (PrecisionConfig(), "cpu", torch.bfloat16, False),
-        (PrecisionConfig(), "cuda:0", torch.float16, True),
-        (PrecisionConfig(dtype="float16"), "cpu", torch.float16, True),
-        (PrecisionConfig(dtype="bfloat16"), "cpu", torch.bfloat16, False),
+        (PrecisionConfig(level="O1"), "cpu", torch.bfloat16, False),
+        (PrecisionConfig(level="O1"), "cuda:0", torch.float16, True),
+        (PrecisionConfig(level="O1", dtype="float16"), "cpu", torch.float16, True),
+        (PrecisionConfig(level="O1", dtype="bfloat16"), "cpu", torch.bfloat16, False),
     ],
 )
 def test_resolves_to_dtype_and_scaling(
@@ -32,6 +33,32 @@ def test_resolves_to_dtype_and_scaling(
 ) -> None:
     precision = resolve_precision(config, device)
     assert (precision.dtype, precision.scaling, precision.level) == (dtype, scaling, config.level)
+
+
+@pytest.mark.parametrize(
+    ("kernels", "device", "dtype", "level"),
+    [
+        (True, "cpu", "auto", "O1"),
+        (False, "cpu", "auto", "O0"),
+        (False, "cpu", "bfloat16", "O1"),
+        (False, "cuda", "auto", "O1"),
+        (True, "mps", "auto", "O0"),
+    ],
+)
+def test_auto_is_the_level_that_the_device_is_quicker_in_and_says_why(
+    monkeypatch: pytest.MonkeyPatch, kernels: bool, device: str, dtype: str, level: str
+) -> None:
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: kernels, raising=False)
+    config, why = settle_level(PrecisionConfig(dtype=dtype), device)
+    assert config == PrecisionConfig(level=level, dtype=dtype)
+    assert str(why).startswith(f"precision.level=auto: {level}, since ")
+    assert resolve_precision(PrecisionConfig(dtype=dtype), device).level == level
+
+
+@pytest.mark.parametrize("config", [PrecisionConfig(level="O0"), PrecisionConfig(level="O1")])
+def test_a_level_that_is_asked_for_stays(monkeypatch: pytest.MonkeyPatch, config: PrecisionConfig) -> None:
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: config.level == "O0", raising=False)
+    assert settle_level(config, "cpu") == (config, None)
 
 
 def test_bfloat16_on_a_gpu_without_it_is_refused_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,7 +71,7 @@ def test_bfloat16_on_a_gpu_without_it_is_refused_with_advice(monkeypatch: pytest
 
 def test_mixed_precision_elsewhere_is_refused_with_advice() -> None:
     with pytest.raises(PrecisionError, match="'cuda' and 'cpu' only; choose level O0") as caught:
-        resolve_precision(PrecisionConfig(), "mps")
+        resolve_precision(PrecisionConfig(level="O1"), "mps")
     assert caught.value.device == "mps"
     assert resolve_precision(PrecisionConfig(level="O0"), "mps").dtype is None
 
@@ -52,7 +79,7 @@ def test_mixed_precision_elsewhere_is_refused_with_advice() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"level": "O2"}, "level: expected one of 'O0', 'O1', got 'O2'"),
+        ({"level": "O2"}, "level: expected one of 'auto', 'O0', 'O1', got 'O2'"),
         ({"dtype": "half"}, "dtype: expected one of 'auto', 'float16', 'bfloat16', got 'half'"),
         (
             {"level": "O0", "dtype": "float16"},

@@ -235,7 +235,10 @@ TABLE = (
     ),
 )
 
-SEE_THROUGH = ("vs_ops._matrices", "vs_ops._precision", "vs_ops._scripting", "vs_ops.dispatch", "vs_runtime")
+SEE_THROUGH = (
+    *("vs_ops._layout", "vs_ops._matrices", "vs_ops._precision", "vs_ops._scripting", "vs_ops.dispatch"),
+    "vs_runtime",
+)
 """What computes on behalf of whoever has called it."""
 
 MATRIX_PRODUCTS = frozenset(

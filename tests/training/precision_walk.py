@@ -7,6 +7,7 @@ was then.
 """
 
 import functools
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +24,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 OURS = ("vs_ops", "vs_nets", "vs_optim", "vs_runtime", "vs_training")
+KIND_OF_IMPLEMENTATION = re.compile(r"^vs_ops\.(reference|native|inductor|torchscript|triton)\.")
+"""All implementations of an operator go by its name: `vs_ops.reference.warp` is part of `vs_ops.warp`."""
 
 
 @frozen
@@ -117,8 +120,9 @@ def _functions(frame: FrameType | None, caller: FrameType) -> tuple[tuple[str, .
 
 @functools.cache
 def _name(code: CodeType, module: str) -> str:
-    """The dotted name of a function of our packages; nothing for other code."""
+    """The dotted name of a function of our packages, without the kind of an implementation; nothing for other code."""
     ours = module.partition(".")[0] in OURS
+    module = KIND_OF_IMPLEMENTATION.sub("vs_ops.", module)
     return f"{module}.{code.co_qualname.partition('.<locals>')[0]}" if ours else ""
 
 

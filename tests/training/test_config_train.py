@@ -78,7 +78,7 @@ def test_print_config_of_the_command_can_be_fed_back(tmp_path: Path, capsys: pyt
         ("data.root=clips", "data.root: unknown key for kind 'street'; it belongs to kind 'folder'"),
         ("objective.perceptual.kind=vgg", "objective.perceptual.kind: expected one of 'none', 'file', 'random'"),
         ("run.steps=0", "run.steps: expected a whole number from 1 to "),
-        ("precision.level=O2", "precision.level: expected one of 'O0', 'O1', got 'O2'"),
+        ("precision.level=O2", "precision.level: expected one of 'auto', 'O0', 'O1', got 'O2'"),
     ],
 )
 def test_wrong_values_are_one_line_and_exit_status_2(

@@ -166,17 +166,24 @@ def test_the_documentation_shows_this_table() -> None:
 Change = Callable[[pytest.MonkeyPatch], None]
 
 
-def in_low(module: str) -> Change:
-    """An operator that computes in 16 bits."""
-    return lambda patch: patch.setattr(sys.modules[module], "compute_dtype", lambda *_: LOW)
+def in_low(operator: str) -> Change:
+    """An operator of which all implementations on the CPU compute in 16 bits."""
+    modules = [sys.modules.get(f"vs_ops.{kind}.{operator}") for kind in ("reference", "native")]
+
+    def change(patch: pytest.MonkeyPatch) -> None:
+        for module in modules:
+            if hasattr(module, "compute_dtype"):
+                patch.setattr(module, "compute_dtype", lambda *_: LOW)
+
+    return change
 
 
-def low_reference(module: str) -> Change:
+def low_reference(operator: str) -> Change:
     """The same of one whose reference need not be what is chosen."""
 
     def change(patch: pytest.MonkeyPatch) -> None:
         patch.setenv("VS_OPS_IMPL", "reference")
-        in_low(module)(patch)
+        in_low(operator)(patch)
 
     return change
 
@@ -204,7 +211,7 @@ def single_convolutions(patch: pytest.MonkeyPatch) -> None:
 
 def autocast_iteration(patch: pytest.MonkeyPatch) -> None:
     """A sigma that autocast reaches, from weights that are cast to 16 bits."""
-    patch.setattr(sys.modules["vs_ops.spectral_normalize_all"], "without_autocast", lambda _: nullcontext())
+    patch.setattr(sys.modules["vs_ops.native.spectral_normalize_all"], "without_autocast", lambda _: nullcontext())
     patch.setattr(sys.modules["vs_ops._matrices"], "compute_dtype", lambda *_: LOW)
 
 
@@ -222,15 +229,15 @@ LOSS = ("total loss", "check of gradients", "optimizer and loss scale")
 """Where a loss of 16 bits is noticed again: where it is summed, checked and reported."""
 
 MOVED: dict[str, tuple[Change, set[str]]] = {
-    "norm": (low_reference("vs_ops.instance_norm"), {"norm statistics"}),
-    "softmax": (in_low("vs_ops.reference_matrix"), {"softmax and attention"}),
-    "attention": (in_low("vs_ops.attend"), {"softmax and attention"}),
-    "coordinates": (in_low("vs_ops.warp"), {"grids and sampling"}),
-    "hinge": (in_low("vs_ops.hinge"), {"loss gan", *LOSS}),
-    "feature matching": (low_reference("vs_ops.feature_matching"), {"loss feature_matching", *LOSS}),
-    "flow loss": (in_low("vs_ops.masked_l1"), {"loss flow", *LOSS}),
-    "mask loss": (in_low("vs_ops.mask_loss"), {"loss flow_mask", *LOSS}),
-    "kernel sums": (in_low("vs_ops.upsample_conv2d"), {"sums that stand for a convolution"}),
+    "norm": (low_reference("instance_norm"), {"norm statistics"}),
+    "softmax": (in_low("reference_matrix"), {"softmax and attention"}),
+    "attention": (in_low("attend"), {"softmax and attention"}),
+    "coordinates": (in_low("warp"), {"grids and sampling"}),
+    "hinge": (in_low("hinge"), {"loss gan", *LOSS}),
+    "feature matching": (low_reference("feature_matching"), {"loss feature_matching", *LOSS}),
+    "flow loss": (in_low("masked_l1"), {"loss flow", *LOSS}),
+    "mask loss": (in_low("mask_loss"), {"loss flow_mask", *LOSS}),
+    "kernel sums": (in_low("upsample_conv2d"), {"sums that stand for a convolution"}),
     "spectral norm": (autocast_iteration, {"spectral norm", "EMA of weights"}),
     "flow": (rounded_flow, {"grids and sampling", "loss flow"}),
     "convolutions": (single_convolutions, {MATRIX}),

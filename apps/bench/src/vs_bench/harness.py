@@ -5,62 +5,25 @@ round to round, and beside them the *unit*, a fixed piece of PyTorch work. Slow 
 alike. Ratios are computed from medians, their spread by resampling whole rounds, and times are also given in units,
 which can be compared between machines.
 
-    begun = begin()
     result = measure([Case(name="O0", run=step_o0), Case(name="O1", run=step_o1)], rounds=15)
-    print_result(result, baseline="O0")
-    record = as_record(result, baseline="O0")
-    save_records(record, "step", command=command_of("bench:step"), folder=folder_of(store=False), begun=begun)
+    ratio = ratio_of(result.case("O0"), result.case("O1"))
 
-A case's `run` does one whole measured piece of work; its `prepare` runs before each, unmeasured. Results go to
-`docs/benchmarks`, where documents cite them from, only if that is asked for.
+A case's `run` does one whole measured piece of work; its `prepare` runs before each, unmeasured.
 """
 
 import contextlib
-import json
 import random
-import shlex
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated, Any
 
 import attrs
-import cyclopts
 import torch
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
 from torch import Tensor, nn
-from vs_config import Range, option_number
-from vs_data import VsDataError
-from vs_optim import VsOptimError
-from vs_runtime import VsRuntimeError, describe_environment
-from vs_training.errors import VsTrainingError
+from vs_config.progress import Progress
 
-ROOT = Path(__file__).resolve().parents[4]
-RESULTS = ROOT / "docs" / "benchmarks"
-SCRATCH = ROOT / "runs" / "bench"
 UNIT = "unit"
-INPUT_ERRORS = (VsTrainingError, VsDataError, VsOptimError, VsRuntimeError)
-"""What wrong input to a benchmark raises, for `vs_config.commands.run_command`."""
-
 _RESAMPLES = 2000
-
-
-def option_of(numbers: Range) -> cyclopts.Parameter:
-    """An option of a command line that takes some numbers; the library would round 1.5, and take nan."""
-    return cyclopts.Parameter(converter=lambda _, tokens: option_number(tokens[0].value, numbers))
-
-
-Count = Annotated[int, option_of(Range(kind=int, low=1, high=1_000_000))]
-"""A number of rounds or frames on a command line."""
-
-Threads = Annotated[int, option_of(Range(kind=int, low=1, high=1024))]
-"""A number of CPU threads, or of processes."""
 
 
 def _nothing() -> None:
@@ -79,24 +42,6 @@ class Case:
     run: Callable[[], object]
     prepare: Callable[[], object] = _nothing
     note: str = ""
-
-
-@attrs.frozen(kw_only=True)
-class Begun:
-    """When measuring began, of which revision (under `git`) and on which machine: what is committed later is another's.
-
-    `machine` is what `describe_environment` says; its revision is `dirty` if code differs from it, but for results and
-    documents do not count.
-    """
-
-    measured_at: str
-    machine: dict[str, Any]
-
-    @property
-    def revision(self) -> str | None:
-        """The revision, with `-dirty` behind it where code differs from it; None outside a checkout."""
-        git = self.machine["git"]
-        return None if git is None else git["revision"] + "-dirty" * bool(git["dirty"])
 
 
 @attrs.frozen(kw_only=True)
@@ -191,12 +136,13 @@ def measure(
     threads: int = 2,
     device: torch.device | str = "cpu",
     clock: Callable[[], float] = time.perf_counter,
-    progress: bool = False,
+    progress: Progress | None = None,
 ) -> Result:
     """Run all cases and the unit in turns, `warmup` rounds unmeasured and then `rounds` measured ones.
 
     PyTorch computes with `threads` threads meanwhile. Work queued on a CUDA device is waited for before and after each
-    piece. `clock` returns seconds. Raises `ValueError` for no cases, names used twice and no rounds.
+    piece. `clock` returns seconds; `progress` hears of every round. Raises `ValueError` for no cases, names used twice
+    and no rounds.
     """
     names = [case.name for case in cases]
     if not cases or len({*names, UNIT}) != len(names) + 1:
@@ -208,9 +154,10 @@ def measure(
     where = torch.device(device)
     everything = {UNIT: Case(name=UNIT, run=unit_of_work(where)), **{case.name: case for case in cases}}
     seconds: dict[str, list[float]] = {name: [] for name in everything}
-    numbers = range(-warmup, rounds)
     with _threads(threads):
-        for number in track(numbers, "Measuring", console=Console(stderr=True)) if progress else numbers:
+        for number in range(-warmup, rounds):
+            if progress is not None:
+                progress.update(warmup + number, warmup + rounds)
             for name in order_of_round(list(everything), number):
                 elapsed = _time_once(everything[name], where, clock)
                 if number >= 0:
@@ -265,103 +212,3 @@ def ratio_of(slow: Series, fast: Series, *, resamples: int = _RESAMPLES) -> Rati
 def _ratio_of_medians(pairs: Sequence[tuple[float, float]]) -> float:
     numerators, denominators = zip(*pairs, strict=True)
     return float(statistics.median(numerators) / statistics.median(denominators))
-
-
-def table_of(result: Result, *, baseline: str, title: str = "") -> Table:
-    """Return a table of every case: median and quartiles, units, and how many times as fast as `baseline` it is."""
-    table = Table(
-        title=title or None, caption=f"speed-up over {baseline}", title_justify="left", caption_justify="left"
-    )
-    for heading in ("case", "median ms", "quartiles", "units", "speed-up", "95 %", "note"):
-        table.add_column(heading, justify="left" if heading in ("case", "note") else "right", no_wrap=heading != "note")
-    reference = result.case(baseline)
-    for series in (result.unit, *result.cases):
-        low, high = series.quartiles
-        speedup = ratio_of(reference, series)
-        compared = series.name not in (UNIT, baseline)
-        table.add_row(
-            series.name,
-            f"{1e3 * series.median:.2f}",
-            f"{1e3 * low:.1f}-{1e3 * high:.1f}",
-            f"{series.median / result.unit.median:.3f}",
-            f"{speedup.value:.2f}" if compared else "",
-            f"{speedup.low:.2f}-{speedup.high:.2f}" if compared else "",
-            series.note,
-        )
-    return table
-
-
-def wide_console() -> Console:
-    """The terminal, or in a file or a pipe lines that are long enough for the tables."""
-    console = Console()
-    return console if console.is_terminal else Console(width=160)
-
-
-def print_result(result: Result, *, baseline: str, title: str = "") -> None:
-    """Print the table of `result` to the terminal."""
-    wide_console().print(table_of(result, baseline=baseline, title=title))
-
-
-def as_record(result: Result, *, baseline: str) -> dict[str, object]:
-    """Return `result` as what the result file holds: all seconds, and the figures of the table."""
-    reference = result.case(baseline)
-    return {
-        "device": result.device,
-        "threads": result.threads,
-        "rounds": len(result.unit.seconds),
-        "baseline": baseline,
-        "unit": _series_record(result.unit, result, reference),
-        "cases": [_series_record(series, result, reference) for series in result.cases],
-    }
-
-
-def _series_record(series: Series, result: Result, reference: Series) -> dict[str, object]:
-    speedup = ratio_of(reference, series)
-    return {
-        "name": series.name,
-        "note": series.note,
-        "median_seconds": series.median,
-        "quartiles_seconds": series.quartiles,
-        "units": series.median / result.unit.median,
-        "speedup": {"value": speedup.value, "low": speedup.low, "high": speedup.high},
-        "seconds": series.seconds,
-    }
-
-
-def begin() -> Begun:
-    """Return what is to be said of a measurement that begins now."""
-    machine = describe_environment(ROOT)
-    if machine["git"] is not None:
-        machine["git"] = {**machine["git"], "dirty": _code_differs()}
-    return Begun(measured_at=datetime.now(UTC).isoformat(timespec="seconds"), machine=machine)
-
-
-def _code_differs() -> bool | None:
-    """Whether tracked files other than documents and results differ from the revision; None if git does not say."""
-    command = ["git", "-C", str(ROOT), "diff", "--quiet", "HEAD", "--", ".", ":!docs", ":!*.md"]
-    status = subprocess.run(command, check=False, capture_output=True).returncode
-    return bool(status) if status in (0, 1) else None
-
-
-def folder_of(*, store: bool) -> Path:
-    """Return where results go: to those that documents cite if they are to be stored, else below `runs/`."""
-    return RESULTS if store else SCRATCH
-
-
-def save_records(
-    records: dict[str, object], name: str, *, command: str, folder: Path = RESULTS, begun: Begun | None = None
-) -> Path:
-    """Write `folder/name.json`: `records` with the command, the time, the revision and the machine; returns the path.
-
-    `begun` is what `begin` said before measuring; None: nothing has been measured that could have changed since.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.json"
-    content = {"command": command, **attrs.asdict(begun or begin()), **records}
-    path.write_text(json.dumps(content, indent=1) + "\n")
-    return path
-
-
-def command_of(script: str, arguments: Sequence[str] | None = None) -> str:
-    """Return the command that repeats this measurement, for example `hatch run bench:ops --rounds 9`."""
-    return shlex.join(["hatch", "run", script, *(sys.argv[1:] if arguments is None else arguments)])

@@ -20,7 +20,7 @@ _SAMPLES = {"cpu": 1, "cuda": 64}
 
 
 def flop_of(run: Callable[[], object]) -> int:
-    """The FLOPs of convolutions and matrix products in one call of `run`, two for each multiplication and addition.
+    """Count the FLOPs of convolutions and matrix products in one call of `run`, two for each multiply-add.
 
     Those in kernels that PyTorch does not know, Triton's, are not among them.
     """
@@ -30,17 +30,17 @@ def flop_of(run: Callable[[], object]) -> int:
 
 
 def samples_on(device: torch.device) -> int:
-    """How many samples the convolution of the peak has; a GPU needs many to be busy."""
+    """Return how many samples the convolution of the peak has; a GPU needs many to be busy."""
     return _SAMPLES.get(device.type, 1)
 
 
 def peak_flop(device: torch.device) -> int:
-    """The FLOPs of one call of a peak's case."""
+    """Return the FLOPs of one call of a peak's case."""
     return 2 * samples_on(device) * SIDE**2 * CHANNELS**2 * KERNEL**2
 
 
 def peak_case(name: str, dtype: torch.dtype, device: torch.device, prepare: Callable[[], object]) -> Case:
-    """The convolution whose speed is the peak, as a case to be measured among the others."""
+    """Return the convolution whose speed is the peak, as a case to be measured among the others."""
     generator = torch.Generator().manual_seed(0)
 
     def drawn(*shape: int) -> Tensor:
@@ -58,5 +58,5 @@ def peak_case(name: str, dtype: torch.dtype, device: torch.device, prepare: Call
 
 
 def peak_of(series: Series, device: torch.device) -> float:
-    """FLOPs in a second of the fastest round of a peak's case."""
+    """Return the FLOPs in a second of the fastest round of a peak's case."""
     return peak_flop(device) / min(series.seconds)

@@ -12,7 +12,7 @@ Without a preset it is the step of one of the published code's baselines:
 
 `--impl NAME` measures each level a second time with VS_OPS_IMPL=NAME, and `--compare PATH=VALUE` with that in the
 configuration, so that what the choice between the operators' implementations, or a setting, is worth in a whole step
-comes from one interleaved run. Beside seconds it says which share of the convolution peak the step gets (see peak.py).
+comes from one interleaved run. Beside seconds it says how much of the convolution peak the step gets (see peak.py).
 
 Writes runs/bench/step-DEVICE.json (the face baseline's is step-face-DEVICE.json, a preset's step-PRESET-DEVICE.json,
 with -impl-NAME or -compare-PATH before the device); with `--store` docs/benchmarks/ instead, where documents cite it.
@@ -21,7 +21,6 @@ with -impl-NAME or -compare-PATH before the device); with `--store` docs/benchma
 import contextlib
 import functools
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -30,7 +29,7 @@ import cyclopts
 import torch
 import vs_optim as optim
 from vs_config import resolve_config
-from vs_config.commands import run_command
+from vs_config.progress import show_progress
 from vs_data import ClipRequest, collate, move, open_source
 from vs_ops.dispatch import ENVIRONMENT_VARIABLE, IMPLEMENTATION_NAMES
 from vs_runtime import choose_device, search_convolutions
@@ -39,23 +38,12 @@ from vs_training.networks import build_recipe, build_state
 from vs_training.presets import read_preset
 from vs_training.step import train_clip
 
-from vs_bench.harness import (
-    INPUT_ERRORS,
-    Case,
-    Count,
-    Result,
-    Threads,
-    as_record,
-    begin,
-    command_of,
-    folder_of,
-    measure,
-    print_result,
-    ratio_of,
-    save_records,
-    wide_console,
-)
+from vs_bench.errors import VsBenchError
+from vs_bench.harness import Case, Result, measure, ratio_of
+from vs_bench.options import Count, Threads
 from vs_bench.peak import flop_of, peak_case, peak_of
+from vs_bench.results import begin, command_of, folder_of, save_records
+from vs_bench.tables import as_record, print_result, wide_console
 
 Baseline = Literal["street", "face"]
 STREET: dict[str, Any] = {
@@ -87,7 +75,7 @@ PRECISIONS = {
 FRAMES = 4
 """Of the clip of a step that documents speak of."""
 
-app = cyclopts.App(name="bench:step", help=__doc__)
+app = cyclopts.App(name="bench:step", help=__doc__, suppress_keyboard_interrupt=False)
 
 
 def stepper(config: TrainConfig, frames: int, device: torch.device) -> Callable[[], None]:
@@ -117,7 +105,7 @@ def stepper(config: TrainConfig, frames: int, device: torch.device) -> Callable[
 
 @contextlib.contextmanager
 def implementation(name: str | None) -> Iterator[None]:
-    """Within it, operators are computed by `name`; with None they choose, whatever the shell says.
+    """Let operators be computed by `name` within it; with None they choose, whatever the shell says.
 
     An implementation that refuses a call leaves it to the choice, as ever with VS_OPS_IMPL.
     """
@@ -158,27 +146,27 @@ AS_IT_IS = Variant()
 
 
 def variant_of(impl: str | None, compare: Sequence[str]) -> Variant | None:
-    """The variant that the step as it is is compared with, if any.
+    """Return the variant that the step as it is is compared with, if any.
 
     Raises:
-        SystemExit: two were asked for, or an implementation that no operator has.
+        VsBenchError: two were asked for, or an implementation that no operator has.
     """
     if impl is not None and compare:
-        raise SystemExit("--impl and --compare are two comparisons: measure one after the other")
+        raise VsBenchError("--impl and --compare are two comparisons: measure one after the other")
     if impl is not None and impl not in IMPLEMENTATION_NAMES:
-        raise SystemExit(f"no operator has an implementation {impl!r}; there are {', '.join(IMPLEMENTATION_NAMES)}")
+        raise VsBenchError(f"no operator has an implementation {impl!r}; there are {', '.join(IMPLEMENTATION_NAMES)}")
     if impl is not None:
         return Variant(label=impl, impl=impl)
     return Variant(label=" ".join(compare), overrides=tuple(compare)) if compare else None
 
 
 def case_name(level: str, variant: Variant) -> str:
-    """What the case of a level and a variant is called."""
+    """Return what the case of a level and a variant is called."""
     return f"{level} {variant.label}" if variant.label else level
 
 
 def peak_name(level: str) -> str:
-    """What the case of a level's convolution peak is called."""
+    """Return what the case of a level's convolution peak is called."""
     return f"peak of {level}"
 
 
@@ -203,18 +191,18 @@ def peaks_of(device: torch.device) -> list[Case]:
     return cases
 
 
-def shares_of(result: Result, flop: Mapping[str, int], device: torch.device) -> dict[str, dict[str, float]]:
-    """For each case its level's peak, its FLOPs and which share of that peak its median step reaches. Pure."""
-    shares = {}
+def fractions_of_peak(result: Result, flop: Mapping[str, int], device: torch.device) -> dict[str, dict[str, float]]:
+    """Return each case's FLOPs, its level's peak, and the fraction of it that its median step reaches. Pure."""
+    fractions = {}
     for name, count in flop.items():
         peak = peak_of(result.case(peak_name(name.split()[0])), device)
-        share = count / result.case(name).median / peak
-        shares[name] = {"flop": count, "peak_flop_per_second": peak, "share_of_peak": share}
-    return shares
+        fraction = count / result.case(name).median / peak
+        fractions[name] = {"flop": count, "peak_flop_per_second": peak, "share_of_peak": fraction}
+    return fractions
 
 
 def gains_of(result: Result, variant: Variant) -> dict[str, dict[str, float]]:
-    """How many times as fast a step is as it is than as `variant`, by level. Pure."""
+    """Return how many times as fast a step is as it is than as `variant`, by level. Pure."""
     gains = {}
     for level in PRECISIONS:
         ratio = ratio_of(result.case(case_name(level, variant)), result.case(level))
@@ -233,13 +221,13 @@ def result_name(baseline: Baseline, preset: str | None, variant: Variant | None,
 
 
 def print_comparisons(record: Mapping[str, Any], other: Variant | None) -> None:
-    """Print what is not in the table: the shares of the peak, and how the step compares with the other variant."""
+    """Print what is not in the table: the fractions of the peak, and how the step compares with the other variant."""
     console = wide_console()
     for name, one in record["peaks"].items():
         work, peak = one["flop"] / 1e9, one["peak_flop_per_second"] / 1e9
-        share = f"{one['share_of_peak']:.0%} of the convolution peak"
+        reached = f"{one['share_of_peak']:.0%} of the convolution peak"
         console.print(
-            f"{name}: {work:.1f} GFLOP, {share} ({peak:.0f} GFLOP/s in its dtype)", highlight=False, markup=False
+            f"{name}: {work:.1f} GFLOP, {reached} ({peak:.0f} GFLOP/s in its dtype)", highlight=False, markup=False
         )
     for level, gain in record.get("gains", {}).items():
         interval = f"95 %: {gain['low']:.2f}-{gain['high']:.2f}"
@@ -262,7 +250,7 @@ def main(
 ) -> None:
     """Compare O0 and O1, and if asked the step as it is with one variant of it, interleaved in one process."""
     if store and (overrides or frames != FRAMES):
-        raise SystemExit(f"--store is for the step that documents speak of: no overrides, and {FRAMES} frames")
+        raise VsBenchError(f"--store is for the step that documents speak of: no overrides, and {FRAMES} frames")
     other = variant_of(impl, compare)
     title = preset or f"the {baseline} baseline"
     document = BASELINES[baseline] if preset is None else read_preset(preset).document
@@ -275,18 +263,15 @@ def main(
     begun = begin()
     cases, peaks = cases_of(configs, frames, place), peaks_of(place)
     flop = {case.name: flop_of(case.run) for case in cases}
-    measured = measure([*cases, *peaks], rounds=rounds, warmup=1, threads=threads, device=place, progress=True)
+    with show_progress("measuring", unit="rounds") as progress:
+        measured = measure([*cases, *peaks], rounds=rounds, warmup=1, threads=threads, device=place, progress=progress)
     result = attrs.evolve(measured, cases=measured.cases[: len(cases)])
     size = f"{configs[AS_IT_IS].data.height}x{configs[AS_IT_IS].data.width}"
     print_result(result, baseline="O0", title=f"one training step, {frames} frames at {size}, {title}")
-    record = {**as_record(result, baseline="O0"), "peaks": shares_of(measured, flop, place)}
+    record = {**as_record(result, baseline="O0"), "peaks": fractions_of_peak(measured, flop, place)}
     if other is not None:
         record["gains"] = gains_of(result, other)
     print_comparisons(record, other)
     name, command = result_name(baseline, preset, other, place.type), command_of("bench:step")
     path = save_records(record, name, command=command, folder=folder_of(store=store), begun=begun)
     wide_console().print(f"written to {path}", highlight=False, markup=False)
-
-
-if __name__ == "__main__":
-    sys.exit(run_command(app, *INPUT_ERRORS))

@@ -101,6 +101,7 @@ def _train(
     config: TrainConfig, run: RunDirectory, *, resume: bool, progress: Progress, stop: StopRequest
 ) -> TrainResult:
     with stop.at_once():
+        config = _with_level(config, progress)
         prepared = prepare(config, check=config.run.check_data and not resume, watch=progress.message)
     bound = runtime.apply_affinity(prepared.plan, threads=config.run.threads or None)[-1:]
     for note in (*prepared.notes, *bound, *_reading(prepared)):
@@ -126,6 +127,14 @@ def _train(
             count = f"roll-back {state.roll_backs} of {config.run.max_roll_backs}"
             progress.message(f"{failure}; {count}: going on from {place} with other clips")
             resume = True
+
+
+def _with_level(config: TrainConfig, progress: Progress) -> TrainConfig:
+    """The configuration with the level of precision that this device settles, which is what the run keeps."""
+    precision, why = optim.settle_level(config.precision, runtime.choose_device(config.device))
+    if why is not None:
+        progress.message(why)
+    return attrs.evolve(config, precision=precision)
 
 
 def _reading(prepared: Prepared) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from vs_nets.discriminator import (
     temporal_memory,
     temporal_window,
 )
-from vs_nets.embedder import Embedder, EmbedderConfig
+from vs_nets.embedder import EmbedderConfig
 from vs_nets.errors import ShapeError, VsNetsError, WeightsError
 from vs_nets.few_shot import (
     AttendedSubject,
@@ -30,7 +30,7 @@ from vs_nets.few_shot import (
     SeparateSubject,
     Subject,
 )
-from vs_nets.flow import FewShotFlowNetwork, FlowConfig, FlowNetwork
+from vs_nets.flow import FlowConfig
 from vs_nets.generator import (
     ConstantStart,
     Generator,
@@ -39,7 +39,7 @@ from vs_nets.generator import (
     LinearCombination,
     SpadeCombination,
 )
-from vs_nets.label_map import Label, LabelMap, OneHot, dense_label, join_labels, keep_class_ids
+from vs_nets.label_map import Label, LabelMap, dense_label, keep_class_ids
 from vs_nets.labels import ClassMap, FloatMap, LabelKind, LabelSpec, class_ids, class_kind, encode_labels
 from vs_nets.layers import ActivationCheckpointing
 from vs_nets.objective import (
@@ -66,13 +66,10 @@ from vs_nets.perceptual import (
 )
 from vs_nets.references import (
     References,
-    few_shot_condition,
-    nearest_reference,
-    pick_reference,
 )
 from vs_nets.spectral import effective_weights, weight_scales
-from vs_nets.synthesis import History, Synthesis, Warp, remember, rollout
-from vs_nets.weight_generator import AttentionConfig, WeightGenerator, WeightGeneratorConfig
+from vs_nets.synthesis import GenerateFrame, History, Synthesis, Warp, remember, rollout
+from vs_nets.weight_generator import AttentionConfig, WeightGeneratorConfig
 
 __version__ = "0.1.0"
 
@@ -89,16 +86,14 @@ __all__ = [
     "Discriminator",
     "DiscriminatorConfig",
     "DiscriminatorOutput",
-    "Embedder",
     "EmbedderConfig",
-    "FewShotFlowNetwork",
     "FewShotGenerator",
     "FewShotGeneratorConfig",
     "FilePerceptual",
     "FloatMap",
     "FlowConfig",
-    "FlowNetwork",
     "FrameOutputs",
+    "GenerateFrame",
     "Generator",
     "GeneratorConfig",
     "History",
@@ -113,7 +108,6 @@ __all__ = [
     "MultiScaleDiscriminator",
     "NoPerceptual",
     "ObjectiveConfig",
-    "OneHot",
     "PatchConfig",
     "Perceptual",
     "PerceptualConfig",
@@ -132,7 +126,6 @@ __all__ = [
     "Vgg19",
     "VsNetsError",
     "Warp",
-    "WeightGenerator",
     "WeightGeneratorConfig",
     "WeightsError",
     "build_discriminator",
@@ -151,14 +144,10 @@ __all__ = [
     "discriminator_losses",
     "effective_weights",
     "encode_labels",
-    "few_shot_condition",
     "flow_losses",
     "generator_losses",
-    "join_labels",
     "keep_class_ids",
     "load_vgg19",
-    "nearest_reference",
-    "pick_reference",
     "pyramid",
     "real_inputs",
     "remember",

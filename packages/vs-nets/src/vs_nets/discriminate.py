@@ -1,6 +1,6 @@
-"""What the discriminators of a run are shown of one frame, and all that they say of it."""
+"""What the discriminators of a run see of one frame, and all their outputs for it."""
 
-from attrs import frozen
+import attrs
 from torch import Tensor
 
 from vs_nets.discriminator import (
@@ -21,9 +21,9 @@ from vs_nets.references import References, few_shot_condition
 from vs_nets.synthesis import Synthesis
 
 
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class RealInputs:
-    """What both updates of a frame show the discriminators of the real side: condition, frame, windows over time."""
+    """The real side of a frame, the same in the updates of D and of G: condition, frame, windows over time."""
 
     condition: Condition
     frame: Pyramid
@@ -31,14 +31,14 @@ class RealInputs:
 
 
 def discriminator_condition(label: Label, references: References | None, synthesis: Synthesis) -> Label:
-    """What the discriminators see beside a frame: its label and, few-shot, the chosen reference with its label."""
+    """Return what discriminators see beside a frame: its label and, few-shot, the chosen reference with its label."""
     if references is None or synthesis.chosen is None:
         return label
     return few_shot_condition(dense_label(label), references, synthesis.chosen)
 
 
 def real_inputs(condition: Label, frame: Tensor, past: tuple[Tensor, ...], config: DiscriminatorConfig) -> RealInputs:
-    """Pyramids of the condition and the real frames, made once for a frame; `past` is real, oldest first."""
+    """Make the pyramids of the condition and the real frames, once for a frame; `past` is real, oldest first."""
     return RealInputs(
         condition=condition_pyramid(condition, config.image.scales),
         frame=pyramid(frame, config.image.scales),
@@ -47,25 +47,29 @@ def real_inputs(condition: Label, frame: Tensor, past: tuple[Tensor, ...], confi
 
 
 def discriminate_frame(
-    net: Discriminator, real: RealInputs, synthesis: Synthesis, fake_past: tuple[Tensor, ...], judge: Discriminate
+    net: Discriminator,
+    real: RealInputs,
+    synthesis: Synthesis,
+    fake_past: tuple[Tensor, ...],
+    discriminate: Discriminate,
 ) -> FrameOutputs:
-    """All outputs on a generated frame.
+    """Return the outputs of all discriminators for a frame.
 
     Args:
         net: the discriminators.
         real: the real side.
         synthesis: the generated side; detached in the update of the discriminators.
         fake_past: generated frames before it, oldest first (see `temporal_memory`).
-        judge: `discriminate_both` or `discriminate_fake`.
+        discriminate: `discriminate_both` or `discriminate_fake`.
     """
     scales = net.config.image.scales
     frames = [synthesis.frame] if synthesis.raw is None else [synthesis.frame, synthesis.raw]
-    image, *raw = judge(net.image, real.condition, real.frame, [pyramid(frame, scales) for frame in frames])
+    image, *raw = discriminate(net.image, real.condition, real.frame, [pyramid(frame, scales) for frame in frames])
     fake_windows = _windows((*fake_past, synthesis.frame), net.config.temporal)
     temporal = tuple(
-        None if r is None or f is None else judge(temporal_net, None, r, [f])[0]
-        for temporal_net, r, f in zip(net.temporal, real.windows, fake_windows, strict=True)
-        if isinstance(temporal_net, MultiScaleDiscriminator)
+        None if r is None or f is None else discriminate(over_time, None, r, [f])[0]
+        for over_time, r, f in zip(net.temporal, real.windows, fake_windows, strict=True)
+        if isinstance(over_time, MultiScaleDiscriminator)
     )
     return FrameOutputs(image=image, raw=raw[0] if raw else None, temporal=temporal)
 

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Sequence
 
+import attrs
 import torch
 import torch.nn.functional as F
-from attrs import frozen
 from torch import Tensor, nn
 from vs_config import table, truth, whole
 
 from vs_nets.label_map import Label, convolve_label, dense_label
 from vs_nets.layers import Conv2d, InstanceNorm2d, leaky_relu, width
-from vs_nets.limits import MOST_CHANNELS, MOST_FRAMES, MOST_SCALES
+from vs_nets.limits import MAX_CHANNELS, MAX_FRAMES, MAX_SCALES
 from vs_nets.spectral import has_power_iteration, normalised_at_once
 
 Pyramid = tuple[Tensor, ...]
@@ -20,27 +20,27 @@ Condition = tuple[Label, ...]
 """An encoded label at each scale of a discriminator, finest first; the finest may hold class ids."""
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class PatchConfig:
     """Shape of a multi-scale patch discriminator; the defaults are the published ones for Cityscapes."""
 
-    filters: int = whole(64, "channels of the first layer", low=1, high=MOST_CHANNELS)
-    max_filters: int = whole(512, "cap of the channels", low=1, high=MOST_CHANNELS)
-    layers: int = whole(3, "4x4 convolutions after the first", low=1, high=MOST_SCALES)
-    scales: int = whole(2, "networks, each on half the resolution", low=1, high=MOST_SCALES)
+    filters: int = whole(64, "channels of the first layer", low=1, high=MAX_CHANNELS)
+    max_filters: int = whole(512, "cap of the channels", low=1, high=MAX_CHANNELS)
+    layers: int = whole(3, "4x4 convolutions after the first", low=1, high=MAX_SCALES)
+    scales: int = whole(2, "networks, each on half the resolution", low=1, high=MAX_SCALES)
     spectral_norm: bool = truth(False, "spectral norm on everything, the head included")
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class TemporalConfig:
     """Temporal discriminators: one for each time scale s, on frames t - 2 * 3^s, t - 3^s, t (for 3 frames)."""
 
-    time_scales: int = whole(1, "number of temporal discriminators", low=1, high=MOST_SCALES)
-    frames: int = whole(3, "frames that each of them sees", low=2, high=MOST_FRAMES)
+    time_scales: int = whole(1, "number of temporal discriminators", low=1, high=MAX_SCALES)
+    frames: int = whole(3, "frames that each of them sees", low=2, high=MAX_FRAMES)
     patch: PatchConfig = table(PatchConfig, "shape of each of them")
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class DiscriminatorConfig:
     """The discriminators of a training run."""
 
@@ -48,17 +48,17 @@ class DiscriminatorConfig:
     temporal: TemporalConfig | None = table(None, "discriminators over time, or none")
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class DiscriminatorOutput:
-    """What a multi-scale discriminator says of a batch: logits for each scale, features for each scale and layer."""
+    """Output of a multi-scale discriminator for a batch: logits of each scale, features of each scale and layer."""
 
     logits: tuple[Tensor, ...]
     features: tuple[tuple[Tensor, ...], ...]
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class RealFakeOutputs:
-    """Judgements of the same place in the real and in the generated video."""
+    """Outputs of one discriminator for the real and for the generated video, at the same time in both."""
 
     real: DiscriminatorOutput
     fake: DiscriminatorOutput
@@ -69,7 +69,7 @@ class _PatchDiscriminator(nn.Module):
 
     def __init__(self, config: PatchConfig, channels: int) -> None:
         super().__init__()
-        # The last convolution doubles too: layer i has `filters * 2^i` channels, capped.
+        # The last convolution has more channels too, though it keeps the size: `filters * 2^i` at layer i, capped.
         widths = [width(config.filters, config.max_filters, i) for i in range(config.layers + 1)]
         strides = [2] * config.layers + [1]
         inputs = [channels, *widths[:-1]]
@@ -82,24 +82,26 @@ class _PatchDiscriminator(nn.Module):
         self.head = Conv2d(widths[-1], 1, 3, spectral=spectral)
 
     def forward(
-        self, condition: Label | None, images: Tensor, shared: Tensor | None = None
+        self, condition: Label | None, images: Tensor, convolved: Tensor | None = None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Logits and the features of each layer for images (B, C, H, W).
+        """Return logits and the features of each layer for images (B, C, H, W).
 
-        `condition` is (N, C', H, W), or None: what all B / N images of a sample have in common. The first convolution
-        is linear, so that the share of the condition is convolved once and added to each; `shared` is what `share`
-        returned for it, where that is known already.
+        `condition` is (N, C', H, W), the same for all B / N images of a sample, or None. The first convolution, of
+        both concatenated, is linear: the condition is convolved once, and added to each convolved image. `convolved`
+        is the result of `convolve_condition`, where that is there already.
         """
-        features = [self._activate(0, self._first(condition, images, shared))]
+        features = [self._activate(0, self._first(condition, images, convolved))]
         for i in range(1, len(self.convs)):
             features.append(self._activate(i, self.convs[i](features[-1])))
         return self.head(features[-1]), tuple(features)
 
-    def share(self, condition: Label) -> Tensor:
-        """The condition's share of the first convolution; never iterates."""
+    def convolve_condition(self, condition: Label) -> Tensor:
+        """Convolve a condition by the first layer's weights for it; never iterates."""
+        return self._convolve_condition(condition, self.first_conv.effective_weight())
+
+    def _convolve_condition(self, condition: Label, weight: Tensor) -> Tensor:
         conv = self.first_conv
-        weight = conv.effective_weight()[:, : condition.shape[1]]
-        return convolve_label(condition, weight, conv.bias, conv.stride, conv.padding)
+        return convolve_label(condition, weight[:, : condition.shape[1]], conv.bias, conv.stride, conv.padding)
 
     @property
     def first_conv(self) -> Conv2d:
@@ -112,17 +114,17 @@ class _PatchDiscriminator(nn.Module):
     def _activate(self, i: int, x: Tensor) -> Tensor:
         return leaky_relu(self.norms[i](x))
 
-    def _first(self, condition: Label | None, images: Tensor, shared: Tensor | None) -> Tensor:
+    def _first(self, condition: Label | None, images: Tensor, convolved: Tensor | None) -> Tensor:
         conv = self.first_conv
         if condition is None:
-            return conv(images)  # type: ignore[no-any-return]
+            features: Tensor = conv(images)
+            return features
         weight = conv.next_weight()
-        split = condition.shape[1]
-        if shared is None:
-            shared = convolve_label(condition, weight[:, :split], conv.bias, conv.stride, conv.padding)
-        own = F.conv2d(images, weight[:, split:], None, conv.stride, conv.padding)
+        if convolved is None:
+            convolved = self._convolve_condition(condition, weight)
+        own = F.conv2d(images, weight[:, condition.shape[1] :], None, conv.stride, conv.padding)
         copies = images.shape[0] // condition.shape[0]
-        return own + (shared if copies == 1 else shared.repeat(copies, 1, 1, 1))
+        return own + (convolved if copies == 1 else convolved.repeat(copies, 1, 1, 1))
 
 
 class MultiScaleDiscriminator(nn.Module):
@@ -133,23 +135,25 @@ class MultiScaleDiscriminator(nn.Module):
         self.scales = nn.ModuleList(_PatchDiscriminator(config, channels) for _ in range(config.scales))
 
     def forward(
-        self, condition: Condition | None, images: Pyramid, shared: Pyramid | None = None
+        self, condition: Condition | None, images: Pyramid, convolved: Pyramid | None = None
     ) -> DiscriminatorOutput:
-        """Discriminate images, given as a pyramid of (B, C, H, W), under a condition that B / N of them share.
+        """Discriminate images, a pyramid of (B, C, H, W), each B / N of them under the same condition of N.
 
-        `shared` is what `share` returned for the condition, where that is known already.
+        `convolved` is the result of `convolve_condition`, where that is there already.
         """
         with normalised_at_once(self.scales):
             outputs = [
-                net(None if condition is None else condition[i], images[i], None if shared is None else shared[i])
+                net(None if condition is None else condition[i], images[i], None if convolved is None else convolved[i])
                 for i, net in enumerate(self.scales)
             ]
         return DiscriminatorOutput(logits=tuple(o[0] for o in outputs), features=tuple(o[1] for o in outputs))
 
-    def share(self, condition: Condition) -> Pyramid:
-        """The condition's share of the first layer of each scale."""
+    def convolve_condition(self, condition: Condition) -> Pyramid:
+        """Convolve a condition by the first layer of each scale."""
         return tuple(
-            net.share(c) for net, c in zip(self.scales, condition, strict=True) if isinstance(net, _PatchDiscriminator)
+            net.convolve_condition(each)
+            for net, each in zip(self.scales, condition, strict=True)
+            if isinstance(net, _PatchDiscriminator)
         )
 
 
@@ -168,12 +172,12 @@ class Discriminator(nn.Module):
 
 
 def build_discriminator(config: DiscriminatorConfig, *, label_channels: int) -> Discriminator:
-    """Freshly initialised discriminators for encoded labels of `label_channels` channels."""
+    """Return freshly initialised discriminators for encoded labels of `label_channels` channels."""
     return Discriminator(config, label_channels)
 
 
 def pyramid(x: Tensor, scales: int) -> Pyramid:
-    """(N, C, H, W) at `scales` scales, each half the one before (bilinear, corners aligned), in float32."""
+    """Return (N, C, H, W) at `scales` scales, each half the one before (bilinear, corners aligned), in float32."""
     levels = [x]
     for _ in range(scales - 1):
         size = [s // 2 for s in levels[-1].shape[-2:]]
@@ -182,14 +186,14 @@ def pyramid(x: Tensor, scales: int) -> Pyramid:
 
 
 def condition_pyramid(label: Label, scales: int) -> Condition:
-    """`pyramid` of an encoded label; class ids stay what they are at the finest scale."""
+    """Return the `pyramid` of an encoded label; class ids stay what they are at the finest scale."""
     return (label, *pyramid(dense_label(label), scales)[1:]) if scales > 1 else (label,)
 
 
 Discriminate = Callable[
     [MultiScaleDiscriminator, Condition | None, Pyramid, Sequence[Pyramid]], tuple[RealFakeOutputs, ...]
 ]
-"""(discriminator, condition, real, fakes) -> a output for each fake: `discriminate_both` or `discriminate_fake`."""
+"""(discriminator, condition, real, fakes) -> outputs for each fake: `discriminate_both` or `discriminate_fake`."""
 
 
 def discriminate_both(
@@ -197,15 +201,14 @@ def discriminate_both(
 ) -> tuple[RealFakeOutputs, ...]:
     """Discriminate real and generated images with gradients for both: the update of the discriminator.
 
-    One pass over all of them together, which convolves the condition and judges the real image once. Where each call
-    advances a power iteration, the weights differ between passes, and there is a pass for each: real before fake, for
-    each fake anew.
+    All of them are stacked into one pass, which convolves the condition and discriminates the real images once. Where
+    each call advances a power iteration, the weights differ between passes, and there is a pass for each: real before
+    fake, for each fake anew.
     """
     if has_power_iteration(net):
         return tuple(RealFakeOutputs(real=net(condition, real), fake=net(condition, fake)) for fake in fakes)
-    together = tuple(torch.cat(images) for images in zip(real, *fakes, strict=True))
-    real_output, *judged = split(net(condition, together), 1 + len(fakes))
-    return tuple(RealFakeOutputs(real=real_output, fake=fake) for fake in judged)
+    of_real, *of_fakes = _unstack(net(condition, _stack([real, *fakes])), 1 + len(fakes))
+    return tuple(RealFakeOutputs(real=of_real, fake=of_fake) for of_fake in of_fakes)
 
 
 def discriminate_fake(
@@ -213,35 +216,40 @@ def discriminate_fake(
 ) -> tuple[RealFakeOutputs, ...]:
     """Discriminate generated images with gradients for them alone: the update of the generator.
 
-    The parameters of `net` must be frozen (`requires_grad` off). Features of the real images carry no gradient. What is
-    shared is as in `discriminate_both`.
+    The parameters of `net` must be frozen (`requires_grad` off). Features of the real images carry no gradient. What
+    is computed once is as in `discriminate_both`.
     """
     if has_power_iteration(net):
         return tuple(
             RealFakeOutputs(real=_without_gradient(net, condition, real, None), fake=net(condition, fake))
             for fake in fakes
         )
-    shared = None
+    convolved = None
     if condition is not None:
         with torch.no_grad():
-            shared = net.share(condition)
-    real_output = _without_gradient(net, condition, real, shared)
-    together = tuple(torch.cat(images) for images in zip(*fakes, strict=True))
-    judged = split(net(condition, together, shared), len(fakes))
-    return tuple(RealFakeOutputs(real=real_output, fake=fake) for fake in judged)
+            convolved = net.convolve_condition(condition)
+    of_real = _without_gradient(net, condition, real, convolved)
+    of_fakes = _unstack(net(condition, _stack(fakes), convolved), len(fakes))
+    return tuple(RealFakeOutputs(real=of_real, fake=of_fake) for of_fake in of_fakes)
 
 
+@torch.no_grad()
 def _without_gradient(
-    net: MultiScaleDiscriminator, condition: Condition | None, images: Pyramid, shared: Pyramid | None
+    net: MultiScaleDiscriminator, condition: Condition | None, images: Pyramid, convolved: Pyramid | None
 ) -> DiscriminatorOutput:
-    with torch.no_grad():
-        return net(condition, images, shared)  # type: ignore[no-any-return]
+    output: DiscriminatorOutput = net(condition, images, convolved)
+    return output
 
 
-def split(judgement: DiscriminatorOutput, parts: int) -> tuple[DiscriminatorOutput, ...]:
-    """Take apart a judgement of equal parts stacked along the batch."""
-    logits = [x.chunk(parts) for x in judgement.logits]
-    features = [[x.chunk(parts) for x in scale] for scale in judgement.features]
+def _stack(pyramids: Sequence[Pyramid]) -> Pyramid:
+    """Stack pyramids along the batch."""
+    return tuple(torch.cat(images) for images in zip(*pyramids, strict=True))
+
+
+def _unstack(output: DiscriminatorOutput, parts: int) -> tuple[DiscriminatorOutput, ...]:
+    """Take apart the output for equal parts stacked along the batch."""
+    logits = [x.chunk(parts) for x in output.logits]
+    features = [[x.chunk(parts) for x in scale] for scale in output.features]
     return tuple(
         DiscriminatorOutput(
             logits=tuple(chunks[i] for chunks in logits),
@@ -252,7 +260,7 @@ def split(judgement: DiscriminatorOutput, parts: int) -> tuple[DiscriminatorOutp
 
 
 def temporal_window(frames: Sequence[Tensor], config: TemporalConfig, scale: int) -> Tensor | None:
-    """Frames for the temporal discriminator of time scale `scale`, concatenated along channels, oldest first.
+    """Concatenate frames for the temporal discriminator of time scale `scale` along channels, oldest first.
 
     `frames` are (N, C, H, W), oldest first, the newest last; None while too few of them exist.
     """
@@ -264,5 +272,5 @@ def temporal_window(frames: Sequence[Tensor], config: TemporalConfig, scale: int
 
 
 def temporal_memory(config: TemporalConfig | None) -> int:
-    """How many past frames the temporal discriminators look at."""
+    """Return how many past frames the temporal discriminators look at."""
     return 0 if config is None else int(config.frames ** (config.time_scales - 1) * (config.frames - 1))

@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 from typing import Literal
 
+import attrs
 import torch
-from attrs import frozen
 from torch import Tensor, nn
 from vs_config import choice, whole
 
 from vs_nets.label_map import Label
 from vs_nets.layers import Conv2d, GeneratedConv, HyperConv2d, convolve, leaky_relu, width
-from vs_nets.limits import MOST_CHANNELS, MOST_HALVINGS
+from vs_nets.limits import MAX_CHANNELS, MAX_HALVINGS
 from vs_nets.spectral import normalised_at_once
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class EmbedderConfig:
     """Shape of an embedder."""
 
@@ -23,18 +23,18 @@ class EmbedderConfig:
         "encoder only, encoder and decoder, or both with skip connections",
         ("encoder", "encoderdecoder", "unet"),
     )
-    filters: int = whole(32, "channels at full resolution", low=1, high=MOST_CHANNELS)
-    max_filters: int = whole(1024, "cap of the channels", low=1, high=MOST_CHANNELS)
-    downsamples: int = whole(5, "how often the resolution is halved", low=1, high=MOST_HALVINGS)
+    filters: int = whole(32, "channels at full resolution", low=1, high=MAX_CHANNELS)
+    max_filters: int = whole(1024, "cap of the channels", low=1, high=MAX_CHANNELS)
+    downsamples: int = whole(5, "how often the resolution is halved", low=1, high=MAX_HALVINGS)
     kernel: int = choice(3, "kernel size, odd", (1, 3, 5, 7))
 
     def width(self, level: int) -> int:
-        """Channels of the map at a level (0 is full resolution)."""
+        """Return the channels of the map at a level (0 is full resolution)."""
         return width(self.filters, self.max_filters, min(level, self.downsamples))
 
 
 class Embedder(nn.Module):
-    """(N, C, H, W) -> `downsamples + 1` maps, finest first; map i has `config.width(i)` channels at 1 / 2^i.
+    """Embedder: (N, C, H, W) -> `downsamples + 1` maps, finest first; map i has `config.width(i)` channels at 1 / 2^i.
 
     The weights of `generated` convolutions come with each call: those of the decoder that make the finest maps, or,
     where there is no decoder, the first stride-2 convolutions.
@@ -62,7 +62,7 @@ class Embedder(nn.Module):
         )
 
     def forward(self, x: Label, generated: Sequence[GeneratedConv] = ()) -> tuple[Tensor, ...]:
-        """Maps at resolutions H, H/2, ..., H / 2^downsamples; `generated[i]` makes, or takes, the map at level i."""
+        """Make maps at resolutions H, H/2, ..., H / 2^downsamples; `generated[i]` makes, or takes, that of level i."""
         with normalised_at_once(self):
             return self._maps(x, generated)
 
@@ -78,7 +78,7 @@ class Embedder(nn.Module):
             y = decoded[-1]  # at resolution i + 1
             if self.arch == "unet" and i != len(self.up) - 1:
                 y = torch.cat([y, encoded[i + 1]], dim=1)
-            decoded.append(leaky_relu(convolve(self.up[i], y, _at(generated, i), doubled=True)))
+            decoded.append(leaky_relu(convolve(self.up[i], y, _at(generated, i), upsample=True)))
         return tuple(reversed(decoded))
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong in this package."""
+"""Errors of this package."""
 
 
 class VsNetsError(ValueError):
@@ -6,8 +6,8 @@ class VsNetsError(ValueError):
 
 
 class ShapeError(VsNetsError):
-    """A tensor has a shape that a network cannot take."""
+    """A shape of a tensor that a network cannot take."""
 
 
 class WeightsError(VsNetsError):
-    """A file of weights is missing, unreadable or made for another network."""
+    """A file of weights that is missing, unreadable or made for another network."""

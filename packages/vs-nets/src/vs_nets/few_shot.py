@@ -6,11 +6,11 @@ alone; the value that it returns goes into every frame, so that nothing about a 
 
 import functools
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from typing import ClassVar, assert_never
 
+import attrs
 import torch
 import vs_ops
-from attrs import frozen
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 from vs_config import Check, Problem, check_fields, choice, table, truth, whole
@@ -29,7 +29,7 @@ from vs_nets.layers import (
     leaky_relu,
     width,
 )
-from vs_nets.limits import MOST_CHANNELS, MOST_FRAMES, MOST_HALVINGS
+from vs_nets.limits import MAX_CHANNELS, MAX_FRAMES, MAX_HALVINGS
 from vs_nets.references import References, check_references, nearest_reference, pick_reference
 from vs_nets.spectral import normalised_at_once
 from vs_nets.synthesis import GenerateFrame, History, Synthesis, Warp
@@ -101,17 +101,17 @@ def _width(config: "FewShotGeneratorConfig", level: int) -> int:
     return width(config.filters, config.max_filters, min(level, config.downsamples))
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class FewShotGeneratorConfig:
     """Shape of the few-shot generator; the defaults are the published ones for faces at 512x512."""
 
     kind: ClassVar[str] = "few-shot"
-    downsamples: int = whole(5, "how often the references are halved", low=1, high=MOST_HALVINGS)
-    filters: int = whole(32, "channels at full resolution", low=1, high=MOST_CHANNELS)
-    max_filters: int = whole(1024, "cap of the channels", low=1, high=MOST_CHANNELS)
+    downsamples: int = whole(5, "how often the references are halved", low=1, high=MAX_HALVINGS)
+    filters: int = whole(32, "channels at full resolution", low=1, high=MAX_CHANNELS)
+    max_filters: int = whole(1024, "cap of the channels", low=1, high=MAX_CHANNELS)
     kernel: int = choice(3, "kernel of the residual blocks", (1, 3, 5, 7))
     spade_kernel: int = choice(1, "kernel of SPADE's projections and reference encoders", (1, 3, 5))
-    frames: int = whole(2, "frames it sees: the current and past ones", low=2, high=MOST_FRAMES)
+    frames: int = whole(2, "frames it sees: the current and past ones", low=2, high=MAX_FRAMES)
     spectral_norm: bool = truth(True, "spectral norm on all but heads and first layers")
     embedder: EmbedderConfig = table(EmbedderConfig, "embedder of the label map")
     weights: WeightGeneratorConfig = table(WeightGeneratorConfig, "what is generated from the references")
@@ -134,7 +134,7 @@ class FewShotGeneratorConfig:
         check_fields(self)
 
     def width(self, level: int) -> int:
-        """Channels of the main branch at a level (0 is full resolution); past the deepest level they stay."""
+        """Return the channels of the main branch at a level (0 is full resolution); past the deepest they stay."""
         return _width(self, level)
 
     @property
@@ -149,7 +149,7 @@ class FewShotGeneratorConfig:
         return int(2 ** max(halvings))
 
 
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class SeparateSubject:
     """A subject whose references each have weights of their own: one reference, or the nearest of several.
 
@@ -160,7 +160,7 @@ class SeparateSubject:
     generated: Generated
 
 
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class AttendedSubject:
     """A subject whose references are merged for each frame: their N * K features and keys, sample by sample."""
 
@@ -174,7 +174,7 @@ Subject = SeparateSubject | AttendedSubject
 
 
 class FewShotGenerator(nn.Module):
-    """(label, history, subject) -> `Synthesis`: the next frame of a subject that was seen in K references."""
+    """The few-shot generator: (label, history, subject) -> `Synthesis`, the next frame of a subject."""
 
     def __init__(
         self,
@@ -236,11 +236,11 @@ class FewShotGenerator(nn.Module):
         """
         check_references(references, self.label_channels, self.config.stride)
         frames, labels = references.frames.flatten(0, 1), references.labels.flatten(0, 1)
-        features = self.weights.begin(frames, labels, self.call.stages)
-        keys = self.weights.keys(labels, self.call.stages) if references.count > 1 else None
+        features = self.weights.begin(frames, labels, self.call.encoders)
+        keys = self.weights.keys(labels, self.call.encoders) if references.count > 1 else None
         if keys is not None:
             return AttendedSubject(references=references, features=features, keys=keys)
-        return SeparateSubject(references=references, generated=self.weights.finish(features, self.call.stages))
+        return SeparateSubject(references=references, generated=self.weights.finish(features, self.call.encoders))
 
     def forward(self, label: Label, history: History, subject: Subject) -> Synthesis:
         """Generate the frame of `label` (N, C, H, W), an encoded label map, after the frames in `history`.
@@ -259,7 +259,7 @@ class FewShotGenerator(nn.Module):
             )
         generated, chosen = self._weights_for(label, subject)
         with normalised_at_once(*(self._called(history) if self.call.plain else ())):
-            maps: Maps = self.call.stages(self.embed_label, label, generated.embedder)
+            maps: Maps = self.call.encoders(self.embed_label, label, generated.embedder)
             warps = self._warps(label, history, references, chosen)
             extra = [self._embed_warped(i, warp) for i, warp in enumerate(warps)]
             x, x_raw = self._main_branch(generated, maps, extra)
@@ -285,32 +285,27 @@ class FewShotGenerator(nn.Module):
         return functools.partial(self, subject=self.encode_references(references))
 
     def _called(self, history: History) -> list[nn.Module]:
-        """The parts that draw a frame with this history from weights that are there."""
+        """Return the parts that generate a frame with this history once the weights of its subject are there."""
         called = [self.embed_label, *self.up, self.flow_reference, self.embed_reference]
         if len(history.frames) >= self.config.frames - 1:
             called += [part for part in (self.flow_previous, self.embed_previous) if part is not None]
         return called
 
     def _weights_for(self, label: Tensor, subject: Subject) -> tuple[Generated, Tensor]:
-        """The weights for a target, and (N,) which reference is warped and shown to the discriminators."""
-        references = subject.references
-        if isinstance(subject, AttendedSubject):
-            features, mass = self.weights.merge(label, subject.features, subject.keys, self.call.stages)
-            return self.weights.finish(features, self.call.stages), mass.argmax(1)
-        if references.count == 1:
-            return subject.generated, torch.zeros(label.shape[0], dtype=torch.int64, device=label.device)
-        chosen = nearest_reference(label, references.labels)
-        shape = (label.shape[0], references.count)
-
-        def pick(x: Tensor) -> Tensor:
-            return pick_reference(x.unflatten(0, shape), chosen)
-
-        return pytree.tree_map_only(Tensor, pick, subject.generated), chosen
+        """Return the weights for a target, and (N,) which reference is warped and shown to the discriminators."""
+        match subject:
+            case AttendedSubject():
+                features, attention = self.weights.merge(label, subject.features, subject.keys, self.call.encoders)
+                return self.weights.finish(features, self.call.encoders), attention.argmax(1)
+            case SeparateSubject():
+                return _nearest_weights(label, subject)
+            case _ as never:
+                assert_never(never)
 
     def warp_references(self, label: Label, references: References) -> Warp:
-        """Every reference fetched through the flow to it: (N, C, H, W) and K references -> a warp of N * K samples.
+        """Fetch every reference through the flow to it: (N, C, H, W) and K references -> a warp of N * K samples.
 
-        What the flow network alone is trained by; a frame needs that of its chosen reference only.
+        This trains the flow network alone; a frame needs the warp of its chosen reference only.
         """
         check_references(references, self.label_channels, self.config.stride)
         repeated = dense_label(label).repeat_interleave(references.count, 0)
@@ -318,7 +313,7 @@ class FewShotGenerator(nn.Module):
         return self._warp(self.flow_reference, repeated, [labels], [frames])
 
     def _warps(self, label: Tensor, history: History, references: References, chosen: Tensor) -> list[Warp]:
-        """The chosen reference and, once there are enough past frames, the previous frame, fetched through flows."""
+        """Fetch the chosen reference and, once there are enough past frames, the previous frame through flows."""
         past = self.config.frames - 1
         reference = pick_reference(references.frames, chosen)
         warps = [self._warp(self.flow_reference, label, [pick_reference(references.labels, chosen)], [reference])]
@@ -329,16 +324,16 @@ class FewShotGenerator(nn.Module):
         return warps
 
     def _warp(self, flow_network: nn.Module, label: Tensor, labels: Sequence[Tensor], frames: Sequence[Tensor]) -> Warp:
-        flow, mask = self.call.stages(flow_network, label, torch.cat(list(labels), 1), torch.cat(list(frames), 1))
+        flow, mask = self.call.encoders(flow_network, label, torch.cat(list(labels), 1), torch.cat(list(frames), 1))
         return Warp(flow=flow, mask=mask, frame=vs_ops.warp(frames[-1], flow))
 
     def _embed_warped(self, index: int, warp: Warp) -> Maps:
         embedder = self.embed_reference if index == 0 or self.embed_previous is None else self.embed_previous
-        maps: Maps = self.call.stages(embedder, torch.cat([warp.frame, warp.mask], dim=1))
+        maps: Maps = self.call.encoders(embedder, torch.cat([warp.frame, warp.mask], dim=1))
         return maps
 
     def _main_branch(self, generated: Generated, maps: Maps, extra: Sequence[Maps]) -> tuple[Tensor, Tensor | None]:
-        """Features of the frame and, where it is wanted, of the raw one; `extra`: maps of what was warped."""
+        """Make features of the frame and, where it is wanted, of the raw one; `extra`: maps of what was warped."""
         combination, x = self.config.combination, generated.start
         x_raw: Tensor | None = None
         for level in range(self.config.downsamples, -1, -1):
@@ -358,6 +353,20 @@ class FewShotGenerator(nn.Module):
 
     def _to_frame(self, x: Tensor) -> Tensor:
         return torch.tanh(self.last(leaky_relu(x)).float())
+
+
+def _nearest_weights(label: Tensor, subject: SeparateSubject) -> tuple[Generated, Tensor]:
+    """Return the weights of the reference that is nearest to each sample's label, and which one it is, (N,)."""
+    references = subject.references
+    if references.count == 1:
+        return subject.generated, torch.zeros(label.shape[0], dtype=torch.int64, device=label.device)
+    chosen = nearest_reference(label, references.labels)
+    shape = (label.shape[0], references.count)
+
+    def pick(x: Tensor) -> Tensor:
+        return pick_reference(x.unflatten(0, shape), chosen)
+
+    return pytree.tree_map_only(Tensor, pick, subject.generated), chosen
 
 
 def _main_branch(config: FewShotGeneratorConfig) -> MainBranch:

@@ -2,30 +2,30 @@
 
 from itertools import pairwise
 
+import attrs
 import torch
-from attrs import frozen
 from torch import Tensor, nn
 from vs_config import real, whole
 
 from vs_nets.label_map import Label
 from vs_nets.layers import Conv2d, ConvNormAct, PreActivationBlock, ResidualBlock, width
-from vs_nets.limits import MOST_CHANNELS, MOST_HALVINGS, MOST_LAYERS
+from vs_nets.limits import MAX_CHANNELS, MAX_HALVINGS, MAX_LAYERS
 from vs_nets.spectral import normalised_at_once
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class FlowConfig:
     """Shape of the flow network."""
 
-    filters: int = whole(32, "channels at full resolution", low=1, high=MOST_CHANNELS)
-    max_filters: int = whole(1024, "cap of the channels", low=1, high=MOST_CHANNELS)
-    downsamples: int = whole(5, "how often the resolution is halved", low=1, high=MOST_HALVINGS)
-    residual_blocks: int = whole(6, "blocks at the lowest resolution", low=0, high=MOST_LAYERS)
+    filters: int = whole(32, "channels at full resolution", low=1, high=MAX_CHANNELS)
+    max_filters: int = whole(1024, "cap of the channels", low=1, high=MAX_CHANNELS)
+    downsamples: int = whole(5, "how often the resolution is halved", low=1, high=MAX_HALVINGS)
+    residual_blocks: int = whole(6, "blocks at the lowest resolution", low=0, high=MAX_LAYERS)
     multiplier: float = real(40.0, "pixels for one unit of the head", low=0, high=1e6, open_low=True)
 
 
 def few_shot_flow() -> FlowConfig:
-    """The published shape for faces, few-shot."""
+    """Return the published shape for faces, few-shot."""
     return FlowConfig(downsamples=3, multiplier=20.0)
 
 
@@ -37,9 +37,10 @@ def _encoder(config: FlowConfig, channels: int, spectral: bool) -> nn.Sequential
 
 
 class FlowNetwork(nn.Module):
-    """Labels of all frames and past frames -> flow (N, 2, H, W) in pixels and mask (N, 1, H, W) in [0, 1].
+    """Flow network of vid2vid: labels and past frames -> flow (N, 2, H, W) in pixels, mask (N, 1, H, W) in [0, 1].
 
-    Labels and frames are concatenated along channels, oldest first. Mask 1 means: use the hallucinated pixel.
+    Labels of all frames, and past frames, are concatenated along channels, oldest first. Mask 1 means: use the
+    hallucinated pixel.
     """
 
     def __init__(self, config: FlowConfig, label_channels: int, frame_channels: int, *, spectral: bool) -> None:
@@ -52,13 +53,13 @@ class FlowNetwork(nn.Module):
         self.up, self.flow_head, self.mask_head = _decoder(config, spectral)
 
     def forward(self, labels: Label, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Estimate flow and mask in float32."""
+        """Estimate flow and mask, in float32."""
         with normalised_at_once(self):
             return _decode(self, self.encode_labels(labels) + self.encode_frames(frames))
 
 
 class FewShotFlowNetwork(nn.Module):
-    """The label of a frame, labels and frames of what is warped -> flow (N, 2, H, W) and mask (N, 1, H, W) in [0, 1].
+    """Flow network of few-shot vid2vid: labels, and frames to warp -> flow (N, 2, H, W), mask (N, 1, H, W) in [0, 1].
 
     All of them are concatenated along channels: label, other labels and other frames, oldest first.
     """
@@ -74,13 +75,13 @@ class FewShotFlowNetwork(nn.Module):
         self.up, self.flow_head, self.mask_head = _decoder(config, spectral)
 
     def forward(self, label: Tensor, labels: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Estimate flow and mask in float32."""
+        """Estimate flow and mask, in float32."""
         with normalised_at_once(self):
             return _decode(self, self.encode(torch.cat([label, labels, frames], dim=1)))
 
 
 def _decoder(config: FlowConfig, spectral: bool) -> tuple[nn.ModuleList, Conv2d, Conv2d]:
-    """Convolutions behind each up-sampling, and the heads of flow and mask."""
+    """Build the convolutions behind each up-sampling, and the heads of flow and mask."""
     widths = [width(config.filters, config.max_filters, i) for i in range(config.downsamples + 1)]
     up = nn.ModuleList(
         ConvNormAct(widths[i + 1], widths[i], spectral=spectral) for i in reversed(range(config.downsamples))
@@ -89,10 +90,10 @@ def _decoder(config: FlowConfig, spectral: bool) -> tuple[nn.ModuleList, Conv2d,
 
 
 def _decode(network: FlowNetwork | FewShotFlowNetwork, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Residual blocks, up-sampling, and the heads."""
+    """Apply residual blocks, up-sampling, and the heads."""
     for block in network.blocks:
         x = block(x)
     for up in network.up:
-        x = up(x, doubled=True)
+        x = up(x, upsample=True)
     flow = network.flow_head(x).float() * network.multiplier
     return flow, torch.sigmoid(network.mask_head(x).float())

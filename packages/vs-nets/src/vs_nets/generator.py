@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterator
 from typing import ClassVar, assert_never
 
+import attrs
 import torch
 import torch.nn.functional as F
 import vs_ops
-from attrs import frozen
 from torch import Tensor, nn
 from vs_config import Check, Problem, check_fields, choice, table, truth, whole
 
@@ -23,7 +23,7 @@ from vs_nets.layers import (
     leaky_relu,
     width,
 )
-from vs_nets.limits import MOST_CHANNELS, MOST_FRAMES, MOST_HALVINGS
+from vs_nets.limits import MAX_CHANNELS, MAX_FRAMES, MAX_HALVINGS
 from vs_nets.references import References
 from vs_nets.spectral import normalised_at_once
 from vs_nets.synthesis import GenerateFrame, History, Synthesis, Warp
@@ -38,12 +38,12 @@ def _check_embedder(config: "SpadeCombination") -> Iterator[Problem]:
         yield Problem("embedder.downsamples", expected=f"at least levels - 1, {needed}", got=deep)
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class SpadeCombination:
-    """Combine by giving the warped frame and the mask to the last levels as further SPADE conditioning."""
+    """Combination by SPADE: the warped frame and the mask condition the last levels further."""
 
     kind: ClassVar[str] = "spade"
-    levels: int = whole(3, "how many of the last levels see them", low=1, high=MOST_HALVINGS)
+    levels: int = whole(3, "how many of the last levels see them", low=1, high=MAX_HALVINGS)
     embedder: EmbedderConfig = table(lambda: EmbedderConfig(arch="unet"), "embedder of the warped frame and the mask")
     raw_output: bool = truth(False, "run the last levels a second time without them, for further losses")
 
@@ -53,9 +53,9 @@ class SpadeCombination:
         check_fields(self)
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class LinearCombination:
-    """Combine by mask * hallucinated + (1 - mask) * warped."""
+    """Combination by blending: mask * hallucinated + (1 - mask) * warped."""
 
     kind: ClassVar[str] = "linear"
 
@@ -63,16 +63,26 @@ class LinearCombination:
 Combination = SpadeCombination | LinearCombination
 
 
-@frozen(kw_only=True)
+def _spade(combination: Combination) -> SpadeCombination | None:
+    match combination:
+        case SpadeCombination():
+            return combination
+        case LinearCombination():
+            return None
+        case _ as never:
+            assert_never(never)
+
+
+@attrs.frozen(kw_only=True)
 class LabelStart:
-    """The first frame starts from a 3x3 convolution of the label map, resized to the bottleneck."""
+    """Start of the first frame from a 3x3 convolution of the label map, resized to the bottleneck."""
 
     kind: ClassVar[str] = "label"
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class ConstantStart:
-    """The first frame starts from a learned constant (a linear layer of a latent vector that is always zero)."""
+    """Start of the first frame from a learned constant (a linear layer of a latent vector that is always zero)."""
 
     kind: ClassVar[str] = "constant"
     height: int = whole(4, "rows of the bottleneck: height / 2^levels", low=1, high=4096)
@@ -88,30 +98,23 @@ def _check_downsamples(config: "GeneratorConfig") -> Iterator[Problem]:
 
 
 def _check_combination(config: "GeneratorConfig") -> Iterator[Problem]:
-    match config.combination:
-        case SpadeCombination() as spade:
-            most = config.image_downsamples + 1
-            if spade.levels > most:
-                expected = f"at most image_downsamples + 1, {most}"
-                yield Problem("combination.levels", expected=expected, got=spade.levels)
-        case LinearCombination():
-            pass
-        case _ as never:
-            assert_never(never)
+    spade, highest = _spade(config.combination), config.image_downsamples + 1
+    if spade is not None and spade.levels > highest:
+        yield Problem("combination.levels", expected=f"at most image_downsamples + 1, {highest}", got=spade.levels)
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class GeneratorConfig:
     """Shape of the vid2vid generator; the defaults are the published ones for Cityscapes at 512x1024."""
 
     kind: ClassVar[str] = "vid2vid"
-    levels: int = whole(7, "how often the first frame is up-sampled", low=1, high=MOST_HALVINGS)
-    image_downsamples: int = whole(4, "how often the previous frame is down-sampled", low=0, high=MOST_HALVINGS)
-    filters: int = whole(32, "channels at full resolution", low=1, high=MOST_CHANNELS)
-    max_filters: int = whole(1024, "cap of the channels", low=1, high=MOST_CHANNELS)
+    levels: int = whole(7, "how often the first frame is up-sampled", low=1, high=MAX_HALVINGS)
+    image_downsamples: int = whole(4, "how often the previous frame is down-sampled", low=0, high=MAX_HALVINGS)
+    filters: int = whole(32, "channels at full resolution", low=1, high=MAX_CHANNELS)
+    max_filters: int = whole(1024, "cap of the channels", low=1, high=MAX_CHANNELS)
     kernel: int = choice(3, "kernel of the residual blocks", (1, 3, 5, 7))
     spade_kernel: int = choice(1, "kernel of SPADE's projections", (1, 3, 5))
-    frames: int = whole(3, "frames it sees: the current and past ones", low=2, high=MOST_FRAMES)
+    frames: int = whole(3, "frames it sees: the current and past ones", low=2, high=MAX_FRAMES)
     spectral_norm: bool = truth(True, "spectral norm on all but heads and first layers")
     embedder: EmbedderConfig = table(EmbedderConfig, "embedder of the label map")
     flow: FlowConfig = table(FlowConfig, "flow network")
@@ -128,16 +131,19 @@ class GeneratorConfig:
         check_fields(self)
 
     def width(self, level: int) -> int:
-        """Channels of the main branch at a level (0 is full resolution)."""
+        """Return the channels of the main branch at a level (0 is full resolution)."""
         return width(self.filters, self.max_filters, level)
 
     @property
     def stride(self) -> int:
         """Height and width of the frames must be divisible by this."""
-        embedders = [self.embedder.downsamples, self.flow.downsamples, self.levels]
-        if isinstance(self.combination, SpadeCombination):
-            embedders.append(self.combination.embedder.downsamples)
-        return int(2 ** max(embedders))
+        warped = 0 if self.spade is None else self.spade.embedder.downsamples
+        return int(2 ** max(self.embedder.downsamples, self.flow.downsamples, self.levels, warped))
+
+    @property
+    def spade(self) -> SpadeCombination | None:
+        """How the warped frame conditions the last levels; None where it is blended in instead."""
+        return _spade(self.combination)
 
     @property
     def residual_blocks(self) -> int:
@@ -147,11 +153,11 @@ class GeneratorConfig:
     @property
     def warped_levels(self) -> int:
         """How many of the last levels are conditioned on the warped frame."""
-        return self.combination.levels if isinstance(self.combination, SpadeCombination) else 0
+        return 0 if self.spade is None else self.spade.levels
 
 
 class Generator(nn.Module):
-    """(label, history) -> `Synthesis`: the next frame of a clip.
+    """The vid2vid generator: (label, history) -> `Synthesis`, the next frame of a clip.
 
     Without past frames it is an image generator that starts from the label map; with past frames it starts from an
     encoding of the newest one; with `config.frames - 1` of them it also warps the newest one and combines both.
@@ -182,16 +188,14 @@ class Generator(nn.Module):
             config.flow, label_channels * config.frames, FRAME_CHANNELS * (config.frames - 1), spectral=spectral
         )
         self.embed_warped = (
-            Embedder(config.combination.embedder, FRAME_CHANNELS + 1, spectral=spectral)
-            if isinstance(config.combination, SpadeCombination)
-            else None
+            None if config.spade is None else Embedder(config.spade.embedder, FRAME_CHANNELS + 1, spectral=spectral)
         )
 
     def _block(self, level: int, level_in: int, level_out: int, *, warped: bool = True) -> SpadeResidualBlock:
         config = self.config
         map_channels = [config.embedder.width(level)]
-        if warped and level < config.warped_levels and isinstance(config.combination, SpadeCombination):
-            map_channels.append(config.combination.embedder.width(level))
+        if warped and config.spade is not None and level < config.spade.levels:
+            map_channels.append(config.spade.embedder.width(level))
         return SpadeResidualBlock(
             config.width(level_in),
             config.width(level_out),
@@ -209,7 +213,7 @@ class Generator(nn.Module):
         """
         check_size(label, self.label_channels, self.config.stride)
         with normalised_at_once(*(self._called(history) if self.call.plain else ())):
-            maps: Maps = self.call.stages(self.embed_label, label)
+            maps: Maps = self.call.encoders(self.embed_label, label)
             x = self._continue(history, maps) if history.frames else self._begin(label, maps)
             warp = self._warp(label, history) if self._can_warp(history) else None
             return self._main_branch(x, maps, warp)
@@ -222,7 +226,7 @@ class Generator(nn.Module):
         return len(history.frames) >= self.config.frames - 1
 
     def _called(self, history: History) -> list[nn.Module]:
-        """The parts that a call with this history runs."""
+        """Return the parts that a call with this history runs."""
         main = self.config.image_downsamples + 1
         called = [self.embed_label, *self.up[:main]]
         called += [*self.down, *self.middle] if history.frames else self.up[main:]
@@ -231,27 +235,27 @@ class Generator(nn.Module):
         return called
 
     def _warp(self, label: Label, history: History) -> Warp:
-        """Flow and mask from all labels and past frames, and the newest frame fetched through the flow."""
+        """Estimate flow and mask from all labels and past frames, and fetch the newest frame through the flow."""
         past = self.config.frames - 1
         labels = join_labels([*history.labels[-past:], label])
-        flow, mask = self.call.stages(self.flow, labels, torch.cat(history.frames[-past:], dim=1))
+        flow, mask = self.call.encoders(self.flow, labels, torch.cat(history.frames[-past:], dim=1))
         return Warp(flow=flow, mask=mask, frame=vs_ops.warp(history.frames[-1], flow))
 
     def _map(self, maps: Maps, level: int) -> Tensor:
         return maps[min(level, len(maps) - 1)]
 
     def _begin(self, label: Label, maps: Maps) -> Tensor:
-        """Features at the resolution of the main branch from the label map alone."""
+        """Make features at the resolution of the main branch from the label map alone."""
         x: Tensor = self.start(label)
         for i in range(self.config.levels, self.config.image_downsamples, -1):
             x = self._up(i, x, maps, (self._map(maps, i),))
         return x
 
     def _continue(self, history: History, maps: Maps) -> Tensor:
-        """Features at the resolution of the main branch from the previous frame and its label map."""
+        """Make features at the resolution of the main branch from the previous frame and its label map."""
         config = self.config
-        before: Maps = self.call.stages(self.embed_label, history.labels[-1])
-        x = self.first_previous(history.frames[-1])
+        before: Maps = self.call.encoders(self.embed_label, history.labels[-1])
+        x: Tensor = self.first_previous(history.frames[-1])
         for i, block in enumerate(self.down):
             x = self.call.blocks(block, x, (self._map(before, i),))
             if i != config.image_downsamples:
@@ -259,13 +263,13 @@ class Generator(nn.Module):
         for i, block in enumerate(self.middle):
             current = before if i < len(self.middle) // 2 else maps
             x = self.call.blocks(block, x, (self._map(current, config.image_downsamples + 1),))
-        return x  # type: ignore[no-any-return]
+        return x
 
     def _main_branch(self, x: Tensor, maps: Maps, warp: Warp | None) -> Synthesis:
-        """The last levels, the frame, and its combination with the warped one."""
+        """Run the last levels, make the frame, and combine it with the warped one."""
         extra: Maps = ()
         if warp is not None and self.embed_warped is not None:
-            extra = self.call.stages(self.embed_warped, torch.cat([warp.frame, warp.mask], dim=1))
+            extra = self.call.encoders(self.embed_warped, torch.cat([warp.frame, warp.mask], dim=1))
         x, x_raw = self._last_levels(x, maps, extra)
         frame = self._to_frame(x)
         raw = self._to_frame(x_raw) if x_raw is not None else None
@@ -276,10 +280,9 @@ class Generator(nn.Module):
         return Synthesis(frame=frame, raw=raw, flow=warp.flow, mask=warp.mask, warped=warp.frame)
 
     def _last_levels(self, x: Tensor, maps: Maps, extra: Maps) -> tuple[Tensor, Tensor | None]:
-        """Features of the frame and, where it is wanted, of the raw one; `extra`: maps of the warped frame."""
+        """Make features of the frame and, where it is wanted, of the raw one; `extra`: maps of the warped frame."""
         config = self.config
-        combination = config.combination
-        with_raw = isinstance(combination, SpadeCombination) and combination.raw_output
+        with_raw = config.spade is not None and config.spade.raw_output
         x_raw: Tensor | None = None
         for i in range(config.image_downsamples, -1, -1):
             plain = (self._map(maps, i),)
@@ -291,9 +294,9 @@ class Generator(nn.Module):
         return x, x_raw
 
     def _up(self, level: int, x: Tensor, maps: Maps, conditions: Maps) -> Tensor:
-        """The block of a level on features of its resolution, or of half of it, which are up-sampled on the way."""
-        doubled = x.shape[-2] << level < maps[0].shape[-2]
-        y: Tensor = self.call.blocks(self.up[level], x, conditions, NOTHING_GENERATED, doubled)
+        """Call the block of a level on features of its resolution, or of half of it, which it up-samples first."""
+        upsample = x.shape[-2] << level < maps[0].shape[-2]
+        y: Tensor = self.call.blocks(self.up[level], x, conditions, NOTHING_GENERATED, upsample)
         return y
 
     def _to_frame(self, x: Tensor) -> Tensor:
@@ -307,7 +310,8 @@ class _LabelStart(nn.Module):
         self.conv = Conv2d(label_channels, config.width(config.levels + 1))
 
     def forward(self, label: Label) -> Tensor:
-        return self.conv(shrink_label(label, 2**self.levels))  # type: ignore[no-any-return]
+        x: Tensor = self.conv(shrink_label(label, 2**self.levels))
+        return x
 
 
 class _ConstantStart(nn.Module):
@@ -320,9 +324,13 @@ class _ConstantStart(nn.Module):
 
 
 def _build_start(config: GeneratorConfig, label_channels: int) -> nn.Module:
-    if isinstance(config.start, LabelStart):
-        return _LabelStart(config, label_channels)
-    return _ConstantStart(config, config.start)
+    match config.start:
+        case LabelStart():
+            return _LabelStart(config, label_channels)
+        case ConstantStart() as start:
+            return _ConstantStart(config, start)
+        case _ as never:
+            assert_never(never)
 
 
 def check_size(label: Label, channels: int, stride: int) -> None:

@@ -1,15 +1,16 @@
 """What conditions a network: kinds of label, their channels, and the encoding that is made on the device."""
 
 from collections.abc import Mapping
+from typing import assert_never
 
+import attrs
 import torch
 import vs_ops
-from attrs import frozen
 from torch import Tensor
 from vs_config import REQUIRED, whole
 
 from vs_nets.errors import ShapeError
-from vs_nets.limits import MOST_CHANNELS
+from vs_nets.limits import MAX_CHANNELS
 
 NO_ID = -1
 """An id that no pixel has."""
@@ -18,7 +19,7 @@ SHOWN_IGNORE_ID = 255
 """What `class_ids` writes for pixels without a class; palettes have a colour for it."""
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class ClassMap:
     """Integer class ids (N, H, W), encoded as one channel for each class."""
 
@@ -40,18 +41,18 @@ class ClassMap:
         return self.classes + self.dont_care
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class FloatMap:
     """Maps (N, C, H, W) that enter the network as they are (edges, landmarks, poses)."""
 
     name: str
-    channels: int = whole(REQUIRED, "channels of the maps", low=1, high=MOST_CHANNELS)
+    channels: int = whole(REQUIRED, "channels of the maps", low=1, high=MAX_CHANNELS)
 
 
 LabelKind = ClassMap | FloatMap
 
 
-@frozen
+@attrs.frozen
 class LabelSpec:
     """The kinds of label in the order in which they are concatenated."""
 
@@ -64,7 +65,7 @@ class LabelSpec:
 
 
 def encode_labels(spec: LabelSpec, labels: Mapping[str, Tensor], dtype: torch.dtype = torch.float32) -> Tensor:
-    """Labels of one frame, by name, as the (N, C, H, W) tensor that the networks take; one-hot is made here.
+    """Encode labels of one frame, by name, as the (N, C, H, W) tensor that networks take; one-hot is made here.
 
     Raises:
         ShapeError: a kind of the specification is missing, or has another number of dimensions or channels.
@@ -77,24 +78,32 @@ def _encode(kind: LabelKind, labels: Mapping[str, Tensor], dtype: torch.dtype) -
     if kind.name not in labels:
         raise ShapeError(f"label {kind.name!r} is missing: the clip has {', '.join(map(repr, labels)) or 'none'}")
     values = labels[kind.name]
-    expected = 3 if isinstance(kind, ClassMap) else 4
+    match kind:
+        case ClassMap():
+            _check_dimensions(kind.name, values, 3)
+            return vs_ops.one_hot(
+                values, kind.classes, dont_care=kind.dont_care, ignore_id=kind.id_of_no_class, dtype=dtype
+            )
+        case FloatMap():
+            _check_dimensions(kind.name, values, 4)
+            if values.shape[1] != kind.channels:
+                raise ShapeError(f"label {kind.name!r} has {values.shape[1]} channels: expected {kind.channels}")
+            return values.to(dtype)
+        case _ as never:
+            assert_never(never)
+
+
+def _check_dimensions(name: str, values: Tensor, expected: int) -> None:
     if values.dim() != expected:
-        raise ShapeError(f"label {kind.name!r} has shape {tuple(values.shape)}: expected {expected} dimensions")
-    if isinstance(kind, ClassMap):
-        return vs_ops.one_hot(
-            values, kind.classes, dont_care=kind.dont_care, ignore_id=kind.id_of_no_class, dtype=dtype
-        )
-    if values.shape[1] != kind.channels:
-        raise ShapeError(f"label {kind.name!r} has {values.shape[1]} channels: expected {kind.channels}")
-    return values.to(dtype)
+        raise ShapeError(f"label {name!r} has shape {tuple(values.shape)}: expected {expected} dimensions")
 
 
 def class_kind(spec: LabelSpec) -> ClassMap | None:
-    """The first kind that has class ids, which is what pictures of labels show; None when there is none."""
+    """Return the first kind that has class ids, which is what pictures of labels show; None when there is none."""
     return next((kind for kind in spec.kinds if isinstance(kind, ClassMap)), None)
 
 
 def class_ids(labels: Mapping[str, Tensor], kind: ClassMap) -> Tensor:
-    """Class ids of a kind with `SHOWN_IGNORE_ID` for pixels without a class, whatever id the data has there."""
+    """Return class ids of a kind, `SHOWN_IGNORE_ID` for pixels without a class, whatever id the data has there."""
     ids = labels[kind.name]
     return ids if kind.ignore_id is None else ids.masked_fill(ids.eq(kind.ignore_id), SHOWN_IGNORE_ID)

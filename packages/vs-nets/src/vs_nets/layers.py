@@ -6,13 +6,13 @@ Every layer pads with zeros and has a bias.
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import attrs
 import torch
 import torch.nn.functional as F
 import vs_ops
-from attrs import field, frozen
 from torch import Tensor, nn
 
-from vs_nets.label_map import Label, convolve_label
+from vs_nets.label_map import Label, convolve_label, dense_label
 from vs_nets.spectral import SpectralLayer
 
 LEAKY_SLOPE = 0.2
@@ -22,25 +22,25 @@ CallBlock = Callable[..., Any]
 
 
 def call_block(block: nn.Module, *args: Any) -> Any:
-    """Call a block plainly; an activation-checkpointing function of the same signature may stand in its place."""
+    """Call a block plainly; `vs_runtime.checkpointed` has the same signature."""
     return block(*args)
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class ActivationCheckpointing:
-    """How a network calls its parts: plainly, or through a function that recomputes activations in the backward pass.
+    """Functions that call the parts of a network: plainly, or recomputing their activations in the backward pass.
 
-    `blocks` calls residual blocks, `stages` calls whole encoders (label embedder, flow network). Both take the module
-    and its arguments and must return what the module returns.
+    `blocks` calls residual blocks, `encoders` whole encoders (label embedder, flow network). Both take the module and
+    its arguments and must return what the module returns.
     """
 
-    blocks: CallBlock = field(default=call_block)
-    stages: CallBlock = field(default=call_block)
+    blocks: CallBlock = attrs.field(default=call_block)
+    encoders: CallBlock = attrs.field(default=call_block)
 
     @property
     def plain(self) -> bool:
         """Whether nothing is recomputed."""
-        return self.blocks is call_block and self.stages is call_block
+        return self.blocks is call_block and self.encoders is call_block
 
 
 class Conv2d(SpectralLayer):
@@ -54,15 +54,14 @@ class Conv2d(SpectralLayer):
         self.stride = stride
         self.padding = (kernel - 1) // 2
 
-    def forward(self, x: Label, *, doubled: bool = False) -> Tensor:
+    def forward(self, x: Label, *, upsample: bool = False) -> Tensor:
         """Convolve (N, C_in, H, W); in training with spectral norm this advances `u` and `v` by one iteration.
 
-        With `doubled`, only for tensors and at stride 1, `x` is first up-sampled by 2: (N, C_in, H, W) ->
-        (N, C_out, 2H, 2W).
+        With `upsample`, only at stride 1, `x` is first up-sampled by 2: (N, C_in, H, W) -> (N, C_out, 2H, 2W).
         """
         weight = self.next_weight()
-        if doubled and isinstance(x, Tensor):
-            return vs_ops.upsample_conv2d(x, weight, self.bias)
+        if upsample:
+            return vs_ops.upsample_conv2d(dense_label(x), weight, self.bias)
         return convolve_label(x, weight, self.bias, self.stride, self.padding)
 
 
@@ -78,7 +77,7 @@ class Linear(SpectralLayer):
 
 
 class GeneratedConv(NamedTuple):
-    """Weights of a convolution that another network has made, for each sample its own."""
+    """Weights of a convolution, made by another network, for each sample its own."""
 
     weight: Tensor
     """(N, C_out, C_in, k, k)"""
@@ -102,11 +101,14 @@ class HyperConv2d(nn.Module):
         return vs_ops.hyper_conv2d(x, generated.weight, generated.bias, stride=self.stride, padding=self.padding)
 
 
-def convolve(conv: nn.Module, x: Tensor, generated: GeneratedConv | None, *, doubled: bool = False) -> Tensor:
-    """Call a `Conv2d`, or with generated weights a `HyperConv2d`; with `doubled`, on `x` up-sampled by 2."""
-    if generated is None:
-        return conv(x, doubled=True) if doubled else conv(x)  # type: ignore[no-any-return]
-    return conv(upsample(x) if doubled else x, generated)  # type: ignore[no-any-return]
+def convolve(conv: nn.Module, x: Tensor, generated: GeneratedConv | None, *, upsample: bool = False) -> Tensor:
+    """Call a `Conv2d`, or with generated weights a `HyperConv2d`; with `upsample`, on `x` up-sampled by 2."""
+    y: Tensor
+    if generated is not None:
+        y = conv(upsample_nearest(x) if upsample else x, generated)
+    else:
+        y = conv(x, upsample=True) if upsample else conv(x)
+    return y
 
 
 class InstanceNorm2d(nn.Module):
@@ -124,17 +126,17 @@ class InstanceNorm2d(nn.Module):
 
 
 def leaky_relu(x: Tensor) -> Tensor:
-    """Leaky ReLU with the slope that all networks share."""
+    """Apply a leaky ReLU, with the same slope in all networks."""
     return F.leaky_relu(x, LEAKY_SLOPE)
 
 
-def upsample(x: Tensor) -> Tensor:
-    """Nearest-neighbour up-sampling by 2: (N, C, H, W) -> (N, C, 2H, 2W)."""
+def upsample_nearest(x: Tensor) -> Tensor:
+    """Up-sample by 2, to the nearest neighbour: (N, C, H, W) -> (N, C, 2H, 2W)."""
     return F.interpolate(x, scale_factor=2, mode="nearest")
 
 
 def resize_nearest(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Nearest-neighbour resizing to (H, W); returns the input itself when it has that size."""
+    """Resize to (H, W), to the nearest neighbour; return the input itself when it has that size."""
     return x if list(x.shape[-2:]) == list(size) else F.interpolate(x, size=list(size), mode="nearest")
 
 
@@ -148,9 +150,9 @@ class ConvNormAct(nn.Module):
         self.conv = Conv2d(c_in, c_out, kernel, stride=stride, spectral=spectral)
         self.norm = InstanceNorm2d(c_out, eps)
 
-    def forward(self, x: Label, *, doubled: bool = False) -> Tensor:
-        """(N, C_in, H, W) -> (N, C_out, H / stride, W / stride); `doubled` as of `Conv2d`."""
-        return leaky_relu(self.norm(self.conv(x, doubled=doubled)))
+    def forward(self, x: Label, *, upsample: bool = False) -> Tensor:
+        """Apply them: (N, C_in, H, W) -> (N, C_out, H / stride, W / stride); `upsample` as of `Conv2d`."""
+        return leaky_relu(self.norm(self.conv(x, upsample=upsample)))
 
 
 class Spade(nn.Module):
@@ -163,6 +165,7 @@ class Spade(nn.Module):
 
     def __init__(self, channels: int, map_channels: Sequence[int], kernel: int, *, generated: bool = False) -> None:
         super().__init__()
+        self.pointwise = kernel == 1
         self.projections = nn.ModuleList(
             HyperConv2d(kernel) if generated and i == 0 else Conv2d(c, 2 * channels, kernel)
             for i, c in enumerate(map_channels)
@@ -175,25 +178,26 @@ class Spade(nn.Module):
         negative_slope: float | None = None,
         generated: GeneratedConv | None = None,
         *,
-        doubled: bool = False,
+        upsample: bool = False,
     ) -> Tensor:
         """Normalise and modulate (N, C, H, W); `negative_slope` adds a leaky ReLU to the same pass.
 
-        With `doubled`, `x` is first up-sampled by 2, and the result is (N, C, 2H, 2W).
+        With `upsample`, `x` is first up-sampled by 2, and the result is (N, C, 2H, 2W).
         """
-        size = [2 * side if doubled else side for side in x.shape[-2:]]
+        size = [2 * side if upsample else side for side in x.shape[-2:]]
         modulations = [
-            _project(projection, m, size, generated if i == 0 else None)
+            self._project(projection, m, size, generated if i == 0 else None)
             for i, (projection, m) in enumerate(zip(self.projections, maps, strict=False))
         ]  # each (N, 2C, H, W)
-        return vs_ops.spade(x, modulations, eps=NORM_EPS, negative_slope=negative_slope, upsample=doubled)
+        return vs_ops.spade(x, modulations, eps=NORM_EPS, negative_slope=negative_slope, upsample=upsample)
 
-
-def _project(projection: nn.Module, m: Tensor, size: Sequence[int], generated: GeneratedConv | None) -> Tensor:
-    # A 1x1 convolution and nearest up-sampling commute: convolving the small map does less work.
-    if isinstance(projection, Conv2d) and projection.weight.shape[-1] == 1 and m.shape[-1] < size[-1]:
-        return resize_nearest(projection(m), size)
-    return convolve(projection, resize_nearest(m, size), generated)
+    def _project(
+        self, projection: nn.Module, m: Tensor, size: Sequence[int], generated: GeneratedConv | None
+    ) -> Tensor:
+        # A 1x1 convolution and nearest up-sampling commute: convolving the small map does less work.
+        if self.pointwise and generated is None and m.shape[-1] < size[-1]:
+            return resize_nearest(projection(m), size)
+        return convolve(projection, resize_nearest(m, size), generated)
 
 
 class GeneratedBlock(NamedTuple):
@@ -250,19 +254,19 @@ class SpadeResidualBlock(nn.Module):
         x: Tensor,
         maps: Sequence[Tensor],
         generated: GeneratedBlock = NOTHING_GENERATED,
-        doubled: bool = False,
+        upsample: bool = False,
     ) -> Tensor:
-        """(N, C_in, H, W) and conditioning maps -> (N, C_out, H, W).
+        """Apply the block to (N, C_in, H, W) under conditioning maps -> (N, C_out, H, W).
 
-        With `doubled`, `x` is first up-sampled by 2: (N, C_in, H / 2, W / 2) -> (N, C_out, H, W). Where the width
+        With `upsample`, `x` is first up-sampled by 2: (N, C_in, H / 2, W / 2) -> (N, C_out, H, W). Where the width
         changes, the large `x` is never made: both of its readers are SPADE, which normalises the small one.
         """
-        dx = self.norm_0(x, maps, LEAKY_SLOPE, generated.norm_0, doubled=doubled)
+        dx = self.norm_0(x, maps, LEAKY_SLOPE, generated.norm_0, upsample=upsample)
         dx = convolve(self.conv_0, dx, generated.conv_0)
         dx = convolve(self.conv_1, self.norm_1(dx, maps, LEAKY_SLOPE, generated.norm_1), generated.conv_1)
         if self.norm_s is None or self.conv_s is None:
-            return (upsample(x) if doubled else x) + dx
-        shortcut = self.norm_s(x, maps, None, generated.norm_s, doubled=doubled)
+            return (upsample_nearest(x) if upsample else x) + dx
+        shortcut = self.norm_s(x, maps, None, generated.norm_s, upsample=upsample)
         return convolve(self.conv_s, shortcut, generated.conv_s) + dx
 
 
@@ -277,9 +281,9 @@ class ResidualBlock(nn.Module):
         self.norm_1 = InstanceNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W)."""
-        dx = leaky_relu(self.norm_0(self.conv_0(x)))
-        return x + self.norm_1(self.conv_1(dx))  # type: ignore[no-any-return]
+        """Apply the block: (N, C, H, W) -> (N, C, H, W)."""
+        dx: Tensor = self.norm_1(self.conv_1(leaky_relu(self.norm_0(self.conv_0(x)))))
+        return x + dx
 
 
 class PreActivationBlock(nn.Module):
@@ -293,11 +297,11 @@ class PreActivationBlock(nn.Module):
         self.conv_1 = Conv2d(channels, channels, kernel, spectral=spectral)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W)."""
-        dx = self.conv_0(leaky_relu(self.norm_0(x)))
-        return x + self.conv_1(leaky_relu(self.norm_1(dx)))  # type: ignore[no-any-return]
+        """Apply the block: (N, C, H, W) -> (N, C, H, W)."""
+        dx: Tensor = self.conv_1(leaky_relu(self.norm_1(self.conv_0(leaky_relu(self.norm_0(x))))))
+        return x + dx
 
 
 def width(filters: int, max_filters: int, level: int) -> int:
-    """Channels at a level: `filters` at level 0, doubled for each level and capped."""
+    """Return the channels at a level: `filters` at level 0, twice as many at each further level, and capped."""
     return min(max_filters, filters << level)

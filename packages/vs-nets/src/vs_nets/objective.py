@@ -15,7 +15,7 @@ from torch import Tensor
 from vs_config import real, table
 
 from vs_nets.discriminator import RealFakeOutputs
-from vs_nets.limits import LARGEST_WEIGHT
+from vs_nets.limits import MAX_WEIGHT
 from vs_nets.perceptual import NoPerceptual, Perceptual, PerceptualConfig
 from vs_nets.references import pick_reference
 from vs_nets.synthesis import Synthesis, Warp
@@ -37,17 +37,17 @@ Losses = Mapping[str, Loss]
 class ObjectiveConfig:
     """Weights of the losses; the defaults are the published ones."""
 
-    gan: float = real(1.0, "hinge loss on single frames", low=0, high=LARGEST_WEIGHT)
-    feature_matching: float = real(10.0, "distance in the discriminators' features", low=0, high=LARGEST_WEIGHT)
-    perceptual_weight: float = real(10.0, "distance in VGG-19's features", low=0, high=LARGEST_WEIGHT)
-    flow: float = real(10.0, "flow, warped frame and mask, each with this weight", low=0, high=LARGEST_WEIGHT)
-    temporal_gan: float = real(1.0, "hinge loss over time", low=0, high=LARGEST_WEIGHT)
+    gan: float = real(1.0, "hinge loss on single frames", low=0, high=MAX_WEIGHT)
+    feature_matching: float = real(10.0, "distance in the discriminators' features", low=0, high=MAX_WEIGHT)
+    perceptual_weight: float = real(10.0, "distance in VGG-19's features", low=0, high=MAX_WEIGHT)
+    flow: float = real(10.0, "flow, warped frame and mask, each with this weight", low=0, high=MAX_WEIGHT)
+    temporal_gan: float = real(1.0, "hinge loss over time", low=0, high=MAX_WEIGHT)
     perceptual: PerceptualConfig = table(NoPerceptual, "network of the perceptual loss")
 
 
 @attrs.frozen(kw_only=True)
 class Target:
-    """What a generated frame is compared with: (N, 3, H, W) in [-1, 1], and the teacher's flow where there is one.
+    """The truth of a generated frame: (N, 3, H, W) in [-1, 1], and the teacher's flow where there is one.
 
     `flow` is to the previous frame; `reference_flow` (N, K, 2, H, W) to each reference, of which the loss takes the one
     that the generator has chosen.
@@ -62,7 +62,7 @@ class Target:
 
 @attrs.frozen(kw_only=True)
 class FrameOutputs:
-    """All outputs on one frame; `raw` and the entries of `temporal` are None where they do not apply."""
+    """Outputs of all discriminators for one frame; `raw` and entries of `temporal` are None where they do not apply."""
 
     image: RealFakeOutputs
     raw: RealFakeOutputs | None = None
@@ -127,7 +127,7 @@ Taught = tuple[Warp, Tensor | None, Tensor | None]
 
 
 def _warps(synthesis: Synthesis, target: Target) -> Iterator[Taught]:
-    """What was warped, each beside its teacher's flow."""
+    """Yield what was warped, each beside its teacher's flow."""
     if synthesis.reference is not None:
         flow, confidence = target.reference_flow, target.reference_confidence
         yield synthesis.reference, _chosen(flow, synthesis.chosen), _chosen(confidence, synthesis.chosen)
@@ -137,7 +137,7 @@ def _warps(synthesis: Synthesis, target: Target) -> Iterator[Taught]:
 
 
 def _chosen(x: Tensor | None, chosen: Tensor | None) -> Tensor | None:
-    """(N, K, ...) -> (N, ...): that of the chosen reference."""
+    """Pick the entry of the chosen reference: (N, K, ...) -> (N, ...)."""
     return None if x is None or chosen is None else pick_reference(x, chosen)
 
 

@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, assert_never
 
+import attrs
 import torch
 import torch.nn.functional as F
-from attrs import frozen
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from vs_config import REQUIRED, choice, path, whole
 
 from vs_nets.errors import WeightsError
-from vs_nets.limits import MOST_SCALES
+from vs_nets.limits import MAX_SCALES
 
 CONV_INDICES = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28)
 """Positions in the published sequence of layers up to the convolution of relu_5_1; nothing after it is computed."""
@@ -30,14 +30,14 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class NoPerceptual:
     """No perceptual loss."""
 
     kind: ClassVar[str] = "none"
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class FilePerceptual:
     """The published VGG-19 weights from a safetensors file with torchvision's names (`features.0.weight`, ...)."""
 
@@ -45,10 +45,10 @@ class FilePerceptual:
     path: str = path(
         REQUIRED, "safetensors file; tools/convert_vgg19.py makes it from torchvision's vgg19-dcbb9e9d.pth"
     )
-    scales: int = whole(3, "image scales, each half of the one before", low=1, high=MOST_SCALES)
+    scales: int = whole(3, "image scales, each half of the one before", low=1, high=MAX_SCALES)
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class RandomPerceptual:
     """A VGG-19 with random weights: no download, weaker than the published one, but sees structure at all scales.
 
@@ -58,7 +58,7 @@ class RandomPerceptual:
     kind: ClassVar[str] = "random"
     seed: int = whole(0, "seed of the weights", low=0, high=2**63 - 1)
     width_divisor: int = choice(4, "channels are VGG-19's divided by this", (1, 2, 4, 8, 16))
-    scales: int = whole(1, "image scales, each half of the one before", low=1, high=MOST_SCALES)
+    scales: int = whole(1, "image scales, each half of the one before", low=1, high=MAX_SCALES)
 
 
 PerceptualConfig = NoPerceptual | FilePerceptual | RandomPerceptual
@@ -85,11 +85,11 @@ class Vgg19(nn.Module):
         self.eval()
 
     def normalise(self, image: Tensor) -> Tensor:
-        """From [-1, 1] to the statistics of ImageNet, in float32: (N, 3, H, W) -> (N, 3, H, W)."""
+        """Bring (N, 3, H, W) in [-1, 1] to the statistics of ImageNet, in float32."""
         return ((image.float() + 1) / 2 - self.mean) / self.std
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """The five compared activations of a normalised image."""
+        """Return the five compared activations of a normalised image."""
         taps = []
         for i, conv in enumerate(self.convs.values()):
             if i in POOLED:
@@ -110,7 +110,7 @@ class Perceptual(nn.Module):
         self.weights = tuple(weights)
 
     def features(self, image: Tensor) -> tuple[tuple[Tensor, ...], ...]:
-        """Activations for each scale and compared layer of (N, 3, H, W) in [-1, 1]; H, W >= 16 * 2^(scales - 1)."""
+        """Return activations by scale and compared layer of (N, 3, H, W) in [-1, 1]; H, W >= 16 * 2^(scales - 1)."""
         x = self.network.normalise(image)
         found = []
         for scale in range(self.scales):
@@ -120,7 +120,7 @@ class Perceptual(nn.Module):
         return tuple(found)
 
     def forward(self, fake: Tensor, real_features: Sequence[Sequence[Tensor]]) -> Tensor:
-        """Perceptual loss, a float32 scalar, of a generated image against the `features` of the real one."""
+        """Return the loss, a float32 scalar, of a generated image against the `features` of the real one."""
         terms = [
             weight * F.l1_loss(a.float(), b.float())
             for fakes, reals in zip(self.features(fake), real_features, strict=True)
@@ -130,31 +130,35 @@ class Perceptual(nn.Module):
 
 
 def build_perceptual(config: PerceptualConfig) -> Perceptual | None:
-    """The perceptual network of a configuration, or None.
+    """Return the perceptual network of a configuration, or None.
 
     Raises:
         WeightsError: the file of weights is missing, unreadable, or not a VGG-19.
     """
-    if isinstance(config, NoPerceptual):
-        return None
-    if isinstance(config, FilePerceptual):
-        return Perceptual(load_vgg19(Path(config.path)), config.scales)
-    return Perceptual(_random_vgg19(config), config.scales, RANDOM_TAP_WEIGHTS)
+    match config:
+        case NoPerceptual():
+            return None
+        case FilePerceptual():
+            return Perceptual(load_vgg19(Path(config.path)), config.scales)
+        case RandomPerceptual():
+            return Perceptual(_random_vgg19(config), config.scales, RANDOM_TAP_WEIGHTS)
+        case _ as never:
+            assert_never(never)
 
 
 def _random_vgg19(config: RandomPerceptual) -> Vgg19:
     network = Vgg19([w // config.width_divisor for w in WIDTHS])
     generator = torch.Generator().manual_seed(config.seed)
-    for conv in network.convs.values():
-        if isinstance(conv, nn.Conv2d):
-            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu", generator=generator)
-            if conv.bias is not None:
-                nn.init.zeros_(conv.bias)
+    for parameter in network.parameters():
+        if parameter.dim() == 4:  # a kernel; biases have one dimension
+            nn.init.kaiming_normal_(parameter, nonlinearity="relu", generator=generator)
+        else:
+            nn.init.zeros_(parameter)
     return network
 
 
 def load_vgg19(path: Path) -> Vgg19:
-    """VGG-19 from a safetensors file with torchvision's names; layers after relu_5_1 are passed over.
+    """Read VGG-19 from a safetensors file with torchvision's names; layers after relu_5_1 are passed over.
 
     Raises:
         WeightsError: the file is missing, is a pickle, lacks a layer, or its layers do not fit together.
@@ -178,7 +182,7 @@ def load_vgg19(path: Path) -> Vgg19:
 
 
 def _fit_together(tensors: Sequence[Tensor]) -> bool:
-    """Whether weights and biases, by turns, are those of 3x3 convolutions that follow each other."""
+    """Return whether weights and biases, by turns, are those of 3x3 convolutions that follow each other."""
     channels = 3
     for weight, bias in zip(tensors[::2], tensors[1::2], strict=True):
         width = bias.numel()

@@ -1,8 +1,8 @@
 """The references of a few-shot generator: example frames of a subject with their labels, and choosing among them."""
 
+import attrs
 import torch
 import torch.nn.functional as F
-from attrs import frozen
 from torch import Tensor
 
 from vs_nets.errors import ShapeError
@@ -11,7 +11,7 @@ COMPARED_SIZE = 32
 """Labels are compared at this size at most: thin edges that lie side by side are near each other only there."""
 
 
-@frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False)
 class References:
     """K example frames of each subject of a batch.
 
@@ -47,14 +47,14 @@ def check_references(references: References, channels: int, stride: int) -> None
 
 
 def pick_reference(x: Tensor, chosen: Tensor) -> Tensor:
-    """(N, K, ...) and (N,) indices -> (N, ...): for each sample that of its chosen reference."""
+    """Pick the entry of each sample's chosen reference: (N, K, ...) and (N,) indices -> (N, ...)."""
     if x.shape[1] == 1:
         return x[:, 0]
     return x[torch.arange(x.shape[0], device=x.device), chosen]
 
 
 def nearest_reference(label: Tensor, labels: Tensor) -> Tensor:
-    """For each sample the reference whose label is nearest to the target's.
+    """Find for each sample the reference whose label is nearest to the target's.
 
     Near means: mean absolute difference of the labels, averaged over squares so that at most 32x32 of them are left.
 
@@ -76,7 +76,7 @@ def _coarse(x: Tensor) -> Tensor:
 
 
 def few_shot_condition(label: Tensor, references: References, chosen: Tensor) -> Tensor:
-    """What the discriminators of a few-shot run see beside the frame: label, reference label, reference frame.
+    """Return what discriminators see beside a few-shot frame: label, reference label, reference frame.
 
     (N, C, H, W) -> (N, 2C + 3, H, W); build them with `few_shot_condition_channels` in place of the label's channels.
     """
@@ -86,5 +86,5 @@ def few_shot_condition(label: Tensor, references: References, chosen: Tensor) ->
 
 
 def few_shot_condition_channels(label_channels: int, frame_channels: int = 3) -> int:
-    """Channels of `few_shot_condition`."""
+    """Return the channels of `few_shot_condition`."""
     return 2 * label_channels + frame_channels

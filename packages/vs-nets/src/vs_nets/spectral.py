@@ -6,11 +6,26 @@ that averaged, already normalised weights load into a network without.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 import vs_ops
 from torch import Tensor, nn
+
+
+class Vectors(NamedTuple):
+    """Singular vectors of the largest singular value of a weight (R, C): (R,) and (C,)."""
+
+    u: Tensor
+    v: Tensor
+
+
+class Normalised(NamedTuple):
+    """A weight for one call of a layer, and the vectors that the call moves it on to; None: it stays where it is."""
+
+    weight: Tensor
+    vectors: Vectors | None
 
 
 class SpectralLayer(nn.Module):
@@ -28,7 +43,9 @@ class SpectralLayer(nn.Module):
         self.weight = nn.Parameter(torch.empty(*shape))
         self.bias = nn.Parameter(torch.empty(shape[0]))
         self.spectral = spectral
-        self.ready: Tensor | None = None  # the weight of the next call, within `normalised_at_once`
+        # Within `normalised_at_once`: what the next call takes, and what calls have moved on to before buffers follow.
+        self.ready: Normalised | None = None
+        self.unwritten: Vectors | None = None
         if spectral:
             self.register_buffer("u", torch.empty(shape[0]))
             self.register_buffer("v", torch.empty(self.weight[0].numel()))
@@ -36,7 +53,7 @@ class SpectralLayer(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self, gain: float = 0.02) -> None:
-        """Xavier-normal weights, zero bias; singular vectors start at random and take a few power iterations."""
+        """Draw Xavier-normal weights and random singular vectors, which take a few power iterations; zero the bias."""
         nn.init.xavier_normal_(self.weight, gain=gain)
         nn.init.zeros_(self.bias)
         if self.weight.is_meta:
@@ -48,20 +65,31 @@ class SpectralLayer(nn.Module):
             self.u.copy_(u)
             self.v.copy_(v)
 
+    @property
+    def vectors(self) -> Vectors:
+        """Singular vectors as the last call has left them."""
+        return Vectors(self.u, self.v) if self.unwritten is None else self.unwritten
+
     def effective_weight(self) -> Tensor:
-        """The weight that is used: `weight`, or `weight` over its largest singular value; never iterates."""
-        return vs_ops.spectral_normalize(self.weight, self.u, self.v) if self.spectral else self.weight
+        """Return the weight that is used: `weight`, or `weight` over its largest singular value; never iterates."""
+        return vs_ops.spectral_normalize(self.weight, *self.vectors) if self.spectral else self.weight
 
     def next_weight(self) -> Tensor:
-        """The weight of a call, after the power iteration that a call in training makes.
+        """Return the weight of a call, after the power iteration that a call in training makes.
 
         Under autocast a normalised weight has autocast's dtype, since a convolution or product is what it is for.
         """
+        if not self.spectral:
+            return self.weight
         if self.ready is None:
-            return _normalise([self])[0] if self.spectral else self.weight
-        weight, self.ready = self.ready, None
-        if weight.dtype is (_autocast_dtype(self.weight) or self.weight.dtype):
-            return weight
+            (made,) = _normalise([self])
+            if made.vectors is not None:
+                _write({self: made.vectors})
+            return made.weight
+        made, self.ready = self.ready, None
+        self.unwritten = made.vectors
+        if made.weight.dtype is (_autocast_dtype(self.weight) or self.weight.dtype):
+            return made.weight
         return self.effective_weight()  # an island in what is autocast: the vectors are advanced, the dtype is another
 
 
@@ -71,81 +99,101 @@ def normalised_at_once(*modules: nn.Module) -> Iterator[None]:
 
     That is done for all of them together, which is quicker and gives what each layer alone would have made: a layer's
     power iteration depends on nothing but its own weight and vectors. Further calls of a layer iterate by themselves.
-    Name modules of which every layer is called within: one that is not has iterated in vain. May be nested; a layer
-    whose weight lies ready is left to the outer call.
+    Only layers that are called advance, so that which modules are named decides how long it takes and nothing else:
+    name those of which every layer is called within. May be nested; a layer whose weight lies ready is left to the
+    outer call. Buffers are written at the end.
 
     For a module under activation checkpointing enter it inside the module, whose second run must normalise again.
     """
-    every = [m for module in modules for m in module.modules() if isinstance(m, SpectralLayer)]
-    layers = [m for m in dict.fromkeys(every) if m.spectral and m.ready is None]
+    found = {layer: None for module in modules for _, layer in spectral_layers(module)}
+    layers = [layer for layer in found if layer.ready is None]
     if torch.compiler.is_compiling():
         layers = []  # the compiler sees each layer's own operations, and fuses those
     for training in (True, False):
         group = [layer for layer in layers if layer.training is training]
-        for layer, weight in zip(group, _normalise(group), strict=True):
-            layer.ready = weight
+        for layer, made in zip(group, _normalise(group), strict=True):
+            layer.ready = made
     try:
         yield
     finally:
         for layer in layers:
             layer.ready = None
+        _write({layer: layer.unwritten for layer in layers if layer.unwritten is not None})
 
 
-def _normalise(layers: Sequence[SpectralLayer]) -> Sequence[Tensor]:
-    """The next weights of layers, all of them in training or none, whose vectors are advanced in training."""
+def spectral_layers(module: nn.Module) -> Iterator[tuple[str, SpectralLayer]]:
+    """Yield the spectrally normalised layers of a module, itself included, with their names."""
+    for name, layer in module.named_modules():
+        if isinstance(layer, SpectralLayer) and layer.spectral:
+            yield name, layer
+
+
+def _normalise(layers: Sequence[SpectralLayer]) -> Sequence[Normalised]:
+    """Return what the next calls of layers take, all of them in training or none; moves nothing."""
     if not layers:
         return []
+    training = layers[0].training
+    vectors = [layer.vectors for layer in layers]
     normalised = vs_ops.spectral_normalize_all(
         [layer.weight for layer in layers],
-        [layer.u for layer in layers],
-        [layer.v for layer in layers],
-        iterations=1 if layers[0].training else 0,
+        [each.u for each in vectors],
+        [each.v for each in vectors],
+        iterations=1 if training else 0,
         dtype=_autocast_dtype(layers[0].weight),
     )
-    if layers[0].training:
-        with torch.no_grad():
-            torch._foreach_copy_([layer.u for layer in layers], normalised.us)
-            torch._foreach_copy_([layer.v for layer in layers], normalised.vs)
-    return normalised.weights
+    return [
+        Normalised(weight, Vectors(u, v) if training else None)
+        for weight, u, v in zip(normalised.weights, normalised.us, normalised.vs, strict=True)
+    ]
+
+
+@torch.no_grad()
+def _write(vectors: Mapping[SpectralLayer, Vectors]) -> None:
+    """Put the vectors that layers have moved on to into their buffers."""
+    if vectors:
+        torch._foreach_copy_([layer.u for layer in vectors], [each.u for each in vectors.values()])
+        torch._foreach_copy_([layer.v for layer in vectors], [each.v for each in vectors.values()])
+    for layer in vectors:
+        layer.unwritten = None
 
 
 def _autocast_dtype(weight: Tensor) -> torch.dtype | None:
-    """What autocast makes of a weight now; None where it leaves it alone."""
+    """Return what autocast makes of a weight now; None where it leaves it alone."""
     device = weight.device.type
     autocast = torch.is_autocast_enabled(device) and weight.dtype is not torch.float64
     return torch.get_autocast_dtype(device) if autocast else None
 
 
 def has_power_iteration(module: nn.Module) -> bool:
-    """Whether a call of `module` changes spectral-norm buffers now (then the order of calls matters)."""
-    return module.training and any(isinstance(m, SpectralLayer) and m.spectral for m in module.modules())
+    """Return whether a call of `module` changes spectral-norm buffers now (then the order of calls matters)."""
+    return module.training and any(True for _ in spectral_layers(module))
 
 
 @torch.no_grad()
 def effective_weights(module: nn.Module) -> Mapping[str, Tensor]:
-    """Parameters by name as the network uses them: spectrally normalised where it normalises (no iteration is made).
+    """Return parameters by name as the network uses them: normalised where it normalises (no iteration is made).
 
     These are what an average of weights should average: the averaged network then needs no spectral norm.
     """
-    normalised = {
-        f"{name}.weight" if name else "weight": m.effective_weight()
-        for name, m in module.named_modules()
-        if isinstance(m, SpectralLayer) and m.spectral
-    }
+    normalised = {_weight_of(name): layer.effective_weight() for name, layer in spectral_layers(module)}
     return {name: normalised.get(name, p.detach()) for name, p in module.named_parameters()}
 
 
 @torch.no_grad()
 def weight_scales(module: nn.Module) -> Mapping[str, Tensor]:
-    """What each spectrally normalised parameter is multiplied by to give its entry in `effective_weights`, by name.
+    """Return what each normalised parameter is multiplied by to give its entry in `effective_weights`, by name.
 
     An average of weights can be moved by these and the parameters alone, without the normalised weights themselves.
     """
-    layers = {
-        f"{name}.weight" if name else "weight": m
-        for name, m in module.named_modules()
-        if isinstance(m, SpectralLayer) and m.spectral
-    }
-    weights, us, vs = zip(*[(m.weight, m.u, m.v) for m in layers.values()], strict=True) if layers else ((), (), ())
-    sigmas = vs_ops.singular_values(weights, us, vs)
-    return dict(zip(layers, torch._foreach_reciprocal(sigmas), strict=True)) if layers else {}
+    layers = {_weight_of(name): layer for name, layer in spectral_layers(module)}
+    if not layers:
+        return {}
+    vectors = [layer.vectors for layer in layers.values()]
+    weights = [layer.weight for layer in layers.values()]
+    sigmas = vs_ops.singular_values(weights, [each.u for each in vectors], [each.v for each in vectors])
+    return dict(zip(layers, torch._foreach_reciprocal(sigmas), strict=True))
+
+
+def _weight_of(layer: str) -> str:
+    """Return the name of a layer's weight; the layer may be the module itself, whose name is empty."""
+    return f"{layer}.weight" if layer else "weight"

@@ -1,16 +1,16 @@
-"""What a generator returns for one frame, what it remembers, and how a whole clip is rolled out."""
+"""The result of a generator for one frame, the past that it looks at, and the roll-out of a whole clip."""
 
 from collections.abc import Callable, Iterable, Iterator
 
-from attrs import field, frozen
+import attrs
 from torch import Tensor
 
 from vs_nets.label_map import Label
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Warp:
-    """What a flow network says of a frame: where another image holds it, and whether to trust that.
+    """Estimate of a flow network: where another image holds a frame, and whether to trust that.
 
     Attributes:
         flow: (N, 2, H, W) float32 pixels, backward.
@@ -23,7 +23,7 @@ class Warp:
     frame: Tensor
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Synthesis:
     """One generated frame.
 
@@ -46,22 +46,23 @@ class Synthesis:
     chosen: Tensor | None = None
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class History:
     """Encoded labels and generated frames of the past, oldest first; frames are detached."""
 
-    labels: tuple[Label, ...] = field(default=())
-    frames: tuple[Tensor, ...] = field(default=())
+    labels: tuple[Label, ...] = attrs.field(default=())
+    frames: tuple[Tensor, ...] = attrs.field(default=())
 
 
 def remember(history: History, label: Label, frame: Tensor, length: int) -> History:
-    """History with one more (label, frame), cut to the newest `length`."""
+    """Return the history with one more (label, frame), cut to the newest `length`."""
     labels = (*history.labels, label)[-length:] if length else ()
     frames = (*history.frames, frame.detach())[-length:] if length else ()
     return History(labels=labels, frames=frames)
 
 
 GenerateFrame = Callable[[Label, History], Synthesis]
+"""A generator whose references, if it takes any, are bound: the label (N, C, H, W) of a frame, and its past."""
 
 
 def rollout(generate: GenerateFrame, labels: Iterable[Label], *, past: int) -> Iterator[Synthesis]:

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import ClassVar, Literal, NamedTuple
 
+import attrs
 import torch
 import vs_ops
-from attrs import frozen
 from torch import Tensor, nn
 from vs_config import Check, Problem, check_fields, real, table, truth, whole
 
@@ -27,7 +27,7 @@ from vs_nets.layers import (
     call_block,
     leaky_relu,
 )
-from vs_nets.limits import MOST_HALVINGS, MOST_LAYERS
+from vs_nets.limits import MAX_HALVINGS, MAX_LAYERS
 from vs_nets.spectral import normalised_at_once
 
 LABEL_EPS = 0.1
@@ -40,12 +40,15 @@ The talk "Mixed Precision Training for Video Synthesis" names this one change as
 in mixed precision. It is not stored in the weights: it is part of the configuration.
 """
 
+Shape = tuple[int, int, int, int]
+"""Of the weight of a convolution: (C_out, C_in, k, k)."""
 
-@frozen(kw_only=True)
+
+@attrs.frozen(kw_only=True)
 class AttentionConfig:
-    """How several references are merged: by attention over all their positions, after `downsamples` convolutions."""
+    """Merging of several references: attention over all their positions, after `downsamples` convolutions."""
 
-    downsamples: int = whole(2, "stride-2 convolutions before references are merged", low=1, high=MOST_HALVINGS)
+    downsamples: int = whole(2, "stride-2 convolutions before references are merged", low=1, high=MAX_HALVINGS)
 
 
 def _check_something(config: "WeightGeneratorConfig") -> Iterator[Problem]:
@@ -53,15 +56,15 @@ def _check_something(config: "WeightGeneratorConfig") -> Iterator[Problem]:
         yield Problem("", "nothing is generated: make spade, embedder or convolutions true")
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class WeightGeneratorConfig:
-    """What is generated from the references, and how; the defaults are the published ones for faces."""
+    """Shape of the weight generator, and the parts whose weights it makes; the defaults are those for faces."""
 
-    levels: int = whole(4, "how many of the last levels get weights", low=1, high=MOST_HALVINGS)
+    levels: int = whole(4, "how many of the last levels get weights", low=1, high=MAX_HALVINGS)
     spade: bool = truth(True, "generate the weights of SPADE's label projections")
     embedder: bool = truth(True, "generate convolutions of the label embedder")
     convolutions: bool = truth(False, "generate the main branch's convolutions too")
-    hidden_layers: int = whole(2, "linear layers in front of the last one that makes weights", low=1, high=MOST_LAYERS)
+    hidden_layers: int = whole(2, "linear layers in front of the last one that makes weights", low=1, high=MAX_LAYERS)
     label_eps: float = real(
         LABEL_EPS,
         "eps of the label encoder's instance norms; 0.1 keeps float16 gradients finite",
@@ -118,7 +121,7 @@ class ReferenceEncoder(nn.Module):
         )
 
     def forward(self, x: Tensor, part: Literal["begin", "finish"]) -> tuple[Tensor, ...]:
-        """(B, C, H, W) -> ("begin") the features to merge -> ("finish") features of every level, finest widths first.
+        """Encode (B, C, H, W) -> ("begin") features to merge -> ("finish") those of every level, finest widths first.
 
         The last of those are the deepest features; all of them have the lowest resolution.
         """
@@ -139,14 +142,12 @@ class ReferenceEncoder(nn.Module):
 
 
 class WeightHead(nn.Module):
-    """(N, R, R) -> the weights of one convolution: each row of the matrix gives the weights of one group of outputs.
+    """Head of one convolution: (N, R, R) -> its weights, each row of the matrix those of one group of outputs.
 
-    What the rows give is read in the order weights, bias; what is left over is not used.
+    The rows are read in the order weights, bias; what is left over is not used.
     """
 
-    def __init__(
-        self, rows: int, hidden: int, shape: tuple[int, int, int, int], *, hidden_layers: int, spectral: bool
-    ) -> None:
+    def __init__(self, rows: int, hidden: int, shape: Shape, *, hidden_layers: int, spectral: bool) -> None:
         super().__init__()
         self.shape = shape
         for_each_row = math.ceil((math.prod(shape) + shape[0]) / rows)
@@ -173,9 +174,9 @@ class ReferenceAttention(nn.Module):
         self.key = _label_encoder(channels, widths, kernel, spectral)
 
     def forward(self, label: Tensor, part: Literal["query", "key"]) -> Tensor:
-        """(B, C, H, W) -> (B, widths[-1], H / 2^a, W / 2^a)."""
-        encoder = self.query if part == "query" else self.key
-        return encoder(label)  # type: ignore[no-any-return]
+        """Encode labels: (B, C, H, W) -> (B, widths[-1], H / 2^a, W / 2^a)."""
+        features: Tensor = (self.query if part == "query" else self.key)(label)
+        return features
 
 
 def _label_encoder(channels: int, widths: Sequence[int], kernel: int, spectral: bool) -> nn.Sequential:
@@ -183,9 +184,9 @@ def _label_encoder(channels: int, widths: Sequence[int], kernel: int, spectral: 
     return nn.Sequential(ConvNormAct(channels, widths[0], kernel, spectral=spectral), *down)
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class MainBranch:
-    """What the weight generator has to know of the network that it makes weights for.
+    """Shape of the network that weights are made for, as far as the weight generator has to know it.
 
     Attributes:
         widths: channels of the main branch at each level, finest first.
@@ -197,28 +198,40 @@ class MainBranch:
 
     widths: Sequence[int]
     map_channels: Sequence[int]
-    embedder_shapes: Sequence[tuple[int, int, int, int]]
+    embedder_shapes: Sequence[Shape]
     kernel: int
     spade_kernel: int
 
 
-def _head_shapes(config: WeightGeneratorConfig, main: MainBranch, level: int) -> dict[str, tuple[int, int, int, int]]:
-    """Name of each convolution whose weights are generated at a level -> its shape."""
+class Made(NamedTuple):
+    """A convolution whose weights are made: their shape, and the level of the matrix that they are made from."""
+
+    shape: Shape
+    matrix: int
+
+
+def _made_at(config: WeightGeneratorConfig, main: MainBranch, level: int) -> dict[str, Made]:
+    """Return the convolutions whose weights are made at a level, by name.
+
+    Those of the main branch are made from the matrix of their own level, all else from the next one's.
+    """
     narrow, wide = main.widths[level], main.widths[level + 1]
     maps, kernel, k = main.map_channels[level], main.spade_kernel, main.kernel
-    shapes = {}
+    made = {}
     if config.embedder:
-        shapes["embedder"] = main.embedder_shapes[level]
+        made["embedder"] = Made(main.embedder_shapes[level], level + 1)
     if config.spade:
-        shapes["norm_0"] = shapes["norm_s"] = (2 * wide, maps, kernel, kernel)
-        shapes["norm_1"] = (2 * narrow, maps, kernel, kernel)
+        made["norm_0"] = made["norm_s"] = Made((2 * wide, maps, kernel, kernel), level + 1)
+        made["norm_1"] = Made((2 * narrow, maps, kernel, kernel), level + 1)
     if config.convolutions:
-        shapes |= {"conv_0": (narrow, wide, k, k), "conv_1": (narrow, narrow, k, k), "conv_s": (narrow, wide, 1, 1)}
-    return shapes
+        made["conv_0"] = Made((narrow, wide, k, k), level)
+        made["conv_1"] = Made((narrow, narrow, k, k), level)
+        made["conv_s"] = Made((narrow, wide, 1, 1), level)
+    return made
 
 
 class WeightGenerator(nn.Module):
-    """References -> the weights that draw their subject."""
+    """The weight generator: references -> weights of the networks that generate frames of their subject."""
 
     def __init__(
         self, config: WeightGeneratorConfig, main: MainBranch, channels: tuple[int, int], *, spectral: bool
@@ -233,6 +246,7 @@ class WeightGenerator(nn.Module):
         self.encode_label = ReferenceEncoder(
             label_channels, widths, kernel, merge_at=merge_at, spectral=spectral, eps=config.label_eps
         )
+        self.made = [_made_at(config, main, level) for level in range(config.levels)]
         self.heads = nn.ModuleList(self._build_heads(main, level, spectral) for level in range(config.levels))
         self.attention = (
             ReferenceAttention(label_channels, widths[: merge_at + 1], kernel, spectral=spectral) if merge_at else None
@@ -240,43 +254,39 @@ class WeightGenerator(nn.Module):
 
     def _build_heads(self, main: MainBranch, level: int, spectral: bool) -> nn.ModuleDict:
         heads = nn.ModuleDict()
-        for name, shape in _head_shapes(self.config, main, level).items():
-            # Convolutions of the main branch are made from the matrix of their own level, all else from the next one's.
-            rows = main.widths[level if name.startswith("conv") else level + 1]
+        for name, made in self.made[level].items():
             heads[name] = WeightHead(
-                rows, main.widths[level + 1], shape, hidden_layers=self.config.hidden_layers, spectral=spectral
+                main.widths[made.matrix],
+                main.widths[level + 1],
+                made.shape,
+                hidden_layers=self.config.hidden_layers,
+                spectral=spectral,
             )
         return heads
 
     def begin(self, frames: Tensor, labels: Tensor, call: CallBlock = call_block) -> ReferenceFeatures:
-        """References (B, 3, H, W) and (B, C, H, W) -> their features where several can be merged."""
+        """Encode references (B, 3, H, W) and (B, C, H, W) as far as several of them can be merged."""
         (image,) = call(self.encode_image, frames, "begin")
         (label,) = call(self.encode_label, labels, "begin")
         return ReferenceFeatures(image=image, label=label)
 
     def finish(self, features: ReferenceFeatures, call: CallBlock = call_block) -> Generated:
-        """Features of B references, or of B merged ones -> weights."""
+        """Make weights of the features of B references, or of B merged ones."""
         images = call(self.encode_image, features.image, "finish")
         labels = call(self.encode_label, features.label, "finish")
         # Of the finest matrix only convolutions are made, and of those beyond the generated levels nothing at all.
         wanted = range(0 if self.config.convolutions else 1, self.config.levels + 1)
         matrices = {level: vs_ops.reference_matrix(images[level], labels[level]) for level in wanted}
         with normalised_at_once(self.heads):
-            made = [self._generate(heads, matrices, level) for level, heads in enumerate(self.heads)]
+            made = [_generate(heads, convs, matrices) for heads, convs in zip(self.heads, self.made, strict=True)]
         return Generated(
             start=images[-1],
             embedder=tuple(convs.pop("embedder") for convs in made) if self.config.embedder else (),
             blocks=tuple(GeneratedBlock(**convs) for convs in made),
         )
 
-    def _generate(self, heads: nn.Module, matrices: Mapping[int, Tensor], level: int) -> dict[str, GeneratedConv]:
-        return {
-            name: head(matrices[level if name.startswith("conv") else level + 1])
-            for name, head in heads.named_children()
-        }
-
     def keys(self, labels: Tensor, call: CallBlock = call_block) -> Tensor | None:
-        """Keys of references with labels (B, C, H, W), or None without attention."""
+        """Return the keys of references with labels (B, C, H, W), or None without attention."""
         return None if self.attention is None else call(self.attention, labels, "key")
 
     def merge(
@@ -296,6 +306,10 @@ class WeightGenerator(nn.Module):
         n = label.shape[0]
         query: Tensor = call(self.attention, label, "query")
         values = torch.cat(features, dim=1)
-        merged, shares = vs_ops.attend(query, keys.unflatten(0, (n, -1)), values.unflatten(0, (n, -1)))
+        merged, attention = vs_ops.attend(query, keys.unflatten(0, (n, -1)), values.unflatten(0, (n, -1)))
         image, label_features = merged.split([features.image.shape[1], features.label.shape[1]], dim=1)
-        return ReferenceFeatures(image=image, label=label_features), shares.sum(dim=(2, 3))
+        return ReferenceFeatures(image=image, label=label_features), attention.sum(dim=(2, 3))
+
+
+def _generate(heads: nn.Module, convs: Mapping[str, Made], matrices: Mapping[int, Tensor]) -> dict[str, GeneratedConv]:
+    return {name: head(matrices[convs[name].matrix]) for name, head in heads.named_children()}

@@ -233,6 +233,7 @@ def _remembered(
     impl: str,
     override: str | None,
 ) -> int:
+    """Return the index of the implementation, not its function, of which the cache would forget the type."""
     call = DescribedCall(device_type=device_type, dtype=dtype, shape=tuple(shape))
     return operator.implementations.index(resolve(operator, call, impl=impl, override=override))
 

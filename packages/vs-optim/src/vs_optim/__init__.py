@@ -24,6 +24,7 @@ from vs_optim.precision import (
     autocast,
     describe,
     resolve_precision,
+    settle_level,
     slowness,
 )
 from vs_optim.scaler import OverflowPolicy, ScalerConfig, ScaleState
@@ -80,6 +81,7 @@ __all__ = [
     "scaling_from_dict",
     "scaling_to_dict",
     "set_lr",
+    "settle_level",
     "slowness",
     "take_gradients",
 ]

@@ -29,7 +29,11 @@ def _check_dtype(config: PrecisionConfig) -> Iterator[Problem]:
 class PrecisionConfig:
     """Precision as a user writes it; `resolve_precision` turns it into what holds on one device."""
 
-    level: Level = choice("O1", "O0: plain float32; O1: mixed precision by autocast", ("O0", "O1"))
+    level: Literal["auto", "O0", "O1"] = choice(
+        "auto",
+        "O0: plain float32; O1: mixed precision by autocast; auto: O1 where the device has 16-bit arithmetic, else O0",
+        ("auto", "O0", "O1"),
+    )
     dtype: Literal["auto", "float16", "bfloat16"] = choice(
         "auto",
         "compute dtype of O1; auto: float16 with loss scaling on CUDA, bfloat16 on the CPU",
@@ -53,13 +57,33 @@ class Precision:
     tf32: bool = False
 
 
+def settle_level(config: PrecisionConfig, device: torch.device | str) -> tuple[PrecisionConfig, str | None]:
+    """Put O0 or O1 in place of the level `auto`, and say why; a level that was asked for stays.
+
+    A run keeps what was settled where it began, so that it goes on in the same level on any machine. O1 is settled on
+    CUDA, on a processor with instructions for the dtype, and where a dtype is asked for by name.
+    """
+    if config.level != "auto":
+        return config, None
+    kind = torch.device(device).type
+    if config.dtype != "auto":
+        return attrs.evolve(config, level="O1"), f"precision.level=auto: O1, since {config.dtype} is asked for"
+    if kind == "cuda" or (kind == "cpu" and _has_kernels(torch.bfloat16)):
+        return attrs.evolve(config, level="O1"), "precision.level=auto: O1, since the device has 16-bit arithmetic"
+    why = "precision.level=auto: O0, since the device has no 16-bit arithmetic"
+    return attrs.evolve(
+        config, level="O0"
+    ), why if kind != "cpu" else f"{why}; O1 would emulate it, several times slower"
+
+
 def resolve_precision(config: PrecisionConfig, device: torch.device | str) -> Precision:
-    """Decide dtype and scaling for `device`.
+    """Decide level, dtype and scaling for `device`.
 
     Raises:
         PrecisionError: O1 on a device that is neither CUDA nor CPU, or bfloat16 on a GPU that only emulates it.
     """
     device = torch.device(device)
+    config, _ = settle_level(config, device)
     if config.level == "O0":
         return Precision(level="O0", dtype=None, scaling=False, tf32=config.tf32)
     if device.type not in ("cuda", "cpu"):

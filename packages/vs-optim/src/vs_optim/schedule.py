@@ -28,7 +28,7 @@ class ConstantSchedule:
     warmup_steps: int = _warmup_steps()
 
 
-def _check_when(config: "StepSchedule") -> Iterator[Problem]:
+def _check_when(config: StepSchedule) -> Iterator[Problem]:
     if (config.every > 0) == bool(config.milestones):
         expected = "0 beside milestones" if config.milestones else "a whole number > 0 where there are no milestones"
         yield Problem("every", expected=expected, got=config.every)
@@ -36,7 +36,7 @@ def _check_when(config: "StepSchedule") -> Iterator[Problem]:
 
 @attrs.frozen(kw_only=True)
 class StepSchedule:
-    """The learning rate is multiplied by gamma every so many steps, or at given steps (one of the two)."""
+    """A learning rate that is multiplied by gamma every so many steps, or at given steps (one of the two)."""
 
     kind: ClassVar[str] = "step"
     gamma: float = real(0.1, "factor of each reduction", low=0, high=1, open_low=True)
@@ -50,7 +50,7 @@ class StepSchedule:
         check_fields(self)
 
 
-def _check_decay(config: "LinearSchedule") -> Iterator[Problem]:
+def _check_decay(config: LinearSchedule) -> Iterator[Problem]:
     if config.decay_end <= config.decay_start:
         yield Problem("decay_end", expected=f"a step after decay_start, {config.decay_start}", got=config.decay_end)
 

@@ -1,4 +1,4 @@
-"""Thread affinity, activation checkpointing, run checkpoints and seeding."""
+"""Thread affinity, activation checkpointing, run directories and checkpoints, seeding."""
 
 from vs_runtime.activation_checkpoint import checkpointed
 from vs_runtime.affinity import (

@@ -89,6 +89,6 @@ def activation_checkpointing(policy: Literal["none", "blocks", "all"]) -> nets.A
         case "blocks":
             return nets.ActivationCheckpointing(blocks=runtime.checkpointed)
         case "all":
-            return nets.ActivationCheckpointing(blocks=runtime.checkpointed, stages=runtime.checkpointed)
+            return nets.ActivationCheckpointing(blocks=runtime.checkpointed, encoders=runtime.checkpointed)
         case _:
             assert_never(policy)

@@ -22,14 +22,13 @@ import attrs
 import cyclopts
 from cyclopts import Parameter
 from rich.console import Console
-from vs_config import report_error, shown
+from vs_config import shown
+from vs_config.progress import show_progress
 from vs_config.signals import stop_requests
-from vs_eval.command import INPUT_ERRORS
-from vs_optim import VsOptimError
 from vs_runtime import allowed_cpus, choose_device
-from vs_training.errors import VsTrainingError
 
-from vs_bench.accuracy.fault import MOST_BITS, describe_fault
+from vs_bench.accuracy.evaluation import HeldOut
+from vs_bench.accuracy.fault import MAX_BITS, describe_fault
 from vs_bench.accuracy.picture import draw
 from vs_bench.accuracy.plan import (
     SHORT,
@@ -43,10 +42,13 @@ from vs_bench.accuracy.plan import (
     plan_levels,
     preset_experiments,
 )
+from vs_bench.accuracy.programs import missing_programs
 from vs_bench.accuracy.report import Finding, compact, find, read_result, record_of
-from vs_bench.accuracy.runs import Setting, Stopped, check_arms, is_finished, run_arms, show_standing
+from vs_bench.accuracy.runs import Setting, Stopped, check_arms, is_finished, run_arms
 from vs_bench.accuracy.words import statements, table_of
-from vs_bench.harness import RESULTS, Count, Threads, command_of, save_records, wide_console
+from vs_bench.options import Count, Threads
+from vs_bench.results import RESULTS, command_of, given_arguments, save_records
+from vs_bench.tables import wide_console
 
 SEEDS = 7
 FAULT_SEEDS = 4
@@ -55,7 +57,7 @@ FAULT_SEEDS = 4
 FAULT_BITS = (2, 0)
 """Bits of mantissa that the planted faults leave the generator's weights, unless told otherwise."""
 
-MOST_SEEDS = 1000
+MAX_SEEDS = 1000
 
 Network = Literal["vid2vid", "few-shot"]
 DeviceType = Literal["cpu", "cuda"]
@@ -86,19 +88,19 @@ def make_plan(
     fault_bits: Sequence[int],
     device_type: DeviceType,
 ) -> Plan:
-    """The arms of some experiments.
+    """Plan the arms of some experiments.
 
     Raises:
         AccuracyError: too few or too many seeds, or bits that the fault cannot have.
         PrecisionError: the device does not know a level.
     """
     for option, value in (("--seeds", seeds), ("--fault-seeds", fault_seeds)):
-        if not 2 <= value <= MOST_SEEDS:
-            message = f"{option}: must be from 2 (a spread needs two) to {MOST_SEEDS}, got {value}"
+        if not 2 <= value <= MAX_SEEDS:
+            message = f"{option}: must be from 2 (a spread needs two) to {MAX_SEEDS}, got {value}"
             raise AccuracyError(message)
     for bits in fault_bits:
-        if not 0 <= bits <= MOST_BITS:
-            message = f"--fault-bits: must be from 0 to {MOST_BITS}, got {bits}"
+        if not 0 <= bits <= MAX_BITS:
+            message = f"--fault-bits: must be from 0 to {MAX_BITS}, got {bits}"
             raise AccuracyError(message)
     planned = plan_levels(levels, device_type, fault_bits)
     return Plan(
@@ -116,7 +118,7 @@ def make_plan(
 def choose_experiments(
     networks: Sequence[Network], presets: Sequence[str], overrides: Sequence[str]
 ) -> tuple[Experiment, ...]:
-    """The presets, or the short experiments of the networks, or both short experiments.
+    """Return the presets, or the short experiments of the networks, or both short experiments.
 
     Raises:
         AccuracyError: networks and presets are given.
@@ -129,7 +131,7 @@ def choose_experiments(
 
 
 def default_jobs(arms: Sequence[Arm], device_type: str) -> int:
-    """As many arms at a time as there are cores for their threads; one on a GPU."""
+    """Return as many arms at a time as there are cores for their threads; one on a GPU."""
     if device_type != "cpu":
         return 1
     cores = len(allowed_cpus())
@@ -147,8 +149,11 @@ def run(plan: Plan, setting: Setting) -> list[Finding]:
     left = sum(not is_finished(arm, setting.out) for arm in plan.arms)
     log = Console(stderr=True)
     log.print(f"{setting.out}: {left} of {len(plan.arms)} arms to train, {setting.jobs} at a time", highlight=False)
-    with stop_requests() as stop, show_standing(log) as show:
-        run_arms(plan.arms, setting, stop, show)
+    with (
+        stop_requests() as stop,
+        show_progress("training", unit="frames", notice=lambda: stop.notice, interval_s=30.0) as progress,
+    ):
+        run_arms(plan.arms, setting, stop, progress)
     return [
         find(experiment.name, [read_result(arm, setting.out) for arm in plan.arms if arm.experiment == experiment.name])
         for experiment in plan.experiments
@@ -162,7 +167,7 @@ def write(
 
     `said` are the statements on each finding.
     """
-    held_out = {"clips": setting.clips, "frames": setting.frames}
+    held_out = attrs.asdict(setting.held_out)
     record = {"held_out": held_out, **record_of(plan.experiments, plan.levels, findings, plan.faults, said)}
     document = save_records(record, "accuracy", command=command, folder=setting.out)
     document.write_text(compact(document.read_text("utf-8")), "utf-8")
@@ -176,8 +181,8 @@ def keep(files: Sequence[Path], name: str) -> list[Path]:
 
 
 def command_without_out() -> str:
-    """The command that repeats the experiment; where it goes is nobody else's business."""
-    words = list(sys.argv[1:])
+    """Return the command that repeats the experiment; where it goes is nobody else's business."""
+    words = given_arguments()
     for index, word in enumerate(words):
         if word == "--out":
             return command_of("bench:accuracy", words[:index] + words[index + 2 :])
@@ -187,7 +192,6 @@ def command_without_out() -> str:
 
 
 app = cyclopts.App(name="bench:accuracy", help=__doc__, suppress_keyboard_interrupt=False)
-_FLAG = Parameter(negative="", show_default=False)
 
 
 @app.default
@@ -224,11 +228,22 @@ def main(
         out: directory of the experiment; default runs/accuracy-DATE. What is there already is not trained again.
         store: keep the result in docs/benchmarks, where documents cite it from.
     """
+    if missing := missing_programs():
+        message = f"arms are trained and evaluated by vs_train and vs_eval: {', '.join(missing)} is not installed"
+        raise AccuracyError(message)
     place: DeviceType = "cuda" if choose_device(device).type == "cuda" else "cpu"
     plan = make_plan(choose_experiments(network, preset, overrides), levels, seeds, fault_seeds, fault_bits, place)
     folder = out or Path("runs") / f"accuracy-{datetime.now():%Y%m%d-%H%M%S}"
-    setting = Setting(out=folder, jobs=jobs or default_jobs(plan.arms, place), clips=clips, frames=frames)
-    findings = run(plan, setting)
+    held_out = HeldOut(clips=clips, frames=frames)
+    setting = Setting(out=folder, jobs=jobs or default_jobs(plan.arms, place), held_out=held_out)
+    try:
+        findings = run(plan, setting)
+    except Stopped as stop:
+        print(shown(stop), file=sys.stderr)
+        return 128 + signal.Signals[stop.signal]
+    except KeyboardInterrupt:
+        print("stopped at once; the same command with --out goes on from the last checkpoints", file=sys.stderr)
+        return 128 + signal.SIGINT
     said = [statements(finding, plan.faults) for finding in findings]
     written = list(write(plan, findings, said, setting, command_without_out()))
     if store:
@@ -240,23 +255,3 @@ def main(
         console.print(sentence, highlight=False, markup=False)
     console.print("written: " + ", ".join(str(file) for file in written), highlight=False, soft_wrap=True)
     return 0
-
-
-def start(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 2 with one line on stderr for wrong input, 130 or 143 stopped."""
-    try:
-        return int(app(arguments, print_error=False, exit_on_error=False, result_action="return_value") or 0)
-    except Stopped as error:
-        print(shown(error), file=sys.stderr)
-        return 128 + signal.Signals[error.signal]
-    except KeyboardInterrupt:
-        print("stopped at once; the same command with --out goes on from the last checkpoints", file=sys.stderr)
-        return 128 + signal.SIGINT
-    except cyclopts.CycloptsError as error:
-        return report_error(" ".join(str(error).split()))
-    except (AccuracyError, VsTrainingError, VsOptimError, *INPUT_ERRORS) as error:
-        return report_error(error)
-
-
-if __name__ == "__main__":
-    sys.exit(start())

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-MOST_BITS = 22
+MAX_BITS = 22
 """One bit less than float32 has."""
 
 
@@ -40,8 +40,8 @@ def round_mantissa(x: Tensor, bits: int) -> Tensor:
     Raises:
         ValueError: bits outside 0 to 22, or another dtype.
     """
-    if not 0 <= bits <= MOST_BITS or x.dtype is not torch.float32:
-        message = f"bits from 0 to {MOST_BITS} and float32 are wanted; got {bits} and {x.dtype}"
+    if not 0 <= bits <= MAX_BITS or x.dtype is not torch.float32:
+        message = f"bits from 0 to {MAX_BITS} and float32 are wanted; got {bits} and {x.dtype}"
         raise ValueError(message)
     # With frexp, the mantissa is in [0.5, 1): its first binary digit behind the point is the leading one.
     mantissa, exponent = torch.frexp(x)
@@ -50,7 +50,7 @@ def round_mantissa(x: Tensor, bits: int) -> Tensor:
 
 
 def describe_fault(bits: int) -> str:
-    """What is done to the weights, in words."""
+    """Return what is done to the weights, in words."""
     left = {0: "powers of two", 1: "1 bit of mantissa"}.get(bits, f"{bits} bits of mantissa")
     return f"weights of the generator rounded to {left}"
 

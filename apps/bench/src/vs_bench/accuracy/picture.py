@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
-from vs_eval.measures import measure_of
 
 from vs_bench.accuracy.plan import BASELINE, is_planted
 from vs_bench.accuracy.report import BLOCK, CURVES, FLOORS, JUDGED, Finding, Result
@@ -36,8 +36,8 @@ HEIGHT, WIDTH = 3.3, 15.0
 
 def draw(findings: Sequence[Finding], path: Path) -> Path:
     """Write a PNG with a row for each experiment: losses by training step, then the deciding held-out scores."""
-    figure = Figure(figsize=(WIDTH, HEIGHT * len(findings) + 1.5), dpi=110, layout="constrained", facecolor="white")
-    figure.get_layout_engine().set(w_pad=0.09, h_pad=0.07)  # type: ignore[union-attr, call-arg]
+    layout = ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.07)
+    figure = Figure(figsize=(WIDTH, HEIGHT * len(findings) + 1.5), dpi=110, layout=layout, facecolor="white")
     parts = figure.subfigures(len(findings), 1, squeeze=False)
     for part, finding in zip(parts[:, 0], findings, strict=True):
         part.suptitle(_headline(finding), x=0.008, ha="left", fontsize=12, fontweight="bold", color=INK)
@@ -75,7 +75,7 @@ def _legend(findings: Sequence[Finding]) -> list[Line2D]:
 
 
 def _draw_curves(ax: Axes, finding: Finding, loss: str, name: str) -> None:
-    """Every run's loss by step, smoothed; the axis shows it from the third point on."""
+    """Draw every run's loss by step, smoothed; the axis shows it from the third point on."""
     _dress(ax, name)
     ax.set_xlabel("training step", fontsize=9, color=FAINT)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -95,8 +95,8 @@ def _draw_curves(ax: Axes, finding: Finding, loss: str, name: str) -> None:
 
 
 def _draw_scores(ax: Axes, finding: Finding, score: str) -> None:
-    """The score of every run, those of a seed joined, the mean of each level, the margin around O0, the floor."""
-    unit = measure_of(score).unit
+    """Draw the score of every run, those of a seed joined, the mean of each level, the margin around O0, the floor."""
+    unit = JUDGED[score].unit
     _dress(ax, f"held-out {title(score)}{f', {unit}' if unit else ''}")
     _draw_margin(ax, finding, score)
     columns = [finding.scores_of(level, score) for level in finding.levels]
@@ -119,7 +119,7 @@ def _draw_scores(ax: Axes, finding: Finding, score: str) -> None:
 
 
 def _draw_margin(ax: Axes, finding: Finding, score: str) -> None:
-    """The band that is as good as O0, and the floor that it is measured from; they are the same for all levels."""
+    """Draw the band that is as good as O0, and the floor that it is measured from; they are the same for all levels."""
     judged = next(iter(finding.judgements.values()))[score]
     mean = judged.floor.value + judged.learnt
     ax.axhspan(mean - judged.margin, mean + judged.margin, color=BAND, zorder=0)
@@ -130,7 +130,7 @@ def _draw_margin(ax: Axes, finding: Finding, score: str) -> None:
 
 
 def smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Exponential mean of a curve, without the bias of its start: at first the plain mean of what there is."""
+    """Return the exponential mean of a curve, without the bias of its start: at first the mean of what there is."""
     smoothed, weight, total = [], 0.0, 0.0
     for value in values:
         weight = (1 - SMOOTHING) * weight + SMOOTHING
@@ -140,14 +140,14 @@ def smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _curve(result: Result, loss: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The last steps of the blocks that have the loss, counted from 1, and its values."""
+    """Return the last steps of the blocks that have the loss, counted from 1, and its values."""
     values = np.asarray([math.nan if v is None else v for v in result.losses.get(loss, ())], dtype=np.float64)
     known = np.flatnonzero(np.isfinite(values))
     return BLOCK * (known + 1), values[known]
 
 
 def _planted_first(results: Sequence[Result]) -> list[Result]:
-    """In the order of drawing: what matters most lies on top."""
+    """Return the results in the order of drawing: what matters most lies on top."""
     return sorted(results, key=lambda result: 0 if is_planted(result.level) else 1 if result.level == BASELINE else 2)
 
 

@@ -11,6 +11,8 @@ from vs_runtime.run_directory import RunDirectory
 from vs_training.config import TrainConfig
 from vs_training.presets import read_preset
 
+from vs_bench.errors import VsBenchError
+
 BASELINE = "O0"
 """The level that all others are compared with."""
 
@@ -83,7 +85,7 @@ SHORT: Mapping[str, tuple[str, tuple[str, ...]]] = {
 """Name of a default experiment -> the preset that it is made from, and what is changed in it."""
 
 
-class AccuracyError(Exception):
+class AccuracyError(VsBenchError):
     """An experiment that cannot be made as asked for, or an arm that failed; one line."""
 
 
@@ -102,7 +104,7 @@ class Level:
     Attributes:
         name: as it is called in folders, files and tables.
         precision: of its configuration.
-        fault_bits: bits of mantissa that the generator's weights are rounded to (see `accuracy_fault`), or None.
+        fault_bits: bits of mantissa that the generator's weights are rounded to (see `fault.py`), or None.
     """
 
     name: str
@@ -125,12 +127,12 @@ class Arm:
         return f"{self.experiment}-{self.level.name}-seed{self.seed}"
 
     def run(self, out: Path) -> RunDirectory:
-        """Where it is trained."""
+        """Return where it is trained."""
         return RunDirectory(out / self.name)
 
 
 def default_experiments(names: Iterable[str], overrides: Sequence[str]) -> tuple[Experiment, ...]:
-    """The short experiments called `names`, with the command line's overrides.
+    """Return the short experiments called `names`, with the command line's overrides.
 
     Raises:
         ConfigError: an override is wrong, or not for this network.
@@ -144,7 +146,7 @@ def default_experiments(names: Iterable[str], overrides: Sequence[str]) -> tuple
 
 
 def preset_experiments(names: Iterable[str], overrides: Sequence[str]) -> tuple[Experiment, ...]:
-    """Presets at their own size and with their own schedule, with the command line's overrides.
+    """Return presets at their own size and with their own schedule, with the command line's overrides.
 
     Raises:
         PresetError: there is no preset of that name.
@@ -159,12 +161,12 @@ def preset_experiments(names: Iterable[str], overrides: Sequence[str]) -> tuple[
 
 
 def is_planted(level: str) -> bool:
-    """Whether a level of this name has a planted fault."""
+    """Return whether a level of this name has a planted fault."""
     return level.startswith(PLANTED)
 
 
 def plan_levels(wanted: Sequence[LevelName], device_type: str, fault_bits: Sequence[int]) -> tuple[Level, ...]:
-    """O0, the levels that are wanted on this kind of device, and O0 with each planted fault, most bits first.
+    """Return O0, the levels that are wanted on this kind of device, and O0 with each planted fault, most bits first.
 
     None of them twice.
 
@@ -191,7 +193,7 @@ def plan_arms(
     device_type: Literal["cpu", "cuda"],
     fault_seeds: int | None = None,
 ) -> tuple[Arm, ...]:
-    """Every experiment at every level with every seed; all of one seed before the next.
+    """Return every experiment at every level with every seed; all of one seed before the next.
 
     Levels with a planted fault have only the first `fault_seeds` seeds, where that is given.
 

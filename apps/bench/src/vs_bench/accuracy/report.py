@@ -16,7 +16,7 @@ from vs_bench.accuracy.arm import HELD_OUT
 from vs_bench.accuracy.plan import BASELINE, AccuracyError, Arm, Experiment, Level, is_planted
 from vs_bench.accuracy.verdict import (
     ERROR,
-    SHARE,
+    MARGIN_FRACTION,
     Column,
     Difference,
     Floor,
@@ -29,7 +29,26 @@ from vs_bench.accuracy.verdict import (
     pick_floor,
 )
 
-JUDGED = ("psnr/generated", "ssim/generated")
+
+@attrs.frozen(kw_only=True)
+class Deciding:
+    """A score that decides.
+
+    Attributes:
+        title: what it is called.
+        unit: what it is measured in; may be empty.
+        digits: decimals of a difference.
+    """
+
+    title: str
+    unit: str
+    digits: int
+
+
+JUDGED: Mapping[str, Deciding] = {
+    "psnr/generated": Deciding(title="PSNR", unit="dB", digits=3),
+    "ssim/generated": Deciding(title="SSIM", unit="", digits=4),
+}
 """The scores that decide, whatever the network, of which more is better; all others are compared and kept too."""
 
 FLOORS: Mapping[str, str] = {
@@ -110,12 +129,12 @@ class Finding:
         return tuple(dict.fromkeys(result.level for result in self.results))
 
     def scores_of(self, level: str, score: str) -> Column:
-        """Seed -> score of a level, nan for runs that diverged."""
+        """Return seed -> score of a level, nan for runs that diverged."""
         return {r.seed: r.scores.get(score, math.nan) for r in self.results if r.level == level}
 
 
 def read_result(arm: Arm, out: Path) -> Result:
-    """The result of a finished arm.
+    """Return the result of a finished arm.
 
     Raises:
         AccuracyError: its result is damaged, or was written by another version.
@@ -139,7 +158,7 @@ def read_result(arm: Arm, out: Path) -> Result:
 
 
 def blocks(values: Sequence[float | None]) -> tuple[float | None, ...]:
-    """The mean of each `BLOCK` values, in four digits, of those that are finite numbers."""
+    """Return the mean of each `BLOCK` values, in four digits, of those that are finite numbers."""
     means: list[float | None] = []
     for first in range(0, len(values), BLOCK):
         known = [v for v in values[first : first + BLOCK] if v is not None and math.isfinite(v)]
@@ -191,7 +210,7 @@ def find(name: str, results: Sequence[Result]) -> Finding:
 
 
 def _floors(scores: Mapping[str, float], score: str) -> list[Floor]:
-    """What could be the floor of a score; the same for all runs, since nothing trained has a part in it."""
+    """Return what could be the floor of a score; the same for all runs, since nothing trained has a part in it."""
     measure = score.partition("/")[0]
     return [Floor(name=n, value=scores[f"{measure}/{n}"]) for n in FLOORS if f"{measure}/{n}" in scores]
 
@@ -203,9 +222,9 @@ def record_of(
     faults: Mapping[str, str],
     said: Sequence[Sequence[str]],
 ) -> dict[str, Any]:
-    """Everything that was found, as JSON: scores and curves of all runs, judgements, configuration, when and by what.
+    """Return everything that was found, as JSON: scores and curves, judgements, configuration, when and by what.
 
-    `said` are the `accuracy_words.statements` of each finding.
+    `said` are the `words.statements` on each finding.
     """
     return {
         **_measured([result.measured for finding in findings for result in finding.results]),
@@ -213,7 +232,7 @@ def record_of(
         "levels": {level.name: {**attrs.asdict(level.precision), "fault_bits": level.fault_bits} for level in levels},
         "faults": dict(faults),
         "judged": list(JUDGED),
-        "margin_share": SHARE,
+        "margin_share": MARGIN_FRACTION,
         "steps_per_point": BLOCK,
         "experiments": [
             {**_finding_json(finding, sentences), "config": to_document(experiment.config)}
@@ -223,7 +242,7 @@ def record_of(
 
 
 def _measured(arms: Sequence[Measured]) -> dict[str, Any]:
-    """When measuring began, on which machine, and all revisions: several where it went on with another one."""
+    """Return when measuring began, on which machine, and all revisions: several where it went on with another one."""
     ordered = sorted(arms, key=lambda arm: arm.at)
     first, last = ordered[0], ordered[-1]
     revisions: list[Any] = []
@@ -252,7 +271,7 @@ def _finding_json(finding: Finding, said: Sequence[str]) -> dict[str, Any]:
 
 
 def _run_json(result: Result) -> dict[str, Any]:
-    """Without what is the same for all; see `_measured`."""
+    """Return a run as JSON, without what is the same for all; see `_measured`."""
     return attrs.asdict(result, filter=attrs.filters.exclude("measured"))
 
 
@@ -288,7 +307,7 @@ def _known(numbers: Mapping[str, float]) -> dict[str, float | None]:
 
 
 def compact(text: str) -> str:
-    """JSON text with every list of plain numbers on one line."""
+    """Put every list of plain numbers of a JSON text on one line."""
     return re.sub(r"\[\s+((?:(?:null|[-+.\deE]+),\s+)*(?:null|[-+.\deE]+))\s+\]", _joined, text)
 
 

@@ -5,26 +5,23 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import attrs
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 from vs_config import render_config
+from vs_config.progress import Progress, show_duration
 from vs_config.signals import StopRequest
 from vs_runtime.run_directory import is_run, read_run_config
-from vs_train.progress import show_duration
 from vs_training.config import TrainConfig
 from vs_training.curriculum import images_between
 
 from vs_bench.accuracy.arm import HELD_OUT
+from vs_bench.accuracy.evaluation import HeldOut
 from vs_bench.accuracy.plan import AccuracyError, Arm
 
 _LAST_BYTES = 16384
 _POLL_SECONDS = 0.5
-_LINE_SECONDS = 30.0
 _ARM = "vs_bench.accuracy.arm"
 
 
@@ -49,14 +46,12 @@ class Setting:
     Attributes:
         out: the directory of the experiment: a run directory for each arm, `configs/` and `logs/`.
         jobs: how many arms are trained at a time.
-        clips: how many held-out clips are generated; None: all.
-        frames: at most so many frames of each; None: all.
+        held_out: what of the held-out clips is generated.
     """
 
     out: Path
     jobs: int
-    clips: int | None = None
-    frames: int | None = None
+    held_out: HeldOut = attrs.field(factory=HeldOut)
 
 
 @attrs.frozen(kw_only=True)
@@ -67,24 +62,29 @@ class Standing:
         finished: arms that are trained and evaluated.
         arms: all of them.
         running: those at work, by name.
-        done: the part of all frames that has been trained on, 0 to 1.
+        frames: what has been trained on.
+        total: what is to be trained on in all.
         seconds_left: an estimate, None while unknown.
     """
 
     finished: int
     arms: int
     running: tuple[str, ...]
-    done: float
+    frames: int
+    total: int
     seconds_left: float | None
 
-    def __str__(self) -> str:
-        """One line for people."""
-        left = "" if self.seconds_left is None else f", about {show_duration(self.seconds_left)} left"
-        return f"{self.finished} of {self.arms} arms finished, training {', '.join(self.running) or 'none'}{left}"
+
+def show_standing(standing: Standing, progress: Progress) -> None:
+    """Show how far the experiment has come; it estimates for itself: steps may take longer than a display remembers."""
+    running = ", ".join(standing.running) or "none"
+    heading = f"{standing.finished} of {standing.arms} arms finished, training {running}:"
+    left = "" if standing.seconds_left is None else f"about {show_duration(standing.seconds_left)} left"
+    progress.update(standing.frames, standing.total, what=heading, figures=left)
 
 
 def is_finished(arm: Arm, out: Path) -> bool:
-    """Whether an arm has been trained and evaluated."""
+    """Return whether an arm has been trained and evaluated."""
     return (arm.run(out).path / HELD_OUT).is_file()
 
 
@@ -101,7 +101,7 @@ def check_arms(arms: Sequence[Arm], out: Path) -> None:
             raise AccuracyError(message)
 
 
-def run_arms(arms: Sequence[Arm], setting: Setting, stop: StopRequest, show: Callable[[Standing], None]) -> None:
+def run_arms(arms: Sequence[Arm], setting: Setting, stop: StopRequest, progress: Progress) -> None:
     """Train and evaluate all arms that are not finished, at most `setting.jobs` at a time.
 
     Raises:
@@ -120,7 +120,7 @@ def run_arms(arms: Sequence[Arm], setting: Setting, stop: StopRequest, show: Cal
             while waiting and len(running) < setting.jobs:
                 arm = waiting.pop(0)
                 running[arm.name] = _start(arm, setting)
-            show(estimate(tuple(running)))
+            show_standing(estimate(tuple(running)), progress)
             time.sleep(_POLL_SECONDS)
             for name in [name for name, process in running.items() if process.poll() is not None]:
                 _check_exit(name, running.pop(name).returncode, setting.out)
@@ -131,7 +131,8 @@ def run_arms(arms: Sequence[Arm], setting: Setting, stop: StopRequest, show: Cal
 def _start(arm: Arm, setting: Setting) -> subprocess.Popen[bytes]:
     config = setting.out / "configs" / f"{arm.name}.toml"
     config.write_text(render_config(arm.config), "utf-8")
-    options = {"--fault-bits": arm.level.fault_bits, "--clips": setting.clips, "--frames": setting.frames}
+    limits = setting.held_out
+    options = {"--fault-bits": arm.level.fault_bits, "--clips": limits.clips, "--frames": limits.frames}
     given = [word for option, value in options.items() if value is not None for word in (option, str(value))]
     command = [sys.executable, "-m", _ARM, str(arm.run(setting.out).path), "--config", str(config), *given]
     with (setting.out / "logs" / f"{arm.name}.log").open("ab") as log:
@@ -157,7 +158,7 @@ def _end(processes: Collection[subprocess.Popen[bytes]]) -> None:
 
 
 def _estimator(arms: Sequence[Arm], out: Path) -> Callable[[tuple[str, ...]], Standing]:
-    """How far everything has come as a function of what is running; the pace is that since this call."""
+    """Return how far everything has come as a function of what is running; the pace is that since this call."""
     total = sum(_frames(arm, arm.config.run.steps) for arm in arms)
     began, first = time.monotonic(), _frames_done(arms, out)
 
@@ -167,7 +168,8 @@ def _estimator(arms: Sequence[Arm], out: Path) -> Callable[[tuple[str, ...]], St
             finished=sum(is_finished(arm, out) for arm in arms),
             arms=len(arms),
             running=running,
-            done=done / total,
+            frames=done,
+            total=total,
             seconds_left=(total - done) * seconds / (done - first) if done > first else None,
         )
 
@@ -183,34 +185,10 @@ def _frames(arm: Arm, steps: int) -> int:
 
 
 def steps_done(metrics: Path) -> int:
-    """The step of the last whole line of a run's metrics.jsonl, however long the file is; 0 without one."""
+    """Return the step of the last whole line of a run's metrics.jsonl, however long the file is; 0 without one."""
     if not metrics.is_file():
         return 0
     with metrics.open("rb") as file:
         file.seek(max(0, file.seek(0, 2) - _LAST_BYTES))
         lines = file.read().split(b"\n")[:-1]
     return int(json.loads(lines[-1])["step"]) if lines else 0
-
-
-@contextmanager
-def show_standing(console: Console) -> Iterator[Callable[[Standing], None]]:
-    """Show how far the experiment has come: a bar on a terminal, else a line whenever an arm ends and now and then."""
-    if not console.is_terminal:
-        yield _plain_lines(console)
-        return
-    with Progress(BarColumn(), TextColumn("{task.description}"), console=console, transient=True) as bar:
-        task = bar.add_task("", total=1.0)
-        yield lambda standing: bar.update(task, completed=standing.done, description=str(standing))
-
-
-def _plain_lines(console: Console) -> Callable[[Standing], None]:
-    due = 0.0
-    shown: tuple[str, ...] | None = None
-
-    def show(standing: Standing) -> None:
-        nonlocal due, shown
-        if standing.running != shown or time.monotonic() >= due:
-            due, shown = time.monotonic() + _LINE_SECONDS, standing.running
-            console.print(str(standing), markup=False, highlight=False, soft_wrap=True)
-
-    return show

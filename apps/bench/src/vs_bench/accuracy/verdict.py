@@ -2,8 +2,8 @@
 
 The question is whether a level of precision is *as good as* the baseline (O0). That it differs by no more than chance
 allows is not an answer, since with few or scattered runs chance allows anything. So the answer is an equivalence test
-with a margin that is stated beforehand: `SHARE` of what the baseline has learnt, which is its mean score less the
-*floor*, the score of a predictor that learnt nothing (see `pick_floor`). A level is
+with a margin that is stated beforehand: `MARGIN_FRACTION` of what the baseline has learnt, which is its mean score less
+the *floor*, the score of a predictor that learnt nothing (see `pick_floor`). A level is
 
 - *equivalent* when two one-sided tests (Schuirmann 1987) at `ERROR` each reject that it is worse, and that it is
   better, by the margin or more: when the 90 % interval of the difference of the means lies within the margin. Both are
@@ -12,10 +12,11 @@ with a margin that is stated beforehand: `SHARE` of what the baseline has learnt
   differ.
 - *different* when it is not equivalent, and one of three tests finds something: Welch's of the means, Brown and
   Forsythe's of the spreads, Fisher's of how many runs collapsed. Each errs in `ERROR` / 3 of all cases, so that all
-  together err in `ERROR` of them.
+  three err in `ERROR` of them.
 - else nobody *can tell*.
 
-A run has *collapsed* when it diverged, or learnt less than `NEAR` of what the middle run of the baseline did.
+A run has *collapsed* when it diverged, or learnt less than `COLLAPSED_BELOW` of what the middle run of the baseline
+did.
 
 Means and spreads are those of the runs that did not diverge. Runs of the same seed are not compared in pairs: after
 some hundred steps of adversarial training rounding has led them about as far apart as another seed would have.
@@ -34,17 +35,17 @@ Verdict = Literal["equivalent within the margin", "different", "cannot tell"]
 Column = Mapping[int, float]
 """Seed -> score of its run; nan for a run that diverged."""
 
-SHARE = 0.2
+MARGIN_FRACTION = 0.2
 """The margin, in what the baseline learnt above the floor."""
 
-NEAR = 0.25
-"""A run that learnt less than this share of what the middle run of the baseline did has collapsed."""
+COLLAPSED_BELOW = 0.25
+"""A run that learnt less than this fraction of what the middle run of the baseline did has collapsed."""
 
 ERROR = 0.05
 """How often an answer may be wrong."""
 
-_PART = ERROR / 3
-"""The share of each of the three tests for a difference."""
+_ERROR_EACH = ERROR / 3
+"""How often each of the three tests for a difference may be wrong."""
 
 _WANTED_POWER = 0.8
 
@@ -64,16 +65,16 @@ class Difference:
     freedom: float
 
     def half_width(self, error: float = ERROR) -> float:
-        """Half of the interval that misses the true difference in `error` of all cases."""
+        """Return half of the interval that misses the true difference in `error` of all cases."""
         return self.error * _quantile(1 - error / 2, self.freedom)
 
     def interval(self, error: float = ERROR) -> tuple[float, float]:
-        """The interval of the difference that misses the true one in `error` of all cases."""
+        """Return the interval of the difference that misses the true one in `error` of all cases."""
         half = self.half_width(error)
         return self.mean - half, self.mean + half
 
     def within(self, margin: float) -> bool:
-        """Whether two one-sided tests at `ERROR` each reject a difference of `margin` or more."""
+        """Return whether two one-sided tests at `ERROR` each reject a difference of `margin` or more."""
         low, high = self.interval(2 * ERROR)
         return -margin < low and high < margin
 
@@ -87,7 +88,7 @@ class Difference:
         return _chance(self.mean / self.error, self.freedom)
 
     def power(self, margin: float) -> float:
-        """How often such an experiment finds a level equivalent that differs in nothing."""
+        """Return how often such an experiment finds a level equivalent that differs in nothing."""
         if self.error == 0 or math.isnan(self.error):
             return float(self.error == 0 and margin > 0)
         room = margin / self.error - _quantile(1 - ERROR, self.freedom)
@@ -102,7 +103,7 @@ class Difference:
     @property
     def least_seen(self) -> float:
         """The difference of the means that such an experiment would see, 4 times of 5."""
-        return self.error * (_quantile(1 - _PART / 2, self.freedom) + _quantile(_WANTED_POWER, self.freedom))
+        return self.error * (_quantile(1 - _ERROR_EACH / 2, self.freedom) + _quantile(_WANTED_POWER, self.freedom))
 
 
 @attrs.frozen(kw_only=True)
@@ -171,13 +172,13 @@ class Judgement:
     @property
     def margin(self) -> float:
         """What counts as a difference at all."""
-        return SHARE * self.learnt
+        return MARGIN_FRACTION * self.learnt
 
     @property
     def worse(self) -> bool:
         """Whether the arm is different because its mean is lower, or because it collapses more often."""
-        lower = self.difference.chance < _PART and self.difference.mean < 0
-        return self.verdict == "different" and (lower or self.collapses.chance < _PART)
+        lower = self.difference.chance < _ERROR_EACH and self.difference.mean < 0
+        return self.verdict == "different" and (lower or self.collapses.chance < _ERROR_EACH)
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -189,11 +190,11 @@ class Judgement:
             "spread": self.spreads.chance,
             "number of collapsed runs": self.collapses.chance,
         }
-        return tuple(name for name, chance in chances.items() if chance < _PART)
+        return tuple(name for name, chance in chances.items() if chance < _ERROR_EACH)
 
 
 def difference_of(baseline: Iterable[float], arm: Iterable[float]) -> Difference:
-    """Welch's difference of the means of those scores that are finite."""
+    """Return Welch's difference of the means of those scores that are finite."""
     first, second = _finite(baseline), _finite(arm)
     if min(len(first), len(second)) < 2:
         return Difference(mean=math.nan, error=math.nan, freedom=math.nan)
@@ -228,7 +229,7 @@ def judge(baseline: Column, arm: Column, floor: Floor) -> Judgement:
 
 
 def conclude(level: Judgement, planted: Iterable[Judgement]) -> Verdict:
-    """The verdict on a level in one score, given what became of the planted faults in the same score.
+    """Give the verdict on a level in one score, given what became of the planted faults in the same score.
 
     Where no fault was found out, whatever its dose, nothing says that the experiment can find one.
     """
@@ -238,7 +239,7 @@ def conclude(level: Judgement, planted: Iterable[Judgement]) -> Verdict:
 
 
 def overall(verdicts: Mapping[str, Verdict]) -> Verdict:
-    """The verdict on a level from those in several scores: different in one is different; equivalent must be all.
+    """Give the verdict on a level from those in several scores: one is enough for different; equivalent must be all.
 
     Raises:
         ValueError: there are none.
@@ -253,7 +254,7 @@ def overall(verdicts: Mapping[str, Verdict]) -> Verdict:
 
 
 def pick_floor(baseline: Column, candidates: Sequence[Floor]) -> Floor:
-    """The first of the candidates that the middle run of the baseline beats, else the last.
+    """Return the first of the candidates that the middle run of the baseline beats, else the last.
 
     Raises:
         ValueError: there is no candidate.
@@ -271,12 +272,12 @@ def _settle(found: Judgement) -> Verdict:
         found.collapses.arm,
         found.laggards,
         found.baseline_laggards,
-        found.spreads.chance < _PART,
+        found.spreads.chance < _ERROR_EACH,
     )
     if found.difference.within(found.margin) and not any(doubts):
         return "equivalent within the margin"
     chances = (found.difference.chance, found.spreads.chance, found.collapses.chance)
-    return "different" if min(chances) < _PART else "cannot tell"
+    return "different" if min(chances) < _ERROR_EACH else "cannot tell"
 
 
 def _spreads(baseline: Sequence[float], arm: Sequence[float]) -> Spreads:
@@ -285,7 +286,7 @@ def _spreads(baseline: Sequence[float], arm: Sequence[float]) -> Spreads:
 
 
 def _chance_of_spreads(baseline: Sequence[float], arm: Sequence[float]) -> float:
-    """Brown and Forsythe's test: whether the distances from the median differ, by Student's t for one variance."""
+    """Test as Brown and Forsythe whether the distances from the median differ, by Student's t for one variance."""
     if min(len(baseline), len(arm)) < 3:
         return 1.0
     distances = [[abs(score - statistics.median(scores)) for score in scores] for scores in (baseline, arm)]
@@ -298,7 +299,7 @@ def _chance_of_spreads(baseline: Sequence[float], arm: Sequence[float]) -> float
 
 
 def _collapses(baseline: Column, arm: Column, floor: Floor) -> Collapses:
-    least = floor.value + NEAR * max(0.0, _middle(baseline) - floor.value)
+    least = floor.value + COLLAPSED_BELOW * max(0.0, _middle(baseline) - floor.value)
     first, second = (tuple(s for s, score in runs.items() if not score > least) for runs in (baseline, arm))
     if not first and not second:
         return Collapses(baseline=(), arm=(), chance=1.0)
@@ -307,11 +308,11 @@ def _collapses(baseline: Column, arm: Column, floor: Floor) -> Collapses:
 
 
 def _laggards(arm: Column, others: Column) -> tuple[int, ...]:
-    """Runs below the limit that the worst of so many further runs of the others falls below in `_PART` of all cases."""
+    """Return runs below what the worst of so many more of the others falls below in `_ERROR_EACH` of all cases."""
     known = _finite(others.values())
     if len(known) < 2:
         return ()
-    reach = _quantile(1 - _PART / len(arm), len(known) - 1) * math.sqrt(1 + 1 / len(known))
+    reach = _quantile(1 - _ERROR_EACH / len(arm), len(known) - 1) * math.sqrt(1 + 1 / len(known))
     limit = statistics.fmean(known) - reach * statistics.stdev(known)
     return tuple(seed for seed, score in arm.items() if score < limit)
 
@@ -329,5 +330,5 @@ def _quantile(probability: float, freedom: float) -> float:
 
 
 def _chance(t: float, freedom: float) -> float:
-    """How often Student's t lies as far from 0."""
+    """Return how often Student's t lies as far from 0."""
     return float(2 * stdtr(freedom, -abs(t)))

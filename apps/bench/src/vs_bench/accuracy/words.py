@@ -5,7 +5,6 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
 from rich.table import Table
-from vs_eval.measures import measure_of
 
 from vs_bench.accuracy.plan import BASELINE, is_planted
 from vs_bench.accuracy.report import FLOORS, JUDGED, Finding
@@ -13,18 +12,18 @@ from vs_bench.accuracy.verdict import ERROR, Difference, Judgement, overall
 
 
 def shown(score: str, value: float) -> str:
-    """A difference or a spread in the digits and the unit of its score, such as `+0.12 dB`."""
-    measure = measure_of(score)
-    return f"{value:.{measure.digits + 1}f}{f' {measure.unit}' if measure.unit else ''}"
+    """Return a difference or a spread in the digits and the unit of its score, such as `+0.12 dB`."""
+    deciding = JUDGED[score]
+    return f"{value:.{deciding.digits}f}{f' {deciding.unit}' if deciding.unit else ''}"
 
 
 def title(score: str) -> str:
-    """What a score is called, such as `PSNR`."""
-    return measure_of(score).title
+    """Return what a score is called, such as `PSNR`."""
+    return JUDGED[score].title
 
 
 def statements(finding: Finding, faults: Mapping[str, str]) -> tuple[str, ...]:
-    """What is to be known of O0, the conclusion on each level, and what became of the faults; a line each.
+    """Say what is to be known of O0, the conclusion on each level, and what became of the faults; a line each.
 
     Args:
         finding: what was found.
@@ -79,7 +78,7 @@ def _power(score: str, judged: Judgement) -> str:
 
 
 def _troubles(level: str, judged: Judgement) -> Iterator[str]:
-    """Single runs that speak against equivalence."""
+    """Name single runs that speak against equivalence."""
     for name, collapsed in ((BASELINE, judged.collapses.baseline), (level, judged.collapses.arm)):
         if collapsed:
             yield f"of {name} {_seeds(collapsed)} collapsed (learnt next to nothing)"
@@ -104,8 +103,8 @@ def _difference(score: str, compared: Difference) -> str:
 
 
 def table_of(findings: Sequence[Finding]) -> Table:
-    """A row for each experiment, deciding score and level: mean and spread over seeds, difference, verdict."""
-    table = Table(title="held-out clips, averaged generator, own roll-out", title_justify="left")
+    """Make a row for each experiment, deciding score and level: mean and spread over seeds, difference, verdict."""
+    table = Table(title="held-out clips, EMA of the generator, own roll-out", title_justify="left")
     headings = ("network", "score", "level", "runs", "mean", "sd", "worst", "to O0", "90 %", "margin", "verdict")
     for heading in headings:
         left = heading in ("network", "score", "level", "verdict")
@@ -118,7 +117,7 @@ def table_of(findings: Sequence[Finding]) -> Table:
 
 
 def _row(finding: Finding, score: str, level: str) -> tuple[str, ...]:
-    digits = measure_of(score).digits + 1
+    digits = JUDGED[score].digits
     scores = finding.scores_of(level, score).values()
     known = [value for value in scores if math.isfinite(value)]
     spread = statistics.stdev(known) if len(known) > 1 else math.nan

@@ -6,7 +6,7 @@ Usage: hatch run bench:ops [--only NAME] [--dtype bfloat16] [--device cuda] [--m
 
 For every operator there are subjects: sizes that the networks of the presets give it. Each is measured forward and, if
 it has gradients, backward, with all implementations in turns (see harness.py), and with figures beside the time:
-kernels, bytes moved against the bandwidth of copying, and by `--profile` what the time goes to (see op_measure.py).
+kernels, bytes moved against the bandwidth of copying, and by `--profile` what the time goes to (see measure.py).
 `eager` is what one would write without this package; `apex` is NVIDIA's counterpart, where it is installed and has one.
 
 Writes runs/bench/ops-DEVICE-DTYPE.json; with `--store`, which takes all operators in all sizes, docs/benchmarks/
@@ -15,7 +15,6 @@ replaces those of the operators and dtypes that were measured (see rules.py).
 """
 
 import functools
-import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
@@ -25,30 +24,18 @@ import torch
 import vs_ops
 from rich.console import Console
 from vs_config import Range
-from vs_config.commands import run_command
 from vs_optim import find_apex
 from vs_runtime import choose_device
+from vs_training.tensors import tensors_in
 
-from vs_bench.harness import (
-    INPUT_ERRORS,
-    Begun,
-    Case,
-    Count,
-    Threads,
-    begin,
-    command_of,
-    folder_of,
-    measure,
-    option_of,
-    save_records,
-    wide_console,
-)
+from vs_bench.errors import VsBenchError
+from vs_bench.harness import Case, measure
 from vs_bench.operators import executors
 from vs_bench.operators import rules as rules_file
 from vs_bench.operators.measure import (
     COPY_BYTES,
     copier,
-    least_bytes,
+    min_bytes,
     name_compiled_loops,
     profile_call,
     quiet_profiler,
@@ -68,7 +55,10 @@ from vs_bench.operators.report import (
     record_of,
     table_of,
 )
-from vs_bench.operators.subjects import PLANS, Make, MemoryFormat, Plan, Subject, results_of, work_of
+from vs_bench.operators.subjects import PLANS, Make, MemoryFormat, Plan, Subject, work_of
+from vs_bench.options import Count, Threads, option_of
+from vs_bench.results import Begun, begin, command_of, folder_of, save_records
+from vs_bench.tables import wide_console
 
 Formats = Literal["channels_last", "contiguous", "both"]
 Records = dict[str, list[dict[str, Any]]]
@@ -87,34 +77,34 @@ class Settings:
 
 
 def planned(only: Sequence[str], size: str, dtype: torch.dtype, device_type: str = "cpu") -> list[Plan]:
-    """The plans of the operators in `only` (all if empty) with `size` in their size's name. Pure.
+    """Return the plans of the operators in `only` (all if empty) with `size` in their size's name. Pure.
 
     Operators over parameters, which are float32 in any precision, are left out for other dtypes, and sizes that only
     GPUs train on other devices.
 
     Raises:
-        SystemExit: there is no such operator, or no such size of it.
+        VsBenchError: there is no such operator, or no such size of it.
     """
     names = {plan.operator.name: None for plan in PLANS}
     if unknown := set(only) - names.keys():
-        raise SystemExit(f"no such operator: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+        raise VsBenchError(f"no such operator: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     plans = [plan for plan in PLANS if (not only or plan.operator.name in only) and size in plan.size]
     plans = [plan for plan in plans if dtype is torch.float32 or not plan.parameters]
     plans = [plan for plan in plans if device_type == "cuda" or not plan.gpu]
     if not plans:
-        raise SystemExit(f"nothing of the size {size!r} to be measured in {dtype} on {device_type}")
+        raise VsBenchError(f"nothing of the size {size!r} to be measured in {dtype} on {device_type}")
     return plans
 
 
 def formats_of(plan: Plan, formats: Formats) -> list[MemoryFormat]:
-    """The memory formats in which a plan is measured: one will do where there are no images. Pure."""
+    """Return the memory formats in which a plan is measured: one will do where there are no images. Pure."""
     if formats == "both":
         return ["channels_last", "contiguous"] if plan.images else ["channels_last"]
     return [formats]
 
 
 def calls_of(plan: Plan, subject: Subject, skip: Sequence[str] = ()) -> dict[str, Callable[[], object]]:
-    """The calls to be compared by name: eager, our implementations that accept the call, and apex's, if it has one."""
+    """Return the calls to be compared by name: eager, our implementations that accept the call, and apex's, if any."""
     candidates = vs_ops.explain(plan.operator, subject.described)
     accepted = [one.implementation.name for one in candidates if one.reason is None]
     ours = {name: functools.partial(subject.call, name) for name in accepted if name not in skip}
@@ -128,9 +118,9 @@ def calls_of(plan: Plan, subject: Subject, skip: Sequence[str] = ()) -> dict[str
 
 
 def about(plan: Plan, subject: Subject, memory_format: MemoryFormat) -> About:
-    """What a record says beside the figures."""
+    """Say what a record says beside the figures."""
     described = subject.described
-    outputs = results_of(subject.call("reference"))
+    outputs = list(tensors_in(subject.call("reference")))
     return About(
         operator=plan.operator.name,
         size=plan.size,
@@ -139,7 +129,7 @@ def about(plan: Plan, subject: Subject, memory_format: MemoryFormat) -> About:
         dtype=str(described.dtype).removeprefix("torch."),
         memory_format=memory_format if plan.images else None,
         way=BOTH if subject.leaves else FORWARD,
-        bytes=least_bytes(inputs=subject.inputs, outputs=outputs, leaves=subject.leaves, mutated=subject.mutated),
+        bytes=min_bytes(inputs=subject.inputs, outputs=outputs, leaves=subject.leaves, mutated=subject.mutated),
         rule=plan.rule,
         chosen=vs_ops.choose(plan.operator, described).name,
         note=plan.note,
@@ -184,7 +174,7 @@ def measure_all(plans: Sequence[Plan], formats: Formats, settings: Settings, *, 
 
 
 def origin_of(device: torch.device, command: str, begun: Begun) -> rules_file.Origin:
-    """Where, with what, when and of which revision rules were measured."""
+    """Return where, with what, when and of which revision rules were measured."""
     on_cuda = device.type == "cuda"
     name = torch.cuda.get_device_name(device) if on_cuda else begun.machine["cpu"]
     return rules_file.Origin(
@@ -201,16 +191,16 @@ def check_rules(formats: Formats, size: str, skip: Sequence[str]) -> None:
     """Refuse to make rules of a part of what an operator's rules are made of, since they replace all it had.
 
     Raises:
-        SystemExit: channels_last, a size or an implementation that can be chosen would be missing.
+        VsBenchError: channels_last, a size or an implementation that can be chosen would be missing.
     """
     if formats == "contiguous":
-        raise SystemExit("rules are made of channels_last, the format that training uses; drop one of the options")
+        raise VsBenchError("rules are made of channels_last, the format that training uses; drop one of the options")
     if size or set(skip) & set(rules_file.CHOSEN_FROM):
-        raise SystemExit("rules replace all that an operator had: measure all sizes and implementations of it")
+        raise VsBenchError("rules replace all that an operator had: measure all sizes and implementations of it")
 
 
 def in_format(records: Records, memory_format: MemoryFormat) -> Records:
-    """The records of one memory format, and those of what has none. Pure."""
+    """Return the records of one memory format, and those of what has none. Pure."""
     return {
         name: [one for one in measured if one["memory_format"] in (memory_format, None)]
         for name, measured in records.items()
@@ -235,13 +225,13 @@ def check_whole(only: Sequence[str], size: str, skip: Sequence[str]) -> None:
     """Refuse to store a part: documents speak of all operators.
 
     Raises:
-        SystemExit: operators, sizes or implementations that can be chosen would be missing.
+        VsBenchError: operators, sizes or implementations that can be chosen would be missing.
     """
     if only or size or set(skip) & set(rules_file.CHOSEN_FROM):
-        raise SystemExit("--store replaces all that is known of the device: measure all operators, sizes and ways")
+        raise VsBenchError("--store replaces all that is known of the device: measure all operators, sizes and ways")
 
 
-app = cyclopts.App(name="bench:ops", help=__doc__)
+app = cyclopts.App(name="bench:ops", help=__doc__, suppress_keyboard_interrupt=False)
 
 
 @app.default
@@ -307,7 +297,3 @@ def main(
         rules = rules_file.rules_of(in_format(records, "channels_last"))
         path = rules_file.write_rules(rules, origin_of(where, command_of("bench:ops"), begun))
         console.print(f"written to {path}", highlight=False, markup=False)
-
-
-if __name__ == "__main__":
-    sys.exit(run_command(app, *INPUT_ERRORS))

@@ -4,7 +4,7 @@ The talk, on PyTorch 1.5, turns the profiling executor off (`torch._C._jit_set_p
 `_jit_set_profiling_mode(False)`), so that scripted functions are fused from the first call on. Whether that still pays
 is measured: `hatch run bench:ops --executors` runs this file once for each setting and round, in turns.
 
-Usage of this file by itself: python tools/bench/op_executors.py legacy|profiling DEVICE THREADS ELEMENTS
+Usage of this file by itself: python -m vs_bench.operators.executors legacy|profiling DEVICE THREADS ELEMENTS
 """
 
 import json
@@ -20,10 +20,11 @@ import torch
 import vs_ops
 from rich.table import Table
 
-from vs_bench.harness import order_of_round, wide_console
+from vs_bench.harness import order_of_round
 from vs_bench.operators.measure import profile_call, quiet_profiler, repeats_for
 from vs_bench.operators.report import executors_record
 from vs_bench.operators.subjects.pointwise import eager_gelu
+from vs_bench.tables import wide_console
 
 ELEMENTS = 2**20
 SETTINGS = ("profiling", "legacy")
@@ -37,7 +38,7 @@ def set_executor(name: str) -> None:
 
 
 def measure_here(device: torch.device, elements: int, *, rounds: int = 15) -> dict[str, Any]:
-    """Median seconds of a call and kernels of it, for eager and for TorchScript, in turns in this process."""
+    """Measure seconds of a call (median) and its kernels, for eager and for TorchScript, in turns in this process."""
     x = torch.randn(elements, generator=torch.Generator().manual_seed(0)).to(device)
     calls: dict[str, Callable[[], object]] = {
         "eager": lambda: eager_gelu(x),
@@ -83,14 +84,15 @@ def _in_a_process(name: str, device: torch.device, threads: int, elements: int) 
     command = [
         sys.executable,
         "-m",
-        __name__ if __name__ != "__main__" else "vs_bench.operators.executors",
+        "vs_bench.operators.executors",
         name,
         str(device),
         str(threads),
         str(elements),
     ]
     result = subprocess.run(command, check=True, capture_output=True, text=True)
-    return json.loads(result.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+    measured: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+    return measured
 
 
 def print_comparison(record: dict[str, Any]) -> None:

@@ -61,19 +61,19 @@ class Event(Protocol):
 
 @attrs.frozen(kw_only=True)
 class Profile:
-    """Kernels of one call, and the shares of its time that the operators took by themselves, largest first."""
+    """Kernels of one call, and the fractions of its time that operators took by themselves, largest first."""
 
     kernels: int
     hottest: tuple[tuple[str, float], ...]
 
 
 def does_work(name: str) -> bool:
-    """Whether an operator of this name touches elements, unless another one within does it."""
+    """Return whether an operator of this name touches elements, unless another one within does it."""
     return (name.startswith(_WORKING_NAMESPACES) and name not in IDLE) or bool(_COMPILED_LOOP.fullmatch(name))
 
 
 def working_leaves(events: Iterable[Event]) -> list[str]:
-    """Names of the operators that do work and have none within that does, of these trees. Pure."""
+    """Return names of the operators that do work and have none within that does, of these trees. Pure."""
     found = []
     for event in events:
         within = working_leaves(event.cpu_children)
@@ -82,11 +82,11 @@ def working_leaves(events: Iterable[Event]) -> list[str]:
 
 
 def are_kernels(names: Iterable[str]) -> list[str]:
-    """The names, of what ran on a CUDA device, that are kernels. Pure."""
+    """Return the names, of what ran on a CUDA device, that are kernels. Pure."""
     return [name for name in names if not name.startswith(_NO_KERNELS)]
 
 
-def profile_call(run: Callable[[], object], device: torch.device, *, most: int = 6) -> Profile:
+def profile_call(run: Callable[[], object], device: torch.device, *, limit: int = 6) -> Profile:
     """Profile one call of `run`, which should have run before: compiling counts too."""
     on_cuda = device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_cuda else [])]
@@ -102,16 +102,16 @@ def profile_call(run: Callable[[], object], device: torch.device, *, most: int =
     else:
         kernels = len(working_leaves(event for event in events if event.cpu_parent is None))
         times = [(event.name, float(event.self_cpu_time_total)) for event in events]
-    return Profile(kernels=kernels, hottest=shares_of(times, most=most))
+    return Profile(kernels=kernels, hottest=hottest_of(times, limit=limit))
 
 
-def shares_of(times: Iterable[tuple[str, float]], *, most: int) -> tuple[tuple[str, float], ...]:
-    """Add up times by name and give the `most` largest as shares of all. Pure."""
+def hottest_of(times: Iterable[tuple[str, float]], *, limit: int) -> tuple[tuple[str, float], ...]:
+    """Add up times by name and give the `limit` largest as fractions of all. Pure."""
     total: dict[str, float] = {}
     for name, seconds in times:
         total[name] = total.get(name, 0.0) + seconds
     everything = sum(total.values())
-    ranked = sorted(total.items(), key=lambda item: (-item[1], item[0]))[:most]
+    ranked = sorted(total.items(), key=lambda item: (-item[1], item[0]))[:limit]
     return tuple((name, seconds / everything) for name, seconds in ranked if seconds > 0)
 
 
@@ -128,19 +128,19 @@ def quiet_profiler() -> None:
 
 
 def bytes_of(tensor: Tensor) -> int:
-    """Bytes of the elements of a tensor, those that it repeats by a stride of zero once. Pure."""
+    """Return bytes of the elements of a tensor, those that it repeats by a stride of zero once. Pure."""
     steps = zip(tensor.shape, tensor.stride(), strict=True)
     return tensor.element_size() * math.prod(size if stride or not size else 1 for size, stride in steps)
 
 
-def least_bytes(
+def min_bytes(
     *,
     inputs: Sequence[Tensor],
     outputs: Sequence[Tensor],
     leaves: Sequence[Tensor] = (),
     mutated: Sequence[Tensor] = (),
 ) -> int:
-    """The fewest bytes that a call moves, forward and, if there are `leaves`, backward. Pure.
+    """Return the least number of bytes that a call moves, forward and, if there are `leaves`, backward. Pure.
 
     `inputs` are read; `outputs` are written, and if gradients are wanted those of them that have any are read as
     gradients; one gradient for each of the `leaves` is written. `mutated` tensors are written in place.
@@ -162,8 +162,8 @@ def copier(device: torch.device, size: int = COPY_BYTES) -> Callable[[], object]
     return lambda: target.copy_(source)
 
 
-def repeats_for(run: Callable[[], object], device: torch.device, *, seconds: float, most: int = 1000) -> int:
-    """How many calls of `run` take about `seconds`, at least one; it is called three times to find out."""
+def repeats_for(run: Callable[[], object], device: torch.device, *, seconds: float, limit: int = 1000) -> int:
+    """Return how many calls of `run` take about `seconds`, at least one; it is called three times to find out."""
     run()
     wait = torch.cuda.synchronize if device.type == "cuda" else _nothing
     wait()
@@ -171,12 +171,12 @@ def repeats_for(run: Callable[[], object], device: torch.device, *, seconds: flo
     run()
     run()
     wait()
-    return repeats_of((time.perf_counter() - start) / 2, seconds=seconds, most=most)
+    return repeats_of((time.perf_counter() - start) / 2, seconds=seconds, limit=limit)
 
 
-def repeats_of(once: float, *, seconds: float, most: int = 1000) -> int:
-    """How many calls of `once` seconds take about `seconds`: at least one, at most `most`. Pure."""
-    return max(1, min(most, round(seconds / max(once, 1e-9))))
+def repeats_of(once: float, *, seconds: float, limit: int = 1000) -> int:
+    """Return how many calls of `once` seconds take about `seconds`: at least one, at most `limit`. Pure."""
+    return max(1, min(limit, round(seconds / max(once, 1e-9))))
 
 
 def _nothing() -> None:

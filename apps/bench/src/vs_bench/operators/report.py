@@ -1,4 +1,4 @@
-"""Records, tables and verdicts of the benchmark of the operators; everything here is pure but the printing.
+"""Records and tables of the benchmark of the operators; everything here is pure.
 
 A record is a dict of plain values that holds all figures of one subject. Tables are made of records, so that they can
 be made again from the file.
@@ -11,8 +11,9 @@ import attrs
 from rich.table import Table
 from vs_ops.dispatch import IMPLEMENTATION_NAMES
 
-from vs_bench.harness import Result, Series, as_record, ratio_of
+from vs_bench.harness import Result, Series, ratio_of
 from vs_bench.operators.measure import Profile
+from vs_bench.tables import as_record
 
 COPY, EAGER, APEX = "copy", "eager", "apex"
 FORWARD, BOTH = "forward", "forward and backward"
@@ -40,7 +41,7 @@ class About:
 
 
 def per_call(result: Result, repeats: Mapping[str, int]) -> Result:
-    """The result with the seconds of one call instead of those of `repeats` calls of each case."""
+    """Return the result with the seconds of one call instead of those of `repeats` calls of each case."""
     cases = (
         attrs.evolve(series, seconds=tuple(one / repeats[series.name] for one in series.seconds))
         for series in result.cases
@@ -56,13 +57,13 @@ def record_of(
     repeats: Mapping[str, int],
     copied: int,
 ) -> dict[str, Any]:
-    """Everything measured of one subject; `result` is per call and has the cases `eager` and `copy`.
+    """Return everything measured of one subject; `result` is per call and has the cases `eager` and `copy`.
 
     `copied` is how many bytes the case `copy` moves. Rounds one by one are left out: quartiles and intervals remain.
     """
     bandwidth = copied / result.case(COPY).median
     figures = as_record(result, baseline=EAGER)
-    cases = [one for one in figures["cases"] if one["name"] != COPY]  # type: ignore[attr-defined]
+    cases = [one for one in figures["cases"] if one["name"] != COPY]
     for case in cases:
         rate = about.bytes / case["median_seconds"]
         found = profiles[case["name"]]
@@ -79,14 +80,14 @@ def record_of(
 
 
 def title_of(record: Record) -> str:
-    """One line that says what was measured."""
+    """Say in one line what was measured."""
     shape = "x".join(str(size) for size in record["shape"])
     layout = f", {record['memory_format']}" if record["memory_format"] else ""
     return f"{record['operator']}: {record['size']}\n{shape} {record['dtype']}{layout}, {record['way']}"
 
 
 def table_of(record: Record) -> Table:
-    """The table of one subject: time of a call, speed-up over eager, kernels, and bandwidth, by implementation."""
+    """Make the table of one subject: time of a call, speed-up over eager, kernels, bandwidth, by implementation."""
     copy = record["copy_bytes_per_second"]
     moved = f"at least {record['bytes'] / 1e6:.2f} MB a call; copying: {copy / 1e9:.1f} GB/s"
     caption = "\n".join(line for line in (moved, record["note"]) if line)
@@ -112,18 +113,18 @@ def table_of(record: Record) -> Table:
 
 
 def profile_table(record: Record) -> Table:
-    """What the time of each implementation goes to: the largest shares by themselves."""
+    """Make the table of what the time of each implementation goes to: its largest parts."""
     table = Table(title=f"{title_of(record)}: where the time goes", title_justify="left")
-    for heading in ("implementation", "operator or kernel", "share"):
-        table.add_column(heading, justify="right" if heading == "share" else "left")
+    for heading in ("implementation", "operator or kernel", "of the time"):
+        table.add_column(heading, justify="right" if heading == "of the time" else "left")
     for case in record["cases"]:
-        for index, (name, share) in enumerate(case["hottest"]):
-            table.add_row(case["name"] if index == 0 else "", name, f"{share:.0%}")
+        for index, (name, fraction) in enumerate(case["hottest"]):
+            table.add_row(case["name"] if index == 0 else "", name, f"{fraction:.0%}")
     return table
 
 
 def claims_of(records: Mapping[str, Sequence[Record]], claims: Mapping[str, float] = CLAIMS) -> list[dict[str, Any]]:
-    """Whether the operators of `claims` are as much faster than eager as they are meant to be, for each subject.
+    """Say whether the operators of `claims` are as much faster than eager as is wanted, for each subject.
 
     `holds` speaks of what "auto" chooses, `can_hold` of the best of all our implementations; both of the ratio of
     medians. The intervals are there for those who doubt.
@@ -155,7 +156,7 @@ def _ours(record: Record) -> Iterator[Record]:
 
 
 def claims_table(claims: Sequence[Record]) -> Table:
-    """What was claimed of the speed at the sizes of the networks, and what was measured."""
+    """Make the table of what was claimed of the speed at the sizes of the networks, and what was measured."""
     table = Table(title="speed-up over eager that is wanted, and measured", title_justify="left")
     for heading in ("operator", "size", "shape", "wanted", "auto", "speed-up", "95 %", "best", "speed-up", ""):
         table.add_column(heading, justify="right" if heading in ("wanted", "speed-up", "95 %") else "left")

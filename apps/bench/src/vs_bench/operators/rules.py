@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 from vs_ops.dispatch import IMPLEMENTATION_NAMES
 
-from vs_bench.harness import ROOT
+from vs_bench.results import ROOT
 
 RULES = ROOT / "packages" / "vs-ops" / "src" / "vs_ops" / "rules"
 CHOSEN_FROM = tuple(name for name in IMPLEMENTATION_NAMES if name != "inductor")
@@ -49,9 +49,10 @@ def merge_rules(before: Record | None, new: Sequence[Record], origin: Origin) ->
     The file speaks of one device and one PyTorch: if `before` was measured on another, none of it is kept. What is kept
     may be older than the file says, so each rule says itself when it was measured, and of which revision.
     """
-    same = before is not None and all(before[key] == getattr(origin, key) for key in ("device_type", "device", "torch"))
+    where = {"device_type": origin.device_type, "device": origin.device, "torch": origin.torch}
+    known = [] if before is None or where != {key: before[key] for key in where} else before["rules"]
     measured = {(rule["operator"], rule["dtype"]) for rule in new}
-    kept = [rule for rule in before["rules"] if (rule["operator"], rule["dtype"]) not in measured] if same else []  # type: ignore[index]
+    kept = [rule for rule in known if (rule["operator"], rule["dtype"]) not in measured]
     stamp = {"measured_at": origin.measured_at, "revision": origin.revision}
     ordered = sorted(
         [*kept, *({**rule, **stamp} for rule in new)],

@@ -84,12 +84,14 @@ class _Scatter(torch.autograd.Function):
         ctx.save_for_backward(channels)
         ctx.geometry, ctx.dtype = (stride, padding), rows.dtype
         n, height, width, c_out = rows.shape
+        # A margin of zeros, so that every pixel meets a row by every tap.
         margin = (k - 1) // stride
         height, width = height + margin, width + margin
         spread = rows.new_empty((n, height + margin, width + margin, c_out), dtype=dtype)
         for edge in (spread[:, :margin], spread[:, height:], spread[:, :, :margin], spread[:, :, width:]):
             edge.zero_()
         spread[:, margin:height, margin:width] = rows
+        # Pixels apart by phases, where every tap is a whole number of rows away.
         beyond = stride * height - channels.shape[1] - padding, stride * width - channels.shape[2] - padding
         padded = F.pad(channels, (padding, beyond[1], padding, beyond[0]), value=c)
         padded = padded.unflatten(2, (width, stride)).unflatten(1, (height, stride))
@@ -136,18 +138,21 @@ def _sums(spread: Tensor, phases: Tensor, margin: int, c: int) -> Tensor:
     zeros on all sides.
     """
     device, (width, c_out) = spread.device, spread.shape[2:]
+    # Parts of so few pixels that float32 sums of them are exact enough.
     count = phases[0].numel()
     parts = -(-count // _SEQUENTIAL_PIXELS)
     each = -(-count // parts)
     beyond = 0, parts * each - count
     dtype = _index_dtype(max(len(phases) * parts * each, _CACHED_INDICES))
+    # Pixels sorted by phase, part and class, where each such group begins, and the row each meets by the first tap.
     keys = F.pad(phases.flatten(1), beyond, value=c).view(-1, each).to(dtype)
     ends = torch.arange(0, len(keys) * (c + 1), c + 1, dtype=dtype, device=device)
-    keys, order = (keys + ends[:, None]).flatten().sort()  # by phase, part and class
+    keys, order = (keys + ends[:, None]).flatten().sort()
     starts = torch.searchsorted(keys, torch.arange(len(ends) * (c + 1), dtype=dtype, device=device)).to(dtype)
     position = torch.arange(spread[..., 0].numel(), dtype=dtype, device=device).view(spread.shape[:3])
     position = position[:, margin:, margin:].flatten()
     position = F.pad(position, beyond, value=margin * width + margin).expand(len(phases), -1).flatten()[order]
+    # The other taps are as far from the first for all pixels, so that groups stay as they are.
     near = torch.arange(margin + 1, dtype=dtype, device=device)
     near = (near[:, None] * width + near).flatten()
     sums = []

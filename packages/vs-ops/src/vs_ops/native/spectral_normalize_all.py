@@ -48,6 +48,7 @@ def _normalize(
     weights: list[Tensor], us: list[Tensor], vs: list[Tensor], iterations: int, eps: float, dtype: torch.dtype | None
 ) -> Normalised:
     with torch.no_grad(), without_autocast(weights[0]):
+        # Products with the weights as they lie in memory; the last one's norm is sigma, if there is an iteration.
         matrices = [as_matrix(weight) for weight in weights]
         lefts = [u.to(m.dtype, copy=not iterations) for u, m in zip(us, matrices, strict=True)]
         for _ in range(iterations):
@@ -59,7 +60,8 @@ def _normalize(
             rights = [reordered(v.to(m.dtype), w) for v, m, w in zip(vs, matrices, weights, strict=True)]
             products = [torch.mv(m, v) for m, v in zip(matrices, rights, strict=True)]
             sigmas = torch.stack([torch.dot(u, product) for u, product in zip(lefts, products, strict=True)])
-        copies = torch._foreach_mul(lefts, 1.0)  # for what is returned may be changed
+        # The division keeps vectors of its own, for what is returned may be changed.
+        copies = torch._foreach_mul(lefts, 1.0)
         constants = _Constants(_numbers(sigmas.reciprocal()), copies, rights)
     divided = _divide(constants, dtype, *weights)
     ordered = [reordered(v, w, back=True) for v, w in zip(rights, weights, strict=True)]

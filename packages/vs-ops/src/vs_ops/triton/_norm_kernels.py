@@ -139,6 +139,7 @@ def normalise(
     exists = channel < channels
     inside = exists[:, None] & (pixel < result_pixels)
 
+    # Every program merges the pieces of its planes anew: they are few, and in the cache. One stores the statistics.
     part = tl.arange(0, block_s)[None, :]
     plane = sample * channels + channel
     there = exists[:, None] & (part < pieces)
@@ -152,6 +153,7 @@ def normalise(
         tl.store(statistics + plane, mean, mask=exists)
         tl.store(statistics + planes + plane, scale, mask=exists)
 
+    # What follows happens in registers, so that x and every map are read once.
     at = sample * stride_n + column * stride_c + _source(pixel, width, upsample) * stride_p
     y = (tl.load(x + at, mask=inside, other=0.0).to(dtype) - mean[:, None]) * scale[:, None]
     if weight is not None:
@@ -340,6 +342,7 @@ def grad_x(
     mean = tl.load(statistics + plane, mask=exists, other=0.0)[:, None]
     scale = tl.load(statistics + planes + plane, mask=exists, other=0.0)[:, None]
 
+    # Both means, from the sums of the pieces of its planes.
     part = tl.arange(0, block_s)[None, :]
     there = exists[:, None] & (part < pieces)
     at = plane[:, None] * pieces + part
@@ -347,6 +350,7 @@ def grad_x(
     product_at = planes * pieces + at
     mean_product = tl.sum(tl.load(piece_sums + product_at, mask=there, other=0.0), axis=1)[:, None] / pixels
 
+    # g is computed again, which costs less than to have kept it.
     at = sample * stride_n + column * stride_c + pixel * stride_p
     y = (tl.load(x + at, mask=inside, other=0.0).to(dtype) - mean) * scale
     g = tl.zeros((block_c, block_l), dtype)

@@ -58,6 +58,7 @@ def normalise(
     wide, device = compute_dtype(first), first.device
     backs, forths, elements, _ = layout.layers
     lefts, rights = layout.lefts, layout.rights
+    # All vectors in one row, which become the results, and one allocation for what passes between the kernels.
     vectors = torch.cat((*us, *vs)).to(wide)
     ys, y_sums, zs, z_sums = vectors.new_empty(lefts + len(forths) + rights + len(backs)).split(
         (lefts, len(forths), rights, len(backs))

@@ -138,6 +138,7 @@ def _backward(
         at01 = base + ((y0 * width + x1) * stride_p)[None, :]
         at10 = base + ((y1 * width + x0) * stride_p)[None, :]
         at11 = base + ((y1 * width + x1) * stride_p)[None, :]
+        # The gradient of the warped image, by way of both results.
         grad = tl.load(grad_warped + at, mask=inside, other=0.0).to(dtype)
         if mask is not None:
             weight = tl.load(mask + sample * height * width + pixel, mask=exists, other=0.0).to(dtype)[None, :]
@@ -146,6 +147,7 @@ def _backward(
             if grad_hallucinated is not None:
                 grad_other = weight * grad_blend
                 tl.store(grad_hallucinated + at, grad_other.to(grad_hallucinated.dtype.element_ty), mask=inside)
+        # Gradients of flow and mask want the neighbours' values, which are fetched again.
         if grad_flow is not None or grad_mask is not None:
             v00 = tl.load(image + at00, mask=inside, other=0.0).to(dtype)
             v01 = tl.load(image + at01, mask=inside, other=0.0).to(dtype)

@@ -15,7 +15,7 @@ CHUNK = 65536
 
 
 def instance_norm(x: Tensor, scale: Tensor, shift: Tensor) -> Callable[[], object]:
-    """The instance norm of volumes, of volumes one pixel deep; forward and backward one kernel each."""
+    """Return the instance norm of volumes, of volumes one pixel deep; forward and backward one kernel each."""
     from apex.normalization import InstanceNorm3dNVFuser
 
     layer = InstanceNorm3dNVFuser(x.shape[1], affine=True, device=x.device, dtype=scale.dtype)
@@ -24,7 +24,7 @@ def instance_norm(x: Tensor, scale: Tensor, shift: Tensor) -> Callable[[], objec
 
 
 def ema(averages: Sequence[Tensor], values: Sequence[Tensor], beta: float) -> Callable[[], object]:
-    """One kernel for many tensors: averages <- beta * averages + (1 - beta) * values, whatever the values are."""
+    """Return one kernel for many tensors: averages <- beta * averages + (1 - beta) * values, whatever they are."""
     import amp_C
 
     overflow = torch.zeros(1, dtype=torch.int32, device=averages[0].device)

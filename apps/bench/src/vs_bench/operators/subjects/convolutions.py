@@ -10,7 +10,7 @@ from vs_bench.operators.subjects.subject import Make, Plan, Subject
 
 
 def upsample_conv2d(n: int, c_in: int, c_out: int, height: int, width: int) -> Callable[[Make], Subject]:
-    """Doubling of features of this size and a 3x3 convolution."""
+    """Build doubling of features of this size and a 3x3 convolution."""
 
     def build(make: Make) -> Subject:
         x, weight, bias = make(n, c_in, height, width), make(c_out, c_in, 3, 3), make(c_out)

@@ -12,7 +12,7 @@ from vs_bench.operators.subjects.subject import FORMATS, Make, Plan, Subject
 
 
 def one_hot(classes: int, n: int, height: int, width: int) -> Callable[[Make], Subject]:
-    """The channels of a label map."""
+    """Build the channels of a label map."""
 
     def build(make: Make) -> Subject:
         ids = make.ids(classes, n, height, width)
@@ -26,7 +26,7 @@ def one_hot(classes: int, n: int, height: int, width: int) -> Callable[[Make], S
 
 
 def eager_one_hot(ids: Tensor, classes: int, make: Make) -> Tensor:
-    """Channels as `F.one_hot` makes them."""
+    """Compute channels as `F.one_hot` makes them."""
     channels = F.one_hot(ids.long(), classes).permute(0, 3, 1, 2)
     return channels.to(make.dtype, memory_format=FORMATS[make.memory_format])
 
@@ -34,7 +34,7 @@ def eager_one_hot(ids: Tensor, classes: int, make: Make) -> Tensor:
 def label_conv2d(
     classes: int, c_out: int, kernel: int, height: int, width: int, *, stride: int = 1
 ) -> Callable[[Make], Subject]:
-    """A convolution of a label map as networks begin with."""
+    """Build a convolution of a label map as networks begin with."""
 
     def build(make: Make) -> Subject:
         ids, padding = make.ids(classes, 1, height, width), (kernel - 1) // 2

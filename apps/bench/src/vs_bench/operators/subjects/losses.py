@@ -30,7 +30,7 @@ FACES = (
 
 
 def hinge(operator: Operator[[Tensor], Tensor], *shape: int) -> Callable[[Make], Subject]:
-    """A hinge loss of logits of `shape`."""
+    """Build a hinge loss of logits of `shape`."""
 
     def build(make: Make) -> Subject:
         logits = make(*shape)
@@ -44,7 +44,7 @@ def hinge(operator: Operator[[Tensor], Tensor], *shape: int) -> Callable[[Make],
 
 
 def masked_l1(*shape: int) -> Callable[[Make], Subject]:
-    """Masked L1 between images of `shape`, one of which needs no gradient."""
+    """Build masked L1 between images of `shape`, one of which needs no gradient."""
 
     def build(make: Make) -> Subject:
         n, _, h, w = shape
@@ -60,7 +60,7 @@ def masked_l1(*shape: int) -> Callable[[Make], Subject]:
 
 
 def mask_loss(*shape: int) -> Callable[[Make], Subject]:
-    """The loss of masks for frames of `shape`, of which the warped ones are right here and there."""
+    """Build the loss of masks for frames of `shape`, of which the warped ones are right here and there."""
 
     def build(make: Make) -> Subject:
         n, _, h, w = shape
@@ -82,7 +82,7 @@ def mask_loss(*shape: int) -> Callable[[Make], Subject]:
 
 
 def feature_matching(n: int, scales: tuple[tuple[tuple[int, int, int], ...], ...]) -> Callable[[Make], Subject]:
-    """Feature matching over all layers of a discriminator."""
+    """Build feature matching over all layers of a discriminator."""
 
     def build(make: Make) -> Subject:
         fake = [[make(n, *size) for size in sizes] for sizes in scales]

@@ -7,7 +7,7 @@ from typing import Literal
 import vs_nets as nets
 from torch._subclasses.fake_tensor import FakeTensorMode
 from vs_config import resolve_config
-from vs_nets.spectral import SpectralLayer
+from vs_nets.spectral import spectral_layers
 from vs_training.config import TrainConfig
 from vs_training.presets import read_preset
 
@@ -22,12 +22,12 @@ Shapes = tuple[tuple[int, ...], ...]
 
 
 def spectral_shapes(network: Network) -> Shapes:
-    """Shapes of the weights of all layers of a generator that have spectral norm, in its order; allocates nothing."""
+    """Return the shapes of all weights of a generator with spectral norm, in its order; allocates nothing."""
     return _shapes(network)[0]
 
 
 def parameter_shapes(network: Network) -> Shapes:
-    """Shapes of all parameters of a generator, in its order; allocates nothing."""
+    """Return shapes of all parameters of a generator, in its order; allocates nothing."""
     return _shapes(network)[1]
 
 
@@ -38,8 +38,7 @@ def _shapes(network: Network) -> tuple[Shapes, Shapes]:
         if network != "few-shot default":
             config = resolve_config(TrainConfig, read_preset(network).document, (), network).generator
         generator = nets.build_generator(config, label_channels=LABEL_CHANNELS[network])
-        layers = [one for one in generator.modules() if isinstance(one, SpectralLayer) and one.spectral]
         return (
-            tuple(tuple(layer.weight.shape) for layer in layers),
+            tuple(tuple(layer.weight.shape) for _, layer in spectral_layers(generator)),
             tuple(tuple(parameter.shape) for parameter in generator.parameters()),
         )

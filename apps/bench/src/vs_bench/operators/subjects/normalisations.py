@@ -15,7 +15,7 @@ SLOPE = 0.2
 
 
 def instance_norm(*shape: int) -> Callable[[Make], Subject]:
-    """Instance norm with scale and shift of features of `shape`."""
+    """Build instance norm with scale and shift of features of `shape`."""
 
     def build(make: Make) -> Subject:
         x = make(*shape)
@@ -31,7 +31,7 @@ def instance_norm(*shape: int) -> Callable[[Make], Subject]:
 
 
 def spade(*shape: int, maps: int, upsample: bool = False) -> Callable[[Make], Subject]:
-    """SPADE of features of `shape`, up-sampled first if asked, by so many maps, with leaky ReLU."""
+    """Build SPADE of features of `shape`, up-sampled first if asked, by so many maps, with leaky ReLU."""
 
     def build(make: Make) -> Subject:
         n, c, h, w = (*shape[:2], 2 * shape[2], 2 * shape[3]) if upsample else shape
@@ -46,7 +46,7 @@ def spade(*shape: int, maps: int, upsample: bool = False) -> Callable[[Make], Su
 
 
 def eager_spade(x: Tensor, gamma_betas: list[Tensor]) -> Tensor:
-    """SPADE as published code writes it, in whatever memory format that answers (see `laid_out`)."""
+    """Compute SPADE as published code does, in whatever memory format that answers (see `laid_out`)."""
     x = F.instance_norm(x)
     for gamma_beta in gamma_betas:
         gamma, beta = gamma_beta.chunk(2, dim=1)

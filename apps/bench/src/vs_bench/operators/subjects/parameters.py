@@ -21,7 +21,7 @@ WEIGHT = 0.001
 
 
 def power_iteration(*shape: int) -> Callable[[Make], Subject]:
-    """One iteration for a weight of `shape`."""
+    """Build one iteration for a weight of `shape`."""
 
     def build(make: Make) -> Subject:
         matrix = make.parameter(*shape, gradient=False).flatten(1)
@@ -36,7 +36,7 @@ def power_iteration(*shape: int) -> Callable[[Make], Subject]:
 
 
 def spectral_normalize(*shape: int) -> Callable[[Make], Subject]:
-    """A weight of `shape` by its norm, given the singular vectors."""
+    """Build a weight of `shape` by its norm, given the singular vectors."""
 
     def build(make: Make) -> Subject:
         weight = make.parameter(*shape)
@@ -53,20 +53,20 @@ def spectral_normalize(*shape: int) -> Callable[[Make], Subject]:
 
 @torch.no_grad()
 def eager_iteration(matrix: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
-    """One power iteration as `torch.nn.utils.parametrizations.spectral_norm` makes it."""
+    """Make one power iteration as `torch.nn.utils.parametrizations.spectral_norm` does."""
     v = F.normalize(torch.mv(matrix.t(), u), dim=0, eps=EPS)
     return F.normalize(torch.mv(matrix, v), dim=0, eps=EPS), v
 
 
 def eager_division(weight: Tensor, u: Tensor, v: Tensor) -> Tensor:
-    """The division as `torch.nn.utils.parametrizations.spectral_norm` makes it."""
+    """Divide as `torch.nn.utils.parametrizations.spectral_norm` does."""
     u, v = u.clone(), v.clone()
     sigma = torch.vdot(u, torch.mv(weight.flatten(1), v))
     return weight / sigma
 
 
 def spectral_normalize_all(network: Network, dtype: torch.dtype) -> Callable[[Make], Subject]:
-    """An iteration and a division for all layers of a network; results in the `dtype` that convolutions compute in."""
+    """Build an iteration and a division for all layers of a network; results in the dtype of convolutions."""
 
     def build(make: Make) -> Subject:
         shapes = spectral_shapes(network)
@@ -85,14 +85,14 @@ def spectral_normalize_all(network: Network, dtype: torch.dtype) -> Callable[[Ma
 
 
 def eager_all(weights: Sequence[Tensor], us: Sequence[Tensor], dtype: torch.dtype) -> tuple[list[Tensor], ...]:
-    """A loop over the layers, as networks make it; the casts are those that autocast makes."""
+    """Loop over the layers, as networks do; the casts are those that autocast makes."""
     pairs = [eager_iteration(weight.detach().flatten(1), u) for weight, u in zip(weights, us, strict=True)]
     normalised = [eager_division(weight, *pair).to(dtype) for weight, pair in zip(weights, pairs, strict=True)]
     return normalised, [u for u, _ in pairs], [v for _, v in pairs]
 
 
 def singular_values(network: Network) -> Callable[[Make], Subject]:
-    """The singular values of all layers of a network, given the vectors; forward, as averages of weights need them."""
+    """Build the singular values of all layers of a network, given the vectors; forward, as an EMA needs them."""
 
     def build(make: Make) -> Subject:
         shapes = spectral_shapes(network)
@@ -111,7 +111,7 @@ def singular_values(network: Network) -> Callable[[Make], Subject]:
 
 
 def ema(network: Network, *, scaled: bool) -> Callable[[Make], Subject]:
-    """A step of the averages of all parameters, each scaled by a number on the device if asked."""
+    """Build a step of the EMA of all parameters, each scaled by a number on the device if asked."""
 
     def build(make: Make) -> Subject:
         shapes = parameter_shapes(network)
@@ -130,7 +130,7 @@ def ema(network: Network, *, scaled: bool) -> Callable[[Make], Subject]:
 
 @torch.no_grad()
 def eager_ema(averages: Sequence[Tensor], values: Sequence[Tensor], scales: Sequence[Tensor] | None) -> None:
-    """A loop over the parameters, as published code averages them."""
+    """Loop over the parameters, as published code averages them."""
     for index, (average, value) in enumerate(zip(averages, values, strict=True)):
         average.mul_(1 - WEIGHT).add_(value if scales is None else value * scales[index], alpha=WEIGHT)
 

@@ -12,7 +12,7 @@ from vs_bench.operators.subjects.subject import Make, Plan, Subject, laid_out
 
 
 def warp(*shape: int) -> Callable[[Make], Subject]:
-    """Warping of images of `shape` by a flow of about a pixel."""
+    """Build warping of images of `shape` by a flow of about a pixel."""
 
     def build(make: Make) -> Subject:
         n, _, h, w = shape
@@ -27,7 +27,7 @@ def warp(*shape: int) -> Callable[[Make], Subject]:
 
 
 def warp_and_blend(*shape: int) -> Callable[[Make], Subject]:
-    """Warping of images of `shape`, and blending with hallucinated ones by a mask."""
+    """Build warping of images of `shape`, and blending with hallucinated ones by a mask."""
 
     def build(make: Make) -> Subject:
         n, _, h, w = shape
@@ -47,7 +47,7 @@ def warp_and_blend(*shape: int) -> Callable[[Make], Subject]:
 
 
 def eager_warp(image: Tensor, flow: Tensor) -> Tensor:
-    """Backward warp with `F.grid_sample`; in float32, since coordinates need it and the CPU samples nothing less."""
+    """Warp backward by `F.grid_sample`; in float32: coordinates need it, and the CPU samples nothing less."""
     n, _, h, w = image.shape
     ys, xs = torch.meshgrid(
         torch.linspace(-1, 1, h, device=image.device), torch.linspace(-1, 1, w, device=image.device), indexing="ij"

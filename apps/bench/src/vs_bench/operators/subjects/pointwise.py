@@ -17,7 +17,7 @@ TALK_NOTE = "the talk, one V100, float32, forward: eager 5 kernels, 79 us; scrip
 
 
 def gelu(*shape: int, gradient: bool = True) -> Callable[[Make], Subject]:
-    """GELU of `shape`, forward alone without `gradient`."""
+    """Build GELU of `shape`, forward alone without `gradient`."""
 
     def build(make: Make) -> Subject:
         x = make(*shape, gradient=gradient)
@@ -32,12 +32,12 @@ def gelu(*shape: int, gradient: bool = True) -> Callable[[Make], Subject]:
 
 
 def eager_gelu(x: Tensor) -> Tensor:
-    """GELU as the talk writes it: five operators."""
+    """Compute GELU as the talk writes it: five operators."""
     return x * 0.5 * (1.0 + torch.erf(x / 1.41421))
 
 
 def bias_leaky_relu(*shape: int) -> Callable[[Make], Subject]:
-    """The bias of a convolution and leaky ReLU, for features of `shape`."""
+    """Build the bias of a convolution and leaky ReLU, for features of `shape`."""
 
     def build(make: Make) -> Subject:
         x, bias = make(*shape), make.parameter(shape[1])

@@ -14,7 +14,7 @@ from vs_bench.operators.subjects.subject import Make, Plan, Subject
 
 
 def hyper_conv2d(n: int, c_in: int, c_out: int, kernel: int, *size: int) -> Callable[[Make], Subject]:
-    """A convolution of stride 1 whose weights come with each of `n` samples."""
+    """Build a convolution of stride 1 whose weights come with each of `n` samples."""
 
     def build(make: Make) -> Subject:
         x, weight, bias = make(n, c_in, *size), make(n, c_out, c_in, kernel, kernel), make(n, c_out)
@@ -34,7 +34,7 @@ def hyper_conv2d(n: int, c_in: int, c_out: int, kernel: int, *size: int) -> Call
 
 
 def reference_matrix(n: int, channels: int, *size: int) -> Callable[[Make], Subject]:
-    """The matrix of an image's and a label's features, both of `channels`."""
+    """Build the matrix of an image's and a label's features, both of `channels`."""
 
     def build(make: Make) -> Subject:
         image, label = make(n, channels, *size), make(n, channels, *size)
@@ -48,7 +48,7 @@ def reference_matrix(n: int, channels: int, *size: int) -> Callable[[Make], Subj
 
 
 def attend(n: int, references: int, channels: int, values_channels: int, *size: int) -> Callable[[Make], Subject]:
-    """Attention of a frame over all positions of its references."""
+    """Build attention of a frame over all positions of its references."""
 
     def build(make: Make) -> Subject:
         query, keys = make(n, channels, *size), make(n, references, channels, *size)

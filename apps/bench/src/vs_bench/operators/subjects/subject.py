@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from vs_ops import DescribedCall, Operator
 from vs_ops.dispatch import describe
+from vs_training.tensors import tensors_in
 
 MemoryFormat = Literal["channels_last", "contiguous"]
 FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
@@ -29,22 +30,22 @@ class Make:
     _generator: torch.Generator = attrs.field(factory=lambda: torch.Generator().manual_seed(0), init=False)
 
     def __call__(self, *shape: int, gradient: bool = True, dtype: torch.dtype | None = None) -> Tensor:
-        """Normal numbers of `dtype`, by default that which is measured; parameters of networks are always float32."""
+        """Draw normal numbers of `dtype`, by default that which is measured."""
         numbers = torch.randn(shape, generator=self._generator).to(self.device, dtype or self.dtype)
         if numbers.dim() == 4:
             numbers = numbers.contiguous(memory_format=FORMATS[self.memory_format])
         return numbers.requires_grad_(gradient)
 
     def parameter(self, *shape: int, gradient: bool = True) -> Tensor:
-        """Parameters as networks hold them: float32, and contiguous in any memory format."""
+        """Draw parameters as networks hold them: float32, and contiguous in any memory format."""
         return torch.randn(shape, generator=self._generator).to(self.device).requires_grad_(gradient)
 
     def direction(self, size: int) -> Tensor:
-        """A vector of length 1, float32, without gradient, as power iteration keeps them."""
+        """Draw a vector of length 1, float32, without gradient, as power iteration keeps them."""
         return torch.nn.functional.normalize(self.parameter(size, gradient=False), dim=0)
 
     def ids(self, classes: int, n: int, height: int, width: int) -> Tensor:
-        """Class ids (N, H, W) as data sets have them: uint8, in [0, classes), in regions (of 16x16 pixels)."""
+        """Draw class ids (N, H, W) as data sets have them: uint8, in [0, classes), in regions (of 16x16 pixels)."""
         regions = torch.randint(classes, (n, height // 16, width // 16), generator=self._generator, dtype=torch.uint8)
         return regions.repeat_interleave(16, 1).repeat_interleave(16, 2).to(self.device)
 
@@ -113,22 +114,13 @@ class Plan:
 
 
 def laid_out(result: Tensor, x: Tensor) -> Tensor:
-    """What eager PyTorch computed, in the memory format of `x`, if both are images.
+    """Lay what eager PyTorch computed out in the memory format of `x`, if both are images.
 
     Our operators keep the format of their argument, and its instance norm and its sampler do not, so that whoever
     computes in channels-last order pays for the way back: on the spot, as here, or in the convolution that follows.
     """
     last = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
     return result.contiguous(memory_format=torch.channels_last) if last else result
-
-
-def results_of(result: object) -> list[Tensor]:
-    """All tensors of a result, which may be one, none or nested lists of them."""
-    if isinstance(result, Tensor):
-        return [result]
-    if isinstance(result, Sequence):
-        return [one for part in result for one in results_of(part)]
-    return []
 
 
 def work_of(call: Callable[[], object], leaves: Sequence[Tensor], repeats: int = 1) -> Callable[[], None]:
@@ -138,11 +130,11 @@ def work_of(call: Callable[[], object], leaves: Sequence[Tensor], repeats: int =
     """
     if not leaves:
         return lambda: _repeat(call, repeats)
-    cotangents = [torch.ones_like(one) for one in results_of(call()) if one.requires_grad]
+    cotangents = [torch.ones_like(one) for one in tensors_in(call()) if one.requires_grad]
 
     def run() -> None:
         for _ in range(repeats):
-            results = [one for one in results_of(call()) if one.requires_grad]
+            results = [one for one in tensors_in(call()) if one.requires_grad]
             torch.autograd.grad(results, leaves, cotangents)
 
     return run

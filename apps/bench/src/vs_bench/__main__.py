@@ -1,0 +1,66 @@
+"""The command line: `python -m vs_bench step`, `operators`, `accuracy`.
+
+What measures is imported only once there is something to measure, so that help is quick.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from vs_config.commands import EXIT_INPUT, ErrorStatuses, run_command
+
+from vs_bench import __version__
+
+app = App(
+    name="vs-bench",
+    help="Measure: one training step, each operator, the accuracy of mixed precision.",
+    version=__version__,
+)
+
+Words = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
+"""What follows the name of a command, its options included: the command itself knows them."""
+
+
+@app.command(help_flags=(), version_flags=())
+def step(*words: Words) -> Any:
+    """Measure one training step in O0 and O1, and how much of what the machine can do it gets."""
+    from vs_bench.step import app as command
+
+    return _call(command, words)
+
+
+@app.command(help_flags=(), version_flags=())
+def operators(*words: Words) -> Any:
+    """Measure every operator in every implementation, beside plain PyTorch; write the rules of the choice if asked."""
+    from vs_bench.operators.command import app as command
+
+    return _call(command, words)
+
+
+@app.command(help_flags=(), version_flags=())
+def accuracy(*words: Words) -> Any:
+    """Ask whether training in O1 ends where training in O0 does: several seeds of each, and planted faults."""
+    from vs_bench.accuracy.command import app as command
+
+    return _call(command, words)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line, `sys.argv` unless given, and return the exit status."""
+    return run_command(app, statuses=_error_statuses, arguments=arguments)
+
+
+def _call(command: App, words: Sequence[str]) -> Any:
+    """Run a command as `run_command` runs an app, so that it is the one that turns errors into exit statuses."""
+    return command(words, print_error=False, exit_on_error=False, result_action="return_value")
+
+
+def _error_statuses() -> ErrorStatuses:
+    from vs_bench.errors import INPUT_ERRORS
+
+    return ((error, EXIT_INPUT) for error in INPUT_ERRORS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
