@@ -18,7 +18,7 @@ from vs_optim.errors import PrecisionError
 Level = Literal["O0", "O1"]
 
 
-def _check_dtype(config: PrecisionConfig) -> Iterator[Problem]:
+def _check_dtype(config: "PrecisionConfig") -> Iterator[Problem]:
     if config.level == "O0" and config.dtype != "auto":
         yield Problem("dtype", expected="'auto' at level 'O0', which computes in float32", got=config.dtype)
 
