@@ -133,7 +133,7 @@ def _train(
 
 
 def _with_level(config: TrainConfig, progress: Progress) -> TrainConfig:
-    """Return the configuration with the level of precision that this device settles, which is what the run keeps."""
+    """Put the level that this device settles into the configuration, which is what the run keeps."""
     precision, why = optim.settle_level(config.precision, runtime.choose_device(config.device))
     if why is not None:
         progress.message(why)

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from vs_config.documents import parse_toml
-from vs_config.errors import ConfigError, DocumentError, Problem, refuse_choice
+from vs_config.errors import ConfigError, DocumentError, Problem, refuse, refuse_choice
 from vs_config.names import child, unknown_key
 from vs_config.schema import NONE, TAG, Field, config_members, fields_of, is_among, tag_of
 from vs_config.structure import class_of, default_document
@@ -96,7 +96,7 @@ def _parse(text: str) -> _Override:
     path, equals, value = text.partition("=")
     names = _names(path)
     if not equals or not all(names):
-        raise ConfigError([Problem("", f"expected dotted.path=value, got {show(text)}")])
+        raise refuse("", "dotted.path=value", text)
     return _Override(names, _parse_value(override_path(text), value.strip()))
 
 

@@ -1,4 +1,4 @@
-"""What this package raises when a caller is wrong: every error is a `ValueError` and holds its facts as attributes.
+"""Errors of this package: a caller is wrong. Every one is a `ValueError` and holds its facts as attributes.
 
 Configurations raise `vs_config.ConfigError`.
 """
@@ -9,7 +9,7 @@ class VsOptimError(ValueError):
 
 
 class PrecisionError(VsOptimError):
-    """The precision asked for does not exist on the device; `device` and `reason` say why."""
+    """A precision that does not exist on the device; `device` and `reason` say why."""
 
     def __init__(self, device: str, reason: str) -> None:
         super().__init__(f"precision on device {device!r}: {reason}")
@@ -18,7 +18,7 @@ class PrecisionError(VsOptimError):
 
 
 class AdamError(VsOptimError):
-    """The implementation of Adam that was asked for by name cannot be used; `impl` and `reason` say why."""
+    """An implementation of Adam, asked for by name, that cannot be used; `impl` and `reason` say why."""
 
     def __init__(self, impl: str, reason: str) -> None:
         super().__init__(f"Adam: implementation {impl!r} cannot be used: {reason}")
@@ -27,7 +27,7 @@ class AdamError(VsOptimError):
 
 
 class StateError(VsOptimError):
-    """A saved state does not fit what it is loaded into; `what` names it and `problem` says how."""
+    """A saved state that does not fit what it is loaded into; `what` names it and `problem` says how."""
 
     def __init__(self, what: str, problem: str) -> None:
         super().__init__(f"{what}: {problem}")

@@ -34,7 +34,7 @@ def _check_when(config: "StepSchedule") -> Iterator[Problem]:
 
 @attrs.frozen(kw_only=True)
 class StepSchedule:
-    """The learning rate is multiplied by gamma every so many steps, or at given steps (one of the two)."""
+    """A learning rate that is multiplied by gamma every so many steps, or at given steps (one of the two)."""
 
     kind: ClassVar[str] = "step"
     gamma: float = real(0.1, "factor of each reduction", low=0, high=1, open_low=True)

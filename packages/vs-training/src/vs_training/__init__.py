@@ -1,7 +1,7 @@
 """One training step as functions, and what a run consists of.
 
-The face of this package is its modules: `config`, `presets` and `errors` are light, so that a command line can show its
-help without PyTorch; importing them through a face that holds the rest as well would cost that. From the outside in:
+The face of this package is its modules: `presets`, `kinds` and `errors` are light, so that a command line can show its
+help without PyTorch; a face that holds the rest as well would cost that. From the outside in:
 
 - `step`: `train_clip`, one training step on a batch of clips;
 - `update`: `update_frame`, one update: where D steps, where G steps, where the EMA moves;
@@ -11,7 +11,8 @@ help without PyTorch; importing them through a face that holds the rest as well 
 - `state`, `report`: what a step works on and what it tells; `saved`: a state in a checkpoint;
 - `networks`: networks, optimizers and recipe from a configuration;
 - `checks`, `memory`, `validation`: data and memory looked at before a run, and the clip that it is looked at by;
-- `config`, `presets`, `fixed`: a run's configuration, and what of it may change later.
+- `config`, `curriculum`, `presets`, `fixed`: a run's configuration, and what of it may change later;
+- `pictures`: what is drawn of a generated frame; `kinds`: which kind of generator settings ask for.
 """
 
 __version__ = "0.1.0"

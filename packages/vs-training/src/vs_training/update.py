@@ -151,11 +151,12 @@ class _ShownBatch:
 
     @property
     def whole(self) -> bool:
+        """Tell whether it is one part."""
         return len(self.parts) == 1
 
     @property
     def frame(self) -> Tensor:
-        """What was generated, detached."""
+        """Return what was generated, detached."""
         return torch.cat([shown.synthesis.frame.detach() for shown in self.parts])
 
 
