@@ -107,8 +107,13 @@ def test_clips_can_be_fewer_and_shorter(world, labels, replay, tmp_path):
     assert len(files) == 1
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 def test_a_terminal_gets_a_bar(world, labels, replay, tmp_path):
-    console = Console(file=io.StringIO(), width=120, force_terminal=True)
+    console = Console(file=Terminal(), width=120)
     evaluate(world, labels, replay, tmp_path, console, clips=1, frames=2)
     assert "clip 1 of 1: town/0" in console.file.getvalue()
     assert "frames" in console.file.getvalue()

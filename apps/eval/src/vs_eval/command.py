@@ -1,4 +1,4 @@
-"""What the commands that evaluate have in common: load the generator, roll out, write the report, show its tables."""
+"""What the commands that evaluate have in common: roll out, write the report, show its tables."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -62,7 +62,7 @@ def announce(opened: Opened[ConfigKind], console: Console) -> None:
 
 
 def write_evaluation(opened: Opened[ConfigKind], task: Task, console: Console) -> Path:
-    """Do a task, write its report and show its tables; returns the report's directory."""
+    """Do a task, write its report and show its tables; return the report's directory."""
     facts = opened.facts
     with report_directory(opened.out) as draft:
         setting = Setting(

@@ -90,6 +90,7 @@ def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKi
     Raises:
         RunError: the run is of another kind (and whatever reading a run, a checkpoint and data raises).
     """
+    # The run, by its own configuration.
     device = choose_device(request.device)
     run = _latest_run(kind.kind) if request.run is None else open_run(request.run)
     config = read_run_config(run, TrainConfig)
@@ -97,10 +98,12 @@ def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKi
     if not isinstance(generator, kind):
         command = COMMANDS[generator.kind]
         raise RunError(run.path, f"trains a {generator.kind} generator; evaluate it by `{command} {run.path}`")
+    # Its checkpoint, which must be of that configuration, or scores would be of another network.
     checkpoint = read_checkpoint(run, request.checkpoint)
     require_same(run, checkpoint, config)
     out = request.out or run.path / "eval" / f"step-{checkpoint.step:08d}"
     check_output(out)
+    # What it has never seen, looked at as long as nothing has been computed.
     source = open_source(config.data, "val")
     looked_at = _look_at_data(config, request.clips)
     return Opened(

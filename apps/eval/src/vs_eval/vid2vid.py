@@ -22,7 +22,8 @@ from vs_eval.videos import Setting, evaluate_videos, plan_clips, plan_videos, tr
 
 
 def evaluate_vid2vid(request: Request, console: Console) -> Path:
-    """Do what the command line asks for; returns the report's directory. All input is checked before it is written."""
+    """Do what the command line asks for, and return the report's directory."""
+    # All input is checked first: what is wrong with it costs no written file.
     opened = open_evaluation(request, GeneratorConfig)
     plans = plan_clips(opened.source, clips=request.clips, frames=request.frames)
     videos = plan_videos(opened.source, plans)

@@ -131,15 +131,18 @@ def check_folder(
     match config:
         case str() | Path():
             config, declared = default_config(config), False
+    # A part of the files says nothing about classes that never occur: they may be in the rest.
     layout = scan_folder(config, split)
     looked_at = layout.sequences[:sequences]
     jobs = [(files, frame) for files in looked_at for frame in range(len(files.frames))][::every]
     declared = declared and len(jobs) == sum(len(files.frames) for files in layout.sequences)
+    # A sequence at a time, so that a folder of any length is checked in little memory.
     findings = list(layout.findings)
     sums = _Sums()
     frames = zip(jobs, _check_frames(config, layout.root, jobs, threads or min(8, _cores()), progress), strict=True)
     for _, group in groupby(frames, key=lambda item: item[0][0].name):
         findings.extend(_check_sequence(config, layout.root, list(group), sums))
+    # What only all files say.
     findings.extend(_noted(sums))
     for folder, info in class_ids_in(label_infos(config.labels)).items():
         if folder in sums.classes:

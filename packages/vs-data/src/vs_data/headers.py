@@ -140,6 +140,7 @@ def _read_png(data: bytes) -> Header:
     for name, body in png_chunks(data):
         packed += len(body) if name == b"IDAT" else 0
         names.setdefault(name, b"" if name == b"IDAT" else body)
+    # Decoders fill up what the data do not hold, so the promise of the header is held against their length.
     first = names.get(b"IHDR", b"")
     if next(iter(names)) != b"IHDR" or len(first) != 13 or first[9] not in _PNG_COLOURS or first[8] not in _PNG_BITS:
         raise DataError("PNG damaged: its header makes no sense", fix=AGAIN)
@@ -223,6 +224,7 @@ def _read_webp(data: bytes) -> Header:
     flags, pixels = chunks.get(b"VP8X", b""), chunks.get(b"VP8 ", b"")
     lossless = chunks.get(b"VP8L", b"")
     animated = len(flags) == 10 and bool(flags[0] & 0x02)
+    # Each way of coding says the size in a place of its own.
     if len(flags) == 10:
         width, height = (int.from_bytes(flags[start : start + 3], "little") + 1 for start in (4, 7))
     elif pixels[3:6] == b"\x9d\x01\x2a":

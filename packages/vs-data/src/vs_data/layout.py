@@ -119,9 +119,11 @@ def scan_layout(root: Path, images: Folder, others: Sequence[Folder], min_frames
             raise DataError(
                 what, file=str(folder), fix=f"expected {images.name}/SEQUENCE/FRAME.png and so on in the root"
             )
+    # Everything is listed once; what a folder itself says wrong is found on the way.
     findings: list[Finding] = []
     listing = {folder.name: _list_folder(root, folder, findings) for folder in (images, *others)}
     key = sort_key(order)
+    # The images say what sequences and frames there are; the other folders are held against them.
     sequences = []
     for name, listed in sorted(listing[images.name].items(), key=lambda item: key(item[1].name)):
         frames = sorted(listed.files, key=lambda frame: key(Path(listed.files[frame]).stem))

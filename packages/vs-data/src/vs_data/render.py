@@ -83,6 +83,7 @@ def _whole_or_not_at_all(root: Path) -> Iterator[Path]:
     """
     draft = root / _DRAFT
     try:
+        # Folders that are made here are taken away again; whatever else is in them stays.
         made = [folder for folder in (root, *root.parents) if not folder.exists()]
         root.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(draft, ignore_errors=True)

@@ -32,7 +32,7 @@ PSNR_OF_UNIT_ERROR = 20 * math.log10(DATA_RANGE)
 """PSNR in dB of a mean squared error of 1."""
 
 PSNR_CAP = 100.0
-"""Most that one frame should count in a mean PSNR, dB: equal frames would be infinite."""
+"""PSNR in dB up to which a frame should count in a mean: that of equal frames is infinite."""
 
 
 def psnr(a: Float[Tensor, "*batch c h w"], b: Float[Tensor, "*batch c h w"]) -> Float[Tensor, "*batch"]:

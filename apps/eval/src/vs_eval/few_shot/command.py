@@ -64,11 +64,13 @@ class Plan:
 
 
 def evaluate_few_shot(request: FewShotRequest, console: Console) -> Path:
-    """Do what the command line asks for; returns the report's directory. All input is checked before it is written."""
+    """Do what the command line asks for, and return the report's directory."""
+    # All input is checked first: what is wrong with it costs no written file.
     opened = open_evaluation(request.common, FewShotGeneratorConfig)
     plan = plan_evaluation(request, opened.source, people_of(opened.config, opened.source))
     generator = load_ema(opened.generator, opened.labels, opened.checkpoint, opened.device)
     opened = attrs.evolve(opened, facts=_facts(opened, plan, drive=request.drive))
+    # Data differ in what they know: what cannot be measured is said, and not even tried.
     example = opened.source.read(ClipRequest(sequence=0, start=0, length=1, references=(0,)))
     remarks = remarks_on(example)
     announce(opened, console)

@@ -15,7 +15,7 @@ from vs_eval.terminal import say, show_stages, show_tables
 
 
 def audit_numerics(request: NumericsRequest, console: Console) -> Path:
-    """Do what the command line asks for; returns the directory of what was found."""
+    """Do what the command line asks for, and return the directory of what was found."""
     opened = open_audit(request, now=datetime.datetime.now())
     warn(opened.notices)
     say(console, opened.title)

@@ -94,6 +94,7 @@ def open_audit(request: NumericsRequest, *, now: datetime.datetime) -> OpenedAud
         OptionError, RunError, OutputError: what is asked for cannot be; and whatever reading configurations, runs,
             checkpoints and data raises.
     """
+    # What is cheap to find wrong comes before what takes memory and time.
     device, form = choose_device(request.device), FORMATS[request.dtype]
     target = _find(request, form, now)
     check_output(target.out, MARKER)
@@ -101,10 +102,12 @@ def open_audit(request: NumericsRequest, *, now: datetime.datetime) -> OpenedAud
     clip = _read_clip(target.config, source, request.frames)
     labels = label_spec(target.config.labels, source)
     check_memory(target.config, labels, device)
+    # The step: the networks as training has them, on frames whose past no precision changes.
     generator, discriminator, perceptual = _networks(target, labels)
     found = {GENERATOR: generator, DISCRIMINATOR: discriminator, PERCEPTUAL: perceptual}
     networks = {name: network.to(device) for name, network in found.items() if network is not None}
     frames = frames_of(move(collate([clip]), device), labels, generator, discriminator)
+    # float64 takes several times as long: not for large frames, unless asked for.
     small = clip.frames.shape[-2] * clip.frames.shape[-1] <= SMALL
     reference = request.reference if request.reference != "auto" else ("float64" if small else "float32")
     return OpenedAudit(

@@ -158,6 +158,7 @@ def _search(subject: Subject, stage: Stage, place: F32, way: F32) -> F32:
 
 def _cast_glasses(buffer: _Buffer, shape: Shape, glasses: Glasses, stage: Stage) -> None:
     """Cast rays on two rims and the bridge in a plane before the eyes, and temples in planes from there to the ears."""
+    # Only points near the glasses are looked at: most of a picture shows none.
     lens = _lens_depth(shape)
     outer = shape.eye_x + glasses.width
     ear = shape.width + 0.05
@@ -173,6 +174,7 @@ def _cast_glasses(buffer: _Buffer, shape: Shape, glasses: Glasses, stage: Stage)
         depth = (np.float32(away) - tilt[0] * buffer.x[rows] - tilt[1] * buffer.y[rows]) / np.float32(tilt[2])
         return depth.astype(np.float32), from_screen(stage.head, buffer.x[rows], buffer.y[rows], depth)
 
+    # Rims and bridge are in one plane, the temples in one on each side of the head.
     depth, (x, y, _) = hit((0.0, 0.0, 1.0), lens)
     _put(buffer, rows, np.where(_on_rim(shape, glasses, x, y), depth, -np.inf), Part.GLASSES)
     for side in (-1.0, 1.0):

@@ -137,16 +137,19 @@ def _skin(identity: Identity, random: np.random.Generator, x: F32, y: F32, surfa
     front = np.sqrt(np.maximum(q, 0.0))
     light = shade_of(np.stack([-along_x / 2, -along_y / 2, front]))
     colour = np.multiply.outer(np.ones_like(x), np.array(looks.skin, np.float32))
+    # What the blood and the sun do to the colour.
     side = np.abs(x)
     blush = 0.16 * bump(side, y, (0.46, 0.26), (0.26, 0.20)) + 0.14 * bump(side, y, (0.0, shape.nose_tip), (0.20, 0.14))
     colour *= 1 - blush[..., None] * np.array([0.05, 0.75, 0.65], np.float32)
     if looks.freckles:
         colour *= 1 - _freckles(random, x, y)[..., None] * np.array([0.28, 0.40, 0.45], np.float32)
+    # What is sunk in gets less light than the surface's slope says.
     socket = 0.16 * bump(side, y, (shape.eye_x, shape.eye_y), (0.30, 0.20))
     nostril = 0.62 * smooth(4 * bump(side, y, (0.46 * shape.nose_width, shape.nose_tip + 0.062), (0.05, 0.032)))
     philtrum = 0.07 * bump(side, y, (0.0, shape.nose_tip + 0.15), (0.05, 0.09))
     crease = 0.30 * _lid_crease(shape, side, y)
     colour *= ((1 - socket) * (1 - nostril) * (1 - philtrum) * (1 - crease))[..., None]
+    # Hair grows over all of it; how much of a beard there is is kept beside the colour.
     beard = np.zeros_like(x)
     if looks.beard != "none":
         beard = _beard(shape, looks, side, y)

@@ -77,6 +77,7 @@ def walkers(
 ) -> list[Thing]:  # fmt: skip
     """Build people on the pavements and, where streets meet, across the road."""
     things: list[Thing] = []
+    # Along the pavements they walk to and fro.
     for start, stop in blocks:
         for _ in range(round(config.people * (stop - start) / 7.0)):
             side, reach = float(random.choice([-1.0, 1.0])), (stop - start) / 2 - 1.0
@@ -91,6 +92,7 @@ def walkers(
                 phase=float(random.uniform(0, 6.28)),
             )
             things += _a_person(random, x, (start + stop) / 2, motion, len(things) // 2)
+    # Across the road they must not be run over, nor walk through the camera.
     for start in (stop for _, stop in blocks[:-1]):
         for _ in range(round(2 * config.people)):
             pace = float(random.uniform(1.0, 1.5))

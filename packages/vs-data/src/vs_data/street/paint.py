@@ -174,6 +174,7 @@ def facade(look: Look, f: Fragment) -> list[F32]:
     period, storey, ground, half_x, half_y, height, seed, kind = p
     aside = np.abs(f.x - np.float32(look.view.position[0]))
     across = np.where(kind == 1, f.footprint, f.footprint * np.clip(f.depth / np.clip(aside, 1, None), 1, None))
+    # Windows repeat by column and storey; shops have large ones of their own.
     shop = (f.t < ground) & (kind == 0)
     column = f.s / period
     level = (f.t - ground) / storey
@@ -183,12 +184,14 @@ def facade(look: Look, f: Fragment) -> list[F32]:
     half_x, half_y = np.where(shop, 0.42, half_x), np.where(shop, 0.32, half_y)
     storey = np.where(shop, ground, storey)
     fx, fy = across / period, f.footprint / storey
+    # What is finer than a pixel fades into its mean, or it would flicker.
     seen = fade(across, period) * fade(f.footprint, storey)
     inside = (f.t < height - 0.7) & ((f.t > ground) | shop | (kind == 2))
     pane = _rectangle(dx, dy, half_x, half_y, fx, fy, seen) * inside
     frame = _rectangle(dx, dy, half_x + 0.045, half_y + 0.03, fx, fy, seen) * inside - pane
     dice = np.take(_DICE, (i * 37 + j * 101 + seed * 7).astype(np.intp) & 4095)
     dice = 0.5 + (dice - 0.5) * seen
+    # Wall and trim get the sky's and the sun's light; panes mirror the sky.
     base = _wall(look, f, height, kind)
     sun = look.facing[f.row] * np.where(f.x > 0, _sun_on(look, f, across), 0.3)
     open_sky = 0.72 + 0.34 * smooth(f.t * np.float32(1 / 14.0))

@@ -42,6 +42,7 @@ def render(world: World, start: int, length: int, size: tuple[int, int]) -> Fram
         flow=np.zeros((length, 2, height, width), np.float32),
         confidence=np.zeros((length, 1, height, width), np.float32),
     )
+    # Flow is exact: the same surfaces are looked up in the frame before.
     before: Shot | None = None
     for index in range(length):
         shot = shoot(world, (start + index) * world.seconds_per_frame, size)

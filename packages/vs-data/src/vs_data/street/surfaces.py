@@ -184,11 +184,13 @@ def gather(things: Sequence[Thing]) -> tuple[Surfaces, Things]:
     owner = np.repeat(np.arange(len(things)), [len(thing.patches) for thing in things])
     columns = list(zip(*rows, strict=True))
     origin, u, v, facing, swing = (np.array(columns[i], np.float64) for i in (0, 1, 2, 8, 10))
+    # Patches are made without minding which way round; `facing` says which side is seen.
     normal = np.cross(u, v)
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
     normal *= np.where((normal * facing).sum(axis=1, keepdims=True) < 0, -1.0, 1.0)
     motion = np.array([thing.motion for thing in things], np.float64)
     labels = np.array(columns[5], np.uint8)
+    # By these numbers a pixel is known to show the body, or the plane, that one of the frame before shows.
     body = _bodies(owner, motion, labels, np.abs(swing).sum(axis=1) > 0)
     surfaces = Surfaces(
         origin=origin,

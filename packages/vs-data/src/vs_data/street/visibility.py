@@ -155,6 +155,7 @@ def paint(world: World, scene: Scene, view: View) -> Ints:
     ids = np.zeros(view.size, np.int32)
     points = surfaces.outline[scene.rows] @ scene.matrices[SKY_ROWS:].transpose(0, 2, 1)
     corners = surfaces.corners[scene.rows]
+    # Most patches are wholly before the camera or out of sight: only the others are cut at the near plane.
     depth = points[..., 2]
     whole = depth.min(axis=1) >= NEAR
     flat = points[..., :2] / np.where(depth < NEAR, 1.0, depth)[..., None] + view.centre
@@ -163,6 +164,7 @@ def paint(world: World, scene: Scene, view: View) -> Ints:
     inside = (high > (-0.5, -0.5)).all(axis=1) & (low < (width - 0.5, height - 0.5)).all(axis=1)
     inside &= ((high - low) > 0.5).any(axis=1)
     drawn = np.where(whole, inside, depth.max(axis=1) > NEAR)
+    # In painting order; the hills come after the ground and before everything that stands on it.
     fixed = np.rint(flat * (1 << _SHIFT)).astype(np.int32)
     ground = surfaces.thing[scene.rows] == 0
     hills_painted = False

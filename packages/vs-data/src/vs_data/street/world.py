@@ -61,6 +61,7 @@ def build_world(config: StreetConfig, number: int) -> World:
     path = _path(random, config)
     seconds = (config.sequence_length - 1) / config.fps
     end, far = path.speed * seconds + VIEW_RANGE + 5.0, path.speed * seconds + DETAIL_RANGE
+    # The order of the draws is part of what a number means: another one makes other worlds.
     blocks = _blocks(random, end)
     things = [road(-_BEHIND, end + FAR)]
     houses: list[Thing] = []
@@ -73,6 +74,7 @@ def build_world(config: StreetConfig, number: int) -> World:
     things += parked(random, blocks, far, config)
     cars = traffic(random, seconds, far, config)
     things += cars + walkers(random, path, seconds, blocks, cars, config)
+    # What every frame needs is computed once.
     surfaces, arrays = gather(things)
     light = light_of(random)
     return World(
