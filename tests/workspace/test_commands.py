@@ -62,8 +62,8 @@ def test_the_shared_environment_holds_every_member():
     assert shared["path"] == ".venv"
     assert shared["skip-install"] is True
     assert shared["workspace"]["members"] == ["packages/*", "apps/*"]
-    assert [member.folder.parent.name for member in MEMBERS].count("packages") == 7
-    assert [member.folder.parent.name for member in MEMBERS].count("apps") == 2
+    assert [member.folder.parent.name for member in MEMBERS].count("packages") == 8
+    assert [member.folder.parent.name for member in MEMBERS].count("apps") == 3
 
 
 def test_mypy_looks_at_every_member():
