@@ -3,9 +3,9 @@
 import io
 import json
 
+import attrs
 import pytest
 import torch
-from attrs import evolve, frozen
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -24,7 +24,7 @@ ORIGIN = op_rules.Origin(
 STAMP = {"measured_at": "now", "revision": "abc"}
 
 
-@frozen
+@attrs.frozen
 class Event:
     name: str
     cpu_children: tuple["Event", ...] = ()
@@ -181,7 +181,7 @@ def test_a_claim_is_about_what_is_chosen_and_says_whether_another_could_hold_it(
     assert (weak["holds"], weak["best"], weak["can_hold"]) == (False, "inductor", True)
     (slow,) = op_report.claims_of({"spade": [record(native=3.5, inductor=0)]}, {"spade": 1.5})
     assert (slow["best"], slow["can_hold"]) == ("native", False)
-    assert op_report.claims_of({"spade": [record(evolve(ABOUT, way="forward"))]}, {"spade": 1.5}) == []
+    assert op_report.claims_of({"spade": [record(attrs.evolve(ABOUT, way="forward"))]}, {"spade": 1.5}) == []
     assert text_of(op_report.claims_table([claim, weak])).count("does not hold") == 1
 
 
@@ -196,14 +196,14 @@ def test_executors_are_compared_by_processes():
 def test_rules_hold_our_implementations_that_need_no_compiler():
     (rule,) = op_rules.rules_of({"spade": [record()]})
     assert rule == {**RULE, "seconds": {"reference": 8.0, "native": 2.0}}
-    assert op_rules.rules_of({"spade": [record(evolve(ABOUT, rule=False))]}) == []
+    assert op_rules.rules_of({"spade": [record(attrs.evolve(ABOUT, rule=False))]}) == []
 
 
 def test_new_rules_replace_those_of_the_same_operator_and_dtype():
     old = [RULE, {**RULE, "elements": 99}, {**RULE, "dtype": "bfloat16"}, {**RULE, "operator": "warp"}]
     before = op_rules.merge_rules(None, old, ORIGIN)
     new = {**RULE, "elements": 5, "seconds": {"reference": 3.0}}
-    later = evolve(ORIGIN, command="another", measured_at="later", revision="def-dirty")
+    later = attrs.evolve(ORIGIN, command="another", measured_at="later", revision="def-dirty")
     merged = op_rules.merge_rules(before, [new], later)
     assert merged["rules"] == [
         {**RULE, "dtype": "bfloat16", **STAMP},
@@ -216,7 +216,7 @@ def test_new_rules_replace_those_of_the_same_operator_and_dtype():
 @pytest.mark.parametrize("change", [{"device": "Another CPU"}, {"torch": "2.14.0"}])
 def test_rules_of_another_machine_or_pytorch_are_not_kept(change):
     before = op_rules.merge_rules(None, [{**RULE, "operator": "warp"}], ORIGIN)
-    assert op_rules.merge_rules(before, [RULE], evolve(ORIGIN, **change))["rules"] == [{**RULE, **STAMP}]
+    assert op_rules.merge_rules(before, [RULE], attrs.evolve(ORIGIN, **change))["rules"] == [{**RULE, **STAMP}]
 
 
 def test_the_file_of_rules_has_one_rule_a_line_and_is_merged_into(tmp_path):

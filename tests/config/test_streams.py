@@ -1,7 +1,5 @@
 """Standard streams that fail: what is written there is dropped, and the run goes on."""
 
-from __future__ import annotations
-
 import io
 import os
 import subprocess

@@ -3,10 +3,10 @@
 import random
 from collections.abc import Callable
 
+import attrs
 import pytest
 import torch
 import vs_nets.layers as ours
-from attrs import frozen
 from torch import Tensor, nn
 from vs_eval.numerics.audit import Result, audit, examine
 from vs_eval.numerics.execution import Execution, Networks, Workload
@@ -48,7 +48,7 @@ NORMS = (
 )
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Case:
     network: Chain
     workload: Workload

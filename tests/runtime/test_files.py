@@ -1,7 +1,5 @@
 """Files and directories of a run: whole or not there, modes by the umask, nothing left behind."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """A state that was read is compared with what would be saved: nothing of another kind passes."""
 
-from __future__ import annotations
-
 import copy
 import math
 from typing import Any

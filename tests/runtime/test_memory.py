@@ -1,7 +1,5 @@
 """Too little memory is recognised in all the words that libraries have for it."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 import pytest

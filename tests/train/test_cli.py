@@ -1,7 +1,5 @@
 """The command line with a training that takes no time in the place of the real one."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """Runs that end before their time: they leave the steps that were done, and say how to go on."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from pathlib import Path

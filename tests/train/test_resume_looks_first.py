@@ -1,7 +1,5 @@
 """A run that cannot be gone on with is named what is wrong with it, and is byte for byte what it was."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from enum import Enum
 from functools import cache
 
+import attrs
 import torch
-from attrs import frozen
 from precision_walk import Event, Walk
 
 
@@ -21,7 +21,7 @@ class Computes(Enum):
     WIDE = "float32 or float64"
 
 
-@frozen(kw_only=True)
+@attrs.frozen(kw_only=True)
 class Region:
     """A part of a training step with one rule.
 

@@ -17,7 +17,6 @@ from typing import Any
 
 import attrs
 import torch
-from attrs import frozen
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
@@ -28,7 +27,7 @@ KIND_OF_IMPLEMENTATION = re.compile(r"^vs_ops\.(reference|native|inductor|torchs
 """All implementations of an operator go by its name: `vs_ops.reference.warp` is part of `vs_ops.warp`."""
 
 
-@frozen
+@attrs.frozen
 class Origin:
     """On whose behalf: functions of our packages, innermost first, and the layer ("generator.up.0.conv_0")."""
 
@@ -36,7 +35,7 @@ class Origin:
     layer: str = ""
 
 
-@frozen
+@attrs.frozen
 class Event:
     """One operator ("aten::mul"), with the dtype and the number of dimensions of every floating tensor."""
 

@@ -1,13 +1,11 @@
 """No number of a configuration is without bounds, and what can be known of a whole run costs no time."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
+import attrs
 import pytest
 import torch
-from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from vs_config import ConfigError, resolve_config
@@ -70,18 +68,18 @@ LABELS = LabelSpec((ClassMap(name="seg_maps", classes=35),))
 def test_networks_larger_than_the_memory_are_refused_before_they_are_built() -> None:
     config = resolve_config(TrainConfig, read_preset("street-tiny").document, [], "")
     check_memory(config, LABELS, torch.device("cpu"))
-    wide = evolve(config, generator=evolve(config.generator, filters=16_384, max_filters=16_384))
+    wide = attrs.evolve(config, generator=attrs.evolve(config.generator, filters=16_384, max_filters=16_384))
     with pytest.raises(ConfigError, match=r"^the networks .* need at least .* GiB of memory, .*: lower filters"):
         check_memory(wide, LABELS, torch.device("cpu"))
 
 
 def test_a_batch_larger_than_the_memory_is_refused() -> None:
     config = resolve_config(TrainConfig, read_preset("street-tiny").document, [], "")
-    large = evolve(
+    large = attrs.evolve(
         config,
-        data=evolve(config.data, height=4096, width=8192, sequence_length=3000),
-        loader=evolve(config.loader, batch_size=4096),
-        curriculum=evolve(config.curriculum, max_length=3000),
+        data=attrs.evolve(config.data, height=4096, width=8192, sequence_length=3000),
+        loader=attrs.evolve(config.loader, batch_size=4096),
+        curriculum=attrs.evolve(config.curriculum, max_length=3000),
     )
     with pytest.raises(ConfigError, match=r"^a batch of frames alone needs .* GiB of memory.*: lower loader"):
         check_memory(large, LABELS, torch.device("cpu"))

@@ -1,7 +1,5 @@
 """What of a configuration may not change in a run, and how a change is named."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Random mutations of the presets and random overrides: a valid configuration or lines, and never anything else."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

@@ -1,7 +1,5 @@
 """The real configuration and the presets, read, written and refused by the generic machinery."""
 
-from __future__ import annotations
-
 import tomllib
 import typing
 from collections.abc import Iterator

@@ -16,7 +16,7 @@ SOURCES = sorted(
 TESTS = sorted(ROOT.glob("tests/**/*.py"))
 
 # Folders that keep the rules on headers, docstrings of classes and lengths of tests.
-TIDY = ("packages/vs-data", "packages/vs-metrics", "tests/data", "tests/metrics", "tests/workspace", "tools")
+TIDY = ("packages", "apps", "tests", "tools")
 TIDY_FILES = [path for path in (*SOURCES, *TESTS) if path.relative_to(ROOT).as_posix().startswith(TIDY)]
 
 UNFINISHED = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")

@@ -5,8 +5,6 @@ and is noticed only once it has been asked for. A validator sees its own value a
 together is a `Check`.
 """
 
-from __future__ import annotations
-
 import itertools
 import os
 import re
@@ -81,14 +79,14 @@ class Range:
 
 
 def whole(
-    default: int | Required | None, help_: str, *, low: int, high: int, unit: str = "", optional: bool = False
+    default: "int | Required | None", help_: str, *, low: int, high: int, unit: str = "", optional: bool = False
 ) -> Any:
     """Make a field for a whole number from `low` to `high`, or None too when `optional`."""
     return _number(default, help_, Range(kind=int, low=low, high=high, unit=unit), optional)
 
 
 def real(
-    default: float | Required | None,
+    default: "float | Required | None",
     help_: str,
     *,
     low: float,
@@ -106,7 +104,7 @@ def real(
 def _number(default: Any, help_: str, allowed: Range, optional: bool) -> Any:
     expected = f"{allowed}{OR_NONE if optional else ''}"
 
-    def check(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    def check(_instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
         if value not in allowed and not (optional and value is None):
             raise refuse(attribute.name, expected, value)
 
@@ -114,13 +112,13 @@ def _number(default: Any, help_: str, allowed: Range, optional: bool) -> Any:
 
 
 def numbers(
-    default: tuple[float, ...] | Required, help_: str, item: Range, *, length: int | None = None, rising: bool = False
+    default: "tuple[float, ...] | Required", help_: str, item: Range, *, length: int | None = None, rising: bool = False
 ) -> Any:
     """Make a field for a tuple of numbers, as many as `length` says, in rising order if `rising`."""
     expected = f"a list {'' if length is None else f'of {length} items '}{'in rising order ' if rising else ''}"
     expected += f"(each item {item})"
 
-    def check(_instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    def check(_instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
         if type(value) is not tuple or length not in (None, len(value)):
             raise refuse(attribute.name, expected, value)
         for index, each in enumerate(value):
@@ -132,31 +130,31 @@ def numbers(
     return _field(default, help_, check, expected)
 
 
-def choice(default: str | int | Required, help_: str, choices: Sequence[str | int]) -> Any:
+def choice(default: "str | int | Required", help_: str, choices: Sequence[str | int]) -> Any:
     """Make a field for one of a few words or numbers."""
 
-    def check(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    def check(_instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
         if not is_among(value, choices):
             raise refuse_choice(attribute.name, choices, value)
 
     return _field(default, help_, check, one_of(choices))
 
 
-def truth(default: bool | Required, help_: str) -> Any:
+def truth(default: "bool | Required", help_: str) -> Any:
     """Make a field for true or false."""
 
-    def check(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    def check(_instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
         if type(value) is not bool:
             raise refuse(attribute.name, "true or false", value)
 
     return _field(default, help_, check)
 
 
-def path(default: str | Required | None, help_: str, *, optional: bool = False) -> Any:
+def path(default: "str | Required | None", help_: str, *, optional: bool = False) -> Any:
     """Make a field for the path of a file or folder, as text, or for None too when `optional`."""
     expected = f"the path of a file or folder{OR_NONE if optional else ''}"
 
-    def check(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    def check(_instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
         if optional and value is None:
             return
         wrong = path_problem(value) if type(value) is str else expected
@@ -166,7 +164,7 @@ def path(default: str | Required | None, help_: str, *, optional: bool = False) 
     return _field(default, help_, check, expected)
 
 
-def table(default: Callable[[], Any] | Required | None, help_: str) -> Any:
+def table(default: "Callable[[], Any] | Required | None", help_: str) -> Any:
     """Make a field for a config object, of one of the classes that its annotation names.
 
     Args:
@@ -180,7 +178,7 @@ def table(default: Callable[[], Any] | Required | None, help_: str) -> Any:
 def tables(default: tuple[Any, ...], help_: str, *, low: int = 0, high: int) -> Any:
     """Make a field for a tuple of `low` to `high` config objects, of the classes that its annotation names."""
 
-    def check(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+    def check(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
         _check_tables(instance, attribute, value)
         if not low <= len(value) <= high:
             raise refuse(attribute.name, f"a list of {low} to {high} tables", value)
@@ -192,7 +190,7 @@ def _field(default: Any, help_: str, validator: Validator, allowed: str = "") ->
     return attrs.field(default=default, validator=validator, metadata={HELP: help_, ALLOWED: allowed})
 
 
-def _check_tables(instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
+def _check_tables(instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
     if instance is None:
         return  # the value was structured by its annotation
     field = fields_of(type(instance))[attribute.name]
