@@ -6,6 +6,7 @@ from typing import Any
 import attrs
 import pytest
 import torch
+from config_classes import classes_below
 from hypothesis import given
 from hypothesis import strategies as st
 from vs_config import ConfigError, resolve_config
@@ -15,8 +16,6 @@ from vs_training.config import TrainConfig
 from vs_training.curriculum import CurriculumConfig, clip_length, images_between
 from vs_training.memory import check_memory
 from vs_training.presets import read_preset
-
-from .test_config_train import classes_below
 
 TOO_MUCH = [10**31, -(10**31), 10**400, math.inf, -math.inf, math.nan, True]
 NUMBERS = [

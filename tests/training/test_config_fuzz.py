@@ -1,14 +1,13 @@
 """Random mutations of the presets and random overrides: a valid configuration or lines, and never anything else."""
 
 import pytest
+from config_classes import classes_below
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from vs_config import ConfigError, parse_toml, render_config, resolve_config, shown
 from vs_config.schema import fields_of, members
 from vs_training.config import TrainConfig
 from vs_training.presets import list_presets
-
-from .test_config_train import classes_below
 
 TEXTS = [preset.text for preset in list_presets()]
 NAMES = [*sorted({name for cls in classes_below(TrainConfig) for name in fields_of(cls)}), "kind", "x", "", "é", "a b"]

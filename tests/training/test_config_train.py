@@ -1,29 +1,17 @@
 """The real configuration and the presets, read, written and refused by the generic machinery."""
 
 import tomllib
-import typing
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from config_classes import classes_below
 from vs_config import load_config, render_config, resolve_config
-from vs_config.schema import config_members, fields_of, members, tag_of
+from vs_config.schema import fields_of, tag_of
 from vs_train.cli import main
 from vs_training.config import TrainConfig
 from vs_training.presets import DEFAULT_PRESETS, list_presets, read_preset
 
 PRESETS = [preset.name for preset in list_presets()]
-
-
-def classes_below(kind: Any) -> Iterator[type]:
-    for member in members(kind):
-        for item in typing.get_args(member) if typing.get_origin(member) is tuple else ():
-            yield from classes_below(item)
-    for cls in config_members(kind).values():
-        yield cls
-        for field in fields_of(cls).values():
-            yield from classes_below(field.type)
 
 
 def test_there_is_a_default_preset_and_all_say_what_they_are_for() -> None:

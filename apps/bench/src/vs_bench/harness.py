@@ -68,7 +68,7 @@ class Series:
 
 @attrs.frozen(kw_only=True)
 class Ratio:
-    """How many times as long `slow` takes as `fast`, with the middle 95 % of the ratios of resampled rounds."""
+    """The ratio of the times of `slow` and `fast`, with the middle 95 % of the ratios of resampled rounds."""
 
     slow: str
     fast: str
@@ -79,7 +79,7 @@ class Ratio:
 
 @attrs.frozen(kw_only=True)
 class Result:
-    """What `measure` measured: a series for the unit and one for each case, all over the same rounds."""
+    """The result of `measure`: a series for the unit and one for each case, all over the same rounds."""
 
     unit: Series
     cases: tuple[Series, ...]

@@ -22,7 +22,7 @@ SCRATCH = ROOT / "runs" / "bench"
 
 @attrs.frozen(kw_only=True)
 class Begun:
-    """When measuring began, of which revision (under `git`) and on which machine: what is committed later is another's.
+    """The beginning of measuring: time, revision (under `git`) and machine; what is committed later is another's.
 
     `machine` is what `describe_environment` says; its revision is `dirty` if code differs from it, but for results and
     documents do not count.

@@ -8,7 +8,7 @@ from vs_config.progress import show_bytes, show_duration
 
 @attrs.frozen(kw_only=True)
 class Figures:
-    """What is shown about one training step.
+    """The figures that are shown of one training step.
 
     Attributes:
         losses: The main losses by name, in the order to show them.

@@ -25,7 +25,7 @@ SHOWN_LOSSES = ("d_gan", "g_gan", "g_feature_matching", "g_perceptual", "g_flow"
 
 @attrs.frozen(kw_only=True)
 class Clock:
-    """What of a step differs between two runs of the same configuration; the names of `CLOCK_FIELDS`."""
+    """The part of a step that differs between two runs of the same configuration; the names of `CLOCK_FIELDS`."""
 
     time: float
     images_per_second: float
@@ -35,7 +35,7 @@ class Clock:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Outputs:
-    """Where all of it goes."""
+    """The files and displays that all of it goes to."""
 
     run: RunDirectory
     log: MetricsLog

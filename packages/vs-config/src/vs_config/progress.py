@@ -23,7 +23,7 @@ _MARK_SECONDS = 0.5
 
 
 class Progress(Protocol):
-    """Where long work reports to."""
+    """The place that long work reports to."""
 
     def update(self, done: int, total: int | None = None, *, what: str = "", figures: str = "") -> None:
         """Show how far the work has come; called often, and cheap.
@@ -90,7 +90,7 @@ def show_progress(
 
 @attrs.frozen
 class Pace:
-    """How fast work gets done lately: the times, in seconds, at which the last few amounts of it were complete.
+    """The pace of work lately: the times, in seconds, at which the last few amounts of it were complete.
 
     Attributes:
         marks: (time, amount done since the start) of the last observations, the oldest first.
@@ -141,7 +141,7 @@ def show_duration(seconds: float) -> str:
 
 @attrs.define(kw_only=True)
 class _Work:
-    """How far some work has come, in words."""
+    """The state of some work, in words."""
 
     what: str
     unit: str

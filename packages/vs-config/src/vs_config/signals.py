@@ -14,7 +14,7 @@ class StopNow(KeyboardInterrupt):
 
 @attrs.define
 class StopRequest:
-    """Whether somebody has asked the run to stop.
+    """A request to stop the run, made or not.
 
     Attributes:
         requested: `SIGINT`, `SIGTERM` or `SIGHUP`, the first that arrived; None while nobody has asked.

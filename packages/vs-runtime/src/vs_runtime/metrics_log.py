@@ -148,7 +148,7 @@ def without_clock(line: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Record:
-    """Which steps a file has lines of, and the checksum over them, clocks left out, which every line changes."""
+    """The steps that a file has lines of, and the checksum over them, clocks left out, which every line changes."""
 
     def __init__(self, lost: int = 0) -> None:
         self.lost = lost

@@ -27,7 +27,7 @@ LARGEST_NORM = 1e30
 
 @attrs.frozen(kw_only=True)
 class LabelConfig:
-    """How class ids become channels."""
+    """The way class ids become channels."""
 
     dont_care: bool = truth(False, "give pixels without a class a channel of their own; else all theirs are 0")
 
@@ -63,7 +63,7 @@ class OptimConfig:
 
 @attrs.frozen(kw_only=True)
 class MemoryConfig:
-    """What is traded for memory or speed without changing a result."""
+    """Trades for memory or speed that change no result."""
 
     checkpoint: Literal["none", "blocks", "all"] = choice(
         "none",
@@ -86,7 +86,7 @@ def _check_counts(config: "ReferencesConfig") -> Iterator[Problem]:
 
 @attrs.frozen(kw_only=True)
 class ReferencesConfig:
-    """How many examples of its subject each clip comes with; few-shot only. Their times are drawn at random."""
+    """The examples of its subject that each clip comes with; few-shot only. Their times are drawn at random."""
 
     fewest: int = whole(1, "smallest number of references, drawn per batch", low=1, high=64)
     most: int = whole(1, "largest number of references", low=1, high=64)
@@ -99,7 +99,7 @@ class ReferencesConfig:
 
 @attrs.frozen(kw_only=True)
 class RunConfig:
-    """How long, what is written when, and what to do when all is lost; nothing here changes what is learned in a step.
+    """The length of a run, what is written when, what to do when all is lost; nothing here changes what a step learns.
 
     A roll-back does change which clips come after it, see `on_divergence`.
     """

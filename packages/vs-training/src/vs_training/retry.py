@@ -19,7 +19,7 @@ Update = Callable[[TrainState, FrameInputs, Recipe, int], FrameUpdate]
 
 @attrs.frozen(kw_only=True, eq=False)
 class _Before:
-    """What an update may change before it is known to count; empty where nothing could be cured by going back.
+    """All that an update may change before it is known to count; empty where nothing could be cured by going back.
 
     Attributes:
         vectors: of the power iterations of each network.

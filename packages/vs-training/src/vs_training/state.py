@@ -45,7 +45,7 @@ class TrainState:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Recipe:
-    """What a step needs and never changes.
+    """All that a step needs and never changes.
 
     Attributes:
         scaler: how loss scales move, and what an overflow of one network means for the other.

@@ -26,7 +26,7 @@ class EvaluationError(VsBenchError):
 
 @attrs.frozen(kw_only=True)
 class HeldOut:
-    """What of the held-out clips is generated: so many of them, at most so many frames of each; None: all."""
+    """The part of the held-out clips that is generated: so many of them, at most so many frames of each; None: all."""
 
     clips: int | None = None
     frames: int | None = None
@@ -34,7 +34,7 @@ class HeldOut:
 
 @attrs.frozen(kw_only=True)
 class Evaluation:
-    """How generators of a kind are evaluated.
+    """The evaluation of generators of a kind.
 
     Attributes:
         options: of the program, beside those that every kind has.

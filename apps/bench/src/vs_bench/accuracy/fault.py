@@ -22,7 +22,7 @@ MAX_BITS = 22
 
 @attrs.define
 class Planted:
-    """How often the fault has struck so far.
+    """A count of how often the fault has struck so far.
 
     Attributes:
         steps: optimizer steps after which weights were rounded.

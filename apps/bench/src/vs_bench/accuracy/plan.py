@@ -99,7 +99,7 @@ class Experiment:
 
 @attrs.frozen(kw_only=True)
 class Level:
-    """How an arm computes.
+    """The precision that an arm computes in.
 
     Attributes:
         name: as it is called in folders, files and tables.

@@ -84,7 +84,7 @@ class Measured:
 
 @attrs.frozen(kw_only=True)
 class Result:
-    """What became of an arm.
+    """The outcome of an arm.
 
     Attributes:
         level: name of its level.
@@ -105,7 +105,7 @@ class Result:
 
 @attrs.frozen(kw_only=True)
 class Finding:
-    """What an experiment says.
+    """The findings of an experiment.
 
     Attributes:
         name: the experiment's.

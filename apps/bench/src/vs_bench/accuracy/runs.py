@@ -41,7 +41,7 @@ class Stopped(Exception):  # noqa: N818  nothing has failed
 
 @attrs.frozen(kw_only=True)
 class Setting:
-    """How the arms are run.
+    """The way the arms are run.
 
     Attributes:
         out: the directory of the experiment: a run directory for each arm, `configs/` and `logs/`.
@@ -56,7 +56,7 @@ class Setting:
 
 @attrs.frozen(kw_only=True)
 class Standing:
-    """How far the experiment has come.
+    """The progress of the experiment.
 
     Attributes:
         finished: arms that are trained and evaluated.

@@ -52,7 +52,7 @@ _WANTED_POWER = 0.8
 
 @attrs.frozen(kw_only=True)
 class Difference:
-    """How much higher an arm's mean is than the baseline's, by Welch; nan where fewer than two runs have a score.
+    """The difference of an arm's mean and the baseline's, by Welch; nan where fewer than two runs have a score.
 
     Attributes:
         mean: of the arm less that of the baseline.
@@ -124,7 +124,7 @@ class Spreads:
 
 @attrs.frozen(kw_only=True)
 class Floor:
-    """What a predictor that learnt nothing scores, such as the mean colour of each class."""
+    """The score of a predictor that learnt nothing, such as the mean colour of each class."""
 
     name: str
     value: float
@@ -132,7 +132,7 @@ class Floor:
 
 @attrs.frozen(kw_only=True)
 class Collapses:
-    """Which runs came to nothing.
+    """The runs that came to nothing.
 
     Attributes:
         baseline: seeds of the baseline's.

@@ -66,7 +66,7 @@ Records = dict[str, list[dict[str, Any]]]
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """How to measure; `seconds` is how long one measurement of one implementation should take."""
+    """Settings of measuring; `seconds` is how long one measurement of one implementation should take."""
 
     device: torch.device
     dtype: torch.dtype

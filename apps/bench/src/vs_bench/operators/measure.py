@@ -48,7 +48,7 @@ _NO_KERNELS = ("Memcpy", "Memset")
 
 
 class Event(Protocol):
-    """What is used of the profiler's events: a name, and the events within."""
+    """The part of the profiler's events that is used: a name, and the events within."""
 
     @property
     def name(self) -> str:

@@ -31,7 +31,7 @@ _CACHED_ELEMENTS = 2**18
 
 
 class _Plan(NamedTuple):
-    """What follows from where a tensor is and how it lies: for small planes, asking takes as long as computing."""
+    """A plan by where a tensor is and how it lies: for small planes, asking takes as long as computing."""
 
     way: Callable[..., Tensor]
     dtype: torch.dtype

@@ -20,7 +20,7 @@ _POLICIES = ("none", "node", "unique")
 
 @attrs.frozen(kw_only=True)
 class AffinityConfig:
-    """Which CPUs a process runs on, as a user writes it."""
+    """The CPUs that a process runs on, as a user writes it."""
 
     policy: AffinityPolicy = choice(
         "unique",
