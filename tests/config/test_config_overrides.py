@@ -125,7 +125,7 @@ def test_optional_tables_can_be_made_and_removed() -> None:
         ("adam=3", "adam: expected a table, got 3"),
         ("data.kind=foldr", "data.kind: expected one of 'street', 'folder', got 'foldr'"),
         ("only.kind=folder", "only.kind: expected 'street', got 'folder'"),
-        ("held_out.height=3", "held_out.kind: missing; give held_out.kind=... as well, one of 'street', 'folder'"),
+        ("held_out.height=3", "held_out.kind: missing; expected one of 'street', 'folder'"),
         ("adam.kind=x", "adam.kind: unknown key; valid keys: lr, betas"),
     ],
 )

@@ -89,7 +89,7 @@ def no_section(sections: dict[str, Any]) -> None:
     [
         (missing, "'num_frames_G' is missing"),
         (other_type, "another type"),
-        (too_large, "filters is"),
+        (too_large, "filters: expected a whole number from 1 to 16384"),
         (no_section, "dis"),
     ],
 )

@@ -12,7 +12,7 @@ from vs_nets.spectral import SpectralLayer
 from vs_optim import OverflowPolicy
 from vs_train.numbers import named_losses
 from vs_training.errors import NonFiniteError
-from vs_training.retry import MOST_LATE_PASSES
+from vs_training.retry import MAX_LATE_PASSES
 from vs_training.state import Recipe, TrainState
 from vs_training.step import train_clip
 
@@ -83,7 +83,7 @@ def test_what_no_iteration_cures_is_a_divergence_soon_and_changes_nothing(monkey
     average = everything(state)["average"]
     with pytest.raises(NonFiniteError):
         train_clip(state, street_clip(1), recipe)
-    assert len(made) == MOST_LATE_PASSES
+    assert len(made) == MAX_LATE_PASSES
     after = {network: held(state, network) for network in PLACES[2]}
     for network in PLACES[2]:
         for vectors in (before[network], after[network]):

@@ -6,6 +6,7 @@ import attrs
 import torch
 import vs_nets as nets
 from torch import Tensor
+from vs_nets.label_map import LabelMap, OneHot
 from vs_training.inputs import FrameInputs, Past
 from vs_training.tensors import map_tensors, tensors_in
 
@@ -47,7 +48,7 @@ def test_a_map_keeps_the_shape_of_the_data_and_everything_that_is_no_tensor() ->
 def test_labels_that_are_still_ids_are_walked_too() -> None:
     ids = torch.arange(2 * 4 * 4).reshape(2, 4, 4) % 3
     kind = nets.ClassMap(name="classes", classes=3)
-    label = nets.LabelMap(parts=(nets.OneHot(kind=kind, ids=ids), torch.zeros(2, 1, 4, 4)))
+    label = LabelMap(parts=(OneHot(kind=kind, ids=ids), torch.zeros(2, 1, 4, 4)))
     inputs = FrameInputs(label=label, target=nets.Target(frame=torch.zeros(2, 3, 4, 4)), past=Past())
     half = map_tensors(lambda tensor: tensor.narrow(0, 1, 1), inputs)
     assert {tensor.shape[0] for tensor in tensors_in(half)} == {1}

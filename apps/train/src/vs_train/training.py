@@ -100,6 +100,7 @@ def _first_line(error: Exception) -> str:
 def _train(
     config: TrainConfig, run: RunDirectory, *, resume: bool, progress: Progress, stop: StopRequest
 ) -> TrainResult:
+    # Everything that can be wrong is found before anything is written; whoever waits for it may stop at once.
     with stop.at_once():
         config = _with_level(config, progress)
         prepared = prepare(config, check=config.run.check_data and not resume, watch=progress.message)
@@ -111,10 +112,12 @@ def _train(
         create_run(run, config=render_config(config), environment=environment, fixed=fixed_part(config))
     with hold_run(run) as claim:
         state = resume_state(run, prepared, progress.message) if resume else prepared.state
-        claim()  # from here on things are written
+        # From here on things are written: a run whose resuming was refused is as it was.
+        claim()
         begin_writing(run)
         if resume:
             record_resume(run, config=render_config(config), environment=environment)
+        # Each time round, training has diverged and gone back to a checkpoint, or to its beginning.
         while True:
             try:
                 with open_outputs(run, progress, step=state.step, purge=resume) as out:
@@ -130,7 +133,7 @@ def _train(
 
 
 def _with_level(config: TrainConfig, progress: Progress) -> TrainConfig:
-    """The configuration with the level of precision that this device settles, which is what the run keeps."""
+    """Put the level that this device settles into the configuration, which is what the run keeps."""
     precision, why = optim.settle_level(config.precision, runtime.choose_device(config.device))
     if why is not None:
         progress.message(why)
@@ -219,11 +222,14 @@ def _go_through(
     underflow = UNKNOWN
     images_left = images_between(config.curriculum, standing.state.step, config.run.steps)
     while (clip := _next(batches, stop)) is not None:
+        # What the step's number alone decides.
         tell_left_out(out.progress.message, config.curriculum, prepared.source.sequences, standing.state.step, first)
         _set_learning_rates(standing.state, config)
+        # Until the step ends, networks and optimizers are half changed, and must not be saved.
         standing.whole = False
         state, report = train_clip(standing.state, data.move(clip, prepared.recipe.device), prepared.recipe)
         standing.state, standing.whole = state, True
+        # What files and people are told of it.
         images_left -= report.frames
         pace = observe(pace, time.monotonic(), report.frames * config.loader.batch_size)
         underflow = last_measured(report.underflow, underflow)
@@ -235,6 +241,7 @@ def _go_through(
         )
         record(out, state, report, clock)
         show_step(out, state, report, underflow, clock, config.run.steps)
+        # What is due now and then, and at the end.
         finished = state.step == config.run.steps
         if state.step % config.run.sample_every == 0 or finished:
             standing.picture = sample(out, prepared, state)

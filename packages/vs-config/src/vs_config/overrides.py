@@ -10,10 +10,10 @@ from typing import Any
 import attrs
 
 from vs_config.documents import parse_toml
-from vs_config.errors import ConfigError, DocumentError, Problem, refuse_choice
-from vs_config.names import child, join, one_of, unknown_key
+from vs_config.errors import ConfigError, DocumentError, Problem, refuse, refuse_choice
+from vs_config.names import child, unknown_key
 from vs_config.schema import NONE, TAG, Field, config_members, fields_of, is_among, tag_of
-from vs_config.structure import default_document
+from vs_config.structure import class_of, default_document
 from vs_config.text import show
 
 COMMAND_LINE = "command line"
@@ -96,7 +96,7 @@ def _parse(text: str) -> _Override:
     path, equals, value = text.partition("=")
     names = _names(path)
     if not equals or not all(names):
-        raise ConfigError([Problem("", f"expected dotted.path=value, got {show(text)}")])
+        raise refuse("", "dotted.path=value", text)
     return _Override(names, _parse_value(override_path(text), value.strip()))
 
 
@@ -120,7 +120,7 @@ def _set(kind: Any, default: Any, table: dict[str, Any], names: tuple[str, ...],
     if name == TAG and not below and all(classes):
         _switch(classes, table.get(TAG, default.get(TAG)), table, value, path)
         return
-    cls = _class_of(classes, table.get(TAG, default.get(TAG)), path)
+    cls = class_of(classes, table.get(TAG, default.get(TAG)), path)
     field = fields_of(cls).get(name)
     if field is None:
         raise ConfigError([Problem(child(path, name), _unknown(name, cls, classes))])
@@ -149,17 +149,6 @@ def _switch(classes: Mapping[str, type], current: Any, table: dict[str, Any], va
     if value != current:
         table.clear()
     table[TAG] = value
-
-
-def _class_of(classes: Mapping[str, type], tag: Any, path: str) -> type:
-    if len(classes) == 1:
-        return next(iter(classes.values()))
-    if tag is None:
-        hint = f"missing; give {join(path, TAG)}=... as well, {one_of(classes)}"
-        raise ConfigError([Problem(child(path, TAG), hint)])
-    if not is_among(tag, classes):
-        raise refuse_choice(child(path, TAG), classes, tag)
-    return classes[tag]
 
 
 def _unknown(name: str, cls: type, classes: Mapping[str, type]) -> str:

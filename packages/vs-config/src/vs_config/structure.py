@@ -181,7 +181,7 @@ def _structure_union(converter: Converter, value: Any, kind: Any) -> Any:
     classes = config_members(kind)
     match value:
         case Mapping() if classes:
-            return converter.structure(value, _class_of(classes, value))
+            return converter.structure(value, class_of(classes, value.get(TAG)))
     others = [member for member in members(kind) if not is_config(member) and member is not type(None)]
     for member in sorted(others, key=lambda member: member is not type(value)):  # an exact type comes first
         try:
@@ -193,15 +193,19 @@ def _structure_union(converter: Converter, value: Any, kind: Any) -> Any:
     raise refuse("", describe(kind), value, hint)
 
 
-def _class_of(classes: Mapping[str, type], table: Mapping[str, Any]) -> type:
-    """Return the class of a table among alternatives."""
+def class_of(classes: Mapping[str, type], tag: Any, path: str = "") -> type:
+    """Return the class of the table at a path by its `kind`; the only class needs none.
+
+    Raises:
+        ConfigError: The kind is missing (None), or there is none of that name.
+    """
     if len(classes) == 1:
         return next(iter(classes.values()))
-    if TAG not in table:
-        raise ConfigError([Problem(TAG, f"missing; expected {one_of(classes)}")])
-    if not is_among(table[TAG], classes):
-        raise refuse_choice(TAG, classes, table[TAG])
-    return classes[table[TAG]]
+    if tag is None:
+        raise ConfigError([Problem(child(path, TAG), f"missing; expected {one_of(classes)}")])
+    if not is_among(tag, classes):
+        raise refuse_choice(child(path, TAG), classes, tag)
+    return classes[tag]
 
 
 def _class_hook(converter: Converter, cls: type) -> Hook:

@@ -87,7 +87,7 @@ class SpectralLayer(nn.Module):
                 _write({self: made.vectors})
             return made.weight
         made, self.ready = self.ready, None
-        self.unwritten = made.vectors
+        self.unwritten = made.vectors or self.unwritten
         if made.weight.dtype is (_autocast_dtype(self.weight) or self.weight.dtype):
             return made.weight
         return self.effective_weight()  # an island in what is autocast: the vectors are advanced, the dtype is another

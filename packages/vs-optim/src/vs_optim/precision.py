@@ -5,8 +5,6 @@ convolutions in the compute dtype, parameters and optimizer state in float32. Th
 "Mixed Precision Training for Video Synthesis"; its mode, float16 with loss scaling, is what `auto` means on CUDA.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import ClassVar, Literal
@@ -20,7 +18,7 @@ from vs_optim.errors import PrecisionError
 Level = Literal["O0", "O1"]
 
 
-def _check_dtype(config: PrecisionConfig) -> Iterator[Problem]:
+def _check_dtype(config: "PrecisionConfig") -> Iterator[Problem]:
     if config.level == "O0" and config.dtype != "auto":
         yield Problem("dtype", expected="'auto' at level 'O0', which computes in float32", got=config.dtype)
 

@@ -7,8 +7,6 @@ but says neither whether a step was skipped nor lets another network's overflow 
 and by whose overflow, is decided in `decision`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
@@ -20,7 +18,7 @@ from vs_optim._limits import LARGEST, MOST_STEPS, SMALLEST
 OverflowPolicy = Literal["independent", "generator_waits", "paired"]
 
 
-def _check_init_scale(config: ScalerConfig) -> Iterator[Problem]:
+def _check_init_scale(config: "ScalerConfig") -> Iterator[Problem]:
     if not config.min_scale <= config.init_scale <= config.max_scale:
         expected = f"a number from min_scale, {config.min_scale:g}, to max_scale, {config.max_scale:g}"
         yield Problem("init_scale", expected=expected, got=config.init_scale)

@@ -1,7 +1,5 @@
 """Learning-rate schedules as pure functions of the step."""
 
-from __future__ import annotations
-
 import bisect
 from collections.abc import Iterator
 from typing import Any, ClassVar, assert_never
@@ -28,7 +26,7 @@ class ConstantSchedule:
     warmup_steps: int = _warmup_steps()
 
 
-def _check_when(config: StepSchedule) -> Iterator[Problem]:
+def _check_when(config: "StepSchedule") -> Iterator[Problem]:
     if (config.every > 0) == bool(config.milestones):
         expected = "0 beside milestones" if config.milestones else "a whole number > 0 where there are no milestones"
         yield Problem("every", expected=expected, got=config.every)
@@ -50,7 +48,7 @@ class StepSchedule:
         check_fields(self)
 
 
-def _check_decay(config: LinearSchedule) -> Iterator[Problem]:
+def _check_decay(config: "LinearSchedule") -> Iterator[Problem]:
     if config.decay_end <= config.decay_start:
         yield Problem("decay_end", expected=f"a step after decay_start, {config.decay_start}", got=config.decay_end)
 

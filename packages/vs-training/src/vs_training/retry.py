@@ -10,7 +10,7 @@ from vs_training.divergence import explain
 from vs_training.inputs import FrameInputs
 from vs_training.state import FrameUpdate, Recipe, TrainState
 
-MOST_LATE_PASSES = 5
+MAX_LATE_PASSES = 5
 """How often a forward pass that has left the range of float16 is made again, see `settle`."""
 
 Update = Callable[[TrainState, FrameInputs, Recipe, int], FrameUpdate]
@@ -58,7 +58,7 @@ def settle(
     replays = late_passes = 0
     while True:
         done = update(state, inputs, recipe, replays)
-        if late_passes < MOST_LATE_PASSES and _left_range(done, recipe):
+        if late_passes < MAX_LATE_PASSES and _left_range(done, recipe):
             before, late_passes = _keep(state, recipe, both=both), late_passes + 1
             state = attrs.evolve(state, scaling=optim.count_replay(state.scaling))
             continue
