@@ -25,7 +25,7 @@ from vs_config.commands import run_command
 
 Weights = dict[str, Tensor]
 
-_MOST_BYTES = 2**20
+_MAX_BYTES = 2**20
 """Of a configuration; the published ones have a few thousand."""
 
 _BLOCK = [
@@ -318,7 +318,7 @@ def read_config(path: Path) -> Mapping[str, Any]:
     """Return a published configuration; raises `DocumentError` or `ConversionError` for any other file."""
     if path.suffix in (".yaml", ".yml"):
         raise ConversionError(f"{path}: is YAML; write it as JSON")
-    config = read_json(path, max_bytes=_MOST_BYTES)
+    config = read_json(path, max_bytes=_MAX_BYTES)
     if not isinstance(config, dict):
         raise ConversionError(f"{path}: holds {show(config)}, expected a table with gen, dis and data")
     for section in ("gen", "dis", "data"):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from vs_config import DocumentError, parse_json, parse_toml, read_json, read_toml
-from vs_config.documents import DEEPEST, LONGEST_LINE, MOST_BYTES
+from vs_config.documents import DEEPEST, LONGEST_LINE, MAX_BYTES
 
 
 def refusal(read, *arguments):
@@ -59,7 +59,7 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "odd").write_bytes(b"\xff\x00")
     (tmp_path / "utf16").write_text("a = 1", "utf-16")
     with (tmp_path / "huge").open("wb") as file:
-        file.truncate(MOST_BYTES * 10_000)  # has no blocks on disk
+        file.truncate(MAX_BYTES * 10_000)  # has no blocks on disk
     with socket.socket(socket.AF_UNIX) as server:
         monkeypatch.chdir(tmp_path)  # names of sockets are short
         server.bind("socket")
@@ -79,7 +79,7 @@ def place(tmp_path, monkeypatch):
         ("a\0b", "cannot be read: "),
         ("odd", "is not a text file"),
         ("utf16", "is text in UTF-16"),
-        ("huge", f"at most {MOST_BYTES} make sense here"),
+        ("huge", f"at most {MAX_BYTES} make sense here"),
     ],
 )
 def test_what_is_no_file_of_settings_is_refused_at_once(place, name, message):

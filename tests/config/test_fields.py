@@ -19,7 +19,6 @@ from vs_config import (
     Range,
     check_fields,
     choice,
-    failures,
     numbers,
     option_number,
     option_path,
@@ -32,6 +31,7 @@ from vs_config import (
     truth,
     whole,
 )
+from vs_config.checks import failures
 
 
 def _check_order(config):

@@ -1,15 +1,14 @@
 """How frozen configuration works: its fields, its files, what is said of what is wrong; and how programs say it."""
 
-from vs_config.checks import Check, check_fields, failures
+from vs_config.checks import Check, check_fields
 from vs_config.documents import parse_json, parse_toml, read_json, read_text, read_toml
-from vs_config.errors import ConfigError, DocumentError, Problem, refuse, refuse_choice
+from vs_config.errors import ConfigError, DocumentError, Problem, refuse
 from vs_config.fields import (
     REQUIRED,
     Range,
     choice,
     numbers,
     path,
-    path_problem,
     real,
     table,
     tables,
@@ -39,7 +38,6 @@ __all__ = [
     "check_fields",
     "choice",
     "did_you_mean",
-    "failures",
     "load_config",
     "nearest",
     "numbers",
@@ -49,13 +47,11 @@ __all__ = [
     "parse_json",
     "parse_toml",
     "path",
-    "path_problem",
     "read_json",
     "read_text",
     "read_toml",
     "real",
     "refuse",
-    "refuse_choice",
     "render_config",
     "repeated",
     "report_error",

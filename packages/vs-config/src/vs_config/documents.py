@@ -15,7 +15,7 @@ from vs_config.errors import DocumentError
 from vs_config.fields import BACKSLASHES
 from vs_config.files import FileTooLargeError, NotAFileError, read_regular
 
-MOST_BYTES = 2**18
+MAX_BYTES = 2**18
 """Size of the largest file of settings; one that somebody has written has a few thousand bytes."""
 
 LONGEST_LINE = 2**14
@@ -32,12 +32,12 @@ def read_toml(path: Path) -> dict[str, Any]:
     return parse_toml(read_text(path), str(path))
 
 
-def read_json(path: Path, *, max_bytes: int = MOST_BYTES) -> Any:
+def read_json(path: Path, *, max_bytes: int = MAX_BYTES) -> Any:
     """Read a JSON file. Raises `DocumentError`."""
     return parse_json(read_text(path, max_bytes=max_bytes), str(path))
 
 
-def read_text(path: Path, *, max_bytes: int = MOST_BYTES) -> str:
+def read_text(path: Path, *, max_bytes: int = MAX_BYTES) -> str:
     """Read a text file in UTF-8, with a byte order mark or without.
 
     Raises:

@@ -5,7 +5,7 @@ from pathlib import Path
 from vs_config.fields import Range, path_problem
 from vs_config.text import show
 
-_MOST_DIGITS = 40
+_MAX_DIGITS = 40
 
 
 def option_number(text: str, numbers: Range) -> int | float:
@@ -15,7 +15,7 @@ def option_number(text: str, numbers: Range) -> int | float:
         ValueError: It is no number, or none of these.
     """
     try:
-        value = numbers.kind(text) if len(text) <= _MOST_DIGITS else None
+        value = numbers.kind(text) if len(text) <= _MAX_DIGITS else None
     except ValueError:
         value = None
     if value is None or value not in numbers:

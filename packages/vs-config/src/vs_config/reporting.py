@@ -5,7 +5,7 @@ from typing import TextIO
 
 from vs_config.text import shown
 
-_MOST_LINES = 50
+_MAX_LINES = 50
 
 
 def report_error(
@@ -22,9 +22,9 @@ def report_error(
         label: What the lines begin with.
     """
     problems = tuple(getattr(error, "problems", ())) or (error,)
-    lines = [shown(problem) or type(problem).__name__ for problem in problems[:_MOST_LINES]]
-    if len(problems) > _MOST_LINES:
-        lines.append(f"and {len(problems) - _MOST_LINES} more like these")
+    lines = [shown(problem) or type(problem).__name__ for problem in problems[:_MAX_LINES]]
+    if len(problems) > _MAX_LINES:
+        lines.append(f"and {len(problems) - _MAX_LINES} more like these")
     for line in lines:
         print(f"{label}: {line}", file=sys.stderr if file is None else file)
     return status

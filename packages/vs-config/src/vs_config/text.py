@@ -7,7 +7,7 @@ from itertools import islice
 import attrs
 
 _LONGEST_VALUE = 60
-_MOST_BITS = 128
+_MAX_BITS = 128
 _DEEPEST = 3
 
 
@@ -55,7 +55,7 @@ def _written(value: object, limit: int, deepest: int) -> str:
             return f"the date {value.isoformat()}"
         case datetime.time():
             return f"the time {value.isoformat()}"
-        case int() if value.bit_length() > _MOST_BITS:
+        case int() if value.bit_length() > _MAX_BITS:
             digits = value.bit_length() * 30103 // 100_000 + 1  # Python refuses to write out very long ones
             return f"a whole number of about {digits} digits"
         case list() | tuple():

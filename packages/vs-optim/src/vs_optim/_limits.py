@@ -1,6 +1,6 @@
 """Bounds of the configurations here."""
 
-MOST_STEPS = 10**9
+MAX_STEPS = 10**9
 """Steps that no training reaches: bounds of what is counted in steps."""
 
 LARGEST = 1e30

@@ -3,7 +3,7 @@
 import attrs
 from vs_config import real, whole
 
-from vs_optim._limits import MOST_STEPS
+from vs_optim._limits import MAX_STEPS
 
 
 @attrs.frozen(kw_only=True)
@@ -11,7 +11,7 @@ class EmaConfig:
     """Speed at which the average follows, and when it begins to."""
 
     beta: float = real(0.999, "share of the old average that an update keeps", low=0, high=1, open_high=True)
-    start_step: int = whole(500, "the first so many updates are plain copies", low=0, high=MOST_STEPS)
+    start_step: int = whole(500, "the first so many updates are plain copies", low=0, high=MAX_STEPS)
 
 
 def ema_weight(config: EmaConfig, *, step: int) -> float:

@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 import attrs
 from vs_config import Check, Problem, check_fields, choice, real, whole
 
-from vs_optim._limits import LARGEST, MOST_STEPS, SMALLEST
+from vs_optim._limits import LARGEST, MAX_STEPS, SMALLEST
 
 OverflowPolicy = Literal["independent", "generator_waits", "paired"]
 
@@ -39,7 +39,7 @@ class ScalerConfig:
     backoff_factor: float = real(
         0.5, "the scale is multiplied by this after an overflow", low=0, high=1, open_low=True, open_high=True
     )
-    growth_interval: int = whole(2000, "steps without overflow before the scale grows", low=1, high=MOST_STEPS)
+    growth_interval: int = whole(2000, "steps without overflow before the scale grows", low=1, high=MAX_STEPS)
     min_scale: float = real(
         1.0,
         "an overflow at this scale is an error, since a smaller scale would not cure it",
@@ -51,7 +51,7 @@ class ScalerConfig:
         30,
         "so many updates of a network left out in a row are divergence; 24 halvings undo all growth",
         low=1,
-        high=MOST_STEPS,
+        high=MAX_STEPS,
     )
     policy: OverflowPolicy = choice(
         "independent",

@@ -8,14 +8,14 @@ import attrs
 import torch
 from vs_config import Check, Problem, Range, check_fields, numbers, real, refuse, whole
 
-from vs_optim._limits import MOST_STEPS
+from vs_optim._limits import MAX_STEPS
 
-_STEPS = Range(kind=int, low=1, high=MOST_STEPS)
+_STEPS = Range(kind=int, low=1, high=MAX_STEPS)
 
 
 def _warmup_steps() -> Any:
     help_ = "steps over which the rate rises linearly, reaching its full value at the last of them"
-    return whole(0, help_, low=0, high=MOST_STEPS)
+    return whole(0, help_, low=0, high=MAX_STEPS)
 
 
 @attrs.frozen(kw_only=True)
@@ -38,7 +38,7 @@ class StepSchedule:
 
     kind: ClassVar[str] = "step"
     gamma: float = real(0.1, "factor of each reduction", low=0, high=1, open_low=True)
-    every: int = whole(0, "steps from one reduction to the next; 0: at milestones", low=0, high=MOST_STEPS)
+    every: int = whole(0, "steps from one reduction to the next; 0: at milestones", low=0, high=MAX_STEPS)
     milestones: tuple[int, ...] = numbers((), "steps at which to reduce", _STEPS, rising=True)
     warmup_steps: int = _warmup_steps()
 
@@ -58,8 +58,8 @@ class LinearSchedule:
     """The full learning rate until decay_start, then along a straight line to final_factor at decay_end."""
 
     kind: ClassVar[str] = "linear"
-    decay_start: int = whole(0, "step at which the rate begins to fall", low=0, high=MOST_STEPS)
-    decay_end: int = whole(100_000, "step from which on the rate is at final_factor", low=1, high=MOST_STEPS)
+    decay_start: int = whole(0, "step at which the rate begins to fall", low=0, high=MAX_STEPS)
+    decay_end: int = whole(100_000, "step from which on the rate is at final_factor", low=1, high=MAX_STEPS)
     final_factor: float = real(0.0, "what is left of the rate at the end, as a share", low=0, high=1)
     warmup_steps: int = _warmup_steps()
 

@@ -19,7 +19,7 @@ from vs_optim import (
 )
 from vs_runtime import AffinityConfig, derive_seed
 
-from vs_training.curriculum import LONGEST_CLIP, MOST_STEPS, CurriculumConfig
+from vs_training.curriculum import LONGEST_CLIP, MAX_STEPS, CurriculumConfig
 
 LARGEST_NORM = 1e30
 """Of a gradient; float32 ends at 3e38, and squares are summed up."""
@@ -104,9 +104,9 @@ class RunConfig:
     A roll-back does change which clips come after it, see `on_divergence`.
     """
 
-    steps: int = whole(1000, "training steps; one step is one batch of clips", low=1, high=MOST_STEPS)
-    sample_every: int = whole(100, "steps between pictures and videos", low=1, high=MOST_STEPS)
-    checkpoint_every: int = whole(100, "steps between checkpoints", low=1, high=MOST_STEPS)
+    steps: int = whole(1000, "training steps; one step is one batch of clips", low=1, high=MAX_STEPS)
+    sample_every: int = whole(100, "steps between pictures and videos", low=1, high=MAX_STEPS)
+    checkpoint_every: int = whole(100, "steps between checkpoints", low=1, high=MAX_STEPS)
     keep_checkpoints: int = whole(2, "newest checkpoints that are kept", low=2, high=10000)
     sample_frames: int = whole(16, "length of the validation video", low=1, high=LONGEST_CLIP, unit="frames")
     video_fps: int = whole(10, "rate of the validation video", low=1, high=240, unit="frames per second")
@@ -117,7 +117,7 @@ class RunConfig:
         20,
         "steps between measurements of underflowing gradients, while losses are scaled; 0: never",
         low=0,
-        high=MOST_STEPS,
+        high=MAX_STEPS,
     )
     on_divergence: Literal["stop", "roll-back"] = choice(
         "stop",

@@ -8,7 +8,7 @@ import attrs
 from vs_config import Check, Problem, check_fields, shown, whole
 from vs_data import SequenceInfo
 
-MOST_STEPS = 10**8 - 1
+MAX_STEPS = 10**8 - 1
 """Steps of the longest training: names of checkpoints have eight digits."""
 
 LONGEST_CLIP = 3_000
@@ -28,11 +28,11 @@ class CurriculumConfig:
     """Length of the training clips by training step: one frame, then clips that double up to a longest one."""
 
     flow_steps: int = whole(
-        0, "few-shot: steps that train nothing but the flow network, before all others", low=0, high=MOST_STEPS
+        0, "few-shot: steps that train nothing but the flow network, before all others", low=0, high=MAX_STEPS
     )
-    single_frame_steps: int = whole(0, "steps on single frames, before those on clips", low=0, high=MOST_STEPS)
+    single_frame_steps: int = whole(0, "steps on single frames, before those on clips", low=0, high=MAX_STEPS)
     initial_length: int = whole(4, "length of the clips after that", low=1, high=LONGEST_CLIP, unit="frames")
-    double_every: int = whole(1000, "steps between doublings", low=1, high=MOST_STEPS)
+    double_every: int = whole(1000, "steps between doublings", low=1, high=MAX_STEPS)
     max_length: int = whole(16, "length of the longest clips", low=1, high=LONGEST_CLIP, unit="frames")
 
     CHECKS: ClassVar[tuple[Check, ...]] = (Check(("initial_length", "max_length"), _check_initial_length),)
