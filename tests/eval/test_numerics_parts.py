@@ -103,6 +103,24 @@ def test_normalisations_are_found_by_what_they_do(module, shape, name: str, eps:
     assert all(torch.equal(value, state[key]) for key, value in module.state_dict().items())
 
 
+class Counting(nn.Module):
+    """A module that keeps something between its calls which is no buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls, self.seen = 0, None
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls, self.seen, self.norm = self.calls + 1, x, "layer"
+        return F.layer_norm(x, x.shape[-1:])
+
+
+def test_what_a_module_keeps_between_calls_is_not_touched_by_trying_it() -> None:
+    module = nn.Sequential(Counting())
+    assert find_normalisation(module.double(), (torch.randn(2, 6, 8).double(),), {}) is not None
+    assert (module[0].calls, module[0].seen, hasattr(module[0], "norm")) == (0, None, False)
+
+
 def test_spade_is_found_with_its_maps() -> None:
     torch.manual_seed(0)
     spade = ours.Spade(4, [3], 1).double()

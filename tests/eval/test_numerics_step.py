@@ -31,7 +31,7 @@ def test_an_audit_sees_the_gradients_that_an_update_steps_by(config: TrainConfig
     named = {GENERATOR: state.generator, DISCRIMINATOR: state.discriminator, PERCEPTUAL: recipe.perceptual}
     networks = {name: copy.deepcopy(network) for name, network in named.items() if network is not None}
     audited = Workload(networks=networks, step=training_step([frame], config.objective))
-    trace = run_reference(audited, torch.float32, Changes(), {})
+    trace = run_reference(audited, torch.float32, Changes(), None)  # finds normalisations by trying modules
     for optimizer in (state.optimizers.generator, state.optimizers.discriminator):
         optimizer.param_groups[0]["lr"] = 0.0  # so that the generator's losses come from the same discriminator
 

@@ -141,12 +141,16 @@ def _look_at_data(config: TrainConfig, clips: int | None) -> tuple[str, ...]:
         DataError: something is wrong with it.
     """
     match config.data:
-        case FolderConfig() as folder if config.run.check_data:
+        case StreetConfig() | FacesConfig():
+            return ()  # what is drawn needs no look
+        case FolderConfig() as folder:
+            if not config.run.check_data:
+                return ()
             watch = every_so_often("looking at the held-out data", lambda line: print(line, file=sys.stderr))
             summary, *warnings = look_at_folder(folder, "val", progress=watch, sequences=clips)
             return (summary, *(line.removeprefix("warning ") for line in warnings)) if warnings else ()
-        case _:  # what is drawn needs no look
-            return ()
+        case _:
+            assert_never(config.data)
 
 
 def notices_on(config: TrainConfig, checkpoint: LoadedCheckpoint | None, instead: str) -> tuple[str, ...]:

@@ -86,7 +86,7 @@ class Normalisation:
 
 
 def find_normalisation(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Normalisation | None:
-    """Try out whether a module normalises its first argument; its buffers and all random states stay as they were.
+    """Try out whether a module normalises its first argument; it and all random states stay as they were.
 
     Args:
         module: in whatever dtype; float64 gives the eps best.
@@ -103,7 +103,7 @@ def find_normalisation(module: nn.Module, args: tuple[Any, ...], kwargs: dict[st
         result = torch.func.functional_call(module, buffers, (tried, *rest), others)
         return result if isinstance(result, Tensor) else x.new_full((), math.nan)
 
-    with _undisturbed(x):
+    with _undisturbed(module, x):
         with torch.no_grad():
             plain = call(noise)
             if not plain.abs().max() > 0 or not _is_same(call(noise * 2 + SHIFT), plain):
@@ -118,11 +118,17 @@ def find_normalisation(module: nn.Module, args: tuple[Any, ...], kwargs: dict[st
 
 
 @contextmanager
-def _undisturbed(x: Tensor) -> Iterator[None]:
-    """Keep random states as they were, and have no autocast."""
+def _undisturbed(module: nn.Module, x: Tensor) -> Iterator[None]:
+    """Keep random states, and what a module keeps in attributes between calls, as they were; have no autocast."""
     devices = [x.device] if x.device.type == "cuda" else []
-    with torch.random.fork_rng(devices), torch.autocast(x.device.type, enabled=False):
-        yield
+    attributes = [(part, dict(vars(part))) for part in module.modules()]
+    try:
+        with torch.random.fork_rng(devices), torch.autocast(x.device.type, enabled=False):
+            yield
+    finally:
+        for part, kept in attributes:
+            vars(part).clear()
+            vars(part).update(kept)
 
 
 def _candidates(x: Tensor) -> Iterator[Planes]:
