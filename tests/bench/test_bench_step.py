@@ -20,7 +20,7 @@ def test_the_baselines_are_those_of_the_published_code():
     assert face.generator == nets.FewShotGeneratorConfig()
     assert (face.generator.filters, face.generator.max_filters, face.generator.weights.levels) == (32, 1024, 4)
     assert (face.data.height, face.data.width, face.loader.batch_size) == (128, 128, 1)
-    assert (face.references.fewest, face.references.most) == (1, 1)
+    assert (face.references.min, face.references.max) == (1, 1)
     patch = face.discriminator.image
     assert (patch.filters, patch.max_filters, patch.layers, patch.scales, patch.spectral_norm) == (64, 512, 3, 2, True)
     assert (face.objective.perceptual.width_divisor, face.objective.perceptual.scales) == (1, 3)

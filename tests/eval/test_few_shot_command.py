@@ -55,7 +55,7 @@ GENERATOR = FewShotGeneratorConfig(
 )
 CONFIG = TrainConfig(
     data=FacesConfig(height=32, width=32, sequence_length=5, train_identities=2, val_identities=2, motions=1),
-    references=ReferencesConfig(fewest=1, most=2),
+    references=ReferencesConfig(min=1, max=2),
     generator=GENERATOR,
     discriminator=DiscriminatorConfig(image=PatchConfig(filters=4, layers=2, scales=1)),
     objective=ObjectiveConfig(perceptual=NoPerceptual()),

@@ -28,7 +28,7 @@ def test_another_kind_and_a_table_instead_of_none_are_differences() -> None:
     assert first_difference(fixed_part(street), faces) == (
         "data.kind: expected 'street', with which the run was trained, got 'faces'"
     )
-    with_references = {**fixed_part(street), "references": {"fewest": 1}}
+    with_references = {**fixed_part(street), "references": {"min": 1}}
     assert first_difference(with_references, street) == (
         "references: expected a table, with which the run was trained, got none"
     )

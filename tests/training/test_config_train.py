@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 from config_classes import classes_below
-from vs_config import load_config, render_config, resolve_config
+from vs_config import ConfigError, load_config, render_config, resolve_config
 from vs_config.schema import fields_of, tag_of
 from vs_train.cli import main
-from vs_training.config import TrainConfig
+from vs_training.config import ReferencesConfig, TrainConfig
 from vs_training.presets import DEFAULT_PRESETS, list_presets, read_preset
 
 PRESETS = [preset.name for preset in list_presets()]
@@ -79,3 +79,13 @@ def test_wrong_values_are_one_line_and_exit_status_2(
     (shown,) = capsys.readouterr().err.splitlines()
     assert shown.startswith(f"error: command line: {line}")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_names_of_earlier_versions_are_read_as_what_they_are_called_now() -> None:
+    document = read_preset("faces-tiny").document
+    old = {**document, "references": {"fewest": 2, "most": 3}}
+    config = load_config(TrainConfig, old)
+    assert config.references == ReferencesConfig(min=2, max=3)
+    assert "min = 2" in render_config(config)
+    with pytest.raises(ConfigError, match=r"references\.fewest: unknown key"):
+        load_config(TrainConfig, {**document, "references": {"fewest": 2, "min": 1, "max": 3}})

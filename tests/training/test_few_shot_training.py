@@ -30,7 +30,7 @@ from vs_training.step import train_clip
 CPU = torch.device("cpu")
 SMALL: dict[str, Any] = {
     "data": {"kind": "faces", "height": 32, "width": 32, "sequence_length": 6, "train_identities": 3},
-    "references": {"fewest": 1, "most": 2},
+    "references": {"min": 1, "max": 2},
     "generator": {
         "kind": "few-shot",
         "downsamples": 3,
@@ -197,7 +197,7 @@ def test_any_number_of_references_at_any_time() -> None:
 
 @given(st.integers(1, 4), st.integers(0, 3), st.integers(0, 2**40), st.integers(0, 10**6))
 def test_the_number_of_references_is_a_function_of_seed_and_step(fewest: int, more: int, seed: int, step: int) -> None:
-    config = ReferencesConfig(fewest=fewest, most=fewest + more)
+    config = ReferencesConfig(min=fewest, max=fewest + more)
     count = reference_count(config, seed, step)
     assert fewest <= count <= fewest + more
     assert count == reference_count(config, seed, step)
@@ -205,7 +205,7 @@ def test_the_number_of_references_is_a_function_of_seed_and_step(fewest: int, mo
 
 
 def test_every_number_of_references_is_drawn() -> None:
-    config = ReferencesConfig(fewest=1, most=3)
+    config = ReferencesConfig(min=1, max=3)
     drawn = [reference_count(config, 0, step) for step in range(300)]
     assert all(drawn.count(count) > 60 for count in (1, 2, 3))
 
@@ -214,12 +214,12 @@ def test_every_number_of_references_is_drawn() -> None:
     ("path", "value", "line"),
     [
         ("references", "none", "references: expected a table, which generators of kind 'few-shot' need, got none"),
-        ("references.most", 0, "references.most: "),
-        ("references.fewest", 3, "references.fewest: expected at most `most`, 2, got 3"),
+        ("references.max", 0, "references.max: "),
+        ("references.min", 3, "references.min: expected at most `max`, 2, got 3"),
         (
-            "references.most",
+            "references.max",
             1,
-            "references.most: expected 2 or more, got 1; the attention over references would never be trained",
+            "references.max: expected 2 or more, got 1; the attention over references would never be trained",
         ),
         ("generator.kind", "vid2vid", "generator."),
         (
@@ -247,7 +247,7 @@ def test_wrong_values_are_named(path: str, value: Any, line: str) -> None:
 
 def test_vid2vid_takes_no_references() -> None:
     with pytest.raises(ConfigError, match="only generators of kind 'few-shot' take references; remove it"):
-        load_config(TrainConfig, {"references": {"fewest": 1}})
+        load_config(TrainConfig, {"references": {"min": 1}})
 
 
 def test_vid2vid_has_no_flow_network_to_train_alone() -> None:
@@ -260,8 +260,8 @@ def test_vid2vid_has_no_flow_network_to_train_alone() -> None:
     [
         (["data.sequence_length=1"], "references: sequence 'face-000000-0' has 1 frame, which would be its own"),
         (
-            ["data.sequence_length=3", "references.most=3"],
-            "references.most: expected at most 2, got 3; the longest sequence, 'face-000000-0', has 3 frames, ",
+            ["data.sequence_length=3", "references.max=3"],
+            "references.max: expected at most 2, got 3; the longest sequence, 'face-000000-0', has 3 frames, ",
         ),
     ],
 )
@@ -281,11 +281,11 @@ def test_references_must_leave_a_frame_to_be_generated(
 
 def test_a_sequence_that_is_long_enough_is_enough() -> None:
     sequences = [SequenceInfo(name="short", frames=2), SequenceInfo(name="long", frames=4)]
-    check_references(ReferencesConfig(fewest=1, most=3), sequences)
+    check_references(ReferencesConfig(min=1, max=3), sequences)
     with pytest.raises(
         ConfigError, match="most: expected at most 3, got 4; the longest sequence, 'long', has 4 frames"
     ):
-        check_references(ReferencesConfig(fewest=1, most=4), sequences)
+        check_references(ReferencesConfig(min=1, max=4), sequences)
     with pytest.raises(VsTrainingError, match="sequence 'still' has 1 frame"):
         check_references(ReferencesConfig(), [*sequences, SequenceInfo(name="still", frames=1)])
 

@@ -60,7 +60,7 @@ def few_shot(weights: dict[str, Any]) -> dict[str, Any]:
     return {
         **COMMON,
         "data": {"kind": "faces", "height": 32, "width": 32, "sequence_length": 6, "train_identities": 3},
-        "references": {"fewest": 1, "most": 2},
+        "references": {"min": 1, "max": 2},
         "generator": {
             "kind": "few-shot",
             "downsamples": 2,

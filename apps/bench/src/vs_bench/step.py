@@ -60,7 +60,7 @@ STREET: dict[str, Any] = {
 }
 FACE: dict[str, Any] = {
     "data": {"kind": "faces", "height": 128, "width": 128},
-    "references": {"fewest": 1, "most": 1},
+    "references": {"min": 1, "max": 1},
     "loader": {"batch_size": 1},
     "generator": {"kind": "few-shot"},
     "discriminator": {"image": {"filters": 64, "max_filters": 512, "layers": 3, "scales": 2, "spectral_norm": True}},
@@ -86,7 +86,7 @@ def stepper(config: TrainConfig, frames: int, device: torch.device) -> Callable[
     precision = optim.resolve_precision(config.precision, device)
     state, _ = build_state(config, spec, precision, device)
     recipe = build_recipe(config, spec, precision, device)
-    count = 0 if config.references is None else config.references.most
+    count = 0 if config.references is None else config.references.max
     references = tuple(frames + k for k in range(count))  # frames behind the clip, so that none shows itself
     requests = [
         ClipRequest(sequence=i, start=0, length=frames, references=references) for i in range(config.loader.batch_size)

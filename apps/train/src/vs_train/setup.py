@@ -70,7 +70,7 @@ def prepare(config: TrainConfig, *, check: bool = True, watch: Callable[[str], N
     short = check_sequences(config, source)
     labels = label_spec(config.labels, source)
     check_memory(config, labels, device)
-    references = 0 if config.references is None else config.references.fewest
+    references = 0 if config.references is None else config.references.min
     recipe = build_recipe(config, labels, precision, device)
     state, adam_notes = build_state(config, labels, precision, device)
     return Prepared(

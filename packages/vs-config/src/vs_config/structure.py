@@ -7,7 +7,7 @@ that value in front.
 import contextlib
 import functools
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import attrs
@@ -44,7 +44,8 @@ def load_config(cls: type[T], document: Mapping[str, Any], source: str = "") -> 
 
     Types are strict: an integer is accepted for a number and nothing else is converted. A table that is given in part
     is completed from the default of the field that holds it; a table of another `kind` than that default, from the
-    defaults of its own class. `None` is written `"none"` where the type allows None.
+    defaults of its own class. Names of earlier versions, as `RENAMED` of the class lists them (path -> name now), are
+    read as what they are called now. `None` is written `"none"` where the type allows None.
 
     Args:
         cls: A frozen attrs class (see the package's README for the types its fields may have).
@@ -54,11 +55,31 @@ def load_config(cls: type[T], document: Mapping[str, Any], source: str = "") -> 
     Raises:
         ConfigError: With all problems: unknown keys, wrong types, missing values, values that a validator refuses.
     """
-    completed = complete(default_document(cls), document)
+    completed = complete(default_document(cls), with_current_names(cls, document))
     try:
         return _converter().structure(completed, cls)
     except ConfigError as error:
         raise ConfigError([attrs.evolve(problem, source=source) for problem in error.problems]) from None
+
+
+def with_current_names(cls: type, document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a document with the names of today; an old name beside its new one stays, an unknown key."""
+    renamed: Mapping[str, str] = getattr(cls, "RENAMED", {})
+    for old, new in renamed.items():
+        *path, name = old.split(".")
+        document = _with_new_name(document, path, name, new)
+    return document
+
+
+def _with_new_name(table: Mapping[str, Any], path: Sequence[str], old: str, new: str) -> Mapping[str, Any]:
+    if not path:
+        known = old not in table or new in table
+        return table if known else {new if key == old else key: value for key, value in table.items()}
+    match table.get(path[0]):
+        case Mapping() as below:
+            return {**table, path[0]: _with_new_name(below, path[1:], old, new)}
+        case _:
+            return table
 
 
 def to_document(value: Any) -> Any:

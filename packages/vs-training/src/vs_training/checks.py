@@ -57,7 +57,7 @@ def check_sequences(config: TrainConfig, source: ClipSource) -> tuple[str, ...]:
     notes = [left_out_at_last(config.curriculum, source.sequences, config.run.steps)]
     if config.references is not None:
         check_references(config.references, source.sequences)
-        notes.append(references_inside(config.references.most, config.curriculum, source.sequences, config.run.steps))
+        notes.append(references_inside(config.references.max, config.curriculum, source.sequences, config.run.steps))
     return tuple(note for note in notes if note is not None)
 
 
@@ -75,6 +75,6 @@ def check_references(config: ReferencesConfig, sequences: Sequence[SequenceInfo]
                 f"references: sequence '{info.name}' has 1 frame, which would be its own reference; add frames to it "
                 "or remove it"
             )
-    if config.most >= longest.frames:
+    if config.max >= longest.frames:
         hint = f"the longest sequence, '{longest.name}', has {longest.frames} frames, one of which is generated"
-        raise refuse("references.most", f"at most {longest.frames - 1}", config.most, hint)
+        raise refuse("references.max", f"at most {longest.frames - 1}", config.max, hint)

@@ -1,6 +1,6 @@
 """The configuration of a training run, composed from those of the packages."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal, assert_never
 
 import attrs
@@ -80,18 +80,18 @@ class MemoryConfig:
 
 
 def _check_counts(config: "ReferencesConfig") -> Iterator[Problem]:
-    if config.fewest > config.most:
-        yield Problem("fewest", expected=f"at most `most`, {config.most}", got=config.fewest)
+    if config.min > config.max:
+        yield Problem("min", expected=f"at most `max`, {config.max}", got=config.min)
 
 
 @attrs.frozen(kw_only=True)
 class ReferencesConfig:
     """The examples of its subject that each clip comes with; few-shot only. Their times are drawn at random."""
 
-    fewest: int = whole(1, "smallest number of references, drawn per batch", low=1, high=64)
-    most: int = whole(1, "largest number of references", low=1, high=64)
+    min: int = whole(1, "smallest number of references, drawn per batch", low=1, high=64)
+    max: int = whole(1, "largest number of references", low=1, high=64)
 
-    CHECKS: ClassVar[tuple[Check, ...]] = (Check(("fewest", "most"), _check_counts),)
+    CHECKS: ClassVar[tuple[Check, ...]] = (Check(("min", "max"), _check_counts),)
 
     def __attrs_post_init__(self) -> None:
         check_fields(self)
@@ -212,10 +212,10 @@ def _check_with_references(
 ) -> Iterator[Problem]:
     if references is None:
         expected = "a table, which generators of kind 'few-shot' need"
-        yield Problem("references", "fewest = 1 and most = 1, for example", expected=expected, got=None)
-    elif generator.weights.attention is not None and references.most == 1:
+        yield Problem("references", "min = 1 and max = 1, for example", expected=expected, got=None)
+    elif generator.weights.attention is not None and references.max == 1:
         hint = "the attention over references would never be trained; or make generator.weights.attention 'none'"
-        yield Problem("references.most", hint, expected="2 or more", got=1)
+        yield Problem("references.max", hint, expected="2 or more", got=1)
 
 
 def _check_batch(config: "TrainConfig") -> Iterator[Problem]:
@@ -249,6 +249,7 @@ class TrainConfig:
     curriculum: CurriculumConfig = table(CurriculumConfig, "length of the clips")
     run: RunConfig = table(RunConfig, "how long, and what is written when")
 
+    RENAMED: ClassVar[Mapping[str, str]] = {"references.fewest": "min", "references.most": "max"}
     CHECKS: ClassVar[tuple[Check, ...]] = (
         Check(("data", "generator"), _check_stride),
         Check(("data", "discriminator", "objective"), _check_smallest_size),
@@ -267,7 +268,7 @@ def reference_count(config: ReferencesConfig | None, seed: int, step: int) -> in
     if config is None:
         return 0
     generator = torch.Generator().manual_seed(derive_seed(seed, "references", step))
-    return int(torch.randint(config.fewest, config.most + 1, (), generator=generator))
+    return int(torch.randint(config.min, config.max + 1, (), generator=generator))
 
 
 def label_spec(config: LabelConfig, source: ClipSource) -> nets.LabelSpec:

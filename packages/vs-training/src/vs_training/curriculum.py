@@ -114,7 +114,7 @@ def references_inside(
     if not short:
         return None
     return (
-        f"{_some_of(short, sequences)} too short for {references} references beside the clip (references.most): some "
+        f"{_some_of(short, sequences)} too short for {references} references beside the clip (references.max): some "
         "of them will be frames of the clip itself"
     )
 

@@ -165,7 +165,7 @@ def _read_clip(config: TrainConfig, source: ClipSource, frames: int | None) -> C
     there = max(info.frames for info in source.sequences)
     if frames is not None and frames > there:
         raise OptionError("--frames", f"{frames} asked for, but the longest held-out sequence has {there}")
-    references = 0 if config.references is None else min(config.references.most, there - 1)
+    references = 0 if config.references is None else min(config.references.max, there - 1)
     return read_validation_clip(source, frames=frames or config.generator.frames, references=references)
 
 
