@@ -16,7 +16,7 @@ from vs_config import Range, choice, numbers, real
 from vs_optim.errors import AdamError
 
 AdamImpl = Literal["apex", "fused", "foreach"]
-LARGEST_RATE = 1e6
+MAX_RATE = 1e6
 """Learning rates and penalties beyond this lose all weights in the first step."""
 
 _BETA = Range(kind=float, low=0, high=1, open_high=True)
@@ -28,12 +28,12 @@ _ADVICE = "NVIDIA's is built from github.com/NVIDIA/apex; impl 'auto' and 'fused
 class AdamConfig:
     """Numbers of Adam; weight decay is the L2 penalty of Adam, not AdamW's."""
 
-    lr: float = real(2e-4, "learning rate", low=0, high=LARGEST_RATE, open_low=True)
+    lr: float = real(2e-4, "learning rate", low=0, high=MAX_RATE, open_low=True)
     betas: tuple[float, float] = numbers(
         (0.5, 0.999), "decay of the averages of the gradient and of its square", _BETA, length=2
     )
     eps: float = real(1e-8, "added to the root of the second average", low=0, high=1, open_low=True)
-    weight_decay: float = real(0.0, "L2 penalty", low=0, high=LARGEST_RATE)
+    weight_decay: float = real(0.0, "L2 penalty", low=0, high=MAX_RATE)
     impl: Literal["auto", "apex", "fused", "foreach"] = choice(
         "auto",
         "auto: NVIDIA apex on CUDA where it is installed, else PyTorch's fused Adam",

@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 import attrs
 from vs_config import Check, Problem, check_fields, choice, real, whole
 
-from vs_optim._limits import LARGEST, MAX_STEPS, SMALLEST
+from vs_optim._limits import MAX_SCALE, MAX_STEPS, MIN_SCALE
 
 OverflowPolicy = Literal["independent", "generator_waits", "paired"]
 
@@ -28,7 +28,7 @@ def _check_init_scale(config: "ScalerConfig") -> Iterator[Problem]:
 class ScalerConfig:
     """Numbers by which the loss scale moves; used only where the precision asks for scaling."""
 
-    init_scale: float = real(2.0**16, "loss scale at the first step", low=SMALLEST, high=LARGEST)
+    init_scale: float = real(2.0**16, "loss scale at the first step", low=MIN_SCALE, high=MAX_SCALE)
     growth_factor: float = real(
         2.0,
         "the scale is multiplied by this after growth_interval steps without overflow",
@@ -43,10 +43,10 @@ class ScalerConfig:
     min_scale: float = real(
         1.0,
         "an overflow at this scale is an error, since a smaller scale would not cure it",
-        low=SMALLEST,
-        high=LARGEST,
+        low=MIN_SCALE,
+        high=MAX_SCALE,
     )
-    max_scale: float = real(2.0**24, "the scale stays below", low=SMALLEST, high=LARGEST)
+    max_scale: float = real(2.0**24, "the scale stays below", low=MIN_SCALE, high=MAX_SCALE)
     max_skips: int = whole(
         30,
         "so many updates of a network left out in a row are divergence; 24 halvings undo all growth",

@@ -21,7 +21,7 @@ from vs_runtime import AffinityConfig, derive_seed
 
 from vs_training.curriculum import LONGEST_CLIP, MAX_STEPS, CurriculumConfig
 
-LARGEST_NORM = 1e30
+MAX_NORM = 1e30
 """Of a gradient; float32 ends at 3e38, and squares are summed up."""
 
 
@@ -47,7 +47,7 @@ class OptimConfig:
         None,
         "longest gradient of the generator, after unscaling; longer ones are shortened to it",
         low=0,
-        high=LARGEST_NORM,
+        high=MAX_NORM,
         open_low=True,
         optional=True,
     )
@@ -55,7 +55,7 @@ class OptimConfig:
         None,
         "longest gradient of the discriminators, after unscaling",
         low=0,
-        high=LARGEST_NORM,
+        high=MAX_NORM,
         open_low=True,
         optional=True,
     )
