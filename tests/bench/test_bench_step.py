@@ -113,7 +113,9 @@ def test_the_fraction_of_the_peak_is_of_the_same_level_and_of_the_best_round():
     result = harness.Result(unit=harness.Series(name="unit", seconds=(1.0,) * 3), cases=cases, threads=2, device="cpu")
     cpu = torch.device("cpu")
     one = peak.peak_flop(cpu)
-    reached = step.fractions_of_peak(result, {"O0": one, "O1": one, "O1 x": one}, cpu)
+    reached = step.fractions_of_peak(
+        result, {"O0": one, "O1": one, "O1 x": one}, {"O0": "O0", "O1": "O1", "O1 x": "O1"}, cpu
+    )
     assert {name: one["share_of_peak"] for name, one in reached.items()} == {"O0": 0.5, "O1": 0.5, "O1 x": 0.125}
     assert reached["O0"]["peak_flop_per_second"] == one
 

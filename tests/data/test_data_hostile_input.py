@@ -172,6 +172,8 @@ def test_what_training_is_told_is_counted_and_cut_short(folder):
         "convert or remove it"
         for number in range(3)
     ]
+    plain = look_at_folder(config, "train", severity=False)
+    assert plain == (count, *(line.removeprefix("warning ") for line in lines))
     more = "... and 17 more (files that are not used): `hatch run data:check "
     assert sum(line.startswith(more) for line in lines) == 1
     assert sum("repeat the picture before them: 0002" in line for line in lines) == 1

@@ -60,7 +60,7 @@ def likeness(clip: Clip, shift: tuple[int, int] = (0, 0)) -> float:
 def test_landmarks_are_labels_of_one_channel(face_folder, face_points):
     track = walking(face_points(centre=(40, 45)), 4)
     source = opened(face_folder({"a": track}), height=96, width=128)
-    assert source.label_kinds == {KIND: FloatMaps(channels=1)}
+    assert source.label_kinds == {KIND: FloatMaps(channels=1, title="landmarks")}
     clip = source.read(ClipRequest(sequence=0, start=1, length=2))
     expected = np.stack([draw_face(points, (96, 128)) for points in track[1:3]])
     assert clip.labels[KIND].shape == (2, 1, 96, 128)
@@ -88,7 +88,7 @@ def test_class_ids_and_landmarks_of_one_folder_go_the_same_way(face_folder, face
     )
     assert list(source.label_kinds.items()) == [
         ("seg_maps", ClassIds(classes=2, ignore_id=None)),
-        (KIND, FloatMaps(channels=1)),
+        (KIND, FloatMaps(channels=1, title="landmarks")),
     ]
     clip = source.read(ClipRequest(sequence=0, start=0, length=2, seed=3, references=(3, 2)))
     assert clip.references is not None

@@ -77,7 +77,7 @@ class HeadWorld:
     """
 
     size = HEAD_SIZE
-    label_kinds = {"landmarks-dlib68": FloatMaps(channels=1)}  # noqa: RUF012
+    label_kinds = {"landmarks-dlib68": FloatMaps(channels=1, title="landmarks")}  # noqa: RUF012
 
     def __init__(self, *lengths: int, speed: int = 2, known: bool = True) -> None:
         self.sequences = tuple(SequenceInfo(name=f"person/{i}", frames=n) for i, n in enumerate(lengths))
@@ -157,7 +157,7 @@ def heads() -> type[HeadWorld]:
 
 @pytest.fixture
 def landmarks() -> LabelSpec:
-    return LabelSpec((FloatMap(name="landmarks-dlib68", channels=1),))
+    return LabelSpec((FloatMap(name="landmarks-dlib68", channels=1, title="landmarks"),))
 
 
 @pytest.fixture

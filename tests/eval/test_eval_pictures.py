@@ -10,7 +10,7 @@ from vs_data import Clip, write_folder
 from vs_eval.command import show_evaluation
 from vs_eval.facts import Facts
 from vs_eval.parts import write_report
-from vs_eval.pictures import clip_frame
+from vs_eval.pictures import clip_frame, label_title
 from vs_eval.scoring import EvaluationSpec, FrameView
 from vs_eval.terminal import show_progress
 from vs_eval.vid2vid import evaluated_clips
@@ -60,6 +60,15 @@ def test_maps_are_drawn_where_no_label_has_classes():
     frame = clip_frame(spec, attrs.evolve(view(), truth=attrs.evolve(view().truth, labels=labels)))
     assert frame.label.mean(dim=(1, 2)).tolist() == [0.0, 0.0, 1.0]
     assert palette_of(spec) == ()
+
+
+def test_a_label_is_called_what_its_kind_says_whatever_its_folder_is_called():
+    landmarks = FloatMap(name="points", channels=1, title="landmarks")
+    poses = FloatMap(name="landmarks-of-bodies", channels=1)
+    assert label_title(LabelSpec((landmarks,)), "label") == "landmarks"
+    assert label_title(LabelSpec((poses,)), "label") == "label"
+    assert label_title(LabelSpec((landmarks, poses)), "label") == "label"
+    assert label_title(LabelSpec((landmarks, ClassMap(name="seg_maps", classes=5))), "label") == "label"
 
 
 def evaluate(world, labels, replay, directory, console, **cut):

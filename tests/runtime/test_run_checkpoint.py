@@ -21,6 +21,8 @@ from vs_runtime import (
     DamagedCheckpoint,
     NoCheckpoint,
     StateError,
+    checkpoint_path,
+    checkpoints_by_step,
     list_checkpoints,
     load_checkpoint,
     load_latest,
@@ -157,6 +159,16 @@ def test_the_newest_are_kept(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["step-00000500", "step-123456789"]
     assert [p.name for p in list_checkpoints(tmp_path)] == ["step-123456789", "step-00000500"]
     assert load_latest(tmp_path).state == {"step": 123456789}
+
+
+def test_the_checkpoint_of_a_step_is_the_one_being_replaced_until_its_successor_stands(tmp_path: Path) -> None:
+    for name in ("step-00000001", "step-00000002.replaced", "step-00000003", "step-00000003.replaced", "other"):
+        (tmp_path / name).mkdir()
+    found = checkpoints_by_step(tmp_path)
+    assert list(found) == [3, 2, 1]
+    assert found[3] == checkpoint_path(tmp_path, 3)
+    assert found[2].name == "step-00000002.replaced"
+    assert checkpoints_by_step(tmp_path / "nowhere") == {}
 
 
 def test_a_checkpoint_of_the_same_step_is_replaced(tmp_path: Path) -> None:

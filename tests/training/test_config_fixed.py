@@ -2,6 +2,7 @@
 
 import json
 
+import attrs
 import pytest
 from vs_config import load_config
 from vs_training.config import TrainConfig
@@ -43,3 +44,15 @@ def test_what_may_change_is_not_in_it_and_fields_of_other_versions_do_not_count(
     older = {**saved, "forgotten": 3}
     del older["curriculum"]
     assert first_difference(older, street) is None
+
+
+def test_fields_that_an_earlier_version_called_otherwise_are_compared() -> None:
+    faces = preset("faces-tiny")
+    assert faces.references is not None
+    older = {**fixed_part(faces), "references": {"fewest": faces.references.min, "most": faces.references.max}}
+    assert first_difference(older, faces) is None
+    edited = attrs.evolve(faces, references=attrs.evolve(faces.references, max=faces.references.max + 1))
+    assert first_difference(older, edited) == (
+        f"references.max: expected {faces.references.max}, with which the run was trained, "
+        f"got {faces.references.max + 1}"
+    )

@@ -89,3 +89,14 @@ def test_names_of_earlier_versions_are_read_as_what_they_are_called_now() -> Non
     assert "min = 2" in render_config(config)
     with pytest.raises(ConfigError, match=r"references\.fewest: unknown key"):
         load_config(TrainConfig, {**document, "references": {"fewest": 2, "min": 1, "max": 3}})
+
+
+@pytest.mark.parametrize("override", ["references.max=3", "references.most=3", "references={min = 2, most = 3}"])
+def test_a_file_with_names_of_earlier_versions_takes_overrides_of_these_and_of_todays(override: str) -> None:
+    old = {**read_preset("faces-tiny").document, "references": {"fewest": 2, "most": 2}}
+    assert resolve_config(TrainConfig, old, [override], "old.toml").references == ReferencesConfig(min=2, max=3)
+
+
+def test_a_wrong_override_by_an_earlier_name_is_the_command_lines_mistake() -> None:
+    with pytest.raises(ConfigError, match=r"^command line: references\.max: expected"):
+        resolve_config(TrainConfig, read_preset("faces-tiny").document, ["references.most=99"], "old.toml")

@@ -191,11 +191,13 @@ def peaks_of(device: torch.device) -> list[Case]:
     return cases
 
 
-def fractions_of_peak(result: Result, flop: Mapping[str, int], device: torch.device) -> dict[str, dict[str, float]]:
+def fractions_of_peak(
+    result: Result, flop: Mapping[str, int], levels: Mapping[str, str], device: torch.device
+) -> dict[str, dict[str, float]]:
     """Return each case's FLOPs, its level's peak, and the fraction of it that its median step reaches. Pure."""
     fractions = {}
     for name, count in flop.items():
-        peak = peak_of(result.case(peak_name(name.split()[0])), device)
+        peak = peak_of(result.case(peak_name(levels[name])), device)
         fraction = count / result.case(name).median / peak
         fractions[name] = {"flop": count, "peak_flop_per_second": peak, "share_of_peak": fraction}
     return fractions
@@ -263,12 +265,13 @@ def main(
     begun = begin()
     cases, peaks = cases_of(configs, frames, place), peaks_of(place)
     flop = {case.name: flop_of(case.run) for case in cases}
+    levels = {case_name(level, variant): level for level in PRECISIONS for variant in configs}
     with show_progress("measuring", unit="rounds") as progress:
         measured = measure([*cases, *peaks], rounds=rounds, warmup=1, threads=threads, device=place, progress=progress)
     result = attrs.evolve(measured, cases=measured.cases[: len(cases)])
     size = f"{configs[AS_IT_IS].data.height}x{configs[AS_IT_IS].data.width}"
     print_result(result, baseline="O0", title=f"one training step, {frames} frames at {size}, {title}")
-    record = {**as_record(result, baseline="O0"), "peaks": fractions_of_peak(measured, flop, place)}
+    record = {**as_record(result, baseline="O0"), "peaks": fractions_of_peak(measured, flop, levels, place)}
     if other is not None:
         record["gains"] = gains_of(result, other)
     print_comparisons(record, other)

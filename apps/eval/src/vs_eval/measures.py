@@ -31,6 +31,16 @@ class Measure:
     explanation: str
 
 
+FIRST_FRAME_MEASURES: tuple[Measure, ...] = (
+    Measure(
+        name="first_psnr", title="PSNR", unit="dB", better="higher", digits=2, explanation="PSNR of the first frames."
+    ),
+    Measure(
+        name="first_ssim", title="SSIM", unit="", better="higher", digits=3, explanation="SSIM of the first frames."
+    ),
+)
+"""What the first frame of a clip is measured by, as nothing precedes it."""
+
 MEASURES: tuple[Measure, ...] = (
     Measure(
         name="psnr",
@@ -78,12 +88,7 @@ MEASURES: tuple[Measure, ...] = (
         digits=2,
         explanation="Mean absolute difference over all pixels, on the frames for which the generator warps.",
     ),
-    Measure(
-        name="first_psnr", title="PSNR", unit="dB", better="higher", digits=2, explanation="PSNR of the first frames."
-    ),
-    Measure(
-        name="first_ssim", title="SSIM", unit="", better="higher", digits=3, explanation="SSIM of the first frames."
-    ),
+    *FIRST_FRAME_MEASURES,
 )
 """What vid2vid generators are measured by."""
 
@@ -148,9 +153,17 @@ FEW_SHOT_MEASURES: tuple[Measure, ...] = (
 """What few-shot generators are measured by."""
 
 
+_BY_NAME = {measure.name: measure for measure in (*MEASURES, *FEW_SHOT_MEASURES)}
+
+
 def measure_of(name: str) -> Measure:
     """Return the measure of a score's name ("psnr/generated")."""
-    return next(measure for measure in (*MEASURES, *FEW_SHOT_MEASURES) if measure.name == name.partition("/")[0])
+    return _BY_NAME[name.partition("/")[0]]
+
+
+def method_of(name: str) -> str:
+    """Return what a score is of, by its name: "generated" of "psnr/generated"."""
+    return name.partition("/")[2]
 
 
 def shown(name: str, totals: Mapping[str, Average]) -> str:

@@ -147,8 +147,8 @@ def _look_at_data(config: TrainConfig, clips: int | None) -> tuple[str, ...]:
             if not config.run.check_data:
                 return ()
             watch = every_so_often("looking at the held-out data", lambda line: print(line, file=sys.stderr))
-            summary, *warnings = look_at_folder(folder, "val", progress=watch, sequences=clips)
-            return (summary, *(line.removeprefix("warning ") for line in warnings)) if warnings else ()
+            summary, *warnings = look_at_folder(folder, "val", progress=watch, sequences=clips, severity=False)
+            return (summary, *warnings) if warnings else ()
         case _:
             assert_never(config.data)
 

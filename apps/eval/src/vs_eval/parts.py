@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from vs_eval.facts import Facts, json_facts, page_facts, page_title
-from vs_eval.measures import Measure
+from vs_eval.measures import Measure, measure_of
 from vs_eval.output import MARKER, write_json
 from vs_eval.page import ClipFiles, Picture, Section, render_page
 from vs_eval.report import Report, Table
@@ -59,7 +59,7 @@ class Evaluation:
 
 def measures_in(reports: Sequence[Report], known: Sequence[Measure]) -> tuple[Measure, ...]:
     """Return those of the known measures of which there are any scores."""
-    present = {name.partition("/")[0] for report in reports for name in report.totals}
+    present = {measure_of(name).name for report in reports for name in report.totals}
     return tuple(measure for measure in known if measure.name in present)
 
 

@@ -2,7 +2,7 @@
 
 import attrs
 from vs_metrics import ClipFrame
-from vs_nets import LabelSpec, class_kind
+from vs_nets import FloatMap, LabelSpec
 from vs_training import pictures
 
 from vs_eval.scoring import FrameView, chosen_reference
@@ -19,7 +19,7 @@ def clip_frame(spec: LabelSpec, view: FrameView) -> ClipFrame:
     knows_truth = view.driving is None or truth.regions is not None
     return attrs.evolve(
         frame,
-        label_title="landmarks" if chosen is not None and is_landmarks(spec) else frame.label_title,
+        label_title=frame.label_title if chosen is None else label_title(spec, frame.label_title),
         real=frame.real if knows_truth else None,
         teacher_flow=truth.flow[0] if knows_truth and truth.flow is not None else None,
         reference_teacher_flow=None if chosen is None or chosen.flow is None else chosen.flow[0],
@@ -27,6 +27,7 @@ def clip_frame(spec: LabelSpec, view: FrameView) -> ClipFrame:
     )
 
 
-def is_landmarks(spec: LabelSpec) -> bool:
-    """Say whether the label that is shown is a drawing of landmarks."""
-    return class_kind(spec) is None and all(kind.name.startswith("landmarks") for kind in spec.kinds)
+def label_title(spec: LabelSpec, several: str) -> str:
+    """Return what the picture of the label is called: as its maps are, or `several` where these differ."""
+    titles = {kind.title if isinstance(kind, FloatMap) else several for kind in spec.kinds}
+    return titles.pop() if len(titles) == 1 else several

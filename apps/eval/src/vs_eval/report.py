@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 from vs_metrics import Average, combine, mean_of
 
-from vs_eval.measures import MEASURES, Measure, headed, measure_of, shown
+from vs_eval.measures import MEASURES, Measure, headed, measure_of, method_of, shown
 from vs_eval.scoring import ClipScores
 
 METHODS: Mapping[str, str] = {
@@ -110,7 +110,7 @@ def clip_table(report: Report) -> Table:
         "epe/generated",
     )
     present = tuple(name for name in names if name in report.totals)
-    heads = tuple(f"{headed(measure_of(name))} ({METHODS[name.partition('/')[2]]})" for name in present)
+    heads = tuple(f"{headed(measure_of(name))} ({METHODS[method_of(name)]})" for name in present)
     rows = tuple(
         (clip.name, str(clip.frames), *(shown(name, clip.totals) for name in present)) for clip in report.clips
     )
@@ -208,7 +208,7 @@ def _motion_table(totals: Mapping[str, Average]) -> Table:
     rows = []
     for name, title in MOTION:
         if name in totals:
-            cells = ("–", shown(name, totals)) if name.startswith("l1/") else (shown(name, totals), "–")
+            cells = ("–", shown(name, totals)) if measure_of(name).name == "l1" else (shown(name, totals), "–")
             rows.append((title, *cells))
     heads = ("motion", *(headed(measure) for measure in MEASURES if measure.name in ("epe", "l1")))
     note = "On the frames for which the generator warps the previous one."

@@ -2,13 +2,19 @@
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 import vs_nets as nets
 from torch import nn
-from vs_runtime import DamagedCheckpoint, LoadedCheckpoint, NoCheckpoint, list_checkpoints, load_checkpoint, load_latest
+from vs_runtime import (
+    DamagedCheckpoint,
+    LoadedCheckpoint,
+    NoCheckpoint,
+    checkpoints_by_step,
+    load_checkpoint,
+    load_latest,
+)
 from vs_runtime.run_directory import RunDirectory, read_environment
 from vs_training.config import TrainConfig
 from vs_training.errors import VsTrainingError
@@ -31,9 +37,10 @@ def read_checkpoint(run: RunDirectory, step: int | None) -> LoadedCheckpoint:
         except NoCheckpoint as error:
             why = "; ".join(f"{path.name}: {reason}" for path, reason in error.skipped) or "nothing has been saved yet"
             raise RunError(run.path, f"has no checkpoint that can be read: {why}") from None
-    path = run.checkpoints / f"step-{step:08d}"
-    if not path.is_dir():
-        known = ", ".join(str(int(found.name.split("-")[1])) for found in _checkpoints(run)) or "none"
+    there = checkpoints_by_step(run.checkpoints)
+    path = there.get(step)
+    if path is None:
+        known = ", ".join(map(str, there)) or "none"
         raise OptionError("--checkpoint", f"{run.path} has no checkpoint of step {step}; it has: {known}")
     try:
         return load_checkpoint(path)
@@ -111,7 +118,3 @@ def training_facts(run: RunDirectory) -> Mapping[str, Any]:
     # Fractions as text: nobody writes any there but by hand, and one might be infinite.
     known = json.loads(json.dumps(read_environment(run)), parse_float=str, parse_constant=str)
     return {key: known[key] for key in ("started", "resumed", "environment") if key in known}
-
-
-def _checkpoints(run: RunDirectory) -> list[Path]:
-    return [path for path in list_checkpoints(run.checkpoints) if not path.name.endswith(".replaced")]

@@ -30,6 +30,9 @@ from vs_training.tensors import map_tensors
 LEVELS = 127.5
 """Levels of 255 in one unit of a frame in [-1, 1]."""
 
+_CURVES = {"psnr": "psnr", "first_psnr": "psnr", "ssim": "ssim", "first_ssim": "ssim"}
+"""Measure -> the curve over the frames of a clip that it is a part of."""
+
 
 @attrs.frozen(kw_only=True, eq=False)
 class EvaluationSpec:
@@ -328,7 +331,7 @@ def _curves(rows: Iterable[Mapping[str, Average]]) -> dict[str, tuple[float, ...
     gathered: dict[str, list[float]] = {}
     for row in rows:
         for name, average in row.items():
-            measure, _, method = name.removeprefix("first_").partition("/")
-            if measure in ("psnr", "ssim") and average.weight > 0:
-                gathered.setdefault(f"{measure}/{method}", []).append(average.total / average.weight)
+            measure, _, method = name.partition("/")
+            if measure in _CURVES and average.weight > 0:
+                gathered.setdefault(f"{_CURVES[measure]}/{method}", []).append(average.total / average.weight)
     return {name: tuple(values) for name, values in gathered.items()}

@@ -10,7 +10,7 @@ from vs_nets import GeneratorConfig, LabelSpec, class_kind
 from vs_training.config import TrainConfig
 
 from vs_eval.command import Task, announce, write_evaluation
-from vs_eval.measures import MEASURES
+from vs_eval.measures import FIRST_FRAME_MEASURES, MEASURES
 from vs_eval.opening import Request, open_evaluation
 from vs_eval.page import ClipFiles
 from vs_eval.parts import Evaluation, Part, json_files, measures_in
@@ -58,7 +58,7 @@ def evaluated_clips(report: Report, files: Sequence[ClipFiles]) -> Evaluation:
     return Evaluation(
         parts=(part,),
         summary=f"{len(report.clips)} held-out clips, {frames} frames, each clip generated from its own past frames.",
-        measures=tuple(m for m in measures_in([report], MEASURES) if not m.name.startswith("first_")),
+        measures=tuple(m for m in measures_in([report], MEASURES) if m not in FIRST_FRAME_MEASURES),
         document=to_json(report, {"files": json_files(files)}),
     )
 

@@ -176,7 +176,7 @@ def _loop(prepared: Prepared, state: TrainState, out: Outputs, stop: StopRequest
     return TrainResult(
         step=standing.state.step,
         finished=standing.state.step >= prepared.config.run.steps,
-        checkpoint=None if saved is None else out.run.checkpoints / f"step-{saved:08d}",
+        checkpoint=None if saved is None else runtime.checkpoint_path(out.run.checkpoints, saved),
         picture=standing.picture,
         seconds=time.monotonic() - started,
     )

@@ -21,7 +21,7 @@ from vs_config.overrides import COMMAND_LINE, apply_overrides, override_path, re
 from vs_config.render import render_config
 from vs_config.reporting import report_error
 from vs_config.resolve import resolve_config
-from vs_config.structure import load_config, to_document
+from vs_config.structure import load_config, to_document, with_current_names
 from vs_config.text import show, shown
 
 __version__ = "0.1.0"
@@ -63,4 +63,5 @@ __all__ = [
     "to_document",
     "truth",
     "whole",
+    "with_current_names",
 ]

@@ -13,7 +13,7 @@ from vs_config.documents import parse_toml
 from vs_config.errors import ConfigError, DocumentError, Problem, refuse, refuse_choice
 from vs_config.names import child, unknown_key
 from vs_config.schema import NONE, TAG, Field, config_members, fields_of, is_among, tag_of
-from vs_config.structure import class_of, default_document
+from vs_config.structure import class_of, current_path, default_document, with_current_names
 from vs_config.text import show
 
 COMMAND_LINE = "command line"
@@ -40,7 +40,8 @@ def apply_overrides(cls: type, document: Mapping[str, Any], overrides: Iterable[
     Overriding the `kind` of a table with alternatives starts that table anew: whatever the document said about the old
     kind is dropped, and the defaults of the new kind hold; a key given beside it that the new kind does not have is a
     problem. The order on the command line does not matter: short paths are set before long ones and a `kind` before its
-    siblings, so that `oven.logs=3 oven.kind=wood` works. Of two values for the same path the later wins.
+    siblings, so that `oven.logs=3 oven.kind=wood` works. Of two values for the same path the later wins. Names of
+    earlier versions are read as in a document (see `load_config`).
 
     Args:
         cls: The config class that the document is meant for.
@@ -61,7 +62,7 @@ def try_overrides(
     cls: type, document: Mapping[str, Any], overrides: Iterable[str]
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Return a document with those overrides in it that can be applied, and what is wrong with the others."""
-    changed: dict[str, Any] = _copy(document)
+    changed: dict[str, Any] = _copy(with_current_names(cls, document))
     problems: list[Problem] = []
     parsed: list[_Override] = []
     for text in overrides:
@@ -71,7 +72,7 @@ def try_overrides(
             problems += error.problems
     for each in sorted(parsed, key=lambda each: (len(each.names), each.names[-1] != TAG)):
         try:
-            _set(cls, default_document(cls), changed, each.names, each.value, "")
+            _set(cls, default_document(cls), changed, current_path(cls, each.names), each.value, "")
         except ConfigError as error:
             problems += error.problems
     return changed, [attrs.evolve(problem, source=COMMAND_LINE) for problem in problems]
@@ -83,9 +84,10 @@ def repeated(overrides: Iterable[str]) -> list[str]:
     return [f"{path} is given {n} times: the last one counts" for path, n in counts.items() if n > 1]
 
 
-def override_path(text: str) -> str:
-    """Return the path that an override, as typed, gives a value for."""
-    return reduce(child, _names(text.partition("=")[0]), "")
+def override_path(text: str, cls: type | None = None) -> str:
+    """Return the path that an override, as typed, gives a value for; of a class, as it is called today."""
+    names = _names(text.partition("=")[0])
+    return reduce(child, names if cls is None else current_path(cls, names), "")
 
 
 def _names(path: str) -> tuple[str, ...]:

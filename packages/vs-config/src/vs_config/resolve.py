@@ -24,7 +24,7 @@ def resolve_config(cls: type[T], document: Mapping[str, Any], overrides: Iterabl
         config = load_config(cls, changed, source)
     except ConfigError as error:
         known = {problem.path for problem in problems}
-        paths = [override_path(text) for text in given]
+        paths = [override_path(text, cls) for text in given]
         problems += [_blame(problem, paths) for problem in error.problems if problem.path not in known]
     if problems:
         raise ConfigError(problems)

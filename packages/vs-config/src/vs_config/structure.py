@@ -64,11 +64,20 @@ def load_config(cls: type[T], document: Mapping[str, Any], source: str = "") -> 
 
 def with_current_names(cls: type, document: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a document with the names of today; an old name beside its new one stays, an unknown key."""
-    renamed: Mapping[str, str] = getattr(cls, "RENAMED", {})
-    for old, new in renamed.items():
-        *path, name = old.split(".")
-        document = _with_new_name(document, path, name, new)
+    for (*path, old), new in _renamed(cls).items():
+        document = _with_new_name(document, path, old, new)
     return document
+
+
+def current_path(cls: type, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the path of a field as it is called today."""
+    new = _renamed(cls).get(names)
+    return names if new is None else (*names[:-1], new)
+
+
+def _renamed(cls: type) -> dict[tuple[str, ...], str]:
+    renamed: Mapping[str, str] = getattr(cls, "RENAMED", {})
+    return {tuple(path.split(".")): name for path, name in renamed.items()}
 
 
 def _with_new_name(table: Mapping[str, Any], path: Sequence[str], old: str, new: str) -> Mapping[str, Any]:

@@ -333,6 +333,7 @@ def look_at_folder(
     *,
     progress: Callable[[int, int], None] | None = None,
     sequences: int | None = None,
+    severity: bool = True,
 ) -> tuple[str, ...]:
     """Check a folder before something is made of it; what was found, in lines for people: counted, the first in full.
 
@@ -341,6 +342,7 @@ def look_at_folder(
         split: Which root of the configuration.
         progress: Called with (frames done, frames in all) from time to time.
         sequences: Open files of the first so many sequences only; None: of all.
+        severity: Whether lines on findings begin with "warning", which all of them are.
 
     Raises:
         DataError: something is wrong; the first finding, and how many more there are.
@@ -356,5 +358,5 @@ def look_at_folder(
         return (f"{split} data: {frames} frames looked at, nothing wrong with them",)
     return (
         f"{split} data: {frames} frames looked at, {counted(len(report.findings), 'warning')}",
-        *shortened(report.findings, f"`{command}` shows all"),
+        *shortened(report.findings, f"`{command}` shows all", severity=severity),
     )

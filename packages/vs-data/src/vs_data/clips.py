@@ -27,9 +27,10 @@ class ClassIds:
 
 @attrs.frozen(kw_only=True)
 class FloatMaps:
-    """A kind of label that is `channels` maps of numbers (edges, landmarks, poses)."""
+    """A kind of label that is `channels` maps of numbers (edges, landmarks, poses); `title`: of pictures of them."""
 
     channels: int
+    title: str = "label"
 
 
 LabelInfo: TypeAlias = ClassIds | FloatMaps

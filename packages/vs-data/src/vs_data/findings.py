@@ -50,26 +50,30 @@ def counted(count: int, thing: str) -> str:
     return f"{count} {thing}{'s' * (count != 1)}"
 
 
-def in_words(finding: Finding) -> str:
-    """Write a finding in one line, fit to be shown: `warning FILE: WHAT; FIX`."""
+def in_words(finding: Finding, *, severity: bool = True) -> str:
+    """Write a finding in one line, fit to be shown: `warning FILE: WHAT; FIX`, or the same without its severity."""
     cure = f"; {finding.fix}" if finding.fix else ""
-    return shown(f"{finding.severity} {finding.file}: {finding.what}{cure}")
+    begin = f"{finding.severity} " if severity else ""
+    return shown(f"{begin}{finding.file}: {finding.what}{cure}")
 
 
-def shortened(findings: Sequence[Finding], all_of_them: str, each: int = 3) -> tuple[str, ...]:
+def shortened(
+    findings: Sequence[Finding], all_of_them: str, each: int = 3, *, severity: bool = True
+) -> tuple[str, ...]:
     """Write the first few findings of each kind in lines fit to be shown, and how many more there are of it.
 
     Args:
         findings: What was found.
         all_of_them: What shows all, in words.
         each: How many of a kind.
+        severity: Whether lines begin with it.
     """
     kinds: dict[str, list[Finding]] = {}
     for finding in findings:
         kinds.setdefault(finding.kind, []).append(finding)
     lines = []
     for kind, found in kinds.items():
-        lines += [in_words(finding) for finding in found[:each]]
+        lines += [in_words(finding, severity=severity) for finding in found[:each]]
         if len(found) > each:
             lines.append(shown(f"... and {len(found) - each} more ({kind}): {all_of_them}"))
     return tuple(lines)

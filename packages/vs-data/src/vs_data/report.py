@@ -24,7 +24,7 @@ def print_report(report: CheckReport, console: Console, *, limit: int = 0) -> No
         console.print(_line(finding), soft_wrap=True)
     if len(first) < len(report.findings):
         console.print(f"... and {len(report.findings) - len(first)} more (--limit 0 shows all)")
-    console.print(_verdict(report), soft_wrap=True)
+    console.print(_counts(report), soft_wrap=True)
 
 
 def _summary(report: CheckReport) -> Table:
@@ -64,7 +64,7 @@ def _line(finding: Finding) -> Text:
     return line
 
 
-def _verdict(report: CheckReport) -> Text:
+def _counts(report: CheckReport) -> Text:
     errors = len(report.errors)
     warnings = len(report.findings) - errors
     text = f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"

@@ -47,6 +47,8 @@ class FloatMap:
 
     name: str
     channels: int = whole(REQUIRED, "channels of the maps", low=1, high=MAX_CHANNELS)
+    title: str = "label"
+    """What pictures of it are called."""
 
 
 LabelKind = ClassMap | FloatMap

@@ -173,7 +173,7 @@ def has_power_iteration(module: nn.Module) -> bool:
 def effective_weights(module: nn.Module) -> Mapping[str, Tensor]:
     """Return parameters by name as the network uses them: normalised where it normalises (no iteration is made).
 
-    These are what an average of weights should average: the averaged network then needs no spectral norm.
+    These are what an EMA of weights should average: the averaged network then needs no spectral norm.
     """
     normalised = {_weight_of(name): layer.effective_weight() for name, layer in spectral_layers(module)}
     return {name: normalised.get(name, p.detach()) for name, p in module.named_parameters()}
@@ -183,7 +183,7 @@ def effective_weights(module: nn.Module) -> Mapping[str, Tensor]:
 def weight_scales(module: nn.Module) -> Mapping[str, Tensor]:
     """Return what each normalised parameter is multiplied by to give its entry in `effective_weights`, by name.
 
-    An average of weights can be moved by these and the parameters alone, without the normalised weights themselves.
+    An EMA of weights can be moved by these and the parameters alone, without the normalised weights themselves.
     """
     layers = {_weight_of(name): layer for name, layer in spectral_layers(module)}
     if not layers:

@@ -8,9 +8,9 @@ from vs_optim._limits import MAX_STEPS
 
 @attrs.frozen(kw_only=True)
 class EmaConfig:
-    """Speed at which the average follows, and when it begins to."""
+    """Speed at which the EMA follows, and when it begins to."""
 
-    beta: float = real(0.999, "share of the old average that an update keeps", low=0, high=1, open_high=True)
+    beta: float = real(0.999, "decay: the fraction of the EMA that an update keeps", low=0, high=1, open_high=True)
     start_step: int = whole(500, "the first so many updates are plain copies", low=0, high=MAX_STEPS)
 
 

@@ -60,7 +60,7 @@ class LinearSchedule:
     kind: ClassVar[str] = "linear"
     decay_start: int = whole(0, "step at which the rate begins to fall", low=0, high=MAX_STEPS)
     decay_end: int = whole(100_000, "step from which on the rate is at final_factor", low=1, high=MAX_STEPS)
-    final_factor: float = real(0.0, "what is left of the rate at the end, as a share", low=0, high=1)
+    final_factor: float = real(0.0, "what is left of the rate at the end, as a fraction", low=0, high=1)
     warmup_steps: int = _warmup_steps()
 
     CHECKS: ClassVar[tuple[Check, ...]] = (Check(("decay_start", "decay_end"), _check_decay),)

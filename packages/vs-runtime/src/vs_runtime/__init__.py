@@ -38,6 +38,8 @@ from vs_runtime.fit import Every, Maybe, check_fit
 from vs_runtime.memory import is_out_of_memory, memory_in_use
 from vs_runtime.run_checkpoint import (
     LoadedCheckpoint,
+    checkpoint_path,
+    checkpoints_by_step,
     list_checkpoints,
     load_checkpoint,
     load_latest,
@@ -67,7 +69,9 @@ __all__ = [
     "allowed_cpus",
     "apply_affinity",
     "check_fit",
+    "checkpoint_path",
     "checkpointed",
+    "checkpoints_by_step",
     "choose_device",
     "derive_seed",
     "describe_environment",

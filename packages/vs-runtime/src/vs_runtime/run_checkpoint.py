@@ -88,7 +88,7 @@ def save_checkpoint(root: Path, *, step: int, state: Any, keep: int) -> Path:
     _check_dtypes(tensors)
     root.mkdir(parents=True, exist_ok=True)
     sweep(root, held=True)
-    path = root / f"step-{step:08d}"
+    path = checkpoint_path(root, step)
     try:
         with whole_directory(path, replaced=root / f"{path.name}{_REPLACED}", flush=True) as draft:
             _write_files(draft, step, skeleton, tensors)
@@ -131,12 +131,34 @@ def load_latest(root: Path) -> LoadedCheckpoint:
     raise NoCheckpoint(root, tuple(skipped))
 
 
+def checkpoint_path(root: Path, step: int) -> Path:
+    """Return the directory of the checkpoint of a step, whether or not there is one."""
+    return root / f"step-{step:08d}"
+
+
 def list_checkpoints(root: Path) -> tuple[Path, ...]:
     """Return the directories below `root` that are named like checkpoints, newest first; nothing is read."""
+    return tuple(path for _, path in _named_by_step(root))
+
+
+def checkpoints_by_step(root: Path) -> dict[int, Path]:
+    """Return what is named like the checkpoint of each step, newest first; nothing is read.
+
+    One that is being replaced counts where the one that replaces it does not stand yet.
+    """
+    found: dict[int, Path] = {}
+    for step, path in _named_by_step(root):
+        found.setdefault(step, path)
+    return found
+
+
+def _named_by_step(root: Path) -> list[tuple[int, Path]]:
+    """Return steps and directories, newest first, and of one step first what is not being replaced."""
     if not root.is_dir():
-        return ()
+        return []
     named = [(match, path) for path in root.iterdir() if (match := _NAME.fullmatch(path.name)) and path.is_dir()]
-    return tuple(path for _, path in sorted(named, key=lambda pair: (-int(pair[0][1]), pair[0][2] is not None)))
+    ordered = sorted(named, key=lambda pair: (-int(pair[0][1]), pair[0][2] is not None))
+    return [(int(match[1]), path) for match, path in ordered]
 
 
 def _check_dtypes(tensors: dict[str, Tensor]) -> None:
@@ -189,14 +211,10 @@ def _fingerprint(path: Path) -> dict[str, Any]:
 
 
 def _prune(root: Path, step: int, keep: int) -> None:
-    def number(path: Path) -> int:
-        match = _NAME.fullmatch(path.name)
-        return int(match[1]) if match else -1
-
-    present = list_checkpoints(root)
-    intact = [path for path in present if number(path) <= step and not path.name.endswith(_REPLACED)]
-    replaced = [path for path in present if number(path) <= step and path.name.endswith(_REPLACED)]
-    damaged = [path for path in present if number(path) > step and _is_damaged(path)]
+    present = _named_by_step(root)
+    intact = [path for number, path in present if number <= step and not path.name.endswith(_REPLACED)]
+    replaced = [path for number, path in present if number <= step and path.name.endswith(_REPLACED)]
+    damaged = [path for number, path in present if number > step and _is_damaged(path)]
     for path in intact[keep:] + replaced + damaged:
         remove(path)
 

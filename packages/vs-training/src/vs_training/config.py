@@ -34,14 +34,14 @@ class LabelConfig:
 
 @attrs.frozen(kw_only=True)
 class OptimConfig:
-    """Optimizers, learning rates and the average of the generator."""
+    """Optimizers, learning rates and the EMA of the generator."""
 
     generator: AdamConfig = table(AdamConfig, "Adam of the generator")
     discriminator: AdamConfig = table(AdamConfig, "Adam of the discriminators")
     schedule: ConstantSchedule | StepSchedule | LinearSchedule = table(
         ConstantSchedule, "factor on both learning rates, by training step (clip)"
     )
-    ema: EmaConfig = table(EmaConfig, "average of the generator; one update a frame")
+    ema: EmaConfig = table(EmaConfig, "exponential moving average of the generator's weights; one update a frame")
     scaler: ScalerConfig = table(ScalerConfig, "loss scaling, where float16 asks for it")
     generator_clip_norm: float | None = real(
         None,
@@ -243,7 +243,7 @@ class TrainConfig:
     )
     discriminator: nets.DiscriminatorConfig = table(nets.DiscriminatorConfig, "shape of the discriminators")
     objective: nets.ObjectiveConfig = table(nets.ObjectiveConfig, "weights of the losses")
-    optim: OptimConfig = table(OptimConfig, "optimizers, schedules, average")
+    optim: OptimConfig = table(OptimConfig, "optimizers, schedules, EMA")
     precision: PrecisionConfig = table(PrecisionConfig, "O0 or O1")
     memory: MemoryConfig = table(MemoryConfig, "memory against time")
     curriculum: CurriculumConfig = table(CurriculumConfig, "length of the clips")
@@ -281,6 +281,6 @@ def _label_kind(config: LabelConfig, name: str, info: LabelInfo) -> nets.LabelKi
         case ClassIds():
             return nets.ClassMap(name=name, classes=info.classes, dont_care=config.dont_care, ignore_id=info.ignore_id)
         case FloatMaps():
-            return nets.FloatMap(name=name, channels=info.channels)
+            return nets.FloatMap(name=name, channels=info.channels, title=info.title)
         case _ as never:
             assert_never(never)

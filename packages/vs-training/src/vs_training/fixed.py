@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from vs_config import show, to_document
+from vs_config import show, to_document, with_current_names
 
 FIXED = "fixed"
 """The key under which a checkpoint holds it."""
@@ -27,13 +27,14 @@ def fixed_part(config: Any) -> dict[str, Any]:
 def first_difference(saved: Mapping[str, Any], config: Any) -> str | None:
     """Return the first field that a run was begun with another value of, in words; None: it is the same training.
 
-    Fields that only one of both has are of another version of this program and left out.
+    Fields that only one of both has are of another version of this program and left out; those that an earlier version
+    called otherwise are compared.
 
     Args:
         saved: What `fixed_part` gave when the run began, or the checkpoint was written.
         config: The configuration now.
     """
-    return next(_differences(saved, fixed_part(config), ""), None)
+    return next(_differences(with_current_names(type(config), saved), fixed_part(config), ""), None)
 
 
 def _without_free(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

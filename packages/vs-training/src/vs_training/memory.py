@@ -9,6 +9,7 @@ from torch import nn
 from vs_config import ConfigError, Problem
 
 from vs_training.config import TrainConfig
+from vs_training.networks import build_discriminator
 
 _FLOAT32 = 4
 _RGB = 3
@@ -46,9 +47,8 @@ def check_memory(config: TrainConfig, labels: nets.LabelSpec, device: torch.devi
 
 def _network_bytes(config: TrainConfig, labels: nets.LabelSpec) -> int:
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        condition = nets.condition_channels(config.generator, labels.channels)
         generator = nets.build_generator(config.generator, label_channels=labels.channels)
-        discriminator = nets.build_discriminator(config.discriminator, label_channels=condition)
+        discriminator = build_discriminator(config, labels)
     return _FLOAT32 * (_GENERATOR_COPIES * _count(generator) + _DISCRIMINATOR_COPIES * _count(discriminator))
 
 

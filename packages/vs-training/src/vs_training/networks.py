@@ -45,9 +45,7 @@ def build_state(
 ) -> tuple[TrainState, tuple[str, ...]]:
     """Build networks with fresh weights, their optimizers and scales; also return why which Adam was chosen."""
     generator, generator_ema = (laid_out(one.to(device), config.memory) for one in build_generators(config, labels))
-    condition = nets.condition_channels(config.generator, labels.channels)
-    discriminator = nets.build_discriminator(config.discriminator, label_channels=condition)
-    discriminator = laid_out(discriminator.to(device), config.memory)
+    discriminator = laid_out(build_discriminator(config, labels).to(device), config.memory)
     generator_ema.load_state_dict(nets.effective_weights(generator))
     g_optimizer, g_choice = optim.build_adam(generator.parameters(), config.optim.generator)
     d_optimizer, d_choice = optim.build_adam(discriminator.parameters(), config.optim.discriminator)
@@ -79,6 +77,12 @@ def build_generators(config: TrainConfig, labels: nets.LabelSpec) -> tuple[nets.
         nets.build_generator(config.generator, label_channels=channels, checkpointing=call),
         nets.build_ema(config.generator, label_channels=channels),
     )
+
+
+def build_discriminator(config: TrainConfig, labels: nets.LabelSpec) -> nets.Discriminator:
+    """Build a discriminator with fresh weights, of what its generator's kind is shown with."""
+    condition = nets.condition_channels(config.generator, labels.channels)
+    return nets.build_discriminator(config.discriminator, label_channels=condition)
 
 
 def activation_checkpointing(policy: Literal["none", "blocks", "all"]) -> nets.ActivationCheckpointing:

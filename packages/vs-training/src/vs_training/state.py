@@ -99,8 +99,8 @@ class StepReport:
         frames: frames of the clip.
         gradient_norms: L2 norm of each network's unscaled gradient before clipping, mean over the frames in which it
             was finite; None without such a frame.
-        underflow: share of each network's gradient elements that underflow in the compute dtype while scaled, mean over
-            the frames; None in steps that do not measure it.
+        underflow: fraction of each network's gradient elements that underflow in the compute dtype while scaled, mean
+            over the frames; None in steps that do not measure it.
         scales: loss scales after the step.
         skipped: updates of each network left out since the start of the run.
         replays: updates computed again since the start of the run.

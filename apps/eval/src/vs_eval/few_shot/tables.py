@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from vs_metrics import Average
 
 from vs_eval.few_shot.scoring import COLOUR_REGIONS
-from vs_eval.measures import headed, measure_of, shown
+from vs_eval.measures import headed, measure_of, method_of, shown
 from vs_eval.report import Claim, Report, Table, comparison_table, score_rows
 
 METHODS: Mapping[str, str] = {
@@ -81,15 +81,11 @@ def subject_clip_table(report: Report) -> Table:
     wanted = ("psnr", "ssim", "head_psnr", "head_ssim")
     names = [f"{measure}/{method}" for measure in wanted for method in ("generated", "repeated")]
     present = [name for name in (*names, "colour/generated", "warping/generated") if name in report.totals]
-    heads = tuple(f"{headed(measure_of(name))} ({_method(name)})" for name in present)
+    heads = tuple(f"{headed(measure_of(name))} ({METHODS[method_of(name)]})" for name in present)
     rows = tuple(
         (clip.name, str(clip.frames), *(shown(name, clip.totals) for name in present)) for clip in report.clips
     )
     return Table(title="Each clip", heads=("clip", "frames", *heads), rows=rows)
-
-
-def _method(name: str) -> str:
-    return METHODS[name.partition("/")[2]]
 
 
 def _frame_table(totals: Mapping[str, Average]) -> Table:

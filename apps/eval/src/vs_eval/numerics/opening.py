@@ -15,6 +15,7 @@ from vs_runtime import LoadedCheckpoint, choose_device, describe_environment
 from vs_runtime.run_directory import latest_run, open_run, read_run_config
 from vs_training.config import TrainConfig, label_spec
 from vs_training.memory import check_memory
+from vs_training.networks import build_discriminator
 from vs_training.presets import read_preset
 from vs_training.validation import read_validation_clip
 
@@ -174,11 +175,10 @@ def _networks(
 ) -> tuple[nets.AnyGenerator, nets.Discriminator, nets.Perceptual | None]:
     """Build generator, discriminator and perceptual network for training, with a checkpoint's weights or fresh ones."""
     config = target.config
-    condition = nets.condition_channels(config.generator, labels.channels)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         generator = nets.build_generator(config.generator, label_channels=labels.channels)
-        discriminator = nets.build_discriminator(config.discriminator, label_channels=condition)
+        discriminator = build_discriminator(config, labels)
     perceptual = nets.build_perceptual(config.objective.perceptual)
     if target.checkpoint is not None:
         load_weights(generator, GENERATOR, target.checkpoint)

@@ -15,7 +15,6 @@ from vs_data.clips import (
     ClassIds,
     Clip,
     ClipRequest,
-    FloatMaps,
     LabelInfo,
     References,
     SequenceInfo,
@@ -27,12 +26,13 @@ from vs_data.faces.motion import draw_motion, moment_at
 from vs_data.faces.points import landmarks_at
 from vs_data.faces.render import Shot, flow_between, picture_of, regions_of, shoot
 from vs_data.faces.stage import Stage, stage_at
+from vs_data.labels.face_landmarks import LANDMARKS
 from vs_data.landmarks import draw_face
 
 LANDMARKS_KIND, REGIONS_KIND = "landmarks-dlib68", "seg_maps"
 _KINDS = {"landmarks": (LANDMARKS_KIND,), "regions": (REGIONS_KIND,), "both": (LANDMARKS_KIND, REGIONS_KIND)}
 _INFO: Mapping[str, LabelInfo] = {
-    LANDMARKS_KIND: FloatMaps(channels=1),
+    LANDMARKS_KIND: LANDMARKS,
     REGIONS_KIND: ClassIds(classes=len(REGIONS)),
 }
 

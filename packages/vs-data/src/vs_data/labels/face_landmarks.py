@@ -25,6 +25,9 @@ from vs_data.layout import place_of
 from vs_data.seen import Seen, Size, Trace, Traces, digest_of
 from vs_data.views import View, names_of, path_of
 
+LANDMARKS = FloatMaps(channels=1, title="landmarks")
+"""The drawings of landmarks as networks and pictures take them, whoever makes them."""
+
 
 @attrs.frozen(kw_only=True)
 class LandmarksConfig:
@@ -48,7 +51,7 @@ class LandmarksConfig:
 def handle_landmarks(config: LandmarksConfig) -> LabelHandler:
     """Return what is done with landmarks."""
     return LabelHandler(
-        info=FloatMaps(channels=1),
+        info=LANDMARKS,
         extensions=LANDMARK_EXTENSIONS,
         read=partial(_read, config),
         look=_look,
