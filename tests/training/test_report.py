@@ -1,16 +1,20 @@
 """What a step tells: means over the frames that have a number, and a divergence that nobody has waited for."""
 
 import math
+import weakref
+from typing import Any
 
 import pytest
 import torch
 import vs_optim as optim
-from test_step import setup
+from test_step import setup, street_clip
 from torch import Tensor
 from vs_optim import Pair
 from vs_training.errors import NonFiniteError
-from vs_training.report import report_step
+from vs_training.report import measure, report_step
+from vs_training.retry import settle
 from vs_training.state import FrameUpdate, TrainState
+from vs_training.step import train_clip
 
 
 def number(value: float) -> Tensor:
@@ -40,7 +44,7 @@ def test_means_are_over_the_frames_that_have_the_number() -> None:
     state, _ = setup()
     first = update(state, {"gan": 1.0}, {"gan": 3.0})
     second = update(state, {"gan": 2.0}, {"flow": 7.0, "gan": 5.0}, norms=(3.0, math.inf), finding="overflow")
-    report = report_step(state, [first, second], "clip")
+    report = report_step(state, [measure(first), measure(second)], "clip")
     assert report.losses == Pair(discriminator={"gan": 1.5}, generator={"flow": 7.0, "gan": 4.0})
     assert list(report.losses.generator) == ["flow", "gan"]
     assert report.gradient_norms == Pair(discriminator=2.0, generator=1.0)
@@ -63,6 +67,23 @@ def test_what_nobody_has_waited_for_is_found_when_the_clip_ends(
     state, _ = setup()
     good, bad = update(state, {"gan": 1.0}, {"gan": 1.0}), update(state, {"gan": d}, {"gan": g}, norms, finding=None)
     with pytest.raises(NonFiniteError) as caught:
-        report_step(state, [good, bad], "clip")
+        report_step(state, [measure(good), measure(bad)], "clip")
     error = caught.value
     assert (error.what, error.network, error.frame, error.clip) == (what, network, 1, "clip")
+
+
+def test_of_a_frame_nothing_is_kept_until_its_clip_ends_but_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All generated frames of a long clip are a lot of memory; networks look at the last few only."""
+    state, recipe = setup()
+    made: list[weakref.ref[FrameUpdate]] = []
+    alive: list[int] = []
+
+    def watched(*args: Any, **kwargs: Any) -> tuple[TrainState, FrameUpdate]:
+        alive.append(sum(update() is not None for update in made))
+        settled, update = settle(*args, **kwargs)
+        made.append(weakref.ref(update))
+        return settled, update
+
+    monkeypatch.setattr("vs_training.step.settle", watched)
+    train_clip(state, street_clip(4), recipe)
+    assert alive == [0, 1, 1, 1]

@@ -1,7 +1,7 @@
 """What a training step tells of itself: means over its frames."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import attrs
@@ -23,13 +23,22 @@ class _Quantity:
     name: str = ""
 
 
-def report_step(state: TrainState, updates: Sequence[FrameUpdate], clip: str) -> StepReport:
+Measured = Mapping[_Quantity, Tensor]
+"""The numbers of a frame, on its device."""
+
+
+def measure(update: FrameUpdate) -> Measured:
+    """Return the numbers of an update, which are all that is kept of a frame until its clip ends."""
+    return dict(_measured(update))
+
+
+def report_step(state: TrainState, frames: Sequence[Measured], clip: str) -> StepReport:
     """Return means over the frames; everything is fetched in one wait for the device, and looked at.
 
     Raises:
         NonFiniteError: a loss or a gradient is not finite, found here where the frames were not waited for.
     """
-    means = _means(state, updates, clip)
+    means = _means(state, frames, clip)
     scales = state.scaling.scales
     return StepReport(
         losses=optim.both(
@@ -39,7 +48,7 @@ def report_step(state: TrainState, updates: Sequence[FrameUpdate], clip: str) ->
                 if quantity.network == network and quantity.kind == "loss"
             }
         ),
-        frames=len(updates),
+        frames=len(frames),
         gradient_norms=optim.both(lambda network: means.get(_Quantity(network, "norm"))),
         underflow=optim.both(lambda network: means.get(_Quantity(network, "underflow"))),
         scales=scales.map(lambda scale: scale.scale),
@@ -48,8 +57,8 @@ def report_step(state: TrainState, updates: Sequence[FrameUpdate], clip: str) ->
     )
 
 
-def _means(state: TrainState, updates: Sequence[FrameUpdate], clip: str) -> dict[_Quantity, float]:
-    found = [(t, quantity, value) for t, update in enumerate(updates) for quantity, value in _measured(update)]
+def _means(state: TrainState, frames: Sequence[Measured], clip: str) -> dict[_Quantity, float]:
+    found = [(t, quantity, value) for t, frame in enumerate(frames) for quantity, value in frame.items()]
     values = torch.stack([value.to(torch.float32) for _, _, value in found]).tolist()
     collected: dict[_Quantity, list[float]] = {}
     for (t, quantity, _), value in zip(found, values, strict=True):

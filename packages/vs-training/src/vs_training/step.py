@@ -5,9 +5,9 @@ import vs_nets as nets
 from vs_data import Clip
 
 from vs_training.inputs import Past, encode_references, frame_inputs, remember
-from vs_training.report import report_step
+from vs_training.report import Measured, measure, report_step
 from vs_training.retry import settle
-from vs_training.state import FrameUpdate, Recipe, StepReport, TrainState
+from vs_training.state import Recipe, StepReport, TrainState
 from vs_training.update import update_flow, update_frame
 
 
@@ -28,13 +28,13 @@ def train_clip(state: TrainState, clip: Clip, recipe: Recipe) -> tuple[TrainStat
     frames_seen = state.generator.config.frames - 1
     frames_compared = nets.temporal_memory(state.discriminator.config.temporal)
     references = encode_references(clip, recipe.labels, channels_last=recipe.channels_last)
-    past, updates = Past(), list[FrameUpdate]()
+    past, frames = Past(), list[Measured]()
     for t in range(clip.frames.shape[1]):
         inputs = frame_inputs(
             clip, t, recipe.labels, references=references, past=past, channels_last=recipe.channels_last
         )
         state, done = settle(update, state, inputs, recipe, both=not flow_alone)
-        updates.append(done)
+        frames.append(measure(done))
         if not flow_alone:
             past = remember(past, inputs, done.frame, generator=frames_seen, discriminator=frames_compared)
-    return attrs.evolve(state, step=state.step + 1), report_step(state, updates, clip.name)
+    return attrs.evolve(state, step=state.step + 1), report_step(state, frames, clip.name)
