@@ -13,7 +13,7 @@ from vs_config.documents import parse_toml
 from vs_config.errors import ConfigError, DocumentError, Problem, refuse, refuse_choice
 from vs_config.names import child, unknown_key
 from vs_config.schema import NONE, TAG, Field, config_members, fields_of, is_among, tag_of
-from vs_config.structure import class_of, default_document
+from vs_config.structure import class_of, default_document, with_current_names
 from vs_config.text import show
 
 COMMAND_LINE = "command line"
@@ -61,7 +61,7 @@ def try_overrides(
     cls: type, document: Mapping[str, Any], overrides: Iterable[str]
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Return a document with those overrides in it that can be applied, and what is wrong with the others."""
-    changed: dict[str, Any] = _copy(document)
+    changed: dict[str, Any] = _copy(with_current_names(cls, document))  # before there are new names beside the old
     problems: list[Problem] = []
     parsed: list[_Override] = []
     for text in overrides:
