@@ -24,6 +24,7 @@ import torch
 import vs_ops
 from rich.console import Console
 from vs_config import Range
+from vs_config.commands import option_of
 from vs_optim import find_apex
 from vs_runtime import choose_device
 from vs_training.tensors import tensors_in
@@ -56,7 +57,7 @@ from vs_bench.operators.report import (
     table_of,
 )
 from vs_bench.operators.subjects import PLANS, Make, MemoryFormat, Plan, Subject, work_of
-from vs_bench.options import Count, Threads, option_of
+from vs_bench.options import Count, Threads
 from vs_bench.results import Begun, begin, command_of, folder_of, save_records
 from vs_bench.tables import wide_console
 
