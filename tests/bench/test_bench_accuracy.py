@@ -274,14 +274,14 @@ def test_an_arm_of_another_configuration_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--seeds", "1"], "--seeds: must be from 2 (a spread needs two)"),
-        (["--fault-seeds", "1"], "--fault-seeds: must be from 2"),
-        (["--seeds", "100000000000"], "--seeds: must be from 2"),
+        (["--seeds", "1"], "--seeds: expected a whole number from 2 to 1000, got 1; a spread needs two"),
+        (["--fault-seeds", "1"], "--fault-seeds: expected a whole number from 2"),
+        (["--seeds", "100000000000"], "--seeds: expected a whole number from 2"),
         (["--jobs", "0"], "--jobs: expected a whole number from 1 to 1024, got '0'"),
         (["--jobs", "-3"], "--jobs: expected a whole number from 1 to 1024"),
         (["--clips", "0"], "--clips: expected a whole number from 1"),
         (["--frames", "1.5"], "--frames: expected a whole number from 1"),
-        (["--fault-bits", "23"], "--fault-bits: must be from 0 to 22"),
+        (["--fault-bits", "23"], "--fault-bits: expected a whole number from 0 to 22"),
         (["--network", "vid2vid", "--preset", "street-tiny"], "exclude each other"),
         (["--preset", "street-tinny"], "street-tiny"),
         (["run.stepz=3"], "run.stepz"),

@@ -32,8 +32,9 @@ def test_each_command_has_help_of_its_own(command, option, capsys):
         (["step", "--wrong", "1"], "--wrong"),
         (["step", "--rounds", "1", "run.stepz=1"], "run.stepz"),
         (["step", "--preset", "street-tinny"], "street-tiny"),
-        (["step", "--impl", "fast"], "no operator has an implementation 'fast'"),
-        (["operators", "--only", "spode"], "no such operator: spode"),
+        (["step", "--impl", "fast"], "--impl: expected one of 'reference', "),
+        (["operators", "--only", "spode"], "--only: expected one of "),
+        (["operators", "--only", "spode"], "got 'spode'; did you mean 'spade'?"),
     ],
 )
 def test_what_is_wrong_is_one_line_and_exit_status_2(arguments, message, capsys):

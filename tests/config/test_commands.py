@@ -4,9 +4,12 @@ import io
 import os
 import signal
 import sys
+from typing import Annotated, Literal
 
 import pytest
-from vs_config.commands import run_command, status_of
+from cyclopts import Parameter
+from vs_config import Range
+from vs_config.commands import option_of, run_command, status_of
 
 
 class WrongError(Exception):
@@ -57,6 +60,35 @@ def test_words_that_the_program_does_not_know_are_one_line(capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     assert not line.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--steps", "0"], "--steps: expected a whole number from 1 to 9, got '0'"),
+        (["--many", "1", "1.5"], "--many: expected a whole number from 1 to 9, got '1.5'"),
+        (["--level", "O2"], "--level: expected one of 'O0', 'O1', got 'O2'"),
+        (["--plain", "x"], "--plain: expected a whole number, got 'x'"),
+        (["x"], "HEAT: expected a number, got 'x'"),
+    ],
+)
+def test_a_wrong_value_of_an_option_is_said_as_one_of_a_configuration(capsys, words, line):
+    digits = Range(kind=int, low=1, high=9)
+
+    def program(
+        heat: float = 1.0,
+        /,
+        *,
+        steps: Annotated[int, option_of(digits)] = 1,
+        many: Annotated[tuple[int, ...], option_of(digits, several=True), Parameter(consume_multiple=True)] = (),
+        level: Literal["O0", "O1"] = "O0",
+        plain: int = 1,
+    ):
+        return steps + sum(many)
+
+    assert run_command(program, arguments=["--steps", "2", "--many", "3", "4"]) == 9
+    assert run_command(program, arguments=words) == 2
+    assert capsys.readouterr().err == f"error: {line}\n"
 
 
 def test_what_can_go_wrong_is_asked_only_once_something_has():

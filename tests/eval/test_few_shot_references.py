@@ -45,8 +45,8 @@ def test_one_reference_is_the_frame_in_the_middle_and_three_are_the_middles_of_t
 @pytest.mark.parametrize(
     ("counts", "message"),
     [
-        ((0,), "--references: must be at least 1, got 0"),
-        ((1, -2), "--references: must be at least 1, got -2"),
+        ((0,), "--references: expected a whole number >= 1, got 0"),
+        ((1, -2), "--references: expected a whole number >= 1, got -2"),
         ((), "--references: no number is given"),
         ((1, 4), "--references: 4 asked for, but sequence 'b' has 4 frames.*at most 3"),
     ],

@@ -87,6 +87,8 @@ def test_names_of_earlier_versions_are_read_as_what_they_are_called_now() -> Non
     config = load_config(TrainConfig, old)
     assert config.references == ReferencesConfig(min=2, max=3)
     assert "min = 2" in render_config(config)
+    changed = resolve_config(TrainConfig, old, ["references.max=4"], "old")
+    assert changed.references == ReferencesConfig(min=2, max=4)
     with pytest.raises(ConfigError, match=r"references\.fewest: unknown key"):
         load_config(TrainConfig, {**document, "references": {"fewest": 2, "min": 1, "max": 3}})
 

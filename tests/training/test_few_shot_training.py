@@ -283,7 +283,7 @@ def test_a_sequence_that_is_long_enough_is_enough() -> None:
     sequences = [SequenceInfo(name="short", frames=2), SequenceInfo(name="long", frames=4)]
     check_references(ReferencesConfig(min=1, max=3), sequences)
     with pytest.raises(
-        ConfigError, match="most: expected at most 3, got 4; the longest sequence, 'long', has 4 frames"
+        ConfigError, match=r"references\.max: expected at most 3, got 4; the longest sequence, 'long', has 4 frames"
     ):
         check_references(ReferencesConfig(min=1, max=4), sequences)
     with pytest.raises(VsTrainingError, match="sequence 'still' has 1 frame"):

@@ -29,6 +29,7 @@ import cyclopts
 import torch
 import vs_optim as optim
 from vs_config import resolve_config
+from vs_config.errors import refuse_choice
 from vs_config.progress import show_progress
 from vs_data import ClipRequest, collate, move, open_source
 from vs_ops.dispatch import ENVIRONMENT_VARIABLE, IMPLEMENTATION_NAMES
@@ -154,7 +155,7 @@ def variant_of(impl: str | None, compare: Sequence[str]) -> Variant | None:
     if impl is not None and compare:
         raise VsBenchError("--impl and --compare are two comparisons: measure one after the other")
     if impl is not None and impl not in IMPLEMENTATION_NAMES:
-        raise VsBenchError(f"no operator has an implementation {impl!r}; there are {', '.join(IMPLEMENTATION_NAMES)}")
+        raise VsBenchError(str(refuse_choice("--impl", IMPLEMENTATION_NAMES, impl)))
     if impl is not None:
         return Variant(label=impl, impl=impl)
     return Variant(label=" ".join(compare), overrides=tuple(compare)) if compare else None

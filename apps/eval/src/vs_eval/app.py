@@ -4,53 +4,36 @@ PyTorch and the packages are imported only once there is something to evaluate, 
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, TypeVar
+from typing import Annotated, Any, Literal, NoReturn
 
 from cyclopts import App, Parameter, Token
-from vs_config import Range, option_number, option_path, shown
-from vs_config.commands import EXIT_INPUT, ErrorStatuses, run_command
+from vs_config import Range, option_path, shown
+from vs_config.commands import EXIT_INPUT, ErrorStatuses, option_of, run_command
 
 import vs_eval
-from vs_eval.errors import OptionError, VsEvalError
-
-T = TypeVar("T")
-
-
-def _number(numbers: Range) -> Parameter:
-    """Read a number, or as many as follow where the option takes several: the library would round 1.5."""
-
-    def convert(kind: Any, tokens: Sequence[Token]) -> Any:
-        values = tuple(_read(lambda text: option_number(text, numbers), token) for token in tokens)
-        return values if kind == tuple[int, ...] else values[0]
-
-    return Parameter(converter=convert)
+from vs_eval.errors import VsEvalError
 
 
 def _path(_: Any, tokens: Sequence[Token]) -> Path:
-    return _read(option_path, tokens[0])
+    return option_path(tokens[0].value)
 
 
-def _read(read: Callable[[str], T], token: Token) -> T:
-    try:
-        return read(token.value)
-    except ValueError as error:
-        raise OptionError(token.keyword or "RUN", str(error)) from None
-
-
-Count = Annotated[int | None, _number(Range(kind=int, low=1, high=1_000_000))]
+Count = Annotated[int | None, option_of(Range(kind=int, low=1, high=1_000_000))]
 """How many, or what there is by default."""
 
 References = Annotated[
-    tuple[int, ...], _number(Range(kind=int, low=1, high=1_000)), Parameter(consume_multiple=True, negative="")
+    tuple[int, ...],
+    option_of(Range(kind=int, low=1, high=1_000), several=True),
+    Parameter(consume_multiple=True, negative=""),
 ]
 """As many numbers as follow."""
 
-Step = Annotated[int | None, _number(Range(kind=int, low=0, high=10**8 - 1))]
+Step = Annotated[int | None, option_of(Range(kind=int, low=0, high=10**8 - 1))]
 """A training step, or what there is by default."""
 
-Scale = Annotated[float | None, _number(Range(kind=float, low=1e-30, high=1e30))]
+Scale = Annotated[float | None, option_of(Range(kind=float, low=1e-30, high=1e30))]
 """A loss scale in float32, or what there is by default."""
 
 AnyPath = Annotated[Path | None, Parameter(converter=_path)]

@@ -3,10 +3,13 @@
 import itertools
 import signal
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import cyclopts
 
+from vs_config.errors import Problem, refuse, refuse_choice
+from vs_config.fields import Range
+from vs_config.options import option_number
 from vs_config.reporting import report_error
 from vs_config.signals import ended_by_sigterm
 from vs_config.streams import lasting_streams
@@ -58,6 +61,16 @@ def status_of(error: Exception, statuses: ErrorStatuses) -> int | None:
     return next((status for kind, status in known if isinstance(error, kind)), None)
 
 
+def option_of(numbers: Range, *, several: bool = False) -> cyclopts.Parameter:
+    """Make an option of a command line that takes a number, or several; the library would round 1.5, and take nan."""
+
+    def convert(_: Any, tokens: Sequence[cyclopts.Token]) -> Any:
+        values = tuple(option_number(token.value, numbers) for token in tokens)
+        return values if several else values[0]
+
+    return cyclopts.Parameter(converter=convert)
+
+
 def _run(
     command: Any,
     errors: Iterable[type[Exception]],
@@ -70,8 +83,8 @@ def _run(
     app.suppress_keyboard_interrupt = False
     try:
         result = app(arguments, print_error=False, exit_on_error=False, result_action="return_value")
-    except cyclopts.CycloptsError as error:  # whose texts have paragraphs
-        return report_error(" ".join(str(error).split()).rstrip("."), status=EXIT_INPUT, label=label)
+    except cyclopts.CycloptsError as error:
+        return report_error(_in_one_form(error), status=EXIT_INPUT, label=label)
     except KeyboardInterrupt:
         return report_error(stopped, status=128 + signal.SIGINT, label=label)
     except SystemExit as stop:
@@ -84,3 +97,27 @@ def _run(
             raise
         return report_error(error, status=status, label=label)
     return result if isinstance(result, int) else 0
+
+
+_WORDS: dict[Any, str] = {int: "a whole number", float: "a number"}
+
+
+def _in_one_form(error: cyclopts.CycloptsError) -> str:
+    """Say of an option's value what is said of a configuration's; of all else what the library says, in one line."""
+    text = " ".join(str(error).split()).rstrip(".")  # the library's texts have paragraphs
+    match error:
+        case cyclopts.CoercionError(argument=cyclopts.Argument() as argument, msg=str() as message):
+            return str(Problem(_name_of(argument), message))
+        case cyclopts.CoercionError(argument=cyclopts.Argument() as argument, token=cyclopts.Token(value=value)):
+            kind = error.target_type
+            if get_origin(kind) is Literal:
+                return str(refuse_choice(_name_of(argument), get_args(kind), value))
+            return str(refuse(_name_of(argument), _WORDS[kind], value)) if kind in _WORDS else text
+        case _:
+            return text
+
+
+def _name_of(argument: cyclopts.Argument) -> str:
+    """Return an option as it was typed, or what help calls an argument."""
+    typed = (token.keyword for token in argument.tokens)
+    return next(filter(None, typed), None) or argument.name.lstrip("-").upper()

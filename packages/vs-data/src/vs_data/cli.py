@@ -1,16 +1,18 @@
 """The command `vs-data`: look at data before training on it, or write some."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
+import attrs
 import cv2
-from cyclopts import App, Parameter, validators
+from cyclopts import App, Parameter
 from rich.console import Console
 from rich.text import Text
-from vs_config import shown
-from vs_config.commands import EXIT_INPUT, run_command
+from vs_config import ConfigError, Range, shown
+from vs_config.commands import EXIT_INPUT, option_of, run_command
 from vs_config.progress import show_progress
 
 from vs_data.check import MAX_THREADS, check_folder
@@ -28,9 +30,10 @@ from vs_data.street import StreetConfig, open_street
 _FIX_MEMORY = "end what else needs memory, or open fewer files at once: --threads 1 of data:check"
 
 _SEVERAL = Parameter(consume_multiple=True, negative="")
-_AT_LEAST_0 = Parameter(validator=validators.Number(gte=0))
-_AT_LEAST_1 = Parameter(validator=validators.Number(gte=1))
-_THREADS = Parameter(validator=validators.Number(gte=1, lte=MAX_THREADS))
+_MAX_FILES = 10**9
+_LIMIT = option_of(Range(kind=int, low=0, high=_MAX_FILES))
+_EVERY = option_of(Range(kind=int, low=1, high=_MAX_FILES))
+_THREADS = option_of(Range(kind=int, low=1, high=MAX_THREADS))
 
 app = App(
     name="vs-data",
@@ -48,11 +51,11 @@ def check(
     ignore_id: Annotated[tuple[int, ...], _SEVERAL] = (255,),
     flow: Literal["auto", "none", "files"] = "auto",
     flow_folder: str | None = None,
-    min_frames: Annotated[int, _AT_LEAST_1] = 2,
+    min_frames: int = 2,
     order: Literal["name", "natural"] = "name",
-    every: Annotated[int, _AT_LEAST_1] = 1,
+    every: Annotated[int, _EVERY] = 1,
     threads: Annotated[int | None, _THREADS] = None,
-    limit: Annotated[int, _AT_LEAST_0] = 0,
+    limit: Annotated[int, _LIMIT] = 0,
     strict: bool = False,
 ) -> int:
     """List everything that is wrong with a data folder, and what is in it.
@@ -97,7 +100,9 @@ def check(
     place = _given(root)
     with _typed_by_the_user():
         kinds = _label_kinds(_usual_labels(place) if labels is None else labels, classes or _CLASSES, ignore_id)
+    with _typed_by_the_user(folder="--flow-folder"):
         teacher = _teacher(place, flow, flow_folder)
+    with _typed_by_the_user():
         config = FolderConfig(root=root, labels=kinds, flow=teacher, min_frames=min_frames, order=order)
     with show_progress("checking", unit="files") as progress, _memory_suffices():
         report = check_folder(
@@ -194,7 +199,7 @@ _CLASSES = (SegMapsConfig().num_classes,)
 def _given(root: str) -> Path:
     """Return the folder that somebody named."""
     if not root:
-        raise VsDataError("ROOT is empty, allowed: the path of a folder")
+        raise VsDataError("ROOT: expected the path of a folder, got ''")
     return expanded(root)
 
 
@@ -230,16 +235,43 @@ def _for_each(labels: Sequence[str], option: str, values: tuple[int, ...]) -> tu
     """Return one value per folder of labels; a single one stands for all."""
     if len(values) not in (1, len(labels)):
         raise ValueError(
-            f"--{option} has {len(values)} values, allowed: one, or one for each of {len(labels)} --labels"
+            f"--{option}: expected one number, or one for each of {len(labels)} --labels, got {len(values)} of them"
         )
     return values * len(labels) if len(values) == 1 else values
 
 
+_OPTIONS = {
+    "flow.folder": "--flow-folder",
+    "height": "--height",
+    "ignore_id": "--ignore-id",
+    "min_frames": "--min-frames",
+    "num_classes": "--classes",
+    "root": "ROOT",
+    "sequence_length": "--frames",
+    "train_identities": "--sequences",
+    "train_sequences": "--sequences",
+    "val_identities": "--sequences",
+    "val_sequences": "--sequences",
+    "width": "--width",
+}
+"""Field of a configuration -> the option that somebody typed."""
+
+
 @contextmanager
-def _typed_by_the_user() -> Iterator[None]:
-    """Raise a refusal of an option's value as the user's mistake, which is told in one line, not as a bug."""
+def _typed_by_the_user(folder: str = "--labels") -> Iterator[None]:
+    """Raise a refusal of an option's value as the user's mistake, which is told in one line, not as a bug.
+
+    Args:
+        folder: The option that says what the configurations call `folder`.
+    """
     try:
         yield
+    except ConfigError as error:
+        options = {**_OPTIONS, "folder": folder}
+        paths = (re.sub(r"^labels\[\d+\]\.", "", problem.path) for problem in error.problems)
+        named = zip(error.problems, paths, strict=True)
+        problems = [attrs.evolve(problem, path=options.get(path, path)) for problem, path in named]
+        raise VsDataError("; ".join(dict.fromkeys(map(str, problems)))) from error
     except ValueError as error:
         raise VsDataError("; ".join(str(error).splitlines())) from error
 

@@ -28,10 +28,10 @@ class AffinityError(VsRuntimeError):
 
 
 class StateError(VsRuntimeError):
-    """A state holds something that a checkpoint does not take; `where` is its path inside the state."""
+    """A state holds something that a checkpoint does not take; `where` is its path inside it, empty for all of it."""
 
     def __init__(self, where: str, problem: str) -> None:
-        super().__init__(f"{where}: {problem}")
+        super().__init__(f"{where}: {problem}" if where else problem)
         self.where = where
         self.problem = problem
 

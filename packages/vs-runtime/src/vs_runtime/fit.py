@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 import torch
 from torch import Tensor
+from vs_config.names import join
 
 from vs_runtime.errors import StateError
 
@@ -32,7 +33,7 @@ class Every:
     template: Any
 
 
-def check_fit(template: Any, found: Any, where: str = "$") -> None:
+def check_fit(template: Any, found: Any, where: str = "") -> None:
     """See that `found` is like `template`: its keys, the kinds of its values, dtypes and shapes of its tensors.
 
     Whole numbers have to be at least 0 and below 2**63, other numbers and tensors finite. Of the values of the template
@@ -41,10 +42,10 @@ def check_fit(template: Any, found: Any, where: str = "$") -> None:
     Args:
         template: what would be saved now, with `Maybe` and `Every` where more than one form is right.
         found: what was read.
-        where: the path of both, for the message.
+        where: the path of both, for the message; empty for the whole of it.
 
     Raises:
-        StateError: with the path of the first thing that does not fit: `$.generator.first.weight: expected float32
+        StateError: with the path of the first thing that does not fit: `generator.first.weight: expected float32
             (8, 4, 3, 3), got int64 (8, 4, 3, 3)`.
     """
     match template:
@@ -58,7 +59,7 @@ def check_fit(template: Any, found: Any, where: str = "$") -> None:
             _require(isinstance(found, Mapping), where, "a mapping", found)
             _check_keys(template, found, where)
             for key, item in template.items():
-                check_fit(item, found[key], f"{where}.{key}")
+                check_fit(item, found[key], join(where, str(key)))
         case list() | tuple():
             kind = f"a {type(template).__name__} of {len(template)}"
             _require(type(found) is type(template) and len(found) == len(template), where, kind, found)
@@ -71,16 +72,16 @@ def check_fit(template: Any, found: Any, where: str = "$") -> None:
 
 def _check_items(template: Any, found: Any, where: str) -> None:
     for index, (one, other) in enumerate(zip(template, found, strict=True)):
-        check_fit(one, other, f"{where}.{index}")
+        check_fit(one, other, join(where, str(index)))
 
 
 def _check_keys(template: Mapping[Any, Any], found: Mapping[Any, Any], where: str) -> None:
     for key in template:
         if key not in found:
-            raise StateError(f"{where}.{key}", "is missing")
+            raise StateError(join(where, str(key)), "is missing")
     for key in found:
         if key not in template:
-            raise StateError(f"{where}.{key}", "is not expected here")
+            raise StateError(join(where, str(key)), "is not expected here")
 
 
 def _check_tensor(template: Tensor, found: Any, where: str) -> None:

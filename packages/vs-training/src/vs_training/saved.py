@@ -72,7 +72,7 @@ def load_network(network: nn.Module, name: str, saved: Mapping[str, Any]) -> Non
     match saved.get(name):
         case Mapping() as weights:
             try:
-                runtime.check_fit(network.state_dict(), weights, f"$.{name}")
+                runtime.check_fit(network.state_dict(), weights, name)
             except runtime.StateError as error:
                 raise VsTrainingError(f"does not fit the configuration: {_in_brief(error)}") from error
             network.load_state_dict(weights)

@@ -21,7 +21,7 @@ import cyclopts
 import torch
 from torch import Tensor
 from vs_config import Range, load_config, read_toml
-from vs_config.commands import run_command
+from vs_config.commands import option_of, run_command
 from vs_data import open_source
 from vs_runtime import describe_environment, load_latest, write_atomically
 from vs_runtime.run_directory import RunDirectory, is_run
@@ -32,7 +32,7 @@ from vs_bench.accuracy.evaluation import HeldOut, evaluate, read_scores
 from vs_bench.accuracy.fault import MAX_BITS, round_mantissa, rounded_weights
 from vs_bench.accuracy.programs import DIVERGED, TRAIN, run_program
 from vs_bench.errors import INPUT_ERRORS, VsBenchError
-from vs_bench.options import Count, option_of
+from vs_bench.options import Count
 from vs_bench.results import ROOT
 
 HELD_OUT = "held-out.json"

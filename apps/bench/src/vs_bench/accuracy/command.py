@@ -96,11 +96,11 @@ def make_plan(
     """
     for option, value in (("--seeds", seeds), ("--fault-seeds", fault_seeds)):
         if not 2 <= value <= MAX_SEEDS:
-            message = f"{option}: must be from 2 (a spread needs two) to {MAX_SEEDS}, got {value}"
+            message = f"{option}: expected a whole number from 2 to {MAX_SEEDS}, got {value}; a spread needs two"
             raise AccuracyError(message)
     for bits in fault_bits:
         if not 0 <= bits <= MAX_BITS:
-            message = f"--fault-bits: must be from 0 to {MAX_BITS}, got {bits}"
+            message = f"--fault-bits: expected a whole number from 0 to {MAX_BITS}, got {bits}"
             raise AccuracyError(message)
     planned = plan_levels(levels, device_type, fault_bits)
     return Plan(

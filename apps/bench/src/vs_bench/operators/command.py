@@ -24,6 +24,8 @@ import torch
 import vs_ops
 from rich.console import Console
 from vs_config import Range
+from vs_config.commands import option_of
+from vs_config.errors import refuse_choice
 from vs_optim import find_apex
 from vs_runtime import choose_device
 from vs_training.tensors import tensors_in
@@ -56,7 +58,7 @@ from vs_bench.operators.report import (
     table_of,
 )
 from vs_bench.operators.subjects import PLANS, Make, MemoryFormat, Plan, Subject, work_of
-from vs_bench.options import Count, Threads, option_of
+from vs_bench.options import Count, Threads
 from vs_bench.results import Begun, begin, command_of, folder_of, save_records
 from vs_bench.tables import wide_console
 
@@ -86,8 +88,8 @@ def planned(only: Sequence[str], size: str, dtype: torch.dtype, device_type: str
         VsBenchError: there is no such operator, or no such size of it.
     """
     names = {plan.operator.name: None for plan in PLANS}
-    if unknown := set(only) - names.keys():
-        raise VsBenchError(f"no such operator: {', '.join(sorted(unknown))}; there are {', '.join(names)}")
+    if unknown := sorted(set(only) - names.keys()):
+        raise VsBenchError(str(refuse_choice("--only", names, unknown[0])))
     plans = [plan for plan in PLANS if (not only or plan.operator.name in only) and size in plan.size]
     plans = [plan for plan in plans if dtype is torch.float32 or not plan.parameters]
     plans = [plan for plan in plans if device_type == "cuda" or not plan.gpu]

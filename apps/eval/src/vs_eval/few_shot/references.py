@@ -28,7 +28,7 @@ def check_counts(
     if not counts:
         raise OptionError("--references", "no number is given; 1 for one reference, 1 3 for a section each")
     if min(counts) < 1:
-        raise OptionError("--references", f"must be at least 1, got {min(counts)}")
+        raise OptionError("--references", f"expected a whole number >= 1, got {min(counts)}")
     shortest = min(sequences, key=lambda info: info.frames, default=None)
     if shortest is not None:
         _check_shortest(max(counts), shortest)

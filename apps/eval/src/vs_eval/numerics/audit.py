@@ -14,7 +14,7 @@ from vs_eval.numerics.ranges import Format, combined
 from vs_eval.numerics.score import ALARM, Score, score_layers, typical_gradient
 from vs_eval.numerics.trace import LayerKey, Trace, Watched, is_below
 
-LARGEST_SCALE = 2.0**24
+MAX_SCALE = 2.0**24
 """The largest loss scale that is ever proposed."""
 
 LOST = 0.01
@@ -178,7 +178,7 @@ def compare_runs(
     layers = layer_facts(exact, low, form, scales)
     scores = score_layers(layers, form, typical_gradient(layers))
     findings = tuple(Finding(layer=layer, score=score) for layer, score in zip(layers, scores, strict=True))
-    fitting = fitting_scales(exact, form, LARGEST_SCALE, changes)
+    fitting = fitting_scales(exact, form, MAX_SCALE, changes)
     return Result(findings=findings, totals=_totals(findings, form, fitting), scales=dict(scales))
 
 
