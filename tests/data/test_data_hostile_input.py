@@ -102,7 +102,7 @@ def test_names_in_errors_are_shown_escaped(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     _, _, errors = run(capsys, "check", ESCAPES)
     assert errors.startswith(
-        "vs-data: root: expected a path without control characters, "
+        "vs-data: ROOT: expected a path without control characters, "
         "got 'x\\x1b[2J\\x1b]0;owned\\x07\\nerror: all is lost'"
     )
     assert errors.count("\n") == 1
