@@ -15,16 +15,13 @@ import attrs
 import av
 import pytest
 import torch
+from toy_runs import STREET
 from vs_config import render_config
-from vs_data import DataError, StreetConfig
+from vs_data import DataError
 from vs_eval.app import main
 from vs_metrics import VsMetricsError
 from vs_nets import (
     DiscriminatorConfig,
-    EmbedderConfig,
-    FlowConfig,
-    GeneratorConfig,
-    LinearCombination,
     NoPerceptual,
     ObjectiveConfig,
     PatchConfig,
@@ -35,22 +32,11 @@ from vs_ops import VsOpsError
 from vs_runtime import VsRuntimeError, save_checkpoint
 from vs_runtime.run_directory import RunDirectory, create_run
 from vs_training.config import TrainConfig
-from vs_training.curriculum import CurriculumConfig
 
-CONFIG = TrainConfig(
-    data=StreetConfig(height=32, width=64, sequence_length=4, train_sequences=2, val_sequences=2),
-    generator=GeneratorConfig(
-        levels=3,
-        image_downsamples=2,
-        filters=4,
-        max_filters=8,
-        embedder=EmbedderConfig(filters=4, max_filters=8, downsamples=3),
-        flow=FlowConfig(filters=4, max_filters=8, downsamples=3, residual_blocks=1),
-        combination=LinearCombination(),
-    ),
+CONFIG = attrs.evolve(
+    STREET,
     discriminator=DiscriminatorConfig(image=PatchConfig(filters=4, layers=2, scales=1)),
     objective=ObjectiveConfig(perceptual=NoPerceptual()),
-    curriculum=CurriculumConfig(initial_length=2, max_length=4),
 )
 
 
