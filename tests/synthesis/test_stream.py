@@ -92,7 +92,7 @@ def test_a_batch_is_its_members(case):
     for t in range(FRAMES):
         frames = stream({k: torch.stack([labels[t][k], labels[::-1][t][k]]) for k in labels[0]})
         for mine, theirs in zip(frames, alone, strict=True):
-            assert (mine - theirs[t]).abs().max() < 1e-4
+            assert (mine - theirs[t]).abs().max() < 1e-3
 
 
 def test_one_kind_may_come_alone(case):
