@@ -28,6 +28,7 @@ from vs_config import (
     show,
     table,
     tables,
+    texts,
     truth,
     whole,
 )
@@ -54,6 +55,7 @@ class Example:
     on: bool = truth(True, "")
     path: str = path("x", "")
     betas: tuple[float, ...] = numbers((0.5, 0.9), "", Range(kind=float, low=0, high=1, open_high=True), length=2)
+    names: tuple[str, ...] = texts((), "", high=3, longest=4)
     steps: tuple[int, ...] = numbers((), "", Range(kind=int, low=1, high=9), rising=True)
 
     CHECKS: ClassVar[tuple[Check, ...]] = (Check(("low", "high"), _check_order), Check(("low", "ratio"), _check_ratio))
@@ -101,6 +103,15 @@ def test_ranges_are_said_in_words(range_, words):
             {"steps": (3, 2)},
             "steps: expected a list in rising order (each item a whole number from 1 to 9), got [3, 2]",
         ),
+        (
+            {"names": ["a"]},
+            "names: expected a list of at most 3 different items (each item a text of 1 to 4 printable characters), "
+            "got ['a']",
+        ),
+        ({"names": ("a", "five5")}, "names[1]: expected a text of 1 to 4 printable characters, got 'five5'"),
+        ({"names": ("a", "")}, "names[1]: expected a text of 1 to 4 printable characters, got ''"),
+        ({"names": ("a\n",)}, r"names[0]: expected a text of 1 to 4 printable characters, got 'a\n'"),
+        ({"names": ("a", "b", "a")}, "names[2]: expected a text that no item before it has, got 'a'"),
         ({"steps": (3, True)}, "steps[1]: expected a whole number from 1 to 9, got true"),
     ],
 )

@@ -24,6 +24,7 @@ from vs_data import (
     open_folder,
     open_source,
 )
+from vs_data.labels import label_infos
 from vs_data.pictures import read_rgb
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "street"
@@ -280,6 +281,13 @@ def test_a_source_survives_pickling(folder):
 def test_impossible_values_are_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         FolderConfig(**{"root": "somewhere", **fields})
+
+
+def test_classes_have_a_name_each_or_none():
+    kind = SegMapsConfig(num_classes=2, class_names=("road", "sky"))
+    assert label_infos([kind])["seg_maps"] == ClassIds(classes=2, ignore_id=255, names=("road", "sky"))
+    with pytest.raises(ValueError, match=r"class_names: expected a name for each of 3 classes .*; these are 2"):
+        SegMapsConfig(num_classes=3, class_names=("road", "sky"))
 
 
 def test_an_ignored_id_is_no_class():

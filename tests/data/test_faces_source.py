@@ -92,7 +92,7 @@ def test_the_source_describes_itself_and_survives_pickling() -> None:
     assert faces.size == (32, 32)
     assert list(faces.label_kinds.items()) == [
         ("landmarks-dlib68", FloatMaps(channels=1, title="landmarks")),
-        ("seg_maps", ClassIds(classes=5, ignore_id=None)),
+        ("seg_maps", ClassIds(classes=5, names=REGIONS)),
     ]
     assert [info.frames for info in faces.sequences] == [24] * 8  # two motions of each of four people
     again = pickle.loads(pickle.dumps(faces))

@@ -7,7 +7,8 @@ import pytest
 import torch
 from vs_data.clips import ClassIds, Clip, ClipRequest, ClipSource
 from vs_data.errors import RequestError
-from vs_data.street import StreetConfig, open_street
+from vs_data.street import CLASS_NAMES, StreetConfig, open_street
+from vs_data.street.surfaces import Label
 from vs_data.street.world import build_world
 
 CLASSES = {7, 8, 11, 17, 21, 22, 23, 24, 26}
@@ -58,12 +59,16 @@ def test_the_source_describes_itself_and_survives_pickling() -> None:
     source = open_street(SMALL, "val")
     assert isinstance(source, ClipSource)
     assert source.size == (48, 96)
-    assert source.label_kinds == {"seg_maps": ClassIds(classes=35, ignore_id=255)}
+    assert source.label_kinds == {"seg_maps": ClassIds(classes=35, ignore_id=255, names=CLASS_NAMES)}
     assert [info.frames for info in source.sequences] == [12] * SMALL.val_sequences
     again = pickle.loads(pickle.dumps(source))
     request = ClipRequest(sequence=1, start=3, length=2)
     for one, other in zip(tensors(source.read(request)), tensors(again.read(request)), strict=True):
         assert torch.equal(one, other)
+
+
+def test_classes_are_called_what_the_world_draws_them_as() -> None:
+    assert {CLASS_NAMES[label]: label for label in Label} == {label.name.lower(): label for label in Label}
 
 
 def test_splits_share_no_world() -> None:

@@ -5,6 +5,7 @@ import json
 import attrs
 import pytest
 from vs_config import load_config
+from vs_data import FolderConfig
 from vs_training.config import TrainConfig
 from vs_training.fixed import first_difference, fixed_part
 from vs_training.presets import list_presets, read_preset
@@ -44,6 +45,19 @@ def test_what_may_change_is_not_in_it_and_fields_of_other_versions_do_not_count(
     older = {**saved, "forgotten": 3}
     del older["curriculum"]
     assert first_difference(older, street) is None
+
+
+def test_tables_of_a_list_are_compared_field_by_field() -> None:
+    street = attrs.evolve(preset("street-tiny"), data=FolderConfig(root="clips"))
+    older = fixed_part(street)
+    del older["data"]["labels"][0]["class_names"]
+    assert first_difference(older, street) is None
+    older["data"]["labels"][0]["num_classes"] = 20
+    assert first_difference(older, street) == (
+        "data.labels[0].num_classes: expected 20, with which the run was trained, got 35"
+    )
+    older["data"]["labels"] *= 2
+    assert str(first_difference(older, street)).startswith("data.labels: expected [")
 
 
 def test_fields_that_an_earlier_version_called_otherwise_are_compared() -> None:

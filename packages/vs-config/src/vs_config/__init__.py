@@ -12,6 +12,7 @@ from vs_config.fields import (
     real,
     table,
     tables,
+    texts,
     truth,
     whole,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "shown",
     "table",
     "tables",
+    "texts",
     "to_document",
     "truth",
     "whole",

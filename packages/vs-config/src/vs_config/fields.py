@@ -130,6 +130,23 @@ def numbers(
     return _field(default, help_, check, expected)
 
 
+def texts(default: "tuple[str, ...] | Required", help_: str, *, high: int, longest: int = 80) -> Any:
+    """Make a field for a tuple of at most `high` texts, all different: each has 1 to `longest` printable characters."""
+    item = f"a text of 1 to {longest} printable characters"
+    expected = f"a list of at most {high} different items (each item {item})"
+
+    def check(_instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+        if type(value) is not tuple or len(value) > high:
+            raise refuse(attribute.name, expected, value)
+        for index, each in enumerate(value):
+            if type(each) is not str or not each.isprintable() or not 1 <= len(each) <= longest:
+                raise refuse(child(attribute.name, index), item, each)
+            if each in value[:index]:
+                raise refuse(child(attribute.name, index), "a text that no item before it has", each)
+
+    return _field(default, help_, check, expected)
+
+
 def choice(default: "str | int | Required", help_: str, choices: Sequence[str | int]) -> Any:
     """Make a field for one of a few words or numbers."""
 

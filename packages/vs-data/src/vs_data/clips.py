@@ -19,10 +19,13 @@ class ClassIds:
     Attributes:
         classes: Number of class ids: 0 to `classes` - 1.
         ignore_id: Id of pixels without a class; None: there are none.
+        names: What the classes are called, in the order of their ids; empty where nobody knows. Networks do not see
+            them: they tell which class of one source is which of another.
     """
 
     classes: int
     ignore_id: int | None = None
+    names: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

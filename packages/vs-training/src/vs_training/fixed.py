@@ -64,9 +64,15 @@ def _differences(saved: Mapping[str, Any], now: Mapping[str, Any], where: str) -
     for key in now:
         if key not in saved:
             continue
-        path = f"{where}.{key}" if where else key
-        match saved[key], now[key]:
-            case Mapping() as before, Mapping() as after:
-                yield from _differences(before, after, path)
-            case before, after if before != after:
-                yield f"{path}: expected {show(before)}, with which the run was trained, got {show(after)}"
+        yield from _differences_of_values(saved[key], now[key], f"{where}.{key}" if where else key)
+
+
+def _differences_of_values(saved: Any, now: Any, path: str) -> Iterator[str]:
+    match saved, now:
+        case Mapping(), Mapping():
+            yield from _differences(saved, now, path)
+        case list(), list() if len(saved) == len(now):
+            for index, (before, after) in enumerate(zip(saved, now, strict=True)):
+                yield from _differences_of_values(before, after, f"{path}[{index}]")
+        case _ if saved != now:
+            yield f"{path}: expected {show(saved)}, with which the run was trained, got {show(now)}"

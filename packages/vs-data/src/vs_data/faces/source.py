@@ -33,7 +33,7 @@ LANDMARKS_KIND, REGIONS_KIND = "landmarks-dlib68", "seg_maps"
 _KINDS = {"landmarks": (LANDMARKS_KIND,), "regions": (REGIONS_KIND,), "both": (LANDMARKS_KIND, REGIONS_KIND)}
 _INFO: Mapping[str, LabelInfo] = {
     LANDMARKS_KIND: LANDMARKS,
-    REGIONS_KIND: ClassIds(classes=len(REGIONS)),
+    REGIONS_KIND: ClassIds(classes=len(REGIONS), names=REGIONS),
 }
 
 

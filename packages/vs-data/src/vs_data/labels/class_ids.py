@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from vs_config import Check, Problem, check_fields, whole
+from vs_config import Check, Problem, check_fields, texts, whole
 
 from vs_data.clips import ClassIds
 from vs_data.errors import DataError
@@ -32,6 +32,14 @@ def _check_ignore_id(config: SegMapsConfig) -> Iterator[Problem]:
         yield Problem("ignore_id", expected=expected, got=ignored)
 
 
+def _check_class_names(config: SegMapsConfig) -> Iterator[Problem]:
+    names, classes = config.class_names, config.num_classes
+    if names and len(names) != classes:
+        hint = f"these are {len(names)}"
+        expected = f"a name for each of {classes} classes (num_classes), or none at all"
+        yield Problem("class_names", hint, expected=expected, got=names)
+
+
 @attrs.frozen(kw_only=True)
 class SegMapsConfig:
     """Maps of class ids, one PNG per frame: `FOLDER/SEQ/FRAME.png`. The folder's name is the kind in a clip."""
@@ -43,8 +51,12 @@ class SegMapsConfig:
     ignore_id: int | None = whole(
         255, "id of pixels without a class; none: there are none", low=0, high=255, optional=True
     )
+    class_names: tuple[str, ...] = texts((), "what the classes are called, by id; empty: nobody knows", high=256)
 
-    CHECKS: ClassVar[tuple[Check, ...]] = (Check(("ignore_id", "num_classes"), _check_ignore_id),)
+    CHECKS: ClassVar[tuple[Check, ...]] = (
+        Check(("ignore_id", "num_classes"), _check_ignore_id),
+        Check(("class_names", "num_classes"), _check_class_names),
+    )
 
     def __attrs_post_init__(self) -> None:
         check_fields(self)
@@ -53,7 +65,7 @@ class SegMapsConfig:
 def handle_class_ids(config: SegMapsConfig) -> LabelHandler:
     """Return what is done with maps of class ids."""
     return LabelHandler(
-        info=ClassIds(classes=config.num_classes, ignore_id=config.ignore_id),
+        info=ClassIds(classes=config.num_classes, ignore_id=config.ignore_id, names=config.class_names),
         extensions=(".png",),
         read=partial(_read, config),
         look=partial(_look, config),

@@ -12,8 +12,44 @@ from vs_data.street.config import MAX_SEQUENCES, StreetConfig
 from vs_data.street.render import render
 from vs_data.street.world import build_world
 
-NUM_CLASSES = 35
-"""Cityscapes class ids 0 to 34; nine of them occur."""
+CLASS_NAMES = (
+    "unlabeled",
+    "ego vehicle",
+    "rectification border",
+    "out of roi",
+    "static",
+    "dynamic",
+    "ground",
+    "road",
+    "sidewalk",
+    "parking",
+    "rail track",
+    "building",
+    "wall",
+    "fence",
+    "guard rail",
+    "bridge",
+    "tunnel",
+    "pole",
+    "polegroup",
+    "traffic light",
+    "traffic sign",
+    "vegetation",
+    "terrain",
+    "sky",
+    "person",
+    "rider",
+    "car",
+    "truck",
+    "bus",
+    "caravan",
+    "trailer",
+    "train",
+    "motorcycle",
+    "bicycle",
+    "license plate",
+)
+"""Cityscapes class ids 0 to 34 by the names that Cityscapes gives them; nine of them occur."""
 
 IGNORE_ID = 255
 """Of pixels without a class, in Cityscapes."""
@@ -35,7 +71,7 @@ class StreetSource:
     @property
     def label_kinds(self) -> Mapping[str, LabelInfo]:
         """The one kind of label: class ids, numbered as in Cityscapes; the street draws no pixel without a class."""
-        return {"seg_maps": ClassIds(classes=NUM_CLASSES, ignore_id=IGNORE_ID)}
+        return {"seg_maps": ClassIds(classes=len(CLASS_NAMES), ignore_id=IGNORE_ID, names=CLASS_NAMES)}
 
     def read(self, request: ClipRequest) -> Clip:
         """Render a clip: a pure function of configuration, sequence and frames, in which `request.seed` plays no part.
