@@ -12,8 +12,8 @@ from torch import Tensor
 
 from vs_synthesis.export.formats import RunProgram
 from vs_synthesis.export.plan import Made, Phase, Plan, roll
-from vs_synthesis.export.values import Size
 from vs_synthesis.export.walk import subject_of_walk, walk
+from vs_synthesis.fit import Size
 from vs_synthesis.model import Model
 from vs_synthesis.stream import encode_subject, start
 
@@ -36,8 +36,8 @@ class Deviation:
 class Drift:
     """A closed loop of an export beside the model.
 
-    Frames count in closed loop as long as the model in float32 stays by its exact self. From where it does not, rounding
-    alone makes other clips, and each frame counts against the one that the model makes from the same past.
+    Frames count in closed loop as long as the model in float32 stays by its exact self. From where it does not,
+    rounding alone makes other clips, and each frame counts against what the model makes from the same past.
 
     Attributes:
         size: of the frames.
@@ -143,9 +143,9 @@ def _exact(plan: Plan, clip: Sequence[Mapping[str, Tensor]], subject: Mapping[st
     return (made.frame for made in roll(plan, run, clip, doubled))
 
 
-def summary(drift: Drift) -> list[tuple[int, float, float, float, float]]:
-    """Return rows for a table: number of the frame, largest and mean of both curves, at 1, 10, 100, ... and the end."""
+def summary(drift: Drift) -> list[tuple[int, tuple[float, ...]]]:
+    """Return rows for a table: number of the frame, largest and mean of both curves, at 1, 3, 10, ... and the last."""
     last = len(drift.exported.largest)
     shown = sorted({n for n in (1, 3, 10, 30, 100, 300, 1000, 3000) if n < last} | {last})
     curves = (drift.exported.largest, drift.exported.mean, drift.rounding.largest, drift.rounding.mean)
-    return [(n, *(curve[n - 1] for curve in curves)) for n in shown]  # type: ignore[misc] # four of them
+    return [(n, tuple(curve[n - 1] for curve in curves)) for n in shown]

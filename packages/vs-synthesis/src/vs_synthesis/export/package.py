@@ -30,7 +30,7 @@ from vs_synthesis.export.formats import (
 )
 from vs_synthesis.export.parting import Probed, find_parting
 from vs_synthesis.export.plan import MAX_SIDE, Made, Phase, Plan, make_plan
-from vs_synthesis.export.values import Size
+from vs_synthesis.fit import Size
 from vs_synthesis.model import Model
 
 MARKER = "manifest.json"

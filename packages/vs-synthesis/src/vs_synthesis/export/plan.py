@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from vs_synthesis.export.errors import ExportError
 from vs_synthesis.export.steps import FRAME, NEXT, FrameStep, SubjectStep, label_dtype
-from vs_synthesis.export.values import Size, Value, values_of
+from vs_synthesis.export.values import Value, values_of
+from vs_synthesis.fit import Size, only_size
 from vs_synthesis.model import Model
 
 MAX_SIDE = 8192
@@ -94,7 +95,7 @@ def _check(model: Model, references: int, size: Size | None) -> None:
         return
     if size[0] % stride or size[1] % stride:
         raise ExportError(f"--size {size[0]}x{size[1]}: both must be divisible by the model's stride, {stride}")
-    only = _constant_size(model)
+    only = only_size(model.config)
     if only is not None and size != only:
         raise ExportError(f"--size {size[0]}x{size[1]}: this model makes frames of {only[0]}x{only[1]} only")
 
@@ -112,16 +113,7 @@ def _fixed(model: Model, references: int) -> Size | None:
         case _:
             pass
     one = compares or min(trained) < 2 * model.config.generator.stride
-    return _constant_size(model) or (trained if one else None)
-
-
-def _constant_size(model: Model) -> Size | None:
-    """Return the one size of a model that starts from a learned constant."""
-    match model.config.generator:
-        case nets.GeneratorConfig(start=nets.ConstantStart() as start, levels=levels):
-            return start.height << levels, start.width << levels
-        case _:
-            return None
+    return only_size(model.config) or (trained if one else None)
 
 
 def _phases(model: Model, references: int, sizes: Sequence[Size]) -> tuple[Phase | None, tuple[Phase, ...]]:

@@ -7,8 +7,7 @@ import attrs
 import torch
 from torch import Tensor
 
-Size = tuple[int, int]
-"""Height and width."""
+from vs_synthesis.fit import Size
 
 
 @attrs.frozen

@@ -10,7 +10,7 @@ import vs_nets as nets
 from torch import Tensor
 
 from vs_synthesis.export.steps import label_dtype
-from vs_synthesis.export.values import Size
+from vs_synthesis.fit import Size
 
 _PACE = 2
 """Pixels that the window moves at most in a frame, in each direction."""

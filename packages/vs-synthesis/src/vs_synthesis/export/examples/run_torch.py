@@ -1,7 +1,7 @@
 """Make a clip with this model: python run_torch.py INPUTS.npz FRAMES.npy.
 
-INPUTS.npz has what the manifest lists under `labels`, (T, 1, H, W) ids or (T, 1, C, H, W) maps, by the name of the input;
-and for a few-shot model the inputs of the program `subject`. FRAMES.npy: (T, height, width, 3) bytes, RGB.
+INPUTS.npz has, by the names of inputs, what the manifest lists under `labels`: (T, 1, H, W) ids or (T, 1, C, H, W) maps;
+and for a few-shot model the inputs of the program `subject`. FRAMES.npy: (T, H, W, 3) bytes, RGB.
 """
 
 import json
