@@ -6,9 +6,10 @@ from pathlib import Path
 from rich.console import Console
 from vs_config import progress
 from vs_synthesis import find_run, load_model
-from vs_synthesis.export import Drift, ExportRequest, Format, check_export, export_model
+from vs_synthesis.export import TOLERANCE, Drift, ExportRequest, Format, check_export, export_model, summary
 
 from vs_eval.opening import say_warning, warn
+from vs_eval.report import Table
 from vs_eval.synthesize.opening import parse_size
 from vs_eval.terminal import say, show_tables
 
@@ -54,8 +55,8 @@ def _table(drift: Drift) -> Table:
     note = ""
     if drift.closed < len(drift.exported.largest):
         note = (
-            f"rounding alone makes other clips of this model from frame {drift.closed + 1} on; from there each frame was "
-            "compared with the one that the model makes from the same past"
+            f"rounding alone makes other clips of this model from frame {drift.closed + 1} on; from there each "
+            "frame was compared with the one that the model makes from the same past"
         )
     return Table(
         title=f"difference of frames of {height}x{width} from -1 to 1: allowed is {TOLERANCE:.2g}",

@@ -1,6 +1,6 @@
 """Make a clip with this model: python run_torch.py INPUTS.npz FRAMES.npy.
 
-INPUTS.npz has, by the names of inputs, what the manifest lists under `labels`: (T, 1, H, W) ids or (T, 1, C, H, W) maps;
+INPUTS.npz has, by names of inputs, what the manifest lists under `labels`: ids (T, 1, H, W) or maps (T, 1, C, H, W);
 and for a few-shot model the inputs of the program `subject`. FRAMES.npy: (T, H, W, 3) bytes, RGB.
 """
 
