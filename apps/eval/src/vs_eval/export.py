@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 from vs_config import progress
-from vs_synthesis import find_run, load_model
+from vs_synthesis import find_run, is_model, load_model
 from vs_synthesis.export import TOLERANCE, Drift, ExportRequest, Format, check_export, export_model, summary
 
 from vs_eval.opening import say_warning, warn
@@ -32,7 +32,7 @@ def export_to(
         OptionError: a size cannot be (and whatever opening a model raises).
     """
     where = find_run(say_warning).path if path is None else path
-    target = where / f"export-{form}" if out is None else out
+    target = _default_place(where, form) if out is None else out
     request = ExportRequest(
         form=form,
         sizes=tuple(size for text in sizes if (size := parse_size("--size", text))),
@@ -48,6 +48,11 @@ def export_to(
         made = export_model(model, target, request, lambda what, total: shown.update(next(count), total, what=what))
     show_tables([_table(drift) for drift in made.drifts], console)
     say(console, f"export: {made.path}")
+
+
+def _default_place(where: Path, form: Format) -> Path:
+    """Return a place in a run, or beside a model, which is itself a whole."""
+    return where.with_name(f"{where.name}-{form}") if is_model(where) else where / f"export-{form}"
 
 
 def _table(drift: Drift) -> Table:

@@ -39,7 +39,7 @@ MARKER = "manifest.json"
 EXPORT_FORMAT = 1
 """Version of what is written, under the key `export_format`."""
 
-_WHAT = "export"
+_WHAT = "package of programs"
 _EXAMPLES = "examples"
 
 
