@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import av
+import cv2
 import import_imaginaire as importer
+import numpy as np
 import pytest
 import torch
 import vs_nets as nets
@@ -18,6 +21,7 @@ from reference import Case, load_case
 from test_import_few_shot import CONFIG as FEW_SHOT
 from vs_config import DocumentError
 from vs_config.commands import run_command
+from vs_eval.app import main as synthesize
 from vs_runtime import PlaceError
 from vs_synthesis import Model, ModelError, encode_subject, load_model, read_model, start, training_config
 
@@ -101,6 +105,42 @@ def test_a_checkpoint_becomes_a_model_that_makes_the_frames_of_its_average(
     for frame, label in zip(frames, labels_of(model, 4), strict=True):
         torch.testing.assert_close(frame, expected(label), atol=1e-5, rtol=0)
     assert not torch.equal(frames[2], frames[3])
+
+
+def decoded(path: Path) -> torch.Tensor:
+    with av.open(str(path)) as container:
+        return torch.from_numpy(np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]))
+
+
+def synthesised(out: Path, *arguments: object) -> torch.Tensor:
+    """The frames (T, H, W, 3) of a video that was made by the command line."""
+    with pytest.raises(SystemExit) as stop:
+        synthesize(["synthesize", *map(str, arguments), "--device", "cpu", "--out", str(out)])
+    assert not stop.value.code
+    return decoded(out)
+
+
+def bytes_of(frames: list[torch.Tensor]) -> torch.Tensor:
+    return torch.stack(frames).add(1).mul(127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1)
+
+
+@pytest.mark.parametrize("config", [LABELS, CONSTANT], ids=["labels", "constant"])
+def test_all_the_way_to_a_video(tmp_path: Path, config: dict[str, Any]) -> None:
+    path = imported(tmp_path, checkpoint_of(*build(config)), config)
+    model = load_model(path, device="cpu")
+    (tmp_path / "maps").mkdir()
+    for number, label in enumerate(labels_of(model, 4)):
+        cv2.imwrite(str(tmp_path / "maps" / f"{number}.png"), label.numpy())
+    stream = start(model)
+    expected = bytes_of([stream(label) for label in labels_of(model, 4)])
+    assert torch.equal(synthesised(tmp_path / "street.mkv", path, "--labels", tmp_path / "maps"), expected)
+
+
+def test_all_the_way_to_a_video_of_somebody(tmp_path: Path) -> None:
+    path = imported(tmp_path, checkpoint_of(*build(FEW_SHOT)), FEW_SHOT)
+    made = synthesised(tmp_path / "face.mkv", path, "--labels=faces:3", "--references=faces:5", "--frames=3")
+    assert made.shape == (3, 32, 32, 3)
+    assert not torch.equal(made[0], made[2])
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
