@@ -2,9 +2,8 @@ import os
 from pathlib import Path
 
 import pytest
-from vs_eval.errors import OutputError
 from vs_eval.output import check_output, report_directory
-from vs_runtime import temporary_path
+from vs_runtime import PlaceError, temporary_path
 
 
 def names(path: Path) -> list[str]:
@@ -52,9 +51,9 @@ def test_an_old_report_is_replaced_as_a_whole_and_kept_on_failure(tmp_path):
 
 def test_directories_with_other_things_in_them_are_refused(tmp_path):
     (tmp_path / "precious.txt").write_text("x")
-    with pytest.raises(OutputError, match="holds other files"):
+    with pytest.raises(PlaceError, match="holds other files"):
         check_output(tmp_path)
-    with pytest.raises(OutputError, match="is a file"):
+    with pytest.raises(PlaceError, match="is a file"):
         check_output(tmp_path / "precious.txt")
     check_output(tmp_path / "new")
     (tmp_path / "empty").mkdir()
@@ -65,7 +64,7 @@ def test_directories_with_other_things_in_them_are_refused(tmp_path):
 
 def test_a_parent_that_is_a_file_is_one_clear_error(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(OutputError, match="cannot be written") as caught, report_directory(tmp_path / "file" / "out"):
+    with pytest.raises(PlaceError, match="cannot be written") as caught, report_directory(tmp_path / "file" / "out"):
         pass
     assert "\n" not in str(caught.value)
     assert names(tmp_path) == ["file"]

@@ -62,7 +62,7 @@ def test_the_shared_environment_holds_every_member():
     assert shared["path"] == ".venv"
     assert shared["skip-install"] is True
     assert shared["workspace"]["members"] == ["packages/*", "apps/*"]
-    assert [member.folder.parent.name for member in MEMBERS].count("packages") == 8
+    assert [member.folder.parent.name for member in MEMBERS].count("packages") == 9
     assert [member.folder.parent.name for member in MEMBERS].count("apps") == 3
 
 

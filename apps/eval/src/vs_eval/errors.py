@@ -19,18 +19,6 @@ class RunError(VsEvalError):
         self.path = path
 
 
-class OutputError(VsEvalError):
-    """A directory that the report cannot be written to.
-
-    Attributes:
-        path: the directory concerned.
-    """
-
-    def __init__(self, path: Path, problem: str) -> None:
-        super().__init__(f"{path}: {problem}")
-        self.path = path
-
-
 class OptionError(VsEvalError):
     """A command-line option with a value that cannot be.
 

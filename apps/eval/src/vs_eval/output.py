@@ -1,15 +1,13 @@
 """The directory of a report: it is either complete or as it was before."""
 
-import contextlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from vs_runtime import sweep, temporary_path, whole_directory
-
-from vs_eval.errors import OutputError
+from vs_runtime import check_place, marked_directory
 
 MARKER = "report.json"
 """The file that makes a directory a report, which a new one may replace."""
@@ -19,31 +17,14 @@ def check_output(path: Path, marker: str = MARKER) -> None:
     """See that a report may be put at `path`, without writing anything; `marker` is the file that makes it a report.
 
     Raises:
-        OutputError: it is a file, or a directory that has something else in it than a report.
+        PlaceError: it is a file, or a directory that has something else in it than a report.
     """
-    if path.exists() and not path.is_dir():
-        raise OutputError(path, "is a file; --out wants a directory")
-    if path.is_dir() and any(path.iterdir()) and not (path / marker).is_file():
-        raise OutputError(path, f"holds other files than a report (no {marker}); choose another --out")
+    check_place(path, marker=marker, what="report")
 
 
-@contextlib.contextmanager
-def report_directory(path: Path, marker: str = MARKER) -> Iterator[Path]:
-    """Yield a draft directory beside `path` that becomes `path` when the block succeeds, and is removed when not.
-
-    A report that was there is replaced. Drafts of processes that were killed are removed first.
-
-    Raises:
-        OutputError: the directory cannot be written.
-    """
-    check_output(path, marker)
-    sweep(path.parent)
-    try:
-        with whole_directory(path, replaced=temporary_path(path)) as draft:
-            yield draft
-            check_output(path, marker)  # somebody may have put something there meanwhile
-    except OSError as error:
-        raise OutputError(path, f"cannot be written: {error.strerror or error}") from error
+def report_directory(path: Path, marker: str = MARKER) -> AbstractContextManager[Path]:
+    """Return a context with a draft of a report, see `vs_runtime.marked_directory`."""
+    return marked_directory(path, marker=marker, what="report")
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:

@@ -192,7 +192,7 @@ def table(default: "Callable[[], Any] | Required | None", help_: str) -> Any:
     return attrs.field(**made, validator=_check_tables, metadata={HELP: help_})
 
 
-def tables(default: tuple[Any, ...], help_: str, *, low: int = 0, high: int) -> Any:
+def tables(default: "tuple[Any, ...] | Required", help_: str, *, low: int = 0, high: int) -> Any:
     """Make a field for a tuple of `low` to `high` config objects, of the classes that its annotation names."""
 
     def check(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:

@@ -27,12 +27,12 @@ from vs_data.findings import Finding
 from vs_data.flow import DisFlowConfig, FlowConfig, FlowFilesConfig, NoFlowConfig, PhotometricConfig
 from vs_data.folder import FolderConfig, check_command, open_folder
 from vs_data.geometry import AugmentConfig
-from vs_data.labels import LabelKind, LandmarksConfig, SegMapsConfig
+from vs_data.labels import LabelKind, LandmarksConfig, SegMapsConfig, label_infos
 from vs_data.landmarks import draw_face
 from vs_data.loader import LoaderConfig, load_clips
 from vs_data.render import write_folder
 from vs_data.sampling import check_lengths, iterate_sequence, plan_batch, spread_frames
-from vs_data.sources import SourceConfig, open_source
+from vs_data.sources import SourceConfig, folder_kinds, open_source
 from vs_data.street import StreetConfig, open_street
 
 __all__ = [
@@ -80,7 +80,9 @@ __all__ = [
     "draw_face",
     "drive",
     "every_so_often",
+    "folder_kinds",
     "iterate_sequence",
+    "label_infos",
     "load_clips",
     "look_at_folder",
     "map_tensors",

@@ -35,6 +35,7 @@ from vs_runtime.files import (
     write_atomically,
 )
 from vs_runtime.fit import Every, Maybe, check_fit
+from vs_runtime.marked_directory import PlaceError, check_place, marked_directory
 from vs_runtime.memory import is_out_of_memory, memory_in_use
 from vs_runtime.run_checkpoint import (
     LoadedCheckpoint,
@@ -63,12 +64,14 @@ __all__ = [
     "LoadedCheckpoint",
     "Maybe",
     "NoCheckpoint",
+    "PlaceError",
     "StateError",
     "Topology",
     "VsRuntimeError",
     "allowed_cpus",
     "apply_affinity",
     "check_fit",
+    "check_place",
     "checkpoint_path",
     "checkpointed",
     "checkpoints_by_step",
@@ -81,6 +84,7 @@ __all__ = [
     "list_checkpoints",
     "load_checkpoint",
     "load_latest",
+    "marked_directory",
     "memory_in_use",
     "naming",
     "plan_affinity",

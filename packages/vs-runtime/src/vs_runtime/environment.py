@@ -27,6 +27,7 @@ _PACKAGES = (
     "vs-data",
     "vs-metrics",
     "vs-training",
+    "vs-synthesis",
     "vs-train",
     "vs-eval",
 )

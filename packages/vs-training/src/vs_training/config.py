@@ -273,7 +273,12 @@ def reference_count(config: ReferencesConfig | None, seed: int, step: int) -> in
 
 def label_spec(config: LabelConfig, source: ClipSource) -> nets.LabelSpec:
     """Return how the label kinds of a data source enter the networks."""
-    return nets.LabelSpec(tuple(_label_kind(config, name, info) for name, info in source.label_kinds.items()))
+    return spec_of_kinds(config, source.label_kinds)
+
+
+def spec_of_kinds(config: LabelConfig, kinds: Mapping[str, LabelInfo]) -> nets.LabelSpec:
+    """Return how kinds of labels enter the networks, in their order; `kinds`: what each is, by its name in clips."""
+    return nets.LabelSpec(tuple(_label_kind(config, name, info) for name, info in kinds.items()))
 
 
 def _label_kind(config: LabelConfig, name: str, info: LabelInfo) -> nets.LabelKind:

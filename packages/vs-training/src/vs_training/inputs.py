@@ -3,6 +3,8 @@
 `channels_last` is the order of memory that the inputs get; it changes no value.
 """
 
+from collections.abc import Mapping
+
 import attrs
 import torch
 import vs_nets as nets
@@ -81,7 +83,17 @@ def remember(past: Past, inputs: FrameInputs, fake: Tensor, *, generator: int, d
 def encode_label(clip: Clip, t: int, labels: nets.LabelSpec, *, channels_last: bool = False) -> nets.Label:
     """Return the encoded label (N, C, H, W) of frame t of a batch; without references class ids may stay ids."""
     maps = {name: x[:, t] for name, x in clip.labels.items()}
-    label = (nets.keep_class_ids if clip.references is None else nets.encode_labels)(labels, maps)
+    return encode_maps(maps, labels, dense=clip.references is not None, channels_last=channels_last)
+
+
+def encode_maps(
+    maps: Mapping[str, Tensor], labels: nets.LabelSpec, *, dense: bool, channels_last: bool = False
+) -> nets.Label:
+    """Return the encoded label (N, C, H, W) of one frame's maps, (N, H, W) ids or (N, C, H, W) numbers by kind.
+
+    `dense`: as a tensor in any case, which few-shot generators take; otherwise class ids may stay ids.
+    """
+    label = (nets.encode_labels if dense else nets.keep_class_ids)(labels, maps)
     match label:
         case Tensor():
             return _laid_out(label, channels_last)

@@ -92,7 +92,7 @@ def open_audit(request: NumericsRequest, *, now: datetime.datetime) -> OpenedAud
     """Find and check everything that an audit needs; nothing is written.
 
     Raises:
-        OptionError, RunError, OutputError: what is asked for cannot be; and whatever reading configurations, runs,
+        OptionError, RunError, PlaceError: what is asked for cannot be; and whatever reading configurations, runs,
             checkpoints and data raises.
     """
     # What is cheap to find wrong comes before what takes memory and time.

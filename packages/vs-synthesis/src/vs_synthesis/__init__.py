@@ -1,0 +1,56 @@
+"""A trained model in use: model directories, and streams of frames."""
+
+from vs_synthesis.config import ModelConfig, model_config
+from vs_synthesis.contents import ModelContents, TrainingWeights, Weights, build_averaged
+from vs_synthesis.directory import is_model, read_model, write_model
+from vs_synthesis.errors import ModelError, VsSynthesisError
+from vs_synthesis.model import Computing, Model, build_model, find_run, load_model, read_trained
+from vs_synthesis.runs import read_run
+from vs_synthesis.settings import settings_of, training_config
+from vs_synthesis.stream import (
+    Labels,
+    Stream,
+    StreamError,
+    StreamState,
+    advance,
+    encode_subject,
+    restored_state,
+    start,
+    state_tensors,
+    synthesise,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Computing",
+    "Labels",
+    "Model",
+    "ModelConfig",
+    "ModelContents",
+    "ModelError",
+    "Stream",
+    "StreamError",
+    "StreamState",
+    "TrainingWeights",
+    "VsSynthesisError",
+    "Weights",
+    "advance",
+    "build_averaged",
+    "build_model",
+    "encode_subject",
+    "find_run",
+    "is_model",
+    "load_model",
+    "model_config",
+    "read_model",
+    "read_run",
+    "read_trained",
+    "restored_state",
+    "settings_of",
+    "start",
+    "state_tensors",
+    "synthesise",
+    "training_config",
+    "write_model",
+]

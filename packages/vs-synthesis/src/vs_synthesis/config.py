@@ -1,0 +1,96 @@
+"""What is written in `model.json` of a model: the generator's shape, and how files become what it is shown."""
+
+from collections.abc import Iterator
+from typing import ClassVar, assert_never
+
+import attrs
+import vs_nets as nets
+from vs_config import REQUIRED, Check, Problem, check_fields, real, table, tables, truth, whole
+from vs_data import (
+    AugmentConfig,
+    FaceCropConfig,
+    FacesConfig,
+    FolderConfig,
+    LabelKind,
+    SourceConfig,
+    StreetConfig,
+    folder_kinds,
+    label_infos,
+)
+from vs_training.config import LabelConfig, TrainConfig, spec_of_kinds
+
+MAX_KINDS = 64
+"""Kinds of labels that a model may take."""
+
+
+def _check_sides(config: "ModelConfig") -> Iterator[Problem]:
+    for name, size in (("height", config.height), ("width", config.width)):
+        if size % config.generator.stride:
+            expected = f"a multiple of the generator's stride, {config.generator.stride}"
+            yield Problem(name, expected=expected, got=size)
+
+
+@attrs.frozen(kw_only=True)
+class ModelConfig:
+    """Shape of a model's generator, and how labels and pictures on disk become what it is shown."""
+
+    generator: nets.GeneratorConfig | nets.FewShotGeneratorConfig = table(
+        nets.GeneratorConfig, "kind and shape of the generator"
+    )
+    labels: tuple[LabelKind, ...] = tables(
+        REQUIRED, "kinds of labels, in the order in which they are shown", low=1, high=MAX_KINDS
+    )
+    dont_care: bool = truth(False, "whether pixels without a class have a channel of their own")
+    height: int = whole(128, "height of the frames that it was trained on", low=16, high=8192, unit="pixels")
+    width: int = whole(256, "width of the frames that it was trained on", low=16, high=8192, unit="pixels")
+    augment: AugmentConfig = table(AugmentConfig, "how pictures of another size become that size; nothing is random")
+    face_crop: FaceCropConfig | None = table(None, "how the face is cut out of them; none: whole pictures are used")
+    fps: float = real(10.0, "rate of its videos", low=0, high=1000, open_low=True, unit="frames per second")
+
+    CHECKS: ClassVar[tuple[Check, ...]] = (Check(("height", "width", "generator"), _check_sides),)
+
+    def __attrs_post_init__(self) -> None:
+        check_fields(self)
+
+    @property
+    def kind(self) -> str:
+        """`vid2vid` or `few-shot`."""
+        return self.generator.kind
+
+    @property
+    def past(self) -> int:
+        """How many past frames the generator looks at."""
+        return self.generator.frames - 1
+
+    @property
+    def label_spec(self) -> nets.LabelSpec:
+        """How the labels enter the generator."""
+        return spec_of_kinds(LabelConfig(dont_care=self.dont_care), label_infos(self.labels))
+
+
+def model_config(config: TrainConfig) -> ModelConfig:
+    """Return what a model says of itself that was trained by a configuration.
+
+    Procedural worlds say of their labels what the folders do that `vs_data.write_folder` makes of them.
+    """
+    augment, face_crop = _geometry(config.data)
+    return ModelConfig(
+        generator=config.generator,
+        labels=folder_kinds(config.data),
+        dont_care=config.labels.dont_care,
+        height=config.data.height,
+        width=config.data.width,
+        augment=augment,
+        face_crop=face_crop,
+        fps=float(config.run.video_fps),
+    )
+
+
+def _geometry(data: SourceConfig) -> tuple[AugmentConfig, FaceCropConfig | None]:
+    match data:
+        case FolderConfig():
+            return attrs.evolve(data.augment, scale=0.0, flip=0.0), data.face_crop
+        case StreetConfig() | FacesConfig():
+            return AugmentConfig(), None
+        case _:
+            assert_never(data)

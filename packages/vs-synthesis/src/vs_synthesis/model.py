@@ -1,0 +1,134 @@
+"""A trained model on a device, ready to make frames."""
+
+from pathlib import Path
+from typing import Literal
+
+import attrs
+import torch
+import vs_nets as nets
+import vs_optim as optim
+from vs_runtime import choose_device
+from vs_runtime.run_directory import RunDirectory, latest_run
+from vs_training.kinds import may_be_kind
+
+from vs_synthesis.config import ModelConfig
+from vs_synthesis.contents import ModelContents, build_averaged
+from vs_synthesis.directory import is_model, read_model
+from vs_synthesis.errors import ModelError
+from vs_synthesis.runs import read_run
+
+Computing = Literal["float32", "bfloat16", "float16"]
+"""In which format convolutions and matrix products compute; all else stays float32."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Model:
+    """A trained model that can make frames; nothing in it changes when it does.
+
+    Attributes:
+        contents: what it was made from, without the weights that training goes on from.
+        generator: of averaged weights, on `device`, in channels-last order, in evaluation mode, without gradients.
+        labels: how labels enter it.
+        device: where it computes.
+        precision: in what.
+    """
+
+    contents: ModelContents
+    generator: nets.AnyGenerator
+    labels: nets.LabelSpec
+    device: torch.device
+    precision: optim.Precision
+
+    @property
+    def path(self) -> Path:
+        """The directory that it was read from."""
+        return self.contents.path
+
+    @property
+    def config(self) -> ModelConfig:
+        """The generator's shape, and how files become what it is shown."""
+        return self.contents.config
+
+
+def load_model(
+    path: str | Path,
+    *,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    precision: Computing = "float32",
+    checkpoint: int | None = None,
+) -> Model:
+    """Load a model directory, or what a run has trained.
+
+    Args:
+        path: of the directory.
+        device: what to compute on; auto is a GPU where there is one.
+        precision: in which format to compute.
+        checkpoint: of a run, the training step; None: the newest checkpoint that is intact.
+
+    Raises:
+        ModelError: it is neither, damaged, or of another version (and whatever opening a run raises).
+        DeviceError, PrecisionError: the device, or the format on it, cannot be had.
+    """
+    return build_model(read_trained(Path(path), checkpoint=checkpoint), device=device, precision=precision)
+
+
+def build_model(
+    contents: ModelContents,
+    *,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    precision: Computing = "float32",
+) -> Model:
+    """Build a model from what was read.
+
+    Raises:
+        ModelError: the weights are those of another configuration.
+        DeviceError, PrecisionError: the device, or the format on it, cannot be had.
+    """
+    where = choose_device(device)
+    computing = optim.resolve_precision(_precision(precision), where)
+    generator = build_averaged(contents).to(where)
+    return Model(
+        contents=attrs.evolve(contents, training=None),
+        generator=generator.to(memory_format=torch.channels_last),  # type: ignore[call-overload] # unknown to its stubs
+        labels=contents.config.label_spec,
+        device=where,
+        precision=computing,
+    )
+
+
+def read_trained(path: Path, *, checkpoint: int | None = None, training: bool = False) -> ModelContents:
+    """Read a model directory, or a run.
+
+    Args:
+        path: of the directory.
+        checkpoint: of a run, the training step; None: the newest checkpoint that is intact.
+        training: also read what training goes on from, where it is there.
+
+    Raises:
+        ModelError: it is neither, damaged, or a model of which a checkpoint is asked for (and whatever opening a run
+            raises).
+    """
+    if not path.is_dir():
+        raise ModelError(path, "there is no such directory")
+    if is_model(path):
+        if checkpoint is not None:
+            raise ModelError(path, "--checkpoint: this is a model, which has none; name a run, or leave it out")
+        return read_model(path, training=training)
+    return read_run(path, checkpoint=checkpoint)
+
+
+def find_run(kind: str | None = None) -> RunDirectory:
+    """Return the run below ./runs that saved a checkpoint last, of one kind of generator if that is given.
+
+    Raises:
+        RunDirectoryError: there is none.
+    """
+    return latest_run(
+        what="run" if kind is None else f"{kind} run", fits=lambda run: kind is None or may_be_kind(run.config, kind)
+    )
+
+
+def _precision(name: Computing) -> optim.PrecisionConfig:
+    if name == "float32":
+        return optim.PrecisionConfig(level="O0")
+    return optim.PrecisionConfig(level="O1", dtype=name)

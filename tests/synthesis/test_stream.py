@@ -1,0 +1,128 @@
+"""Streams: bit for bit the roll-out, with a state that is a value."""
+
+import pytest
+import torch
+from safetensors.torch import load, save
+from toy_models import CONFIGS, make_run
+from vs_data import ClipRequest, open_source
+from vs_nets import ShapeError, rollout
+from vs_synthesis import (
+    StreamError,
+    StreamState,
+    advance,
+    encode_subject,
+    load_model,
+    restored_state,
+    start,
+    state_tensors,
+)
+from vs_training.inputs import encode_maps
+
+FRAMES = 4
+
+
+def opened(tmp_path_factory, kind):
+    model = load_model(make_run(tmp_path_factory.mktemp(kind) / "run", CONFIGS[kind]), device="cpu")
+    references = (0,) if kind == "few-shot" else ()
+    clip = open_source(CONFIGS[kind].data, "val").read(
+        ClipRequest(sequence=0, start=0, length=FRAMES, references=references)
+    )
+    subject = None if clip.references is None else encode_subject(model, clip.references.frames, clip.references.labels)
+    labels = [{kind: x[t] for kind, x in clip.labels.items()} for t in range(FRAMES)]
+    return model, subject, labels
+
+
+@pytest.fixture(scope="module", params=CONFIGS)
+def case(request, tmp_path_factory):
+    return opened(tmp_path_factory, request.param)
+
+
+def streamed(model, subject, labels):
+    stream = start(model, subject)
+    return [stream(label) for label in labels]
+
+
+def test_a_stream_is_bit_for_bit_the_roll_out_of_the_generator(case):
+    model, subject, labels = case
+    dense = subject is not None
+    encoded = [
+        encode_maps({k: x[None] for k, x in label.items()}, model.labels, dense=dense, channels_last=True)
+        for label in labels
+    ]
+    generate = model.generator if subject is None else lambda label, history: model.generator(label, history, subject)
+    with torch.inference_mode():
+        rolled = [made.frame[0] for made in rollout(generate, encoded, past=model.config.past)]
+    frames = streamed(model, subject, labels)
+    assert all(torch.equal(a, b) for a, b in zip(frames, rolled, strict=True))
+    assert not torch.equal(frames[-1], frames[-2])
+
+
+def test_states_are_values_and_streams_take_turns(case):
+    model, subject, labels = case
+    alone = streamed(model, subject, labels)
+    one, two = StreamState(), StreamState()
+    for t, label in enumerate(labels):
+        batch = {k: x[None] for k, x in label.items()}
+        before = one
+        frame, one = advance(model, batch, before, subject)
+        again, _ = advance(model, batch, before, subject)
+        assert torch.equal(frame[0], alone[t])
+        assert torch.equal(frame, again)
+        if t >= 1:  # the second stream is one frame late, between the frames of the first
+            late, two = advance(model, {k: x[None] for k, x in labels[t - 1].items()}, two, subject)
+            assert torch.equal(late[0], alone[t - 1])
+
+
+def test_a_saved_state_goes_on_where_it_was(case):
+    model, subject, labels = case
+    frames = streamed(model, subject, labels)
+    stream = start(model, subject)
+    for t, label in enumerate(labels):
+        kept = load(save({k: x.contiguous().clone() for k, x in state_tensors(stream.state).items()}))
+        gone_on = start(model, subject, state=restored_state(model, kept))
+        assert torch.equal(gone_on(label), frames[t])
+        stream(label)
+
+
+def test_a_batch_is_its_members(case):
+    model, subject, labels = case
+    if subject is not None:
+        pytest.skip("a subject has a batch of its own")
+    stream, alone = start(model), [streamed(model, None, labels), streamed(model, None, labels[::-1])]
+    for t in range(FRAMES):
+        frames = stream({k: torch.stack([labels[t][k], labels[::-1][t][k]]) for k in labels[0]})
+        for mine, theirs in zip(frames, alone, strict=True):
+            assert (mine - theirs[t]).abs().max() < 1e-3
+
+
+def test_one_kind_may_come_alone(case):
+    model, subject, labels = case
+    name = model.labels.kinds[0].name
+    assert torch.equal(start(model, subject)(labels[0][name]), streamed(model, subject, labels)[0])
+
+
+def test_no_autograd_no_change_of_weights_and_no_memory_of_old_frames(case):
+    model, subject, labels = case
+    before = {name: x.clone() for name, x in model.generator.state_dict().items()}
+    stream = start(model, subject)
+    for label in labels:
+        assert not stream(label).requires_grad
+    assert all(torch.equal(before[name], x) for name, x in model.generator.state_dict().items())
+    assert len(stream.state.frames) == len(stream.state.labels) == model.config.past
+
+
+def test_what_does_not_belong_together_is_said(case):
+    model, subject, labels = case
+    with pytest.raises(StreamError, match="few-shot model"):
+        start(model, None if subject is not None else object())
+    with pytest.raises(StreamError, match="labels of poses given, the model takes"):
+        start(model, subject)({"poses": torch.zeros(1, 8, 8)})
+    name = model.labels.kinds[0].name
+    with pytest.raises(ShapeError, match=r"divisible|with N, H and W"):
+        start(model, subject)({name: labels[0][name][..., :-1]})
+    stream = start(model, subject)
+    stream(labels[0])
+    with pytest.raises(StreamError, match="not those of a state of this model"):
+        restored_state(model, {"frames.0": torch.zeros(1, 3, 8, 8)})
+    with pytest.raises(StreamError, match="not those of a state of this model"):
+        restored_state(model, {**state_tensors(stream.state), "more": torch.zeros(1)})
