@@ -42,7 +42,9 @@ def folder_kinds(config: SourceConfig) -> tuple[LabelKind, ...]:
 def _written(folder: str, info: LabelInfo) -> LabelKind:
     match info:
         case ClassIds():
-            return SegMapsConfig(folder=folder, num_classes=info.classes, ignore_id=info.ignore_id)
+            return SegMapsConfig(
+                folder=folder, num_classes=info.classes, ignore_id=info.ignore_id, class_names=info.names
+            )
         case FloatMaps():
             return LandmarksConfig(folder=folder, smoothing=0.0)  # a world's are exact
         case _:
