@@ -5,6 +5,7 @@ from vs_synthesis.contents import ModelContents, TrainingWeights, Weights, build
 from vs_synthesis.directory import is_model, read_model, write_model
 from vs_synthesis.errors import ModelError, VsSynthesisError
 from vs_synthesis.model import Computing, Model, build_model, find_run, load_model, read_trained
+from vs_synthesis.origin import origin_of, read_origin
 from vs_synthesis.runs import read_run
 from vs_synthesis.settings import settings_of, training_config
 from vs_synthesis.stream import (
@@ -43,7 +44,9 @@ __all__ = [
     "is_model",
     "load_model",
     "model_config",
+    "origin_of",
     "read_model",
+    "read_origin",
     "read_run",
     "read_trained",
     "restored_state",
