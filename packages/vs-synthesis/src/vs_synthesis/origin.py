@@ -41,6 +41,7 @@ def origin_of(contents: ModelContents) -> Origin:
         raw=None if training is None else training.generator,
         discriminator=None if training is None or shape is None else training.discriminator,
         discriminator_config=shape,
+        notices=contents.notices,
     )
 
 

@@ -34,7 +34,7 @@ MOST_ITERATIONS = 200
 SETTLED = 1e-5
 """Relative change of the largest singular value between two iterations at which it counts as found."""
 
-_SHOWN = 6
+_SHOWN = 3
 """Most tensors that a sentence names."""
 
 
@@ -50,6 +50,7 @@ class Origin:
         raw: the generator's weights and singular vectors as trained; None: nobody has kept them.
         discriminator: the weights of its discriminators; None: nobody has kept them.
         discriminator_config: their shape.
+        notices: what went otherwise than one would expect when it was read, in words.
     """
 
     where: str
@@ -59,6 +60,7 @@ class Origin:
     raw: Weights | None = None
     discriminator: Weights | None = None
     discriminator_config: nets.DiscriminatorConfig | None = None
+    notices: tuple[str, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
