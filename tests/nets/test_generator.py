@@ -192,3 +192,23 @@ def test_history_is_detached_and_cut() -> None:
     assert len(past.frames) == len(past.labels) == 2
     assert not any(f.requires_grad for f in past.frames)
     assert nets.remember(past, torch.zeros(1), frame, 0).frames == ()
+
+
+@pytest.mark.parametrize("combination", [SMALL.combination, nets.LinearCombination()])
+@pytest.mark.parametrize("start", [nets.LabelStart(), nets.ConstantStart(height=2, width=4)])
+def test_a_kept_embedding_changes_no_bit_and_saves_a_call_for_each_frame(combination, start) -> None:
+    config = attrs.evolve(SMALL, combination=combination, start=start)
+    generator, labels = nets.build_ema(config, label_channels=C), [label() for _ in range(4)]
+    calls = []
+    generator.embed_label.register_forward_hook(lambda *_: calls.append(1))
+
+    def forgetful(now: nets.Label, past: nets.History) -> nets.Synthesis:
+        return generator(now, attrs.evolve(past, maps=()))
+
+    with torch.inference_mode():
+        plain = [made.frame for made in nets.rollout(forgetful, labels, past=2)]
+        assert len(calls) == 7  # each frame's own label, and the one before it of all but the first
+        calls.clear()
+        kept = [made.frame for made in nets.rollout(generator, labels, past=2)]
+    assert len(calls) == 4
+    assert all(torch.equal(a, b) for a, b in zip(plain, kept, strict=True))

@@ -205,7 +205,7 @@ def roll_out(
         yield FrameView(
             index=index,
             truth=frame,
-            synthesis=map_tensors(_on_cpu, synthesis),
+            synthesis=map_tensors(_on_cpu, attrs.evolve(synthesis, maps=())),
             painted=_painted(frame.labels, spec),
             driving=next(drivers),
         )

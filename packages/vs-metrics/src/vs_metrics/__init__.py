@@ -45,6 +45,7 @@ from vs_metrics.scores import (
     ssim,
     warping_errors,
 )
+from vs_metrics.sinks import SinkOptions, check_sink, open_pipe, open_sink, unfinished
 from vs_metrics.tiles import Panel, grid, strip
 
 __version__ = "0.1.0"
@@ -61,12 +62,14 @@ __all__ = [
     "Palette",
     "Panel",
     "ShapeError",
+    "SinkOptions",
     "VideoError",
     "VideoFile",
     "VideoWriter",
     "VsMetricsError",
     "absolute_errors",
     "average_of",
+    "check_sink",
     "class_mean_colours",
     "clip_picture",
     "colour_distances",
@@ -85,6 +88,8 @@ __all__ = [
     "matrix_picture",
     "mean_of",
     "moved_frames",
+    "open_pipe",
+    "open_sink",
     "paint_classes",
     "palette_for",
     "panel_row",
@@ -93,6 +98,7 @@ __all__ = [
     "ssim",
     "strip",
     "strip_frames",
+    "unfinished",
     "video_frame",
     "warping_errors",
     "write_mp4",

@@ -2,28 +2,19 @@
 
 import contextlib
 import errno
-import logging
 import os
 import secrets
 from collections.abc import Iterable, Iterator
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import cast
 
 import attrs
-import av
 import cv2
 import numpy as np
-from av.video.stream import VideoStream
 
 from vs_metrics.colours import Image, check_picture
+from vs_metrics.encoding import FORMATS, Encoder, rate_of, video_codec
 from vs_metrics.errors import VideoError, VsMetricsError
-
-CRF = 18
-"""x264's constant rate factor: 18 is visually lossless for most eyes."""
-
-_log = logging.getLogger(__name__)
 
 
 @attrs.frozen(kw_only=True)
@@ -92,16 +83,15 @@ class VideoWriter:
         if not fps > 0:
             raise VideoError(str(path), f"fps must be positive, got {fps}")
         self._path = Path(path)
-        self._rate = Fraction(fps).limit_denominator(1001)
-        self._codec = video_codec()
+        self._form = attrs.evolve(FORMATS[".mp4"], codec=video_codec())
+        self._rate = rate_of(fps)
         self._cleanup = contextlib.ExitStack()
-        self._temporary = self._path
-        self._encoder: _Encoder | None = None
-        self._size = (0, 0)
-        self._count = 0
+        self._encoder: Encoder | None = None
+        self._written: Encoder | None = None
 
     def __enter__(self) -> "VideoWriter":
-        self._temporary = self._cleanup.enter_context(_replacing(self._path))
+        temporary = self._cleanup.enter_context(_replacing(self._path))
+        self._encoder = Encoder(temporary, self._form, self._rate)
         return self
 
     def add(self, frame: Image) -> None:
@@ -112,78 +102,35 @@ class VideoWriter:
             ShapeError: it is not an RGB picture of 8 bits.
         """
         check_picture(frame)
-        if self._temporary == self._path:
-            raise VideoError(str(self._path), "frames can be added inside the writer's with block only")
         if self._encoder is None:
-            self._size = frame.shape[:2]
-            self._encoder = _open_encoder(self._temporary, self._codec, self._rate, self._size)
-        if frame.shape[:2] != self._size:
-            problem = f"frame {self._count} is {_words(frame.shape[:2])}, the first one {_words(self._size)}"
-            raise VideoError(str(self._path), problem)
-        picture = av.VideoFrame.from_ndarray(_padded_to_even(frame), format="rgb24")
-        picture.pts = self._count
-        self._encoder.container.mux(self._encoder.stream.encode(picture))
-        self._count += 1
+            raise VideoError(str(self._path), "frames can be added inside the writer's with block only")
+        self._encoder.add(frame, str(self._path))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        encoder, self._encoder = self._encoder, None
+        if encoder is None:
+            return
+        self._written = encoder
         with self._cleanup:
-            self._cleanup.push(lambda *_: self._close())
+            self._cleanup.push(lambda *_: encoder.close())
             if error is not None:
                 raise error
-            if self._encoder is None:
+            if encoder.count == 0:
                 raise VideoError(str(self._path), "a video needs at least one frame")
-            self._encoder.container.mux(self._encoder.stream.encode(None))
+            encoder.finish()
 
     def result(self) -> VideoFile:
         """Return facts about the file that was written."""
-        height, width = self._size
+        height, width = (0, 0) if self._written is None else self._written.size
         return VideoFile(
             path=self._path,
-            codec=self._codec,
-            frames=self._count,
+            codec=self._form.codec,
+            frames=0 if self._written is None else self._written.count,
             width=width + width % 2,
             height=height + height % 2,
         )
-
-    def _close(self) -> None:
-        if self._encoder is not None:
-            self._encoder.container.close()
-        self._encoder, self._temporary = None, self._path
-
-
-@attrs.frozen(kw_only=True, eq=False)
-class _Encoder:
-    container: av.container.OutputContainer
-    stream: VideoStream
-
-
-def _open_encoder(path: Path, codec: str, rate: Fraction, size: tuple[int, int]) -> _Encoder:
-    """Open an MP4 file and its only stream, set so that the bytes depend on the pictures alone."""
-    height, width = size
-    container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
-    container.flags |= cast(int, av.container.Flags.bitexact.value)  # no version numbers in the file
-    stream = cast(VideoStream, container.add_stream(codec, rate=rate))
-    stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
-    context = stream.codec_context
-    context.flags |= av.codec.context.Flags.bitexact.value
-    context.thread_count = 1  # the bytes must not depend on the number of cores
-    context.color_range, context.colorspace = 1, 6  # limited range, BT.601: what swscale converts RGB to
-    if codec == "libx264":
-        # With x264's macroblock tree, bytes vary with what freed memory held, if sides are no multiples of 16.
-        context.options = {"crf": str(CRF), "preset": "medium", "mbtree": "0"}
-    else:
-        context.qmin, context.qmax, context.bit_rate = 1, 4, 8 * width * height
-    return _Encoder(container=container, stream=stream)
-
-
-def video_codec() -> str:
-    """Return the encoder that videos are written with: "libx264", or "mpeg4" where PyAV lacks it (logged)."""
-    if "libx264" in av.codec.codecs_available:
-        return "libx264"
-    _log.warning("PyAV has no libx264 here: videos are written as MPEG-4 part 2, which some browsers do not play")
-    return "mpeg4"
 
 
 @contextlib.contextmanager
@@ -203,12 +150,3 @@ def _replacing(path: Path) -> Iterator[Path]:
         raise OSError(code, error.strerror or str(error), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _padded_to_even(frame: Image) -> Image:
-    height, width = frame.shape[:2]
-    return np.ascontiguousarray(np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge"))
-
-
-def _words(shape: tuple[int, ...]) -> str:
-    return f"{shape[0]}x{shape[1]}"

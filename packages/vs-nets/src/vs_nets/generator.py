@@ -216,7 +216,7 @@ class Generator(nn.Module):
             maps: Maps = self.call.encoders(self.embed_label, label)
             x = self._continue(history, maps) if history.frames else self._begin(label, maps)
             warp = self._warp(label, history) if self._can_warp(history) else None
-            return self._main_branch(x, maps, warp)
+            return attrs.evolve(self._main_branch(x, maps, warp), maps=maps)
 
     def bind(self, _: References | None) -> GenerateFrame:
         """Return what generates the frames of a clip: the generator itself, which looks at no references."""
@@ -254,7 +254,7 @@ class Generator(nn.Module):
     def _continue(self, history: History, maps: Maps) -> Tensor:
         """Make features at the resolution of the main branch from the previous frame and its label map."""
         config = self.config
-        before: Maps = self.call.encoders(self.embed_label, history.labels[-1])
+        before: Maps = history.maps or self.call.encoders(self.embed_label, history.labels[-1])
         x: Tensor = self.first_previous(history.frames[-1])
         for i, block in enumerate(self.down):
             x = self.call.blocks(block, x, (self._map(before, i),))

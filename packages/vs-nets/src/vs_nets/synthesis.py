@@ -35,6 +35,7 @@ class Synthesis:
         warped: the previous frame fetched through `flow`, or None.
         reference: flow, mask and warped frame of the reference; few-shot generators only.
         chosen: (N,) int64: which of the K references was warped, and which the discriminators see; few-shot only.
+        maps: the embedding of the label, finest first, which the next frame may take from its history; vid2vid only.
     """
 
     frame: Tensor
@@ -44,21 +45,29 @@ class Synthesis:
     warped: Tensor | None = None
     reference: Warp | None = None
     chosen: Tensor | None = None
+    maps: tuple[Tensor, ...] = ()
 
 
 @attrs.frozen(kw_only=True)
 class History:
-    """Encoded labels and generated frames of the past, oldest first; frames are detached."""
+    """Encoded labels and generated frames of the past, oldest first; frames are detached.
+
+    `maps` is the embedding of the newest label by the very weights that make the next frame, or (): it is made anew.
+    """
 
     labels: tuple[Label, ...] = attrs.field(default=())
     frames: tuple[Tensor, ...] = attrs.field(default=())
+    maps: tuple[Tensor, ...] = attrs.field(default=())
 
 
-def remember(history: History, label: Label, frame: Tensor, length: int) -> History:
-    """Return the history with one more (label, frame), cut to the newest `length`."""
+def remember(history: History, label: Label, frame: Tensor, length: int, maps: tuple[Tensor, ...] = ()) -> History:
+    """Return the history with one more (label, frame), cut to the newest `length`.
+
+    `maps`: of that frame's `Synthesis`, where the weights stay what they are; training, which changes them, gives none.
+    """
     labels = (*history.labels, label)[-length:] if length else ()
     frames = (*history.frames, frame.detach())[-length:] if length else ()
-    return History(labels=labels, frames=frames)
+    return History(labels=labels, frames=frames, maps=maps if length else ())
 
 
 GenerateFrame = Callable[[Label, History], Synthesis]
@@ -66,7 +75,7 @@ GenerateFrame = Callable[[Label, History], Synthesis]
 
 
 def rollout(generate: GenerateFrame, labels: Iterable[Label], *, past: int) -> Iterator[Synthesis]:
-    """Generate a clip from its own frames.
+    """Generate a clip from its own frames, by weights that do not change meanwhile.
 
     Args:
         generate: a generator, (label (N, C, H, W), history) -> Synthesis.
@@ -79,5 +88,5 @@ def rollout(generate: GenerateFrame, labels: Iterable[Label], *, past: int) -> I
     history = History()
     for label in labels:
         synthesis = generate(label, history)
-        history = remember(history, label, synthesis.frame, past)
+        history = remember(history, label, synthesis.frame, past, synthesis.maps)
         yield synthesis

@@ -4,8 +4,10 @@ from vs_synthesis.config import ModelConfig, model_config
 from vs_synthesis.contents import ModelContents, TrainingWeights, Weights, build_averaged
 from vs_synthesis.directory import is_model, read_model, write_model
 from vs_synthesis.errors import ModelError, VsSynthesisError
+from vs_synthesis.fit import Fit, SizeError, plan_fit
 from vs_synthesis.model import Computing, Model, build_model, find_run, load_model, read_trained
 from vs_synthesis.origin import origin_of, read_origin
+from vs_synthesis.rollout import Made, encode_references, label_request, picture_of, synthesise_sequence
 from vs_synthesis.runs import read_run
 from vs_synthesis.settings import settings_of, training_config
 from vs_synthesis.stream import (
@@ -25,11 +27,14 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Computing",
+    "Fit",
     "Labels",
+    "Made",
     "Model",
     "ModelConfig",
     "ModelContents",
     "ModelError",
+    "SizeError",
     "Stream",
     "StreamError",
     "StreamState",
@@ -39,12 +44,16 @@ __all__ = [
     "advance",
     "build_averaged",
     "build_model",
+    "encode_references",
     "encode_subject",
     "find_run",
     "is_model",
+    "label_request",
     "load_model",
     "model_config",
     "origin_of",
+    "picture_of",
+    "plan_fit",
     "read_model",
     "read_origin",
     "read_run",
@@ -54,6 +63,7 @@ __all__ = [
     "start",
     "state_tensors",
     "synthesise",
+    "synthesise_sequence",
     "training_config",
     "write_model",
 ]

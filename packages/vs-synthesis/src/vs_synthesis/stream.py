@@ -71,12 +71,14 @@ def synthesise(
 ) -> tuple[nets.Synthesis, StreamState]:
     """Do what `advance` does, and return flow, mask and warped frame too."""
     labels = _by_kind(model, label)
-    history = nets.History(labels=tuple(_encoded(model, past) for past in state.labels), frames=state.frames)
+    history = nets.History(
+        labels=tuple(_encoded(model, past) for past in state.labels), frames=state.frames, maps=state.maps
+    )
     with torch.inference_mode(), optim.autocast(model.precision, model.device):
         synthesis = _generate(model, subject)(_encoded(model, labels), history)
     past = model.config.past
     return synthesis, StreamState(
-        labels=(*state.labels, labels)[-past:], frames=(*state.frames, synthesis.frame)[-past:]
+        labels=(*state.labels, labels)[-past:], frames=(*state.frames, synthesis.frame)[-past:], maps=synthesis.maps
     )
 
 
