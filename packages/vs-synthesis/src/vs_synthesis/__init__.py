@@ -4,7 +4,7 @@ from vs_synthesis.config import ModelConfig, model_config
 from vs_synthesis.contents import ModelContents, TrainingWeights, Weights, build_averaged
 from vs_synthesis.directory import is_model, read_model, write_model
 from vs_synthesis.errors import ModelError, VsSynthesisError
-from vs_synthesis.model import Computing, Model, build_model, find_run, load_model, read_trained
+from vs_synthesis.model import Computing, Model, build_model, find_run, load_model, precision_of, read_trained
 from vs_synthesis.runs import read_run
 from vs_synthesis.settings import settings_of, training_config
 from vs_synthesis.stream import (
@@ -43,6 +43,7 @@ __all__ = [
     "is_model",
     "load_model",
     "model_config",
+    "precision_of",
     "read_model",
     "read_run",
     "read_trained",
