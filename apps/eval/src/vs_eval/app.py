@@ -20,6 +20,16 @@ def _path(_: Any, tokens: Sequence[Token]) -> Path:
     return option_path(tokens[0].value)
 
 
+def _place(_: Any, tokens: Sequence[Token]) -> str:
+    text = tokens[0].value
+    if text.startswith("-") and text != "-":
+        raise ValueError(f"expected a value, got the option {text}")
+    return text
+
+
+Place = Annotated[str | None, Parameter(converter=_place, allow_leading_hyphen=True)]
+"""Where labels come from or frames go; `-` is a pipe."""
+
 Count = Annotated[int | None, option_of(Range(kind=int, low=1, high=1_000_000))]
 """How many, or what there is by default."""
 
@@ -35,6 +45,12 @@ Step = Annotated[int | None, option_of(Range(kind=int, low=0, high=10**8 - 1))]
 
 Scale = Annotated[float | None, option_of(Range(kind=float, low=1e-30, high=1e30))]
 """A loss scale in float32, or what there is by default."""
+
+Rate = Annotated[float | None, option_of(Range(kind=float, low=0, high=1000, open_low=True))]
+"""Frames per second, or what there is by default."""
+
+Quality = Annotated[int | None, option_of(Range(kind=int, low=0, high=63))]
+"""A constant rate factor, or what there is by default."""
 
 AnyPath = Annotated[Path | None, Parameter(converter=_path)]
 """A file or directory, or what there is by default."""
@@ -109,6 +125,79 @@ def few_shot(
     common = Request(run=run, out=out, checkpoint=checkpoint, device=device, clips=clips, frames=frames)
     with _memory_explained():
         evaluate_few_shot(FewShotRequest(common=common, references=references, drive=drive), open_console())
+
+
+@app.command
+def synthesize(
+    model: AnyPath = None,
+    /,
+    *,
+    labels: Place = None,
+    references: str | None = None,
+    out: Place = None,
+    format: Literal["mp4", "webm", "mkv", "png"] | None = None,  # noqa: A002 - the option's name
+    beside: Annotated[bool, Parameter(negative="")] = False,
+    fps: Rate = None,
+    crf: Quality = None,
+    fit: Literal["crop", "pad", "resize"] | None = None,
+    size: str | None = None,
+    picture: str | None = None,
+    first_frame: AnyPath = None,
+    frames: Count = None,
+    checkpoint: Step = None,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    precision: Literal["float32", "bfloat16", "float16"] = "float32",
+) -> int:
+    """Make frames from labels alone, by a trained model: to a video, a folder of pictures, or a pipe.
+
+    Frames are made and written one at a time, however many there are. While a file is written it is called
+    NAME.unfinished.mp4; Ctrl-C, or a label that is bad, leaves it so, and it plays.
+
+    Args:
+        model: A model directory or a run; default: the run below ./runs that wrote a checkpoint last.
+        labels: A folder of label files (one sequence, or a folder of such folders, or a data folder), a video whose
+            frames are labels, - for raw bytes on standard input, or a world: street:SEED, faces:SEED. Default: the
+            world that the model was trained on, with a seed that it has not seen.
+        references: Few-shot: whom to show. Photographs with their labels beside them (a.jpg,b.jpg), a folder of them, a
+            data folder, frames of a video (clip.mp4:3,7 or clip.mp4:10-20), or faces:SEED.
+        out: A file (.mp4, .webm, .mkv without loss), a folder for PNG files, or - for raw RGB on standard output.
+            Default: RUN/synthesis/step-XXXXXXXX/NAME.mp4, or MODEL-synthesis/NAME.mp4 beside a model directory.
+        format: Of the files where there are several sequences, or no name is given; default: mp4.
+        beside: Show the label at the left of each frame.
+        fps: Frames per second; default: those of the labels' video, or the model's.
+        crf: Constant rate factor: 0 is best; default: 18 of MP4, 24 of WebM.
+        fit: What to do with labels whose size the model's stride does not divide; frames are cut or resized back.
+        size: HEIGHTxWIDTH of raw bytes and worlds, and in which landmarks are drawn; default: the model's.
+        picture: HEIGHTxWIDTH of the pictures that landmarks are pixels of, where no pictures are beside them.
+        first_frame: A picture to go on from; it counts as the frame before the first.
+        frames: At most so many of each sequence; default: all, or 60 of a world.
+        checkpoint: Training step of the run's checkpoint; default: the newest one that is intact.
+        device: What to compute on; auto is a GPU where there is one.
+        precision: In which format to compute.
+    """
+    from vs_eval.synthesize.command import run_synthesis
+    from vs_eval.synthesize.opening import SynthesisRequest
+
+    request = SynthesisRequest(
+        model=model,
+        labels=labels,
+        references=references,
+        out=out,
+        format=format,
+        beside=beside,
+        fps=fps,
+        crf=crf,
+        fit=fit,
+        size=size,
+        picture=picture,
+        first_frame=first_frame,
+        frames=frames,
+        checkpoint=checkpoint,
+        device=device,
+        precision=precision,
+    )
+    with _memory_explained():
+        return run_synthesis(request)
 
 
 @app.command

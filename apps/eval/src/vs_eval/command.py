@@ -10,7 +10,9 @@ from vs_config import ConfigError
 from vs_data import VsDataError
 from vs_metrics import VsMetricsError
 from vs_ops import VsOpsError
+from vs_optim import VsOptimError
 from vs_runtime import VsRuntimeError
+from vs_synthesis import VsSynthesisError
 from vs_training.errors import VsTrainingError
 
 from vs_eval.errors import VsEvalError
@@ -29,7 +31,9 @@ INPUT_ERRORS = (
     VsMetricsError,
     nets.VsNetsError,
     VsOpsError,
+    VsOptimError,
     VsRuntimeError,
+    VsSynthesisError,
     VsTrainingError,
     OSError,
 )

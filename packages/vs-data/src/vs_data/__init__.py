@@ -32,6 +32,14 @@ from vs_data.landmarks import draw_face
 from vs_data.loader import LoaderConfig, load_clips
 from vs_data.render import write_folder
 from vs_data.sampling import check_lengths, iterate_sequence, plan_batch, spread_frames
+from vs_data.sequences import (
+    LabelFrame,
+    LabelRequest,
+    LabelSequence,
+    ReferenceSubject,
+    open_labels,
+    open_references,
+)
 from vs_data.sources import SourceConfig, folder_kinds, open_source
 from vs_data.street import StreetConfig, open_street
 
@@ -54,13 +62,17 @@ __all__ = [
     "FlowConfig",
     "FlowFilesConfig",
     "FolderConfig",
+    "LabelFrame",
     "LabelInfo",
     "LabelKind",
+    "LabelRequest",
+    "LabelSequence",
     "LandmarksConfig",
     "LoaderConfig",
     "LoaderError",
     "NoFlowConfig",
     "PhotometricConfig",
+    "ReferenceSubject",
     "References",
     "RequestError",
     "SegMapsConfig",
@@ -89,6 +101,8 @@ __all__ = [
     "move",
     "open_faces",
     "open_folder",
+    "open_labels",
+    "open_references",
     "open_source",
     "open_street",
     "plan_batch",

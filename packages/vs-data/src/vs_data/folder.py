@@ -17,7 +17,7 @@ from vs_data.errors import DataError
 from vs_data.face_crop import FaceCropConfig, sequence_window
 from vs_data.flow import FLOW_EXTENSIONS, DisFlowConfig, FlowConfig, FlowFilesConfig, flow_files
 from vs_data.geometry import AugmentConfig, Window, apply_to_image, plan_geometry
-from vs_data.labels import LabelKind, LandmarksConfig, SegMapsConfig, handler_of, label_infos, word_of
+from vs_data.labels import LabelKind, SegMapsConfig, handler_of, label_infos, landmarks_among, word_of
 from vs_data.layout import IMAGES, Folder, FrameFiles, Layout, expanded, file_of, place_of, scan_layout
 from vs_data.names import ORDERS
 from vs_data.pictures import IMAGE_EXTENSIONS
@@ -46,13 +46,8 @@ def _check_flow_folder(config: FolderConfig) -> Iterator[Problem]:
 
 
 def _check_face_crop(config: FolderConfig) -> Iterator[Problem]:
-    if config.face_crop is not None and _landmarks(config.labels) is None:
+    if config.face_crop is not None and landmarks_among(config.labels) is None:
         yield Problem("face_crop", "labels hold no landmarks, which it needs: add a kind 'landmarks-dlib68' to labels")
-
-
-def _landmarks(kinds: Sequence[LabelKind]) -> LandmarksConfig | None:
-    """Return the landmarks that a face is found by, or None."""
-    return next((kind for kind in kinds if isinstance(kind, LandmarksConfig)), None)
 
 
 @attrs.frozen(kw_only=True)
@@ -210,7 +205,7 @@ def _view(source: FolderSource, sequence: int, picture: NDArray[np.uint8], seed:
 
 
 def _window(source: FolderSource, files: FrameFiles, picture: tuple[int, int]) -> Window | None:
-    kind = _landmarks(source.config.labels)
+    kind = landmarks_among(source.config.labels)
     if source.config.face_crop is None or kind is None:
         return None
     place = str(place_of(source.root, kind.folder, files))

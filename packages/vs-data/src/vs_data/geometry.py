@@ -79,6 +79,11 @@ class Geometry:
         return self.source if self.window is None else (self.window.height, self.window.width)
 
 
+def same_size(size: tuple[int, int]) -> Geometry:
+    """Return the geometry that leaves pictures of a size as they are."""
+    return Geometry(source=size, resized=size, top=0, left=0, size=size, flip=False)
+
+
 def plan_geometry(
     source: tuple[int, int],
     size: tuple[int, int],

@@ -2,10 +2,10 @@
 
 from typing import Literal, TypeAlias, assert_never
 
-from vs_data.clips import ClassIds, ClipSource, FloatMaps, LabelInfo
+from vs_data.clips import ClipSource
 from vs_data.faces import FacesConfig, open_faces
 from vs_data.folder import FolderConfig, open_folder
-from vs_data.labels import LabelKind, LandmarksConfig, SegMapsConfig
+from vs_data.labels import LabelKind, written_kind
 from vs_data.street import StreetConfig, open_street
 
 SourceConfig: TypeAlias = StreetConfig | FacesConfig | FolderConfig
@@ -34,16 +34,6 @@ def folder_kinds(config: SourceConfig) -> tuple[LabelKind, ...]:
         case FolderConfig():
             return config.labels
         case StreetConfig() | FacesConfig():
-            return tuple(_written(name, info) for name, info in open_source(config, "val").label_kinds.items())
+            return tuple(written_kind(name, info) for name, info in open_source(config, "val").label_kinds.items())
         case _:
             assert_never(config)
-
-
-def _written(folder: str, info: LabelInfo) -> LabelKind:
-    match info:
-        case ClassIds():
-            return SegMapsConfig(folder=folder, num_classes=info.classes, ignore_id=info.ignore_id)
-        case FloatMaps():
-            return LandmarksConfig(folder=folder, smoothing=0.0)  # a world's are exact
-        case _:
-            assert_never(info)

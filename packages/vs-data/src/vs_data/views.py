@@ -72,9 +72,11 @@ def check_size(view: View, frame: int, folder: str, pixels: NDArray[Any]) -> Non
     size = view.geometry.source
     if pixels.shape[:2] == size:
         return
-    notes = inspect_rgb(path_of(view.root, IMAGES, view.files, frame)).notes
+    with_pictures = IMAGES in view.files.files
+    notes = inspect_rgb(path_of(view.root, IMAGES, view.files, frame)).notes if with_pictures else ()
+    others = "the images of its sequence are" if with_pictures else "the others of its sequence are"
     raise DataError(
-        f"is {pixels.shape[1]}x{pixels.shape[0]} pixels, the images of its sequence are {size[1]}x{size[0]}",
+        f"is {pixels.shape[1]}x{pixels.shape[0]} pixels, {others} {size[1]}x{size[0]}",
         file=str(path_of(view.root, folder, view.files, frame)),
         fix=TURNED_FIX if TURNED in notes else "bring the files of a sequence to one size",
     )

@@ -150,6 +150,7 @@ class Encoder:
         else:
             quality = {} if self._crf is None else {"crf": str(self._crf)}
             context.options = {**form.settings, **quality}
+        container.start_encoding()  # there is a file from the first frame on, though encoders hold some back
         return container, stream
 
 

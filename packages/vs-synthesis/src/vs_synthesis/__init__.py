@@ -4,7 +4,9 @@ from vs_synthesis.config import ModelConfig, model_config
 from vs_synthesis.contents import ModelContents, TrainingWeights, Weights, build_averaged
 from vs_synthesis.directory import is_model, read_model, write_model
 from vs_synthesis.errors import ModelError, VsSynthesisError
+from vs_synthesis.fit import Fit, SizeError, plan_fit
 from vs_synthesis.model import Computing, Model, build_model, find_run, load_model, precision_of, read_trained
+from vs_synthesis.rollout import Made, encode_references, label_request, picture_of, synthesise_sequence
 from vs_synthesis.runs import read_run
 from vs_synthesis.settings import settings_of, training_config
 from vs_synthesis.stream import (
@@ -24,11 +26,14 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Computing",
+    "Fit",
     "Labels",
+    "Made",
     "Model",
     "ModelConfig",
     "ModelContents",
     "ModelError",
+    "SizeError",
     "Stream",
     "StreamError",
     "StreamState",
@@ -38,11 +43,15 @@ __all__ = [
     "advance",
     "build_averaged",
     "build_model",
+    "encode_references",
     "encode_subject",
     "find_run",
     "is_model",
+    "label_request",
     "load_model",
     "model_config",
+    "picture_of",
+    "plan_fit",
     "precision_of",
     "read_model",
     "read_run",
@@ -52,6 +61,7 @@ __all__ = [
     "start",
     "state_tensors",
     "synthesise",
+    "synthesise_sequence",
     "training_config",
     "write_model",
 ]

@@ -1,5 +1,6 @@
 """A trained model on a device, ready to make frames."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -117,15 +118,18 @@ def read_trained(path: Path, *, checkpoint: int | None = None, training: bool = 
     return read_run(path, checkpoint=checkpoint)
 
 
-def find_run(kind: str | None = None) -> RunDirectory:
-    """Return the run below ./runs that saved a checkpoint last, of one kind of generator if that is given.
+def find_run(notice: Callable[[str], None], kind: str | None = None) -> RunDirectory:
+    """Return the run below ./runs that saved a checkpoint last.
+
+    Args:
+        notice: told of each damaged run that is left out, in words.
+        kind: of its generator; None: any.
 
     Raises:
         RunDirectoryError: there is none.
     """
-    return latest_run(
-        what="run" if kind is None else f"{kind} run", fits=lambda run: kind is None or may_be_kind(run.config, kind)
-    )
+    what = "run" if kind is None else f"{kind} run"
+    return latest_run(what=what, fits=lambda run: kind is None or may_be_kind(run.config, kind), notice=notice)
 
 
 def precision_of(name: Computing, device: torch.device) -> optim.Precision:

@@ -1,5 +1,7 @@
 """What is drawn of a generated frame: which label, in which colours, beside what the generator made of it."""
 
+from collections.abc import Mapping
+
 import torch
 import vs_nets as nets
 from torch import Tensor
@@ -25,7 +27,7 @@ def clip_frame(spec: nets.LabelSpec, clip: Clip, synthesis: nets.Synthesis, *, i
     warp, references = synthesis.reference, clip.references
     return ClipFrame(
         index=index,
-        label=_shown_label(spec, clip),
+        label=shown_label(spec, {name: maps[0] for name, maps in clip.labels.items()}),
         real=clip.frames[0],
         generated=synthesis.frame[0],
         flow=_only(synthesis.flow),
@@ -43,11 +45,12 @@ def chosen_reference(synthesis: nets.Synthesis) -> int:
     return 0 if synthesis.chosen is None else int(synthesis.chosen[0])
 
 
-def _shown_label(spec: nets.LabelSpec, clip: Clip) -> Tensor:
+def shown_label(spec: nets.LabelSpec, labels: Mapping[str, Tensor]) -> Tensor:
+    """Return what is drawn of the labels of a frame, (H, W) ids or (C, H, W) maps by kind: the ids, or all maps."""
     kind = nets.class_kind(spec)
     if kind is not None:
-        return nets.class_ids(clip.labels, kind)[0]
-    return torch.cat([clip.labels[kind.name][0].float() for kind in spec.kinds])
+        return nets.class_ids(labels, kind)
+    return torch.cat([labels[kind.name].float() for kind in spec.kinds])
 
 
 def _only(x: Tensor | None) -> Tensor | None:

@@ -2,17 +2,32 @@
 
 from vs_data.labels.class_ids import SegMapsConfig
 from vs_data.labels.face_landmarks import LandmarksConfig
-from vs_data.labels.handler import LabelHandler
-from vs_data.labels.kinds import KINDS, LabelKind, handler_of, kind_of, label_infos, word_of
+from vs_data.labels.handler import LabelHandler, LooseFiles, Target
+from vs_data.labels.kinds import (
+    KINDS,
+    LabelKind,
+    handler_of,
+    kind_of,
+    label_infos,
+    landmarks_among,
+    of_stills,
+    word_of,
+    written_kind,
+)
 
 __all__ = [
     "KINDS",
     "LabelHandler",
     "LabelKind",
     "LandmarksConfig",
+    "LooseFiles",
     "SegMapsConfig",
+    "Target",
     "handler_of",
     "kind_of",
     "label_infos",
+    "landmarks_among",
+    "of_stills",
     "word_of",
+    "written_kind",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -18,11 +18,14 @@ from vs_data.clips import ClassIds
 from vs_data.errors import DataError
 from vs_data.fields import folder_name
 from vs_data.findings import error
-from vs_data.geometry import apply_to_ids
-from vs_data.labels.handler import LabelHandler
+from vs_data.geometry import apply_to_ids, same_size
+from vs_data.labels.handler import LabelHandler, LooseFiles
 from vs_data.pictures import inspect_ids, read_ids
 from vs_data.seen import Seen, Size, Trace, digest_of, size_of
 from vs_data.views import View, check_size, path_of
+
+LOSSLESS = "write it without loss in greys or RGB, by ffmpeg -c:v ffv1 -pix_fmt bgr0 for example, or as PNG files"
+"""What to do about levels that are no ids."""
 
 
 def _check_ignore_id(config: SegMapsConfig) -> Iterator[Problem]:
@@ -68,6 +71,9 @@ def handle_class_ids(config: SegMapsConfig) -> LabelHandler:
         info=ClassIds(classes=config.num_classes, ignore_id=config.ignore_id, names=config.class_names),
         extensions=(".png",),
         read=partial(_read, config),
+        open_loose=partial(_open_loose, config),
+        of_levels=partial(_of_levels, config),
+        exact_levels=True,
         look=partial(_look, config),
     )
 
@@ -77,14 +83,34 @@ def _read(config: SegMapsConfig, view: View, frames: Sequence[int], _subject: Vi
     return torch.from_numpy(np.stack([_read_frame(config, view, frame) for frame in frames]))
 
 
+def _open_loose(config: SegMapsConfig, files: LooseFiles) -> tuple[Size, Callable[[Sequence[int]], Tensor]]:
+    height, width = read_ids(files.first).shape
+    view = files.view(same_size((height, width)))
+    return (height, width), lambda frames: _read(config, view, frames, None)
+
+
+def _of_levels(config: SegMapsConfig, levels: NDArray[np.uint8], where: str) -> Tensor:
+    """Return greys as class ids (H,W)."""
+    ids = levels if levels.ndim == 2 else levels[..., 0]
+    if levels.ndim == 3 and not (levels == ids[..., None]).all():
+        raise DataError("holds colours, not greys that are class ids", file=where, fix=LOSSLESS)
+    _check_ids(config, ids, where)
+    return torch.from_numpy(np.ascontiguousarray(ids))
+
+
 def _read_frame(config: SegMapsConfig, view: View, frame: int) -> NDArray[np.uint8]:
     path = path_of(view.root, config.folder, view.files, frame)
     ids = read_ids(path)
-    problem = _ids_out_of_range(ids, config)
-    if problem is not None:
-        raise DataError(problem, file=str(path), fix=_fix_for_ids(config))
+    _check_ids(config, ids, str(path))
     check_size(view, frame, config.folder, ids)
     return apply_to_ids(view.geometry, ids)
+
+
+def _check_ids(config: SegMapsConfig, ids: NDArray[np.uint8], where: str) -> None:
+    """Raise `DataError` unless all ids (H,W) are those of classes; `where`: the file, for the message."""
+    problem = _ids_out_of_range(ids, config)
+    if problem is not None:
+        raise DataError(problem, file=where, fix=_fix_for_ids(config))
 
 
 def _look(config: SegMapsConfig, path: Path, _picture: Size | None) -> Seen:

@@ -1,6 +1,6 @@
 """Landmarks of a face as a kind of label: one JSON file per frame becomes an edge map of one channel."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
@@ -17,13 +17,16 @@ from vs_data.clips import FloatMaps
 from vs_data.driving import Subject, drive, subject_of
 from vs_data.fields import folder_name
 from vs_data.findings import Finding, some, warning
-from vs_data.geometry import apply_to_points
-from vs_data.labels.handler import LabelHandler
+from vs_data.geometry import apply_to_points, same_size
+from vs_data.labels.handler import LabelHandler, LooseFiles, Target
 from vs_data.landmark_files import LANDMARK_EXTENSIONS, read_landmarks, read_track, slightly_outside, smoothed
 from vs_data.landmarks import draw_face, is_mirrored, jump_between
 from vs_data.layout import place_of
 from vs_data.seen import Seen, Size, Trace, Traces, digest_of
 from vs_data.views import View, names_of, path_of
+
+ANY_PICTURE = (2**20, 2**20)
+"""(H, W) of pictures that are large enough for any coordinates."""
 
 LANDMARKS = FloatMaps(channels=1, title="landmarks")
 """The drawings of landmarks as networks and pictures take them, whoever makes them."""
@@ -54,23 +57,73 @@ def handle_landmarks(config: LandmarksConfig) -> LabelHandler:
         info=LANDMARKS,
         extensions=LANDMARK_EXTENSIONS,
         read=partial(_read, config),
+        open_loose=partial(_open_loose, config),
+        of_levels=_of_levels,
+        exact_levels=False,
+        target=partial(_target, config),
         look=_look,
         check_sequence=check_faces,
     )
 
 
-def _read(config: LandmarksConfig, view: View, frames: Sequence[int], subject: View | None) -> Tensor:
-    """Read landmarks, smooth them over time, bring them to the subject's proportions and draw them: (n,1,H,W)."""
+@attrs.frozen(kw_only=True, eq=False)
+class Track:
+    """Landmarks of a whole sequence.
+
+    Attributes:
+        points_of: frame -> landmarks (68,2), pixels of the sequence's pictures.
+        total: how many frames there are.
+        subject: returns whose face it is.
+    """
+
+    points_of: Callable[[int], NDArray[np.float64]]
+    total: int
+    subject: Callable[[], Subject]
+
+
+def draw_track(config: LandmarksConfig, track: Track, frames: Sequence[int], target: Target) -> Tensor:
+    """Smooth landmarks over time, bring them to the subject's proportions and draw them: (n,1,H,W)."""
+    points = smoothed(track.points_of, frames, track.total, config.smoothing)
+    if target.subject is not None:
+        points = drive(points, track.subject(), target.subject)
+    geometry = target.geometry
+    drawings = [draw_face(apply_to_points(geometry, face), geometry.size) for face in points]
+    return torch.from_numpy(np.stack(drawings)[:, None])  # (n,1,H,W)
+
+
+def track_of(config: LandmarksConfig, view: View) -> Track:
+    """Return the landmarks in the files of a sequence."""
 
     def read(frame: int) -> NDArray[np.float64]:
         return read_landmarks(path_of(view.root, config.folder, view.files, frame), view.geometry.source)
 
-    points = smoothed(read, frames, len(view.files.frames), config.smoothing)
-    if subject is not None:
-        points = drive(points, _subject_of(config, view), _subject_of(config, subject))
-    geometry = view.geometry if subject is None else subject.geometry
-    drawings = [draw_face(apply_to_points(geometry, face), geometry.size) for face in points]
-    return torch.from_numpy(np.stack(drawings)[:, None])  # (n,1,H,W)
+    return Track(points_of=read, total=len(view.files.frames), subject=lambda: _subject_of(config, view))
+
+
+def _open_loose(config: LandmarksConfig, files: LooseFiles) -> tuple[Size, Callable[[Sequence[int]], Tensor]]:
+    """Draw landmarks as the subject's face, or where they are in their own pictures."""
+    target = Target(geometry=files.geometry()) if files.target is None else files.target
+    # Of a driver neither place nor size in its pictures matters, so that nobody needs to know how large these are.
+    view = files.view(target.geometry if files.target is None else same_size(ANY_PICTURE))
+    track = track_of(config, view)
+    return target.geometry.size, lambda frames: draw_track(config, track, frames, target)
+
+
+def _of_levels(levels: NDArray[np.uint8], _where: str) -> Tensor:
+    """Return greys as a drawing (1,H,W), in which 255 is 1."""
+    grey = levels if levels.ndim == 2 else levels.mean(axis=2, dtype=np.float32)
+    return torch.from_numpy(np.ascontiguousarray(grey, dtype=np.float32) / 255)[None]
+
+
+def _target(config: LandmarksConfig, subject: View) -> Target:
+    """Return how faces are drawn that are to become that of a sequence."""
+    return Target(geometry=subject.geometry, subject=_subject_of(config, subject))
+
+
+def _read(config: LandmarksConfig, view: View, frames: Sequence[int], subject: View | None) -> Tensor:
+    """Read landmarks and draw them in the geometry of whoever is shown: (n,1,H,W)."""
+    target = Target(geometry=view.geometry) if subject is None else _target(config, subject)
+    return draw_track(config, track_of(config, view), frames, target)
 
 
 def _subject_of(config: LandmarksConfig, view: View) -> Subject:

@@ -4,16 +4,45 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import attrs
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vs_data.clips import LabelInfo
+from vs_data.driving import Subject
 from vs_data.findings import Finding
+from vs_data.geometry import Geometry
 from vs_data.seen import Seen, Size, Traces
 from vs_data.views import View
 
 
 def _find_nothing(_place: str, _names: Sequence[str], _traces: Traces) -> Iterator[Finding]:
     return iter(())
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Target:
+    """The place where a face is to be drawn: a geometry, and whose face it is to become; None: it stays whose it is."""
+
+    geometry: Geometry
+    subject: Subject | None = None
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class LooseFiles:
+    """The label files of a sequence that no pictures need to be beside.
+
+    Attributes:
+        first: the first of them.
+        view: geometry -> all of them through it.
+        geometry: returns that of pictures of the sequence on their way to the size of the frames.
+        target: where and as whose face a kind that has proportions is to be drawn, or None.
+    """
+
+    first: Path
+    view: Callable[[Geometry], View]
+    geometry: Callable[[], Geometry]
+    target: Target | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -27,6 +56,13 @@ class LabelHandler:
             float32 maps. `subject` is another sequence whose subject is shown in the motion of the first, or None: a
             kind that has proportions brings labels to those of the subject, and into its pictures. Raises `DataError`
             when a file is bad, or not of the size that the sequence is read in.
+        open_loose: label files without pictures -> (H, W) of their labels, and what reads the labels of some of them,
+            as `read` gives them.
+        of_levels: ((H,W) greys or (H,W,3) with equal channels, file and frame for messages) -> the label of one frame,
+            for pictures and pipes whose levels are labels. Raises `DataError` for what is none.
+        exact_levels: Whether such levels must come as they were written, since they are ids.
+        target: the sequence of a subject -> where and as whose face labels of others are to be drawn; None: the kind
+            has no proportions.
         look: (file, size of the frame's picture) -> what is seen in one file when a folder is checked; the size is None
             where the picture cannot be read. Raises `DataError` when the file is bad.
         check_sequence: (folder, names of frames, traces of their files) -> what is wrong with the files of a sequence
@@ -36,5 +72,9 @@ class LabelHandler:
     info: LabelInfo
     extensions: tuple[str, ...]
     read: Callable[[View, Sequence[int], View | None], Tensor]
+    open_loose: Callable[[LooseFiles], tuple[Size, Callable[[Sequence[int]], Tensor]]]
+    of_levels: Callable[[NDArray[np.uint8], str], Tensor]
+    exact_levels: bool
     look: Callable[[Path, Size | None], Seen]
+    target: Callable[[View], Target] | None = None
     check_sequence: Callable[[str, Sequence[str], Traces], Iterator[Finding]] = _find_nothing

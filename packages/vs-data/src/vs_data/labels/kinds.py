@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import TypeAlias, assert_never, get_args
 
-from vs_data.clips import LabelInfo
+import attrs
+
+from vs_data.clips import ClassIds, FloatMaps, LabelInfo
 from vs_data.labels.class_ids import SegMapsConfig, handle_class_ids
 from vs_data.labels.face_landmarks import LandmarksConfig, handle_landmarks
 from vs_data.labels.handler import LabelHandler
@@ -27,6 +29,35 @@ def handler_of(kind: LabelKind) -> LabelHandler:
 def label_infos(kinds: Sequence[LabelKind]) -> dict[str, LabelInfo]:
     """Return what each kind of label is to the networks, by its folder."""
     return {kind.folder: handler_of(kind).info for kind in kinds}
+
+
+def written_kind(folder: str, info: LabelInfo) -> LabelKind:
+    """Return the kind of label as which a procedural world writes one of its own."""
+    match info:
+        case ClassIds():
+            return SegMapsConfig(
+                folder=folder, num_classes=info.classes, ignore_id=info.ignore_id, class_names=info.names
+            )
+        case FloatMaps():
+            return LandmarksConfig(folder=folder, smoothing=0.0)  # a world's are exact
+        case _:
+            assert_never(info)
+
+
+def landmarks_among(kinds: Sequence[LabelKind]) -> LandmarksConfig | None:
+    """Return the landmarks that a face is found by, or None."""
+    return next((kind for kind in kinds if isinstance(kind, LandmarksConfig)), None)
+
+
+def of_stills(kind: LabelKind) -> LabelKind:
+    """Return a kind of label of pictures that do not follow each other in time: nothing is smoothed."""
+    match kind:
+        case LandmarksConfig():
+            return attrs.evolve(kind, smoothing=0.0)
+        case SegMapsConfig():
+            return kind
+        case _:
+            assert_never(kind)
 
 
 def word_of(kind: LabelKind) -> str:

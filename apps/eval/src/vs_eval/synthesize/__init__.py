@@ -1,0 +1,1 @@
+"""Synthesis: frames from labels alone, by a model that was trained."""

@@ -1,0 +1,188 @@
+"""Sequences of label files: a folder of them, a folder of such folders, or a data folder as training reads it."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import attrs
+from torch import Tensor
+
+from vs_data.errors import DataError
+from vs_data.face_crop import sequence_window
+from vs_data.geometry import Geometry, Window, plan_geometry, same_size
+from vs_data.labels import LabelKind, LooseFiles, handler_of, landmarks_among
+from vs_data.layout import IMAGES, FrameFiles, place_of
+from vs_data.names import is_left_behind, same, sort_key
+from vs_data.pictures import IMAGE_EXTENSIONS, read_rgb
+from vs_data.sequences.frames import LabelFrame, LabelRequest, LabelSequence
+from vs_data.views import View, names_of
+
+ReadSome = Callable[[Sequence[int]], Tensor]
+"""Numbers of frames -> their labels of one kind."""
+
+
+@attrs.frozen(kw_only=True)
+class Listed:
+    """The files of one sequence: its name, and for each kind the folder and its files in order."""
+
+    name: str
+    places: dict[str, Path]
+    files: dict[str, tuple[str, ...]]
+
+
+def open_folder_labels(root: Path, how: LabelRequest) -> tuple[LabelSequence, ...]:
+    """Open the sequences of a folder of label files; names alone are read, and the first file of each for its size.
+
+    Args:
+        root: a data folder with a folder for each kind in it (`seg_maps/SEQ/FRAME.png`), a folder of sequences, or a
+            folder of files, which is one sequence. The last two have labels of one kind.
+        how: what they are, and how they are to be read.
+
+    Raises:
+        DataError: there are no such files, kinds do not agree in their frames, or a first file is bad.
+    """
+    return tuple(_sequence(listed, how) for listed in list_sequences(root, how))
+
+
+def list_sequences(root: Path, how: LabelRequest) -> tuple[Listed, ...]:
+    """List the sequences below a folder; see `open_folder_labels`."""
+    by_kind = {kind.folder: root / kind.folder for kind in how.kinds}
+    if all(place.is_dir() for place in by_kind.values()):
+        return _from_data_folder(root, by_kind, how)
+    if len(how.kinds) > 1:
+        missing = next(name for name, place in by_kind.items() if not place.is_dir())
+        names = ", ".join(f"{name}/" for name in by_kind)
+        raise DataError("has no such folder", file=str(root / missing), fix=f"the model takes several kinds: {names}")
+    (kind,) = how.kinds
+    return _from_plain_folder(root, kind, how)
+
+
+def view_of(listed: Listed, geometry: Geometry) -> View:
+    """Return the files of a sequence through a geometry; those of pictures are among them if they were listed."""
+    first = next(iter(listed.files.values()))
+    files = FrameFiles(
+        name=listed.name,
+        frames=tuple(Path(name).stem for name in first),
+        files=dict(listed.files),
+        places={folder: str(place) for folder, place in listed.places.items()},
+    )
+    return View(root="", files=files, geometry=geometry)
+
+
+def face_geometry(listed: Listed, picture: tuple[int, int], how: LabelRequest) -> Geometry:
+    """Return the geometry that pictures of a size, or landmarks in them, go through to the size of the frames."""
+    return plan_geometry(picture, how.size, how.augment, None, _window(listed, picture, how))
+
+
+def _window(listed: Listed, picture: tuple[int, int], how: LabelRequest) -> Window | None:
+    kind = landmarks_among(how.kinds)
+    if how.face_crop is None or kind is None:
+        return None
+    view = view_of(listed, same_size(picture))
+    place = str(place_of(view.root, kind.folder, view.files))
+    return sequence_window(place, names_of(view.files, kind.folder), picture, how.size, how.face_crop)
+
+
+def _from_data_folder(root: Path, by_kind: dict[str, Path], how: LabelRequest) -> tuple[Listed, ...]:
+    first, *others = by_kind
+    found = []
+    for sequence in _folders(by_kind[first], how):
+        places = {name: place / sequence for name, place in by_kind.items()}
+        if (root / IMAGES / sequence).is_dir():
+            places[IMAGES] = root / IMAGES / sequence
+        files = {name: _files(place, _extensions(name, how), how) for name, place in places.items()}
+        for other in (name for name in (*others, IMAGES) if name in files):
+            _check_same(places, files, first, other)
+        found.append(Listed(name=sequence, places=places, files=files))
+    return _some(found, by_kind[first])
+
+
+def _from_plain_folder(root: Path, kind: LabelKind, how: LabelRequest) -> tuple[Listed, ...]:
+    extensions = handler_of(kind).extensions
+    here = _files(root, extensions, how)
+    places = {root.resolve().name: root} if here else {name: root / name for name in _folders(root, how)}
+    listed = [
+        Listed(name=name, places={kind.folder: place}, files={kind.folder: files})
+        for name, place in places.items()
+        if (files := _files(place, extensions, how))
+    ]
+    if not listed:
+        what = f"holds no labels: expected files ending in {', '.join(extensions)}, or folders of such files"
+        raise DataError(what, file=str(root), fix=f"the model takes {kind.kind}")
+    return tuple(listed)
+
+
+def _some(found: Sequence[Listed], place: Path) -> tuple[Listed, ...]:
+    with_files = tuple(listed for listed in found if all(listed.files.values()))
+    if not with_files:
+        raise DataError("holds no sequences", file=str(place), fix="put label files into folders in it, one a sequence")
+    return with_files
+
+
+def _check_same(places: dict[str, Path], files: dict[str, tuple[str, ...]], first: str, other: str) -> None:
+    """See that two folders of a sequence have files of the same names."""
+    wanted, there = ({same(Path(name).stem) for name in files[each]} for each in (first, other))
+    for stem in sorted(wanted ^ there):
+        lacking = other if stem in wanted else first
+        raise DataError(f"has no file of frame {stem}", file=str(places[lacking]), fix="add it, or remove the others")
+
+
+def _extensions(name: str, how: LabelRequest) -> tuple[str, ...]:
+    if name == IMAGES:
+        return IMAGE_EXTENSIONS
+    return next(handler_of(kind).extensions for kind in how.kinds if kind.folder == name)
+
+
+def _folders(place: Path, how: LabelRequest) -> list[str]:
+    names = [path.name for path in _entries(place) if path.is_dir()]
+    return sorted(names, key=sort_key(how.order))
+
+
+def _files(place: Path, extensions: Sequence[str], how: LabelRequest) -> tuple[str, ...]:
+    names = [path.name for path in _entries(place) if path.suffix.lower() in extensions and not path.is_dir()]
+    return tuple(sorted(names, key=sort_key(how.order)))
+
+
+def _entries(place: Path) -> list[Path]:
+    try:
+        return [path for path in place.iterdir() if not is_left_behind(path.name)]
+    except OSError as failure:
+        problem = f"cannot be listed: {failure.strerror}"
+        raise DataError(problem, file=str(place), fix="check its name and permissions") from None
+
+
+def _sequence(listed: Listed, how: LabelRequest) -> LabelSequence:
+    opened = {kind.folder: handler_of(kind).open_loose(_loose(kind, listed, how)) for kind in how.kinds}
+    first, size = next((folder, size) for folder, (size, _) in opened.items())
+    for folder, (other, _) in opened.items():
+        if other != size:
+            what = f"labels are {other[1]}x{other[0]} pixels, those of {first} {size[1]}x{size[0]}"
+            raise DataError(what, file=str(listed.places[folder]), fix="bring all kinds to one size")
+    count = how.limit(len(listed.files[first]))
+    readers = {folder: read for folder, (_, read) in opened.items()}
+    return LabelSequence(name=listed.name, frames=count, size=size, read=partial(_read, listed, readers, count))
+
+
+def _read(listed: Listed, readers: Mapping[str, ReadSome], count: int) -> Iterator[LabelFrame]:
+    first = next(iter(readers))
+    for index in range(count):
+        name = listed.files[first][index]
+        labels = {folder: read([index])[0] for folder, read in readers.items()}
+        yield LabelFrame(labels=labels, name=Path(name).stem, where=str(listed.places[first] / name))
+
+
+def _loose(kind: LabelKind, listed: Listed, how: LabelRequest) -> LooseFiles:
+    return LooseFiles(
+        first=listed.places[kind.folder] / listed.files[kind.folder][0],
+        view=partial(view_of, listed),
+        geometry=lambda: face_geometry(listed, _picture_size(listed, how) or how.size, how),
+        target=None if how.subject is None else how.subject.targets.get(kind.folder),
+    )
+
+
+def _picture_size(listed: Listed, how: LabelRequest) -> tuple[int, int] | None:
+    """Return the size of the pictures that landmarks are pixels of, as far as anybody says."""
+    if IMAGES in listed.files:
+        height, width = read_rgb(listed.places[IMAGES] / listed.files[IMAGES][0]).shape[:2]
+        return height, width
+    return how.picture

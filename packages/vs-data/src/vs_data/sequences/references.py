@@ -1,0 +1,165 @@
+"""Examples of a subject: photographs with their labels, a data folder, frames of a video, a person of a world."""
+
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from vs_data.clips import References
+from vs_data.errors import DataError
+from vs_data.geometry import apply_to_image
+from vs_data.labels import LabelKind, handler_of, of_stills
+from vs_data.layout import IMAGES, expanded
+from vs_data.pictures import IMAGE_EXTENSIONS, read_rgb
+from vs_data.sequences.files import Listed, face_geometry, list_sequences, view_of
+from vs_data.sequences.frames import LabelRequest, ReferenceSubject
+from vs_data.sequences.video import VIDEO_EXTENSIONS, video_frames
+from vs_data.sequences.worlds import world_of, world_subject
+from vs_data.views import to_tensor
+
+MOST = 64
+"""Examples that are taken at most."""
+
+
+def open_references(source: str, how: LabelRequest, *, count: int | None = None) -> ReferenceSubject:
+    """Open the examples of a subject.
+
+    Args:
+        source: photographs, with commas between them (`a.jpg,b.jpg`), the labels of each beside it under the same name
+            (`a.json`, `a.png`) or in a folder of the kind's name (`landmarks-dlib68/a.json`); a folder of such
+            photographs; a data folder, whose first sequence is the subject's; frames of a video (`clip.mp4:10-20`,
+            `clip.mp4:3,7`), whose labels are in `KIND/clip/` beside it, a file for each frame; or `faces:SEED`.
+        how: the model's kinds of label and its size; `subject` of it plays no part.
+        count: how many at most, spread evenly over those that there are; None: all photographs, or one of a sequence.
+
+    Raises:
+        DataError: a file is missing or bad, or what is named is none of these.
+    """
+    world = world_of(source)
+    if world is not None:
+        return world_subject(*world, how, count or 1)
+    path, frames = _frames_of_video(source)
+    if frames is not None:
+        return _of_video(path, frames[: count or MOST], how)
+    if path.is_dir():
+        return _of_folder(path, how, count)
+    return _of_photographs([expanded(part) for part in source.split(",") if part], how, count)
+
+
+def _frames_of_video(source: str) -> tuple[Path, list[int] | None]:
+    """Read `clip.mp4:3,7` or `clip.mp4:10-20`; None: it names no frames of a video."""
+    name, _, part = source.rpartition(":")
+    if Path(source).suffix.lower() in VIDEO_EXTENSIONS:
+        return expanded(source), [0]
+    if Path(name).suffix.lower() not in VIDEO_EXTENSIONS:
+        return expanded(source), None
+    frames: list[int] = []
+    for item in part.split(","):
+        first, dash, last = item.partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()) or int(last or first) < int(first):
+            fix = "3,7 or 10-20 for example, counted from 0"
+            raise DataError(f"expected numbers of frames behind the video, got {part!r}", file=name, fix=fix)
+        frames += list(range(int(first), min(int(last or first), int(first) + MOST) + 1))[:MOST]
+    return expanded(name), frames
+
+
+def _of_video(path: Path, frames: Sequence[int], how: LabelRequest) -> ReferenceSubject:
+    beginning = enumerate(islice(video_frames(path), max(frames) + 1))
+    found = {index: picture for index, picture in beginning if index in frames}
+    missing = [frame for frame in frames if frame not in found]
+    if missing:
+        raise DataError(f"has no frame {missing[0]} (counted from 0)", file=str(path), fix="name frames that it has")
+    places = {kind.folder: path.parent / kind.folder / path.stem for kind in how.kinds}
+    for kind in how.kinds:
+        if not places[kind.folder].is_dir():
+            raise DataError("has no labels", file=str(path), fix=f"put them into {places[kind.folder]}/, a file each")
+    files = {kind.folder: _sorted_files(places[kind.folder], kind, how) for kind in how.kinds}
+    for folder, names in files.items():
+        if max(frames) >= len(names):
+            what = f"has {len(names)} files, none for frame {max(frames)}"
+            raise DataError(what, file=str(places[folder]), fix=f"a file for each frame of {path.name}, in order")
+    listed = Listed(name=path.stem, places=places, files=files)
+    return _subject(listed, [found[frame] for frame in frames], list(frames), how)
+
+
+def _sorted_files(place: Path, kind: LabelKind, how: LabelRequest) -> tuple[str, ...]:
+    (listed,) = list_sequences(place, LabelRequest(kinds=(kind,), size=how.size, order=how.order))[:1]
+    return listed.files[kind.folder]
+
+
+def _of_folder(path: Path, how: LabelRequest, count: int | None) -> ReferenceSubject:
+    if (path / IMAGES).is_dir():
+        first = list_sequences(path, how)[0]
+        if IMAGES not in first.files:
+            raise DataError("has no pictures of this sequence", file=str(path / IMAGES / first.name), fix="add them")
+        chosen = _spread(len(first.files[IMAGES]), count or 1)
+        pictures = [read_rgb(first.places[IMAGES] / first.files[IMAGES][index]) for index in chosen]
+        return _subject(first, pictures, chosen, how)
+    labels = {extension for kind in how.kinds for extension in handler_of(kind).extensions}
+    photographs = [
+        file
+        for file in sorted(path.iterdir())
+        if file.suffix.lower() in IMAGE_EXTENSIONS and not _is_label_of_another(file, labels)
+    ]
+    if not photographs:
+        raise DataError("holds no photographs", file=str(path), fix=f"expected {', '.join(IMAGE_EXTENSIONS)}")
+    return _of_photographs(photographs, how, count)
+
+
+def _is_label_of_another(file: Path, extensions: set[str]) -> bool:
+    """Return whether a picture is the class ids of a photograph beside it, which has the same name."""
+    others = (file.with_suffix(other) for other in IMAGE_EXTENSIONS if other != file.suffix.lower())
+    return file.suffix.lower() in extensions and any(other.is_file() for other in others)
+
+
+def _of_photographs(paths: Sequence[Path], how: LabelRequest, count: int | None) -> ReferenceSubject:
+    if not paths:
+        raise DataError("no photograph is named", file="--references", fix="a.jpg,b.jpg for example")
+    kept = [paths[index] for index in _spread(len(paths), min(count or MOST, len(paths)))]
+    pictures = []
+    for path in kept:
+        if path.suffix.lower() not in IMAGE_EXTENSIONS:
+            expected = f"{', '.join(IMAGE_EXTENSIONS)}, a folder, frames of a video (clip.mp4:3,7) or faces:SEED"
+            raise DataError("is no photograph", file=str(path), fix=f"expected {expected}")
+        pictures.append(read_rgb(path))
+        if pictures[-1].shape != pictures[0].shape:
+            sizes = " and ".join(f"{picture.shape[1]}x{picture.shape[0]}" for picture in (pictures[0], pictures[-1]))
+            raise DataError(f"photographs differ in size: {sizes}", file=str(path), fix="bring them to one size")
+    files = {kind.folder: tuple(str(_label_beside(path, kind)) for path in kept) for kind in how.kinds}
+    listed = Listed(name=kept[0].stem, places={kind.folder: Path() for kind in how.kinds}, files=files)
+    single = attrs.evolve(how, kinds=tuple(of_stills(kind) for kind in how.kinds))
+    return _subject(listed, pictures, list(range(len(kept))), single)
+
+
+def _label_beside(path: Path, kind: LabelKind) -> Path:
+    wanted = [path.with_suffix(extension) for extension in handler_of(kind).extensions]
+    wanted += [path.parent / kind.folder / f"{path.stem}{extension}" for extension in handler_of(kind).extensions]
+    for place in wanted:
+        if place.is_file() and place != path:
+            return place
+    raise DataError(f"has no {kind.kind}", file=str(path), fix=f"expected {wanted[0]} or {wanted[-1]}")
+
+
+def _subject(
+    listed: Listed, pictures: Sequence[NDArray[np.uint8]], chosen: Sequence[int], how: LabelRequest
+) -> ReferenceSubject:
+    """Bring pictures and the labels of the chosen files to the size of the frames, and describe whose they are."""
+    height, width = pictures[0].shape[:2]
+    geometry = face_geometry(listed, (height, width), how)
+    view = view_of(listed, geometry)
+    references = References(
+        frames=to_tensor([apply_to_image(geometry, picture) for picture in pictures]),
+        labels={kind.folder: handler_of(kind).read(view, chosen, None) for kind in how.kinds},
+        name=listed.name,
+    )
+    having = {kind.folder: handler_of(kind).target for kind in how.kinds}
+    targets = {folder: target(view) for folder, target in having.items() if target is not None}
+    return ReferenceSubject(references=references, targets=targets)
+
+
+def _spread(there: int, count: int) -> list[int]:
+    """Return the middles of equal parts of so many."""
+    return [(2 * part + 1) * there // (2 * min(count, there)) for part in range(min(count, there))]

@@ -1,0 +1,144 @@
+"""Videos whose frames are labels, and frames of videos as pictures, decoded one at a time."""
+
+import contextlib
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+from vs_config import shown
+
+from vs_data.errors import DataError
+from vs_data.labels import LabelKind, handler_of
+from vs_data.labels.class_ids import LOSSLESS
+from vs_data.sequences.frames import LabelFrame, LabelRequest, LabelSequence
+
+VIDEO_EXTENSIONS = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".nut")
+
+_LOSSLESS = {"ffv1", "huffyuv", "ffvhuff", "utvideo", "png", "rawvideo", "qtrle", "magicyuv", "flashsv2", "bmp", "apng"}
+_LOSSLESS_H264 = "High 4:4:4 Predictive"
+_EXACT = {"gray", "rgb24", "bgr24", "gbrp", "bgr0", "rgb0", "0rgb", "0bgr", "rgba", "bgra", "argb", "abgr", "pal8"}
+"""Formats of pixels whose levels are stored as they are; all others are converted, which rounds."""
+
+_FILES_ALONE = {
+    "protocol_whitelist": "file",
+    "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,nut,mpegts,mpeg,ogg,flv",
+}
+"""Play lists would open other files, or addresses; text would be drawn as pictures."""
+
+
+def open_video_labels(path: Path, how: LabelRequest) -> LabelSequence:
+    """Open a video whose frames are labels of one kind.
+
+    Grey levels are class ids, stored without loss; of drawn maps (edges of a face) 255 is 1, whatever the format.
+
+    Raises:
+        DataError: it is no video, loses levels that are ids, or the model takes several kinds of label.
+    """
+    if len(how.kinds) > 1:
+        names = ", ".join(kind.folder for kind in how.kinds)
+        raise DataError(
+            "one video cannot hold several kinds of label", file=str(path), fix=f"name a folder with {names}"
+        )
+    (kind,) = how.kinds
+    with _opened(path) as container:
+        stream = _video_stream(container, path)
+        if handler_of(kind).exact_levels:
+            _require_exact(stream, path)
+        known, fps = stream.frames or None, float(stream.average_rate) if stream.average_rate else None
+        size = stream.height, stream.width
+    count = known if known is None else how.limit(known)
+    return LabelSequence(
+        name=path.stem,
+        frames=how.frames if count is None else count,
+        size=size,
+        read=partial(_read, path, kind, how.frames),
+        fps=fps,
+    )
+
+
+def video_frames(path: Path) -> Iterator[NDArray[np.uint8]]:
+    """Yield the frames of a video in the order in which they are shown, (H,W,3) RGB.
+
+    Raises:
+        DataError: it is no video, a frame is damaged, or it ends before its last frame.
+    """
+    with _opened(path) as container:
+        stream = _video_stream(container, path)
+        stream.thread_type = "SLICE"
+        decoded = container.decode(stream)
+        count, end = 0, 0.0
+        while (frame := _next(decoded, path, count)) is not None:
+            count, end = count + 1, frame.time or end
+            yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+        if count == 0:
+            raise DataError("holds no frames", file=str(path), fix="expected a video")
+        if _is_cut_short(container, stream, count, end):
+            raise DataError(f"ends after frame {count - 1}, before its last", file=str(path), fix="copy it again")
+
+
+def _is_cut_short(
+    container: av.container.InputContainer, stream: av.video.stream.VideoStream, count: int, end: float
+) -> bool:
+    """Say whether a file says of itself that it has more frames, or lasts longer, than was found in it.
+
+    Args:
+        container: the file.
+        stream: its pictures.
+        count: how many were found.
+        end: time of the last of them, seconds.
+    """
+    if stream.frames:
+        return count < stream.frames
+    if not container.duration or not stream.average_rate:
+        return False
+    return end + 2.5 / float(stream.average_rate) < container.duration / av.time_base
+
+
+def _read(path: Path, kind: LabelKind, most: int | None) -> Iterator[LabelFrame]:
+    for index, pixels in enumerate(video_frames(path)):
+        if index == most:
+            return
+        where = f"{path} frame {index}"
+        yield LabelFrame(
+            labels={kind.folder: handler_of(kind).of_levels(pixels, where)}, name=f"{index:06d}", where=where
+        )
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[av.container.InputContainer]:
+    try:
+        container = av.open(str(path), options=_FILES_ALONE)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or shown(error, 100)
+        raise DataError(f"cannot be opened as a video: {why}", file=str(path), fix="expected a video") from None
+    with container:
+        yield container
+
+
+def _video_stream(container: av.container.InputContainer, path: Path) -> av.video.stream.VideoStream:
+    if not container.streams.video:
+        raise DataError("holds no pictures", file=str(path), fix="expected a video")
+    return container.streams.video[0]
+
+
+def _next(decoded: Iterator[av.VideoFrame], path: Path, index: int) -> av.VideoFrame | None:
+    try:
+        return next(decoded, None)
+    except av.FFmpegError as error:
+        what = f"frame {index} cannot be decoded: {error.strerror}"
+        raise DataError(what, file=str(path), fix="copy it again") from None
+
+
+def _require_exact(stream: av.video.stream.VideoStream, path: Path) -> None:
+    """See that levels come out as they went in, since they are ids."""
+    context = stream.codec_context
+    keeps = context.name in _LOSSLESS or (context.name == "h264" and context.profile == _LOSSLESS_H264)
+    if not keeps:
+        what = f"is encoded as {context.name}, which changes levels that are class ids"
+        raise DataError(what, file=str(path), fix=LOSSLESS)
+    if context.pix_fmt not in _EXACT:
+        what = f"stores pixels as {context.pix_fmt}, which rounds levels that are class ids"
+        raise DataError(what, file=str(path), fix=LOSSLESS)
