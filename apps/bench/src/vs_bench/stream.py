@@ -13,7 +13,8 @@ is a CUDA graph; its first frame is that behind four others and its capture.
 The unit of work (see harness.py) is measured in the same run. TARGETS says how many units a frame of one stream may
 take in float32 on the CPU.
 
-Writes runs/bench/stream-DEVICE.json, or with `--store` docs/benchmarks/stream-DEVICE.json, where documents cite it.
+`--baseline`, `--level` and `--streams` may be given several times. Writes runs/bench/stream-DEVICE.json, or with
+`--store` docs/benchmarks/stream-DEVICE.json, where documents cite it.
 """
 
 import functools
