@@ -12,12 +12,12 @@ import contextlib
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import attrs
 from cyclopts import App, Parameter
-from vs_config import ConfigError, Problem, render_config, repeated, report_error, resolve_config, shown
-from vs_config.commands import EXIT_INPUT, ErrorStatuses, run_command, status_of
+from vs_config import ConfigError, Problem, Range, render_config, repeated, report_error, resolve_config, shown
+from vs_config.commands import EXIT_INPUT, ErrorStatuses, option_of, run_command, status_of
 from vs_config.progress import show_progress
 from vs_config.signals import StopNow, stop_requests
 from vs_training.errors import NonFiniteError, VsTrainingError
@@ -113,6 +113,18 @@ _COMMANDS = {
 }
 
 
+_STEPS = Range(kind=int, low=1, high=10**6)
+_RATES = Range(kind=float, low=0, high=1, open_low=True)
+_SEEDS = Range(kind=int, low=0, high=2**63 - 1)
+_ADAPT_HELP = (
+    "Fit a few-shot model to one subject: what makes the picture is trained, flow and encoders stay.\n\n"
+    "The last frames of the subject are held out: they decide when to stop, and say what it was worth. What is written "
+    "is a model of its own, the best that was found. Ctrl-C writes what is best so far."
+)
+_ADAPT_EXAMPLE = "hatch run train:adapt models/faces --references clips/of-me --out models/me"
+_ADAPT_USAGE = "Usage: hatch run train:adapt MODEL --references DIR [OPTIONS]"
+
+
 def _app(load_job: Callable[[], Job]) -> App:
     app = App(
         name="vs-train",
@@ -135,7 +147,29 @@ def _app(load_job: Callable[[], Job]) -> App:
             help_epilogue=_EXAMPLES.format(**words),
             usage=_USAGE.format(**words),
         )
+    app.command(_adapt, name="adapt", help=_ADAPT_HELP, help_epilogue=_ADAPT_EXAMPLE, usage=_ADAPT_USAGE)
     return app
+
+
+def _adapt(
+    model: Annotated[str, Parameter(help="A few-shot model directory, or a run.")],
+    /,
+    *,
+    references: Annotated[str, Parameter(help="A data folder with the frames and labels of one subject.")],
+    out: Annotated[str | None, Parameter(help="New model directory; adapted-NAME unless given.")] = None,
+    steps: Annotated[int, option_of(_STEPS), Parameter(help="Training steps at most.")] = 300,
+    lr: Annotated[float, option_of(_RATES), Parameter(help="Learning rate.")] = 1e-4,
+    seed: Annotated[int, option_of(_SEEDS), Parameter(help="Of the order of clips.")] = 0,
+    photos: Annotated[bool, _FLAG, Parameter(help="The frames do not follow one another.")] = False,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], Parameter(help="What to compute on; auto: a GPU where there is one.")
+    ] = "auto",
+) -> int:
+    from vs_train.adapting.command import run_adapt
+    from vs_train.adapting.settings import Options
+
+    options = Options(steps=steps, lr=lr, seed=seed, photos=photos, device=device)
+    return run_adapt(model, references, out, options)
 
 
 def _command(command: str, load_job: Callable[[], Job]) -> Callable[..., int]:
@@ -249,6 +283,7 @@ def _error_statuses() -> ErrorStatuses:
     import vs_ops
     import vs_optim
     import vs_runtime
+    import vs_synthesis
 
     yield vs_data.VsDataError, EXIT_INPUT
     yield vs_metrics.VsMetricsError, EXIT_INPUT
@@ -256,3 +291,4 @@ def _error_statuses() -> ErrorStatuses:
     yield vs_ops.VsOpsError, EXIT_INPUT
     yield vs_optim.VsOptimError, EXIT_INPUT
     yield vs_runtime.VsRuntimeError, EXIT_INPUT
+    yield vs_synthesis.VsSynthesisError, EXIT_INPUT

@@ -12,6 +12,7 @@ from vs_training.config import TrainConfig
 from vs_training.errors import NonFiniteError
 from vs_training.state import TrainState
 
+from vs_train.beginning import begin
 from vs_train.commands import resume_command
 from vs_train.resuming import newest_checkpoint, state_of
 from vs_train.setup import Prepared, prepare
@@ -37,7 +38,7 @@ def roll_back(prepared: Prepared, run: RunDirectory, roll_backs: int) -> tuple[T
     """
     loaded = newest_checkpoint(run)
     if loaded is None:
-        state, place = prepare(prepared.config, check=False).state, "its beginning"
+        state, place = begin(prepare(prepared.config, check=False)).state, "its beginning"
     else:
         state, place = state_of(run, prepared, loaded), str(loaded.path)
     return attrs.evolve(state, roll_backs=roll_backs), place

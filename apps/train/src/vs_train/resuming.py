@@ -13,6 +13,7 @@ from vs_training.fixed import FIXED, first_difference, fixed_part
 from vs_training.saved import restore_state, state_to_save
 from vs_training.state import TrainState
 
+from vs_train.beginning import begin
 from vs_train.setup import Prepared
 
 METRICS = "metrics"
@@ -41,7 +42,7 @@ def resume_state(run: RunDirectory, prepared: Prepared, message: Callable[[str],
     if loaded is None:
         log.check(0)
         message(f"{run.path} has no checkpoint to go on from: starting anew")
-        return prepared.state
+        return begin(prepared).state
     for path, reason in loaded.skipped:
         message(f"{path} cannot be used: {reason}; the checkpoint before it is used instead")
     steps = prepared.config.run.steps

@@ -9,6 +9,7 @@ import vs_runtime as runtime
 from vs_data import Clip, ClipSource, open_source
 from vs_training.checks import check_data, check_sequences
 from vs_training.config import TrainConfig, label_spec
+from vs_training.init import InitReport
 from vs_training.memory import check_memory
 from vs_training.networks import build_recipe, build_state
 from vs_training.state import Recipe, TrainState
@@ -30,6 +31,7 @@ class Prepared:
         recipe: what a step needs and never changes.
         plan: the cores that the process and its loader workers run on.
         notes: choices that were made, with their reasons, in words.
+        begun: what the state has taken from a trained model; None: it has fresh weights.
     """
 
     config: TrainConfig
@@ -39,10 +41,11 @@ class Prepared:
     recipe: Recipe
     plan: runtime.AffinityPlan
     notes: tuple[str, ...]
+    begun: InitReport | None = None
 
 
 def prepare(config: TrainConfig, *, check: bool = True, watch: Callable[[str], None] = _ignore) -> Prepared:
-    """Check everything that can be wrong with the input and build the state of step 0. Writes nothing.
+    """Check everything that can be wrong with the input and build a state of step 0 with fresh weights. Writes nothing.
 
     Sets the process's seeds, its TF32 switches and the search for convolution algorithms.
 

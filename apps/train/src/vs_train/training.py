@@ -24,6 +24,7 @@ from vs_training.saved import SHOWN_CHARACTERS
 from vs_training.state import TrainState
 from vs_training.step import train_clip
 
+from vs_train.beginning import begin, write_report
 from vs_train.commands import resume_command
 from vs_train.numbers import UNKNOWN, last_measured
 from vs_train.outputs import Clock, Outputs, open_outputs, record, sample, save, show_step
@@ -104,6 +105,7 @@ def _train(
     with stop.at_once():
         config = _with_level(config, progress)
         prepared = prepare(config, check=config.run.check_data and not resume, watch=progress.message)
+        prepared = prepared if resume else begin(prepared)
     bound = runtime.apply_affinity(prepared.plan, threads=config.run.threads or None)[-1:]
     for note in (*prepared.notes, *bound, *_reading(prepared)):
         progress.message(note)
@@ -115,6 +117,7 @@ def _train(
         # From here on things are written: a run whose resuming was refused is as it was.
         claim()
         begin_writing(run)
+        write_report(run, prepared.begun)
         if resume:
             record_resume(run, config=render_config(config), environment=environment)
         # Each time round, training has diverged and gone back to a checkpoint, or to its beginning.
@@ -156,6 +159,8 @@ def _loop(prepared: Prepared, state: TrainState, out: Outputs, stop: StopRequest
     """Go on from `state`, step after step; what ends it between two steps finds a checkpoint of those done."""
     standing = _Standing(state=state, saved=state.step or None)
     started = time.monotonic()
+    if prepared.config.init.from_ is not None and state.step == 0:
+        _save(standing, prepared, out)  # nobody knows what becomes of the model: whatever goes on needs it no more
     try:
         with contextlib.closing(_batches(prepared, state, out)) as batches:
             _go_through(prepared, standing, batches, out, stop)

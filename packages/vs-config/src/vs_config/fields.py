@@ -15,7 +15,7 @@ import attrs
 
 from vs_config.errors import refuse, refuse_choice
 from vs_config.names import child, one_of
-from vs_config.schema import ALLOWED, HELP, OR_NONE, fields_of, is_among, is_tuple, item_kinds, members
+from vs_config.schema import ALLOWED, HELP, OR_NONE, fields_of, is_among, is_tuple, item_kinds, members, name_of
 
 Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
@@ -106,7 +106,7 @@ def _number(default: Any, help_: str, allowed: Range, optional: bool) -> Any:
 
     def check(_instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
         if value not in allowed and not (optional and value is None):
-            raise refuse(attribute.name, expected, value)
+            raise refuse(name_of(attribute), expected, value)
 
     return _field(default, help_, check, expected)
 
@@ -120,12 +120,12 @@ def numbers(
 
     def check(_instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
         if type(value) is not tuple or length not in (None, len(value)):
-            raise refuse(attribute.name, expected, value)
+            raise refuse(name_of(attribute), expected, value)
         for index, each in enumerate(value):
             if each not in item:
-                raise refuse(child(attribute.name, index), str(item), each)
+                raise refuse(child(name_of(attribute), index), str(item), each)
         if rising and any(one >= other for one, other in itertools.pairwise(value)):
-            raise refuse(attribute.name, expected, value)
+            raise refuse(name_of(attribute), expected, value)
 
     return _field(default, help_, check, expected)
 
@@ -137,12 +137,12 @@ def texts(default: "tuple[str, ...] | Required", help_: str, *, high: int, longe
 
     def check(_instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
         if type(value) is not tuple or len(value) > high:
-            raise refuse(attribute.name, expected, value)
+            raise refuse(name_of(attribute), expected, value)
         for index, each in enumerate(value):
             if type(each) is not str or not each.isprintable() or not 1 <= len(each) <= longest:
-                raise refuse(child(attribute.name, index), item, each)
+                raise refuse(child(name_of(attribute), index), item, each)
             if each in value[:index]:
-                raise refuse(child(attribute.name, index), "a text that no item before it has", each)
+                raise refuse(child(name_of(attribute), index), "a text that no item before it has", each)
 
     return _field(default, help_, check, expected)
 
@@ -152,7 +152,7 @@ def choice(default: "str | int | Required", help_: str, choices: Sequence[str | 
 
     def check(_instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
         if not is_among(value, choices):
-            raise refuse_choice(attribute.name, choices, value)
+            raise refuse_choice(name_of(attribute), choices, value)
 
     return _field(default, help_, check, one_of(choices))
 
@@ -162,7 +162,7 @@ def truth(default: "bool | Required", help_: str) -> Any:
 
     def check(_instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
         if type(value) is not bool:
-            raise refuse(attribute.name, "true or false", value)
+            raise refuse(name_of(attribute), "true or false", value)
 
     return _field(default, help_, check)
 
@@ -176,7 +176,7 @@ def path(default: "str | Required | None", help_: str, *, optional: bool = False
             return
         wrong = path_problem(value) if type(value) is str else expected
         if wrong:
-            raise refuse(attribute.name, wrong, value, BACKSLASHES if wrong == _NO_CONTROL else "")
+            raise refuse(name_of(attribute), wrong, value, BACKSLASHES if wrong == _NO_CONTROL else "")
 
     return _field(default, help_, check, expected)
 
@@ -198,7 +198,7 @@ def tables(default: "tuple[Any, ...] | Required", help_: str, *, low: int = 0, h
     def check(instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
         _check_tables(instance, attribute, value)
         if not low <= len(value) <= high:
-            raise refuse(attribute.name, f"a list of {low} to {high} tables", value)
+            raise refuse(name_of(attribute), f"a list of {low} to {high} tables", value)
 
     return _field(default, help_, check)
 
@@ -210,9 +210,9 @@ def _field(default: Any, help_: str, validator: Validator, allowed: str = "") ->
 def _check_tables(instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
     if instance is None:
         return  # the value was structured by its annotation
-    field = fields_of(type(instance))[attribute.name]
+    field = fields_of(type(instance))[name_of(attribute)]
     if not _is_of(value, field.type):
-        raise refuse(attribute.name, field.allowed, value)
+        raise refuse(name_of(attribute), field.allowed, value)
 
 
 def _is_of(value: Any, kind: Any) -> bool:

@@ -49,7 +49,7 @@ def _fill(table: Container | Table, config: Any, default: Any, path: str, *, tag
         table.add(TAG, tag)
     tables = []
     for field in fields_of(type(config)).values():
-        value = getattr(config, field.name)
+        value = field.of(config)
         if is_config(type(value)) or _is_tables(value):
             tables.append((field, value))
         else:
@@ -78,7 +78,7 @@ def _tag(config: Any, kind: Any) -> str | None:
 
 def _default(field: Field, config: Any, default: Any) -> Any:
     """Return what `load_config` would take for a field that is left out."""
-    return getattr(default, field.name) if type(default) is type(config) else field.default
+    return field.of(default) if type(default) is type(config) else field.default
 
 
 def _is_tables(value: Any) -> bool:
@@ -123,7 +123,7 @@ def _inline(config: Any, kind: Any, path: str) -> InlineTable:
     if tag is not None:
         table.add(TAG, tag)
     for field in fields_of(type(config)).values():
-        table.add(field.name, _item(getattr(config, field.name), field.type, child(path, field.name)))
+        table.add(field.name, _item(field.of(config), field.type, child(path, field.name)))
     return table
 
 

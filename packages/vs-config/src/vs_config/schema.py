@@ -32,7 +32,7 @@ _WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true 
 
 @attrs.frozen
 class Field:
-    """One field of a config class: its name, its resolved type, and the attrs attribute behind it."""
+    """One field of a config class: its name in documents, its resolved type, and the attrs attribute behind it."""
 
     name: str
     type: Any
@@ -43,6 +43,10 @@ class Field:
         """The default, made afresh if a factory makes it; `attrs.NOTHING` when the field has to be given."""
         default: Any = self.attribute.default
         return default.factory() if hasattr(default, "takes_self") else default
+
+    def of(self, config: Any) -> Any:
+        """Return the value of the field in a config object."""
+        return getattr(config, self.attribute.name)
 
     @property
     def help(self) -> str:
@@ -55,6 +59,11 @@ class Field:
         return str(self.attribute.metadata.get(ALLOWED, "")) or describe(self.type)
 
 
+def name_of(attribute: "attrs.Attribute[Any]") -> str:
+    """Return what documents call a field: a word that Python keeps for itself has an underscore behind it there."""
+    return attribute.name.removesuffix("_")
+
+
 def fields_of(cls: type[Any]) -> Mapping[str, Field]:
     """Return the fields of an attrs class by name, with the types that its annotations stand for."""
     key: Any = cls  # mypy takes classes for unhashable
@@ -64,12 +73,13 @@ def fields_of(cls: type[Any]) -> Mapping[str, Field]:
 @functools.cache
 def _fields_of(cls: Any) -> Mapping[str, Field]:
     hints = typing.get_type_hints(cls)
-    return {a.name: Field(a.name, hints[a.name], a) for a in attrs.fields(cls) if a.init}
+    return {name_of(a): Field(name_of(a), hints[a.name], a) for a in attrs.fields(cls) if a.init}
 
 
 def tag_of(cls: type) -> str | None:
     """Return the `kind` of a class that is one of several alternatives, else None."""
-    return getattr(cls, TAG, None) if TAG not in fields_of(cls) else None
+    tag = getattr(cls, TAG, None)
+    return tag if type(tag) is str and TAG not in fields_of(cls) else None  # a property of that name is none
 
 
 def is_config(kind: Any) -> bool:

@@ -96,7 +96,7 @@ def to_document(value: Any) -> Any:
     cls = type(value)
     if attrs.has(cls):
         tag = tag_of(cls)
-        entries = {name: to_document(getattr(value, name)) for name in fields_of(cls)}
+        entries = {field.name: to_document(field.of(value)) for field in fields_of(cls).values()}
         return entries if tag is None else {TAG: tag, **entries}
     return [to_document(item) for item in value] if cls is tuple else value
 
@@ -275,7 +275,7 @@ def _without_tag(cls: type, value: Any) -> Mapping[str, Any]:
 def _structure_fields(
     converter: Converter, cls: type, table: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[Problem]]:
-    """Return the fields that are right, defaults included, and what is wrong with the others."""
+    """Return the fields that are right, by attribute, defaults included, and what is wrong with the others."""
     structured: dict[str, Any] = {}
     problems: list[Problem] = []
     for field in fields_of(cls).values():
@@ -284,7 +284,7 @@ def _structure_fields(
         if found:
             problems += found
         else:
-            structured[field.name] = value
+            structured[field.attribute.name] = value
     known = [*([TAG] if tag_of(cls) else []), *fields_of(cls)]
     unknown = sorted(str(key) for key in table if key not in fields_of(cls))
     problems += [Problem(child("", key), unknown_key(key, known)) for key in unknown]

@@ -50,6 +50,7 @@ def _what(contents: ModelContents) -> list[str]:
     rows = {
         "preset": said.get("preset"),
         "training steps": said.get("steps"),
+        "begun from": said.get("begun_from"),
         "trained on": _DRAWN.get(str(said.get("data")), said.get("data")),
         "precision of the training": said.get("level"),
         "run": said.get("run"),

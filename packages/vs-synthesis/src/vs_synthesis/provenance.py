@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from vs_config import load_config
@@ -30,6 +31,7 @@ def provenance_of(run: RunDirectory, config: TrainConfig, step: int, state: Mapp
         "preset": preset_of(config),
         "steps": step,
         **({"updates": updates} if type(updates) is int else {}),
+        **({} if config.init.from_ is None else {"begun_from": Path(config.init.from_).name}),
         "data": config.data.kind,
         "level": config.precision.level,
         **_loss_scales(state),

@@ -21,6 +21,7 @@ def settings_of(config: TrainConfig) -> dict[str, Any]:
     """Return the configuration of a training as a document without its generator, which a model has, and paths."""
     document = {key: value for key, value in to_document(config).items() if key != _GENERATOR}
     document["data"] = _without(document["data"], "root", "val_root")
+    document["init"] = _without(document["init"], "from")
     perceptual = document["objective"]["perceptual"]
     document["objective"] = {**document["objective"], "perceptual": _without(perceptual, "path")}
     return document

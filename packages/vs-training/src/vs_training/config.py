@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, assert_never
 import attrs
 import torch
 import vs_nets as nets
-from vs_config import Check, Problem, check_fields, choice, real, table, truth, whole
+from vs_config import Check, Problem, check_fields, choice, path, real, table, truth, whole
 from vs_data import ClassIds, ClipSource, FacesConfig, FloatMaps, FolderConfig, LabelInfo, LoaderConfig, StreetConfig
 from vs_optim import (
     AdamConfig,
@@ -30,6 +30,19 @@ class LabelConfig:
     """The way class ids become channels."""
 
     dont_care: bool = truth(False, "give pixels without a class a channel of their own; else all theirs are 0")
+
+
+@attrs.frozen(kw_only=True)
+class InitConfig:
+    """The weights that networks begin with in place of fresh ones: a trained model's. A run reads them once."""
+
+    from_: str | None = path(
+        None, "a model directory or a run, whose weights are taken as far as they fit", optional=True
+    )
+    parts: Literal["all", "generator", "discriminator"] = choice(
+        "all", "which networks take them", ("all", "generator", "discriminator")
+    )
+    strict: bool = truth(False, "refuse a model of which anything does not fit as a whole")
 
 
 @attrs.frozen(kw_only=True)
@@ -243,6 +256,7 @@ class TrainConfig:
     )
     discriminator: nets.DiscriminatorConfig = table(nets.DiscriminatorConfig, "shape of the discriminators")
     objective: nets.ObjectiveConfig = table(nets.ObjectiveConfig, "weights of the losses")
+    init: InitConfig = table(InitConfig, "the model that training goes on from, if there is one")
     optim: OptimConfig = table(OptimConfig, "optimizers, schedules, EMA")
     precision: PrecisionConfig = table(PrecisionConfig, "O0 or O1")
     memory: MemoryConfig = table(MemoryConfig, "memory against time")

@@ -14,7 +14,16 @@ from vs_config import show, to_document, with_current_names
 FIXED = "fixed"
 """The key under which a checkpoint holds it."""
 
-_FREE = ("run", "device", "memory.checkpoint", "data.root", "data.val_root", "objective.perceptual.path", "loader")
+_FREE = (
+    "run",
+    "device",
+    "init",
+    "memory.checkpoint",
+    "data.root",
+    "data.val_root",
+    "objective.perceptual.path",
+    "loader",
+)
 _FIXED_AFTER_ALL = ("loader.batch_size",)
 
 

@@ -1,0 +1,1 @@
+"""Fitting a few-shot model to one subject: `train:adapt`."""
