@@ -24,7 +24,7 @@ from torch import Tensor
 from vs_config import DocumentError, Range, show, shown
 from vs_config.commands import option_of, run_command
 from vs_runtime import PlaceError, check_place
-from vs_synthesis import ModelContents, ModelError, TrainingWeights, model_config, settings_of, write_model
+from vs_synthesis import ModelContents, ModelError, TrainingWeights, model_card, model_config, settings_of, write_model
 from vs_synthesis.directory import MARKER
 from vs_training.config import TrainConfig
 
@@ -200,7 +200,7 @@ def main(checkpoint: Path, config: Path, *, out: Path, fps: Rate = 10) -> None:
     training = train_config(read_config(config), fps=fps)
     check_place(out, marker=MARKER, what="model")
     contents = read_model(checkpoint, training)
-    write_model(out, contents)
+    write_model(out, contents, card=model_card(contents, name=out.resolve().name, dtype=torch.float32))
     for notice in contents.notices:
         print(f"note: {shown(notice)}")
     print(f"{shown(out)}: a {contents.config.kind} model, {contents.config.height}x{contents.config.width}")

@@ -54,7 +54,8 @@ def _what(contents: ModelContents) -> list[str]:
         "trained on": _DRAWN.get(str(said.get("data")), said.get("data")),
         "precision of the training": said.get("level"),
         "run": said.get("run"),
-        "source": said.get("source"),
+        "imported from": _joined(said.get("imported"), "from", "file"),
+        "adapted to": _joined(said.get("adapted"), "sequence"),
         "revision of the program": said.get("revision"),
     }
     return [
@@ -63,6 +64,13 @@ def _what(contents: ModelContents) -> list[str]:
         "",
         *_table(["", ""], [[key, in_markdown(value)] for key, value in rows.items() if value is not None]),
     ]
+
+
+def _joined(known: Any, *names: str) -> str | None:
+    """Return some values of a table, where it is one and has them all."""
+    if not isinstance(known, Mapping) or not known.keys() >= set(names):
+        return None
+    return ", ".join(str(known[name]) for name in names)
 
 
 def _is_drawn(contents: ModelContents) -> bool:
@@ -176,8 +184,8 @@ def _score_rows(part: Any) -> tuple[str, list[list[str]]]:
                 for value, unit in _value(score)
             ]
             shown_to = part.get("references")
-            given = f", from {shown_to} references each" if type(shown_to) is int else ""
-            said = f"On {clips} clips with {frames} frames{given}, by: {in_markdown(command)}"
+            given = f", references of each: {shown_to}" if type(shown_to) is int else ""
+            said = f"Held-out clips: {clips}, frames in all: {frames}{given}. Measured by: {in_markdown(command)}"
             return said, rows
         case _:
             return "", []

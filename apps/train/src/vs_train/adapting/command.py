@@ -4,13 +4,14 @@ import sys
 from pathlib import Path
 
 import attrs
+import torch
 import vs_runtime as runtime
 from vs_config import option_path, shown
 from vs_config.progress import show_progress
 from vs_config.signals import StopNow, StopRequest, stop_requests
 from vs_data import FolderConfig, open_folder
 from vs_nets import FewShotGeneratorConfig
-from vs_synthesis import ModelContents, ModelError, read_trained, write_model
+from vs_synthesis import ModelContents, ModelError, model_card, read_trained, write_model
 from vs_synthesis.directory import MARKER
 from vs_training.checks import check_data
 from vs_training.errors import VsTrainingError
@@ -84,7 +85,8 @@ def _references(contents: ModelContents) -> int:
 
 def _finish(contents: ModelContents, subject: Subject, fitted: Fitted, place: Path, stop: StopRequest) -> int:
     """Write the best that was found, and say what it is."""
-    write_model(place, adapted_contents(contents, subject, fitted))
+    made = adapted_contents(contents, subject, fitted)
+    write_model(place, made, card=model_card(made, name=place.resolve().name, dtype=torch.float32))
     if fitted.step == 0:
         said = f"fitting did not help in {fitted.steps} steps ({fitted.before}): the model is kept as it was"
     else:
@@ -98,9 +100,8 @@ def adapted_contents(contents: ModelContents, subject: Subject, fitted: Fitted) 
     """Return the fitted model, which says whose it is and what that was worth."""
     held_out = {name: attrs.asdict(getattr(fitted, name)) for name in ("before", "after")}
     adapted = {"sequence": subject.name, "frames": subject.training.frames, "steps": fitted.step, **held_out}
+    # Scores of the model that was begun from are not those of this one.
+    provenance = {name: fact for name, fact in contents.provenance.items() if name != "metrics"}
     return attrs.evolve(
-        contents,
-        generator=fitted.weights,
-        training=None,
-        provenance={**contents.provenance, "adapted": adapted},
+        contents, generator=fitted.weights, training=None, provenance={**provenance, "adapted": adapted}
     )
