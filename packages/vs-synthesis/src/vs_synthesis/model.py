@@ -28,7 +28,8 @@ class Model:
 
     Attributes:
         contents: what it was made from, without the weights that training goes on from.
-        generator: of averaged weights, on `device`, in channels-last order, in evaluation mode, without gradients.
+        generator: of averaged weights, on `device`, in channels-last order, prepared for inference (see
+            `vs_nets.prepare_for_inference`), without gradients.
         labels: how labels enter it.
         device: where it computes.
         precision: in what.
@@ -88,9 +89,10 @@ def build_model(
     where = choose_device(device)
     computing = precision_of(precision, where)
     generator = build_averaged(contents).to(where)
+    generator = generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # unknown to its stubs
     return Model(
         contents=attrs.evolve(contents, training=None),
-        generator=generator.to(memory_format=torch.channels_last),  # type: ignore[call-overload] # unknown to its stubs
+        generator=nets.prepare_for_inference(generator),
         labels=contents.config.label_spec,
         device=where,
         precision=computing,
