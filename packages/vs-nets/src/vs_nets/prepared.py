@@ -41,9 +41,6 @@ _MAX_KERNEL = 2**22
 _MIN_PACKED = 2**21
 """Elements of a weight from which on reordering it, as convolutions on the CPU do in each call, takes long."""
 
-_CONVOLVE_PACKED = torch.ops.mkldnn._convolution_pointwise
-"""What compiled code calls, too: the only convolution that takes and returns plain tensors beside a packed weight."""
-
 
 @torch.no_grad()
 def prepare_for_inference(generator: G) -> G:
@@ -101,8 +98,13 @@ def _kernel_elements(weight: Tensor) -> int:
 
 
 def _is_worth_packing(weight: Tensor) -> bool:
-    on_cpu = weight.device.type == "cpu" and weight.dtype is torch.float32 and torch.backends.mkldnn.is_available()
-    return on_cpu and weight.numel() >= _MIN_PACKED
+    on_cpu = weight.device.type == "cpu" and weight.dtype is torch.float32
+    return on_cpu and weight.numel() >= _MIN_PACKED and _can_pack()
+
+
+def _can_pack() -> bool:
+    """Return whether this build of PyTorch has the convolution that `PackedConv2d` calls."""
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 
 
 class UpsamplingConv2d(nn.Module):
@@ -139,7 +141,9 @@ class PackedConv2d(Conv2d):
         match x:
             case Tensor() if not torch.is_autocast_enabled("cpu"):
                 large = upsample_nearest(x) if upsample else x
-                y: Tensor = _CONVOLVE_PACKED(large, self.packed, self.bias, *self.geometry, "none", [], None)
+                # What compiled code calls, too: no other takes and returns plain tensors beside a packed weight.
+                convolve_packed = torch.ops.mkldnn._convolution_pointwise
+                y: Tensor = convolve_packed(large, self.packed, self.bias, *self.geometry, "none", [], None)
                 return y
             case _:
                 return super().forward(x, upsample=upsample)
