@@ -28,7 +28,7 @@ _EMA = 0.98
 
 @attrs.frozen(kw_only=True)
 class Options:
-    """What somebody chooses of how a model is fitted.
+    """The choices that somebody makes of how a model is fitted.
 
     Attributes:
         steps: training steps at most.
