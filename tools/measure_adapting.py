@@ -1,8 +1,8 @@
 """How much fitting a few-shot model to made-up people that it has never seen is worth: `measure_adapting.py MODEL`.
 
 Each of the held-out people is seen in two motions. The model is fitted to the first one, as `train:adapt` does, whose
-last frames decide which state is kept. It is measured in the head on the second motion, which had no say in anything, with
-references from the first.
+last frames decide which state is kept. It is measured in the head on the second motion, which had no say in anything,
+with references from the first.
 """
 
 import sys
