@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import import_imaginaire as importer
 import pytest
 import vs_nets as nets
+from imaginaire_config import few_shot_config, generator_config, label_spec, network_configs
+from imaginaire_weights import discriminator_weights, few_shot_weights, generator_weights, vgg19_weights
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -38,34 +39,34 @@ def load_case(name: str) -> Case:
 def build_generator(case: Case, prefix: str = "G.") -> nets.Generator:
     config = case.facts["config"]
     generator = nets.build_generator(
-        importer.generator_config(config["gen"], config["data"]),
-        label_channels=importer.label_spec(config["data"]).channels,
+        generator_config(config["gen"], config["data"]),
+        label_channels=label_spec(config["data"]).channels,
     )
-    generator.load_state_dict(importer.generator_weights(case.under(prefix)))
+    generator.load_state_dict(generator_weights(case.under(prefix)))
     return generator
 
 
 def build_few_shot_generator(case: Case, prefix: str = "G.") -> nets.FewShotGenerator:
     config = case.facts["config"]
     generator = nets.build_generator(
-        importer.few_shot_config(config["gen"], config["data"]),
-        label_channels=importer.label_spec(config["data"]).channels,
+        few_shot_config(config["gen"], config["data"]),
+        label_channels=label_spec(config["data"]).channels,
     )
-    generator.load_state_dict(importer.few_shot_weights(case.under(prefix)))
+    generator.load_state_dict(few_shot_weights(case.under(prefix)))
     return generator
 
 
 def build_discriminator(case: Case, prefix: str = "D.") -> nets.Discriminator:
-    channels, generator, discriminator_config = importer.convert_config(case.facts["config"])
+    channels, generator, discriminator_config = network_configs(case.facts["config"])
     discriminator = nets.build_discriminator(
         discriminator_config, label_channels=nets.condition_channels(generator, channels)
     )
-    discriminator.load_state_dict(importer.discriminator_weights(case.under(prefix)))
+    discriminator.load_state_dict(discriminator_weights(case.under(prefix)))
     return discriminator
 
 
 def build_vgg(case: Case, scales: int) -> nets.Perceptual:
-    weights = importer.vgg19_weights(case.under("VGG."))
+    weights = vgg19_weights(case.under("VGG."))
     widths = [weights[f"convs.{i}.weight"].shape[0] for i in nets.perceptual.CONV_INDICES]
     network = nets.Vgg19(widths)
     network.load_state_dict(weights)
@@ -73,6 +74,6 @@ def build_vgg(case: Case, scales: int) -> nets.Perceptual:
 
 
 def encoded_labels(case: Case) -> list[Tensor]:
-    spec = importer.label_spec(case.facts["config"]["data"])
+    spec = label_spec(case.facts["config"]["data"])
     ids = case["in.seg_index"]
     return [nets.encode_labels(spec, {"seg_maps": ids[:, t]}) for t in range(ids.shape[1])]

@@ -11,10 +11,13 @@ import import_imaginaire as importer
 import pytest
 import torch
 import vs_nets as nets
-from reference import load_case
-from safetensors.torch import load_file
+from convert_vgg19 import ConversionError
+from imaginaire_config import generator_config, label_spec
+from imaginaire_weights import generator_weights
+from reference import build_discriminator, build_generator, load_case
 from vs_config import DocumentError
 from vs_config.commands import run_command
+from vs_synthesis import load_model, read_model
 
 TOOL = Path(importer.__file__)
 
@@ -41,14 +44,15 @@ def test_a_published_checkpoint_is_converted(tmp_path: Path) -> None:
     checkpoint, config = write_checkpoint(tmp_path)
     done = run(checkpoint, config, "--out", tmp_path / "converted")
     assert done.returncode == 0, done.stderr
-    sections = json.loads(config.read_text())
-    generator = nets.build_generator(
-        importer.generator_config(sections["gen"], sections["data"]),
-        label_channels=importer.label_spec(sections["data"]).channels,
-    )
-    generator.load_state_dict(load_file(tmp_path / "converted" / "generator.safetensors"))
-    assert (tmp_path / "converted" / "discriminator.safetensors").is_file()
-    assert set(json.loads((tmp_path / "converted" / "configs.json").read_text())) == {"generator", "discriminator"}
+    case = load_case("f2_vid2vid_train_step_sgd")
+    model = load_model(tmp_path / "converted", device="cpu")
+    averaged = nets.effective_weights(build_generator(case, "before.G."))
+    for name, tensor in model.generator.state_dict().items():
+        assert torch.equal(tensor, averaged[name]), name
+    training = read_model(tmp_path / "converted", training=True).training
+    assert training is not None
+    build_generator(case, "before.G.").load_state_dict(dict(training.generator))
+    build_discriminator(case, "before.D.").load_state_dict(dict(training.discriminator))
 
 
 def test_weights_of_another_shape_are_refused_and_nothing_is_written(tmp_path: Path) -> None:
@@ -123,7 +127,7 @@ def test_a_wrong_checkpoint_is_one_line(
 
 def refused(capsys: pytest.CaptureFixture[str], checkpoint: Path, config: Path, out: Path, message: str) -> None:
     arguments = [str(checkpoint), str(config), "--out", str(out)]
-    assert run_command(importer.main, importer.ConversionError, DocumentError, arguments=arguments) == 2
+    assert run_command(importer.main, ConversionError, DocumentError, arguments=arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     assert message in line
@@ -135,10 +139,10 @@ def test_weights_of_a_linear_combination_fit() -> None:
     case = load_case("a1_vid2vid_seg")
     config = case.facts["config"]
     gen = {**config["gen"], "flow": {**config["gen"]["flow"], "multi_spade_combine": False}}
-    ours = importer.generator_config(gen, config["data"])
+    ours = generator_config(gen, config["data"])
     assert ours.combination == nets.LinearCombination()
     published = {k: v for k, v in case.under("G.").items() if not k.startswith("img_prev_embedding.")}
-    nets.build_generator(ours, label_channels=8).load_state_dict(importer.generator_weights(published))
+    nets.build_generator(ours, label_channels=8).load_state_dict(generator_weights(published))
 
 
 def test_other_label_layouts() -> None:
@@ -152,7 +156,7 @@ def test_other_label_layouts() -> None:
         "one_hot_num_classes": {"seg_maps": 8},
         "use_dont_care": True,
     }
-    spec = importer.label_spec(data)
+    spec = label_spec(data)
     assert spec.kinds == (
         nets.FloatMap(name="edge_maps", channels=1),
         nets.ClassMap(name="seg_maps", classes=8, dont_care=True),

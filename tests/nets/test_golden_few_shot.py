@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-import import_imaginaire as importer
 import pytest
 import torch
 import vs_nets as nets
+from imaginaire_weights import few_shot_weight_name
 from reference import Case, build_discriminator, build_few_shot_generator, load_case
 from torch import Tensor
 from vs_nets.layers import InstanceNorm2d
@@ -95,6 +95,6 @@ def test_eps_stands_where_the_reference_has_it() -> None:
     case = load_case("d1_fs_k1")
     generator = build_few_shot_generator(case)
     published = {f"{name}.weight" for name in case.facts["norm_eps"]["0.1"]}
-    wanted = {importer.few_shot_weight_name(name).removesuffix(".weight") for name in published}
+    wanted = {few_shot_weight_name(name).removesuffix(".weight") for name in published}
     found = {name for name, m in generator.named_modules() if isinstance(m, InstanceNorm2d) and m.eps == 0.1}
     assert found == wanted

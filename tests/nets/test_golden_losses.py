@@ -1,10 +1,10 @@
 """Losses and their gradients against reference tensors."""
 
-import import_imaginaire as importer
 import pytest
 import torch
 import vs_nets as nets
 import vs_ops
+from imaginaire_weights import generator_weight_name
 from reference import Case, build_discriminator, build_generator, build_vgg, encoded_labels, load_case
 from torch import Tensor
 
@@ -141,7 +141,7 @@ def compare_gradients(case: Case, generator: nets.Generator, *, slack: float) ->
     for name, expected in case.under("grad.").items():
         if name in zero:
             continue
-        grad = parameters[importer.generator_weight_name(name)].grad
+        grad = parameters[generator_weight_name(name)].grad
         assert grad is not None
         close_in_norm(grad, expected, max(1e-4, 3 * floors[name], slack))
         compared += 1

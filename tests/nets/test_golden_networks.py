@@ -1,9 +1,9 @@
 """The networks compute what another implementation computed from the same weights."""
 
-import import_imaginaire as importer
 import pytest
 import torch
 import vs_nets as nets
+from imaginaire_weights import generator_weights
 from reference import Case, build_discriminator, build_generator, encoded_labels, load_case
 from torch import Tensor
 
@@ -59,7 +59,7 @@ def test_generator_in_training_advances_power_iterations() -> None:
     history = nets.History(labels=tuple(labels[:2]), frames=(case["out.t0.fake_images"], case["out.t1.fake_images"]))
     with torch.no_grad():
         close_synthesis(case, "train.t2", generator(labels[2], history))
-    expected = importer.generator_weights(case.under("train.after.G."))
+    expected = generator_weights(case.under("train.after.G."))
     assert expected
     state = generator.state_dict()
     for name, tensor in expected.items():

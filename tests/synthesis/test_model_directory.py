@@ -99,9 +99,18 @@ def test_the_words_of_model_json_are_those_that_readers_need(run, tmp_path):
     assert document["derived"]["kind"] == config.kind
     assert {"preset", "steps", "revision"} <= document["provenance"].keys()
     assert document["provenance"]["steps"] == 3
+    assert "kind" not in document
     text = json.dumps(document)
+    assert "object at 0x" not in text
     assert str(run.parent) not in text
     assert str(tmp_path) not in text
+
+
+def test_the_same_model_has_the_same_bytes(run, tmp_path):
+    for name in ("one", "two"):
+        write_model(tmp_path / name, read_run(run))
+    for file in (tmp_path / "one").iterdir():
+        assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes()
 
 
 def altered(path: Path, change) -> None:

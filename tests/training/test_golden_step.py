@@ -1,10 +1,11 @@
 """A whole training step against reference tensors: every update of G and D over three frames, with plain SGD."""
 
-import import_imaginaire as importer
 import pytest
 import torch
 import vs_nets as nets
 import vs_optim as optim
+from imaginaire_config import label_spec
+from imaginaire_weights import discriminator_weights, generator_weight_name, generator_weights
 from reference import Case, build_discriminator, build_generator, build_vgg, load_case
 from torch import Tensor
 from vs_data import Clip
@@ -34,7 +35,7 @@ def build_state(case: Case) -> TrainState:
 
 def build_recipe(case: Case, *, channels_last: bool) -> Recipe:
     return Recipe(
-        labels=importer.label_spec(case.facts["config"]["data"]),
+        labels=label_spec(case.facts["config"]["data"]),
         objective=nets.ObjectiveConfig(),
         perceptual=build_vgg(case, 1),
         precision=optim.resolve_precision(optim.PrecisionConfig(level="O0"), "cpu"),
@@ -100,16 +101,16 @@ def test_training_step() -> None:
     for name, (network, theirs, frames) in expected.items():
         mean = sum(losses[network][theirs] for losses in per_frame) / frames
         torch.testing.assert_close(named_losses(report.losses)[name], mean, rtol=1e-4, atol=1e-6)
-    zero = {importer.generator_weight_name(n) for n in zero_gradient_biases()}
+    zero = {generator_weight_name(n) for n in zero_gradient_biases()}
     compare_weights(
-        importer.generator_weights(case.under("before.G.")),
-        importer.generator_weights(case.under("after.G.")),
+        generator_weights(case.under("before.G.")),
+        generator_weights(case.under("after.G.")),
         state.generator.state_dict(),
         zero,
     )
     compare_weights(
-        importer.discriminator_weights(case.under("before.D.")),
-        importer.discriminator_weights(case.under("after.D.")),
+        discriminator_weights(case.under("before.D.")),
+        discriminator_weights(case.under("after.D.")),
         state.discriminator.state_dict(),
         {name for name in state.discriminator.state_dict() if ".convs." in name and name.endswith(".bias")},
     )

@@ -1,4 +1,4 @@
-"""The command line: `python -m vs_eval vid2vid [RUN]`, `few-shot [RUN]`, `numerics [RUN]`.
+"""The command line: `python -m vs_eval vid2vid [RUN]`, `few-shot [RUN]`, `numerics [RUN]`, `export [MODEL]`.
 
 PyTorch and the packages are imported only once there is something to evaluate, so that help is quick.
 """
@@ -51,6 +51,12 @@ Rate = Annotated[float | None, option_of(Range(kind=float, low=0, high=1000, ope
 
 Quality = Annotated[int | None, option_of(Range(kind=int, low=0, high=63))]
 """A constant rate factor, or what there is by default."""
+
+Sizes = Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")]
+"""As many sizes as follow."""
+
+Several = Annotated[int, option_of(Range(kind=int, low=1, high=100_000))]
+"""A number that is not left out."""
 
 AnyPath = Annotated[Path | None, Parameter(converter=_path)]
 """A file or directory, or what there is by default."""
@@ -198,6 +204,39 @@ def synthesize(
     )
     with _memory_explained():
         return run_synthesis(request)
+
+
+@app.command
+def export(
+    model: AnyPath = None,
+    /,
+    *,
+    format: Literal["pt2", "onnx", "aoti"] = "pt2",  # noqa: A002 # the option's name
+    out: AnyPath = None,
+    size: Sizes = (),
+    references: Several = 1,
+    check_frames: Several = 300,
+    checkpoint: Step = None,
+) -> None:
+    """Write a model as programs that run without us, with a manifest and an example, once they do what the model does.
+
+    Args:
+        model: A model directory or a run; default: the run below ./runs that wrote a checkpoint last.
+        format: pt2 runs in PyTorch, onnx in ONNX Runtime, aoti in PyTorch as compiled for this processor.
+        out: Directory of the export; default: RUN/export-FORMAT, or MODEL-FORMAT beside a model. One that is there is
+            replaced.
+        size: Sizes of frames, HEIGHTxWIDTH, with programs for each; default: programs for any, if the model can.
+        references: Example frames of the subject of a few-shot model.
+        check_frames: How many frames it makes from its own frames, beside the model, before it is called good.
+        checkpoint: Of a run, the training step; default: the newest checkpoint that is intact.
+    """
+    from vs_eval.export import export_to
+    from vs_eval.terminal import open_console
+
+    with _memory_explained():
+        export_to(
+            model, out, format, open_console(), sizes=size, references=references, frames=check_frames, step=checkpoint
+        )
 
 
 @app.command

@@ -78,7 +78,8 @@ def _fields_of(cls: Any) -> Mapping[str, Field]:
 
 def tag_of(cls: type) -> str | None:
     """Return the `kind` of a class that is one of several alternatives, else None."""
-    return getattr(cls, TAG, None) if TAG not in fields_of(cls) else None
+    tag = getattr(cls, TAG, None)
+    return tag if type(tag) is str and TAG not in fields_of(cls) else None  # a property of that name is none
 
 
 def is_config(kind: Any) -> bool:

@@ -26,6 +26,7 @@ from vs_optim.precision import (
     resolve_precision,
     settle_level,
     slowness,
+    wide_islands,
 )
 from vs_optim.scaler import OverflowPolicy, ScalerConfig, ScaleState
 from vs_optim.schedule import ConstantSchedule, LinearSchedule, Schedule, StepSchedule, lr_factor, set_lr
@@ -84,4 +85,5 @@ __all__ = [
     "settle_level",
     "slowness",
     "take_gradients",
+    "wide_islands",
 ]

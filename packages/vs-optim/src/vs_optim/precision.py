@@ -7,10 +7,12 @@ convolutions in the compute dtype, parameters and optimizer state in float32. Th
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import attrs
 import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 from vs_config import Check, Problem, check_fields, choice, truth
 
 from vs_optim.errors import PrecisionError
@@ -145,3 +147,15 @@ def _has_kernels(dtype: torch.dtype) -> bool:
         return bool(getattr(torch.ops.mkldnn, name)())
     except (AttributeError, RuntimeError):
         return True
+
+
+class _WideIslands(TorchFunctionMode):
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is Tensor.float and args[0].dtype is torch.float64:
+            return args[0]
+        return func(*args, **(kwargs or {}))
+
+
+def wide_islands() -> AbstractContextManager[object]:
+    """Return a context in which float32 islands of a computation in float64 are float64: `.float()` narrows nothing."""
+    return _WideIslands()

@@ -5,7 +5,7 @@ from vs_synthesis.contents import ModelContents, TrainingWeights, Weights, build
 from vs_synthesis.directory import is_model, read_model, write_model
 from vs_synthesis.errors import ModelError, VsSynthesisError
 from vs_synthesis.fit import Fit, SizeError, plan_fit
-from vs_synthesis.model import Computing, Model, build_model, find_run, load_model, read_trained
+from vs_synthesis.model import Computing, Model, build_model, find_run, load_model, precision_of, read_trained
 from vs_synthesis.origin import origin_of, read_origin
 from vs_synthesis.rollout import Made, encode_references, label_request, picture_of, synthesise_sequence
 from vs_synthesis.runs import read_run
@@ -54,6 +54,7 @@ __all__ = [
     "origin_of",
     "picture_of",
     "plan_fit",
+    "precision_of",
     "read_model",
     "read_origin",
     "read_run",

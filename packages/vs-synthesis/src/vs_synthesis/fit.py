@@ -67,7 +67,7 @@ def plan_fit(own: Size, config: ModelConfig, way: Way | None = None, *, wanted: 
     Raises:
         SizeError: the generator does not take that size, and nothing or not enough may be done.
     """
-    only = wanted or _only_size(config)
+    only = wanted or only_size(config)
     inner = _inner(own, config.generator.stride, way) if only is None else only
     if inner == own:
         return Fit(own=own, inner=own)
@@ -154,7 +154,7 @@ def _inner(own: Size, stride: int, way: Way | None) -> Size:
             assert_never(way)
 
 
-def _only_size(config: ModelConfig) -> Size | None:
+def only_size(config: ModelConfig) -> Size | None:
     """Return the one size that a generator takes whose first frame starts from a learned constant, or None."""
     match config.generator:
         case nets.GeneratorConfig(start=nets.ConstantStart() as start, levels=levels):

@@ -10,7 +10,6 @@ import attrs
 import torch
 import vs_optim as optim
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 from vs_training.tensors import map_tensors, tensors_in
 
 from vs_eval.numerics.norms import Normalisation
@@ -82,7 +81,7 @@ def run_reference(
         norms: which layers normalise; None: find that out.
     """
     plain = optim.Precision(level="O0", dtype=None, scaling=False)
-    with _StayWide() if dtype is torch.float64 else nullcontext():
+    with optim.wide_islands() if dtype is torch.float64 else nullcontext():
         return _run(workload, dtype, plain, changes, norms, {})
 
 
@@ -168,12 +167,3 @@ def _island(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 def _widened(x: Tensor) -> Tensor:
     return x.float() if x.is_floating_point() and x.dtype is not torch.float64 else x
-
-
-class _StayWide(TorchFunctionMode):
-    """A mode in which float32 islands of a computation in float64 are float64: `.float()` takes nothing away."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is Tensor.float and args[0].dtype is torch.float64:
-            return args[0]
-        return func(*args, **(kwargs or {}))

@@ -108,8 +108,8 @@ def open_synthesis(request: SynthesisRequest) -> OpenedSynthesis:
     path = find_run(say_warning).path if request.model is None else request.model
     contents = read_trained(path, checkpoint=request.checkpoint)
     how = attrs.evolve(
-        label_request(contents.config, size=_size("--size", request.size), frames=request.frames),
-        picture=_size("--picture", request.picture),
+        label_request(contents.config, size=parse_size("--size", request.size), frames=request.frames),
+        picture=parse_size("--picture", request.picture),
     )
     shown = _open_references(request, contents, how)
     how = attrs.evolve(how, subject=shown)
@@ -168,7 +168,7 @@ def _world(contents: ModelContents) -> tuple[str, int]:
             raise OptionError("--labels", f"{contents.path} takes {kinds} of no built-in world; {hint}")
 
 
-def _size(option: str, text: str | None) -> tuple[int, int] | None:
+def parse_size(option: str, text: str | None) -> tuple[int, int] | None:
     """Read `HEIGHTxWIDTH`."""
     if text is None:
         return None
