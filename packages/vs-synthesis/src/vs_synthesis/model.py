@@ -58,6 +58,7 @@ def load_model(
     device: Literal["auto", "cpu", "cuda"] = "auto",
     precision: Computing = "float32",
     checkpoint: int | None = None,
+    prepare: bool = True,
 ) -> Model:
     """Load a model directory, or what a run has trained.
 
@@ -66,12 +67,14 @@ def load_model(
         device: what to compute on; auto is a GPU where there is one.
         precision: in which format to compute.
         checkpoint: of a run, the training step; None: the newest checkpoint that is intact.
+        prepare: compute beforehand what follows from weights alone, see `vs_nets.prepare_for_inference`.
 
     Raises:
         ModelError: it is neither, damaged, or of another version (and whatever opening a run raises).
         DeviceError, PrecisionError: the device, or the format on it, cannot be had.
     """
-    return build_model(read_trained(Path(path), checkpoint=checkpoint), device=device, precision=precision)
+    contents = read_trained(Path(path), checkpoint=checkpoint)
+    return build_model(contents, device=device, precision=precision, prepare=prepare)
 
 
 def build_model(
@@ -79,8 +82,9 @@ def build_model(
     *,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     precision: Computing = "float32",
+    prepare: bool = True,
 ) -> Model:
-    """Build a model from what was read.
+    """Build a model from what was read; for the options see `load_model`.
 
     Raises:
         ModelError: the weights are those of another configuration.
@@ -92,7 +96,7 @@ def build_model(
     generator = generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # unknown to its stubs
     return Model(
         contents=attrs.evolve(contents, training=None),
-        generator=nets.prepare_for_inference(generator),
+        generator=nets.prepare_for_inference(generator) if prepare else generator,
         labels=contents.config.label_spec,
         device=where,
         precision=computing,
