@@ -121,7 +121,7 @@ def read_trained(path: Path, *, checkpoint: int | None = None, training: bool = 
         if checkpoint is not None:
             raise ModelError(path, "--checkpoint: this is a model, which has none; name a run, or leave it out")
         return read_model(path, training=training)
-    return read_run(path, checkpoint=checkpoint)
+    return read_run(path, checkpoint=checkpoint, training=training)
 
 
 def find_run(notice: Callable[[str], None], kind: str | None = None) -> RunDirectory:
