@@ -66,7 +66,7 @@ def tiny(kind):
 
 
 def made(path, config):
-    return load_model(make_run(path / "run", config), device="cpu", prepare=False)
+    return load_model(make_run(path / "run", config), device="cpu")
 
 
 @pytest.fixture(scope="module")

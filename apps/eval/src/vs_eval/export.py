@@ -40,7 +40,7 @@ def export_to(
         frames=frames,
     )
     check_export(target, request)
-    model = load_model(where, device="cpu", checkpoint=step, prepare=False)
+    model = load_model(where, device="cpu", checkpoint=step)
     warn(model.contents.notices)
     say(console, f"{where} as {form}, tried on {frames} frames")
     count = itertools.count()

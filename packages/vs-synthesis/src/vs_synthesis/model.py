@@ -58,7 +58,6 @@ def load_model(
     device: Literal["auto", "cpu", "cuda"] = "auto",
     precision: Computing = "float32",
     checkpoint: int | None = None,
-    prepare: bool = True,
 ) -> Model:
     """Load a model directory, or what a run has trained.
 
@@ -67,14 +66,13 @@ def load_model(
         device: what to compute on; auto is a GPU where there is one.
         precision: in which format to compute.
         checkpoint: of a run, the training step; None: the newest checkpoint that is intact.
-        prepare: compute beforehand what follows from weights alone, see `vs_nets.prepare_for_inference`.
 
     Raises:
         ModelError: it is neither, damaged, or of another version (and whatever opening a run raises).
         DeviceError, PrecisionError: the device, or the format on it, cannot be had.
     """
     contents = read_trained(Path(path), checkpoint=checkpoint)
-    return build_model(contents, device=device, precision=precision, prepare=prepare)
+    return build_model(contents, device=device, precision=precision)
 
 
 def build_model(
@@ -82,7 +80,6 @@ def build_model(
     *,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     precision: Computing = "float32",
-    prepare: bool = True,
 ) -> Model:
     """Build a model from what was read; for the options see `load_model`.
 
@@ -96,7 +93,7 @@ def build_model(
     generator = generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # unknown to its stubs
     return Model(
         contents=attrs.evolve(contents, training=None),
-        generator=nets.prepare_for_inference(generator) if prepare else generator,
+        generator=nets.prepare_for_inference(generator),
         labels=contents.config.label_spec,
         device=where,
         precision=computing,
