@@ -28,7 +28,8 @@ class Model:
 
     Attributes:
         contents: what it was made from, without the weights that training goes on from.
-        generator: of averaged weights, on `device`, in channels-last order, in evaluation mode, without gradients.
+        generator: of averaged weights, on `device`, in channels-last order, prepared for inference (see
+            `vs_nets.prepare_for_inference`), without gradients.
         labels: how labels enter it.
         device: where it computes.
         precision: in what.
@@ -70,7 +71,8 @@ def load_model(
         ModelError: it is neither, damaged, or of another version (and whatever opening a run raises).
         DeviceError, PrecisionError: the device, or the format on it, cannot be had.
     """
-    return build_model(read_trained(Path(path), checkpoint=checkpoint), device=device, precision=precision)
+    contents = read_trained(Path(path), checkpoint=checkpoint)
+    return build_model(contents, device=device, precision=precision)
 
 
 def build_model(
@@ -79,7 +81,7 @@ def build_model(
     device: Literal["auto", "cpu", "cuda"] = "auto",
     precision: Computing = "float32",
 ) -> Model:
-    """Build a model from what was read.
+    """Build a model from what was read; for the options see `load_model`.
 
     Raises:
         ModelError: the weights are those of another configuration.
@@ -88,9 +90,10 @@ def build_model(
     where = choose_device(device)
     computing = precision_of(precision, where)
     generator = build_averaged(contents).to(where)
+    generator = generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # unknown to its stubs
     return Model(
         contents=attrs.evolve(contents, training=None),
-        generator=generator.to(memory_format=torch.channels_last),  # type: ignore[call-overload] # unknown to its stubs
+        generator=nets.prepare_for_inference(generator),
         labels=contents.config.label_spec,
         device=where,
         precision=computing,

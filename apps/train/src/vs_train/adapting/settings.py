@@ -38,7 +38,7 @@ class Options:
     """
 
     steps: int = 300
-    lr: float = 1e-4
+    lr: float = 5e-4
     seed: int = 0
     photos: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
