@@ -1,7 +1,8 @@
 """How much fitting a few-shot model to made-up people that it has never seen is worth: `measure_adapting.py MODEL`.
 
-For each of the held-out people the model is fitted to a part of one sequence (as `train:adapt` does), and generated
-frames of the rest are compared with the true ones in the head, before and after.
+Each of the held-out people is seen in two motions. The model is fitted to the first one, as `train:adapt` does, whose
+last frames decide which state is kept. It is measured in the head on the second motion, which had no say in anything,
+with references from the first.
 """
 
 import sys
@@ -14,12 +15,15 @@ from vs_config import shown
 from vs_config.commands import run_command
 from vs_config.progress import show_progress
 from vs_config.signals import stop_requests
-from vs_data import FacesConfig, VsDataError, open_source
-from vs_synthesis import VsSynthesisError, read_trained
-from vs_train.adapting.fitting import Fitted, fit
-from vs_train.adapting.settings import REFERENCES, Options
-from vs_train.adapting.subject import open_subject
+from vs_data import ClipRequest, ClipSource, FacesConfig, VsDataError, open_source
+from vs_synthesis import ModelContents, VsSynthesisError, read_trained
+from vs_train.adapting.fitting import Fitted, Score, begin_fitting, fit, score
+from vs_train.adapting.settings import REFERENCES, Options, adaptation_config
+from vs_train.adapting.subject import Subject, open_subject
 from vs_training.errors import VsTrainingError
+
+TESTED = 12
+"""Frames of the second motion."""
 
 
 def measure(
@@ -28,37 +32,57 @@ def measure(
     *,
     people: Annotated[int, Parameter(help="Held-out people.")] = 4,
     frames: Annotated[int, Parameter(help="Frames of each.")] = 30,
-    steps: Annotated[int, Parameter(help="Training steps at most.")] = 300,
-    lr: Annotated[float, Parameter(help="Learning rate.")] = 1e-4,
+    steps: Annotated[int, Parameter(help="Training steps at most.")] = Options().steps,
+    lr: Annotated[float, Parameter(help="Learning rate.")] = Options().lr,
 ) -> int:
     """Print a line for each person, and the means."""
-    contents = read_trained(model, training=True)
-    config = contents.config
-    data = FacesConfig(
-        height=config.height, width=config.width, sequence_length=frames, val_identities=people, motions=1
-    )
+    contents, options = read_trained(model, training=True), Options(steps=steps, lr=lr)
+    height, width = contents.config.height, contents.config.width
+    data = FacesConfig(height=height, width=width, sequence_length=frames, val_identities=people, motions=2)
     source = open_source(data, "val")
-    found: list[Fitted] = []
-    print(f"{'person':28} {'PSNR':>7} {'fitted':>7} {'SSIM':>7} {'fitted':>7}  step")
+    found: list[tuple[Score, Score]] = []
+    print(f"{'person':28} {'PSNR':>7} {'fitted':>7} {'SSIM':>7} {'fitted':>7}  step", flush=True)
     with stop_requests() as stop, show_progress("step", interval_s=60.0) as progress:
-        for sequence in range(people):
-            subject = open_subject(source, sequence=sequence, references=REFERENCES, photos=False)
-            fitted = fit(contents, subject, data, Options(steps=steps, lr=lr), progress=progress, stop=stop)
-            found.append(attrs.evolve(fitted, weights={}))
-            _print(subject.name, fitted)
+        for person in range(people):
+            subject = open_subject(source, sequence=2 * person, references=REFERENCES, photos=False)
+            fitted = fit(contents, subject, data, options, progress=progress, stop=stop)
             if stop.requested is not None:
                 return stop.exit_status
-    before, after = ([getattr(each, name) for each in found] for name in ("before", "after"))
-    psnr = [sum(score.psnr for score in scores) / people for scores in (before, after)]
-    ssim = [sum(score.ssim for score in scores) / people for scores in (before, after)]
-    print(f"{'mean':28} {psnr[0]:7.2f} {psnr[1]:7.2f} {ssim[0]:7.4f} {ssim[1]:7.4f}  {before[0].where}")
+            found.append(_test(contents, _second_motion(source, subject), data, fitted))
+            print(_line(subject.name, *found[-1]), fitted.step, flush=True)
+    before, after = (_mean([scores[i] for scores in found]) for i in range(2))
+    print(_line("mean", before, after), before.where)
     return 0
 
 
-def _print(name: str, fitted: Fitted) -> None:
-    before, after = fitted.before, fitted.after
-    numbers = f"{before.psnr:7.2f} {after.psnr:7.2f} {before.ssim:7.4f} {after.ssim:7.4f}"
-    print(f"{shown(name, 28):28} {numbers}  {fitted.step}")
+def _second_motion(source: ClipSource, subject: Subject) -> Subject:
+    """Return the same person with the beginning of the next sequence held out."""
+    first = subject.training.sequence
+    learned = subject.training.frames
+    references = tuple((2 * i + 1) * learned // (2 * REFERENCES) for i in range(REFERENCES))
+    clip = source.read(
+        ClipRequest(sequence=first + 1, start=0, length=TESTED, references=references, reference_sequence=first)
+    )
+    return attrs.evolve(subject, held_out=(clip,))
+
+
+def _test(contents: ModelContents, tested: Subject, data: FacesConfig, fitted: Fitted) -> tuple[Score, Score]:
+    """Score the model as it was, and as it was fitted."""
+    config = adaptation_config(contents, data, Options())
+    state, recipe = begin_fitting(contents, config, contents.config.label_spec)
+    before = score(state.generator_ema, tested, recipe)
+    state.generator_ema.load_state_dict(fitted.weights)
+    return before, score(state.generator_ema, tested, recipe)
+
+
+def _mean(scores: list[Score]) -> Score:
+    count = len(scores)
+    psnr, ssim = (sum(getattr(each, name) for each in scores) / count for name in ("psnr", "ssim"))
+    return attrs.evolve(scores[0], psnr=psnr, ssim=ssim)
+
+
+def _line(name: str, before: Score, after: Score) -> str:
+    return f"{shown(name, 28):28} {before.psnr:7.2f} {after.psnr:7.2f} {before.ssim:7.4f} {after.ssim:7.4f} "
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from vs_bench import step
+from vs_bench import step, stream
 from vs_bench.__main__ import main
 from vs_bench.operators import command as operators
 from vs_bench.results import command_of
@@ -15,10 +15,12 @@ QUICK_HELP = "import sys, vs_bench.__main__ as it; it.main(['--help']); sys.exit
 def test_help_names_the_commands_and_needs_no_pytorch():
     done = subprocess.run([sys.executable, "-c", QUICK_HELP], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert all(command in done.stdout for command in ("step", "operators", "accuracy"))
+    assert all(command in done.stdout for command in ("step", "stream", "operators", "accuracy"))
 
 
-@pytest.mark.parametrize(("command", "option"), [("step", "--impl"), ("operators", "--only"), ("accuracy", "--seeds")])
+@pytest.mark.parametrize(
+    ("command", "option"), [("step", "--impl"), ("stream", "--level"), ("operators", "--only"), ("accuracy", "--seeds")]
+)
 def test_each_command_has_help_of_its_own(command, option, capsys):
     assert main([command, "--help"]) == 0
     assert option in capsys.readouterr().out
@@ -33,6 +35,9 @@ def test_each_command_has_help_of_its_own(command, option, capsys):
         (["step", "--rounds", "1", "run.stepz=1"], "run.stepz"),
         (["step", "--preset", "street-tinny"], "street-tiny"),
         (["step", "--impl", "fast"], "--impl: expected one of 'reference', "),
+        (["stream", "--streams", "0"], "--streams: expected a whole number from 1"),
+        (["stream", "--level", "float64"], "--level: expected one of 'float32', "),
+        (["stream", "--baseline", "streets"], "--baseline: expected one of 'street', "),
         (["operators", "--only", "spode"], "--only: expected one of "),
         (["operators", "--only", "spode"], "got 'spode'; did you mean 'spade'?"),
     ],
@@ -58,7 +63,7 @@ def test_options_reach_the_command(monkeypatch):
     assert given == [(None, ("a.b=1", "c=2"))]
 
 
-@pytest.mark.parametrize(("command", "module"), [("step", step), ("operators", operators)])
+@pytest.mark.parametrize(("command", "module"), [("step", step), ("stream", stream), ("operators", operators)])
 def test_ctrl_c_is_one_line_and_status_130(command, module, monkeypatch, capsys):
     def interrupted(_):
         raise KeyboardInterrupt

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from vs_data import (
+    REGIONS,
     ClipRequest,
     DataError,
     FacesConfig,
@@ -20,7 +21,7 @@ from vs_data import (
 from vs_data.cli import main
 from vs_data.landmark_files import read_landmarks
 
-KINDS = (LandmarksConfig(smoothing=0.0), SegMapsConfig(num_classes=5, ignore_id=None))
+KINDS = (LandmarksConfig(smoothing=0.0), SegMapsConfig(num_classes=5, ignore_id=None, class_names=REGIONS))
 
 
 def test_rendered_faces_are_a_good_folder_and_read_as_they_are(tmp_path: Path, capsys) -> None:

@@ -140,7 +140,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(run_main, tmp_path):
         (["fresh"], "no checkpoint that can be read: nothing has been saved yet"),
         (["broken"], "no checkpoint that can be read: step-00000005: tensors.safetensors has"),
         (["broken", "--checkpoint", "5"], "is damaged"),
-        (["good", "--checkpoint", "4"], "has no checkpoint of step 4; it has: 3, 1"),
+        (["good", "--checkpoint", "4"], "--checkpoint: there is none of step 4; there are: 3, 1"),
         (["good", "--clips", "0"], "--clips: expected a whole number from 1 to 1000000, got '0'"),
         (["good", "--frames", "-1"], "--frames: expected a whole number from 1 to 1000000, got '-1'"),
         (["good", "--frames", "many"], "--frames"),
@@ -148,7 +148,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(run_main, tmp_path):
         (["good", "--out", "foreign"], "holds other files than a report"),
         (["good", "--out", "foreign/thing.txt"], "is a file"),
         (["good", "--colour", "red"], "--colour"),
-        (["edited"], "does not fit the configuration"),
+        (["edited"], "do not fit the configuration"),
         (["typo"], "generator.filtres"),
         ([], "runs: there is no run here yet"),
     ],
@@ -206,7 +206,7 @@ def test_every_mistake_that_a_package_explains_is_one_line_and_status_2(run_main
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr("vs_eval.opening.latest_run", fail)
+    monkeypatch.setattr("vs_eval.opening.find_run", fail)
     assert run_main() == (2, "", f"error: {error}\n")
 
 
@@ -214,7 +214,7 @@ def test_a_defect_keeps_its_stack_trace(run_main, monkeypatch):
     def fail(*_, **__):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("vs_eval.opening.latest_run", fail)
+    monkeypatch.setattr("vs_eval.opening.find_run", fail)
     with pytest.raises(ZeroDivisionError):
         main(["vid2vid"])
 

@@ -13,7 +13,7 @@ from vs_eval.page import Section, render_page
 from vs_eval.report import Table
 from vs_eval.terminal import say, show_tables
 
-COMMANDS = {"vid2vid": app.vid2vid, "few-shot": app.few_shot, "numerics": app.numerics}
+COMMANDS = {"vid2vid": app.vid2vid, "few-shot": app.few_shot, "numerics": app.numerics, "package": app.package}
 TYPES = [(name, *hint) for name, command in COMMANDS.items() for hint in typing.get_type_hints(command).items()]
 NUMBERS = [(name, option) for name, option, kind in TYPES if kind in (int | None, float | None, tuple[int, ...])]
 PATHS = [(name, option) for name, option, kind in TYPES if kind == Path | None and option != "run"]
@@ -29,7 +29,7 @@ def refused(capsys, command, option, value):
 
 def test_all_numbers_and_paths_are_found():
     assert {option for _, option in NUMBERS} == {"checkpoint", "clips", "frames", "references", "loss_scale"}
-    assert {option for _, option in PATHS} == {"out"}
+    assert {option for _, option in PATHS} == {"out", "data"}
 
 
 @pytest.mark.parametrize(("command", "option"), NUMBERS)

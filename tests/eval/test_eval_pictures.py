@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 from vs_data import Clip, write_folder
 from vs_eval.command import show_evaluation
-from vs_eval.facts import Facts
+from vs_eval.facts import Facts, RunFacts
 from vs_eval.parts import write_report
 from vs_eval.pictures import clip_frame, label_title
 from vs_eval.scoring import EvaluationSpec, FrameView
@@ -100,7 +100,9 @@ def test_every_clip_gets_a_whole_video_and_a_strip(world, labels, replay, tmp_pa
         assert cv2.imread(str(tmp_path / item.strip)).shape[1] > 6 * 240
     assert console.file.getvalue().splitlines() == ["clip 1 of 2: town/0", "clip 2 of 2: town/1"]
 
-    facts = Facts(run="runs/x", config="c", checkpoint="k", step=9, device="cpu", weights="w", data="folder")
+    facts = Facts(
+        what=RunFacts(path="runs/x", config="c", checkpoint="k", step=9), device="cpu", weights="w", data="folder"
+    )
     found = evaluated_clips(report, files)
     write_report(found, facts, tmp_path)
     assert all(item.video in (tmp_path / "report.html").read_text() for item in files)

@@ -144,9 +144,9 @@ def test_class_ids_are_a_label_like_any_other(run_main, tmp_path):
 
 def test_faces_show_a_person_in_several_sequences_and_folders_in_one():
     faces = attrs.evolve(CONFIG, data=attrs.evolve(CONFIG.data, motions=3))
-    assert people_of(faces, open_source(faces.data, "val")) == (0, 0, 0, 1, 1, 1)
+    assert people_of(faces.data, open_source(faces.data, "val")) == (0, 0, 0, 1, 1, 1)
     street = StreetConfig(height=128, width=256, val_sequences=3)
-    assert people_of(TrainConfig(data=street), open_source(street, "val")) == (0, 1, 2)
+    assert people_of(street, open_source(street, "val")) == (0, 1, 2)
 
 
 def test_without_drive_there_are_subjects_only(run_main, tmp_path, everything_below):
@@ -203,7 +203,7 @@ def street_run(path: Path) -> RunDirectory:
     run = RunDirectory(path)
     config = TrainConfig(data=StreetConfig(height=128, width=256))
     create_run(run, config=render_config(config), environment={})
-    save_checkpoint(run.checkpoints, step=1, state={"step": 1}, keep=9)
+    save_checkpoint(run.checkpoints, step=1, state={"step": 1, "average": {}}, keep=9)
     return run
 
 
@@ -212,7 +212,7 @@ def street_run(path: Path) -> RunDirectory:
     [
         (["nowhere"], "there is no such directory"),
         (["fresh"], "no checkpoint that can be read: nothing has been saved yet"),
-        (["good", "--checkpoint", "4"], "has no checkpoint of step 4; it has: 1"),
+        (["good", "--checkpoint", "4"], "--checkpoint: there is none of step 4; there are: 1"),
         (["good", "--references", "0"], "--references: expected a whole number from 1 to 1000, got '0'"),
         (["good", "--references", "1", "5"], "--references: 5 asked for, but sequence 'face-500000-0' has 5 frames"),
         (["good", "--references", "some"], "--references: expected a whole number from 1 to 1000, got 'some'"),
@@ -222,8 +222,8 @@ def street_run(path: Path) -> RunDirectory:
         (["good", "--references", "3", "--frames", "1"], "--frames: 1 asked for, all of them among the 3 references"),
         (["good", "--clips", "0"], "--clips: expected a whole number from 1 to 1000000, got '0'"),
         (["good", "--out", "foreign"], "holds other files than a report"),
-        (["edited"], "does not fit the configuration"),
-        (["street"], "trains a vid2vid generator; evaluate it by `hatch run eval:vid2vid street`"),
+        (["edited"], "do not fit the configuration"),
+        (["street"], "its generator is a vid2vid generator; evaluate it by `hatch run eval:vid2vid street`"),
         ([], "runs: there is no few-shot run here yet"),
     ],
 )
@@ -275,9 +275,9 @@ def test_each_command_takes_the_latest_run_of_its_kind(run_command, tmp_path):
     status, _, err = run_command("vid2vid", "runs/mine")
     assert status == 2
     assert err == (
-        "error: runs/mine: trains a few-shot generator; evaluate it by `hatch run eval:few-shot runs/mine`\n"
+        "error: runs/mine: its generator is a few-shot generator; evaluate it by `hatch run eval:few-shot runs/mine`\n"
     )
-    assert "runs/other" in run_command("vid2vid")[2]  # its checkpoint holds no average
+    assert "runs/other" in run_command("vid2vid")[2]  # its average holds nothing
 
 
 def test_help_names_the_options():

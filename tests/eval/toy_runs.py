@@ -20,13 +20,16 @@ from vs_nets import (
     TemporalConfig,
     WeightGeneratorConfig,
     build_discriminator,
+    build_ema,
     build_generator,
     condition_channels,
+    effective_weights,
 )
 from vs_runtime import save_checkpoint
 from vs_runtime.run_directory import RunDirectory, create_run
 from vs_training.config import ReferencesConfig, TrainConfig, label_spec
 from vs_training.curriculum import CurriculumConfig
+from vs_training.saved import EMA
 
 FEW_SHOT = TrainConfig(
     data=FacesConfig(height=32, width=32, sequence_length=5, train_identities=2, val_identities=2, motions=1),
@@ -71,10 +74,11 @@ def make_run(path: Path, config: TrainConfig, seed: int = 0, **more: object) -> 
     channels = label_spec(config.labels, open_source(config.data, "val")).channels
     torch.manual_seed(seed)
     shown = condition_channels(config.generator, channels)
-    state = {
-        "generator": build_generator(config.generator, label_channels=channels).state_dict(),
-        "discriminator": build_discriminator(config.discriminator, label_channels=shown).state_dict(),
-        "step": 3,
-    }
+    generator = build_generator(config.generator, label_channels=channels)
+    discriminator = build_discriminator(config.discriminator, label_channels=shown)
+    average = build_ema(config.generator, label_channels=channels)
+    average.load_state_dict(effective_weights(generator))
+    networks = {"generator": generator, "discriminator": discriminator, EMA: average}
+    state = {**{name: network.state_dict() for name, network in networks.items()}, "step": 3}
     save_checkpoint(run.checkpoints, step=3, state={**state, **more}, keep=9)
     return run

@@ -120,8 +120,8 @@ def test_an_old_video_stays_until_the_new_one_is_whole(tmp_path):
     ("name", "options", "words"),
     [
         ("x.avi", {}, "unknown format '.avi': expected .mp4, .webm, .mkv, or a folder"),
-        ("x.mp4", {"fps": 0.0}, "--fps: expected a number above 0"),
-        ("x.mp4", {"fps": float("nan")}, "--fps: expected a number above 0"),
+        ("x.mp4", {"fps": 0.0001}, "--fps: expected a number from 0.001"),
+        ("x.mp4", {"fps": float("nan")}, "--fps: expected a number from 0.001"),
         ("x.mp4", {"crf": 52}, r"--crf: expected 0 \(best\) to 51, got 52"),
         ("x.mkv", {"crf": 5}, "it loses nothing"),
         ("frames", {"crf": 5}, "it loses nothing"),

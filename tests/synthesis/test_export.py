@@ -172,6 +172,17 @@ def same_as_stream(model, references):
     assert len(plan.frames) == model.config.past + 1
 
 
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_what_is_exported_is_the_network_as_it_was_trained(models, kind):
+    def prepared(*modules):
+        return {
+            type(m).__name__ for module in modules for m in module.modules() if type(m).__module__ == "vs_nets.prepared"
+        }
+
+    assert prepared(models[kind].generator)
+    assert not prepared(*(phase.step for phase in make_plan(models[kind]).phases))
+
+
 def test_float64_is_closer_to_itself_than_float32(models):
     model = models["vid2vid"]
     plan = make_plan(model)

@@ -86,17 +86,17 @@ def test_the_command_writes_a_model_of_its_own(
         contents = read_trained(run)
         model = tmp_path / "model"
         write_model(model, attrs.evolve(contents, training=None))
-    assert main(["adapt", str(model), "--references", str(person), "--steps", "2", "--lr", "1e-2"]) == 0
+    assert main(["adapt", str(model), "--references", str(person), "--photos", "--steps", "8", "--lr", "1e-2"]) == 0
     captured = capsys.readouterr()
     assert re.search(
         r"^before: PSNR [\d.]+ dB, SSIM -?[\d.]+ in the whole frame of 2 held-out frames$", captured.err, re.M
     )
-    assert re.fullmatch(r"after step 2 of 2: PSNR .*; before: PSNR .*\ndone: adapted-anna\n", captured.out)
+    assert re.fullmatch(r"after step 8 of 8: PSNR .*; before: PSNR .*\ndone: adapted-anna\n", captured.out)
     adapted = read_model(tmp_path / "adapted-anna", training=True)
     assert adapted.config == read_trained(run).config
     assert adapted.training is None
     facts = adapted.provenance["adapted"]
-    assert facts["steps"] == 2
+    assert facts["steps"] == 8
     assert facts["after"]["psnr"] > facts["before"]["psnr"]
     load_model(tmp_path / "adapted-anna", device="cpu")
 

@@ -1,4 +1,4 @@
-"""The command line: `python -m vs_bench step`, `operators`, `accuracy`.
+"""The command line: `python -m vs_bench step`, `stream`, `operators`, `accuracy`.
 
 What measures is imported only once there is something to measure, so that help is quick.
 """
@@ -14,7 +14,7 @@ from vs_bench import __version__
 
 app = App(
     name="vs-bench",
-    help="Measure: one training step, each operator, the accuracy of mixed precision.",
+    help="Measure: one training step, a frame of a stream, each operator, the accuracy of mixed precision.",
     version=__version__,
 )
 
@@ -26,6 +26,14 @@ Words = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
 def step(*words: Words) -> Any:
     """Measure one training step in O0 and O1, and how much of what the machine can do it gets."""
     from vs_bench.step import app as command
+
+    return _call(command, words)
+
+
+@app.command(help_flags=(), version_flags=())
+def stream(*words: Words) -> Any:
+    """Measure a frame of a stream, its first one and memory, beside the roll-out that training validates with."""
+    from vs_bench.stream import app as command
 
     return _call(command, words)
 

@@ -7,6 +7,7 @@ from vs_nets import VsNetsError
 from vs_ops import VsOpsError
 from vs_optim import VsOptimError
 from vs_runtime import VsRuntimeError
+from vs_synthesis import VsSynthesisError
 from vs_training.errors import VsTrainingError
 
 
@@ -23,6 +24,7 @@ INPUT_ERRORS = (
     VsOpsError,
     VsOptimError,
     VsRuntimeError,
+    VsSynthesisError,
     VsTrainingError,
 )
 """What wrong input to a benchmark raises, for `vs_config.commands.run_command`."""

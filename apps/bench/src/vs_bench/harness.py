@@ -136,13 +136,14 @@ def measure(
     threads: int = 2,
     device: torch.device | str = "cpu",
     clock: Callable[[], float] = time.perf_counter,
+    events: bool = False,
     progress: Progress | None = None,
 ) -> Result:
     """Run all cases and the unit in turns, `warmup` rounds unmeasured and then `rounds` measured ones.
 
     PyTorch computes with `threads` threads meanwhile. Work queued on a CUDA device is waited for before and after each
-    piece. `clock` returns seconds; `progress` hears of every round. Raises `ValueError` for no cases, names used twice
-    and no rounds.
+    piece. `clock` returns seconds; with `events` a CUDA device's own events tell the time instead. `progress` hears of
+    every round. Raises `ValueError` for no cases, names used twice and no rounds.
     """
     names = [case.name for case in cases]
     if not cases or len({*names, UNIT}) != len(names) + 1:
@@ -159,7 +160,8 @@ def measure(
             if progress is not None:
                 progress.update(warmup + number, warmup + rounds)
             for name in order_of_round(list(everything), number):
-                elapsed = _time_once(everything[name], where, clock)
+                case = everything[name]
+                elapsed = _time_by_events(case, where) if events else _time_once(case, where, clock)
                 if number >= 0:
                     seconds[name].append(elapsed)
     return Result(
@@ -177,6 +179,18 @@ def _time_once(case: Case, device: torch.device, clock: Callable[[], float]) -> 
     case.run()
     _wait_for(device)
     return clock() - start
+
+
+def _time_by_events(case: Case, device: torch.device) -> float:
+    case.prepare()
+    _wait_for(device)
+    begun, ended = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    stream = torch.cuda.current_stream(device)
+    begun.record(stream)
+    case.run()
+    ended.record(stream)
+    _wait_for(device)
+    return float(begun.elapsed_time(ended)) / 1e3
 
 
 def _wait_for(device: torch.device) -> None:

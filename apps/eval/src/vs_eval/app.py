@@ -79,22 +79,25 @@ def vid2vid(
     device: Literal["auto", "cpu", "cuda"] = "auto",
     clips: Count = None,
     frames: Count = None,
+    data: AnyPath = None,
 ) -> None:
     """Roll the EMA of a run's generator over whole held-out clips; write videos, pictures, scores and a page.
 
     Args:
-        run: The run directory; default: the vid2vid run below ./runs that wrote a checkpoint last.
-        out: Where the report goes; default: RUN/eval/step-XXXXXXXX. A report that is there is replaced.
-        checkpoint: Training step of the checkpoint; default: the newest one that is intact.
+        run: A run or model directory; default: the vid2vid run below ./runs that wrote a checkpoint last.
+        out: Where the report goes; default: RUN/eval/step-XXXXXXXX, or MODEL-eval/scores beside a model directory. A
+            report that is there is replaced.
+        checkpoint: Training step of the run's checkpoint; default: the newest one that is intact.
         device: What to compute on; auto is a GPU where there is one.
         clips: How many held-out clips; default: all of them.
         frames: At most so many frames of each clip; default: all of them.
+        data: Folder of held-out sequences in place of the run's; needed for a model that was trained on a folder.
     """
     from vs_eval.opening import Request
     from vs_eval.terminal import open_console
     from vs_eval.vid2vid import evaluate_vid2vid
 
-    request = Request(run=run, out=out, checkpoint=checkpoint, device=device, clips=clips, frames=frames)
+    request = Request(run=run, out=out, checkpoint=checkpoint, device=device, clips=clips, frames=frames, data=data)
     with _memory_explained():
         evaluate_vid2vid(request, open_console())
 
@@ -110,25 +113,28 @@ def few_shot(
     device: Literal["auto", "cpu", "cuda"] = "auto",
     clips: Count = None,
     frames: Count = None,
+    data: AnyPath = None,
     drive: bool = True,
 ) -> None:
     """Generate held-out subjects from a few references of each; write videos, pictures, scores and a page.
 
     Args:
-        run: The run directory; default: the few-shot run below ./runs that wrote a checkpoint last.
+        run: A run or model directory; default: the few-shot run below ./runs that wrote a checkpoint last.
         references: Numbers of references; a section of the report for each.
-        out: Where the report goes; default: RUN/eval/step-XXXXXXXX. A report that is there is replaced.
-        checkpoint: Training step of the checkpoint; default: the newest one that is intact.
+        out: Where the report goes; default: RUN/eval/step-XXXXXXXX, or MODEL-eval/scores beside a model directory. A
+            report that is there is replaced.
+        checkpoint: Training step of the run's checkpoint; default: the newest one that is intact.
         device: What to compute on; auto is a GPU where there is one.
         clips: How many held-out sequences; default: all of them.
         frames: At most so many frames of each sequence; default: all of them.
+        data: Folder of held-out sequences in place of the run's; needed for a model that was trained on a folder.
         drive: Also show each subject in the next one's motion, and all of them in one.
     """
     from vs_eval.few_shot.command import FewShotRequest, evaluate_few_shot
     from vs_eval.opening import Request
     from vs_eval.terminal import open_console
 
-    common = Request(run=run, out=out, checkpoint=checkpoint, device=device, clips=clips, frames=frames)
+    common = Request(run=run, out=out, checkpoint=checkpoint, device=device, clips=clips, frames=frames, data=data)
     with _memory_explained():
         evaluate_few_shot(FewShotRequest(common=common, references=references, drive=drive), open_console())
 
@@ -207,6 +213,38 @@ def synthesize(
 
 
 @app.command
+def package(
+    run: AnyPath = None,
+    /,
+    *,
+    out: AnyPath = None,
+    checkpoint: Step = None,
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32",
+    training: bool = True,
+) -> None:
+    """Write what a run has trained as a model directory, which needs neither the run nor its data.
+
+    Every command that takes a run takes such a directory too. It says where it comes from, with the scores of
+    RUN/eval/step-XXXXXXXX if the checkpoint was evaluated, and has a card, README.md. No path of this machine is in it.
+
+    Args:
+        run: A run, or a model to be written again in another format; default: the run below ./runs that wrote a
+            checkpoint last.
+        out: The model's directory; default: models/NAME-OF-THE-RUN. A model that is there is replaced.
+        checkpoint: Training step of the run's checkpoint; default: the newest one that is intact.
+        dtype: Of the generator's weights; networks compute in float32 all the same.
+        training: Also write what eval:numerics needs and training goes on from: the generator before averaging, and
+            the discriminators, in float32.
+    """
+    from vs_eval.package import PackageRequest, package_model
+    from vs_eval.terminal import open_console
+
+    request = PackageRequest(run=run, out=out, checkpoint=checkpoint, dtype=dtype, training=training)
+    with _memory_explained():
+        package_model(request, open_console())
+
+
+@app.command
 def export(
     model: AnyPath = None,
     /,
@@ -250,6 +288,7 @@ def numerics(
     reference: Literal["auto", "float64", "float32"] = "auto",
     loss_scale: Scale = None,
     frames: Count = None,
+    data: AnyPath = None,
 ) -> None:
     """Find the layers that a low precision endangers: forward and backward beside float64, with what would help.
 
@@ -257,17 +296,18 @@ def numerics(
     same weights, ranks the layers at risk, and runs again with each proposal. The run itself is not changed.
 
     Args:
-        target: The run directory; default: the run below ./runs that wrote a checkpoint last. And changes to its
+        target: A run or model directory; default: the run below ./runs that wrote a checkpoint last. And changes to its
             configuration, or the preset's: dotted.path=value.
         preset: A preset with fresh weights instead of a run.
-        out: Where the result goes; default: RUN/eval/numerics-step-XXXXXXXX-DTYPE, or runs/numerics-PRESET-DATE-TIME.
-            A result that is there is replaced.
-        checkpoint: Training step of the checkpoint; default: the newest one that is intact.
+        out: Where the result goes; default: RUN/eval/numerics-step-XXXXXXXX-DTYPE, MODEL-eval/numerics-DTYPE beside a
+            model directory, or runs/numerics-PRESET-DATE-TIME. A result that is there is replaced.
+        checkpoint: Training step of the run's checkpoint; default: the newest one that is intact.
         device: What to compute on; auto is a GPU where there is one.
         dtype: The low precision, on the CPU as well.
         reference: What it is compared with; auto is float64, or float32 for frames of more than 128x256 pixels.
         loss_scale: Of both networks; default: the run's, or in float16 what a loss scaler would come to.
         frames: Frames of the clip; default: as many as the generator looks at.
+        data: Folder of held-out sequences in place of the run's; needed for a model that was trained on a folder.
     """
     from vs_eval.numerics.command import audit_numerics
     from vs_eval.numerics.opening import NumericsRequest
@@ -283,6 +323,7 @@ def numerics(
         reference=reference,
         loss_scale=loss_scale,
         frames=frames,
+        data=data,
     )
     with _memory_explained():
         audit_numerics(request, open_console())

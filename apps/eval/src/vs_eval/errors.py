@@ -1,22 +1,8 @@
 """What can go wrong in an evaluation, in one line each."""
 
-from pathlib import Path
-
 
 class VsEvalError(Exception):
     """Root of the errors of this app: the caller's mistake, or a run that cannot be evaluated."""
-
-
-class RunError(VsEvalError):
-    """A run that is not there or cannot be evaluated.
-
-    Attributes:
-        path: the directory concerned.
-    """
-
-    def __init__(self, path: Path, problem: str) -> None:
-        super().__init__(f"{path}: {problem}")
-        self.path = path
 
 
 class OptionError(VsEvalError):

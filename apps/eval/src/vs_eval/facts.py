@@ -2,38 +2,65 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import attrs
+
+
+@attrs.frozen(kw_only=True)
+class RunFacts:
+    """Facts on a run that was evaluated.
+
+    Attributes:
+        path: its directory.
+        config: its configuration file.
+        checkpoint: the checkpoint's directory.
+        step: the checkpoint's training step.
+        training: when the run was begun and resumed, each with versions, revision and machine.
+    """
+
+    path: str
+    config: str
+    checkpoint: str
+    step: int
+    training: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class ModelFacts:
+    """Facts on a model directory that was evaluated.
+
+    Attributes:
+        path: the directory.
+        step: the training step of its weights; None: nobody knows.
+        provenance: what it says of where it comes from.
+    """
+
+    path: str
+    step: int | None
+    provenance: Mapping[str, Any]
 
 
 @attrs.frozen(kw_only=True)
 class Facts:
     """Facts on what a report was made from, which go into report.json as they are.
 
-    Paths begin at the working directory, or with the name of the run where that is elsewhere: a report can be given
-    away.
+    Paths begin at the working directory, or with the name of the directory where that is elsewhere: a report can be
+    given away.
 
     Attributes:
+        what: the run or model.
         command: what repeats the evaluation.
         measured: when that was, ISO 8601.
-        run: the run directory.
-        config: its configuration file.
-        checkpoint: the checkpoint's directory.
-        step: the checkpoint's training step.
         device: what the generator ran on.
         weights: which weights were evaluated.
         data: the kind of the data source.
         fps: frames a second of the videos.
         environment: versions, revision and machine of the evaluation.
-        training: when the run was begun and resumed, each with versions, revision and machine.
         notices: what went otherwise than asked for.
     """
 
-    run: str
-    config: str
-    checkpoint: str
-    step: int
+    what: RunFacts | ModelFacts
     device: str
     weights: str
     data: str
@@ -41,22 +68,29 @@ class Facts:
     command: str = ""
     measured: str = ""
     environment: Mapping[str, Any] = attrs.field(factory=dict)
-    training: Mapping[str, Any] = attrs.field(factory=dict)
     notices: tuple[str, ...] = ()
 
 
+def with_notices(facts: Facts, *notices: str) -> Facts:
+    """Return facts with more notices."""
+    return attrs.evolve(facts, notices=(*facts.notices, *notices))
+
+
+def step_title(path: str, step: int | None) -> str:
+    """Return what a run or model is called, with the training step of its weights."""
+    return path if step is None else f"{path}, step {step}"
+
+
 def page_title(facts: Facts) -> str:
-    """Return the run's name and the checkpoint's step."""
-    return f"{Path(facts.run).name}, step {facts.step}"
+    """Return the name of the run or model, and the training step of its weights."""
+    return step_title(Path(facts.what.path).name, facts.what.step)
 
 
 def page_facts(facts: Facts) -> dict[str, str]:
     """Return what the page says at its end of how it was made."""
     return {
         "command": facts.command,
-        "run": facts.run,
-        "configuration": facts.config,
-        "checkpoint": facts.checkpoint,
+        **_page_origin(facts.what),
         "weights": facts.weights,
         "data": facts.data,
         "device": facts.device,
@@ -64,18 +98,40 @@ def page_facts(facts: Facts) -> dict[str, str]:
     }
 
 
+def _page_origin(what: RunFacts | ModelFacts) -> dict[str, str]:
+    match what:
+        case RunFacts():
+            return {"run": what.path, "configuration": what.config, "checkpoint": what.checkpoint}
+        case ModelFacts():
+            return {"model": what.path}
+        case _:
+            assert_never(what)
+
+
 def json_facts(facts: Facts) -> dict[str, Any]:
     """Return the facts as the JSON says them."""
     return {
         "command": facts.command,
         "measured": facts.measured,
-        "run": facts.run,
-        "config": facts.config,
-        "checkpoint": {"path": facts.checkpoint, "step": facts.step},
+        **_json_origin(facts.what),
         "weights": facts.weights,
         "data": facts.data,
         "device": facts.device,
         "notices": list(facts.notices),
         "environment": dict(facts.environment),
-        "training": dict(facts.training),
     }
+
+
+def _json_origin(what: RunFacts | ModelFacts) -> dict[str, Any]:
+    match what:
+        case RunFacts():
+            return {
+                "run": what.path,
+                "config": what.config,
+                "checkpoint": {"path": what.checkpoint, "step": what.step},
+                "training": dict(what.training),
+            }
+        case ModelFacts():
+            return {"model": what.path, "provenance": dict(what.provenance)}
+        case _:
+            assert_never(what)

@@ -1,14 +1,13 @@
-"""What every command begins with: the run, its checkpoint and its held-out data, checked before anything is written."""
+"""What every command begins with: what was trained, and held-out data, checked before anything is written."""
 
 import datetime
 import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Generic, Literal, TypeVar, assert_never
+from typing import Any, Generic, Literal, TypeVar, assert_never
 
 import attrs
-import torch
 from vs_config import shown
 from vs_data import (
     ClipSource,
@@ -21,19 +20,27 @@ from vs_data import (
     look_at_folder,
     open_source,
 )
-from vs_nets import AnyGeneratorConfig, LabelSpec
-from vs_runtime import LoadedCheckpoint, choose_device, describe_environment
-from vs_runtime.run_directory import RunDirectory, latest_run, open_run, read_run_config
-from vs_training.config import TrainConfig, label_spec
-from vs_training.kinds import may_be_kind
+from vs_nets import AnyGeneratorConfig
+from vs_runtime import choose_device, describe_environment
+from vs_runtime.run_directory import open_run, read_run_config
+from vs_synthesis import (
+    Model,
+    ModelContents,
+    ModelError,
+    build_model,
+    find_run,
+    folder_for,
+    held_out_in,
+    read_trained,
+    training_config,
+)
+from vs_training.config import TrainConfig
 
-from vs_eval.errors import RunError
-from vs_eval.facts import Facts
-from vs_eval.output import check_output
-from vs_eval.runs import read_checkpoint, require_same, training_facts
+from vs_eval.facts import Facts, ModelFacts, RunFacts, step_title
+from vs_eval.output import check_output, results_of
 
 COMMANDS: Mapping[str, str] = {"vid2vid": "hatch run eval:vid2vid", "few-shot": "hatch run eval:few-shot"}
-"""What evaluates a run, by the kind of its generator."""
+"""What evaluates a run or model, by the kind of its generator."""
 
 SEEN = "data.val_root names no other folder, so that nothing is held out: the run was trained on these sequences"
 """What is said of an evaluation on the training data."""
@@ -51,31 +58,63 @@ class Request:
     device: Literal["auto", "cpu", "cuda"]
     clips: int | None
     frames: int | None
+    data: Path | None = None
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Trained:
+    """A trained generator, and data to look at it with.
+
+    Attributes:
+        contents: its weights, and where they come from.
+        config: of its training, with `data` in the place of what it says of data; None: nobody knows.
+        data: whose held-out sequences it is evaluated on.
+        seen: whose training sequences it was trained on; None: they are not here.
+    """
+
+    contents: ModelContents
+    config: TrainConfig | None
+    data: SourceConfig
+    seen: SourceConfig | None
+
+    @property
+    def title(self) -> str:
+        """The directory, and the training step where it is known."""
+        return step_title(str(self.contents.path), self.step)
+
+    @property
+    def step(self) -> int | None:
+        """The training step of the weights, as far as known."""
+        match self.contents.provenance.get("steps"):
+            case int(step):
+                return step
+            case _:
+                return None
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What goes otherwise than one would expect."""
+        seen = self.seen is not None and not is_held_out(self.data)
+        return (*self.contents.notices, *((SEEN,) if seen else ()))
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class Opened(Generic[ConfigKind]):
-    """A run that can be evaluated.
+    """A run or model that can be evaluated.
 
     Attributes:
-        run: its directory.
-        config: its configuration.
-        generator: that of its generator.
-        checkpoint: what was saved.
+        trained: what was read.
+        generator: the configuration of its generator.
+        model: the average of the generator, on its device.
         source: held-out sequences.
-        labels: how their labels enter the networks.
-        device: what to compute on.
         out: where the report goes.
         facts: what the report is made from.
     """
 
-    run: RunDirectory
-    config: TrainConfig
+    trained: Trained
     generator: ConfigKind
-    checkpoint: LoadedCheckpoint
+    model: Model
     source: ClipSource
-    labels: LabelSpec
-    device: torch.device
     out: Path
     facts: Facts
 
@@ -88,39 +127,57 @@ def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKi
         kind: the configuration of the generators that the command evaluates.
 
     Raises:
-        RunError: the run is of another kind (and whatever reading a run, a checkpoint and data raises).
+        ModelError: the generator is of another kind (and whatever reading runs, models and data raises).
     """
-    # The run, by its own configuration.
-    device = choose_device(request.device)
-    run = _latest_run(kind.kind) if request.run is None else open_run(request.run)
-    config = read_run_config(run, TrainConfig)
-    generator = config.generator
+    choose_device(request.device)
+    path = find_run(say_warning, kind.kind).path if request.run is None else request.run
+    trained = open_trained(path, checkpoint=request.checkpoint, data=request.data)
+    contents = trained.contents
+    generator = contents.config.generator
     if not isinstance(generator, kind):
-        command = COMMANDS[generator.kind]
-        raise RunError(run.path, f"trains a {generator.kind} generator; evaluate it by `{command} {run.path}`")
-    # Its checkpoint, which must be of that configuration, or scores would be of another network.
-    checkpoint = read_checkpoint(run, request.checkpoint)
-    require_same(run, checkpoint, config)
-    out = request.out or run.path / "eval" / f"step-{checkpoint.step:08d}"
+        command = f"{COMMANDS[generator.kind]} {path}"
+        raise ModelError(path, f"its generator is a {generator.kind} generator; evaluate it by `{command}`")
+    out = request.out or results_of(contents, "eval") / _report_name(contents)
     check_output(out)
     # What it has never seen, looked at as long as nothing has been computed.
-    source = open_source(config.data, "val")
-    looked_at = _look_at_data(config, request.clips)
+    source = open_source(trained.data, "val")
+    looked_at = _look_at_data(trained, request.clips)
+    model = build_model(contents, device=request.device)
     return Opened(
-        run=run,
-        config=config,
+        trained=trained,
         generator=generator,
-        checkpoint=checkpoint,
+        model=model,
         source=source,
-        labels=label_spec(config.labels, source),
-        device=device,
         out=out,
-        facts=_facts(request, run, checkpoint, config, device, looked_at),
+        facts=_facts(request, trained, model, looked_at),
     )
 
 
-def _latest_run(kind: str) -> RunDirectory:
-    return latest_run(what=f"{kind} run", fits=lambda run: may_be_kind(run.config, kind), notice=say_warning)
+def open_trained(path: Path, *, checkpoint: int | None, data: Path | None, training: bool = False) -> Trained:
+    """Read a run or a model directory, with the data that it is looked at with.
+
+    Args:
+        path: of the directory.
+        checkpoint: of a run, the training step; None: the newest checkpoint that is intact.
+        data: folder of held-out sequences; None: those of the training.
+        training: also read what training goes on from, where it is there.
+
+    Raises:
+        ModelError: it is neither, or damaged, or its data are not known (and whatever reading runs raises).
+    """
+    contents = read_trained(path, checkpoint=checkpoint, training=training)
+    if contents.checkpoint is not None:
+        config = read_run_config(open_run(path), TrainConfig)
+        known = config.data if data is None else held_out_in(config.data, data, path)
+        return Trained(contents=contents, config=attrs.evolve(config, data=known), data=known, seen=known)
+    if contents.settings is None and data is not None:
+        return Trained(contents=contents, config=None, data=folder_for(contents.config, data), seen=None)
+    config = training_config(contents, data=data)
+    return Trained(contents=contents, config=config, data=config.data, seen=config.data if data is None else None)
+
+
+def _report_name(contents: ModelContents) -> str:
+    return "scores" if contents.checkpoint is None else contents.checkpoint.name
 
 
 def warn(notices: tuple[str, ...]) -> None:
@@ -134,36 +191,23 @@ def say_warning(text: str) -> None:
     print(f"warning: {shown(text)}", file=sys.stderr)
 
 
-def _look_at_data(config: TrainConfig, clips: int | None) -> tuple[str, ...]:
+def _look_at_data(trained: Trained, clips: int | None) -> tuple[str, ...]:
     """Return warnings about a folder of held-out data, of which the sequences are opened that are evaluated.
 
     Raises:
         DataError: something is wrong with it.
     """
-    match config.data:
+    match trained.data:
         case StreetConfig() | FacesConfig():
             return ()  # what is drawn needs no look
         case FolderConfig() as folder:
-            if not config.run.check_data:
+            if trained.config is not None and not trained.config.run.check_data:
                 return ()
             watch = every_so_often("looking at the held-out data", lambda line: print(line, file=sys.stderr))
             summary, *warnings = look_at_folder(folder, "val", progress=watch, sequences=clips, severity=False)
             return (summary, *warnings) if warnings else ()
         case _:
-            assert_never(config.data)
-
-
-def notices_on(config: TrainConfig, checkpoint: LoadedCheckpoint | None, instead: str) -> tuple[str, ...]:
-    """Return what goes otherwise than one would expect.
-
-    Args:
-        config: the run's.
-        checkpoint: the one that is used, if there is one.
-        instead: what is used instead of newer ones that are damaged, in words.
-    """
-    skipped = () if checkpoint is None else checkpoint.skipped
-    damaged = (f"{path.name} is damaged ({why}); {instead} is used instead" for path, why in skipped)
-    return (*damaged, *(() if is_held_out(config.data) else (SEEN,)))
+            assert_never(trained.data)
 
 
 def is_held_out(data: SourceConfig) -> bool:
@@ -183,34 +227,42 @@ def place(path: Path) -> Path:
     return whole.relative_to(here) if here in whole.parents else Path(whole.name)
 
 
-def _command(request: Request, kind: str, run: Path, step: int, device: torch.device) -> str:
+def _command(request: Request, trained: Trained, where: Path, device: str) -> str:
     """Return what repeats the evaluation, whatever checkpoints there are by then; where the report goes is left out."""
-    options = {"checkpoint": step, "device": device.type, "clips": request.clips, "frames": request.frames}
+    options: Mapping[str, Any] = {
+        "checkpoint": None if trained.contents.checkpoint is None else trained.step,
+        "device": device,
+        "clips": request.clips,
+        "frames": request.frames,
+        "data": None if request.data is None else shlex.quote(str(place(request.data))),
+    }
     given = [f"--{name} {value}" for name, value in options.items() if value is not None]
-    return " ".join([COMMANDS[kind], shlex.quote(str(run)), *given])
+    return " ".join([COMMANDS[trained.contents.config.kind], shlex.quote(str(where)), *given])
 
 
-def _facts(
-    request: Request,
-    run: RunDirectory,
-    checkpoint: LoadedCheckpoint,
-    config: TrainConfig,
-    device: torch.device,
-    looked_at: tuple[str, ...],
-) -> Facts:
-    where = place(run.path)
+def _facts(request: Request, trained: Trained, model: Model, looked_at: tuple[str, ...]) -> Facts:
+    where = place(trained.contents.path)
     return Facts(
-        command=_command(request, config.generator.kind, where, checkpoint.step, device),
+        what=_origin(trained, where),
+        command=_command(request, trained, where, model.device.type),
         measured=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        run=str(where),
-        config=str(where / run.config.name),
-        checkpoint=str(where / checkpoint.path.relative_to(run.path)),
-        step=checkpoint.step,
-        device=str(device),
+        device=str(model.device),
         weights="average of the generator (EMA)",
-        data=config.data.kind,
-        fps=float(config.run.video_fps),
+        data=trained.data.kind,
+        fps=trained.contents.config.fps,
         environment=describe_environment(),
-        training=training_facts(run),
-        notices=(*notices_on(config, checkpoint, f"step {checkpoint.step}"), *looked_at),
+        notices=(*trained.notices, *looked_at),
+    )
+
+
+def _origin(trained: Trained, where: Path) -> RunFacts | ModelFacts:
+    contents = trained.contents
+    if contents.checkpoint is None:
+        return ModelFacts(path=str(where), step=trained.step, provenance=contents.provenance)
+    return RunFacts(
+        path=str(where),
+        config=str(where / open_run(contents.path).config.name),
+        checkpoint=str(where / contents.checkpoint.relative_to(contents.path)),
+        step=contents.provenance["steps"],
+        training=contents.provenance["training"],
     )

@@ -8,9 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from vs_runtime import check_place, marked_directory
+from vs_synthesis import ModelContents
 
 MARKER = "report.json"
 """The file that makes a directory a report, which a new one may replace."""
+
+
+def results_of(contents: ModelContents, what: str) -> Path:
+    """Return the folder of what is made with a run, in it, or with a model, beside it: that stays as it is."""
+    if contents.checkpoint is not None:
+        return contents.path / what
+    path = contents.path if contents.path.name not in ("", "..") else contents.path.resolve()
+    return path.with_name(f"{path.name}-{what}")
 
 
 def check_output(path: Path, marker: str = MARKER) -> None:

@@ -212,7 +212,7 @@ def roll_out(
 
 
 def _encoded(frame: Clip, spec: EvaluationSpec) -> Label:
-    return encode_label(move(collate([frame]), spec.device), 0, spec.labels)
+    return encode_label(move(collate([frame]), spec.device), 0, spec.labels, channels_last=True)
 
 
 def _without_gradients(generator: GenerateFrame) -> GenerateFrame:

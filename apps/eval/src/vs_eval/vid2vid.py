@@ -3,22 +3,24 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import attrs
 from rich.console import Console
-from vs_data import open_source
+from vs_data import SourceConfig, open_source
 from vs_metrics import ClassColours
-from vs_nets import GeneratorConfig, LabelSpec, class_kind
-from vs_training.config import TrainConfig
+from vs_nets import ClassMap, GeneratorConfig, class_kind
 
-from vs_eval.command import Task, announce, write_evaluation
+from vs_eval.command import Task, announce, evaluation_spec, write_evaluation
+from vs_eval.facts import with_notices
 from vs_eval.measures import FIRST_FRAME_MEASURES, MEASURES
 from vs_eval.opening import Request, open_evaluation
 from vs_eval.page import ClipFiles
 from vs_eval.parts import Evaluation, Part, json_files, measures_in
 from vs_eval.report import Report, clip_table, tables, to_json
-from vs_eval.runs import load_ema
-from vs_eval.scoring import EvaluationSpec
 from vs_eval.terminal import Advance, say
 from vs_eval.videos import Setting, evaluate_videos, plan_clips, plan_videos, training_colours
+
+UNSEEN = "a model does not come with the frames that it was trained on: there is no baseline of class colours"
+"""What is said where mean colours of training frames cannot be had."""
 
 
 def evaluate_vid2vid(request: Request, console: Console) -> Path:
@@ -27,17 +29,17 @@ def evaluate_vid2vid(request: Request, console: Console) -> Path:
     opened = open_evaluation(request, GeneratorConfig)
     plans = plan_clips(opened.source, clips=request.clips, frames=request.frames)
     videos = plan_videos(opened.source, plans)
-    generator = load_ema(opened.generator, opened.labels, opened.checkpoint, opened.device)
+    kind, seen = class_kind(opened.model.labels), opened.trained.seen
+    if kind is not None and seen is None:
+        opened = attrs.evolve(opened, facts=with_notices(opened.facts, UNSEEN))
     announce(opened, console)
-    colours = _class_colours(opened.config, opened.labels, console)
-    past = opened.generator.frames - 1
+    colours = None if kind is None or seen is None else _class_colours(seen, kind, console)
 
     def roll_out(setting: Setting, advance: Advance) -> Evaluation:
         return evaluated_clips(*evaluate_videos(setting, videos, advance))
 
     task = Task(
-        generator=generator,
-        spec=EvaluationSpec(labels=opened.labels, past=past, colours=colours, device=opened.device),
+        spec=evaluation_spec(opened.model, colours),
         videos=len(videos),
         frames=sum(plan.frames for plan in plans),
         roll_out=roll_out,
@@ -63,9 +65,6 @@ def evaluated_clips(report: Report, files: Sequence[ClipFiles]) -> Evaluation:
     )
 
 
-def _class_colours(config: TrainConfig, labels: LabelSpec, console: Console) -> ClassColours | None:
-    kind = class_kind(labels)
-    if kind is None:
-        return None
+def _class_colours(seen: SourceConfig, kind: ClassMap, console: Console) -> ClassColours:
     say(console, f"baseline: mean colour of each of {kind.classes} classes in training frames")
-    return training_colours(open_source(config.data, "train"), kind)
+    return training_colours(open_source(seen, "train"), kind)

@@ -158,7 +158,7 @@ def _bind(setting: Setting, clip: Clip) -> GenerateFrame:
     """Give the generator the references that a clip comes with, encoded."""
     batch = move(collate([cut(clip, 0, 1)]), setting.spec.device)
     with torch.inference_mode():
-        return setting.bind(encode_references(batch, setting.spec.labels))
+        return setting.bind(encode_references(batch, setting.spec.labels, channels_last=True))
 
 
 @contextlib.contextmanager

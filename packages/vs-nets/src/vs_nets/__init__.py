@@ -64,6 +64,7 @@ from vs_nets.perceptual import (
     build_perceptual,
     load_vgg19,
 )
+from vs_nets.prepared import prepare_for_inference
 from vs_nets.references import (
     References,
 )
@@ -148,6 +149,7 @@ __all__ = [
     "generator_losses",
     "keep_class_ids",
     "load_vgg19",
+    "prepare_for_inference",
     "pyramid",
     "real_inputs",
     "remember",

@@ -39,6 +39,7 @@ from vs_nets.weight_generator import (
     ReferenceFeatures,
     WeightGenerator,
     WeightGeneratorConfig,
+    lay_out,
 )
 
 
@@ -186,6 +187,8 @@ class FewShotGenerator(nn.Module):
         self.config = config
         self.label_channels = label_channels
         self.call = checkpointing or ActivationCheckpointing()
+        self.prepared = False
+        """Whether subjects serve many frames (see `prepare_for_inference`), for which their weights are laid out."""
         spectral, levels = config.spectral_norm, config.weights.levels
         self.weights = WeightGenerator(
             config.weights, _main_branch(config), (FRAME_CHANNELS, label_channels), spectral=spectral
@@ -240,7 +243,10 @@ class FewShotGenerator(nn.Module):
         keys = self.weights.keys(labels, self.call.encoders) if references.count > 1 else None
         if keys is not None:
             return AttendedSubject(references=references, features=features, keys=keys)
-        return SeparateSubject(references=references, generated=self.weights.finish(features, self.call.encoders))
+        generated = self.weights.finish(features, self.call.encoders)
+        if self.prepared:
+            generated = lay_out(generated, upsamples=self.config.embedder.arch != "encoder")
+        return SeparateSubject(references=references, generated=generated)
 
     def forward(self, label: Label, history: History, subject: Subject) -> Synthesis:
         """Generate the frame of `label` (N, C, H, W), an encoded label map, after the frames in `history`.

@@ -83,6 +83,8 @@ class GeneratedConv(NamedTuple):
     """(N, C_out, C_in, k, k)"""
     bias: Tensor
     """(N, C_out)"""
+    upsampling: Tensor | None = None
+    """(N, C_in, C_out, k + 1, k + 1): the kernels of `vs_ops.upsampling_kernel`, where they are made beforehand."""
 
 
 class HyperConv2d(nn.Module):
@@ -96,18 +98,21 @@ class HyperConv2d(nn.Module):
         self.stride = stride
         self.padding = (kernel - 1) // 2
 
-    def forward(self, x: Tensor, generated: GeneratedConv) -> Tensor:
-        """Convolve (N, C_in, H, W)."""
+    def forward(self, x: Tensor, generated: GeneratedConv, *, upsample: bool = False) -> Tensor:
+        """Convolve (N, C_in, H, W); `upsample` as of `Conv2d`."""
+        if upsample and generated.upsampling is not None:
+            by_sample = zip(x.split(1), generated.upsampling, generated.bias, strict=True)
+            samples = [vs_ops.upsample_conv2d_by(each, kernel, bias) for each, kernel, bias in by_sample]
+            return samples[0] if len(samples) == 1 else torch.cat(samples)
+        if upsample:
+            x = upsample_nearest(x)
         return vs_ops.hyper_conv2d(x, generated.weight, generated.bias, stride=self.stride, padding=self.padding)
 
 
 def convolve(conv: nn.Module, x: Tensor, generated: GeneratedConv | None, *, upsample: bool = False) -> Tensor:
     """Call a `Conv2d`, or with generated weights a `HyperConv2d`; with `upsample`, on `x` up-sampled by 2."""
-    y: Tensor
-    if generated is not None:
-        y = conv(upsample_nearest(x) if upsample else x, generated)
-    else:
-        y = conv(x, upsample=True) if upsample else conv(x)
+    inputs = (x,) if generated is None else (x, generated)
+    y: Tensor = conv(*inputs, upsample=True) if upsample else conv(*inputs)
     return y
 
 

@@ -313,3 +313,29 @@ class WeightGenerator(nn.Module):
 
 def _generate(heads: nn.Module, convs: Mapping[str, Made], matrices: Mapping[int, Tensor]) -> dict[str, GeneratedConv]:
     return {name: head(matrices[convs[name].matrix]) for name, head in heads.named_children()}
+
+
+def lay_out(generated: Generated, *, upsamples: bool) -> Generated:
+    """Lay out generated weights for many frames; `upsamples`: the embedder's convolutions read what is up-sampled."""
+    return Generated(
+        start=generated.start.contiguous(memory_format=torch.channels_last),
+        embedder=tuple((_with_kernel if upsamples else _channels_last)(conv) for conv in generated.embedder),
+        blocks=tuple(
+            GeneratedBlock(*(None if conv is None else _channels_last(conv) for conv in block))
+            for block in generated.blocks
+        ),
+    )
+
+
+def _with_kernel(conv: GeneratedConv) -> GeneratedConv:
+    kernels = torch.stack([vs_ops.upsampling_kernel(weight) for weight in conv.weight])
+    return conv._replace(upsampling=_samples_channels_last(kernels))
+
+
+def _channels_last(conv: GeneratedConv) -> GeneratedConv:
+    return conv._replace(weight=_samples_channels_last(conv.weight))
+
+
+def _samples_channels_last(x: Tensor) -> Tensor:
+    """Return (N, A, B, k, k) with each sample in channels-last order."""
+    return x.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)

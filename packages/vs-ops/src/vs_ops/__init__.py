@@ -24,7 +24,7 @@ from vs_ops.singular_values import SINGULAR_VALUES, singular_values
 from vs_ops.spade import SPADE, spade
 from vs_ops.spectral_norm import POWER_ITERATION, SPECTRAL_NORMALIZE, power_iteration, spectral_normalize
 from vs_ops.spectral_normalize_all import SPECTRAL_NORMALIZE_ALL, spectral_normalize_all
-from vs_ops.upsample_conv2d import UPSAMPLE_CONV2D, upsample_conv2d
+from vs_ops.upsample_conv2d import UPSAMPLE_CONV2D, upsample_conv2d, upsample_conv2d_by, upsampling_kernel
 from vs_ops.warp import WARP, WARP_AND_BLEND, warp, warp_and_blend
 
 __version__ = "0.1.0"
@@ -116,6 +116,8 @@ __all__ = [
     "spectral_normalize",
     "spectral_normalize_all",
     "upsample_conv2d",
+    "upsample_conv2d_by",
+    "upsampling_kernel",
     "warp",
     "warp_and_blend",
 ]

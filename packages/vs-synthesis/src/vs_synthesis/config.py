@@ -5,7 +5,7 @@ from typing import ClassVar, assert_never
 
 import attrs
 import vs_nets as nets
-from vs_config import REQUIRED, Check, Problem, check_fields, real, table, tables, truth, whole
+from vs_config import REQUIRED, Check, Problem, check_fields, choice, real, table, tables, truth, whole
 from vs_data import (
     AugmentConfig,
     FaceCropConfig,
@@ -17,6 +17,7 @@ from vs_data import (
     folder_kinds,
     label_infos,
 )
+from vs_data.names import ORDERS, Order
 from vs_training.config import LabelConfig, TrainConfig, spec_of_kinds
 
 MAX_KINDS = 64
@@ -45,6 +46,7 @@ class ModelConfig:
     width: int = whole(256, "width of the frames that it was trained on", low=16, high=8192, unit="pixels")
     augment: AugmentConfig = table(AugmentConfig, "how pictures of another size become that size; nothing is random")
     face_crop: FaceCropConfig | None = table(None, "how the face is cut out of them; none: whole pictures are used")
+    order: Order = choice("natural", "how label files sort: name (1, 10, 2) or natural (1, 2, 10)", ORDERS)
     fps: float = real(10.0, "rate of its videos", low=0, high=1000, open_low=True, unit="frames per second")
 
     CHECKS: ClassVar[tuple[Check, ...]] = (Check(("height", "width", "generator"), _check_sides),)
@@ -73,7 +75,7 @@ def model_config(config: TrainConfig) -> ModelConfig:
 
     Procedural worlds say of their labels what the folders do that `vs_data.write_folder` makes of them.
     """
-    augment, face_crop = _geometry(config.data)
+    augment, face_crop, order = _files(config.data)
     return ModelConfig(
         generator=config.generator,
         labels=folder_kinds(config.data),
@@ -82,15 +84,17 @@ def model_config(config: TrainConfig) -> ModelConfig:
         width=config.data.width,
         augment=augment,
         face_crop=face_crop,
+        order=order,
         fps=float(config.run.video_fps),
     )
 
 
-def _geometry(data: SourceConfig) -> tuple[AugmentConfig, FaceCropConfig | None]:
+def _files(data: SourceConfig) -> tuple[AugmentConfig, FaceCropConfig | None, Order]:
+    """Return what is done with pictures, nothing of it random, and how files sort; worlds have none."""
     match data:
         case FolderConfig():
-            return attrs.evolve(data.augment, scale=0.0, flip=0.0), data.face_crop
+            return attrs.evolve(data.augment, scale=0.0, flip=0.0), data.face_crop, data.order
         case StreetConfig() | FacesConfig():
-            return AugmentConfig(), None
+            return AugmentConfig(), None, "natural"
         case _:
             assert_never(data)

@@ -28,7 +28,8 @@ class Model:
 
     Attributes:
         contents: what it was made from, without the weights that training goes on from.
-        generator: of averaged weights, on `device`, in channels-last order, in evaluation mode, without gradients.
+        generator: of averaged weights, on `device`, in channels-last order, prepared for inference (see
+            `vs_nets.prepare_for_inference`), without gradients.
         labels: how labels enter it.
         device: where it computes.
         precision: in what.
@@ -70,7 +71,8 @@ def load_model(
         ModelError: it is neither, damaged, or of another version (and whatever opening a run raises).
         DeviceError, PrecisionError: the device, or the format on it, cannot be had.
     """
-    return build_model(read_trained(Path(path), checkpoint=checkpoint), device=device, precision=precision)
+    contents = read_trained(Path(path), checkpoint=checkpoint)
+    return build_model(contents, device=device, precision=precision)
 
 
 def build_model(
@@ -79,18 +81,19 @@ def build_model(
     device: Literal["auto", "cpu", "cuda"] = "auto",
     precision: Computing = "float32",
 ) -> Model:
-    """Build a model from what was read.
+    """Build a model from what was read; for the options see `load_model`.
 
     Raises:
         ModelError: the weights are those of another configuration.
         DeviceError, PrecisionError: the device, or the format on it, cannot be had.
     """
     where = choose_device(device)
-    computing = optim.resolve_precision(_precision(precision), where)
+    computing = precision_of(precision, where)
     generator = build_averaged(contents).to(where)
+    generator = generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # unknown to its stubs
     return Model(
         contents=attrs.evolve(contents, training=None),
-        generator=generator.to(memory_format=torch.channels_last),  # type: ignore[call-overload] # unknown to its stubs
+        generator=nets.prepare_for_inference(generator),
         labels=contents.config.label_spec,
         device=where,
         precision=computing,
@@ -115,7 +118,7 @@ def read_trained(path: Path, *, checkpoint: int | None = None, training: bool = 
         if checkpoint is not None:
             raise ModelError(path, "--checkpoint: this is a model, which has none; name a run, or leave it out")
         return read_model(path, training=training)
-    return read_run(path, checkpoint=checkpoint)
+    return read_run(path, checkpoint=checkpoint, training=training)
 
 
 def find_run(notice: Callable[[str], None], kind: str | None = None) -> RunDirectory:
@@ -132,7 +135,12 @@ def find_run(notice: Callable[[str], None], kind: str | None = None) -> RunDirec
     return latest_run(what=what, fits=lambda run: kind is None or may_be_kind(run.config, kind), notice=notice)
 
 
-def _precision(name: Computing) -> optim.PrecisionConfig:
+def precision_of(name: Computing, device: torch.device) -> optim.Precision:
+    """Return the precision of a model that computes in a format.
+
+    Raises:
+        PrecisionError: the device does not have it.
+    """
     if name == "float32":
-        return optim.PrecisionConfig(level="O0")
-    return optim.PrecisionConfig(level="O1", dtype=name)
+        return optim.resolve_precision(optim.PrecisionConfig(level="O0"), device)
+    return optim.resolve_precision(optim.PrecisionConfig(level="O1", dtype=name), device)

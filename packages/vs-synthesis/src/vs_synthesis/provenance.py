@@ -34,6 +34,7 @@ def provenance_of(run: RunDirectory, config: TrainConfig, step: int, state: Mapp
         **({} if config.init.from_ is None else {"begun_from": Path(config.init.from_).name}),
         "data": config.data.kind,
         "level": config.precision.level,
+        **_loss_scales(state),
         "revision": _revision(facts),
         "training": facts,
     }
@@ -62,6 +63,16 @@ def _trains(preset: Preset, wanted: Mapping[str, Any]) -> bool:
 
 def _comparable(config: TrainConfig) -> dict[str, Any]:
     return {key: value for key, value in fixed_part(config).items() if key not in ("seed", "precision")}
+
+
+def _loss_scales(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what losses were multiplied by when the state was saved, where they were."""
+    match state.get("scaling"):
+        case {"generator": {"scale": float(generator)}, "discriminator": {"scale": float(discriminator)}}:
+            scales = {"generator": generator, "discriminator": discriminator}
+        case _:
+            return {}
+    return {} if all(scale == 1.0 for scale in scales.values()) else {"loss_scales": scales}
 
 
 def _revision(facts: Mapping[str, Any]) -> str | None:

@@ -46,6 +46,7 @@ def label_request(
         size=size or (config.height, config.width),
         augment=config.augment,
         face_crop=config.face_crop,
+        order=config.order,
         frames=frames,
     )
 

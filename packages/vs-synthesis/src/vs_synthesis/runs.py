@@ -25,12 +25,13 @@ from vs_synthesis.provenance import provenance_of
 from vs_synthesis.settings import settings_of
 
 
-def read_run(path: Path, *, checkpoint: int | None = None) -> ModelContents:
-    """Read what a run has trained; its training weights are read with it.
+def read_run(path: Path, *, checkpoint: int | None = None, training: bool = True) -> ModelContents:
+    """Read what a run has trained.
 
     Args:
         path: the run's directory.
         checkpoint: training step of the checkpoint; None: the newest one that is intact.
+        training: also take what training goes on from.
 
     Raises:
         ModelError: there is no such checkpoint, or none is intact, or it is not one of the run's configuration.
@@ -46,9 +47,7 @@ def read_run(path: Path, *, checkpoint: int | None = None) -> ModelContents:
         path=path,
         config=model_config(config),
         generator=_network(loaded, state, EMA),
-        training=TrainingWeights(
-            generator=_network(loaded, state, "generator"), discriminator=_network(loaded, state, "discriminator")
-        ),
+        training=_training(loaded, state) if training else None,
         provenance=provenance_of(run, config, loaded.step, state),
         settings=settings_of(config),
         checkpoint=loaded.path,
@@ -114,10 +113,16 @@ def damaged_notices(checkpoint: LoadedCheckpoint, instead: str) -> tuple[str, ..
     return tuple(f"{path.name} is damaged ({why}); {instead} is used instead" for path, why in checkpoint.skipped)
 
 
+def _training(checkpoint: LoadedCheckpoint, state: Mapping[str, Any]) -> TrainingWeights:
+    return TrainingWeights(
+        generator=_network(checkpoint, state, "generator"), discriminator=_network(checkpoint, state, "discriminator")
+    )
+
+
 def _network(checkpoint: LoadedCheckpoint, state: Mapping[str, Any], name: str) -> Mapping[str, Tensor]:
     """Return the weights of one network by the name that it has in a saved state; their shapes are not looked at."""
     match state.get(name):
-        case Mapping() as weights:
+        case Mapping() as weights if all(isinstance(tensor, Tensor) for tensor in weights.values()):
             return weights
         case _:
             raise ModelError(checkpoint.path, f"holds no {name} network")

@@ -4,13 +4,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
 from vs_config import load_config, to_document
+from vs_data import FolderConfig, SourceConfig
 from vs_training.config import TrainConfig
 
+from vs_synthesis.config import ModelConfig
 from vs_synthesis.contents import ModelContents
 from vs_synthesis.errors import ModelError
 
 _GENERATOR = "generator"
+_WORLD = "was trained on a built-in world, where its clips come from; drop --data"
 
 
 def settings_of(config: TrainConfig) -> dict[str, Any]:
@@ -58,7 +62,32 @@ def _with_folder(contents: ModelContents, folder: Path | None) -> Any:
         case _, None:
             return known
         case _:
-            raise ModelError(contents.path, "was trained on a built-in world, where its clips come from; drop --data")
+            raise ModelError(contents.path, _WORLD)
+
+
+def held_out_in(data: SourceConfig, folder: Path, where: Path) -> FolderConfig:
+    """Return where a training's clips come from, with another folder for those that are held out.
+
+    Raises:
+        ModelError: the training, at `where`, is one on a built-in world.
+    """
+    match data:
+        case FolderConfig():
+            return attrs.evolve(data, val_root=str(folder))
+        case _:
+            raise ModelError(where, _WORLD)
+
+
+def folder_for(config: ModelConfig, root: Path) -> FolderConfig:
+    """Return how a folder of clips is read for a model of whose training nothing is known."""
+    return FolderConfig(
+        root=str(root),
+        height=config.height,
+        width=config.width,
+        labels=config.labels,
+        augment=config.augment,
+        face_crop=config.face_crop,
+    )
 
 
 def _without_file(objective: Any) -> Any:

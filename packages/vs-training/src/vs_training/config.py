@@ -34,7 +34,7 @@ class LabelConfig:
 
 @attrs.frozen(kw_only=True)
 class InitConfig:
-    """What networks begin with, other than fresh weights: those of a trained model. A run reads it once."""
+    """The weights that networks begin with in place of fresh ones: a trained model's. A run reads them once."""
 
     from_: str | None = path(
         None, "a model directory or a run, whose weights are taken as far as they fit", optional=True

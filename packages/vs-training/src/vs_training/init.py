@@ -65,7 +65,7 @@ class Origin:
 
 @attrs.frozen(kw_only=True)
 class Fit:
-    """What became of the weights of one network.
+    """The fate of the weights of one network.
 
     Attributes:
         taken: names of those that were taken as they are.
@@ -85,7 +85,7 @@ class Fit:
 
 @attrs.frozen(kw_only=True)
 class InitReport:
-    """What a run began with.
+    """The beginning of a run from a model.
 
     Attributes:
         where: the model's directory.

@@ -8,7 +8,6 @@ import attrs
 import torch
 import vs_optim as optim
 import vs_runtime as runtime
-from torch import nn
 
 from vs_training.errors import VsTrainingError
 from vs_training.state import TrainState
@@ -61,23 +60,6 @@ def restore_state(state: TrainState, saved: Mapping[str, Any]) -> TrainState:
         raise VsTrainingError(f"{what}; put back the file that it was trained with") from error
     counts = {name: current[name] for name in ("step", "updates", "roll_backs")}
     return attrs.evolve(state, scaling=scaling, **counts)
-
-
-def load_network(network: nn.Module, name: str, saved: Mapping[str, Any]) -> None:
-    """Load the weights of one network, by the name that it has in a saved state.
-
-    Raises:
-        VsTrainingError: there is none of that name, or it is one of another configuration.
-    """
-    match saved.get(name):
-        case Mapping() as weights:
-            try:
-                runtime.check_fit(network.state_dict(), weights, name)
-            except runtime.StateError as error:
-                raise VsTrainingError(f"does not fit the configuration: {_in_brief(error)}") from error
-            network.load_state_dict(weights)
-        case _:
-            raise VsTrainingError(f"holds no {name} network")
 
 
 def _in_brief(error: Exception) -> str:

@@ -7,12 +7,11 @@ from typing import assert_never
 import attrs
 from rich.console import Console
 from torch import Tensor
-from vs_data import Clip, ClipRequest, ClipSource, FacesConfig, FolderConfig, StreetConfig, open_source
+from vs_data import Clip, ClipRequest, ClipSource, FacesConfig, FolderConfig, SourceConfig, StreetConfig, open_source
 from vs_nets import FewShotGeneratorConfig
-from vs_training.config import TrainConfig
 
-from vs_eval.command import Task, announce, write_evaluation
-from vs_eval.facts import Facts
+from vs_eval.command import Task, announce, evaluation_spec, write_evaluation
+from vs_eval.facts import Facts, with_notices
 from vs_eval.few_shot.driving import Drive, draw_matrix, plan_driven, plan_drives, plan_matrix
 from vs_eval.few_shot.references import check_counts
 from vs_eval.few_shot.report import SubjectPart, driving_part, evaluated_subjects, subjects_part
@@ -20,8 +19,6 @@ from vs_eval.few_shot.subjects import plan_subjects, training_region_colours
 from vs_eval.few_shot.tables import CLAIMS, DRIVING_CLAIMS
 from vs_eval.opening import Opened, Request, open_evaluation
 from vs_eval.parts import Evaluation
-from vs_eval.runs import load_ema
-from vs_eval.scoring import EvaluationSpec
 from vs_eval.terminal import Advance, say
 from vs_eval.videos import ClipPlan, Setting, evaluate_videos, plan_clips
 
@@ -67,25 +64,22 @@ def evaluate_few_shot(request: FewShotRequest, console: Console) -> Path:
     """Do what the command line asks for, and return the report's directory."""
     # All input is checked first: what is wrong with it costs no written file.
     opened = open_evaluation(request.common, FewShotGeneratorConfig)
-    plan = plan_evaluation(request, opened.source, people_of(opened.config, opened.source))
-    generator = load_ema(opened.generator, opened.labels, opened.checkpoint, opened.device)
+    plan = plan_evaluation(request, opened.source, people_of(opened.trained.data, opened.source))
     opened = attrs.evolve(opened, facts=_facts(opened, plan, drive=request.drive))
     # Data differ in what they know: what cannot be measured is said, and not even tried.
     example = opened.source.read(ClipRequest(sequence=0, start=0, length=1, references=(0,)))
     remarks = remarks_on(example)
     announce(opened, console)
-    training = None
-    if example.regions is not None:
+    training, seen = None, opened.trained.seen
+    if example.regions is not None and seen is not None:
         say(console, "baseline: mean colour of each region in training frames")
-        training = training_region_colours(open_source(opened.config.data, "train"))
-    past = opened.generator.frames - 1
+        training = training_region_colours(open_source(seen, "train"))
 
     def roll_out(setting: Setting, advance: Advance) -> Evaluation:
         return evaluated_subjects(run_plan(setting, plan, training, remarks, advance), remarks)
 
     task = Task(
-        generator=generator,
-        spec=EvaluationSpec(labels=opened.labels, past=past, device=opened.device),
+        spec=evaluation_spec(opened.model),
         videos=plan.videos,
         frames=plan.frames,
         roll_out=roll_out,
@@ -95,11 +89,8 @@ def evaluate_few_shot(request: FewShotRequest, console: Console) -> Path:
 
 def _facts(opened: Opened[FewShotGeneratorConfig], plan: Plan, *, drive: bool) -> Facts:
     facts = opened.facts
-    return attrs.evolve(
-        facts,
-        command=f"{facts.command} {options_of(plan.counts, drive=drive)}",
-        notices=(*facts.notices, *notices_on(opened.generator, plan.counts)),
-    )
+    command = f"{facts.command} {options_of(plan.counts, drive=drive)}"
+    return with_notices(attrs.evolve(facts, command=command), *notices_on(opened.generator, plan.counts))
 
 
 def options_of(counts: Sequence[int], *, drive: bool) -> str:
@@ -129,9 +120,9 @@ def plan_evaluation(request: FewShotRequest, source: ClipSource, people: Sequenc
     )
 
 
-def people_of(config: TrainConfig, source: ClipSource) -> tuple[int, ...]:
+def people_of(data: SourceConfig, source: ClipSource) -> tuple[int, ...]:
     """Return a number for the person in each sequence: faces have several sequences of each, folders one each."""
-    match config.data:
+    match data:
         case FacesConfig(motions=motions):
             each = motions
         case StreetConfig() | FolderConfig():

@@ -1,4 +1,4 @@
-"""From a run directory or a preset to a step that can be audited; all input is checked before anything is computed."""
+"""From a run, a model or a preset to a step that can be audited; all input is checked before anything is computed."""
 
 import datetime
 import math
@@ -9,23 +9,23 @@ from typing import Any, Literal
 import attrs
 import torch
 import vs_nets as nets
-from vs_config import option_path, read_toml, repeated, resolve_config
+from vs_config import option_path, repeated, resolve_config, to_document
 from vs_data import Clip, ClipSource, collate, move, open_source
-from vs_runtime import LoadedCheckpoint, choose_device, describe_environment
-from vs_runtime.run_directory import latest_run, open_run, read_run_config
+from vs_runtime import choose_device, describe_environment
+from vs_synthesis import ModelContents, ModelError, TrainingWeights, find_run
+from vs_synthesis.contents import fill
 from vs_training.config import TrainConfig, label_spec
 from vs_training.memory import check_memory
 from vs_training.networks import build_discriminator
 from vs_training.presets import read_preset
 from vs_training.validation import read_validation_clip
 
-from vs_eval.errors import OptionError, RunError
+from vs_eval.errors import OptionError
 from vs_eval.numerics.execution import Workload
 from vs_eval.numerics.ranges import FORMATS, Format
 from vs_eval.numerics.training_step import DISCRIMINATOR, GENERATOR, PERCEPTUAL, frames_of, training_step
-from vs_eval.opening import notices_on, say_warning
-from vs_eval.output import check_output
-from vs_eval.runs import load_weights, read_checkpoint, require_same, saved_state
+from vs_eval.opening import Trained, open_trained, say_warning
+from vs_eval.output import check_output, results_of
 
 MARKER = "numerics.json"
 """The file that makes a directory the result of an audit, which a new one may replace."""
@@ -39,9 +39,11 @@ class NumericsRequest:
     """A request of the command line for an audit.
 
     Attributes:
-        target: a run directory, unless there is a preset; and changes to the configuration, `dotted.path=value`.
+        target: a run or model directory, unless there is a preset; and changes to the configuration,
+            `dotted.path=value`.
         reference: dtype of the reference; `auto`: float64, or float32 where frames are large.
         frames: of the clip; None: as many as the generator looks at.
+        data: folder of held-out sequences; None: those of the training.
     """
 
     target: tuple[str, ...]
@@ -53,6 +55,7 @@ class NumericsRequest:
     reference: Literal["auto", "float64", "float32"]
     loss_scale: float | None
     frames: int | None
+    data: Path | None = None
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -80,11 +83,11 @@ class OpenedAudit:
 
 @attrs.frozen(kw_only=True, eq=False)
 class _Target:
-    """A configuration, and weights unless they are to be fresh."""
+    """A configuration, and what was trained unless weights are to be fresh."""
 
     name: str
     config: TrainConfig
-    checkpoint: LoadedCheckpoint | None
+    trained: Trained | None
     out: Path
 
 
@@ -92,8 +95,8 @@ def open_audit(request: NumericsRequest, *, now: datetime.datetime) -> OpenedAud
     """Find and check everything that an audit needs; nothing is written.
 
     Raises:
-        OptionError, RunError, PlaceError: what is asked for cannot be; and whatever reading configurations, runs,
-            checkpoints and data raises.
+        OptionError, ModelError, PlaceError: what is asked for cannot be; and whatever reading configurations, runs,
+            models and data raises.
     """
     # What is cheap to find wrong comes before what takes memory and time.
     device, form = choose_device(request.device), FORMATS[request.dtype]
@@ -120,7 +123,7 @@ def open_audit(request: NumericsRequest, *, now: datetime.datetime) -> OpenedAud
         start_scale=target.config.optim.scaler.init_scale,
         out=target.out,
         facts=_facts(request, target, clip, device),
-        notices=notices_on(target.config, target.checkpoint, "an older checkpoint"),
+        notices=() if target.trained is None else target.trained.notices,
     )
 
 
@@ -128,7 +131,7 @@ def _find(request: NumericsRequest, form: Format, now: datetime.datetime) -> _Ta
     overrides = [text for text in request.target if "=" in text]
     runs = [text for text in request.target if "=" not in text]
     if len(runs) > 1 or (runs and request.preset is not None):
-        what = "a run or a --preset" if request.preset is not None else "a single run"
+        what = "a run, a model or a --preset" if request.preset is not None else "a single run or model"
         raise OptionError("RUN", f"{runs[-1]!r}: expected {what}, and changes to the configuration as path=value")
     for notice in repeated(overrides):
         say_warning(notice)
@@ -136,14 +139,27 @@ def _find(request: NumericsRequest, form: Format, now: datetime.datetime) -> _Ta
         if request.checkpoint is not None:
             raise OptionError("--checkpoint", "a preset has none; name a run, or leave it out for fresh weights")
         config = resolve_config(TrainConfig, read_preset(request.preset).document, overrides, request.preset)
+        if request.data is not None:
+            raise OptionError("--data", "a preset has its own; change it by data.PATH=value")
         out = request.out or _unused(Path("runs") / f"numerics-{request.preset}-{now:%Y%m%d-%H%M%S}")
-        return _Target(name=f"preset {request.preset}, fresh weights", config=config, checkpoint=None, out=out)
-    run = open_run(_run_path(runs[0])) if runs else latest_run(notice=say_warning)
-    config = resolve_config(TrainConfig, read_toml(run.config), overrides, str(run.config))
-    checkpoint = read_checkpoint(run, request.checkpoint)
-    require_same(run, checkpoint, read_run_config(run, TrainConfig))
-    out = request.out or run.path / "eval" / f"numerics-step-{checkpoint.step:08d}-{form.name}"
-    return _Target(name=f"{run.path}, step {checkpoint.step}", config=config, checkpoint=checkpoint, out=out)
+        return _Target(name=f"preset {request.preset}, fresh weights", config=config, trained=None, out=out)
+    path = _run_path(runs[0]) if runs else find_run(say_warning).path
+    return _find_trained(request, path, overrides, form)
+
+
+def _find_trained(request: NumericsRequest, path: Path, overrides: list[str], form: Format) -> _Target:
+    trained = open_trained(path, checkpoint=request.checkpoint, data=request.data, training=True)
+    if trained.config is None:
+        raise ModelError(path, "does not say how it was trained, so that no step of that can be audited")
+    if trained.contents.training is None:
+        raise ModelError(path, "has no training.safetensors, which an audit needs; package it again with --training")
+    config = resolve_config(TrainConfig, to_document(trained.config), overrides, str(path))
+    out = request.out or results_of(trained.contents, "eval") / f"{_report_name(trained.contents)}-{form.name}"
+    return _Target(name=trained.title, config=config, trained=trained, out=out)
+
+
+def _report_name(contents: ModelContents) -> str:
+    return "numerics" if contents.checkpoint is None else f"numerics-{contents.checkpoint.name}"
 
 
 def _run_path(text: str) -> Path:
@@ -180,9 +196,10 @@ def _networks(
         generator = nets.build_generator(config.generator, label_channels=labels.channels)
         discriminator = build_discriminator(config, labels)
     perceptual = nets.build_perceptual(config.objective.perceptual)
-    if target.checkpoint is not None:
-        load_weights(generator, GENERATOR, target.checkpoint)
-        load_weights(discriminator, DISCRIMINATOR, target.checkpoint)
+    match target.trained:
+        case Trained(contents=ModelContents(path=path, training=TrainingWeights() as weights)):
+            fill(generator, weights.generator, path)
+            fill(discriminator, weights.discriminator, path)
     return generator, discriminator, perceptual
 
 
@@ -190,25 +207,26 @@ def _scales(request: NumericsRequest, target: _Target, form: Format) -> dict[str
     """Return the loss scales that are asked for, or those of the run's scalers where they were on."""
     if request.loss_scale is not None:
         return dict.fromkeys((GENERATOR, DISCRIMINATOR), request.loss_scale)
-    if target.checkpoint is None or form.name != "float16":
+    if target.trained is None or form.name != "float16":
         return None
-    match saved_state(target.checkpoint).get("scaling"):
-        case {"generator": {"scale": generator}, "discriminator": {"scale": discriminator}}:
+    contents = target.trained.contents
+    match contents.provenance.get("loss_scales"):
+        case {"generator": generator, "discriminator": discriminator}:
             scales = {GENERATOR: generator, DISCRIMINATOR: discriminator}
         case _:
             return None
     for name, scale in scales.items():
         if type(scale) is not float or not 0 < scale < math.inf:
-            raise RunError(target.checkpoint.path, f"is damaged: the {name}'s loss scale is {str(scale)[:30]}")
-    return scales if any(scale != 1.0 for scale in scales.values()) else None
+            where = contents.checkpoint or contents.path
+            raise ModelError(where, f"is damaged: the {name}'s loss scale is {str(scale)[:30]}")
+    return scales
 
 
 def _facts(request: NumericsRequest, target: _Target, clip: Clip, device: torch.device) -> dict[str, Any]:
-    checkpoint = target.checkpoint
     return {
         "target": target.name,
         "overrides": [text for text in request.target if "=" in text],
-        "checkpoint": None if checkpoint is None else {"path": str(checkpoint.path), "step": checkpoint.step},
+        "checkpoint": _checkpoint(target.trained),
         "data": target.config.data.kind,
         "clip": {
             "name": clip.name,
@@ -220,3 +238,9 @@ def _facts(request: NumericsRequest, target: _Target, clip: Clip, device: torch.
         "device": str(device),
         "environment": describe_environment(),
     }
+
+
+def _checkpoint(trained: Trained | None) -> dict[str, Any] | None:
+    if trained is None or trained.contents.checkpoint is None:
+        return None
+    return {"path": str(trained.contents.checkpoint), "step": trained.step}

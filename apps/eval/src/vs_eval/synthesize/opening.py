@@ -31,6 +31,7 @@ from vs_synthesis.fit import Way
 
 from vs_eval.errors import OptionError
 from vs_eval.opening import say_warning
+from vs_eval.output import results_of
 from vs_eval.videos import file_name
 
 PIPE = "-"
@@ -220,9 +221,8 @@ def _file(sequence: LabelSequence, form: Format) -> str:
 
 def _beside(contents: ModelContents) -> Path:
     """Return where frames go by default: into the run, or beside the model, which stays as it is."""
-    if contents.checkpoint is None:
-        return contents.path.with_name(f"{contents.path.resolve().name}-synthesis")
-    return contents.path / "synthesis" / contents.checkpoint.name
+    folder = results_of(contents, "synthesis")
+    return folder if contents.checkpoint is None else folder / contents.checkpoint.name
 
 
 def _job(

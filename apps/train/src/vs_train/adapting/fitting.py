@@ -33,7 +33,7 @@ PATIENCE = 5
 
 @attrs.frozen(kw_only=True)
 class Score:
-    """How much generated frames are like the true ones: means over all held-out frames.
+    """A likeness of generated frames to the true ones: means over all held-out frames.
 
     Attributes:
         psnr: dB.

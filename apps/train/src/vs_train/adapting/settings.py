@@ -28,7 +28,7 @@ _EMA = 0.98
 
 @attrs.frozen(kw_only=True)
 class Options:
-    """What somebody chooses of how a model is fitted.
+    """The choices that somebody makes of how a model is fitted.
 
     Attributes:
         steps: training steps at most.
@@ -38,7 +38,7 @@ class Options:
     """
 
     steps: int = 300
-    lr: float = 1e-4
+    lr: float = 5e-4
     seed: int = 0
     photos: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"

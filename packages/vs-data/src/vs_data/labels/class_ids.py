@@ -84,9 +84,9 @@ def _read(config: SegMapsConfig, view: View, frames: Sequence[int], _subject: Vi
 
 
 def _open_loose(config: SegMapsConfig, files: LooseFiles) -> tuple[Size, Callable[[Sequence[int]], Tensor]]:
-    height, width = read_ids(files.first).shape
-    view = files.view(same_size((height, width)))
-    return (height, width), lambda frames: _read(config, view, frames, None)
+    geometry = files.geometry() if files.framed else same_size(size_of(read_ids(files.first)))
+    view = files.view(geometry)
+    return geometry.size, lambda frames: _read(config, view, frames, None)
 
 
 def _of_levels(config: SegMapsConfig, levels: NDArray[np.uint8], where: str) -> Tensor:

@@ -36,12 +36,15 @@ class LooseFiles:
         first: the first of them.
         view: geometry -> all of them through it.
         geometry: returns that of pictures of the sequence on their way to the size of the frames.
+        framed: whether labels that have a size of their own go through that geometry too, as they do in training,
+            since landmarks beside them do.
         target: where and as whose face a kind that has proportions is to be drawn, or None.
     """
 
     first: Path
     view: Callable[[Geometry], View]
     geometry: Callable[[], Geometry]
+    framed: bool = False
     target: Target | None = None
 
 

@@ -1,19 +1,23 @@
 """Sequences of label files: a folder of them, a folder of such folders, or a data folder as training reads it."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import attrs
+import numpy as np
 from torch import Tensor
 
 from vs_data.errors import DataError
 from vs_data.face_crop import sequence_window
 from vs_data.geometry import Geometry, Window, plan_geometry, same_size
 from vs_data.labels import LabelKind, LooseFiles, handler_of, landmarks_among
+from vs_data.landmark_files import read_landmarks
 from vs_data.layout import IMAGES, FrameFiles, place_of
 from vs_data.names import is_left_behind, same, sort_key
 from vs_data.pictures import IMAGE_EXTENSIONS, read_rgb
+from vs_data.seen import Size, size_of
 from vs_data.sequences.frames import LabelFrame, LabelRequest, LabelSequence
 from vs_data.views import View, names_of
 
@@ -134,16 +138,17 @@ def _extensions(name: str, how: LabelRequest) -> tuple[str, ...]:
 
 
 def _folders(place: Path, how: LabelRequest) -> list[str]:
-    names = [path.name for path in _entries(place) if path.is_dir()]
+    names = [path.name for path in entries_of(place) if path.is_dir()]
     return sorted(names, key=sort_key(how.order))
 
 
 def _files(place: Path, extensions: Sequence[str], how: LabelRequest) -> tuple[str, ...]:
-    names = [path.name for path in _entries(place) if path.suffix.lower() in extensions and not path.is_dir()]
+    names = [path.name for path in entries_of(place) if path.suffix.lower() in extensions and not path.is_dir()]
     return tuple(sorted(names, key=sort_key(how.order)))
 
 
-def _entries(place: Path) -> list[Path]:
+def entries_of(place: Path) -> list[Path]:
+    """List what is in a folder, without what systems leave behind; `DataError` when it cannot be listed."""
     try:
         return [path for path in place.iterdir() if not is_left_behind(path.name)]
     except OSError as failure:
@@ -175,14 +180,31 @@ def _loose(kind: LabelKind, listed: Listed, how: LabelRequest) -> LooseFiles:
     return LooseFiles(
         first=listed.places[kind.folder] / listed.files[kind.folder][0],
         view=partial(view_of, listed),
-        geometry=lambda: face_geometry(listed, _picture_size(listed, how) or how.size, how),
+        geometry=lambda: face_geometry(listed, _picture_size(listed, how), how),
+        framed=landmarks_among(how.kinds) is not None,
         target=None if how.subject is None else how.subject.targets.get(kind.folder),
     )
 
 
-def _picture_size(listed: Listed, how: LabelRequest) -> tuple[int, int] | None:
-    """Return the size of the pictures that landmarks are pixels of, as far as anybody says."""
+def _picture_size(listed: Listed, how: LabelRequest) -> Size:
+    """Return (H, W) of the pictures that landmarks are pixels of: as pictures, maps or the caller say, or a guess."""
     if IMAGES in listed.files:
-        height, width = read_rgb(listed.places[IMAGES] / listed.files[IMAGES][0]).shape[:2]
-        return height, width
-    return how.picture
+        return size_of(read_rgb(listed.places[IMAGES] / listed.files[IMAGES][0]))
+    firsts = {kind: listed.places[kind.folder] / listed.files[kind.folder][0] for kind in how.kinds}
+    own = (handler_of(kind).look(first, None).size for kind, first in firsts.items())
+    return next((size for size in own if size is not None), how.picture) or _guessed_size(listed, how)
+
+
+def _guessed_size(listed: Listed, how: LabelRequest) -> Size:
+    """Guess (H, W) of the pictures of landmarks: that of the frames, unless the face is cut out of them.
+
+    Then the place of the face does not matter, and the picture has space on its right and below it for its whole way.
+    """
+    kind = landmarks_among(how.kinds)
+    if kind is None or how.face_crop is None:
+        return how.size
+    place = listed.places[kind.folder]
+    track = np.stack([read_landmarks(place / name) for name in listed.files[kind.folder]])
+    low, high = track.min(axis=(0, 1)), track.max(axis=(0, 1))
+    width, height = (math.ceil(end + (end - start)) for start, end in zip(low, high, strict=True))
+    return max(height, how.size[0]), max(width, how.size[1])

@@ -66,7 +66,8 @@ class LabelRequest:
     Attributes:
         kinds: of labels, in the model's order.
         size: (H, W) of the frames that landmarks are drawn for, worlds are rendered in and raw bytes have.
-        picture: (H, W) of the pictures that landmarks are pixels of, where no picture beside them tells; None: `size`.
+        picture: (H, W) of the pictures that landmarks are pixels of, where no picture or map beside them tells; None:
+            `size`, or where the face is cut out, any that has space for it.
         augment: how pictures of another size become that size; nothing is random.
         face_crop: how the face is cut out of them.
         order: how file names sort.

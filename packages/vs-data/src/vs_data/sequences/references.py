@@ -13,8 +13,9 @@ from vs_data.errors import DataError
 from vs_data.geometry import apply_to_image
 from vs_data.labels import LabelKind, handler_of, of_stills
 from vs_data.layout import IMAGES, expanded
+from vs_data.names import same, sort_key
 from vs_data.pictures import IMAGE_EXTENSIONS, read_rgb
-from vs_data.sequences.files import Listed, face_geometry, list_sequences, view_of
+from vs_data.sequences.files import Listed, entries_of, face_geometry, list_sequences, view_of
 from vs_data.sequences.frames import LabelRequest, ReferenceSubject
 from vs_data.sequences.video import VIDEO_EXTENSIONS, video_frames
 from vs_data.sequences.worlds import world_of, world_subject
@@ -30,7 +31,8 @@ def open_references(source: str, how: LabelRequest, *, count: int | None = None)
     Args:
         source: photographs, with commas between them (`a.jpg,b.jpg`), the labels of each beside it under the same name
             (`a.json`, `a.png`) or in a folder of the kind's name (`landmarks-dlib68/a.json`); a folder of such
-            photographs; a data folder, whose first sequence is the subject's; frames of a video (`clip.mp4:10-20`,
+            photographs; a data folder, whose first sequence is the subject's, or a sequence of one
+            (`ROOT/images/SEQ`); frames of a video (`clip.mp4:10-20`,
             `clip.mp4:3,7`), whose labels are in `KIND/clip/` beside it, a file for each frame; or `faces:SEED`.
         how: the model's kinds of label and its size; `subject` of it plays no part.
         count: how many at most, spread evenly over those that there are; None: all photographs, or one of a sequence.
@@ -91,8 +93,8 @@ def _sorted_files(place: Path, kind: LabelKind, how: LabelRequest) -> tuple[str,
 
 
 def _of_folder(path: Path, how: LabelRequest, count: int | None) -> ReferenceSubject:
-    if (path / IMAGES).is_dir():
-        first = list_sequences(path, how)[0]
+    first = _sequence_in(path, how)
+    if first is not None:
         if IMAGES not in first.files:
             raise DataError("has no pictures of this sequence", file=str(path / IMAGES / first.name), fix="add them")
         chosen = _spread(len(first.files[IMAGES]), count or 1)
@@ -101,12 +103,24 @@ def _of_folder(path: Path, how: LabelRequest, count: int | None) -> ReferenceSub
     labels = {extension for kind in how.kinds for extension in handler_of(kind).extensions}
     photographs = [
         file
-        for file in sorted(path.iterdir())
+        for file in sorted(entries_of(path), key=lambda file: sort_key(how.order)(file.name))
         if file.suffix.lower() in IMAGE_EXTENSIONS and not _is_label_of_another(file, labels)
     ]
     if not photographs:
         raise DataError("holds no photographs", file=str(path), fix=f"expected {', '.join(IMAGE_EXTENSIONS)}")
     return _of_photographs(photographs, how, count)
+
+
+def _sequence_in(path: Path, how: LabelRequest) -> Listed | None:
+    """Return the first sequence of a data folder, or that whose pictures `ROOT/images/SEQ` are; None: neither."""
+    whole = path.resolve()
+    if whole.parent.name == IMAGES and all((whole.parents[1] / kind.folder).is_dir() for kind in how.kinds):
+        found = [listed for listed in list_sequences(whole.parents[1], how) if same(listed.name) == same(whole.name)]
+        if not found:
+            fix = f"put them into {whole.parents[1] / how.kinds[0].folder / whole.name}/"
+            raise DataError("has no labels", file=str(path), fix=fix)
+        return found[0]
+    return list_sequences(path, how)[0] if (path / IMAGES).is_dir() else None
 
 
 def _is_label_of_another(file: Path, extensions: set[str]) -> bool:

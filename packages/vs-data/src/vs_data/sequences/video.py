@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vs_config import shown
 
 from vs_data.errors import DataError
+from vs_data.files import MAX_PICTURE_PIXELS
 from vs_data.labels import LabelKind, handler_of
 from vs_data.labels.class_ids import LOSSLESS
 from vs_data.sequences.frames import LabelFrame, LabelRequest, LabelSequence
@@ -43,8 +44,7 @@ def open_video_labels(path: Path, how: LabelRequest) -> LabelSequence:
             "one video cannot hold several kinds of label", file=str(path), fix=f"name a folder with {names}"
         )
     (kind,) = how.kinds
-    with _opened(path) as container:
-        stream = _video_stream(container, path)
+    with _opened(path) as (_, stream):
         if handler_of(kind).exact_levels:
             _require_exact(stream, path)
         known, fps = stream.frames or None, float(stream.average_rate) if stream.average_rate else None
@@ -60,23 +60,34 @@ def open_video_labels(path: Path, how: LabelRequest) -> LabelSequence:
 
 
 def video_frames(path: Path) -> Iterator[NDArray[np.uint8]]:
-    """Yield the frames of a video in the order in which they are shown, (H,W,3) RGB.
+    """Yield the frames of a video in the order in which they are shown, (H,W,3) RGB, turned upright.
 
     Raises:
-        DataError: it is no video, a frame is damaged, or it ends before its last frame.
+        DataError: it is no video, a frame is damaged or of another size, or it ends before its last frame.
     """
-    with _opened(path) as container:
-        stream = _video_stream(container, path)
-        stream.thread_type = "SLICE"
-        decoded = container.decode(stream)
-        count, end = 0, 0.0
-        while (frame := _next(decoded, path, count)) is not None:
-            count, end = count + 1, frame.time or end
-            yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
-        if count == 0:
-            raise DataError("holds no frames", file=str(path), fix="expected a video")
-        if _is_cut_short(container, stream, count, end):
-            raise DataError(f"ends after frame {count - 1}, before its last", file=str(path), fix="copy it again")
+    with _opened(path) as (container, stream):
+        for frame in _decoded(path, container, stream):
+            pixels = np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+            yield np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
+
+
+def _decoded(
+    path: Path, container: av.container.InputContainer, stream: av.video.stream.VideoStream
+) -> Iterator[av.VideoFrame]:
+    stream.thread_type = "SLICE"
+    stream.codec_context.options = {"err_detect": "explode"}  # rather than pixels that somebody made up
+    decoded = container.decode(stream)
+    count, end = 0, 0.0
+    while (frame := _next(decoded, path, count)) is not None:
+        if (frame.height, frame.width) != (stream.height, stream.width):
+            what = f"is {frame.width}x{frame.height} pixels, the video is {stream.width}x{stream.height}"
+            raise DataError(what, file=f"{path} frame {count}", fix="bring the frames of a video to one size")
+        count, end = count + 1, frame.time or end
+        yield frame
+    if count == 0:
+        raise DataError("holds no frames", file=str(path), fix="expected a video")
+    if _is_cut_short(container, stream, count, end):
+        raise DataError(f"ends after frame {count - 1}, before its last", file=str(path), fix="copy it again")
 
 
 def _is_cut_short(
@@ -92,44 +103,73 @@ def _is_cut_short(
     """
     if stream.frames:
         return count < stream.frames
-    if not container.duration or not stream.average_rate:
-        return False
+    if not container.duration or not stream.average_rate or len(container.streams) > 1:
+        return False  # nobody knows, or sound may last longer than pictures
     return end + 2.5 / float(stream.average_rate) < container.duration / av.time_base
 
 
 def _read(path: Path, kind: LabelKind, most: int | None) -> Iterator[LabelFrame]:
-    for index, pixels in enumerate(video_frames(path)):
-        if index == most:
-            return
-        where = f"{path} frame {index}"
-        yield LabelFrame(
-            labels={kind.folder: handler_of(kind).of_levels(pixels, where)}, name=f"{index:06d}", where=where
-        )
+    with _opened(path) as (container, stream):
+        levels = _first_plane if _is_grey(stream) else _colours
+        for index, frame in enumerate(_decoded(path, container, stream)):
+            if index == most:
+                return
+            where = f"{path} frame {index}"
+            labels = {kind.folder: handler_of(kind).of_levels(levels(frame), where)}
+            yield LabelFrame(labels=labels, name=f"{index:06d}", where=where)
+
+
+def _colours(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+
+
+def _first_plane(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    """Return the greys (H,W) of a frame as they are stored."""
+    plane = frame.planes[0]
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+    return np.array(rows[: frame.height, : frame.width], np.uint8)
+
+
+def _is_grey(stream: av.video.stream.VideoStream) -> bool:
+    """Tell whether the first plane of frames is greys as they were written.
+
+    Greys of H.264 are decoded as `yuv420p`. Whether they were greys is said in the sequence parameters, behind profile
+    and level: the first of them (their number, the coding of colours) are zeros, each written as a bit that is set.
+    """
+    context = stream.codec_context
+    data = context.extradata or b""
+    return context.pix_fmt == "gray" or (context.name == "h264" and data[:1] == b"\1" and data[12:13] >= b"\xc0")
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[av.container.InputContainer]:
+def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.video.stream.VideoStream]]:
+    """Open the pictures of a video; `DataError` when there are none."""
     try:
-        container = av.open(str(path), options=_FILES_ALONE)
+        container = av.open(str(path), "r", options=_FILES_ALONE)
     except (av.FFmpegError, OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or shown(error, 100)
         raise DataError(f"cannot be opened as a video: {why}", file=str(path), fix="expected a video") from None
     with container:
-        yield container
-
-
-def _video_stream(container: av.container.InputContainer, path: Path) -> av.video.stream.VideoStream:
-    if not container.streams.video:
-        raise DataError("holds no pictures", file=str(path), fix="expected a video")
-    return container.streams.video[0]
+        if not container.streams.video:
+            raise DataError("holds no pictures", file=str(path), fix="expected a video")
+        stream = container.streams.video[0]
+        # Of a file that is cut off, what FFmpeg cannot find out about its pictures is missing.
+        size = (0, 0) if stream.codec_context is None else (stream.height, stream.width)
+        if not 0 < size[0] * size[1] <= MAX_PICTURE_PIXELS:
+            what = f"has pictures of {size[1]}x{size[0]} pixels"
+            raise DataError(what, file=str(path), fix="copy it again, or expected smaller ones")
+        yield container, stream
 
 
 def _next(decoded: Iterator[av.VideoFrame], path: Path, index: int) -> av.VideoFrame | None:
     try:
-        return next(decoded, None)
+        frame = next(decoded, None)
     except av.FFmpegError as error:
         what = f"frame {index} cannot be decoded: {error.strerror}"
         raise DataError(what, file=str(path), fix="copy it again") from None
+    if frame is not None and frame.is_corrupt:
+        raise DataError(f"frame {index} is damaged", file=str(path), fix="copy it again")
+    return frame
 
 
 def _require_exact(stream: av.video.stream.VideoStream, path: Path) -> None:
@@ -139,6 +179,6 @@ def _require_exact(stream: av.video.stream.VideoStream, path: Path) -> None:
     if not keeps:
         what = f"is encoded as {context.name}, which changes levels that are class ids"
         raise DataError(what, file=str(path), fix=LOSSLESS)
-    if context.pix_fmt not in _EXACT:
+    if context.pix_fmt not in _EXACT and not _is_grey(stream):
         what = f"stores pixels as {context.pix_fmt}, which rounds levels that are class ids"
         raise DataError(what, file=str(path), fix=LOSSLESS)

@@ -24,8 +24,18 @@ def upsample_conv2d_native(x: Tensor, weight: Tensor, bias: Tensor | None) -> Te
     k = weight.shape[-1]
     if k == 1:
         return upsampled(F.conv2d(x, weight, bias)).contiguous(memory_format=memory_format_of(x))
-    result = F.conv_transpose2d(x, _summed(weight), bias, stride=2, padding=k // 2)
+    return convolved_by_kernel(x, _summed(weight), bias)
+
+
+def convolved_by_kernel(x: Tensor, kernel: Tensor, bias: Tensor | None) -> Tensor:
+    """Convolve `x` up-sampled, by what `summed_kernel` made of the weight."""
+    result = F.conv_transpose2d(x, kernel, bias, stride=2, padding=(kernel.shape[-1] - 1) // 2)
     return result.contiguous(memory_format=memory_format_of(x))
+
+
+def summed_kernel(weight: Tensor) -> Tensor:
+    """Return the kernel that `convolved_by_kernel` takes, in the memory format of the weight."""
+    return _summed(weight).contiguous(memory_format=memory_format_of(weight))
 
 
 def _summed(weight: Tensor) -> Tensor:

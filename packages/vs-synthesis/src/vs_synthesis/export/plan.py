@@ -7,6 +7,7 @@ import torch
 import vs_nets as nets
 from torch import Tensor, nn
 
+from vs_synthesis.contents import build_averaged
 from vs_synthesis.export.errors import ExportError
 from vs_synthesis.export.steps import FRAME, NEXT, FrameStep, SubjectStep, label_dtype
 from vs_synthesis.export.values import Value, values_of
@@ -76,6 +77,8 @@ def make_plan(model: Model, *, references: int = 1, size: Size | None = None) ->
     Raises:
         ExportError: the size is none that the model takes, or references are asked of a model without.
     """
+    # As it was trained: what is prepared for inference calls kernels of PyTorch that other formats do not have.
+    model = attrs.evolve(model, generator=build_averaged(model.contents))
     config = model.config
     trained, stride = (config.height, config.width), config.generator.stride
     _check(model, references, size)

@@ -1,0 +1,115 @@
+"""What `package` does: write what a run has trained as a model directory, which needs neither the run nor its data."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+import torch
+from rich.console import Console
+from vs_config import DocumentError, read_json
+from vs_synthesis import ModelContents, build_averaged, find_run, model_card, read_trained, write_model
+
+from vs_eval.errors import OptionError
+from vs_eval.opening import say_warning, warn
+from vs_eval.output import MARKER, results_of
+from vs_eval.terminal import say
+
+_LARGEST_REPORT = 2**28
+"""Of a report.json, bytes."""
+
+_GENERATED = "/generated"
+
+
+@attrs.frozen(kw_only=True)
+class PackageRequest:
+    """A request of the command line; see the command for what each option means."""
+
+    run: Path | None
+    out: Path | None
+    checkpoint: int | None
+    dtype: Literal["float32", "float16", "bfloat16"]
+    training: bool
+
+
+def package_model(request: PackageRequest, console: Console) -> Path:
+    """Do what the command line asks for, and return the model's directory.
+
+    Raises:
+        OptionError: nobody knows where to (and whatever reading runs and models, and writing models, raises).
+    """
+    path = find_run(say_warning).path if request.run is None else request.run
+    contents = read_trained(path, checkpoint=request.checkpoint, training=request.training)
+    build_averaged(contents)  # weights of another configuration are refused before anything is written
+    contents, notices = _with_scores(contents)
+    warn((*contents.notices, *notices))
+    out = _default_place(contents) if request.out is None else request.out
+    dtype: torch.dtype = getattr(torch, request.dtype)
+    write_model(out, contents, dtype=dtype, card=model_card(contents, name=out.resolve().name, dtype=dtype))
+    for file in sorted(out.iterdir()):
+        say(console, f"{file}  {file.stat().st_size:,} bytes")
+    say(console, f"model: {out}")
+    return out
+
+
+def _default_place(contents: ModelContents) -> Path:
+    if contents.checkpoint is None:
+        raise OptionError("--out", f"{contents.path} is a model already; name the directory of the other one")
+    return Path("models") / contents.path.resolve().name
+
+
+def _with_scores(contents: ModelContents) -> tuple[ModelContents, tuple[str, ...]]:
+    """Add the scores of the report that is beside the checkpoint, if there is one; and say what is wrong with it."""
+    if contents.checkpoint is None:
+        return contents, ()
+    path = results_of(contents, "eval") / contents.checkpoint.name / MARKER
+    if not path.exists():
+        return contents, ()
+    try:
+        metrics = scores_of(read_json(path, max_bytes=_LARGEST_REPORT))
+    except DocumentError as error:
+        return contents, (f"{path} {error.problems[0].message}; the model goes without scores",)
+    if not metrics:
+        return contents, (f"{path} has no scores of generated frames; the model goes without",)
+    return attrs.evolve(contents, provenance={**contents.provenance, "metrics": metrics}), ()
+
+
+def scores_of(report: Any) -> list[dict[str, Any]]:
+    """Return the scores of generated frames in a report.json, and what they were measured on, part by part."""
+    match report:
+        case {"sections": list() as sections}:
+            parts = [part for part in sections if _is_of_subjects(part)]
+        case _:
+            parts = [report]
+    found = [scores for part in parts if (scores := _scores(part))]
+    about = {key: report[key] for key in ("command", "measured", "data", "device") if key in report} if found else {}
+    return [{**about, **scores} for scores in found]
+
+
+def _is_of_subjects(part: Any) -> bool:
+    """Say whether a section is one of subjects in their own motion: only there the truth is known of all data."""
+    match part:
+        case {"name": str(name)}:
+            return name.startswith("references-")
+        case _:
+            return False
+
+
+def _scores(part: Any) -> dict[str, Any]:
+    match part:
+        case {"scores": Mapping() as scores, "clips": list() as clips}:
+            pass
+        case _:
+            return {}
+    kept = {name.removesuffix(_GENERATED): found for name, score in scores.items() for found in _generated(name, score)}
+    frames = sum(clip["frames"] for clip in clips if isinstance(clip, Mapping) and type(clip.get("frames")) is int)
+    given = {"references": part["references"]} if type(part.get("references")) is int else {}
+    return {"clips": len(clips), "frames": frames, **given, "scores": kept} if kept else {}
+
+
+def _generated(name: str, score: Any) -> list[dict[str, Any]]:
+    match score:
+        case {"value": int() | float() as value, "unit": str(unit)} if name.endswith(_GENERATED):
+            return [{"value": value, "unit": unit}]
+        case _:
+            return []
