@@ -5,7 +5,7 @@ Labels go in as they come (class ids or maps), and become what the network takes
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, assert_never
 
 import attrs
@@ -128,7 +128,8 @@ class FrameStep(nn.Module):
         made = self._generate(self._encoded(given, "{}"), history, given)
         after = {**given, **{f"past_{name}_{self.held}": given[name] for name in self.labels}}
         after |= {f"past_frame_{self.held}": made.frame, **{f"past_map_{i}": x for i, x in enumerate(made.maps)}}
-        return (made.frame, *_own(self._newest(after), (*tensors, made.frame)))
+        frame = made.frame.contiguous()
+        return (frame, *_own(self._newest(after), (*tensors, made.frame, frame)))
 
     def _newest(self, after: Mapping[str, Tensor]) -> list[Tensor]:
         """Return the past of the next step, the oldest frame of which falls out when it is full."""
@@ -164,7 +165,11 @@ def _count_maps(generator: nets.AnyGenerator) -> int:
             assert_never(never)
 
 
-def _own(made: Any, others: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Return tensors none of which is one of the others: a program whose output is its input confuses formats."""
+def _own(made: Iterable[Tensor], others: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Return contiguous tensors none of which is one of the others.
+
+    A program whose output is its input confuses formats. AOTInductor reads inputs in the order of memory that it traced,
+    whatever order they have: so what goes out and in again is always in the same one.
+    """
     taken = {id(x) for x in others}
-    return tuple(x.clone() if id(x) in taken else x for x in made)
+    return tuple(x.clone(memory_format=torch.contiguous_format) if id(x) in taken else x.contiguous() for x in made)
