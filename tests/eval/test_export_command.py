@@ -70,7 +70,7 @@ def test_the_drift_is_shown_and_where_the_model_blows_rounding_up(here, capsys, 
     (first, request), (second, _) = asked
     assert request.sizes == ((32, 64), (64, 64))
     assert first.as_posix().endswith("runs/street/export-pt2")
-    assert second.as_posix() == "model-pt2"
+    assert second.as_posix() == "model-export-pt2"
     said = capsys.readouterr().out
     assert "2.50e-01" in said
     assert "rounding alone makes other clips of this model from frame 2 on" in said

@@ -261,7 +261,7 @@ def export(
     Args:
         model: A model directory or a run; default: the run below ./runs that wrote a checkpoint last.
         format: pt2 runs in PyTorch, onnx in ONNX Runtime, aoti in PyTorch as compiled for this processor.
-        out: Directory of the export; default: RUN/export-FORMAT, or MODEL-FORMAT beside a model. One that is there is
+        out: Directory of the export; default: RUN/export-FORMAT, or MODEL-export-FORMAT beside a model. One there is
             replaced.
         size: Sizes of frames, HEIGHTxWIDTH, with programs for each; default: programs for any, if the model can.
         references: Example frames of the subject of a few-shot model.

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from rich.console import Console
 from vs_config import progress
-from vs_synthesis import find_run, is_model, load_model
+from vs_synthesis import find_run, load_model
 from vs_synthesis.export import TOLERANCE, Drift, ExportRequest, Format, check_export, export_model, summary
 
 from vs_eval.opening import say_warning, warn
+from vs_eval.output import results_of
 from vs_eval.report import Table
 from vs_eval.synthesize.opening import parse_size
 from vs_eval.terminal import say, show_tables
@@ -32,15 +33,15 @@ def export_to(
         OptionError: a size cannot be (and whatever opening a model raises).
     """
     where = find_run(say_warning).path if path is None else path
-    target = _default_place(where, form) if out is None else out
     request = ExportRequest(
         form=form,
         sizes=tuple(size for text in sizes if (size := parse_size("--size", text))),
         references=references,
         frames=frames,
     )
-    check_export(target, request)
     model = load_model(where, device="cpu", checkpoint=step)
+    target = results_of(model.contents, f"export-{form}") if out is None else out
+    check_export(target, request)
     warn(model.contents.notices)
     say(console, f"{where} as {form}, tried on {frames} frames")
     count = itertools.count()
@@ -48,11 +49,6 @@ def export_to(
         made = export_model(model, target, request, lambda what, total: shown.update(next(count), total, what=what))
     show_tables([_table(drift) for drift in made.drifts], console)
     say(console, f"export: {made.path}")
-
-
-def _default_place(where: Path, form: Format) -> Path:
-    """Return a place in a run, or beside a model, which is itself a whole."""
-    return where.with_name(f"{where.name}-{form}") if is_model(where) else where / f"export-{form}"
 
 
 def _table(drift: Drift) -> Table:
