@@ -168,8 +168,8 @@ def _count_maps(generator: nets.AnyGenerator) -> int:
 def _own(made: Iterable[Tensor], others: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Return contiguous tensors none of which is one of the others.
 
-    A program whose output is its input confuses formats. AOTInductor reads inputs in the order of memory that it traced,
-    whatever order they have: so what goes out and in again is always in the same one.
+    A program whose output is its input confuses formats. AOTInductor reads inputs in the order of memory that it
+    traced, whatever order they have: so what goes out and in again is always in the same one.
     """
     taken = {id(x) for x in others}
     return tuple(x.clone(memory_format=torch.contiguous_format) if id(x) in taken else x.contiguous() for x in made)
