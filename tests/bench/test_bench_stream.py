@@ -134,7 +134,8 @@ def test_memory_that_is_kept_is_growth_and_what_is_let_go_is_not(monkeypatch):
 
     def way_of(*_):
         def frame():
-            kept.append(torch.ones(2**20))  # 4 MiB that stay
+            # Both are larger than what malloc hands out again, whatever earlier tests have let go.
+            kept.append(torch.ones(9 * 2**20))  # 36 MiB that stay
             torch.ones(2**24)  # 64 MiB that do not
 
         return lambda: frame
@@ -144,7 +145,7 @@ def test_memory_that_is_kept_is_growth_and_what_is_let_go_is_not(monkeypatch):
         config=STREET, way="stream", computing="float32", streams=1, frames=12, threads=1, device="cpu"
     )
     found = memory.memory_of(plan)
-    assert 12 * 2**20 < found.growth < 24 * 2**20  # of the last four frames
+    assert 3 * 36 * 2**20 < found.growth < 6 * 36 * 2**20  # of the last four frames
     assert found.peak > 100 * 2**20
 
 
