@@ -9,8 +9,7 @@ import vs_nets as nets
 import vs_ops
 from test_generator import SMALL
 from toy_few_shot import TOY, C, H, W, by_weights
-from vs_nets import prepared
-from vs_nets.prepared import PackedConv2d, PreparedBlock, UpsamplingConv2d
+from vs_nets.prepared import PreparedBlock, UpsamplingConv2d
 
 CONFIGS = (
     SMALL,
@@ -79,16 +78,6 @@ def test_prepared_few_shot_generator_makes_the_same_frames(weights: nets.WeightG
 def test_generated_convolutions_of_an_encoder_are_no_kernels_for_up_sampling() -> None:
     generator = averaged(attrs.evolve(TOY, embedder=attrs.evolve(TOY.embedder, arch="encoder")))
     check_frames(generator, nets.prepare_for_inference(generator), examples(1), (H, W))
-
-
-def test_packed_weights_make_the_same_frames(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepared, "_MIN_PACKED", 0)
-    monkeypatch.setattr(prepared, "_MAX_KERNEL", 0)
-    generator = averaged(TOY)
-    ready = nets.prepare_for_inference(generator)
-    assert any(isinstance(module, PackedConv2d) for module in ready.modules())
-    references = examples(1)
-    check_frames(generator, ready, references, (H, W))
 
 
 def test_prepared_generator_computes_under_autocast_what_another_does() -> None:

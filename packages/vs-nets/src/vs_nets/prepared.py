@@ -18,7 +18,6 @@ from vs_nets.errors import VsNetsError
 from vs_nets.few_shot import FewShotGenerator
 from vs_nets.flow import FewShotFlowNetwork, FlowNetwork
 from vs_nets.generator import Generator
-from vs_nets.label_map import Label
 from vs_nets.layers import (
     LEAKY_SLOPE,
     NORM_EPS,
@@ -38,8 +37,6 @@ G = TypeVar("G", Generator, FewShotGenerator)
 
 _MAX_KERNEL = 2**22
 """Elements of an up-sampling kernel beyond which a transposed convolution is slow: it reorders them in each call."""
-_MIN_PACKED = 2**21
-"""Elements of a weight from which on reordering it, as convolutions on the CPU do in each call, takes long."""
 
 
 @torch.no_grad()
@@ -84,8 +81,6 @@ def _prepare(module: nn.Module, upsampling: Set[nn.Module]) -> None:
                 pass  # it is called once for a subject
             case Conv2d() if child in upsampling and _kernel_elements(child.weight) <= _MAX_KERNEL:
                 setattr(module, name, UpsamplingConv2d(child))
-            case Conv2d() if _is_worth_packing(child.weight):
-                setattr(module, name, PackedConv2d(child))
             case SpadeResidualBlock():
                 _prepare(child, upsampling)
                 setattr(module, name, PreparedBlock(child))
@@ -95,16 +90,6 @@ def _prepare(module: nn.Module, upsampling: Set[nn.Module]) -> None:
 
 def _kernel_elements(weight: Tensor) -> int:
     return int(weight.shape[0] * weight.shape[1] * (weight.shape[2] + 1) ** 2)
-
-
-def _is_worth_packing(weight: Tensor) -> bool:
-    on_cpu = weight.device.type == "cpu" and weight.dtype is torch.float32
-    return on_cpu and weight.numel() >= _MIN_PACKED and _can_pack()
-
-
-def _can_pack() -> bool:
-    """Return whether this build of PyTorch has the convolution that `PackedConv2d` calls."""
-    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 
 
 class UpsamplingConv2d(nn.Module):
@@ -123,30 +108,6 @@ class UpsamplingConv2d(nn.Module):
         if not upsample:
             raise VsNetsError("this convolution is prepared for what is up-sampled")
         return vs_ops.upsample_conv2d_by(x, self.kernel, self.bias)
-
-
-class PackedConv2d(Conv2d):
-    """A convolution of many weights, which lie ready in the order that oneDNN computes in."""
-
-    def __init__(self, conv: Conv2d) -> None:
-        nn.Module.__init__(self)
-        self.weight, self.bias = conv.weight, conv.bias
-        self.stride, self.padding, self.spectral = conv.stride, conv.padding, conv.spectral
-        self.geometry = ([self.padding] * 2, [self.stride] * 2, [1, 1], 1)
-        # No buffer: what is in an order of oneDNN can neither be saved nor moved.
-        self.packed: Tensor = torch._C._nn.mkldnn_reorder_conv2d_weight(self.weight.to_mkldnn(), *self.geometry)
-
-    def forward(self, x: Label, *, upsample: bool = False) -> Tensor:
-        """Convolve (N, C_in, H, W) as `Conv2d` does."""
-        match x:
-            case Tensor() if not torch.is_autocast_enabled("cpu"):
-                large = upsample_nearest(x) if upsample else x
-                # What compiled code calls, too: no other takes and returns plain tensors beside a packed weight.
-                convolve_packed = torch.ops.mkldnn._convolution_pointwise
-                y: Tensor = convolve_packed(large, self.packed, self.bias, *self.geometry, "none", [], None)
-                return y
-            case _:
-                return super().forward(x, upsample=upsample)
 
 
 class PreparedBlock(SpadeResidualBlock):
