@@ -92,16 +92,21 @@ class Measured:
 def variants_of(
     levels: Sequence[synthesis.Computing], streams: Sequence[int], device: torch.device
 ) -> tuple[Variant, ...]:
-    """Return what is compared on a device; without levels, float32 and the format in which it trains in O1."""
+    """Return what is compared on a device; without levels, float32 and the 16-bit format that it has arithmetic for."""
     on_cuda = device.type == "cuda"
     ways: tuple[WayName, ...] = ("roll-out", "stream", "graph") if on_cuda else ("roll-out", "stream")
-    levels = levels or ("float32", "float16" if on_cuda else "bfloat16")
+    levels = levels or ("float32", *_quick(("float16" if on_cuda else "bfloat16",), device))
     return tuple(
         Variant(way=way, computing=level, streams=count)
         for level in dict.fromkeys(levels)
         for count in dict.fromkeys(streams)
         for way in ways
     )
+
+
+def _quick(levels: Sequence[synthesis.Computing], device: torch.device) -> list[synthesis.Computing]:
+    """Return the formats that a device does not emulate, which takes several times as long."""
+    return [level for level in levels if optim.slowness(synthesis.precision_of(level, device), device) is None]
 
 
 def measure_times(
