@@ -42,11 +42,7 @@ _SEAL = "sha256"
 _MAX_BYTES = 2**22
 """Of a model.json; ours have some thousand."""
 
-_DTYPES: Mapping[str, torch.dtype] = {
-    "float32": torch.float32,
-    "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
-}
+_DTYPES = ("float32", "float16", "bfloat16")
 _UNREADABLE = (safetensors.SafetensorError, ValueError, KeyError, TypeError)
 
 
@@ -122,11 +118,6 @@ def derived_facts(config: ModelConfig) -> dict[str, Any]:
         "label_channels": spec.channels,
         "palettes": {name: [_hexadecimal(colour) for colour in palette_for(n)] for name, n in classes.items()},
     }
-
-
-def model_dtype(path: Path) -> torch.dtype:
-    """Return the format that the averaged weights of a model directory are written in."""
-    return _DTYPES[_read_document(path)["dtype"]]
 
 
 def _hexadecimal(colour: tuple[int, int, int]) -> str:
