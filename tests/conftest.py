@@ -1,8 +1,13 @@
-"""What holds for every test: how Hypothesis searches, what runs Triton kernels, what a machine without a GPU skips."""
+"""What holds for every test: cores, how Hypothesis searches, what runs Triton kernels, what needs a GPU."""
 
 import os
 
 import pytest
+
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    # Workers, and the programs that their tests start, share the cores. OpenMP reads this when PyTorch is imported.
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+
 import torch
 from hypothesis import settings
 

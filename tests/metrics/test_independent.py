@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 from scipy import ndimage
@@ -85,11 +85,12 @@ def their_ssim(a: npt.NDArray[np.generic], b: npt.NDArray[np.generic], data_rang
 
 def rounding(*pictures: Array) -> float:
     """What float32 may cost SSIM: the more, the smaller the variances beside the squares of the levels."""
-    return 2e-3 if min(one.std() for one in pictures) < 0.1 else 1e-4
+    return 5e-3 if min(one.std() for one in pictures) < 0.1 else 1e-4
 
 
 @limits(max_examples=30)
 @given(pair=pairs())
+@example(pair=(np.full((HEIGHT, WIDTH, 3), 0.98828125), np.full((HEIGHT, WIDTH, 3), 0.99)))  # rounded alike everywhere
 def test_ssim_is_that_of_scikit_image_and_torchmetrics(pair: tuple[Array, Array]) -> None:
     whole, each = their_ssim(*pair, data_range=1.0)
     a, b = map(frame, pair)

@@ -73,7 +73,7 @@ def ssim(a: Float[Tensor, "*batch c h w"], b: Float[Tensor, "*batch c h w"]) -> 
     `structural_similarity(x, y, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1,
     channel_axis=0)`, of saved pictures with `data_range=255`, is this number. (torchmetrics 1.9 averages the pixels
     near the border too.) Computed in float32, whose variances, small differences of large squares, leave an error of
-    up to 0.002 where frames are bright and flat, and of less than 0.0001 in pictures.
+    up to 0.005 where frames are bright and flat, and of less than 0.0001 in pictures.
 
     Args:
         a: frames (..., C, H, W) in [-1, 1], at least 11 pixels high and wide.
