@@ -26,6 +26,7 @@ from vs_ops.spectral_norm import POWER_ITERATION, SPECTRAL_NORMALIZE, power_iter
 from vs_ops.spectral_normalize_all import SPECTRAL_NORMALIZE_ALL, spectral_normalize_all
 from vs_ops.upsample_conv2d import UPSAMPLE_CONV2D, upsample_conv2d, upsample_conv2d_by, upsampling_kernel
 from vs_ops.warp import WARP, WARP_AND_BLEND, warp, warp_and_blend
+from vs_ops.winograd_conv2d import winograd_conv2d, winograd_kernel, winograd_pays
 
 __version__ = "0.1.0"
 
@@ -120,4 +121,7 @@ __all__ = [
     "upsampling_kernel",
     "warp",
     "warp_and_blend",
+    "winograd_conv2d",
+    "winograd_kernel",
+    "winograd_pays",
 ]
