@@ -292,7 +292,7 @@ def print_profiles(
     device: torch.device,
 ) -> dict[str, Any]:
     """Print what a frame consists of, in each format; returns what the result file holds of it."""
-    scene, records = scene_of(config), {}
+    scene, records = scene_of(config), dict[str, Any]()
     for level in levels:
         with show_progress(f"profiling {baseline}", unit="rounds") as progress:
             profile = profile_frame(scene, level, rounds=rounds, threads=threads, device=device, progress=progress)

@@ -52,7 +52,7 @@ class Part:
 
 @attrs.frozen(kw_only=True)
 class OperatorTime:
-    """What the profiler says of one operator: calls and seconds of one frame, what it calls itself not included."""
+    """Calls and seconds of one operator in one frame, as the profiler says; what it calls itself is not included."""
 
     name: str
     calls: float

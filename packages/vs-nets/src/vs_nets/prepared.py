@@ -2,6 +2,10 @@
 
 `prepare_for_inference` returns a generator of the same kind and the same weights. It computes what the other computes
 but for rounding, and makes a frame in less time; it cannot be trained.
+
+In float32 on the CPU, oneDNN reorders the weight of a convolution in every call; with two threads even one that was
+packed for it. So weights stay as they are, and convolutions of few pixels, which that would bound, are plain products
+(`WideConv2d`). In 16 bits weights would be cast in every call (`CastConv2d`).
 """
 
 import copy
@@ -45,7 +49,8 @@ _CACHED_ELEMENTS = 2**18
 """Elements of features that stay in the cache, and for which no new pages of memory are asked for."""
 
 _FEW_PIXELS = 64
-"""Pixels of a result up to which a convolution is a product of patches: oneDNN would reorder the weight for them."""
+_LARGE_WEIGHT = 2**20
+"""Up to so few pixels of a result, a convolution by so many weights is a product: oneDNN would reorder them."""
 
 
 @torch.no_grad()
@@ -173,7 +178,8 @@ class WideConv2d(nn.Module):
         """Convolve (N, C_in, H, W), as without preparation."""
         n, _, height, width = x.shape
         pixels = n * height * width * (4 if upsample else 1) // self.stride**2
-        if pixels <= _FEW_PIXELS and _computes_in_float32_on_cpu(x):
+        few = pixels <= _FEW_PIXELS and self.weight.numel() >= _LARGE_WEIGHT
+        if few and _computes_in_float32_on_cpu(x):
             return self._multiply_patches(upsample_nearest(x) if upsample else x)
         if upsample:
             return vs_ops.upsample_conv2d(x, self.weight, self.bias)
@@ -300,12 +306,14 @@ def _pixels(x: Tensor) -> Tensor:
 
 def _picture(pixels: Tensor, height: int, width: int) -> Tensor:
     """Return (N, H * W, C) as (N, C, H, W)."""
-    return pixels.unflatten(1, (height, width)).permute(0, 3, 1, 2)
+    n, _, c = pixels.shape
+    return pixels.view(n, height, width, c).permute(0, 3, 1, 2)
 
 
 def _multiplied(pixels: Tensor, conv: GeneratedConv) -> Tensor:
     """Multiply pixels (N, P, C_in) by weights (N or 1, C_out, C_in, 1, 1) -> (N, P, C_out)."""
     matrix = conv.weight[..., 0, 0].transpose(1, 2)  # (N or 1, C_in, C_out)
     if len(matrix) == 1:
-        return torch.addmm(conv.bias[0], pixels.flatten(0, 1), matrix[0]).unflatten(0, pixels.shape[:2])
+        n, count, _ = pixels.shape
+        return torch.addmm(conv.bias[0], pixels.flatten(0, 1), matrix[0]).view(n, count, -1)
     return torch.baddbmm(conv.bias[:, None], pixels, matrix)
