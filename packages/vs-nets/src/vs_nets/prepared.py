@@ -22,6 +22,7 @@ from vs_nets.errors import VsNetsError
 from vs_nets.few_shot import FewShotGenerator
 from vs_nets.flow import FewShotFlowNetwork, FlowNetwork
 from vs_nets.generator import Generator
+from vs_nets.label_map import Label, convolve_label, dense_label
 from vs_nets.layers import (
     LEAKY_SLOPE,
     NORM_EPS,
@@ -141,21 +142,22 @@ class UpsamplingConv2d(nn.Module):
         return vs_ops.upsample_conv2d_by(x, self.kernel, self.bias)
 
 
-class CastConv2d(Conv2d):
+class CastConv2d(nn.Module):
     """A convolution under autocast whose weight was cast beforehand."""
 
     cast: Tensor
 
     def __init__(self, conv: Conv2d, dtype: torch.dtype) -> None:
-        nn.Module.__init__(self)
+        super().__init__()
         self.weight, self.bias = conv.weight, conv.bias
         self.stride, self.padding = conv.stride, conv.padding
-        self.spectral = False
         self.register_buffer("cast", conv.weight.to(dtype), persistent=False)
 
-    def next_weight(self) -> Tensor:
-        """Return the weight as the convolution takes it."""
-        return self.cast
+    def forward(self, x: Label, *, upsample: bool = False) -> Tensor:
+        """Convolve (N, C_in, H, W), as without preparation."""
+        if upsample:
+            return vs_ops.upsample_conv2d(dense_label(x), self.cast, self.bias)
+        return convolve_label(x, self.cast, self.bias, self.stride, self.padding)
 
 
 class WideConv2d(nn.Module):
