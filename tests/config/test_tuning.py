@@ -82,9 +82,10 @@ def test_else_threads_are_told_to_wait_briefly() -> None:
 THREADS = """
 import json, os, sys, threading
 from pathlib import Path
-from vs_config.tuning import share_cores
+from vs_config.tuning import run_briefly, wait_briefly
 
-share_cores()
+wait_briefly()
+run_briefly()
 assert "torch" not in sys.modules
 done = threading.Event()
 thread = threading.Thread(target=done.wait)

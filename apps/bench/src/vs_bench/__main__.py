@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 from vs_config.commands import EXIT_INPUT, ErrorStatuses, run_command
-from vs_config.tuning import keep_freed_memory, share_cores
+from vs_config.tuning import keep_freed_memory, wait_briefly
 
 from vs_bench import __version__
 
@@ -81,7 +81,7 @@ def _error_statuses() -> ErrorStatuses:
 
 def program() -> int:
     """Run the command line in a process of its own, as training has one, and return the exit status."""
-    share_cores()
+    wait_briefly()
     keep_freed_memory()
     return main()
 

@@ -8,7 +8,8 @@ neighbours are loops of pure Python, bound to no core, that are stopped between 
 
 - `PyTorch`: nothing is said; waiting threads spin for some milliseconds;
 - `passive`: OMP_WAIT_POLICY=PASSIVE, they sleep at once;
-- `ours`: what the commands of this project do (vs_config.tuning.share_cores).
+- `ours`: what the commands of this project do (vs_config.tuning.wait_briefly);
+- `slices`: the same, and all threads ask for short slices of time (vs_config.tuning.run_briefly).
 
 The requirement: `ours` loses no more than the neighbours take, plus a fifth. With n neighbours, T threads and c cores a
 fair share of the cores for each thread is c / (T + n), at most a whole one; so a step may take
@@ -29,7 +30,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import attrs
 import cyclopts
@@ -50,9 +51,9 @@ from vs_bench.results import begin, command_of, folder_of, save_records
 from vs_bench.step import BASELINES, FRAMES, stepper
 from vs_bench.tables import as_record, wide_console
 
-PolicyName = Literal["PyTorch", "passive", "ours"]
+PolicyName = Literal["PyTorch", "passive", "ours", "slices"]
 Subject = Literal["street", "face", "street-tiny", "faces-tiny"]
-POLICIES: tuple[PolicyName, ...] = ("PyTorch", "passive", "ours")
+POLICIES: tuple[PolicyName, ...] = ("PyTorch", "passive", "ours", "slices")
 SUBJECTS: tuple[Subject, ...] = ("street-tiny", "street")
 NEIGHBOURS = (0, 1, 2)
 LASTING = 1.0
@@ -96,7 +97,7 @@ def only_said(policy: PolicyName) -> Iterator[None]:
     before = {name: value for name in tuning.WAITING if (value := os.environ.pop(name, None)) is not None}
     if policy == "passive":
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-    if policy == "ours":
+    if policy in ("ours", "slices"):
         tuning.wait_briefly()
     try:
         yield
@@ -177,7 +178,7 @@ def pools_of(policies: Sequence[PolicyName], make: Callable[..., float]) -> Iter
         for policy in policies:
             pools[policy] = stack.enter_context(ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")))
             with only_said(policy):
-                pools[policy].submit(tuning.run_briefly, tuning.SLICE if policy == "ours" else 0).result()
+                pools[policy].submit(tuning.run_briefly, tuning.SLICE if policy == "slices" else 0).result()
             pools[policy].submit(make, 1).result()
         yield pools
 
@@ -296,7 +297,7 @@ def config_of(subject: Subject, overrides: Sequence[str]) -> TrainConfig:
     """Return the step of a baseline or a preset, in float32 unless the overrides say otherwise."""
     match subject:
         case "street" | "face":
-            document, title = BASELINES[subject], f"the {subject} baseline"
+            document: Mapping[str, Any] = BASELINES[subject]
         case _:
-            document, title = read_preset(subject).document, f"preset {subject}"
-    return resolve_config(TrainConfig, document, ("precision.level=O0", *overrides), title)
+            document = read_preset(subject).document
+    return resolve_config(TrainConfig, document, ("precision.level=O0", *overrides), subject)

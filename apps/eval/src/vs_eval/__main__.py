@@ -2,14 +2,14 @@
 
 from typing import NoReturn
 
-from vs_config.tuning import keep_freed_memory, share_cores
+from vs_config.tuning import keep_freed_memory, wait_briefly
 
 from vs_eval.app import main
 
 
 def program() -> NoReturn:
     """Run the command line in a process of its own."""
-    share_cores()
+    wait_briefly()
     keep_freed_memory()
     main()
 

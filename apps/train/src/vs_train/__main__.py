@@ -2,14 +2,14 @@
 
 import sys
 
-from vs_config.tuning import share_cores
+from vs_config.tuning import wait_briefly
 
 from vs_train.cli import main
 
 
 def program() -> int:
     """Run the command line in a process of its own, and return the exit status."""
-    share_cores()
+    wait_briefly()
     return main()
 
 

@@ -9,7 +9,7 @@ import platform
 import struct
 from collections.abc import Mapping, MutableMapping
 
-SPINS = 3_000
+SPINS = 10_000
 """How often a waiting thread of GNU's OpenMP looks for work before it sleeps; its own default is 300,000."""
 
 SLICE = 100_000
@@ -32,18 +32,12 @@ _SCHED_ATTR = "=IIQiIQQQ"
 _SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
 
 
-def share_cores() -> None:
-    """Let the threads of this process give way to those of others, and come back at once. Before PyTorch is imported.
-
-    A thread of OpenMP that waits for the others of its team spins, which keeps a core from the very thread that it
-    waits for as soon as there are more threads than cores. So it is to sleep soon, and to be woken without delay.
-    """
-    wait_briefly()
-    run_briefly()
-
-
 def wait_briefly(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Let waiting threads of OpenMP sleep soon, in processes that load it later; unless something is said of it."""
+    """Let waiting threads of OpenMP sleep soon, unless something is said of it. Before PyTorch is imported.
+
+    A thread of GNU's OpenMP that waits for the others of its team spins, which keeps a core from the very thread that
+    it waits for as soon as there are more threads than cores. Processes that are begun later do as this one.
+    """
     if not any(name in environment for name in WAITING):
         environment["GOMP_SPINCOUNT"] = str(SPINS)
 
