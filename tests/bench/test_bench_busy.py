@@ -1,5 +1,6 @@
 """What a busy machine may cost, by hand-made figures; and processes that are begun and stopped."""
 
+import json
 import os
 import time
 from pathlib import Path
@@ -54,6 +55,20 @@ def test_neighbours_work_only_within_and_are_gone_afterwards() -> None:
         assert psutil.Process(others[1].pid).status() == psutil.STATUS_STOPPED
         assert first.cpu_times().user > before
     assert not any(Path(f"/proc/{one.pid}").exists() for one in others)
+
+
+def test_the_result_is_shown_and_kept(monkeypatch, tmp_path: Path, capsys) -> None:
+    def measured(config, situations, **_: object):
+        cases = tuple(Series(name=one.name, seconds=(1.0 + one.neighbours,) * 3) for one in situations)
+        result = Result(unit=Series(name="unit", seconds=(0.1,) * 3), cases=cases, threads=2, device="cpu")
+        return result, {one.name: 0.25 for one in situations}
+
+    monkeypatch.setattr(busy, "measure_subject", measured)
+    monkeypatch.setattr(busy, "folder_of", lambda store: tmp_path)
+    busy.main(subject=("street-tiny",), policy=("ours",), neighbours=(1,))
+    losses = json.loads((tmp_path / "busy-cpu.json").read_text())["subjects"]["street-tiny"]["losses"]
+    assert {name: loss["ratio"] for name, loss in losses.items()} == {"ours, 0 busy": 1.0, "ours, 1 busy": 2.0}
+    assert "ours, 1 busy" in capsys.readouterr().out
 
 
 def test_only_the_whole_measurement_is_stored() -> None:
