@@ -43,7 +43,7 @@ from vs_bench.memory import Memory, MemoryPlan, measure_memory
 from vs_bench.options import Count, Threads
 from vs_bench.results import begin, command_of, folder_of, save_records
 from vs_bench.scene import SETTLED, Way, WayName, scene_of, way_of
-from vs_bench.step import BASELINES, Baseline
+from vs_bench.step.subject import BASELINES, Baseline
 from vs_bench.stream_profile import profile_frame, profile_record, profile_tables
 from vs_bench.tables import as_record, wide_console
 
