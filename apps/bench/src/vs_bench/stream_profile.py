@@ -25,7 +25,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from vs_config.progress import Progress
 
-from vs_bench.harness import Case, Series, using_threads, measure, wait_for
+from vs_bench.harness import Case, Series, measure, using_threads, wait_for
 from vs_bench.peak import peak_case, peak_of
 from vs_bench.scene import SETTLED, NextFrame, Scene, model_of, streaming
 
