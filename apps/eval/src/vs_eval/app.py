@@ -46,7 +46,7 @@ Step = Annotated[int | None, option_of(Range(kind=int, low=0, high=10**8 - 1))]
 Scale = Annotated[float | None, option_of(Range(kind=float, low=1e-30, high=1e30))]
 """A loss scale in float32, or what there is by default."""
 
-Rate = Annotated[float | None, option_of(Range(kind=float, low=0, high=1000, open_low=True))]
+Rate = Annotated[float | None, option_of(Range(kind=float, low=0.1, high=1000))]
 """Frames per second, or what there is by default."""
 
 Quality = Annotated[int | None, option_of(Range(kind=int, low=0, high=63))]
