@@ -20,6 +20,7 @@ from vs_synthesis.export.drift import TOLERANCE, Drift, measure_drift
 from vs_synthesis.export.errors import ExportError
 from vs_synthesis.export.formats import (
     ONNX_OPSET,
+    PROGRAM_SUFFIXES,
     Format,
     RunProgram,
     check_format,
@@ -83,10 +84,13 @@ def check_export(out: Path, request: ExportRequest) -> None:
     """See, before a model is read, that an export can be written.
 
     Raises:
-        ExportError: the format cannot be written here.
+        ExportError: the format cannot be written here, or the directory is named as if it were a program.
         PlaceError: something else is there.
     """
     check_format(request.form)
+    if out.suffix in PROGRAM_SUFFIXES and not out.is_dir():
+        what = "an export is a directory: the first frame, those after it and a subject are programs of their own"
+        raise ExportError(f"--out {out}: {what}; name {out.stem}-{request.form} for example")
     check_place(out, marker=MARKER, what=_WHAT)
 
 
