@@ -65,7 +65,7 @@ def measure(
 
 @attrs.frozen(kw_only=True)
 class _Found:
-    """What fitting was worth: scores of the second motion of a person, or their means over all."""
+    """The worth of fitting: scores of the second motion of a person, or their means over all."""
 
     name: str
     before: Score

@@ -25,8 +25,8 @@ _BLIND = nets.DiscriminatorConfig(image=nets.PatchConfig(filters=1, layers=1, sc
 _BATCH = 2
 
 _PIXEL = 1000.0
-"""Weight of the difference of pixels, which leads: a few frames of one subject are learned by heart by the losses that
-look at features, so that colours and sharpness come right and held-out frames no more like it."""
+"""Weight of the difference of pixels, which leads: losses of features learn a few frames by heart, and where a head is
+warped a little wrongly, what becomes sharper becomes less alike."""
 
 _EMA = 0.98
 

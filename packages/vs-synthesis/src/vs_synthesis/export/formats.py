@@ -27,9 +27,6 @@ ONNX_OPSET = 18
 _SHOWN = 300
 """Characters of a compiler's message."""
 
-PROGRAM_SUFFIXES = (".onnx", ".pt2")
-"""What names of programs end with."""
-
 RunProgram = Callable[..., Sequence[Tensor]]
 """A program that was written: inputs in order as arguments -> outputs in order."""
 

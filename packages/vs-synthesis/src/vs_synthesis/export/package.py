@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any, assert_never, get_args
 
 import attrs
 import torch
@@ -20,7 +20,6 @@ from vs_synthesis.export.drift import TOLERANCE, Drift, measure_drift
 from vs_synthesis.export.errors import ExportError
 from vs_synthesis.export.formats import (
     ONNX_OPSET,
-    PROGRAM_SUFFIXES,
     Format,
     RunProgram,
     check_format,
@@ -88,7 +87,7 @@ def check_export(out: Path, request: ExportRequest) -> None:
         PlaceError: something else is there.
     """
     check_format(request.form)
-    if out.suffix in PROGRAM_SUFFIXES and not out.is_dir():
+    if out.suffix in map(suffix_of, get_args(Format)) and not out.is_dir():
         what = "an export is a directory: the first frame, those after it and a subject are programs of their own"
         raise ExportError(f"--out {out}: {what}; name {out.stem}-{request.form} for example")
     check_place(out, marker=MARKER, what=_WHAT)
