@@ -158,7 +158,7 @@ def _adapt(
     references: Annotated[str, Parameter(help="A data folder with the frames and labels of one subject.")],
     out: Annotated[str | None, Parameter(help="New model directory; adapted-NAME unless given.")] = None,
     steps: Annotated[int, option_of(_STEPS), Parameter(help="Training steps at most.")] = 300,
-    lr: Annotated[float, option_of(_RATES), Parameter(help="Learning rate.")] = 5e-4,
+    lr: Annotated[float, option_of(_RATES), Parameter(help="Learning rate.")] = 2e-4,
     seed: Annotated[int, option_of(_SEEDS), Parameter(help="Of the order of clips.")] = 0,
     photos: Annotated[bool, _FLAG, Parameter(help="The frames do not follow one another.")] = False,
     device: Annotated[
