@@ -90,7 +90,7 @@ def stepper(config: TrainConfig, frames: int, device: torch.device) -> Callable[
     count = 0 if config.references is None else config.references.max
     references = tuple(frames + k for k in range(count))  # frames behind the clip, so that none shows itself
     requests = [
-        ClipRequest(sequence=i, start=0, length=frames, references=references) for i in range(config.loader.batch_size)
+        ClipRequest(sequence=i, start=0, length=frames, references=references) for i in range(config.loader.clips)
     ]
     clip = move(collate([source.read(request) for request in requests]), device)
 

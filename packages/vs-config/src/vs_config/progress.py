@@ -125,7 +125,7 @@ def show_bytes(count: float) -> str:
         if count < 1024:
             return f"{count:.3g} {unit}"
         count /= 1024
-    return f"{count:.3g} GiB"
+    return f"{count:.3g} GiB" if count < 1000 else f"{count:.0f} GiB"
 
 
 def show_duration(seconds: float) -> str:
