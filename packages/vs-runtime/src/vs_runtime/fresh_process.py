@@ -2,7 +2,6 @@
 
 import contextlib
 import multiprocessing
-import signal
 import threading
 import traceback
 from collections.abc import Callable
@@ -16,6 +15,8 @@ from vs_runtime.errors import VsRuntimeError
 
 A = TypeVar("A")
 R = TypeVar("R")
+
+_SIGKILL = 9
 
 
 def in_fresh_process(function: Callable[[A], R], argument: A, *, memory: int | None = None) -> R:
@@ -56,7 +57,7 @@ def in_fresh_process(function: Callable[[A], R], argument: A, *, memory: int | N
 
 def _lost(process: BaseProcess) -> Exception:
     process.join()
-    if process.exitcode == -signal.SIGKILL:
+    if process.exitcode == -_SIGKILL:
         return MemoryError("a process was killed, which the system does when memory runs out")
     return VsRuntimeError(f"a process that was to measure something ended with status {process.exitcode}")
 

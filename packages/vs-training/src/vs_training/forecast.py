@@ -125,11 +125,13 @@ def memory_beside(constant: float, seen: Observation) -> MemoryModel | None:
 def fit_times(small: Observation, large: Observation) -> TimeModel:
     """Return the model that goes through observations of two batches.
 
-    Noise may say that a clip takes no time, or that none takes less than no time: then time is proportional to clips.
+    Noise may say that a clip takes no time, or that none takes less than no time; and there may be one batch alone:
+    then time is proportional to clips.
     """
+    more = large.batch - small.batch
 
     def slope(few: float, many: float) -> float:
-        each = (many - few) / (large.batch - small.batch)
+        each = (many - few) / more if more else 0.0
         return each if 0 < each * large.batch <= many else many / large.batch
 
     of_each = _combine(slope, small.times, large.times)

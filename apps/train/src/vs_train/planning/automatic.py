@@ -1,13 +1,12 @@
 """`loader.batch_size = "auto"`: the number that a run begins with, and keeps in its config.toml."""
 
-import attrs
 import vs_runtime as runtime
 from vs_config import ConfigError, Problem
 from vs_config.progress import show_bytes, show_duration
 from vs_training.config import TrainConfig
 from vs_training.forecast import step_seconds
 
-from vs_train.planning.fitting import Fitted, Limit, Say, fit, held_batches, limit_of, nothing_fits
+from vs_train.planning.fitting import Fitted, Limit, Say, fit, held_batches, limit_of, nothing_fits, with_batch
 
 MOST_CLIPS = 24
 """The largest batch that is chosen unasked, the talk's: a larger one makes steps longer and no better."""
@@ -36,11 +35,6 @@ def settle_batch_size(config: TrainConfig, say: Say) -> TrainConfig:
         raise ConfigError([Problem("", nothing_fits(config, limit))])
     say(_chosen(config, fitted, limit, batch, held_batches(config, device)))
     return with_batch(config, batch)
-
-
-def with_batch(config: TrainConfig, batch: int) -> TrainConfig:
-    """Return the configuration with a number as batch size."""
-    return attrs.evolve(config, loader=attrs.evolve(config.loader, batch_size=batch))
 
 
 def choose_batch(config: TrainConfig, fitted: Fitted, limit: Limit, held: int) -> int:

@@ -55,8 +55,16 @@ def limit_of(device: torch.device) -> Limit:
 
 
 def held_batches(config: TrainConfig, device: torch.device) -> int:
-    """Return how many batches the device's memory holds at a time: the CPU's also those that are read ahead."""
-    return 1 if device.type == "cuda" else 1 + config.loader.workers * config.loader.prefetch
+    """Return how many batches the device's memory holds at a time: the CPU's also those that are read ahead.
+
+    A worker has the clips of one besides, and the batch that it makes of them.
+    """
+    return 1 if device.type == "cuda" else 1 + config.loader.workers * (config.loader.prefetch + 2)
+
+
+def with_batch(config: TrainConfig, batch: int) -> TrainConfig:
+    """Return the configuration with a number as batch size."""
+    return attrs.evolve(config, loader=attrs.evolve(config.loader, batch_size=batch))
 
 
 def fit(config: TrainConfig, limit: Limit, say: Say) -> Fitted:
@@ -79,9 +87,8 @@ def look(config: TrainConfig, batch: int, limit: Limit, say: Say) -> Observation
     """Return what steps on a batch take; None: more memory than there is."""
     say(f"measuring steps on {batch} clip{'s' if batch > 1 else ''}, memory.checkpoint={config.memory.checkpoint}")
     on_cpu = runtime.choose_device(config.device).type == "cpu"
-    sized = attrs.evolve(config, loader=attrs.evolve(config.loader, batch_size=batch))
     try:
-        return observe(Probe(config=sized, memory=limit.bytes if on_cpu else None))
+        return observe(Probe(config=with_batch(config, batch), memory=limit.bytes if on_cpu else None))
     except Exception as error:
         if not runtime.is_out_of_memory(error):
             raise

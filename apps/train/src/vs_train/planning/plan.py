@@ -12,8 +12,19 @@ from vs_training.curriculum import images_between, stages
 from vs_training.forecast import ClipSize, MemoryModel, memory_beside, run_seconds, step_seconds
 from vs_training.memory import check_memory
 
-from vs_train.planning.automatic import choose_batch, with_batch
-from vs_train.planning.fitting import POLICIES, Fitted, Limit, Policy, Say, fit, held_batches, limit_of, look
+from vs_train.planning.automatic import choose_batch
+from vs_train.planning.fitting import (
+    POLICIES,
+    Fitted,
+    Limit,
+    Policy,
+    Say,
+    fit,
+    held_batches,
+    limit_of,
+    look,
+    with_batch,
+)
 
 _BATCHES = (1, 2, 4, 8, 16, 32)
 _PANELS, _ROWS = 6, 4  # of the picture of a sample: label, real, generated, flow, mask, warped, for four frames
@@ -128,11 +139,7 @@ def make_plan(config: TrainConfig, say: Say, *, measured: bool = True) -> Plan:
         memory=() if fitted is None else _memory(config, fitted, limit, held, batch, say),
         stages=_stages(config, fitted, batch),
         images=images_between(config.curriculum, 0, config.run.steps) * batch,
-        seconds=None
-        if fitted is None
-        else run_seconds(
-            fitted.times.of_batch(batch), config.curriculum, config.run.steps, workers=config.loader.workers
-        ),
+        seconds=_seconds(config, fitted, batch),
         loader=_loader(config, clip_size(config, source), batch),
         disk=_disk(config, counts),
     )
@@ -166,6 +173,13 @@ def _memory_of(
         bytes_by_batch={size: round(model.bytes_of(size, longest, held=held)) for size in sizes},
         largest=model.largest_batch(limit.bytes, longest, held=held) // parts * parts,
     )
+
+
+def _seconds(config: TrainConfig, fitted: Fitted | None, batch: int) -> float | None:
+    if fitted is None:
+        return None
+    times = fitted.times.of_batch(batch)
+    return run_seconds(times, config.curriculum, config.run.steps, workers=config.loader.workers)
 
 
 def _stages(config: TrainConfig, fitted: Fitted | None, batch: int) -> tuple[StagePlan, ...]:
