@@ -42,8 +42,8 @@ def test_networks_are_counted_as_they_are_built_and_saved(document: dict[str, ob
     path = save_checkpoint(tmp_path, step=1, state=state_to_save(state), keep=1)
     file = path / "tensors.safetensors"
     header = int.from_bytes(file.read_bytes()[:8], "little")  # names, which count in networks as small as these
-    random_state = 16_000
-    assert counts.checkpoint_bytes == pytest.approx(file.stat().st_size - 8 - header, rel=0.01, abs=random_state)
+    random_state = 10_048  # bytes, of Python, NumPy and PyTorch
+    assert counts.checkpoint_bytes == pytest.approx(file.stat().st_size - 8 - header, abs=random_state)
     assert counts.training_bytes > 4 * 4 * (counts.generator + counts.discriminator)
 
 

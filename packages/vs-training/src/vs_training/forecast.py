@@ -56,7 +56,7 @@ class FrameTimes:
 
 @attrs.frozen(kw_only=True)
 class Observation:
-    """What steps took in a process of their own: most of its memory, and times.
+    """The most memory that a few steps took in a process of their own, and their times.
 
     Attributes:
         batch: clips, all computed at a time.

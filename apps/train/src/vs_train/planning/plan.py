@@ -46,7 +46,7 @@ class StagePlan:
 
 @attrs.frozen(kw_only=True)
 class MemoryPlan:
-    """What batches take in one way to compute them.
+    """The memory that batches take in one way to compute them.
 
     Attributes:
         checkpoint: `memory.checkpoint`.
@@ -61,7 +61,7 @@ class MemoryPlan:
 
 @attrs.frozen(kw_only=True)
 class LoaderPlan:
-    """What reading ahead takes: of this process, and of shared memory."""
+    """The memory that reading ahead takes: of this process, and shared."""
 
     workers: int
     batches_ahead: int
@@ -86,7 +86,7 @@ class DiskPlan:
 
 @attrs.frozen(kw_only=True)
 class Plan:
-    """What a run will take. Where nothing was measured, `memory` is empty and all seconds are None."""
+    """The needs of a run. Where nothing was measured, `memory` is empty and all seconds are None."""
 
     device: str
     precision: str
