@@ -114,7 +114,10 @@ def test_resume_takes_the_runs_own_configuration(config: Path, here: Path, capsy
     assert trainer.calls == [(Config(lr=0.5, run=Run(steps=9)), RunDirectory(Path("new")), True)]
     capsys.readouterr()
     assert run_cli("--resume", "new", "lr=1", "run.steps=2", "x.y=3") == 2
-    taken = "run.*, memory.checkpoint, device, loader.workers, loader.prefetch, loader.start_method, loader.timeout"
+    taken = (
+        "run.*, memory.checkpoint, performance.keep_memory, device, loader.workers, loader.prefetch, "
+        "loader.start_method, loader.timeout"
+    )
     reason = f"would change what is computed; --resume takes overrides of {taken} only"
     assert capsys.readouterr().err.splitlines() == [
         f"error: command line: lr: {reason}",

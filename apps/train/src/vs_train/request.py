@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 RESUMABLE = (
     "run.*",
     "memory.checkpoint",
+    "performance.keep_memory",
     "device",
     "loader.workers",
     "loader.prefetch",

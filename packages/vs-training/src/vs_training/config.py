@@ -92,6 +92,15 @@ class MemoryConfig:
     )
 
 
+@attrs.frozen(kw_only=True)
+class PerformanceConfig:
+    """Ways to be faster that change no result beyond rounding."""
+
+    keep_memory: bool = truth(
+        True, "CPU: keep freed memory for the next step, where the C library is glibc; the system's is slow when fresh"
+    )
+
+
 def _check_counts(config: "ReferencesConfig") -> Iterator[Problem]:
     if config.min > config.max:
         yield Problem("min", expected=f"at most `max`, {config.max}", got=config.min)
@@ -260,6 +269,7 @@ class TrainConfig:
     optim: OptimConfig = table(OptimConfig, "optimizers, schedules, EMA")
     precision: PrecisionConfig = table(PrecisionConfig, "O0 or O1")
     memory: MemoryConfig = table(MemoryConfig, "memory against time")
+    performance: PerformanceConfig = table(PerformanceConfig, "what makes it faster, and changes no result")
     curriculum: CurriculumConfig = table(CurriculumConfig, "length of the clips")
     run: RunConfig = table(RunConfig, "how long, and what is written when")
 

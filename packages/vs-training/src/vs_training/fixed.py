@@ -19,6 +19,7 @@ _FREE = (
     "device",
     "init",
     "memory.checkpoint",
+    "performance.keep_memory",
     "data.root",
     "data.val_root",
     "objective.perceptual.path",
