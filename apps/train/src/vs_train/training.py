@@ -14,6 +14,7 @@ import vs_runtime as runtime
 from vs_config import render_config, shown
 from vs_config.progress import Pace, Progress, observe, per_second, seconds_left, show_bytes
 from vs_config.signals import StopNow, StopRequest
+from vs_config.tuning import keep_freed_memory
 from vs_runtime.run_directory import RunDirectory, begin_writing, create_run, record_resume
 from vs_runtime.run_lock import hold_run
 from vs_training.config import TrainConfig, reference_count
@@ -108,9 +109,10 @@ def _train(
         prepared = prepare(config, check=config.run.check_data and not resume, watch=progress.message)
         prepared = prepared if resume else begin(prepared)
     bound = runtime.apply_affinity(prepared.plan, threads=config.run.threads or None)[-1:]
-    for note in (*prepared.notes, *bound, *_reading(prepared)):
+    freed = keep_freed_memory(wanted=config.performance.keep_memory)
+    for note in (*prepared.notes, *bound, freed, *_reading(prepared)):
         progress.message(note)
-    environment = runtime.describe_environment()
+    environment = {**runtime.describe_environment(), "freed_memory": freed}
     if not resume:
         create_run(run, config=render_config(config), environment=environment, fixed=fixed_part(config))
     with hold_run(run) as claim:

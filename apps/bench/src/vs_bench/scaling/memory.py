@@ -4,6 +4,7 @@ import gc
 
 import attrs
 import torch
+from vs_config.tuning import keep_freed_memory
 from vs_runtime import forget_peak, in_fresh_process, peak_memory
 
 from vs_bench.scaling.points import Point
@@ -26,6 +27,7 @@ def measure_memory(point: Point, threads: int, device: torch.device) -> int | No
 
 
 def _measure(question: _Question) -> int | None:
+    keep_freed_memory(wanted=question.point.config.performance.keep_memory)
     torch.set_num_threads(question.threads)
     step = stepper(question.point.config, question.point.frames, question.device)
     gc.collect()

@@ -9,6 +9,7 @@ import torch
 import vs_data as data
 import vs_nets as nets
 import vs_runtime as runtime
+from vs_config.tuning import keep_freed_memory
 from vs_training.config import TrainConfig
 from vs_training.counts import clip_size
 from vs_training.forecast import FrameTimes, Observation
@@ -53,6 +54,7 @@ def observe_here(probe: Probe) -> Observation:
     The first step is not timed: optimizers get their averages in it, and algorithms of convolutions are chosen.
     """
     config = probe.config
+    keep_freed_memory(wanted=config.performance.keep_memory)
     prepared = prepare(config, check=False)
     runtime.apply_affinity(prepared.plan, threads=config.run.threads or None)
     device, length = prepared.recipe.device, probe_length(config)
