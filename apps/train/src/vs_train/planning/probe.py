@@ -54,9 +54,9 @@ def observe_here(probe: Probe) -> Observation:
     The first step is not timed: optimizers get their averages in it, and algorithms of convolutions are chosen.
     """
     config = probe.config
-    keep_freed_memory(wanted=config.performance.keep_memory)
     prepared = prepare(config, check=False)
     runtime.apply_affinity(prepared.plan, threads=config.run.threads or None)
+    keep_freed_memory(wanted=config.performance.keep_memory)
     device, length = prepared.recipe.device, probe_length(config)
     batches = _read(prepared, (1, 1, length))
     next(batches)  # the first takes longer
