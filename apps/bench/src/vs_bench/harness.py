@@ -155,7 +155,7 @@ def measure(
     where = torch.device(device)
     everything = {UNIT: Case(name=UNIT, run=unit_of_work(where)), **{case.name: case for case in cases}}
     seconds: dict[str, list[float]] = {name: [] for name in everything}
-    with _threads(threads):
+    with using_threads(threads):
         for number in range(-warmup, rounds):
             if progress is not None:
                 progress.update(warmup + number, warmup + rounds)
@@ -199,7 +199,8 @@ def _wait_for(device: torch.device) -> None:
 
 
 @contextlib.contextmanager
-def _threads(number: int) -> Iterator[None]:
+def using_threads(number: int) -> Iterator[None]:
+    """Let PyTorch compute with so many threads within."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:

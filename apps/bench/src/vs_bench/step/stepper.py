@@ -96,14 +96,15 @@ def serve() -> None:
     steps = steppers(config, plan["stages"], device)
     answer(sources=vs_training.__file__, flop=[flop_of(step) for step in steps])
     for line in sys.stdin:
-        before = _page_faults()
+        before = page_faults()
         steps[int(line)]()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        answer(page_faults=_page_faults() - before, gpu_bytes=_gpu_bytes(device))
+        answer(page_faults=page_faults() - before, gpu_bytes=_gpu_bytes(device))
 
 
-def _page_faults() -> int:
+def page_faults() -> int:
+    """Return how often this process has been given a page of memory so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
