@@ -48,7 +48,8 @@ from vs_bench.errors import VsBenchError
 from vs_bench.harness import Case, Result, Series, measure, ratio_of
 from vs_bench.options import Count, Threads
 from vs_bench.results import begin, command_of, folder_of, save_records
-from vs_bench.step import BASELINES, FRAMES, stepper
+from vs_bench.step.stepper import stepper
+from vs_bench.step.subject import BASELINES, FRAMES
 from vs_bench.tables import as_record, wide_console
 
 PolicyName = Literal["PyTorch", "passive", "ours", "slices"]
