@@ -1,5 +1,6 @@
 """What a run will take, from a few of its steps: lines are found again, and a step holds the graph of one frame."""
 
+import itertools
 import weakref
 from typing import Any
 
@@ -101,6 +102,7 @@ curricula = st.builds(
 def test_the_time_of_a_run_is_that_of_its_steps(curriculum: CurriculumConfig, steps: int, workers: int) -> None:
     found = stages(curriculum, steps)
     assert [step for stage in found for step in range(stage.start, stage.stop)] == list(range(steps))
+    assert all((a.length, a.flow_alone) != (b.length, b.flow_alone) for a, b in itertools.pairwise(found))
     expected = 0.0
     for step in range(steps):
         length = clip_length(curriculum, step)

@@ -62,10 +62,12 @@ class Stage:
 
 def stages(config: CurriculumConfig, steps: int) -> tuple[Stage, ...]:
     """Return the stages of a run of so many steps, in their order. Pure."""
-    edges = sorted({min(edge, steps) for edge in (0, config.flow_steps, *_changes(config), steps)})
+    edges = sorted({min(edge, steps) for edge in (0, config.flow_steps, *_changes(config))} - {steps})
+    alike = itertools.groupby(edges, key=lambda start: (clip_length(config, start), start < config.flow_steps))
+    begun = [(next(starts), length, flow_alone) for (length, flow_alone), starts in alike]
     return tuple(
-        Stage(start=start, stop=stop, length=clip_length(config, start), flow_alone=start < config.flow_steps)
-        for start, stop in itertools.pairwise(edges)
+        Stage(start=start, stop=stop, length=length, flow_alone=flow_alone)
+        for (start, length, flow_alone), (stop, *_) in itertools.pairwise([*begun, (steps, 0, False)])
     )
 
 
