@@ -3,19 +3,25 @@
 import itertools
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from vs_bench.errors import VsBenchError
 from vs_bench.harness import Result, Series
 from vs_bench.scaling import command
 from vs_bench.scaling.exponents import fit_exponent
+from vs_bench.scaling.memory import measure_memory
 from vs_bench.scaling.picture import draw
 from vs_bench.scaling.points import AXES, FRAMES, Point, points_of
-from vs_config import ConfigError
+from vs_config import ConfigError, resolve_config
+from vs_training.config import TrainConfig
 from vs_training.presets import read_preset
 
+CPU = torch.device("cpu")
 POINTS = points_of(read_preset("street-tiny").document, ("precision.level=O0",), "street-tiny")
 
 
@@ -63,6 +69,41 @@ def _base(point: Point, axis: str) -> int:
 def test_a_wrong_configuration_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"loader\.batch_siz: unknown key"):
         points_of(read_preset("street-tiny").document, ("loader.batch_siz=1",), "street-tiny")
+
+
+def test_the_command_measures_every_point_and_writes_what_it_found(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made: list[tuple[int, int]] = []
+
+    def stepper(config: TrainConfig, frames: int, device: torch.device) -> Callable[[], None]:
+        made.append((config.loader.clips, frames))
+        return lambda: None
+
+    monkeypatch.setattr(command, "stepper", stepper)
+    monkeypatch.setattr(command, "measure_memory", lambda point, threads, device: 1000 * point.amount)
+    monkeypatch.setattr(command, "folder_of", lambda store: tmp_path)
+    command.main(rounds=1, threads=1)
+    assert made == [(point.config.loader.clips, point.frames) for point in POINTS]
+    found = json.loads((tmp_path / "scaling-street-tiny-cpu.json").read_text())
+    assert found["axes"]["batch"]["amounts"] == [1, 2, 4, 8]
+    assert found["axes"]["length"]["exponents"]["bytes"]["value"] == pytest.approx(1)
+    assert {"command", "measured_at", "machine"} <= found.keys()
+    assert (tmp_path / "scaling-street-tiny-cpu.png").exists()
+    assert "faster than linearly: " in capsys.readouterr().out
+    with pytest.raises(VsBenchError, match="no overrides"):
+        command.main("seed=1", store=True)
+
+
+@pytest.mark.slow
+def test_memory_of_a_step_grows_with_the_clip_by_little_more_than_its_tensors() -> None:
+    small = resolve_config(TrainConfig, read_preset("street-tiny").document, ("precision.level=O0",), "")
+    short, long = (
+        measure_memory(Point(axis="length", factor=1, amount=n, config=small, frames=n), 1, CPU) for n in (4, 16)
+    )
+    if short is None or long is None:
+        pytest.skip("this system does not say how much memory a process has had")
+    assert long - short < 0.15 * short
 
 
 def test_growth_is_told_and_drawn(tmp_path: Path) -> None:
