@@ -30,7 +30,7 @@ _BATCHES = (1, 2, 4, 8, 16, 32)
 _PANELS, _ROWS = 6, 4  # of the picture of a sample: label, real, generated, flow, mask, warped, for four frames
 _VIDEO_PANELS = 3
 _PNG_BYTES = 2.2  # of a pixel, as measured on made-up streets and faces: three bytes, packed
-_MP4_BYTES = 0.06
+_MP4_BYTES = 0.2  # less once frames are no noise any more
 
 
 @attrs.frozen(kw_only=True)
