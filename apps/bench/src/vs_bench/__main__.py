@@ -1,4 +1,4 @@
-"""The command line: `python -m vs_bench step`, `stream`, `operators`, `busy`, `accuracy`.
+"""The command line: `python -m vs_bench step`, `stream`, `operators`, `scaling`, `busy`, `accuracy`.
 
 What measures is imported only once there is something to measure, so that help is quick.
 """
@@ -15,7 +15,7 @@ from vs_bench import __version__
 
 app = App(
     name="vs-bench",
-    help="Measure: one training step, a frame of a stream, each operator, a busy machine, the accuracy of O1.",
+    help="Measure: a training step, how it grows, a frame of a stream, operators, a busy machine, the accuracy of O1.",
     version=__version__,
 )
 
@@ -43,6 +43,14 @@ def stream(*words: Words) -> Any:
 def operators(*words: Words) -> Any:
     """Measure every operator in every implementation, beside plain PyTorch; write the rules of the choice if asked."""
     from vs_bench.operators.command import app as command
+
+    return _call(command, words)
+
+
+@app.command(help_flags=(), version_flags=())
+def scaling(*words: Words) -> Any:
+    """Measure how time and memory of a step grow with pixels, batch, length of clips, and filters."""
+    from vs_bench.scaling.command import app as command
 
     return _call(command, words)
 

@@ -19,7 +19,7 @@ import torch
 import vs_optim as optim
 import vs_training
 from vs_config import resolve_config
-from vs_data import Clip, ClipRequest, ClipSource, collate, move, open_source
+from vs_data import Clip, ClipRequest, ClipSource, VsDataError, collate, move, open_source
 from vs_runtime import choose_device, search_convolutions
 from vs_training.config import TrainConfig, label_spec
 from vs_training.networks import build_recipe, build_state
@@ -69,10 +69,16 @@ def steppers(config: TrainConfig, stages: Sequence[tuple[int, int]], device: tor
 def _clip_of(config: TrainConfig, source: ClipSource, frames: int) -> Clip:
     count = 0 if config.references is None else config.references.max
     references = tuple(frames + k for k in range(count))  # frames behind the clip, so that none shows itself
-    requests = [
-        ClipRequest(sequence=i, start=0, length=frames, references=references) for i in range(config.loader.batch_size)
-    ]
+    requests = [ClipRequest(sequence=i, start=0, length=frames, references=references) for i in range(_clips(config))]
     return collate([source.read(request) for request in requests])
+
+
+def _clips(config: TrainConfig) -> int:
+    match config.loader.batch_size:  # a number in all revisions
+        case int() as count:
+            return count
+        case _:
+            raise VsDataError("loader.batch_size: a step is measured on a number of clips; give one")
 
 
 def serve() -> None:
