@@ -145,7 +145,7 @@ class _FusedAdam(torch.optim.Adam):
 
     def _init_group(self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor], *state: Any) -> bool:
         """Fill the lists as Adam does, with views whose axes are in the order of memory."""
-        complex_ones: bool = super()._init_group(group, params, grads, *state)  # type: ignore[misc]
+        complex_ones: bool = super()._init_group(group, params, grads, *state)  # type: ignore[no-untyped-call]
         orders = [_memory_order(p) for p in params]
         for tensors in (params, grads, *state[:2]):
             tensors[:] = [t if order is None else t.permute(order) for t, order in zip(tensors, orders, strict=True)]

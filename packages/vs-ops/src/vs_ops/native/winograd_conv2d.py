@@ -86,7 +86,7 @@ class _Winograd(torch.autograd.Function):
         return _convolved(x, kernel).contiguous(memory_format=ctx.order)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (kernel,) = ctx.saved_tensors
         with without_autocast(grad):
