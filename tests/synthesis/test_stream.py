@@ -3,19 +3,23 @@
 import pytest
 import torch
 from safetensors.torch import load, save
+from tape import TapeRecorder
 from toy_models import CONFIGS, make_run
 from vs_data import ClipRequest, open_source
 from vs_nets import ShapeError, rollout
 from vs_synthesis import (
     StreamError,
     StreamState,
+    VsSynthesisError,
     advance,
     encode_subject,
     load_model,
     restored_state,
     start,
+    start_graphed,
     state_tensors,
 )
+from vs_synthesis import graphed as graphed_stream
 from vs_training.inputs import encode_maps
 
 FRAMES = 4
@@ -126,3 +130,24 @@ def test_what_does_not_belong_together_is_said(case):
         restored_state(model, {"frames.0": torch.zeros(1, 3, 8, 8)})
     with pytest.raises(StreamError, match="not those of a state of this model"):
         restored_state(model, {**state_tensors(stream.state), "more": torch.zeros(1)})
+
+
+def test_a_stream_by_a_graph_makes_the_same_frames(case):
+    """Bit for bit, after a frame of another size too, and its state goes on in a stream without one."""
+    model, subject, labels = case
+    round_and_round = labels * 3
+    recorder = TapeRecorder()
+    plain, graphed = start(model, subject), start_graphed(model, subject, recorder=recorder)
+    for label in round_and_round:
+        assert torch.equal(graphed(label), plain(label))
+    assert recorder.recorded == 1
+    assert recorder.replayed == len(round_and_round) - (model.config.past + 1 + graphed_stream.WARM_UPS)
+    kept = start(model, subject, state=graphed.state)
+    assert torch.equal(kept(labels[0]), graphed(labels[0]))
+    assert torch.equal(kept(labels[1]), graphed(labels[1]))
+
+
+def test_graphs_of_streams_need_a_gpu(case):
+    model, subject, _ = case
+    with pytest.raises(VsSynthesisError, match="CUDA graphs need a GPU, and the model is on 'cpu': use start"):
+        start_graphed(model, subject)

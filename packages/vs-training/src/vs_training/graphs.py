@@ -15,9 +15,12 @@ import attrs
 import torch
 import vs_optim as optim
 from torch import Tensor
-from vs_runtime.graphs import Recorded, Recorder
+from vs_config import ConfigError, Problem
+from vs_runtime.graphs import CudaRecorder, Recorded, Recorder
 
+from vs_training.config import TrainConfig
 from vs_training.inputs import FrameInputs
+from vs_training.retry import Update
 from vs_training.state import FrameUpdate, Recipe, TrainState
 from vs_training.tensors import map_tensors, signature, tensors_in
 from vs_training.update import (
@@ -36,6 +39,47 @@ WARM_UPS = 2
 
 MAX_GRAPHS = 32
 """Shapes that graphs are kept of; further ones are computed without."""
+
+
+def settle_graphs(config: TrainConfig, device: torch.device) -> bool:
+    """Tell whether updates of frames are to go by CUDA graphs. Pure.
+
+    Raises:
+        ConfigError: they are asked for, and cannot be had.
+    """
+    if config.performance.graphs == "off":
+        return False
+    problem = _refusal(config, device)
+    if problem is not None and config.performance.graphs == "on":
+        raise ConfigError([Problem("performance.graphs", problem, expected="'auto' or 'off'", got="on")])
+    return problem is None
+
+
+def _refusal(config: TrainConfig, device: torch.device) -> str | None:
+    if device.type != "cuda":
+        return f"CUDA graphs need a GPU, and this trains on {device.type!r}"
+    if config.memory.checkpoint != "none":
+        return f"CUDA graphs cannot hold memory.checkpoint={config.memory.checkpoint}"
+    for adam in (config.optim.generator, config.optim.discriminator):
+        if adam.impl not in ("auto", "fused"):
+            return f"CUDA graphs take PyTorch's fused Adam alone, and impl={adam.impl} is asked for"
+    return None
+
+
+def frame_updater(config: TrainConfig, device: torch.device, tell: Callable[[str], None]) -> Update | None:
+    """Return how frames of a state are updated from now on, by graphs; None: by `update_frame`.
+
+    Args:
+        config: of the run.
+        device: where the state is.
+        tell: is told where graphs were tried, could not be recorded and are done without.
+
+    Raises:
+        ConfigError: graphs are asked for, and cannot be had.
+    """
+    if not settle_graphs(config, device):
+        return None
+    return GraphedUpdate(CudaRecorder(device), tell if config.performance.graphs == "auto" else None)
 
 
 @attrs.frozen(kw_only=True, eq=False)
