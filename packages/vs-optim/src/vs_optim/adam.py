@@ -142,11 +142,11 @@ def make_adam(
         "eps": config.eps,
         "weight_decay": config.weight_decay,
     }
-    if impl == "foreach":
-        return torch.optim.Adam(params, foreach=True, **numbers)
     if capturable:
         params = list(params)
         numbers |= {"lr": torch.tensor(config.lr, device=params[0].device), "capturable": True}
+    if impl == "foreach":
+        return torch.optim.Adam(params, foreach=True, **numbers)
     make = _make_apex if impl == "apex" else partial(torch.optim.Adam, fused=True)
     optimizer: torch.optim.Optimizer = make(params, **numbers)
     optimizer.register_step_post_hook(_mark_written)
