@@ -10,11 +10,11 @@ import test_step as vid2vid
 import torch
 import vs_optim as optim
 from faults import everything, same
-from tape import RuleError, TapeRecorder
+from tape import RuleError, TapeRecorder, compute_as_a_gpu
 from torch import Tensor
 from vs_config import ConfigError, load_config
-from vs_data import Clip, open_source
-from vs_runtime.graphs import Recorded
+from vs_data import Clip, move, open_source
+from vs_runtime.graphs import CudaRecorder, Recorded
 from vs_training import graphs, update
 from vs_training.config import TrainConfig, label_spec
 from vs_training.graphs import WARM_UPS, GraphedUpdate
@@ -23,6 +23,13 @@ from vs_training.state import Recipe, StepReport, TrainState
 from vs_training.step import train_clip
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _as_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    compute_as_a_gpu(monkeypatch)
+
+
 DOCUMENTS: dict[str, dict[str, Any]] = {"vid2vid": vid2vid.DOCUMENT, "few-shot": few_shot.SMALL}
 PRECISIONS: dict[str, dict[str, str]] = {
     "O0": {"level": "O0"},
@@ -31,14 +38,14 @@ PRECISIONS: dict[str, dict[str, str]] = {
 }
 
 
-def setup(kind: str, precision: str = "O0", **more: Any) -> tuple[TrainState, Recipe, Clip]:
+def setup(kind: str, precision: str = "O0", device: torch.device = CPU, **more: Any) -> tuple[TrainState, Recipe, Clip]:
     torch.manual_seed(0)
     config = load_config(TrainConfig, {**DOCUMENTS[kind], "precision": PRECISIONS[precision], **more})
     spec = label_spec(config.labels, open_source(config.data, "train"))
-    resolved = optim.resolve_precision(config.precision, CPU)
-    state, _ = build_state(config, spec, resolved, CPU, capturable=True)
+    resolved = optim.resolve_precision(config.precision, device)
+    state, _ = build_state(config, spec, resolved, device, capturable=True)
     clip = vid2vid.street_clip(4) if kind == "vid2vid" else few_shot.faces_clip(config, (4, 5), frames=3)
-    return state, build_recipe(config, spec, resolved, CPU), clip
+    return state, build_recipe(config, spec, resolved, device), move(clip, device)
 
 
 def train(
@@ -66,6 +73,23 @@ def test_graphs_compute_what_is_computed_without_them(kind: str, precision: str)
     assert same(everything(graphed), everything(plain))
     assert graphed.scaling == plain.scaling
     assert recorder.replayed >= 2 * 2 * 2  # two graphs a frame, of at least two frames in two steps
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("kind", DOCUMENTS)
+def test_graphs_of_a_gpu_compute_what_is_computed_without_them(
+    kind: str, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for rounding, which steps of a GAN make larger."""
+    monkeypatch.delenv("VS_OPS_IMPL")
+    gpu = torch.device("cuda")
+    _, expected = train(*setup(kind, precision, gpu), WARM_UPS + 2)
+    _, found = train(*setup(kind, precision, gpu), WARM_UPS + 2, GraphedUpdate(CudaRecorder(gpu)))
+    room = 0.02 if precision == "O0" else 0.1
+    for by_graphs, without in zip(found, expected, strict=True):
+        for network, losses in without.losses.items():
+            assert by_graphs.losses.of(network) == pytest.approx(losses, rel=room, abs=1e-2)
 
 
 @pytest.mark.parametrize("where", ["discriminator", "generator"])
