@@ -91,7 +91,7 @@ def parts_of(device: str, *, tiny: bool) -> list[Part]:
             minutes=2,
         )
     ]
-    steps = 2 if tiny else 40
+    steps = 2 if tiny else 24
     parts += [
         Part(
             name=f"train-{preset}-{dtype}",

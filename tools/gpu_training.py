@@ -1,6 +1,6 @@
 """Train a tiny preset for some steps in a 16-bit format, beside stored losses of the same steps in float32 on a CPU.
 
-    python tools/gpu_training.py --preset street-tiny --device cuda --dtype float16 [--steps 40] [--store]
+    python tools/gpu_training.py --preset street-tiny --device cuda --dtype float16 [--steps 24] [--store]
 
 Weights, clips and their order are those of the CPU. The first step's losses must agree, as only rounding differs; later
 ones of a GAN drift apart, so that for those the mean over the last half is compared. Prints one line of JSON; the exit
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--preset", required=True)
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--dtype", choices=("float32", "float16", "bfloat16"), default="float16")
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--store", action="store_true")
     given = parser.parse_args(arguments)
     losses = train(given.preset, runtime.choose_device(given.device), given.dtype, given.steps)
