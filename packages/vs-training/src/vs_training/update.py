@@ -28,7 +28,7 @@ _NOTHING: Mapping[str, Tensor] = {}
 
 @attrs.frozen(kw_only=True, eq=False)
 class Terms:
-    """What an update takes from the host, and whether it waits to tell the host anything.
+    """Numbers that an update takes from the host, and whether it waits to tell the host anything.
 
     Attributes:
         scales: what the losses of each network are multiplied by.
