@@ -142,7 +142,8 @@ def test_a_stream_by_a_graph_makes_the_same_frames(case, monkeypatch):
     for label in round_and_round:
         assert torch.equal(graphed(label), plain(label))
     assert recorder.recorded == 1
-    assert recorder.replayed == len(round_and_round) - (model.config.past + 1 + graphed_stream.WARM_UPS)
+    unrecorded = model.config.past + graphed_stream.WARM_UPS
+    assert recorder.replayed == len(round_and_round) - unrecorded
     kept = start(model, subject, state=graphed.state)
     assert torch.equal(kept(labels[0]), graphed(labels[0]))
     assert torch.equal(kept(labels[1]), graphed(labels[1]))
