@@ -9,7 +9,8 @@ import vs_nets as nets
 import vs_ops
 from test_generator import SMALL
 from toy_few_shot import TOY, C, H, W, by_weights
-from vs_nets.prepared import PreparedBlock, UpsamplingConv2d
+from vs_nets.layers import Conv2d
+from vs_nets.prepared import CastConv2d, PreparedBlock, UpsamplingConv2d, WideConv2d
 
 CONFIGS = (
     SMALL,
@@ -85,6 +86,71 @@ def test_prepared_generator_computes_under_autocast_what_another_does() -> None:
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         expected, made = (each(label, nets.History()) for each in (generator, nets.prepare_for_inference(generator)))
     torch.testing.assert_close(made.frame, expected.frame, rtol=0, atol=0.1)
+
+
+@pytest.mark.parametrize(("stride", "upsample"), [(1, False), (2, False), (1, True)], ids=["plain", "half", "double"])
+@pytest.mark.parametrize("size", [(4, 2), (8, 8), (16, 16)], ids=["product", "both", "winograd"])
+def test_a_wide_convolution_is_a_convolution_at_every_size(size: Sequence[int], stride: int, upsample: bool) -> None:
+    torch.manual_seed(0)
+    conv = Conv2d(256, 512, stride=stride).double().requires_grad_(False)
+    conv.bias.normal_()
+    x = torch.randn(2, 256, *size, dtype=torch.float64)
+    expected = conv(x, upsample=upsample)
+    ready = WideConv2d(conv.float())
+    for layout in (torch.channels_last, torch.contiguous_format):
+        made = ready(x.float().contiguous(memory_format=layout), upsample=upsample)
+        torch.testing.assert_close(made.double(), expected, rtol=0, atol=2e-5 * float(expected.abs().max()))
+
+
+def test_a_wide_convolution_is_done_as_its_size_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    ways = []
+    ready = WideConv2d(Conv2d(256, 512).requires_grad_(False))
+    for name in ("addmm", "conv2d"):
+        space = torch if name == "addmm" else torch.nn.functional
+        original = getattr(space, name)
+        monkeypatch.setattr(space, name, lambda *a, name=name, original=original: ways.append(name) or original(*a))
+    made = ready(torch.randn(1, 256, 8, 8))
+    assert ways == ["addmm"]
+    ready(torch.randn(1, 256, 8, 9))
+    assert ways == ["addmm", "conv2d"]
+    ready(torch.randn(1, 256, 16, 16))
+    assert ways == ["addmm", "conv2d"]  # by Winograd's filtering
+    with torch.autocast("cpu", torch.bfloat16):
+        assert ready(torch.randn(1, 256, 8, 8)).dtype is torch.bfloat16 is not made.dtype
+
+
+@pytest.mark.parametrize("config", [SMALL, TOY], ids=["vid2vid", "few-shot"])
+def test_weights_that_are_cast_once_make_the_same_bits(config: nets.AnyGeneratorConfig) -> None:
+    generator, references = averaged(config), examples(1) if config is TOY else None
+    size, dtype = (H, W) if config is TOY else (32, 64), torch.bfloat16
+    one, other = nets.prepare_for_inference(generator), nets.prepare_for_inference(generator, dtype)
+    assert other.state_dict().keys() == generator.state_dict().keys()
+    assert CastConv2d in {type(module) for module in other.modules()}
+    history = nets.History()
+    with torch.inference_mode(), torch.autocast("cpu", dtype):
+        makers = [each.bind(references) for each in (one, other)]
+        for _ in range(config.frames):
+            label = torch.rand(2, C, *size).contiguous(memory_format=torch.channels_last)
+            frame, same = (make(label, history).frame for make in makers)
+            assert torch.equal(frame, same)
+            history = nets.remember(history, label, frame, config.frames - 1)
+
+
+def test_warps_at_once_are_warps_one_by_one() -> None:
+    generator = averaged(TOY)
+    ready = nets.prepare_for_inference(generator)
+    calls = []
+    ready.flow_reference.register_forward_hook(lambda _, inputs, __: calls.append(len(inputs[0])))
+    with torch.inference_mode():
+        one, other = (each.bind(examples(1)) for each in (generator, ready))
+        label, past = torch.rand(2, C, H, W), torch.rand(2, 3, H, W)
+        for history in (nets.History(), nets.History(labels=(label,), frames=(past,))):
+            expected, made = one(label, history), other(label, history)
+            for name in ("flow", "mask", "frame"):
+                torch.testing.assert_close(getattr(made.reference, name), getattr(expected.reference, name))
+            for name in ("flow", "mask", "warped"):
+                torch.testing.assert_close(getattr(made, name), getattr(expected, name))
+    assert calls == [2, 4]  # samples: of the reference, and of both
 
 
 def test_generator_with_spectral_norm_is_refused() -> None:

@@ -43,6 +43,42 @@ def test_values_gradients_and_vectors_are_those_of_single_calls(training: bool) 
     torch.testing.assert_close(vectors(together), vectors(alone))
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("together", [True, False])
+def test_large_weights_whose_results_are_divided_give_the_same(
+    training: bool, together: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for large in (2**40, 1):
+        monkeypatch.setattr(spectral, "_LARGE", large)
+        group = layers().train(training)
+        taken = []
+        monkeypatch.setattr(vs_ops, "spectral_conv2d", counted(vs_ops.spectral_conv2d, taken))
+        with normalised_at_once(group if together else nn.ModuleList()):
+            result = call(*group)
+        result.backward()
+        monkeypatch.undo()
+        found.append((result, vectors(group), [p.grad for p in group.parameters()]))
+        assert len(taken) == (2 if large == 1 else 0)  # the one spectrally normalised convolution is called twice
+    torch.testing.assert_close(*found)
+
+
+def counted(function: Any, calls: list[int]) -> Any:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        calls.append(1)
+        return function(*args, **kwargs)
+
+    return call
+
+
+def test_under_autocast_large_weights_are_divided_and_cast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spectral, "_LARGE", 1)
+    conv = layers()[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert conv.next_normalised().sigma is None
+    assert conv.next_normalised().sigma is not None
+
+
 def test_each_call_of_a_layer_iterates_once() -> None:
     group, alone = layers(), layers()
     with normalised_at_once(group):

@@ -119,6 +119,32 @@ def layers(shape: Sequence[int], generator: torch.Generator) -> dict[str, Tensor
     return {f"{name}{i}": noise(of[name](s), generator) for name in of for i, s in enumerate(shapes)}
 
 
+def spectral_convolution(shape: Sequence[int], generator: torch.Generator) -> dict[str, Tensor]:
+    """Of shape (N, C_in, H, W, C_out, k); the vectors are such that sigma is far from zero."""
+    n, c_in, h, w, c_out, k = shape
+    weight = noise((c_out, c_in, k, k), generator)
+    u = F.normalize(noise((c_out,), generator), dim=0)
+    v = F.normalize(weight.flatten(1).t() @ u, dim=0)
+    return {
+        "x": noise((n, c_in, h, w), generator),
+        "weight": weight,
+        "bias": noise((c_out,), generator),
+        "u": u,
+        "v": v,
+    }
+
+
+def call_spectral_conv2d(f: Callable[..., Any], i: dict[str, Tensor], impl: str) -> Tensor:
+    stride, padding = STRIDE_AND_PADDING[i["weight"].shape[-1]]
+    result: Tensor = f(*i.values(), stride=stride, padding=padding, impl=impl)
+    return result
+
+
+def plain_spectral_conv2d(i: dict[str, Tensor]) -> Tensor:
+    weight = i["weight"] / (i["u"] @ (i["weight"].flatten(1) @ i["v"]))
+    return F.conv2d(i["x"], weight, i["bias"], *STRIDE_AND_PADDING[weight.shape[-1]])
+
+
 def in_lists(i: dict[str, Tensor]) -> list[list[Tensor]]:
     return [[i[f"{name}0"], i[f"{name}1"]] for name in ("weight", "u", "v")]
 
@@ -295,6 +321,14 @@ RECIPES = {
         plain_spectral_normalize_all,
         shapes=((5, 3, 4, 4), (4, 7), (1, 3), (6, 2, 1, 1)),
         constants=("u0", "u1", "v0", "v1"),
+    ),
+    "spectral_conv2d": Recipe(
+        spectral_convolution,
+        call_spectral_conv2d,
+        plain_spectral_conv2d,
+        shapes=((2, 3, 6, 5, 4, 3), (1, 5, 19, 18, 3, 3), (2, 3, 9, 7, 5, 4), (1, 4, 5, 4, 2, 1), (0, 3, 5, 5, 4, 3)),
+        constants=("u", "v"),
+        decides="weight",
     ),
     "singular_values": Recipe(
         layers,

@@ -210,6 +210,41 @@ def test_fused_and_foreach_agree(lr: float, beta1: float, beta2: float, decay: f
         torch.testing.assert_close(a, b)
 
 
+ORDERS = (torch.contiguous_format, torch.channels_last)
+
+
+@pytest.mark.parametrize("of_gradient", ORDERS)
+@pytest.mark.parametrize("of_parameter", ORDERS)
+def test_whatever_lies_in_whichever_order_each_element_is_updated_by_its_own_gradient(
+    of_parameter: torch.memory_format, of_gradient: torch.memory_format
+) -> None:
+    found = []
+    for impl in ("fused", "foreach"):
+        torch.manual_seed(0)
+        weight = torch.nn.Parameter(torch.randn(6, 4, 3, 2).to(memory_format=of_parameter))
+        optimizer, _ = build_adam([weight, torch.nn.Parameter(torch.ones(5))], AdamConfig(impl=impl, lr=0.1))
+        for _ in range(3):
+            weight.grad = torch.randn(6, 4, 3, 2).to(memory_format=of_gradient)
+            optimizer.step()
+        averages = optimizer.state[weight]
+        assert averages["exp_avg"].shape == weight.shape
+        found.append((weight.detach(), averages["exp_avg"], averages["exp_avg_sq"]))
+    for fused, foreach in zip(*found, strict=True):
+        torch.testing.assert_close(fused, foreach)
+
+
+def test_the_fused_step_copies_nothing_of_a_channels_last_network() -> None:
+    weight = torch.nn.Parameter(torch.randn(16, 8, 3, 3).to(memory_format=torch.channels_last))
+    optimizer, _ = build_adam([weight], AdamConfig(impl="fused"))
+    weight.grad = torch.randn_like(weight)
+    optimizer.step()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
+        optimizer.step()
+    names = {event.key for event in seen.key_averages()}
+    assert "aten::_fused_adam_" in names
+    assert "aten::clone" not in names
+
+
 @pytest.mark.parametrize("impl", ["fused", "foreach", "apex"])
 def test_a_backward_through_a_graph_older_than_the_step_is_refused(impl: str, site: Path) -> None:
     install_nvidia(site)

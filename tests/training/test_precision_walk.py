@@ -234,7 +234,7 @@ MOVED: dict[str, tuple[Change, set[str]]] = {
     "attention": (in_low("attend"), {"softmax and attention"}),
     "coordinates": (in_low("warp"), {"grids and sampling"}),
     "hinge": (in_low("hinge"), {"loss gan", *LOSS}),
-    "feature matching": (low_reference("feature_matching"), {"loss feature_matching", *LOSS}),
+    "feature matching": (low_reference("feature_matching"), {"loss feature_matching", "loss perceptual", *LOSS}),
     "flow loss": (in_low("masked_l1"), {"loss flow", *LOSS}),
     "mask loss": (in_low("mask_loss"), {"loss flow_mask", *LOSS}),
     "kernel sums": (in_low("upsample_conv2d"), {"sums that stand for a convolution"}),

@@ -16,7 +16,6 @@ import vs_optim as optim
 import vs_synthesis as synthesis
 from torch import Tensor
 from vs_data import Clip, ClipRequest, collate, move, open_source
-from vs_synthesis import graphed as graphed_stream
 from vs_training.config import TrainConfig
 from vs_training.inputs import encode_label, encode_references
 
@@ -72,16 +71,20 @@ def way_of(name: WayName, scene: Scene, computing: synthesis.Computing, device: 
     """Return a way to make the frames of a scene; each of its clips has a state of its own, all share the network."""
     match name:
         case "stream":
-            return streaming(scene, computing, device)
+            return streaming(model_of(scene, computing, device), scene)
         case "graph":
-            return graphed(scene, computing, device)
+            return graphed(model_of(scene, computing, device), scene)
         case "roll-out":
             return rolling(scene, computing, device)
 
 
-def streaming(scene: Scene, computing: synthesis.Computing, device: torch.device) -> Way:
+def model_of(scene: Scene, computing: synthesis.Computing, device: torch.device) -> synthesis.Model:
+    """Return the model of a scene."""
+    return synthesis.build_model(scene.contents, device="cuda" if device.type == "cuda" else "cpu", precision=computing)
+
+
+def streaming(model: synthesis.Model, scene: Scene) -> Way:
     """Return the way of `vs_synthesis.start`."""
-    model = synthesis.build_model(scene.contents, device=_name_of(device), precision=computing)
 
     def begin() -> NextFrame:
         stream, labels = synthesis.start(model, _subject(model, scene)), scene.labels()
@@ -116,13 +119,12 @@ def forgetful(generate: nets.GenerateFrame) -> nets.GenerateFrame:
     return lambda label, history: generate(label, attrs.evolve(history, maps=()))
 
 
-def graphed(scene: Scene, computing: synthesis.Computing, device: torch.device) -> Way:
+def graphed(model: synthesis.Model, scene: Scene) -> Way:
     """Return the way of `vs_synthesis.start_graphed`: each clip begins in its steady state, with its graph recorded."""
-    model = synthesis.build_model(scene.contents, device=_name_of(device), precision=computing)
 
     def begin() -> NextFrame:
         stream, labels = synthesis.start_graphed(model, _subject(model, scene)), scene.labels()
-        for label in itertools.islice(labels, SETTLED + graphed_stream.WARM_UPS):
+        for label in itertools.islice(labels, SETTLED):
             stream(label)
         return lambda: stream(next(labels))
 
@@ -132,7 +134,3 @@ def graphed(scene: Scene, computing: synthesis.Computing, device: torch.device) 
 def _subject(model: synthesis.Model, scene: Scene) -> nets.Subject | None:
     references = scene.clip.references
     return None if references is None else synthesis.encode_subject(model, references.frames, references.labels)
-
-
-def _name_of(device: torch.device) -> Literal["cpu", "cuda"]:
-    return "cuda" if device.type == "cuda" else "cpu"

@@ -1,7 +1,7 @@
 """Measure a frame of a stream, as `vs_synthesis.start` makes it, beside one of training's own roll-out in validation.
 
 Usage: hatch run bench:stream [--baseline street] [--level float32] [--streams 1] [--rounds N] [--frames N]
-                              [--device cuda] [--threads N] [--no-memory] [--store] [PATH=VALUE ...]
+                              [--device cuda] [--threads N] [--no-memory] [--profile] [--store] [PATH=VALUE ...]
 
 The networks are the generators of the baselines of bench:step, untrained. Measured are the first frame of a clip, with
 the encoding of its references; a frame in the steady state, the median and the 99th percentile; and the memory that
@@ -9,6 +9,8 @@ the encoding of its references; a frame in the steady state, the median and the 
 process, one frame each; their seconds are those of all divided by how many they are. `--level` is the format that
 convolutions compute in: float32, bfloat16 or float16. On a CUDA device there is a third way, a stream whose steady step
 is a CUDA graph; its first frame is that behind four others and its capture.
+
+With `--profile` also what a frame of one stream consists of (see stream_profile.py).
 
 The unit of work (see harness.py) is measured in the same run. TARGETS says how many units a frame of one stream may
 take in float32 on the CPU.
@@ -42,6 +44,7 @@ from vs_bench.options import Count, Threads
 from vs_bench.results import begin, command_of, folder_of, save_records
 from vs_bench.scene import SETTLED, Way, WayName, scene_of, way_of
 from vs_bench.step.subject import BASELINES, Baseline
+from vs_bench.stream_profile import profile_frame, profile_record, profile_tables
 from vs_bench.tables import as_record, wide_console
 
 TARGETS: Mapping[Baseline, float] = {"street": 0.7, "face": 2.4}
@@ -279,6 +282,26 @@ def table_of(baseline: Baseline, variants: Sequence[Variant], measured: Measured
     return table
 
 
+def print_profiles(
+    baseline: Baseline,
+    config: TrainConfig,
+    levels: Sequence[synthesis.Computing],
+    *,
+    rounds: int,
+    threads: int,
+    device: torch.device,
+) -> dict[str, Any]:
+    """Print what a frame consists of, in each format; returns what the result file holds of it."""
+    scene, records = scene_of(config), dict[str, Any]()
+    for level in levels:
+        with show_progress(f"profiling {baseline}", unit="rounds") as progress:
+            profile = profile_frame(scene, level, rounds=rounds, threads=threads, device=device, progress=progress)
+        for table in profile_tables(f"a frame of the {baseline} baseline in {level}", profile):
+            wide_console().print(table)
+        records[level] = profile_record(profile)
+    return records
+
+
 @app.default
 def main(
     *overrides: str,
@@ -290,6 +313,7 @@ def main(
     device: Literal["cpu", "cuda"] = "cpu",
     threads: Threads = 2,
     memory: bool = True,
+    profile: bool = False,
     store: bool = False,
 ) -> None:
     """Compare streams with the roll-out that training validates with."""
@@ -316,6 +340,11 @@ def main(
         measured = Measured(steady=steady, first=first, memory=memories)
         wide_console().print(table_of(name, variants, measured, place))
         records[name] = record_of(name, variants, measured, place)
+        if profile:
+            levels = dict.fromkeys(one.computing for one in variants)
+            records[name]["profile"] = print_profiles(
+                name, config, tuple(levels), rounds=rounds, threads=threads, device=place
+            )
     command = command_of("bench:stream")
     path = save_records(
         {"baselines": records}, f"stream-{place.type}", command=command, folder=folder_of(store=store), begun=begun

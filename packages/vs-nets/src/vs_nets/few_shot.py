@@ -321,13 +321,24 @@ class FewShotGenerator(nn.Module):
     def _warps(self, label: Tensor, history: History, references: References, chosen: Tensor) -> list[Warp]:
         """Fetch the chosen reference and, once there are enough past frames, the previous frame through flows."""
         past = self.config.frames - 1
-        reference = pick_reference(references.frames, chosen)
-        warps = [self._warp(self.flow_reference, label, [pick_reference(references.labels, chosen)], [reference])]
+        labels = [[pick_reference(references.labels, chosen)]]
+        frames: list[Sequence[Tensor]] = [[pick_reference(references.frames, chosen)]]
         if len(history.frames) >= past:
-            flow = self.flow_reference if self.flow_previous is None else self.flow_previous
-            labels = [dense_label(each) for each in history.labels[-past:]]
-            warps.append(self._warp(flow, label, labels, history.frames[-past:]))
-        return warps
+            labels.append([dense_label(each) for each in history.labels[-past:]])
+            frames.append(history.frames[-past:])
+        if self.prepared and self.flow_previous is None:
+            return self._warp_at_once(label, [one for (one,) in labels], [one for (one,) in frames])
+        networks = (self.flow_reference, self.flow_reference if self.flow_previous is None else self.flow_previous)
+        return [self._warp(flow, label, *seen) for flow, *seen in zip(networks, labels, frames, strict=False)]
+
+    def _warp_at_once(self, label: Tensor, labels: Sequence[Tensor], frames: Sequence[Tensor]) -> list[Warp]:
+        """Fetch each of several frames through a flow, all of which are estimated by one network as one batch."""
+        count = len(frames)
+        warp = self._warp(
+            self.flow_reference, label.repeat(count, 1, 1, 1), [torch.cat(list(labels))], [torch.cat(list(frames))]
+        )
+        each = zip(*(x.chunk(count) for x in (warp.flow, warp.mask, warp.frame)), strict=True)
+        return [Warp(flow=flow, mask=mask, frame=frame) for flow, mask, frame in each]
 
     def _warp(self, flow_network: nn.Module, label: Tensor, labels: Sequence[Tensor], frames: Sequence[Tensor]) -> Warp:
         flow, mask = self.call.encoders(flow_network, label, torch.cat(list(labels), 1), torch.cat(list(frames), 1))

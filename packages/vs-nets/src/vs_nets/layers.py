@@ -49,6 +49,8 @@ class Conv2d(SpectralLayer):
     Shapes: (N, C_in, H, W) -> (N, C_out, ceil(H / stride), ceil(W / stride)) for odd kernels.
     """
 
+    divides_results = True
+
     def __init__(self, c_in: int, c_out: int, kernel: int = 3, *, stride: int = 1, spectral: bool = False) -> None:
         super().__init__((c_out, c_in, kernel, kernel), spectral=spectral)
         self.stride = stride
@@ -59,10 +61,17 @@ class Conv2d(SpectralLayer):
 
         With `upsample`, only at stride 1, `x` is first up-sampled by 2: (N, C_in, H, W) -> (N, C_out, 2H, 2W).
         """
-        weight = self.next_weight()
         if upsample:
-            return vs_ops.upsample_conv2d(dense_label(x), weight, self.bias)
-        return convolve_label(x, weight, self.bias, self.stride, self.padding)
+            return vs_ops.upsample_conv2d(dense_label(x), self.next_weight(), self.bias)
+        if not self.spectral:
+            return convolve_label(x, self.weight, self.bias, self.stride, self.padding)
+        made = self.next_normalised()
+        if made.sigma is None:
+            return convolve_label(x, made.weight, self.bias, self.stride, self.padding)
+        x, stride, padding = dense_label(x), self.stride, self.padding
+        return vs_ops.spectral_conv2d(
+            x, made.weight, self.bias, *self.vectors, sigma=made.sigma, stride=stride, padding=padding
+        )
 
 
 class Linear(SpectralLayer):

@@ -7,6 +7,7 @@ from typing import ClassVar, assert_never
 import attrs
 import torch
 import torch.nn.functional as F
+import vs_ops
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -64,6 +65,28 @@ class RandomPerceptual:
 PerceptualConfig = NoPerceptual | FilePerceptual | RandomPerceptual
 
 
+class FrozenConv2d(nn.Conv2d):
+    """A 3x3 convolution that keeps the size and is never trained: where it pays, by a kernel that is made once."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__(c_in, c_out, 3, padding=1)
+        self._kernel: Tensor | None = None
+        self._made_of: tuple[int, int] = (0, 0)
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002
+        """Convolve (N, C_in, H, W)."""
+        if vs_ops.winograd_pays(input, self.weight):
+            return vs_ops.winograd_conv2d(input, self._winograd_kernel(), self.bias)
+        return super().forward(input)
+
+    def _winograd_kernel(self) -> Tensor:
+        """Return the kernel of the weight as it is now."""
+        now = self.weight.data_ptr(), self.weight._version
+        if self._kernel is None or self._made_of != now:
+            self._kernel, self._made_of = vs_ops.winograd_kernel(self.weight), now
+        return self._kernel
+
+
 class Vgg19(nn.Module):
     """The convolutions of VGG-19 up to relu_5_1, frozen; parameters are named by their published positions."""
 
@@ -75,7 +98,7 @@ class Vgg19(nn.Module):
         inputs = [3, *widths[:-1]]
         self.convs = nn.ModuleDict(
             {
-                str(index): nn.Conv2d(c_in, c_out, 3, padding=1)
+                str(index): FrozenConv2d(c_in, c_out)
                 for index, c_in, c_out in zip(CONV_INDICES, inputs, widths, strict=True)
             }
         )
@@ -94,7 +117,7 @@ class Vgg19(nn.Module):
         for i, conv in enumerate(self.convs.values()):
             if i in POOLED:
                 x = F.max_pool2d(x, 2)
-            x = F.relu(conv(x))
+            x = F.relu_(conv(x))
             if i in TAPS:
                 taps.append(x)
         return tuple(taps)
@@ -122,7 +145,7 @@ class Perceptual(nn.Module):
     def forward(self, fake: Tensor, real_features: Sequence[Sequence[Tensor]]) -> Tensor:
         """Return the loss, a float32 scalar, of a generated image against the `features` of the real one."""
         terms = [
-            weight * F.l1_loss(a.float(), b.float())
+            weight * vs_ops.feature_matching([[a]], [[b]])
             for fakes, reals in zip(self.features(fake), real_features, strict=True)
             for weight, a, b in zip(self.weights, fakes, reals, strict=True)
         ]

@@ -2,10 +2,14 @@
 
 `prepare_for_inference` returns a generator of the same kind and the same weights. It computes what the other computes
 but for rounding, and makes a frame in less time; it cannot be trained.
+
+In float32 on the CPU, oneDNN reorders the weight of a convolution in every call; with two threads even one that was
+packed for it. So weights stay as they are, and convolutions of few pixels, which that would bound, are plain products
+(`WideConv2d`). In 16 bits weights would be cast in every call (`CastConv2d`).
 """
 
 import copy
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import torch
@@ -18,6 +22,7 @@ from vs_nets.errors import VsNetsError
 from vs_nets.few_shot import FewShotGenerator
 from vs_nets.flow import FewShotFlowNetwork, FlowNetwork
 from vs_nets.generator import Generator
+from vs_nets.label_map import Label, convolve_label, dense_label
 from vs_nets.layers import (
     LEAKY_SLOPE,
     NORM_EPS,
@@ -38,13 +43,28 @@ G = TypeVar("G", Generator, FewShotGenerator)
 _MAX_KERNEL = 2**22
 """Elements of an up-sampling kernel beyond which a transposed convolution is slow: it reorders them in each call."""
 
+_MANY_CHANNELS = 128
+"""Channels, in and out, from which on a convolution may be done in another way."""
+
+_CACHED_ELEMENTS = 2**18
+"""Elements of features that stay in the cache, and for which no new pages of memory are asked for."""
+
+_FEW_PIXELS = 64
+_LARGE_WEIGHT = 2**20
+"""Up to so few pixels of a result, a convolution by so many weights is a product: oneDNN would reorder them."""
+
 
 @torch.no_grad()
-def prepare_for_inference(generator: G) -> G:
+def prepare_for_inference(generator: G, dtype: torch.dtype | None = None) -> G:
     """Return a generator that makes frames quicker; it has the `state_dict` of `generator`, and shares its tensors.
 
     Put that into evaluation mode, on its device and in its memory format first, and change its weights no more: what is
     prepared would not follow.
+
+    Args:
+        generator: of averaged weights.
+        dtype: call it under autocast to this dtype only, for which the weights of convolutions are cast once; None:
+            call it as you like.
 
     Raises:
         VsNetsError: it has spectral norm, which averaged weights do without (see `build_ema`).
@@ -58,7 +78,8 @@ def prepare_for_inference(generator: G) -> G:
             prepared.prepared = True
         case _:
             pass
-    _prepare(prepared, {conv for module in prepared.modules() for conv in _upsampling_layers(module)})
+    upsampling = {conv for module in prepared.modules() for conv in _upsampling_layers(module)}
+    _prepare(prepared, lambda conv: _prepared_conv(conv, conv in upsampling, dtype))
     return prepared
 
 
@@ -73,19 +94,28 @@ def _upsampling_layers(module: nn.Module) -> Iterator[nn.Module]:
             pass
 
 
-def _prepare(module: nn.Module, upsampling: Set[nn.Module]) -> None:
+def _prepare(module: nn.Module, replace: Callable[[Conv2d], nn.Module]) -> None:
     """Replace the layers of a module that have a prepared counterpart."""
     for name, child in module.named_children():
         match child:
             case WeightGenerator():
                 pass  # it is called once for a subject
-            case Conv2d() if child in upsampling and _kernel_elements(child.weight) <= _MAX_KERNEL:
-                setattr(module, name, UpsamplingConv2d(child))
+            case Conv2d():
+                setattr(module, name, replace(child))
             case SpadeResidualBlock():
-                _prepare(child, upsampling)
+                _prepare(child, replace)
                 setattr(module, name, PreparedBlock(child))
             case _:
-                _prepare(child, upsampling)
+                _prepare(child, replace)
+
+
+def _prepared_conv(conv: Conv2d, upsampling: bool, dtype: torch.dtype | None) -> nn.Module:
+    """Return the counterpart of a convolution, or itself; `upsampling`: it is never called but with `upsample`."""
+    if upsampling and _kernel_elements(conv.weight) <= _MAX_KERNEL:
+        return UpsamplingConv2d(conv, dtype)
+    if dtype is not None:
+        return CastConv2d(conv, dtype)
+    return WideConv2d(conv) if conv.padding and min(conv.weight.shape[:2]) >= _MANY_CHANNELS else conv
 
 
 def _kernel_elements(weight: Tensor) -> int:
@@ -97,17 +127,88 @@ class UpsamplingConv2d(nn.Module):
 
     kernel: Tensor
 
-    def __init__(self, conv: Conv2d) -> None:
+    def __init__(self, conv: Conv2d, dtype: torch.dtype | None) -> None:
         super().__init__()
         self.weight = conv.weight
         self.bias = conv.bias
-        self.register_buffer("kernel", vs_ops.upsampling_kernel(conv.weight), persistent=False)
+        self.register_buffer(
+            "kernel", vs_ops.upsampling_kernel(conv.weight).to(dtype or conv.weight.dtype), persistent=False
+        )
 
     def forward(self, x: Tensor, *, upsample: bool) -> Tensor:
         """Up-sample (N, C_in, H, W) and convolve it -> (N, C_out, 2H, 2W)."""
         if not upsample:
             raise VsNetsError("this convolution is prepared for what is up-sampled")
         return vs_ops.upsample_conv2d_by(x, self.kernel, self.bias)
+
+
+class CastConv2d(nn.Module):
+    """A convolution under autocast whose weight was cast beforehand."""
+
+    cast: Tensor
+
+    def __init__(self, conv: Conv2d, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.weight, self.bias = conv.weight, conv.bias
+        self.stride, self.padding = conv.stride, conv.padding
+        self.register_buffer("cast", conv.weight.to(dtype), persistent=False)
+
+    def forward(self, x: Label, *, upsample: bool = False) -> Tensor:
+        """Convolve (N, C_in, H, W), as without preparation."""
+        if upsample:
+            return vs_ops.upsample_conv2d(dense_label(x), self.cast, self.bias)
+        return convolve_label(x, self.cast, self.bias, self.stride, self.padding)
+
+
+class WideConv2d(nn.Module):
+    """A convolution with many channels, done as its size wants it where it computes in float32 on the CPU.
+
+    Few pixels are a product of patches, more of them are convolved by Winograd's filtering where that pays, with a
+    kernel that is made when it is first asked for.
+    """
+
+    matrix: Tensor
+
+    def __init__(self, conv: Conv2d) -> None:
+        super().__init__()
+        self.weight, self.bias = conv.weight, conv.bias
+        self.stride, self.padding = conv.stride, conv.padding
+        self.register_buffer("matrix", conv.weight.permute(0, 2, 3, 1).flatten(1), persistent=False)
+        self._winograd: Tensor | None = None
+
+    def forward(self, x: Tensor, *, upsample: bool = False) -> Tensor:
+        """Convolve (N, C_in, H, W), as without preparation."""
+        n, _, height, width = x.shape
+        pixels = n * height * width * (4 if upsample else 1) // self.stride**2
+        few = pixels <= _FEW_PIXELS and self.weight.numel() >= _LARGE_WEIGHT
+        if few and _computes_in_float32_on_cpu(x):
+            return self._multiply_patches(upsample_nearest(x) if upsample else x)
+        if upsample:
+            return vs_ops.upsample_conv2d(x, self.weight, self.bias)
+        if self.stride == 1 and vs_ops.winograd_pays(x, self.weight):
+            if self._winograd is None:
+                self._winograd = vs_ops.winograd_kernel(self.weight)
+            return vs_ops.winograd_conv2d(x, self._winograd, self.bias)
+        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding)
+
+    def _multiply_patches(self, x: Tensor) -> Tensor:
+        n, height, width, patches = _patches(x, self.weight.shape[-1], self.stride, self.padding)
+        return torch.addmm(self.bias, patches, self.matrix.t()).view(n, height, width, -1).permute(0, 3, 1, 2)
+
+
+def _computes_in_float32_on_cpu(x: Tensor) -> bool:
+    return x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+
+
+def _patches(x: Tensor, kernel: int, stride: int, padding: int) -> tuple[int, int, int, Tensor]:
+    """Return N, H, W of a convolution's result, and what it reads for each of its pixels, (N * H * W, k * k * C)."""
+    padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, *(padding,) * 4)).contiguous()
+    n, height, width, c = padded.shape
+    height, width = ((side - kernel) // stride + 1 for side in (height, width))
+    sample, row, pixel, _ = padded.stride()
+    # A row of a patch lies in one piece.
+    seen = padded.as_strided((n, height, width, kernel, kernel * c), (sample, row * stride, pixel * stride, row, 1))
+    return n, height, width, seen.reshape(n * height * width, kernel * kernel * c)
 
 
 class PreparedBlock(SpadeResidualBlock):
@@ -142,8 +243,7 @@ class PreparedBlock(SpadeResidualBlock):
         """Return whether products of pixels do all of the modulation: in float32 on the CPU, by maps as large as x."""
         size = [scale * side for side in x.shape[-2:]]
         return (
-            x.device.type == "cpu"
-            and not torch.is_autocast_enabled("cpu")
+            _computes_in_float32_on_cpu(x)
             and self.norm_0.pointwise
             and all(list(m.shape[-2:]) == size for m in maps[: len(self.norm_0.projections)])
         )
@@ -157,18 +257,30 @@ def _normalised(x: Tensor, upsample: bool = False) -> Tensor:
 def _modulated(
     spade: Spade, normal: Tensor, maps: Sequence[Tensor], generated: GeneratedConv | None, activate: bool
 ) -> Tensor:
-    """Modulate normalised features: each map costs two products and one pass over them, and no copy of halves."""
-    result = normal
-    for i, (projection, m) in enumerate(zip(spade.projections, maps, strict=False)):
-        gamma, beta = _halves(_weights(projection, generated if i == 0 else None))
-        # 1 + gamma comes out of the product, whose bias is larger by one.
-        result = _product(m, beta).addcmul_(result, _product(m, GeneratedConv(gamma.weight, gamma.bias + 1)))
-    return F.leaky_relu_(result, LEAKY_SLOPE) if activate else result
+    """Modulate normalised features by two products of each map, so many pixels at a time as stay in the cache."""
+    n, c, height, width = normal.shape
+    rows, seen = _pixels(normal), [_pixels(m) for m in maps[: len(spade.projections)]]
+    projections = [
+        _scale_and_shift(_weights(projection, generated if i == 0 else None))
+        for i, (projection, _) in enumerate(zip(spade.projections, seen, strict=False))
+    ]
+    result = torch.empty_like(rows)
+    step = max(1, _CACHED_ELEMENTS // (n * c))
+    for start in range(0, height * width, step):
+        some = slice(start, start + step)
+        x, made = rows[:, some], result[:, some]
+        for m, (scale, shift) in zip(seen[:-1], projections[:-1], strict=True):
+            x = _multiplied(m[:, some], shift).addcmul_(x, _multiplied(m[:, some], scale))
+        scale, shift = projections[-1]
+        torch.addcmul(_multiplied(seen[-1][:, some], shift), x, _multiplied(seen[-1][:, some], scale), out=made)
+        if activate:
+            F.leaky_relu_(made, LEAKY_SLOPE)
+    return _picture(result, height, width)
 
 
 def _project(conv: nn.Module, x: Tensor, generated: GeneratedConv | None) -> Tensor:
     """Convolve by a kernel of one pixel."""
-    return _product(x, _weights(conv, generated))
+    return _picture(_multiplied(_pixels(x), _weights(conv, generated)), *x.shape[-2:])
 
 
 def _weights(conv: nn.Module, generated: GeneratedConv | None) -> GeneratedConv:
@@ -182,19 +294,28 @@ def _weights(conv: nn.Module, generated: GeneratedConv | None) -> GeneratedConv:
             raise VsNetsError("the weights of this layer are generated, and it is called without")
 
 
-def _halves(conv: GeneratedConv) -> tuple[GeneratedConv, GeneratedConv]:
+def _scale_and_shift(conv: GeneratedConv) -> tuple[GeneratedConv, GeneratedConv]:
+    """Return what makes 1 + gamma, by a bias that is larger by one, and what makes beta."""
     weights, biases = conv.weight.chunk(2, dim=1), conv.bias.chunk(2, dim=1)
-    return GeneratedConv(weights[0], biases[0]), GeneratedConv(weights[1], biases[1])
+    return GeneratedConv(weights[0], biases[0] + 1), GeneratedConv(weights[1], biases[1])
 
 
-def _product(x: Tensor, conv: GeneratedConv) -> Tensor:
-    """Multiply every pixel: (N, C_in, H, W) and weights (N or 1, C_out, C_in, 1, 1) -> (N, C_out, H, W)."""
-    n, c, height, width = x.shape
+def _pixels(x: Tensor) -> Tensor:
+    """Return (N, C, H, W) as (N, H * W, C)."""
     # A product of transposed pixels rounds otherwise, and a state that was saved need not come back channels-last.
-    pixels = x.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
+    return x.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def _picture(pixels: Tensor, height: int, width: int) -> Tensor:
+    """Return (N, H * W, C) as (N, C, H, W)."""
+    n, _, c = pixels.shape
+    return pixels.view(n, height, width, c).permute(0, 3, 1, 2)
+
+
+def _multiplied(pixels: Tensor, conv: GeneratedConv) -> Tensor:
+    """Multiply pixels (N, P, C_in) by weights (N or 1, C_out, C_in, 1, 1) -> (N, P, C_out)."""
     matrix = conv.weight[..., 0, 0].transpose(1, 2)  # (N or 1, C_in, C_out)
     if len(matrix) == 1:
-        rows = torch.addmm(conv.bias[0], pixels.reshape(-1, c), matrix[0])
-    else:
-        rows = torch.baddbmm(conv.bias[:, None], pixels.flatten(1, 2), matrix)
-    return rows.view(n, height, width, -1).permute(0, 3, 1, 2)
+        n, count, _ = pixels.shape
+        return torch.addmm(conv.bias[0], pixels.flatten(0, 1), matrix[0]).view(n, count, -1)
+    return torch.baddbmm(conv.bias[:, None], pixels, matrix)

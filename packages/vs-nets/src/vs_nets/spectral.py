@@ -13,6 +13,9 @@ import torch.nn.functional as F
 import vs_ops
 from torch import Tensor, nn
 
+_LARGE = 2**20
+"""Elements of a weight that no cache of a core holds, from which on its results are divided instead of itself."""
+
 
 class Vectors(NamedTuple):
     """Singular vectors of the largest singular value of a weight (R, C): (R,) and (C,)."""
@@ -22,10 +25,14 @@ class Vectors(NamedTuple):
 
 
 class Normalised(NamedTuple):
-    """A weight for one call of a layer, and the vectors that the call moves it on to; None: it stays where it is."""
+    """A weight for one call of a layer, and the vectors that the call moves it on to; None: it stays where it is.
+
+    With `sigma` the weight is not divided yet: the call divides its result instead, by `vs_ops.spectral_conv2d`.
+    """
 
     weight: Tensor
     vectors: Vectors | None
+    sigma: Tensor | None = None
 
 
 class SpectralLayer(nn.Module):
@@ -37,6 +44,8 @@ class SpectralLayer(nn.Module):
 
     u: Tensor
     v: Tensor
+    divides_results = False
+    """Whether calls can take a weight that is not divided yet."""
 
     def __init__(self, shape: Sequence[int], *, spectral: bool) -> None:
         super().__init__()
@@ -81,16 +90,25 @@ class SpectralLayer(nn.Module):
         """
         if not self.spectral:
             return self.weight
+        made = self.next_normalised()
+        return made.weight if made.sigma is None else self.effective_weight()
+
+    def next_normalised(self) -> Normalised:
+        """Return what a call of a spectrally normalised layer takes, after the power iteration of a call in training.
+
+        It is a weight in autocast's dtype, as of `next_weight`, or one to divide by `sigma`, of these `vectors`.
+        """
         if self.ready is None:
             (made,) = _normalise([self])
             if made.vectors is not None:
                 _write({self: made.vectors})
-            return made.weight
+            return made
         made, self.ready = self.ready, None
         self.unwritten = made.vectors or self.unwritten
         if made.weight.dtype is (_autocast_dtype(self.weight) or self.weight.dtype):
-            return made.weight
-        return self.effective_weight()  # an island in what is autocast: the vectors are advanced, the dtype is another
+            return made
+        # An island in what is autocast: the vectors are advanced, the dtype is another.
+        return Normalised(self.effective_weight(), None)
 
 
 @contextmanager
@@ -130,6 +148,43 @@ def spectral_layers(module: nn.Module) -> Iterator[tuple[str, SpectralLayer]]:
 
 def _normalise(layers: Sequence[SpectralLayer]) -> Sequence[Normalised]:
     """Return what the next calls of layers take, all of them in training or none; moves nothing."""
+    late = [layer for layer in layers if _divides_late(layer)]
+    made = dict(zip(late, _iterate(late), strict=True))
+    rest = [layer for layer in layers if layer not in made]
+    made.update(zip(rest, _divide(rest), strict=True))
+    return [made[layer] for layer in layers]
+
+
+def _divides_late(layer: SpectralLayer) -> bool:
+    """Return whether the layer's weight is so large that dividing its results is less work, and it may do that."""
+    weight = layer.weight
+    return (
+        layer.divides_results
+        and weight.numel() >= _LARGE
+        and weight.device.type == "cpu"
+        and weight.dtype is torch.float32
+        and _autocast_dtype(weight) is None
+    )
+
+
+def _iterate(layers: Sequence[SpectralLayer]) -> Sequence[Normalised]:
+    """Return weights as they are, with their sigmas."""
+    training = bool(layers) and layers[0].training
+    vectors = [layer.vectors for layer in layers]
+    iterated = vs_ops.power_iterations(
+        [layer.weight for layer in layers],
+        [each.u for each in vectors],
+        [each.v for each in vectors],
+        iterations=1 if training else 0,
+    )
+    return [
+        Normalised(layer.weight, Vectors(u, v) if training else None, sigma)
+        for layer, u, v, sigma in zip(layers, iterated.us, iterated.vs, iterated.sigmas, strict=True)
+    ]
+
+
+def _divide(layers: Sequence[SpectralLayer]) -> Sequence[Normalised]:
+    """Return normalised weights."""
     if not layers:
         return []
     training = layers[0].training

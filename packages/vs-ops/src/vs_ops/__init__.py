@@ -22,10 +22,12 @@ from vs_ops.reference_matrix import REFERENCE_MATRIX, reference_matrix
 from vs_ops.rules import NO_RULES, Rule, Rules
 from vs_ops.singular_values import SINGULAR_VALUES, singular_values
 from vs_ops.spade import SPADE, spade
+from vs_ops.spectral_conv2d import SPECTRAL_CONV2D, power_iterations, spectral_conv2d
 from vs_ops.spectral_norm import POWER_ITERATION, SPECTRAL_NORMALIZE, power_iteration, spectral_normalize
 from vs_ops.spectral_normalize_all import SPECTRAL_NORMALIZE_ALL, spectral_normalize_all
 from vs_ops.upsample_conv2d import UPSAMPLE_CONV2D, upsample_conv2d, upsample_conv2d_by, upsampling_kernel
 from vs_ops.warp import WARP, WARP_AND_BLEND, warp, warp_and_blend
+from vs_ops.winograd_conv2d import winograd_conv2d, winograd_kernel, winograd_pays
 
 __version__ = "0.1.0"
 
@@ -34,6 +36,7 @@ OPERATORS = (
     HINGE_D_FAKE,
     HINGE_G,
     POWER_ITERATION,
+    SPECTRAL_CONV2D,
     SPECTRAL_NORMALIZE,
     SPECTRAL_NORMALIZE_ALL,
     SINGULAR_VALUES,
@@ -110,9 +113,11 @@ __all__ = [
     "masked_l1",
     "one_hot",
     "power_iteration",
+    "power_iterations",
     "reference_matrix",
     "singular_values",
     "spade",
+    "spectral_conv2d",
     "spectral_normalize",
     "spectral_normalize_all",
     "upsample_conv2d",
@@ -120,4 +125,7 @@ __all__ = [
     "upsampling_kernel",
     "warp",
     "warp_and_blend",
+    "winograd_conv2d",
+    "winograd_kernel",
+    "winograd_pays",
 ]

@@ -9,6 +9,7 @@ from vs_ops._compiling import compiled, refuse_inductor
 from vs_ops._triton import refuse_floats
 from vs_ops.dispatch import Implementation, Operator, select
 from vs_ops.errors import ShapeError, VsOpsError
+from vs_ops.native.feature_matching import feature_matching_native, refuse_native
 from vs_ops.reference.feature_matching import feature_matching_reference
 from vs_ops.torchscript.feature_matching import feature_matching_torchscript
 
@@ -50,6 +51,7 @@ def _triton(fake: Sequence[Sequence[Tensor]], real: Sequence[Sequence[Tensor]]) 
 FEATURE_MATCHING = Operator(
     name="feature_matching",
     implementations=(
+        Implementation(name="native", function=feature_matching_native, refuse=refuse_native),
         Implementation(name="reference", function=feature_matching_reference),
         Implementation(name="torchscript", function=feature_matching_torchscript),
         Implementation(name="inductor", function=compiled(feature_matching_reference), refuse=refuse_inductor),

@@ -93,7 +93,7 @@ def build_model(
     generator = generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # unknown to its stubs
     return Model(
         contents=attrs.evolve(contents, training=None),
-        generator=nets.prepare_for_inference(generator),
+        generator=nets.prepare_for_inference(generator, computing.dtype),
         labels=contents.config.label_spec,
         device=where,
         precision=computing,

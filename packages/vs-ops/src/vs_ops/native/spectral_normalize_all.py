@@ -48,24 +48,42 @@ def _normalize(
     weights: list[Tensor], us: list[Tensor], vs: list[Tensor], iterations: int, eps: float, dtype: torch.dtype | None
 ) -> Normalised:
     with torch.no_grad(), without_autocast(weights[0]):
-        # Products with the weights as they lie in memory; the last one's norm is sigma, if there is an iteration.
-        matrices = [as_matrix(weight) for weight in weights]
-        lefts = [u.to(m.dtype, copy=not iterations) for u, m in zip(us, matrices, strict=True)]
-        for _ in range(iterations):
-            rights = [torch.mv(m.t(), u) for m, u in zip(matrices, lefts, strict=True)]
-            _unit(rights, eps)
-            lefts = [torch.mv(m, v) for m, v in zip(matrices, rights, strict=True)]
-            sigmas = _unit(lefts, eps)
-        if not iterations:
-            rights = [reordered(v.to(m.dtype), w) for v, m, w in zip(vs, matrices, weights, strict=True)]
-            products = [torch.mv(m, v) for m, v in zip(matrices, rights, strict=True)]
-            sigmas = torch.stack([torch.dot(u, product) for u, product in zip(lefts, products, strict=True)])
+        lefts, rights, sigmas = _iterated(weights, us, vs, iterations, eps)
         # The division keeps vectors of its own, for what is returned may be changed.
         copies = torch._foreach_mul(lefts, 1.0)
         constants = _Constants(_numbers(sigmas.reciprocal()), copies, rights)
     divided = _divide(constants, dtype, *weights)
     ordered = [reordered(v, w, back=True) for v, w in zip(rights, weights, strict=True)]
     return Normalised(list(divided), lefts, ordered)
+
+
+def power_iterations_native(
+    weights: list[Tensor], us: list[Tensor], vs: list[Tensor], iterations: int, eps: float
+) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    """Return new left and right vectors and sigmas of weights, without gradient."""
+    with torch.no_grad(), without_autocast(weights[0]):
+        lefts, rights, sigmas = _iterated(weights, us, vs, iterations, eps)
+        ordered = [reordered(v, w, back=True) for v, w in zip(rights, weights, strict=True)]
+    return lefts, ordered, list(sigmas.unbind())
+
+
+def _iterated(
+    weights: list[Tensor], us: list[Tensor], vs: list[Tensor], iterations: int, eps: float
+) -> tuple[list[Tensor], list[Tensor], Tensor]:
+    """Return new left vectors, right vectors in the order of `as_matrix`, and sigmas."""
+    # Products with the weights as they lie in memory; the last one's norm is sigma, if there is an iteration.
+    matrices = [as_matrix(weight) for weight in weights]
+    lefts = [u.to(m.dtype, copy=not iterations) for u, m in zip(us, matrices, strict=True)]
+    for _ in range(iterations):
+        rights = [torch.mv(m.t(), u) for m, u in zip(matrices, lefts, strict=True)]
+        _unit(rights, eps)
+        lefts = [torch.mv(m, v) for m, v in zip(matrices, rights, strict=True)]
+        sigmas = _unit(lefts, eps)
+    if not iterations:
+        rights = [reordered(v.to(m.dtype), w) for v, m, w in zip(vs, matrices, weights, strict=True)]
+        products = [torch.mv(m, v) for m, v in zip(matrices, rights, strict=True)]
+        sigmas = torch.stack([torch.dot(u, product) for u, product in zip(lefts, products, strict=True)])
+    return lefts, rights, sigmas
 
 
 def _unit(vectors: list[Tensor], eps: float) -> Tensor:
