@@ -2,15 +2,16 @@
 
 Each of the held-out people is seen in two motions. The model is fitted to the first one, as `train:adapt` does, whose
 last frames decide which state is kept. It is measured in the head on the second motion, which had no say in anything,
-with references from the first.
+with references from the first. `--store` writes `docs/benchmarks/adapting-cpu.json`, which documents cite.
 """
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import attrs
 from cyclopts import Parameter
+from vs_bench.results import begin, save_records
 from vs_config import shown
 from vs_config.commands import run_command
 from vs_config.progress import show_progress
@@ -34,13 +35,15 @@ def measure(
     frames: Annotated[int, Parameter(help="Frames of each.")] = 30,
     steps: Annotated[int, Parameter(help="Training steps at most.")] = Options().steps,
     lr: Annotated[float, Parameter(help="Learning rate.")] = Options().lr,
+    store: Annotated[bool, Parameter(help="Keep the result for the documents.", negative="")] = False,
 ) -> int:
     """Print a line for each person, and the means."""
+    begun = begin()
     contents, options = read_trained(model, training=True), Options(steps=steps, lr=lr)
     height, width = contents.config.height, contents.config.width
     data = FacesConfig(height=height, width=width, sequence_length=frames, val_identities=people, motions=2)
     source = open_source(data, "val")
-    found: list[tuple[Score, Score]] = []
+    found: list[_Found] = []
     print(f"{'person':28} {'PSNR':>7} {'fitted':>7} {'SSIM':>7} {'fitted':>7}  step", flush=True)
     with stop_requests() as stop, show_progress("step", interval_s=60.0) as progress:
         for person in range(people):
@@ -49,10 +52,25 @@ def measure(
             if stop.requested is not None:
                 return stop.exit_status
             found.append(_test(contents, _second_motion(source, subject), data, fitted))
-            print(_line(subject.name, *found[-1]), fitted.step, flush=True)
-    before, after = (_mean([scores[i] for scores in found]) for i in range(2))
-    print(_line("mean", before, after), before.where)
+            print(_line(found[-1]), fitted.step, flush=True)
+    mean = _mean(found)
+    print(_line(mean), mean.before.where)
+    if store:
+        command = (
+            f"python tools/measure_adapting.py RUN --people {people} --frames {frames} --steps {steps} --lr {lr:g}"
+        )
+        print(save_records(_document(mean, found, contents), "adapting-cpu", command=command, begun=begun))
     return 0
+
+
+@attrs.frozen(kw_only=True)
+class _Found:
+    """The worth of fitting: scores of the second motion of a person, or their means over all."""
+
+    name: str
+    before: Score
+    after: Score
+    step: int
 
 
 def _second_motion(source: ClipSource, subject: Subject) -> Subject:
@@ -66,23 +84,39 @@ def _second_motion(source: ClipSource, subject: Subject) -> Subject:
     return attrs.evolve(subject, held_out=(clip,))
 
 
-def _test(contents: ModelContents, tested: Subject, data: FacesConfig, fitted: Fitted) -> tuple[Score, Score]:
+def _test(contents: ModelContents, tested: Subject, data: FacesConfig, fitted: Fitted) -> _Found:
     """Score the model as it was, and as it was fitted."""
     config = adaptation_config(contents, data, Options())
     state, recipe = begin_fitting(contents, config, contents.config.label_spec)
     before = score(state.generator_ema, tested, recipe)
     state.generator_ema.load_state_dict(fitted.weights)
-    return before, score(state.generator_ema, tested, recipe)
+    after = score(state.generator_ema, tested, recipe)
+    return _Found(name=tested.name, before=before, after=after, step=fitted.step)
 
 
-def _mean(scores: list[Score]) -> Score:
-    count = len(scores)
-    psnr, ssim = (sum(getattr(each, name) for each in scores) / count for name in ("psnr", "ssim"))
+def _mean(found: list[_Found]) -> _Found:
+    before, after = (_mean_score([getattr(each, when) for each in found]) for when in ("before", "after"))
+    return attrs.evolve(found[0], name="mean", before=before, after=after)
+
+
+def _mean_score(scores: list[Score]) -> Score:
+    psnr, ssim = (sum(getattr(each, name) for each in scores) / len(scores) for name in ("psnr", "ssim"))
     return attrs.evolve(scores[0], psnr=psnr, ssim=ssim)
 
 
-def _line(name: str, before: Score, after: Score) -> str:
-    return f"{shown(name, 28):28} {before.psnr:7.2f} {after.psnr:7.2f} {before.ssim:7.4f} {after.ssim:7.4f} "
+def _line(found: _Found) -> str:
+    before, after = found.before, found.after
+    return f"{shown(found.name, 28):28} {before.psnr:7.2f} {after.psnr:7.2f} {before.ssim:7.4f} {after.ssim:7.4f} "
+
+
+def _document(mean: _Found, found: list[_Found], contents: ModelContents) -> dict[str, Any]:
+    """Return the result as documents cite it: the means, each person, and what the model is."""
+    better = {
+        name: sum(getattr(each.after, name) > getattr(each.before, name) for each in found) for name in ("psnr", "ssim")
+    }
+    people = [attrs.asdict(each) for each in found]
+    about = {key: contents.provenance[key] for key in ("preset", "steps") if key in contents.provenance}
+    return {"model": about, "mean": attrs.asdict(mean), "better": better, "people": people}
 
 
 if __name__ == "__main__":

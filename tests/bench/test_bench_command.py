@@ -16,11 +16,12 @@ QUICK_HELP = "import sys, vs_bench.__main__ as it; it.main(['--help']); sys.exit
 def test_help_names_the_commands_and_needs_no_pytorch():
     done = subprocess.run([sys.executable, "-c", QUICK_HELP], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert all(command in done.stdout for command in ("step", "stream", "operators", "accuracy"))
+    assert all(command in done.stdout for command in ("step", "stream", "operators", "busy", "accuracy"))
 
 
 @pytest.mark.parametrize(
-    ("command", "option"), [("step", "--impl"), ("stream", "--level"), ("operators", "--only"), ("accuracy", "--seeds")]
+    ("command", "option"),
+    [("step", "--impl"), ("stream", "--level"), ("operators", "--only"), ("busy", "--policy"), ("accuracy", "--seeds")],
 )
 def test_each_command_has_help_of_its_own(command, option, capsys):
     assert main([command, "--help"]) == 0

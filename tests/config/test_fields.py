@@ -5,7 +5,7 @@ import io
 import math
 import pickle
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import attrs
 import pytest
@@ -50,6 +50,7 @@ class Example:
     low: int = whole(1, "", low=0, high=10)
     high: int | None = whole(5, "", low=0, high=10)
     ratio: float | None = real(None, "", low=0, high=1, open_low=True, open_high=True, optional=True)
+    count: int | Literal["auto"] = whole("auto", "", low=1, high=9, words=("auto",))
     kernel: int = choice(3, "", (1, 3))
     word: str = choice("auto", "", ("auto", "none"))
     on: bool = truth(True, "")
@@ -94,6 +95,8 @@ def test_ranges_are_said_in_words(range_, words):
     ("values", "message"),
     [
         ({"kernel": 2}, "kernel: expected one of 1, 3, got 2"),
+        ({"count": 10}, "count: expected a whole number from 1 to 9 or 'auto', got 10"),
+        ({"count": "all"}, "count: expected a whole number from 1 to 9 or 'auto', got 'all'"),
         ({"word": "atuo"}, "word: expected one of 'auto', 'none', got 'atuo'; did you mean 'auto'?"),
         ({"on": 1}, "on: expected true or false, got 1"),
         ({"betas": (0.5,)}, "betas: expected a list of 2 items (each item a number >= 0 and < 1), got [0.5]"),

@@ -213,10 +213,15 @@ def test_a_program_ends_in_peace(source, tmp_path, how):
         start_new_session=True,
     ) as process:
         assert process.stdout is not None
-        first = process.stdout.readline()
-        if first and how == "wait":
-            os.killpg(process.pid, signal.SIGINT)
-        output, errors = process.communicate()
+        too_long = threading.Timer(60, os.killpg, (process.pid, signal.SIGKILL))
+        too_long.start()
+        try:
+            first = process.stdout.readline()
+            if first and how == "wait":
+                os.killpg(process.pid, signal.SIGINT)
+            output, errors = process.communicate()
+        finally:
+            too_long.cancel()
     assert (first, errors) == ("ready\n", "")
     assert process.returncode == 0
     assert output == ("interrupted\n" if how == "wait" else "")

@@ -43,6 +43,7 @@ def export(*arguments):
         (["model", "--checkpoint", "3"], "--checkpoint: this is a model, which has none"),
         (["model", "--check-frames", "0"], "--check-frames: expected a whole number from 1"),
         (["model", "--format", "tflite"], "--format: expected one of"),
+        (["model", "--out", "mine.onnx"], "--out mine.onnx: an export is a directory: .*; name mine-pt2 for example"),
         (["model", "--out", "runs"], "holds other files than a package of programs"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

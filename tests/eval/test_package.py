@@ -21,9 +21,9 @@ def test_the_newest_run_becomes_a_model_with_the_scores_of_its_checkpoint(run_co
     assert run_command("vid2vid", "--clips", "1", "--frames", "2", "--device", "cpu")[0] == 0
     status, out, err = run_command("package")
     assert (status, err) == (0, "")
-    model = tmp_path / "models" / "one"
+    model = tmp_path / "runs" / "one-model"
     for file in model.iterdir():
-        assert f"models/one/{file.name}  {file.stat().st_size:,} bytes" in out
+        assert f"runs/one-model/{file.name}  {file.stat().st_size:,} bytes" in out
     report = json.loads((tmp_path / "runs/one/eval/step-00000003/report.json").read_text())
     (metrics,) = read_model(model).provenance["metrics"]
     assert (metrics["clips"], metrics["frames"], metrics["command"]) == (1, 2, report["command"])
@@ -83,7 +83,7 @@ def test_a_damaged_report_is_said_and_left_out(text, run_command, tmp_path):
     status, _, err = run_command("package", "run", "--no-training")
     assert (status, err.count("\n")) == (0, 1)
     assert err.startswith("warning: run/eval/step-00000003/report.json ")
-    assert "metrics" not in read_model(tmp_path / "models" / "run").provenance
+    assert "metrics" not in read_model(tmp_path / "run-model").provenance
 
 
 def test_scores_of_a_few_shot_report_are_those_of_each_number_of_references():

@@ -267,7 +267,7 @@ MISTAKES = [
     (("model", "--out", "x.avi"), "unknown format '.avi'"),
     (("model", "--out", "x.mkv", "--crf", 3), "it loses nothing"),
     (("model", "--out", "street/x/../../street/images/a.mp4", "--crf", 60), "--crf: expected 0"),
-    (("model", "--fps", 0), "--fps: expected a number > 0"),
+    (("model", "--fps", 0), "--fps: expected a number from 0.1 to 1000"),
     (("model", "--size", "128"), "--size: expected HEIGHTxWIDTH"),
     (("model", "--size", "33x64", "--labels", "street:1"), "stride of 8 does not divide"),
     (("model", "--first-frame", "nowhere.png"), "nowhere.png"),

@@ -95,8 +95,9 @@ def test_odd_sizes_are_padded_by_the_last_row_and_column(tmp_path: Path) -> None
 def test_a_video_without_frames_or_with_a_bad_rate_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match="at least one frame"):
         write_mp4(tmp_path / "v.mp4", [])
-    with pytest.raises(VideoError, match="fps must be positive"):
-        write_mp4(tmp_path / "v.mp4", moving_bar(1, 16, 16), fps=0)
+    for rate in (0, 1e-6, 0.099, 1001, float("nan")):
+        with pytest.raises(VideoError, match=r"fps: expected a number from 0\.1 to 1000"):
+            write_mp4(tmp_path / "v.mp4", moving_bar(1, 16, 16), fps=rate)
     assert list(tmp_path.iterdir()) == []
 
 

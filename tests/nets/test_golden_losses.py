@@ -54,6 +54,17 @@ def test_hinge_and_feature_matching(place: str) -> None:
         close_in_norm(grad, case[f"grad.{place}.{theirs}.wrt.fake_image"])
 
 
+def test_pixels_are_compared_only_where_that_is_wanted() -> None:
+    case = load_case("c_losses")
+    fake, real = case["in.fake"][:, 2].clone().requires_grad_(), case["in.real"][:, 2]
+    both = nets.FrameOutputs(image=outputs(case, fake)["indv"])
+    given = nets.Synthesis(frame=fake), nets.Target(frame=real), both
+    losses = nets.generator_losses(*given, nets.ObjectiveConfig(pixel=3.0))
+    assert losses.keys() - nets.generator_losses(*given, WEIGHTS).keys() == {"pixel"}
+    assert losses["pixel"].weight == 3.0
+    close(losses["pixel"].value, torch.nn.functional.l1_loss(fake, real))
+
+
 @pytest.mark.parametrize("scales", [1, 2])
 def test_perceptual(scales: int) -> None:
     case = load_case("c_losses")

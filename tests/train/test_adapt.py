@@ -114,6 +114,15 @@ def test_what_does_not_help_is_not_kept(
     assert all(torch.equal(kept.generator[name], tensor) for name, tensor in before.generator.items())
 
 
+def test_what_psnr_loses_ssim_may_win() -> None:
+    """In the way in which codecs are compared: 1 - SSIM in dB too."""
+    score = Score(psnr=20.0, ssim=0.5, frames=2, where="in the head")
+    assert score.likeness == pytest.approx(23.0103, abs=1e-4)
+    assert attrs.evolve(score, psnr=19.5, ssim=0.6).likeness > score.likeness
+    assert attrs.evolve(score, psnr=18.9, ssim=0.6).likeness < score.likeness
+    assert attrs.evolve(score, ssim=1.0).likeness == pytest.approx(80.0)
+
+
 def test_somebody_who_stops_it_gets_the_best_so_far(run: Path) -> None:
     stop = StopRequest()
     contents = read_trained(run, training=True)
@@ -169,4 +178,5 @@ def test_a_model_of_which_nothing_is_known_is_fitted_by_what_it_shows(run: Path)
     contents: ModelContents = attrs.evolve(read_trained(run), training=None, settings=None)
     config = adaptation_config(contents, PERSON, QUICK)
     assert config.objective.gan == config.objective.feature_matching == 0.0
+    assert config.objective.pixel > 0
     assert config.objective.perceptual.kind == "random"

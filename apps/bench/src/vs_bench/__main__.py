@@ -1,4 +1,4 @@
-"""The command line: `python -m vs_bench step`, `stream`, `operators`, `accuracy`.
+"""The command line: `python -m vs_bench step`, `stream`, `operators`, `scaling`, `busy`, `accuracy`.
 
 What measures is imported only once there is something to measure, so that help is quick.
 """
@@ -9,12 +9,13 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 from vs_config.commands import EXIT_INPUT, ErrorStatuses, run_command
+from vs_config.tuning import keep_freed_memory, wait_briefly
 
 from vs_bench import __version__
 
 app = App(
     name="vs-bench",
-    help="Measure: one training step, a frame of a stream, each operator, the accuracy of mixed precision.",
+    help="Measure: a training step, how it grows, a frame of a stream, operators, a busy machine, the accuracy of O1.",
     version=__version__,
 )
 
@@ -47,6 +48,22 @@ def operators(*words: Words) -> Any:
 
 
 @app.command(help_flags=(), version_flags=())
+def scaling(*words: Words) -> Any:
+    """Measure how time and memory of a step grow with pixels, batch, length of clips, and filters."""
+    from vs_bench.scaling.command import app as command
+
+    return _call(command, words)
+
+
+@app.command(help_flags=(), version_flags=())
+def busy(*words: Words) -> Any:
+    """Measure what other processes at work cost a training step, and whether it is no more than they take."""
+    from vs_bench.busy import app as command
+
+    return _call(command, words)
+
+
+@app.command(help_flags=(), version_flags=())
 def accuracy(*words: Words) -> Any:
     """Ask whether training in O1 ends where training in O0 does: several seeds of each, and planted faults."""
     from vs_bench.accuracy.command import app as command
@@ -70,5 +87,12 @@ def _error_statuses() -> ErrorStatuses:
     return ((error, EXIT_INPUT) for error in INPUT_ERRORS)
 
 
+def program() -> int:
+    """Run the command line in a process of its own, as training has one, and return the exit status."""
+    wait_briefly()
+    keep_freed_memory()
+    return main()
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program())

@@ -155,7 +155,7 @@ def measure(
     where = torch.device(device)
     everything = {UNIT: Case(name=UNIT, run=unit_of_work(where)), **{case.name: case for case in cases}}
     seconds: dict[str, list[float]] = {name: [] for name in everything}
-    with limited_threads(threads):
+    with using_threads(threads):
         for number in range(-warmup, rounds):
             if progress is not None:
                 progress.update(warmup + number, warmup + rounds)
@@ -200,8 +200,8 @@ def wait_for(device: torch.device) -> None:
 
 
 @contextlib.contextmanager
-def limited_threads(number: int) -> Iterator[None]:
-    """Within, PyTorch computes with so many threads."""
+def using_threads(number: int) -> Iterator[None]:
+    """Let PyTorch compute with so many threads within."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:

@@ -5,20 +5,18 @@ it is what PyTorch has allocated.
 """
 
 import gc
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import attrs
 import torch
 import vs_optim as optim
 import vs_synthesis as synthesis
+from vs_runtime import forget_peak, in_fresh_process, peak_memory
 from vs_training.config import TrainConfig
 
 from vs_bench.scene import SETTLED, WayName, scene_of, way_of
 
 _STATUS = Path("/proc/self/status")
-_FORGET_PEAK = Path("/proc/self/clear_refs")
 
 
 @attrs.frozen(kw_only=True)
@@ -51,8 +49,7 @@ def measure_memory(plan: MemoryPlan) -> Memory | None:
     """Measure in a new process; None: this system does not say how much memory a process has."""
     if torch.device(plan.device).type == "cpu" and not _STATUS.exists():
         return None
-    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(memory_of, plan).result()
+    return in_fresh_process(memory_of, plan)
 
 
 def memory_of(plan: MemoryPlan) -> Memory:
@@ -63,7 +60,7 @@ def memory_of(plan: MemoryPlan) -> Memory:
     begin = way_of(plan.way, scene_of(plan.config), plan.computing, device)
     gc.collect()
     before = _now(device)
-    _forget_peak(device)
+    forget_peak(device)
     clips = [begin() for _ in range(plan.streams)]
     settled = before
     for t in range(plan.frames):
@@ -71,22 +68,11 @@ def memory_of(plan: MemoryPlan) -> Memory:
             frame()
         if t == min(2 * SETTLED, plan.frames) - 1:
             settled = _now(device)
-    return Memory(peak=_peak(device) - before, growth=_now(device) - settled)
+    return Memory(peak=(peak_memory(device) or before) - before, growth=_now(device) - settled)
 
 
 def _now(device: torch.device) -> int:
     return torch.cuda.memory_allocated(device) if device.type == "cuda" else _bytes("VmRSS")
-
-
-def _peak(device: torch.device) -> int:
-    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _bytes("VmHWM")
-
-
-def _forget_peak(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    else:
-        _FORGET_PEAK.write_text("5")
 
 
 def peak_of_process(number: int) -> int | None:

@@ -25,7 +25,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from vs_config.progress import Progress
 
-from vs_bench.harness import Case, Series, limited_threads, measure, wait_for
+from vs_bench.harness import Case, Series, measure, using_threads, wait_for
 from vs_bench.peak import peak_case, peak_of
 from vs_bench.scene import SETTLED, NextFrame, Scene, model_of, streaming
 
@@ -170,7 +170,7 @@ def _flop_by_part(generator: nn.Module, frame: NextFrame) -> dict[str, float]:
 
 def _operators_of(frame: NextFrame, *, rounds: int, threads: int) -> tuple[OperatorTime, ...]:
     """Return what operators take, by their names."""
-    with limited_threads(threads), torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
+    with using_threads(threads), torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
         for _ in range(rounds):
             frame()
     operators = (

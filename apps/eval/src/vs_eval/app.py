@@ -46,7 +46,7 @@ Step = Annotated[int | None, option_of(Range(kind=int, low=0, high=10**8 - 1))]
 Scale = Annotated[float | None, option_of(Range(kind=float, low=1e-30, high=1e30))]
 """A loss scale in float32, or what there is by default."""
 
-Rate = Annotated[float | None, option_of(Range(kind=float, low=0, high=1000, open_low=True))]
+Rate = Annotated[float | None, option_of(Range(kind=float, low=0.1, high=1000))]
 """Frames per second, or what there is by default."""
 
 Quality = Annotated[int | None, option_of(Range(kind=int, low=0, high=63))]
@@ -230,7 +230,7 @@ def package(
     Args:
         run: A run, or a model to be written again in another format; default: the run below ./runs that wrote a
             checkpoint last.
-        out: The model's directory; default: models/NAME-OF-THE-RUN. A model that is there is replaced.
+        out: The model's directory; default: RUN-model, beside the run. A model that is there is replaced.
         checkpoint: Training step of the run's checkpoint; default: the newest one that is intact.
         dtype: Of the generator's weights; networks compute in float32 all the same.
         training: Also write what eval:numerics needs and training goes on from: the generator before averaging, and
@@ -261,8 +261,8 @@ def export(
     Args:
         model: A model directory or a run; default: the run below ./runs that wrote a checkpoint last.
         format: pt2 runs in PyTorch, onnx in ONNX Runtime, aoti in PyTorch as compiled for this processor.
-        out: Directory of the export; default: RUN/export-FORMAT, or MODEL-export-FORMAT beside a model. One there is
-            replaced.
+        out: Directory of the export, a program for each of the first frames, for all later ones, and for a subject;
+            default: RUN/export-FORMAT, or MODEL-export-FORMAT beside a model. One there is replaced.
         size: Sizes of frames, HEIGHTxWIDTH, with programs for each; default: programs for any, if the model can.
         references: Example frames of the subject of a few-shot model.
         check_frames: How many frames it makes from its own frames, beside the model, before it is called good.

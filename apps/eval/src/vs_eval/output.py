@@ -18,8 +18,13 @@ def results_of(contents: ModelContents, what: str) -> Path:
     """Return the folder of what is made with a run, in it, or with a model, beside it: that stays as it is."""
     if contents.checkpoint is not None:
         return contents.path / what
-    path = contents.path if contents.path.name not in ("", "..") else contents.path.resolve()
-    return path.with_name(f"{path.name}-{what}")
+    return beside(contents.path, what)
+
+
+def beside(path: Path, what: str) -> Path:
+    """Return the folder of what is made of a run or a model, beside it: `runs/mine-model`."""
+    named = path if path.name not in ("", "..") else path.resolve()
+    return named.with_name(f"{named.name}-{what}")
 
 
 def check_output(path: Path, marker: str = MARKER) -> None:

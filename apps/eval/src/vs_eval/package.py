@@ -12,7 +12,7 @@ from vs_synthesis import ModelContents, build_averaged, find_run, model_card, re
 
 from vs_eval.errors import OptionError
 from vs_eval.opening import say_warning, warn
-from vs_eval.output import MARKER, results_of
+from vs_eval.output import MARKER, beside, results_of
 from vs_eval.terminal import say
 
 _LARGEST_REPORT = 2**28
@@ -55,7 +55,7 @@ def package_model(request: PackageRequest, console: Console) -> Path:
 def _default_place(contents: ModelContents) -> Path:
     if contents.checkpoint is None:
         raise OptionError("--out", f"{contents.path} is a model already; name the directory of the other one")
-    return Path("models") / contents.path.resolve().name
+    return beside(contents.path, "model")
 
 
 def _with_scores(contents: ModelContents) -> tuple[ModelContents, tuple[str, ...]]:

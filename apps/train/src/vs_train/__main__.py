@@ -2,7 +2,16 @@
 
 import sys
 
+from vs_config.tuning import wait_briefly
+
 from vs_train.cli import main
 
+
+def program() -> int:
+    """Run the command line in a process of its own, and return the exit status."""
+    wait_briefly()
+    return main()
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(program())

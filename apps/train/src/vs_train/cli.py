@@ -21,6 +21,7 @@ from vs_config.commands import EXIT_INPUT, ErrorStatuses, option_of, run_command
 from vs_config.progress import show_progress
 from vs_config.signals import StopNow, stop_requests
 from vs_training.errors import NonFiniteError, VsTrainingError
+from vs_training.kinds import DEFAULT_KIND
 from vs_training.presets import DEFAULT_PRESETS, list_presets
 
 from vs_train import __version__
@@ -94,6 +95,11 @@ _OVERRIDES = Parameter(
     help="Changes to the configuration: dotted.path=value, value in TOML.",
     allow_leading_hyphen=True,  # what is no option comes here too, and is reported with all else that is wrong
 )
+_WORDS = Parameter(
+    help="A preset or a configuration file, and changes to it: dotted.path=value.", allow_leading_hyphen=True
+)
+_PRESET = Parameter(help="A configuration by name (see --list-presets).")
+_CONFIG = Parameter(help="A configuration file, TOML, instead of a preset.")
 _FLAG = Parameter(negative="", show_default=False)
 _HELP = (
     "{what}\n\n"
@@ -123,6 +129,14 @@ _ADAPT_HELP = (
 )
 _ADAPT_EXAMPLE = "hatch run train:adapt models/faces --references clips/of-me --out models/me"
 _ADAPT_USAGE = "Usage: hatch run train:adapt MODEL --references DIR [OPTIONS]"
+_PLAN_HELP = (
+    "Say what a run will take before it begins: parameters, memory, time, disk, and the largest batch that fits.\n\n"
+    "A few steps on small batches are measured in processes of their own; nothing is written."
+)
+_PLAN_EXAMPLES = """hatch run train:plan street-tiny
+
+hatch run train:plan my.toml loader.batch_size=auto --json"""
+_PLAN_USAGE = "Usage: hatch run train:plan [PRESET | CONFIG] [OPTIONS] [DOTTED.PATH=VALUE ...]"
 
 
 def _app(load_job: Callable[[], Job]) -> App:
@@ -148,6 +162,7 @@ def _app(load_job: Callable[[], Job]) -> App:
             usage=_USAGE.format(**words),
         )
     app.command(_adapt, name="adapt", help=_ADAPT_HELP, help_epilogue=_ADAPT_EXAMPLE, usage=_ADAPT_USAGE)
+    app.command(_plan, name="plan", help=_PLAN_HELP, help_epilogue=_PLAN_EXAMPLES, usage=_PLAN_USAGE)
     return app
 
 
@@ -158,7 +173,7 @@ def _adapt(
     references: Annotated[str, Parameter(help="A data folder with the frames and labels of one subject.")],
     out: Annotated[str | None, Parameter(help="New model directory; adapted-NAME unless given.")] = None,
     steps: Annotated[int, option_of(_STEPS), Parameter(help="Training steps at most.")] = 300,
-    lr: Annotated[float, option_of(_RATES), Parameter(help="Learning rate.")] = 5e-4,
+    lr: Annotated[float, option_of(_RATES), Parameter(help="Learning rate.")] = 2e-4,
     seed: Annotated[int, option_of(_SEEDS), Parameter(help="Of the order of clips.")] = 0,
     photos: Annotated[bool, _FLAG, Parameter(help="The frames do not follow one another.")] = False,
     device: Annotated[
@@ -172,11 +187,30 @@ def _adapt(
     return run_adapt(model, references, out, options)
 
 
+def _plan(
+    *words: Annotated[str, _WORDS],
+    preset: Annotated[str | None, _PRESET] = None,
+    config: Annotated[str | None, _CONFIG] = None,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"] | None, Parameter(help="Another than the configuration's.")
+    ] = None,
+    no_probe: Annotated[bool, _FLAG, Parameter(help="Measure nothing: say what can be counted.")] = False,
+    json: Annotated[bool, _FLAG, Parameter(help="Write JSON.")] = False,
+) -> int:
+    from vs_train.planning.command import run_plan, with_name
+
+    named, overrides = with_name(words)
+    if device is not None:
+        overrides = (*overrides, f"device={device}")
+    request = Request(command=DEFAULT_KIND, overrides=overrides, **{"preset": preset, "config": config, **named})
+    return run_plan(request, measured=not no_probe, as_json=json)
+
+
 def _command(command: str, load_job: Callable[[], Job]) -> Callable[..., int]:
     def train(
         *overrides: Annotated[str, _OVERRIDES],
-        preset: Annotated[str | None, Parameter(help="A configuration by name (see --list-presets).")] = None,
-        config: Annotated[str | None, Parameter(help="A configuration file, TOML, instead of a preset.")] = None,
+        preset: Annotated[str | None, _PRESET] = None,
+        config: Annotated[str | None, _CONFIG] = None,
         out: Annotated[str | None, Parameter(help="New run directory; runs/NAME-DATE-TIME unless given.")] = None,
         resume: Annotated[str | None, Parameter(help="Go on with the run in this directory, exactly.")] = None,
         print_config: Annotated[

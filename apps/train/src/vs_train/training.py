@@ -14,6 +14,7 @@ import vs_runtime as runtime
 from vs_config import render_config, shown
 from vs_config.progress import Pace, Progress, observe, per_second, seconds_left, show_bytes
 from vs_config.signals import StopNow, StopRequest
+from vs_config.tuning import keep_freed_memory
 from vs_runtime.run_directory import RunDirectory, begin_writing, create_run, record_resume
 from vs_runtime.run_lock import hold_run
 from vs_training.config import TrainConfig, reference_count
@@ -29,6 +30,7 @@ from vs_train.beginning import begin, write_report
 from vs_train.commands import resume_command
 from vs_train.numbers import UNKNOWN, last_measured
 from vs_train.outputs import Clock, Outputs, open_outputs, record, sample, save, show_step
+from vs_train.planning.automatic import settle_batch_size
 from vs_train.recovery import data_seed, may_roll_back, roll_back, with_advice
 from vs_train.resuming import resume_state
 from vs_train.setup import Prepared, prepare
@@ -104,13 +106,14 @@ def _train(
 ) -> TrainResult:
     # Everything that can be wrong is found before anything is written; whoever waits for it may stop at once.
     with stop.at_once():
-        config = _with_level(config, progress)
+        config = settle_batch_size(_with_level(config, progress), progress.message)
         prepared = prepare(config, check=config.run.check_data and not resume, watch=progress.message)
         prepared = prepared if resume else begin(prepared)
     bound = runtime.apply_affinity(prepared.plan, threads=config.run.threads or None)[-1:]
-    for note in (*prepared.notes, *bound, *_reading(prepared)):
+    freed = keep_freed_memory(wanted=config.performance.keep_memory)
+    for note in (*prepared.notes, *bound, freed, *_reading(prepared)):
         progress.message(note)
-    environment = runtime.describe_environment()
+    environment = {**runtime.describe_environment(), "freed_memory": freed}
     if not resume:
         create_run(run, config=render_config(config), environment=environment, fixed=fixed_part(config))
     with hold_run(run) as claim:
@@ -150,7 +153,7 @@ def _reading(prepared: Prepared) -> tuple[str, ...]:
     if loader.workers == 0:
         return ()
     frame = data.count_bytes(prepared.validation) / prepared.validation.frames.shape[0]
-    batch = frame * prepared.config.curriculum.max_length * loader.batch_size
+    batch = frame * prepared.config.curriculum.max_length * loader.clips
     count = loader.workers * loader.prefetch
     each = f"batch{'es' if count > 1 else ''} of at most about {show_bytes(batch)}"
     return (f"{loader.workers} workers read {count} {each} ahead; they need no shared memory (/dev/shm)",)
@@ -239,13 +242,13 @@ def _go_through(
         standing.state, standing.whole = state, True
         # What files and people are told of it.
         images_left -= report.frames
-        pace = observe(pace, time.monotonic(), report.frames * config.loader.batch_size)
+        pace = observe(pace, time.monotonic(), report.frames * config.loader.clips)
         underflow = last_measured(report.underflow, underflow)
         clock = Clock(
             time=time.time(),
             images_per_second=per_second(pace),
             memory_bytes=runtime.memory_in_use(prepared.recipe.device),
-            seconds_left=seconds_left(pace, images_left * config.loader.batch_size),
+            seconds_left=seconds_left(pace, images_left * config.loader.clips),
         )
         record(out, state, report, clock)
         show_step(out, state, report, underflow, clock, config.run.steps)

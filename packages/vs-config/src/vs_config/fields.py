@@ -16,6 +16,7 @@ import attrs
 from vs_config.errors import refuse, refuse_choice
 from vs_config.names import child, one_of
 from vs_config.schema import ALLOWED, HELP, OR_NONE, fields_of, is_among, is_tuple, item_kinds, members, name_of
+from vs_config.text import show
 
 Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
 
@@ -79,10 +80,17 @@ class Range:
 
 
 def whole(
-    default: "int | Required | None", help_: str, *, low: int, high: int, unit: str = "", optional: bool = False
+    default: "int | str | Required | None",
+    help_: str,
+    *,
+    low: int,
+    high: int,
+    unit: str = "",
+    optional: bool = False,
+    words: Sequence[str] = (),
 ) -> Any:
-    """Make a field for a whole number from `low` to `high`, or None too when `optional`."""
-    return _number(default, help_, Range(kind=int, low=low, high=high, unit=unit), optional)
+    """Make a field for a whole number from `low` to `high`, for None too when `optional`, or for one of `words`."""
+    return _number(default, help_, Range(kind=int, low=low, high=high, unit=unit), optional, words)
 
 
 def real(
@@ -101,11 +109,11 @@ def real(
     return _number(default, help_, allowed, optional)
 
 
-def _number(default: Any, help_: str, allowed: Range, optional: bool) -> Any:
-    expected = f"{allowed}{OR_NONE if optional else ''}"
+def _number(default: Any, help_: str, allowed: Range, optional: bool, words: Sequence[str] = ()) -> Any:
+    expected = f"{allowed}{OR_NONE if optional else ''}{''.join(f' or {show(word)}' for word in words)}"
 
     def check(_instance: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
-        if value not in allowed and not (optional and value is None):
+        if value not in allowed and not (optional and value is None) and not is_among(value, words):
             raise refuse(name_of(attribute), expected, value)
 
     return _field(default, help_, check, expected)

@@ -121,11 +121,12 @@ def seconds_left(pace: Pace, amount_left: int) -> float | None:
 
 def show_bytes(count: float) -> str:
     """Return a size with a unit: `1.4 GiB`."""
-    for unit in ("B", "KiB", "MiB"):
+    unit = "B"
+    for larger in ("KiB", "MiB", "GiB"):
         if count < 1024:
-            return f"{count:.3g} {unit}"
-        count /= 1024
-    return f"{count:.3g} GiB"
+            break
+        count, unit = count / 1024, larger
+    return f"{count:.3g} {unit}" if count < 1000 else f"{count:.0f} {unit}"
 
 
 def show_duration(seconds: float) -> str:

@@ -32,7 +32,9 @@ class LoaderConfig:
 
     kind: ClassVar[str] = "loader"
 
-    batch_size: int = whole(1, "clips per batch and process", low=1, high=4096)
+    batch_size: int | Literal["auto"] = whole(
+        1, "clips per batch and process; auto: as many as memory holds", low=1, high=4096, words=("auto",)
+    )
     workers: int = whole(1, "processes that read ahead; 0: read in the training process itself", low=0, high=256)
     prefetch: int = whole(2, "batches that each worker reads ahead", low=1, high=64)
     start_method: Literal["auto", "fork", "forkserver", "spawn"] = choice(
@@ -41,6 +43,21 @@ class LoaderConfig:
         ("auto", "fork", "forkserver", "spawn"),
     )
     timeout: int = whole(120, "how long to wait for a batch of the workers", low=1, high=86400, unit="seconds")
+
+    @property
+    def clips(self) -> int:
+        """The batch size, as a number, which whoever reads batches has to put in the place of `auto`.
+
+        Raises:
+            VsDataError: it is still `auto`.
+        """
+        match self.batch_size:
+            case int() as count:
+                return count
+            case _:
+                raise VsDataError(
+                    "loader.batch_size is 'auto': only training finds out what memory holds; give a number"
+                )
 
 
 def load_clips(
@@ -132,7 +149,7 @@ class _Plan:
             self.source.sequences,
             seed=self.seed,
             batch=batch,
-            batch_size=self.config.batch_size,
+            batch_size=self.config.clips,
             length=self.length_of(batch),
             shard=self.shard,
             references=self.references_of(batch),

@@ -5,7 +5,6 @@ process that asked. A thread for each worker waits for them there, so that the c
 a queue, where signals reach it.
 """
 
-import copy
 import multiprocessing
 import os
 import queue
@@ -14,10 +13,8 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
-from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -27,6 +24,7 @@ import attrs
 import cv2
 import torch
 from torch import Tensor
+from vs_config.processes import end_with_parent, fit_to_be_sent, leave_signals_to_parent, signals_held
 
 from vs_data.clips import Clip, map_tensors
 from vs_data.errors import LoaderError, VsDataError
@@ -38,7 +36,6 @@ Read = Callable[[Any], Clip]
 Answer = Clip | Exception
 """What comes of a request."""
 
-_SIGNALS_OF_THE_PARENT = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
 _GRACE_S = 5.0  # that a process which was sent SIGKILL has to be gone
 
 
@@ -78,7 +75,7 @@ def start_pool(
     """
     pool = None
     try:
-        with _signals_held():  # which workers and threads inherit: signals are the caller's thread's, once all is made
+        with signals_held():  # which workers and threads inherit: signals are the caller's thread's, once all is made
             pool = _make_pool(read, workers, start_method, pin_memory, worker_init)
     except BaseException:  # what a signal's handler raises, too
         if pool is not None:
@@ -180,18 +177,6 @@ def _start_worker(
     return process, ours
 
 
-@contextmanager
-def _signals_held() -> Iterator[None]:
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _attend(
     worker: int,
     process: BaseProcess,
@@ -257,10 +242,7 @@ def _end_processes(
 
 def _serve(channel: Connection, read: Read, worker: int, worker_init: Callable[[int], None] | None) -> None:
     """Answer requests as long as somebody asks. Never returns: taking an interpreter apart has no use here."""
-    for number in _SIGNALS_OF_THE_PARENT:
-        signal.signal(number, signal.SIG_IGN)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # it was started with all of them held
+    leave_signals_to_parent()
     try:
         failure = _attempt(partial(_prepare, worker, worker_init))
         while True:
@@ -275,19 +257,11 @@ def _serve(channel: Connection, read: Read, worker: int, worker_init: Callable[[
 
 
 def _prepare(worker: int, worker_init: Callable[[int], None] | None) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     if worker_init is not None:
         worker_init(worker)
-
-
-def _end_with_parent() -> None:
-    """End this process when its parent is gone, also when it hangs somewhere."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(0)
 
 
 def _attempt(function: Callable[[], Any]) -> Any:
@@ -313,22 +287,13 @@ def _send_answer(channel: Connection, answer: Answer) -> None:
             for tensor in tensors:
                 channel.send_bytes(_bytes_of(tensor))
         case Exception():
-            channel.send(_fit_to_be_sent(answer))
+            channel.send(fit_to_be_sent(answer))
 
 
 def _set_aside(tensors: list[Tensor], tensor: Tensor) -> Tensor:
     if tensor.numel():
         tensors.append(tensor.contiguous())
     return tensor.to("meta", memory_format=torch.contiguous_format)
-
-
-def _fit_to_be_sent(error: Exception) -> Exception:
-    """Return the error, or its text, where its class cannot be made again from what an exception keeps."""
-    try:
-        copy.copy(error)
-    except Exception:
-        return RuntimeError("\n".join([repr(error), *getattr(error, "__notes__", ())]))
-    return error
 
 
 def _receive_answer(channel: Connection, device: int | None) -> Answer:

@@ -14,6 +14,9 @@ from av.video.stream import VideoStream
 from vs_metrics.colours import Image, check_picture
 from vs_metrics.errors import VideoError
 
+MIN_FPS, MAX_FPS = 0.1, 1000.0
+"""Smallest and largest rate of a video, frames per second: files hold it as a fraction of small numbers."""
+
 CRF = 18
 """x264's constant rate factor: 18 is visually lossless for most eyes."""
 
@@ -75,8 +78,14 @@ def video_codec() -> str:
     return "mpeg4"
 
 
-def rate_of(fps: float) -> Fraction:
-    """Return a rate as videos have it."""
+def rate_of(fps: float, name: str) -> Fraction:
+    """Return a rate as videos have it; `name` is what messages call the video.
+
+    Raises:
+        VideoError: no video has such a rate.
+    """
+    if not MIN_FPS <= fps <= MAX_FPS:
+        raise VideoError(name, f"fps: expected a number from {MIN_FPS:g} to {MAX_FPS:g} frames per second, got {fps:g}")
     return Fraction(fps).limit_denominator(1001)
 
 

@@ -62,7 +62,7 @@ def write_mp4(path: str | os.PathLike[str], frames: Iterable[Image], *, fps: flo
     part 2, and the log says so.
 
     Raises:
-        VideoError: no frame, frames of different sizes, or a rate that is not positive.
+        VideoError: no frame, frames of different sizes, or a rate that no video has (0.1 to 1000).
         ShapeError: a frame is not an RGB picture of 8 bits.
         OSError: the file cannot be written; nothing is left behind.
     """
@@ -80,11 +80,9 @@ class VideoWriter:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, fps: float | int = 25) -> None:
-        if not fps > 0:
-            raise VideoError(str(path), f"fps must be positive, got {fps}")
         self._path = Path(path)
         self._form = attrs.evolve(FORMATS[".mp4"], codec=video_codec())
-        self._rate = rate_of(fps)
+        self._rate = rate_of(fps, str(path))
         self._cleanup = contextlib.ExitStack()
         self._encoder: Encoder | None = None
         self._written: Encoder | None = None

@@ -21,9 +21,6 @@ from vs_metrics.colours import Image, check_picture
 from vs_metrics.encoding import FORMATS, Encoder, Format, rate_of
 from vs_metrics.errors import VideoError
 
-MIN_FPS, MAX_FPS = 0.001, 1000.0
-"""Smallest and largest rate of a video, frames per second: files hold it as a fraction of small numbers."""
-
 Add = Callable[[Image], None]
 """Appends one (H, W, 3) uint8 RGB picture."""
 
@@ -48,8 +45,7 @@ def check_sink(out: Path, options: SinkOptions) -> None:
         VideoError: the suffix is that of no format, PyAV lacks its encoder, a setting is out of range, something else
             stands there, or the place cannot be written to.
     """
-    if not MIN_FPS <= options.fps <= MAX_FPS:
-        raise VideoError(str(out), f"--fps: expected a number from {MIN_FPS:g} to {MAX_FPS:g}, got {options.fps:g}")
+    rate_of(options.fps, str(out))
     form = _format_of(out)
     if form is None:
         if options.crf is not None:
@@ -155,7 +151,7 @@ def _check_format(out: Path, form: Format, options: SinkOptions) -> None:
 
 @contextlib.contextmanager
 def _video(draft: Path, form: Format, options: SinkOptions) -> Iterator[Add]:
-    encoder = Encoder(draft, form, rate_of(options.fps), options.crf)
+    encoder = Encoder(draft, form, rate_of(options.fps, str(draft)), options.crf)
     try:
         yield lambda frame: encoder.add(frame, str(draft))
     except BaseException:

@@ -42,6 +42,7 @@ class ObjectiveConfig:
     perceptual_weight: float = real(10.0, "distance in VGG-19's features", low=0, high=MAX_WEIGHT)
     flow: float = real(10.0, "flow, warped frame and mask, each with this weight", low=0, high=MAX_WEIGHT)
     temporal_gan: float = real(1.0, "hinge loss over time", low=0, high=MAX_WEIGHT)
+    pixel: float = real(0.0, "mean absolute difference of pixels; 0: there is none", low=0, high=MAX_WEIGHT)
     perceptual: PerceptualConfig = table(NoPerceptual, "network of the perceptual loss")
 
 
@@ -105,6 +106,8 @@ def generator_losses(
         losses["perceptual"] = Loss(perceptual(synthesis.frame, features), config.perceptual_weight)
         if outputs.raw is not None and synthesis.raw is not None:
             losses["perceptual_raw"] = Loss(perceptual(synthesis.raw, features), config.perceptual_weight)
+    if config.pixel > 0:
+        losses["pixel"] = Loss((synthesis.frame.float() - target.frame.float()).abs().mean(), config.pixel)
     return {**losses, **flow_losses(synthesis, target, config)}
 
 

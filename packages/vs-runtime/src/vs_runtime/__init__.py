@@ -35,8 +35,9 @@ from vs_runtime.files import (
     write_atomically,
 )
 from vs_runtime.fit import Every, Maybe, check_fit
+from vs_runtime.fresh_process import in_fresh_process
 from vs_runtime.marked_directory import PlaceError, check_place, marked_directory
-from vs_runtime.memory import is_out_of_memory, memory_in_use
+from vs_runtime.memory import Room, forget_peak, is_out_of_memory, memory_in_use, memory_of, peak_memory
 from vs_runtime.run_checkpoint import (
     LoadedCheckpoint,
     checkpoint_path,
@@ -65,6 +66,7 @@ __all__ = [
     "Maybe",
     "NoCheckpoint",
     "PlaceError",
+    "Room",
     "StateError",
     "Topology",
     "VsRuntimeError",
@@ -78,7 +80,9 @@ __all__ = [
     "choose_device",
     "derive_seed",
     "describe_environment",
+    "forget_peak",
     "gpu_index_of",
+    "in_fresh_process",
     "is_left_behind",
     "is_out_of_memory",
     "list_checkpoints",
@@ -86,7 +90,9 @@ __all__ = [
     "load_latest",
     "marked_directory",
     "memory_in_use",
+    "memory_of",
     "naming",
+    "peak_memory",
     "plan_affinity",
     "random_state",
     "read_topology",

@@ -47,7 +47,7 @@ class ModelConfig:
     augment: AugmentConfig = table(AugmentConfig, "how pictures of another size become that size; nothing is random")
     face_crop: FaceCropConfig | None = table(None, "how the face is cut out of them; none: whole pictures are used")
     order: Order = choice("natural", "how label files sort: name (1, 10, 2) or natural (1, 2, 10)", ORDERS)
-    fps: float = real(10.0, "rate of its videos", low=0, high=1000, open_low=True, unit="frames per second")
+    fps: float = real(10.0, "rate of its videos", low=0.1, high=1000, unit="frames per second")
 
     CHECKS: ClassVar[tuple[Check, ...]] = (Check(("height", "width", "generator"), _check_sides),)
 

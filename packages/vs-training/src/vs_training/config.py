@@ -247,7 +247,7 @@ def _check_with_references(
 
 def _check_batch(config: "TrainConfig") -> Iterator[Problem]:
     size, parts = config.loader.batch_size, config.memory.micro_batches
-    if size % parts:
+    if size != "auto" and size % parts:
         fitting = ", ".join(str(n) for n in range(1, size + 1) if size % n == 0)
         expected = f"a number of equal parts of loader.batch_size, {size} ({fitting})"
         yield Problem("memory.micro_batches", expected=expected, got=parts)

@@ -50,6 +50,27 @@ def clip_length(config: CurriculumConfig, step: int) -> int:
     return min(config.max_length, config.initial_length << min(doublings, 32))
 
 
+@attrs.frozen(kw_only=True)
+class Stage:
+    """Steps from `start` to before `stop`, all on clips of a length; `flow_alone`: only the flow network learns."""
+
+    start: int
+    stop: int
+    length: int
+    flow_alone: bool = False
+
+
+def stages(config: CurriculumConfig, steps: int) -> tuple[Stage, ...]:
+    """Return the stages of a run of so many steps, in their order. Pure."""
+    edges = sorted({min(edge, steps) for edge in (0, config.flow_steps, *_changes(config))} - {steps})
+    alike = itertools.groupby(edges, key=lambda start: (clip_length(config, start), start < config.flow_steps))
+    begun = [(next(starts), length, flow_alone) for (length, flow_alone), starts in alike]
+    return tuple(
+        Stage(start=start, stop=stop, length=length, flow_alone=flow_alone)
+        for (start, length, flow_alone), (stop, *_) in itertools.pairwise([*begun, (steps, 0, False)])
+    )
+
+
 def images_between(config: CurriculumConfig, start: int, stop: int) -> int:
     """Return how many frames one clip of each step from `start` to before `stop` has, in all; quick for many steps."""
     edges = (start, stop, *_changes(config))

@@ -181,7 +181,7 @@ def _frames_done(arms: Sequence[Arm], out: Path) -> int:
 
 
 def _frames(arm: Arm, steps: int) -> int:
-    return images_between(arm.config.curriculum, 0, steps) * arm.config.loader.batch_size
+    return images_between(arm.config.curriculum, 0, steps) * arm.config.loader.clips
 
 
 def steps_done(metrics: Path) -> int:

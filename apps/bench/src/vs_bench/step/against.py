@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import operator
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -173,7 +172,7 @@ def averaged(result: Result, name: str, stages: Sequence[Stage]) -> Series:
 def _average(numbers: Sequence[float], stages: Sequence[Stage]) -> float:
     """Return the average over a run's steps of what each stage's steps have a number of."""
     steps = [stage.steps for stage in stages]
-    return sum(map(operator.mul, steps, numbers)) / sum(steps)
+    return sum(count * one for count, one in zip(steps, numbers, strict=True)) / sum(steps)
 
 
 def _print_use(name: str, use: Mapping[str, Any]) -> None:

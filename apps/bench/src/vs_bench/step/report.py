@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import torch
+from rich.table import Table
 
 from vs_bench.harness import Result, ratio_of
 from vs_bench.peak import peak_of
@@ -55,3 +56,16 @@ def print_peaks(peaks: Mapping[str, Mapping[str, float]]) -> None:
 def print_gain(name: str, gain: Mapping[str, float], other: str) -> None:
     """Print how many times as fast something is as something else."""
     print_line(f"{name}: {gain['value']:.2f} times as fast as {other} (95 %: {gain['low']:.2f}-{gain['high']:.2f})")
+
+
+def print_phases(phases: Mapping[Level, Mapping[str, float]]) -> None:
+    """Print the seconds of each phase of each level's step, and its part of the step."""
+    table = Table(title="phases of the step", title_justify="left")
+    table.add_column("phase")
+    for level in phases:
+        table.add_column(f"{level}, ms", justify="right")
+        table.add_column("part", justify="right")
+    for phase in dict.fromkeys(phase for seconds in phases.values() for phase in seconds):
+        cells = [(seconds.get(phase, 0.0), sum(seconds.values())) for seconds in phases.values()]
+        table.add_row(phase, *(text for one, all_ in cells for text in (f"{1e3 * one:.1f}", f"{one / all_:.1%}")))
+    wide_console().print(table)

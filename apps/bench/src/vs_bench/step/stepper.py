@@ -20,7 +20,7 @@ import torch
 import vs_optim as optim
 import vs_training
 from vs_config import resolve_config
-from vs_data import Clip, ClipRequest, ClipSource, collate, move, open_source
+from vs_data import Clip, ClipRequest, ClipSource, VsDataError, collate, move, open_source
 from vs_runtime import choose_device, search_convolutions
 from vs_training.config import TrainConfig, label_spec
 from vs_training.networks import build_recipe, build_state
@@ -87,10 +87,16 @@ def _by_graphs(config: TrainConfig, device: torch.device) -> tuple[Any]:
 def _clip_of(config: TrainConfig, source: ClipSource, frames: int) -> Clip:
     count = 0 if config.references is None else config.references.max
     references = tuple(frames + k for k in range(count))  # frames behind the clip, so that none shows itself
-    requests = [
-        ClipRequest(sequence=i, start=0, length=frames, references=references) for i in range(config.loader.batch_size)
-    ]
+    requests = [ClipRequest(sequence=i, start=0, length=frames, references=references) for i in range(_clips(config))]
     return collate([source.read(request) for request in requests])
+
+
+def _clips(config: TrainConfig) -> int:
+    match config.loader.batch_size:  # a number in all revisions
+        case int() as count:
+            return count
+        case _:
+            raise VsDataError("loader.batch_size: a step is measured on a number of clips; give one")
 
 
 def serve() -> None:
@@ -108,14 +114,15 @@ def serve() -> None:
     steps = steppers(config, plan["stages"], device)
     answer(sources=vs_training.__file__, flop=[flop_of(step) for step in steps])
     for line in sys.stdin:
-        before = _page_faults()
+        before = page_faults()
         steps[int(line)]()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        answer(page_faults=_page_faults() - before, gpu_bytes=_gpu_bytes(device))
+        answer(page_faults=page_faults() - before, gpu_bytes=_gpu_bytes(device))
 
 
-def _page_faults() -> int:
+def page_faults() -> int:
+    """Return how often this process has been given a page of memory so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 

@@ -1,6 +1,5 @@
 """Whose step is measured: a baseline or a preset, at its levels of precision, and which of a run's steps."""
 
-import itertools
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -8,7 +7,7 @@ import attrs
 import torch
 import vs_optim as optim
 from vs_training.config import TrainConfig
-from vs_training.curriculum import clip_length
+from vs_training.curriculum import stages
 from vs_training.presets import read_preset
 
 Baseline = Literal["street", "face"]
@@ -107,12 +106,7 @@ def one_stage(config: TrainConfig, frames: int) -> Stage:
 
 def stages_of(config: TrainConfig) -> tuple[Stage, ...]:
     """Return the stages of a run's curriculum, in their order. Pure."""
-    curriculum = config.curriculum
-    kinds = itertools.groupby(
-        range(config.run.steps), key=lambda step: (step < curriculum.flow_steps, clip_length(curriculum, step))
-    )
     return tuple(
-        Stage(first=steps[0], steps=len(steps), frames=frames, flow_alone=alone)
-        for (alone, frames), group in kinds
-        if (steps := list(group))
+        Stage(first=stage.start, steps=stage.stop - stage.start, frames=stage.length, flow_alone=stage.flow_alone)
+        for stage in stages(config.curriculum, config.run.steps)
     )

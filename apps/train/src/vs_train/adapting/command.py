@@ -9,6 +9,7 @@ import vs_runtime as runtime
 from vs_config import option_path, shown
 from vs_config.progress import show_progress
 from vs_config.signals import StopNow, StopRequest, stop_requests
+from vs_config.tuning import keep_freed_memory
 from vs_data import FolderConfig, open_folder
 from vs_nets import FewShotGeneratorConfig
 from vs_synthesis import ModelContents, ModelError, model_card, read_trained, write_model
@@ -34,6 +35,7 @@ def run_adapt(model: str, references: str, out: str | None, options: Options) ->
     if place.resolve() == source.resolve():
         raise VsTrainingError(f"--out: {place}: is the model itself; name another directory")
     runtime.check_place(place, marker=MARKER, what="model")
+    keep_freed_memory()
     with stop_requests() as stop:
         try:
             with show_progress("step", notice=lambda: stop.notice, keep=True, at_once=True) as progress:

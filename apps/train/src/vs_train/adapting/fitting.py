@@ -1,5 +1,6 @@
 """Fitting a few-shot model to a subject, step after step, for as long as its held-out frames become more like it."""
 
+import math
 from collections.abc import Callable, Mapping
 
 import attrs
@@ -24,8 +25,11 @@ from vs_train.adapting.settings import Options, adaptation_config, has_discrimin
 from vs_train.adapting.subject import Subject
 from vs_train.samples import roll_out
 
-EVERY = 20
+EVERY = 10
 """Steps between two looks at the held-out frames."""
+
+_EQUAL = 1e-6
+"""Of SSIM, what is nearer to 1 than that counts as equal."""
 
 PATIENCE = 5
 """Looks that may show nothing better before fitting ends."""
@@ -46,6 +50,11 @@ class Score:
     ssim: float
     frames: int
     where: str
+
+    @property
+    def likeness(self) -> float:
+        """Both in one number, dB: a sharper picture may lose PSNR where it is a pixel off, while SSIM rises."""
+        return self.psnr - 10 * math.log10(max(1 - self.ssim, _EQUAL))
 
     def __str__(self) -> str:
         frames = f"{self.frames} held-out frame{'s' if self.frames > 1 else ''}"
@@ -132,7 +141,7 @@ def fit(
 def _look(best: Fitted, state: TrainState, subject: Subject, recipe: Recipe, message: Callable[[str], None]) -> Fitted:
     found = score(state.generator_ema, subject, recipe)
     message(f"step {state.step}: {found}")
-    if found.psnr <= best.after.psnr:
+    if found.likeness <= best.after.likeness:
         return best
     return attrs.evolve(best, after=found, step=state.step, weights=_kept(state))
 

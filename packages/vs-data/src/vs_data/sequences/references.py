@@ -6,6 +6,7 @@ from pathlib import Path
 
 import attrs
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from vs_data.clips import References
@@ -15,6 +16,7 @@ from vs_data.labels import LabelKind, handler_of, of_stills
 from vs_data.layout import IMAGES, expanded
 from vs_data.names import same, sort_key
 from vs_data.pictures import IMAGE_EXTENSIONS, read_rgb
+from vs_data.seen import Size, size_of
 from vs_data.sequences.files import Listed, entries_of, face_geometry, list_sequences, view_of
 from vs_data.sequences.frames import LabelRequest, ReferenceSubject
 from vs_data.sequences.video import VIDEO_EXTENSIONS, video_frames
@@ -31,9 +33,9 @@ def open_references(source: str, how: LabelRequest, *, count: int | None = None)
     Args:
         source: photographs, with commas between them (`a.jpg,b.jpg`), the labels of each beside it under the same name
             (`a.json`, `a.png`) or in a folder of the kind's name (`landmarks-dlib68/a.json`); a folder of such
-            photographs; a data folder, whose first sequence is the subject's, or a sequence of one
-            (`ROOT/images/SEQ`); frames of a video (`clip.mp4:10-20`,
-            `clip.mp4:3,7`), whose labels are in `KIND/clip/` beside it, a file for each frame; or `faces:SEED`.
+            photographs, of one size or of several; a data folder, whose first sequence is the subject's, or a sequence
+            of one (`ROOT/images/SEQ`); frames of a video (`clip.mp4:10-20`, `clip.mp4:3,7`), whose labels are in
+            `KIND/clip/` beside it, a file for each frame; or `faces:SEED`.
         how: the model's kinds of label and its size; `subject` of it plays no part.
         count: how many at most, spread evenly over those that there are; None: all photographs, or one of a sequence.
 
@@ -133,19 +135,38 @@ def _of_photographs(paths: Sequence[Path], how: LabelRequest, count: int | None)
     if not paths:
         raise DataError("no photograph is named", file="--references", fix="a.jpg,b.jpg for example")
     kept = [paths[index] for index in _spread(len(paths), min(count or MOST, len(paths)))]
-    pictures = []
-    for path in kept:
-        if path.suffix.lower() not in IMAGE_EXTENSIONS:
-            expected = f"{', '.join(IMAGE_EXTENSIONS)}, a folder, frames of a video (clip.mp4:3,7) or faces:SEED"
-            raise DataError("is no photograph", file=str(path), fix=f"expected {expected}")
-        pictures.append(read_rgb(path))
-        if pictures[-1].shape != pictures[0].shape:
-            sizes = " and ".join(f"{picture.shape[1]}x{picture.shape[0]}" for picture in (pictures[0], pictures[-1]))
-            raise DataError(f"photographs differ in size: {sizes}", file=str(path), fix="bring them to one size")
-    files = {kind.folder: tuple(str(_label_beside(path, kind)) for path in kept) for kind in how.kinds}
-    listed = Listed(name=kept[0].stem, places={kind.folder: Path() for kind in how.kinds}, files=files)
     single = attrs.evolve(how, kinds=tuple(of_stills(kind) for kind in how.kinds))
-    return _subject(listed, pictures, list(range(len(kept))), single)
+    of_size: dict[Size, dict[int, NDArray[np.uint8]]] = {}
+    for index, path in enumerate(kept):
+        picture = _photograph(path)
+        of_size.setdefault(size_of(picture), {})[index] = picture
+    groups = [
+        _of_one_size([kept[index] for index in group], list(group.values()), single) for group in of_size.values()
+    ]
+    return _together(groups, [index for group in of_size.values() for index in group])
+
+
+def _photograph(path: Path) -> NDArray[np.uint8]:
+    if path.suffix.lower() not in IMAGE_EXTENSIONS:
+        expected = f"{', '.join(IMAGE_EXTENSIONS)}, a folder, frames of a video (clip.mp4:3,7) or faces:SEED"
+        raise DataError("is no photograph", file=str(path), fix=f"expected {expected}")
+    return read_rgb(path)
+
+
+def _of_one_size(paths: Sequence[Path], pictures: Sequence[NDArray[np.uint8]], how: LabelRequest) -> ReferenceSubject:
+    files = {kind.folder: tuple(str(_label_beside(path, kind)) for path in paths) for kind in how.kinds}
+    listed = Listed(name=paths[0].stem, places={kind.folder: Path() for kind in how.kinds}, files=files)
+    return _subject(listed, pictures, list(range(len(paths))), how)
+
+
+def _together(groups: Sequence[ReferenceSubject], order: Sequence[int]) -> ReferenceSubject:
+    """Put photographs of several sizes into their order; labels of others are drawn as in those of the first's size."""
+    first = groups[0]
+    parts = [group.references for group in groups]
+    back = torch.tensor(order).argsort()
+    labels = {kind: torch.cat([part.labels[kind] for part in parts])[back] for kind in first.references.labels}
+    frames = torch.cat([part.frames for part in parts])[back]
+    return attrs.evolve(first, references=attrs.evolve(first.references, frames=frames, labels=labels))
 
 
 def _label_beside(path: Path, kind: LabelKind) -> Path:
@@ -161,8 +182,7 @@ def _subject(
     listed: Listed, pictures: Sequence[NDArray[np.uint8]], chosen: Sequence[int], how: LabelRequest
 ) -> ReferenceSubject:
     """Bring pictures and the labels of the chosen files to the size of the frames, and describe whose they are."""
-    height, width = pictures[0].shape[:2]
-    geometry = face_geometry(listed, (height, width), how)
+    geometry = face_geometry(listed, size_of(pictures[0]), how)
     view = view_of(listed, geometry)
     references = References(
         frames=to_tensor([apply_to_image(geometry, picture) for picture in pictures]),

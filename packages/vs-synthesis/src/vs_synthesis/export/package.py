@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any, assert_never, get_args
 
 import attrs
 import torch
@@ -83,10 +83,13 @@ def check_export(out: Path, request: ExportRequest) -> None:
     """See, before a model is read, that an export can be written.
 
     Raises:
-        ExportError: the format cannot be written here.
+        ExportError: the format cannot be written here, or the directory is named as if it were a program.
         PlaceError: something else is there.
     """
     check_format(request.form)
+    if out.suffix in map(suffix_of, get_args(Format)) and not out.is_dir():
+        what = "an export is a directory: the first frame, those after it and a subject are programs of their own"
+        raise ExportError(f"--out {out}: {what}; name {out.stem}-{request.form} for example")
     check_place(out, marker=MARKER, what=_WHAT)
 
 
