@@ -93,7 +93,7 @@ class Gradients:
     """
 
     losses: optim.Pair[Mapping[str, Tensor]]
-    reports: optim.Pair[optim.GradientReport]
+    reports: optim.Pair[optim.GradientReport | None]
     frame: Tensor
     finite: Tensor | None
     before: tuple[optim.KeptTensors | optim.KeptOptimizer, ...]
@@ -240,5 +240,5 @@ def _hand_over(graphs: FrameGraphs, state: TrainState, inputs: FrameInputs) -> N
                 scale.fill_(state.scaling.scales.of(network).scale)
 
 
-def _called_finite(report: optim.GradientReport) -> optim.GradientReport:
-    return attrs.evolve(report, finding="finite")
+def _called_finite(report: optim.GradientReport | None) -> optim.GradientReport | None:
+    return None if report is None else attrs.evolve(report, finding="finite")
