@@ -1,6 +1,7 @@
 """What holds for every test: cores, how Hypothesis searches, what runs Triton kernels, what needs a GPU."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -32,6 +33,18 @@ def every_implementation(request: pytest.FixtureRequest, monkeypatch: pytest.Mon
     """The test runs with each implementation of the operators in turn, wherever that one accepts the call."""
     monkeypatch.setenv("VS_OPS_IMPL", request.param)
     return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest) -> Iterator[torch.device]:
+    """The test runs on the CPU and, where there is one, on a GPU: there without TF32, as in O0."""
+    modes = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [mode.allow_tf32 for mode in modes]
+    for mode in modes:
+        mode.allow_tf32 = False
+    yield torch.device(request.param)
+    for mode, allowed in zip(modes, before, strict=True):
+        mode.allow_tf32 = allowed
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,7 +4,7 @@ import math
 import attrs
 import pytest
 import torch
-from vs_data import cut, iterate_sequence
+from vs_data import cut, iterate_sequence, move
 from vs_eval.output import write_json
 from vs_eval.report import broken_frames, summarise, tables, to_json
 from vs_eval.scoring import EvaluationSpec, evaluate_clip, evaluate_pieces, roll_out
@@ -23,8 +23,9 @@ def value(scores, name):
     return mean_of(scores.totals[name])
 
 
-def test_scores_of_a_generator_that_is_too_bright_are_known(clip, spec, replay):
-    scores = evaluate_clip(replay(clip, offset=0.2, guess=1.5), clip, spec)
+def test_scores_of_a_generator_that_is_too_bright_are_known(clip, spec, replay, device):
+    spec = attrs.evolve(spec, device=device)
+    scores = evaluate_clip(replay(move(clip, device), offset=0.2, guess=1.5), clip, spec)
     assert (scores.name, scores.frames) == ("town/0", 6)
     assert value(scores, "psnr/generated") == pytest.approx(20.0, abs=1e-3)
     assert value(scores, "first_psnr/generated") == pytest.approx(20.0, abs=1e-3)

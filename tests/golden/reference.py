@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 import pytest
+import torch
 import vs_nets as nets
 from imaginaire_config import few_shot_config, generator_config, label_spec, network_configs
 from imaginaire_weights import discriminator_weights, few_shot_weights, generator_weights, vgg19_weights
@@ -28,12 +29,12 @@ class Case:
         return {k.removeprefix(prefix): v for k, v in self.tensors.items() if k.startswith(prefix)}
 
 
-def load_case(name: str) -> Case:
-    """Tensors and facts of one case; skips the test where the reference tensors are absent."""
+def load_case(name: str, device: torch.device | None = None) -> Case:
+    """Tensors, on a device, and facts of one case; skips the test where the reference tensors are absent."""
     path = GOLDEN / f"{name}.safetensors"
     if not path.is_file():
         pytest.skip(f"reference tensors are not beside the repository: {name}")
-    return Case(load_file(path), json.loads(path.with_suffix(".json").read_text()))
+    return Case(load_file(path, device=str(device or "cpu")), json.loads(path.with_suffix(".json").read_text()))
 
 
 def build_generator(case: Case, prefix: str = "G.") -> nets.Generator:

@@ -39,9 +39,9 @@ def steps(case: Case) -> Iterator[tuple[int, Tensor, nets.History]]:
         history = nets.remember(history, label, case[f"out.t{t}.fake_images"], 1)
 
 
-def test_generator() -> None:
-    case = load_case("d1_fs_k1")
-    generator = build_few_shot_generator(case).eval()
+def test_generator(device: torch.device) -> None:
+    case = load_case("d1_fs_k1", device)
+    generator = build_few_shot_generator(case).eval().to(device)
     with torch.no_grad():
         subject = generator.encode_references(references_of(case))
         for t, label, history in steps(case):

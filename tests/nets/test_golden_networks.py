@@ -33,9 +33,9 @@ def test_encoded_labels() -> None:
         assert torch.equal(label, case["in.label"][:, t])
 
 
-def test_generator_in_evaluation() -> None:
-    case = load_case("a1_vid2vid_seg")
-    generator = build_generator(case).eval()
+def test_generator_in_evaluation(device: torch.device) -> None:
+    case = load_case("a1_vid2vid_seg", device)
+    generator = build_generator(case).eval().to(device)
     labels = encoded_labels(case)
     history = nets.History()
     for t, label in enumerate(labels):

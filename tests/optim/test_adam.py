@@ -2,10 +2,12 @@
 
 import importlib
 import importlib.util
+import math
 import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from vs_config import ConfigError
-from vs_optim import AdamConfig, AdamError, build_adam, find_apex
+from vs_optim import AdamConfig, AdamError, adam_state, build_adam, find_apex, set_lr, step_if_finite
 from vs_optim.adam import ApexStatus, choose_adam, make_adam
 
 # NVIDIA apex's FusedAdam as it documents itself: this signature, a step count per group, moments per parameter.
@@ -292,3 +294,29 @@ def test_fused_on_cuda() -> None:
     optimizer.step()
     assert choice.impl in ("fused", "apex")
     torch.testing.assert_close(params[0].detach().cpu(), torch.full((3,), 0.5))
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_capturable_step_leaves_itself_out_where_something_is_not_finite(bad: float) -> None:
+    """Nothing is changed by it, the count of steps neither; all others are those of the usual Adam, at any rate."""
+    plain, other = (nn.Parameter(torch.linspace(-1, 1, 5)) for _ in range(2))
+    usual, _ = build_adam([plain], AdamConfig(lr=0.5))
+    capturable, choice = build_adam([other], AdamConfig(lr=0.5), capturable=True)
+    assert choice.impl == "fused"
+    for step in range(6):
+        rate, gradient = 0.5 / (1 + step), torch.full((5,), float(step - 2))
+        plain.grad, other.grad = gradient.clone(), gradient.clone()
+        for optimizer in (usual, capturable):
+            set_lr(optimizer, rate)
+        left_out = step in (0, 3)
+        step_if_finite(capturable, torch.tensor(bad if left_out else 1.0), torch.ones(1))
+        if not left_out:
+            usual.step()
+    torch.testing.assert_close(other, plain, rtol=1e-6, atol=0)
+    assert adam_state(capturable)["params"][0]["step"] == adam_state(usual)["params"][0]["step"] == 4
+
+
+@pytest.mark.parametrize("impl", ["apex", "foreach"])
+def test_graphs_hold_the_fused_adam_alone(impl: Literal["apex", "foreach"]) -> None:
+    with pytest.raises(AdamError, match="CUDA graphs take PyTorch's fused Adam alone"):
+        build_adam([nn.Parameter(torch.ones(1))], AdamConfig(impl=impl), capturable=True)

@@ -3,26 +3,30 @@
 import pytest
 import torch
 from safetensors.torch import load, save
+from tape import TapeRecorder, compute_as_a_gpu
 from toy_models import CONFIGS, make_run
 from vs_data import ClipRequest, open_source
 from vs_nets import ShapeError, rollout
 from vs_synthesis import (
     StreamError,
     StreamState,
+    VsSynthesisError,
     advance,
     encode_subject,
     load_model,
     restored_state,
     start,
+    start_graphed,
     state_tensors,
 )
+from vs_synthesis import graphed as graphed_stream
 from vs_training.inputs import encode_maps
 
 FRAMES = 4
 
 
-def opened(tmp_path_factory, kind):
-    model = load_model(make_run(tmp_path_factory.mktemp(kind) / "run", CONFIGS[kind]), device="cpu")
+def opened(tmp_path_factory, kind, device="cpu"):
+    model = load_model(make_run(tmp_path_factory.mktemp(kind) / "run", CONFIGS[kind]), device=device)
     references = (0,) if kind == "few-shot" else ()
     clip = open_source(CONFIGS[kind].data, "val").read(
         ClipRequest(sequence=0, start=0, length=FRAMES, references=references)
@@ -126,3 +130,38 @@ def test_what_does_not_belong_together_is_said(case):
         restored_state(model, {"frames.0": torch.zeros(1, 3, 8, 8)})
     with pytest.raises(StreamError, match="not those of a state of this model"):
         restored_state(model, {**state_tensors(stream.state), "more": torch.zeros(1)})
+
+
+def test_a_stream_by_a_graph_makes_the_same_frames(case, monkeypatch):
+    """Bit for bit, after a frame of another size too, and its state goes on in a stream without one."""
+    compute_as_a_gpu(monkeypatch)
+    model, subject, labels = case
+    round_and_round = labels * 3
+    recorder = TapeRecorder()
+    plain, graphed = start(model, subject), start_graphed(model, subject, recorder=recorder)
+    for label in round_and_round:
+        assert torch.equal(graphed(label), plain(label))
+    assert recorder.recorded == 1
+    unrecorded = model.config.past + graphed_stream.WARM_UPS
+    assert recorder.replayed == len(round_and_round) - unrecorded
+    kept = start(model, subject, state=graphed.state)
+    assert torch.equal(kept(labels[0]), graphed(labels[0]))
+    assert torch.equal(kept(labels[1]), graphed(labels[1]))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_streams_of_a_gpu_make_the_frames_of_the_cpu(kind, tmp_path_factory):
+    """With a graph and without, but for rounding."""
+    model, subject, labels = opened(tmp_path_factory, kind)
+    expected = streamed(model, subject, labels * 3)
+    model, subject, labels = opened(tmp_path_factory, kind, "cuda")
+    for stream in (start(model, subject), start_graphed(model, subject)):
+        for label, frame in zip(labels * 3, expected, strict=True):
+            assert (stream(label).cpu() - frame).abs().max() < 1e-2
+
+
+def test_graphs_of_streams_need_a_gpu(case):
+    model, subject, _ = case
+    with pytest.raises(VsSynthesisError, match="CUDA graphs need a GPU, and the model is on 'cpu': use start"):
+        start_graphed(model, subject)

@@ -17,14 +17,15 @@ pytestmark = pytest.mark.usefixtures("every_implementation")
 
 
 def build_state(case: Case) -> TrainState:
-    generator = build_generator(case, "before.G.").train()
-    discriminator = build_discriminator(case, "before.D.").train()
+    device = case["in.real"].device
+    generator = build_generator(case, "before.G.").train().to(device)
+    discriminator = build_discriminator(case, "before.D.").train().to(device)
     precision = optim.resolve_precision(optim.PrecisionConfig(level="O0"), "cpu")
     generator_ema = nets.build_generator(generator.config, label_channels=generator.label_channels)
     return TrainState(
         generator=generator,
         discriminator=discriminator,
-        generator_ema=generator_ema.eval(),
+        generator_ema=generator_ema.eval().to(device),
         optimizers=optim.Pair(
             generator=torch.optim.SGD(generator.parameters(), lr=1e-3),
             discriminator=torch.optim.SGD(discriminator.parameters(), lr=1e-3),
@@ -34,13 +35,14 @@ def build_state(case: Case) -> TrainState:
 
 
 def build_recipe(case: Case, *, channels_last: bool) -> Recipe:
+    device, perceptual = case["in.real"].device, build_vgg(case, 1)
     return Recipe(
         labels=label_spec(case.facts["config"]["data"]),
         objective=nets.ObjectiveConfig(),
-        perceptual=build_vgg(case, 1),
+        perceptual=None if perceptual is None else perceptual.to(device),
         precision=optim.resolve_precision(optim.PrecisionConfig(level="O0"), "cpu"),
         ema=optim.EmaConfig(),
-        device=torch.device("cpu"),
+        device=device,
         channels_last=channels_last,
     )
 
@@ -79,8 +81,8 @@ def compare_weights(
     assert flipped <= len(after) // 10
 
 
-def test_training_step() -> None:
-    case = load_case("f2_vid2vid_train_step_sgd")
+def test_training_step(device: torch.device) -> None:
+    case = load_case("f2_vid2vid_train_step_sgd", device)
     state, report = train_clip(build_state(case), build_clip(case), build_recipe(case, channels_last=False))
     assert state.step == 1
     assert state.updates == 3

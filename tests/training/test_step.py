@@ -11,7 +11,7 @@ import vs_optim as optim
 from hypothesis import given
 from hypothesis import strategies as st
 from vs_config import load_config
-from vs_data import Clip, ClipRequest, StreetConfig, collate, open_source
+from vs_data import Clip, ClipRequest, StreetConfig, collate, move, open_source
 from vs_train.numbers import named_losses
 from vs_training.config import TrainConfig, label_spec
 from vs_training.curriculum import CurriculumConfig, clip_length
@@ -51,12 +51,12 @@ CONFIG = load_config(TrainConfig, DOCUMENT)
 CPU = torch.device("cpu")
 
 
-def setup(config: TrainConfig = CONFIG) -> tuple[TrainState, Recipe]:
+def setup(config: TrainConfig = CONFIG, device: torch.device = CPU) -> tuple[TrainState, Recipe]:
     torch.manual_seed(0)
     spec = label_spec(config.labels, open_source(config.data, "train"))
-    precision = optim.resolve_precision(config.precision, CPU)
-    state, _ = build_state(config, spec, precision, CPU)
-    recipe = build_recipe(config, spec, precision, CPU)
+    precision = optim.resolve_precision(config.precision, device)
+    state, _ = build_state(config, spec, precision, device)
+    recipe = build_recipe(config, spec, precision, device)
     return state, recipe
 
 
@@ -189,6 +189,29 @@ def test_a_loss_that_is_not_finite_is_named_with_its_place() -> None:
         train_clip(state, attrs.evolve(clip, frames=frames), recipe)
     for module in (state.generator, state.discriminator):  # no weight has seen it
         assert all(bool(torch.isfinite(tensor).all()) for tensor in module.state_dict().values())
+
+
+@pytest.mark.gpu
+def test_a_step_on_a_gpu_is_that_of_the_cpu() -> None:
+    """Losses and weights, but for rounding; what it saves goes on there and on a CPU alike."""
+    gpu = torch.device("cuda")
+    steps = {}
+    for device in (CPU, gpu):
+        state, recipe = setup(device=device)
+        state, report = train_clip(state, move(street_clip(2), device), recipe)
+        steps[device.type] = (named_losses(report.losses), weights(state.generator_ema), state_to_save(state))
+    (expected, averages, _), (found, others, saved) = steps.values()
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, rel=1e-2, abs=1e-3), name
+    for name, average in averages.items():
+        torch.testing.assert_close(others[name].cpu(), average, atol=5e-3, rtol=0)
+    after = []
+    for device in (CPU, gpu):
+        state, recipe = setup(attrs.evolve(CONFIG, seed=1), device)
+        _, report = train_clip(restore_state(state, saved), move(street_clip(1), device), recipe)
+        after.append(named_losses(report.losses))
+    for name, value in after[0].items():
+        assert after[1][name] == pytest.approx(value, rel=1e-2, abs=1e-3), name
 
 
 def test_state_survives_saving_bit_for_bit() -> None:

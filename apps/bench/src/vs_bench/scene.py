@@ -120,51 +120,15 @@ def forgetful(generate: nets.GenerateFrame) -> nets.GenerateFrame:
 
 
 def graphed(model: synthesis.Model, scene: Scene) -> Way:
-    """Return the way of a stream whose steady step is a CUDA graph: label and state lie where it reads and writes them.
-
-    The frames before the steady state are made without a graph, and the graph of each clip is made with its begin.
-    """
+    """Return the way of `vs_synthesis.start_graphed`: each clip begins in its steady state, with its graph recorded."""
 
     def begin() -> NextFrame:
-        subject, labels, state = _subject(model, scene), scene.labels(), synthesis.StreamState()
+        stream, labels = synthesis.start_graphed(model, _subject(model, scene)), scene.labels()
         for label in itertools.islice(labels, SETTLED):
-            _, state = synthesis.advance(model, label, state, subject)
-        return _captured(model, subject, state, label, labels)
+            stream(label)
+        return lambda: stream(next(labels))
 
     return begin
-
-
-@torch.inference_mode()
-def _captured(
-    model: synthesis.Model,
-    subject: nets.Subject | None,
-    state: synthesis.StreamState,
-    last: Mapping[str, Tensor],
-    labels: Iterator[Mapping[str, Tensor]],
-) -> NextFrame:
-    """Capture the step behind `state`, and return what replays it on one label after the other, as large as `last`."""
-    kept = {name: x.clone() for name, x in synthesis.state_tensors(state).items()}
-    label = {kind: x.to(model.device, copy=True) for kind, x in last.items()}
-    settled = synthesis.restored_state(model, kept)
-    aside = torch.cuda.Stream(model.device)
-    aside.wait_stream(torch.cuda.current_stream(model.device))
-    with torch.cuda.stream(aside):  # what a first call alone does, choosing algorithms and allocating, is not captured
-        synthesis.advance(model, label, settled, subject)
-    torch.cuda.current_stream(model.device).wait_stream(aside)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        frame, after = synthesis.advance(model, label, settled, subject)
-        for name, x in synthesis.state_tensors(after).items():
-            kept[name].copy_(x)  # oldest first: each tensor is read before the newer one takes its place
-
-    @torch.inference_mode()
-    def replay() -> Tensor:
-        for kind, x in next(labels).items():
-            label[kind].copy_(x)
-        graph.replay()
-        return frame
-
-    return replay
 
 
 def _subject(model: synthesis.Model, scene: Scene) -> nets.Subject | None:

@@ -9,6 +9,7 @@ import vs_runtime as runtime
 from vs_data import Clip, ClipSource, open_source
 from vs_training.checks import check_data, check_sequences
 from vs_training.config import TrainConfig, label_spec
+from vs_training.graphs import settle_graphs
 from vs_training.init import InitReport
 from vs_training.memory import check_memory
 from vs_training.networks import build_recipe, build_state
@@ -58,7 +59,7 @@ def prepare(config: TrainConfig, *, check: bool = True, watch: Callable[[str], N
         VsDataError: the data are missing or bad.
         DeviceError: the device is not there.
         VsTrainingError: clips are longer than the sequences, or these have too few frames for the references.
-        ConfigError: the memory is too small for the networks.
+        ConfigError: the memory is too small for the networks, or CUDA graphs are asked for where there are none.
         WeightsError: the weights of the perceptual network are missing or are others.
         PrecisionError, AdamError: the precision or the optimizer asked for cannot be had here.
     """
@@ -75,7 +76,9 @@ def prepare(config: TrainConfig, *, check: bool = True, watch: Callable[[str], N
     check_memory(config, labels, device)
     references = 0 if config.references is None else config.references.min
     recipe = build_recipe(config, labels, precision, device)
-    state, adam_notes = build_state(config, labels, precision, device)
+    graphs = settle_graphs(config, device)
+    state, adam_notes = build_state(config, labels, precision, device, capturable=graphs)
+    notes = (*adam_notes, *(["frames are updated by CUDA graphs"] if graphs else []))
     return Prepared(
         config=config,
         source=source,
@@ -83,7 +86,7 @@ def prepare(config: TrainConfig, *, check: bool = True, watch: Callable[[str], N
         state=state,
         recipe=recipe,
         plan=plan,
-        notes=(*checked, *short, f"device {device}", *_precision_notes(precision, device), *adam_notes, *plan.reasons),
+        notes=(*checked, *short, f"device {device}", *_precision_notes(precision, device), *notes, *plan.reasons),
     )
 
 

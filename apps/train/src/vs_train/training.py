@@ -21,6 +21,7 @@ from vs_training.config import TrainConfig, reference_count
 from vs_training.curriculum import clip_length, images_between, tell_left_out
 from vs_training.errors import NonFiniteError, VsTrainingError
 from vs_training.fixed import fixed_part
+from vs_training.graphs import frame_updater
 from vs_training.saved import SHOWN_CHARACTERS
 from vs_training.state import TrainState
 from vs_training.step import train_clip
@@ -226,6 +227,8 @@ def _go_through(
 ) -> None:
     config = prepared.config
     first = standing.state.step
+    # Graphs are of the very tensors that the state holds now: a state that was loaded has new ones.
+    update = frame_updater(config, prepared.recipe.device, out.progress.message)
     pace = observe(Pace(), time.monotonic(), 0)
     underflow = UNKNOWN
     images_left = images_between(config.curriculum, standing.state.step, config.run.steps)
@@ -235,7 +238,7 @@ def _go_through(
         _set_learning_rates(standing.state, config)
         # Until the step ends, networks and optimizers are half changed, and must not be saved.
         standing.whole = False
-        state, report = train_clip(standing.state, data.move(clip, prepared.recipe.device), prepared.recipe)
+        state, report = train_clip(standing.state, data.move(clip, prepared.recipe.device), prepared.recipe, update)
         standing.state, standing.whole = state, True
         # What files and people are told of it.
         images_left -= report.frames

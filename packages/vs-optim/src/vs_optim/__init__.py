@@ -1,6 +1,6 @@
 """Fused Adam, O0/O1 precision policy, loss scaling of a GAN, the weight of its EMA, and schedules."""
 
-from vs_optim.adam import AdamChoice, AdamConfig, build_adam, find_apex
+from vs_optim.adam import AdamChoice, AdamConfig, build_adam, find_apex, step_if_finite
 from vs_optim.adam_state import adam_state, load_adam_state
 from vs_optim.decision import (
     Decision,
@@ -15,7 +15,7 @@ from vs_optim.decision import (
 from vs_optim.ema import EmaConfig, ema_weight
 from vs_optim.errors import AdamError, PrecisionError, StateError, VsOptimError
 from vs_optim.finite import non_finite
-from vs_optim.gradients import Finding, GradientReport, scale_loss, take_gradients
+from vs_optim.gradients import Finding, GradientReport, Scale, scale_loss, take_gradients
 from vs_optim.pair import Network, Pair, both
 from vs_optim.precision import (
     Precision,
@@ -53,6 +53,7 @@ __all__ = [
     "Precision",
     "PrecisionConfig",
     "PrecisionError",
+    "Scale",
     "ScaleState",
     "ScalerConfig",
     "ScalingState",
@@ -84,6 +85,7 @@ __all__ = [
     "set_lr",
     "settle_level",
     "slowness",
+    "step_if_finite",
     "take_gradients",
     "wide_islands",
 ]

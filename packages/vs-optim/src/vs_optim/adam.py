@@ -87,12 +87,21 @@ def _summary() -> str:
     return f" (version {meta.get('version', '?')}: {meta.get('summary', 'no description')})"
 
 
-def choose_adam(impl: Literal["auto", "apex", "fused", "foreach"], device_type: str, apex: ApexStatus) -> AdamChoice:
+def choose_adam(
+    impl: Literal["auto", "apex", "fused", "foreach"], device_type: str, apex: ApexStatus, *, capturable: bool = False
+) -> AdamChoice:
     """Decide from what was asked for, the kind of device, and whether apex is there. Pure.
 
+    `capturable`: whether a step has to be decided about on the device, as `step_if_finite` does; only PyTorch's fused
+    Adam can.
+
     Raises:
-        AdamError: apex was asked for by name and cannot be used.
+        AdamError: apex was asked for by name and cannot be used, or the one asked for is not capturable.
     """
+    if capturable:
+        if impl not in ("auto", "fused"):
+            raise AdamError(impl, "CUDA graphs take PyTorch's fused Adam alone; choose 'auto' or 'fused'")
+        return AdamChoice(impl="fused", reason="PyTorch's fused Adam, which CUDA graphs can hold")
     if impl in ("fused", "foreach"):
         return AdamChoice(impl=impl, reason="asked for by name")
     if impl == "apex":
@@ -112,8 +121,13 @@ def choose_adam(impl: Literal["auto", "apex", "fused", "foreach"], device_type: 
     )
 
 
-def make_adam(impl: AdamImpl, params: Iterable[Tensor], config: AdamConfig) -> torch.optim.Optimizer:
+def make_adam(
+    impl: AdamImpl, params: Iterable[Tensor], config: AdamConfig, *, capturable: bool = False
+) -> torch.optim.Optimizer:
     """Construct that implementation; all three compute the same Adam, with the L2 penalty.
+
+    A capturable one, which has to be fused, reads its learning rate from a tensor on the device of its parameters, so
+    that a recorded step obeys `set_lr`.
 
     The fused kernels write to the parameters behind autograd's back: a backward through a graph that is older than the
     step would give wrong gradients in silence. After each step their parameters are therefore marked as written to, so
@@ -128,6 +142,9 @@ def make_adam(impl: AdamImpl, params: Iterable[Tensor], config: AdamConfig) -> t
         "eps": config.eps,
         "weight_decay": config.weight_decay,
     }
+    if capturable:
+        params = list(params)
+        numbers |= {"lr": torch.tensor(config.lr, device=params[0].device), "capturable": True}
     if impl == "foreach":
         return torch.optim.Adam(params, foreach=True, **numbers)
     make = _make_apex if impl == "apex" else partial(_FusedAdam, fused=True)
@@ -179,10 +196,29 @@ def _mark_written(optimizer: torch.optim.Optimizer, *_: object) -> None:
                 torch.autograd.graph.increment_version(parameter)
 
 
-def build_adam(params: Iterable[Tensor], config: AdamConfig) -> tuple[torch.optim.Optimizer, AdamChoice]:
+@torch.no_grad()
+def step_if_finite(optimizer: torch.optim.Optimizer, *values: Tensor) -> None:
+    """Step a capturable optimizer, or leave everything as it is where a value is not finite; nobody waits for it.
+
+    Args:
+        optimizer: of `build_adam(..., capturable=True)`.
+        values: of one element each, on the device of the parameters.
+    """
+    bad = torch.stack([value.detach().float().reshape(()) for value in values]).isfinite().all().logical_not()
+    setattr(optimizer, "found_inf", bad.float())  # noqa: B010 # PyTorch's fused Adam looks for it, its stubs do not know
+    try:
+        optimizer.step()
+    finally:
+        delattr(optimizer, "found_inf")
+
+
+def build_adam(
+    params: Iterable[Tensor], config: AdamConfig, *, capturable: bool = False
+) -> tuple[torch.optim.Optimizer, AdamChoice]:
     """Build Adam over `params`, and return the choice that was made; log `choice.impl` and `choice.reason`.
 
-    The fused kernel is what `auto` takes on the CPU too, where the foreach loops are slower than plain ones.
+    The fused kernel is what `auto` takes on the CPU too, where the foreach loops are slower than plain ones; and it is
+    the only one whose step a CUDA graph can hold (`capturable`).
 
     Raises:
         AdamError: there are no parameters, or the implementation asked for by name cannot be used.
@@ -192,9 +228,9 @@ def build_adam(params: Iterable[Tensor], config: AdamConfig) -> tuple[torch.opti
         raise AdamError(config.impl, "there are no parameters to optimize")
     device_type = tensors[0].device.type
     apex = find_apex() if device_type == "cuda" else ApexStatus(usable=False, reason="")
-    choice = choose_adam(config.impl, device_type, apex)
+    choice = choose_adam(config.impl, device_type, apex, capturable=capturable)
     try:
-        return make_adam(choice.impl, tensors, config), choice
+        return make_adam(choice.impl, tensors, config, capturable=capturable), choice
     except AdamError as error:
         if config.impl != "auto":
             raise

@@ -13,6 +13,9 @@ Finding = Literal["finite", "overflow", "not_finite"]
 """`finite`: gradients and losses are. `overflow`: some gradient is not, though losses and parameters are, so that a
 smaller loss scale may cure it. `not_finite`: a loss or a parameter is not finite itself, which no loss scale cures."""
 
+Scale = float | Tensor
+"""What losses are multiplied by. As a tensor, () float32 on their device, it may change in what a CUDA graph holds."""
+
 
 @attrs.frozen(kw_only=True, eq=False)
 class GradientReport:
@@ -29,15 +32,22 @@ class GradientReport:
     underflow: Tensor | None = None
 
 
-def scale_loss(loss: Tensor, scale: float) -> Tensor:
-    """Return `loss` in float32 times the scale, of which to call `backward`; the loss itself at a scale of 1."""
-    return loss if scale == 1.0 else loss.float() * scale
+def scale_loss(loss: Tensor, scale: Scale) -> Tensor:
+    """Return `loss` in float32 times the scale, of which to call `backward`; the loss itself at a scale of 1.
+
+    A scale in a tensor always multiplies.
+    """
+    match scale:
+        case float(1.0):
+            return loss
+        case _:
+            return loss.float() * scale
 
 
 def take_gradients(
     parameters: Iterable[Tensor],
     *,
-    scale: float = 1.0,
+    scale: Scale = 1.0,
     losses: Sequence[Tensor] = (),
     wait: bool = True,
     clip_norm: float | None = None,
@@ -61,8 +71,11 @@ def take_gradients(
     if not gradients:
         return GradientReport(finding=_find(None, losses) if wait else None, norm=torch.zeros(()))
     underflow = None if underflow_of is None else underflow_fraction(gradients, underflow_of)
-    if scale != 1.0:
-        torch._foreach_mul_(gradients, 1.0 / scale)
+    match scale:
+        case float(1.0):
+            pass
+        case _:
+            torch._foreach_mul_(gradients, 1.0 / scale)
     norms = _norms(gradients)
     norm = torch.linalg.vector_norm(norms)
     finding = _find(norms, losses) if wait else None

@@ -6,6 +6,7 @@ from vs_synthesis.contents import ModelContents, TrainingWeights, Weights, build
 from vs_synthesis.directory import is_model, read_model, write_model
 from vs_synthesis.errors import ModelError, VsSynthesisError
 from vs_synthesis.fit import Fit, SizeError, plan_fit
+from vs_synthesis.graphed import GraphedStream, start_graphed
 from vs_synthesis.model import Computing, Model, build_model, find_run, load_model, precision_of, read_trained
 from vs_synthesis.origin import origin_of, read_origin
 from vs_synthesis.rollout import Made, encode_references, label_request, picture_of, synthesise_sequence
@@ -29,6 +30,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Computing",
     "Fit",
+    "GraphedStream",
     "Labels",
     "Made",
     "Model",
@@ -66,6 +68,7 @@ __all__ = [
     "restored_state",
     "settings_of",
     "start",
+    "start_graphed",
     "state_tensors",
     "synthesise",
     "synthesise_sequence",

@@ -126,9 +126,7 @@ class Stream:
         Raises:
             StreamError, ShapeError: the label is not what the model takes; the stream is as it was.
         """
-        labels = _named(self.model, label)
-        single = all(x.dim() == _dimensions(self.model, name) - 1 for name, x in labels.items())
-        batch = {name: x[None] for name, x in labels.items()} if single else labels
+        batch, single = batched(self.model, label)
         frame, self.state = advance(self.model, batch, self.state, self.subject)
         return frame[0] if single else frame
 
@@ -146,6 +144,17 @@ def start(model: Model, subject: nets.Subject | None = None, *, state: StreamSta
     """
     _generate(model, subject)
     return Stream(model, subject, StreamState() if state is None else state)
+
+
+def batched(model: Model, label: Labels) -> tuple[Mapping[str, Tensor], bool]:
+    """Return labels by kind with a batch, and whether they came without one, which is a batch of one then.
+
+    Raises:
+        StreamError: the labels are not of the kinds that the model takes.
+    """
+    labels = _named(model, label)
+    single = all(x.dim() == _dimensions(model, name) - 1 for name, x in labels.items())
+    return ({name: x[None] for name, x in labels.items()} if single else labels), single
 
 
 def state_tensors(state: StreamState) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ help without PyTorch; a face that holds the rest as well would cost that. From t
 
 - `step`: `train_clip`, one training step on a batch of clips;
 - `update`: `update_frame`, one update: where D steps, where G steps, where the EMA moves;
+- `graphs`: the same by CUDA graphs, recorded once for each shape of a frame's inputs;
 - `retry`: what becomes of an update that overflows; `divergence`: what is said of one that nothing cures;
 - `passes`, `batches`: each network's losses and gradients; a batch in parts;
 - `inputs`: a clip's frames as the networks take them; `tensors`: nested data that holds tensors;

@@ -99,6 +99,11 @@ class PerformanceConfig:
     keep_memory: bool = truth(
         True, "CPU: keep freed memory for the next step, where the C library is glibc; the system's is slow when fresh"
     )
+    graphs: Literal["auto", "on", "off"] = choice(
+        "auto",
+        "CUDA: launch the update of a frame as a whole, by CUDA graphs; auto: where that can be done",
+        ("auto", "on", "off"),
+    )
 
 
 def _check_counts(config: "ReferencesConfig") -> Iterator[Problem]:

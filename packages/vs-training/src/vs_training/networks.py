@@ -41,14 +41,24 @@ def build_recipe(
 
 
 def build_state(
-    config: TrainConfig, labels: nets.LabelSpec, precision: optim.Precision, device: torch.device
+    config: TrainConfig,
+    labels: nets.LabelSpec,
+    precision: optim.Precision,
+    device: torch.device,
+    *,
+    capturable: bool = False,
 ) -> tuple[TrainState, tuple[str, ...]]:
-    """Build networks with fresh weights, their optimizers and scales; also return why which Adam was chosen."""
+    """Build networks with fresh weights, their optimizers and scales; also return why which Adam was chosen.
+
+    `capturable`: with optimizers that CUDA graphs can hold.
+    """
     generator, generator_ema = (laid_out(one.to(device), config.memory) for one in build_generators(config, labels))
     discriminator = laid_out(build_discriminator(config, labels).to(device), config.memory)
     generator_ema.load_state_dict(nets.effective_weights(generator))
-    g_optimizer, g_choice = optim.build_adam(generator.parameters(), config.optim.generator)
-    d_optimizer, d_choice = optim.build_adam(discriminator.parameters(), config.optim.discriminator)
+    g_optimizer, g_choice = optim.build_adam(generator.parameters(), config.optim.generator, capturable=capturable)
+    d_optimizer, d_choice = optim.build_adam(
+        discriminator.parameters(), config.optim.discriminator, capturable=capturable
+    )
     state = TrainState(
         generator=generator.train(),
         discriminator=discriminator.train(),

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vs_training.errors import VsTrainingError
 from vs_training.inputs import FrameInputs
-from vs_training.state import Recipe, TrainState
+from vs_training.state import Recipe
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -40,11 +40,11 @@ class Shown:
     synthesis: nets.Synthesis
 
 
-def training_execution(state: TrainState, recipe: Recipe) -> Execution:
+def training_execution(scales: optim.Pair[optim.Scale], recipe: Recipe) -> Execution:
     """Return how training computes: under autocast, with scaled losses."""
 
     def backward(network: optim.Network, loss: Tensor) -> None:
-        optim.scale_loss(loss, state.scaling.scales.of(network).scale).backward()
+        optim.scale_loss(loss, scales.of(network)).backward()
 
     return Execution(forward=recipe.autocast, backward=backward)
 

@@ -6,13 +6,17 @@ from vs_data import Clip
 
 from vs_training.inputs import Past, encode_references, frame_inputs, remember
 from vs_training.report import Measured, measure, report_step
-from vs_training.retry import settle
+from vs_training.retry import Update, settle
 from vs_training.state import Recipe, StepReport, TrainState
 from vs_training.update import update_flow, update_frame
 
 
-def train_clip(state: TrainState, clip: Clip, recipe: Recipe) -> tuple[TrainState, StepReport]:
+def train_clip(
+    state: TrainState, clip: Clip, recipe: Recipe, frame_update: Update | None = None
+) -> tuple[TrainState, StepReport]:
     """Train on one batch of clips (N, T, ...), which must be on `recipe.device`.
+
+    `frame_update` does what `update_frame` does in another way, such as by CUDA graphs (`graphs.GraphedUpdate`).
 
     The first `recipe.flow_steps` steps train nothing but the flow network of a few-shot generator. To find out how far
     apart two poses are takes a flow network hundreds of updates in which nothing seems to happen. They cost a third
@@ -24,7 +28,7 @@ def train_clip(state: TrainState, clip: Clip, recipe: Recipe) -> tuple[TrainStat
         NonFiniteError: training has diverged; it names what is not finite, the frame and the clip.
     """
     flow_alone = state.step < recipe.flow_steps
-    update = update_flow if flow_alone else update_frame
+    update = update_flow if flow_alone else frame_update or update_frame
     frames_seen = state.generator.config.frames - 1
     frames_compared = nets.temporal_memory(state.discriminator.config.temporal)
     references = encode_references(clip, recipe.labels, channels_last=recipe.channels_last)

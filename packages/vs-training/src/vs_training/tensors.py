@@ -1,6 +1,6 @@
 """Nested data that holds tensors (frozen attrs classes, tuples, lists, mappings): one walk through all of it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import attrs
@@ -29,6 +29,23 @@ def tensors_in(value: object) -> Iterator[Tensor]:
         case _ if attrs.has(type(value)):
             for name in _names(value):
                 yield from tensors_in(getattr(value, name))
+
+
+def signature(value: object) -> Hashable:
+    """Return what nested data are but for the values of their tensors: structure, shapes, orders of memory, dtypes."""
+    match value:
+        case Tensor():
+            return value.shape, value.stride(), value.dtype, value.device
+        case tuple() | list():
+            return type(value), tuple(signature(item) for item in value)
+        case Mapping():
+            return tuple((key, signature(item)) for key, item in value.items())
+        case _ if attrs.has(type(value)):
+            return type(value), tuple(signature(getattr(value, name)) for name in _names(value))
+        case Hashable():
+            return value
+        case _:
+            raise TypeError(f"{type(value).__name__} cannot be told from others of its kind")
 
 
 def _map(function: Callable[[Tensor], Tensor], value: Any) -> Any:

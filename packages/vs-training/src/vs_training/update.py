@@ -26,6 +26,32 @@ from vs_training.state import FrameUpdate, Recipe, TrainState
 _NOTHING: Mapping[str, Tensor] = {}
 
 
+@attrs.frozen(kw_only=True, eq=False)
+class Terms:
+    """Numbers that an update takes from the host, and whether it waits to tell the host anything.
+
+    Attributes:
+        scales: what the losses of each network are multiplied by.
+        wait: whether to wait for what is found in gradients. Without loss scaling a GPU is not waited for: losses and
+            norms of a clip are looked at when it ends.
+        measured: whether the underflow of gradients is measured.
+    """
+
+    scales: optim.Pair[optim.Scale]
+    wait: bool
+    measured: bool
+
+
+def terms_of(state: TrainState, recipe: Recipe) -> Terms:
+    """Return the terms of the next update."""
+    scaled = state.scaling.enabled
+    return Terms(
+        scales=state.scaling.scales.map(lambda scale: scale.scale),
+        wait=scaled or recipe.device.type == "cpu",
+        measured=scaled and recipe.underflow_every > 0 and state.step % recipe.underflow_every == 0,
+    )
+
+
 def update_frame(state: TrainState, inputs: FrameInputs, recipe: Recipe, replays: int = 0) -> FrameUpdate:
     """Update D, then G, then the EMA of G, all in place; what does not count in the end is put back by `retry`.
 
@@ -35,38 +61,32 @@ def update_frame(state: TrainState, inputs: FrameInputs, recipe: Recipe, replays
         recipe: how to train.
         replays: how often this update has been computed again already.
     """
-    run, optimizers = training_execution(state, recipe), state.optimizers
+    terms = terms_of(state, recipe)
 
     # D's losses on the real and the generated frame, and their gradients.
-    optimizers.discriminator.zero_grad(set_to_none=True)
-    shown = _show_batch(state, inputs, recipe, run)
-    d_losses = _discriminator_losses(state, shown, recipe, run)
-    d_gradients = check_gradients(state, "discriminator", d_losses, recipe)
+    shown, d_losses, d_gradients = discriminator_gradients(state, inputs, recipe, terms)
 
     # The decision that cannot wait: by a loss or a weight that is not finite G would not be either; this is divergence.
     if d_gradients.finding == "not_finite":
         gradients = optim.Pair(discriminator=d_gradients, generator=None)
         losses = optim.Pair(discriminator=d_losses, generator=_NOTHING)
-        decision = _decide(state, gradients, recipe, replays)
+        decision = decide(state, gradients, recipe, replays)
         return FrameUpdate(losses=losses, gradients=gradients, decision=decision, frame=shown.frame)
 
     # D's step. It may have to be given back, by what is found in G's gradients.
     if d_gradients.finding != "overflow":
-        optimizers.discriminator.step()
+        state.optimizers.discriminator.step()
 
     # G's losses by the new D, and their gradients.
-    optimizers.generator.zero_grad(set_to_none=True)
-    g_losses = _generator_losses(state, shown, recipe, run)
-    g_gradients = check_gradients(state, "generator", g_losses, recipe)
+    g_losses, g_gradients = generator_gradients(state, shown, recipe, terms)
 
     # The decision on both steps.
     gradients = optim.Pair(discriminator=d_gradients, generator=g_gradients)
-    decision = _decide(state, gradients, recipe, replays)
+    decision = decide(state, gradients, recipe, replays)
 
     # G's step, and the EMA's.
     if decision.steps.generator:
-        optimizers.generator.step()
-        update_ema(state, recipe.ema)
+        generator_step(state, recipe)
     losses = optim.Pair(discriminator=d_losses, generator=g_losses)
     return FrameUpdate(losses=losses, gradients=gradients, decision=decision, frame=shown.frame)
 
@@ -77,7 +97,8 @@ def update_flow(state: TrainState, inputs: FrameInputs, recipe: Recipe, replays:
     Raises:
         VsTrainingError: the generator is no few-shot one, or the clip has no references.
     """
-    run, optimizer = training_execution(state, recipe), state.optimizers.generator
+    terms, optimizer = terms_of(state, recipe), state.optimizers.generator
+    run = training_execution(terms.scales, recipe)
     parts = split_batch(inputs, recipe.micro_batches)
     optimizer.zero_grad(set_to_none=True)
     found = [
@@ -85,11 +106,10 @@ def update_flow(state: TrainState, inputs: FrameInputs, recipe: Recipe, replays:
         for part in from_one_start(parts, state.generator)
     ]
     losses = mean_losses([part_losses for part_losses, _ in found])
-    gradients = optim.Pair(discriminator=None, generator=check_gradients(state, "generator", losses, recipe))
-    decision = _decide(state, gradients, recipe, replays)
+    gradients = optim.Pair(discriminator=None, generator=check_gradients(state, "generator", losses, recipe, terms))
+    decision = decide(state, gradients, recipe, replays)
     if decision.steps.generator:
-        optimizer.step()
-        update_ema(state, recipe.ema)
+        generator_step(state, recipe)
     return FrameUpdate(
         losses=optim.Pair(discriminator=_NOTHING, generator=losses),
         gradients=gradients,
@@ -98,10 +118,42 @@ def update_flow(state: TrainState, inputs: FrameInputs, recipe: Recipe, replays:
     )
 
 
+def discriminator_gradients(
+    state: TrainState, inputs: FrameInputs, recipe: Recipe, terms: Terms
+) -> tuple["ShownBatch", Mapping[str, Tensor], optim.GradientReport]:
+    """Generate the frame; compute D's losses on it and the real one, and their gradients."""
+    run = training_execution(terms.scales, recipe)
+    state.optimizers.discriminator.zero_grad(set_to_none=True)
+    shown = _show_batch(state, inputs, recipe, run)
+    losses = _discriminator_losses(state, shown, recipe, run)
+    return shown, losses, check_gradients(state, "discriminator", losses, recipe, terms)
+
+
+def generator_gradients(
+    state: TrainState, shown: "ShownBatch", recipe: Recipe, terms: Terms
+) -> tuple[Mapping[str, Tensor], optim.GradientReport]:
+    """Compute G's losses by D as it is now, and their gradients."""
+    run = training_execution(terms.scales, recipe)
+    state.optimizers.generator.zero_grad(set_to_none=True)
+    losses = _generator_losses(state, shown, recipe, run)
+    return losses, check_gradients(state, "generator", losses, recipe, terms)
+
+
+def generator_step(state: TrainState, recipe: Recipe) -> None:
+    """Take G's step, and the EMA's behind it."""
+    state.optimizers.generator.step()
+    update_ema(state, recipe.ema)
+
+
+def next_ema_weight(state: TrainState, config: optim.EmaConfig) -> float:
+    """Return what G's weights count for in the EMA after the next step; the EMA counts the steps that it has seen."""
+    taken = state.updates - state.scaling.scales.generator.skipped_total
+    return optim.ema_weight(config, step=taken)
+
+
 def update_ema(state: TrainState, config: optim.EmaConfig) -> None:
     """Move the EMA towards the generator's weights as it uses them, that is, spectrally normalised."""
-    taken = state.updates - state.scaling.scales.generator.skipped_total  # the EMA counts the steps that it has seen
-    weight = optim.ema_weight(config, step=taken)
+    weight = next_ema_weight(state, config)
     values, scales = dict(state.generator.named_parameters()), nets.weight_scales(state.generator)
     averages = dict(state.generator_ema.named_parameters())
     normalised = [name for name in averages if name in scales]
@@ -116,25 +168,20 @@ def update_ema(state: TrainState, config: optim.EmaConfig) -> None:
 
 
 def check_gradients(
-    state: TrainState, network: optim.Network, losses: Mapping[str, Tensor], recipe: Recipe
+    state: TrainState, network: optim.Network, losses: Mapping[str, Tensor], recipe: Recipe, terms: Terms
 ) -> optim.GradientReport:
-    """Unscale, check and clip a network's gradients.
-
-    A GPU without loss scaling is not waited for: there, losses and norms of a clip are looked at when it ends.
-    """
-    scaled = state.scaling.enabled
-    measured = scaled and recipe.underflow_every and state.step % recipe.underflow_every == 0
+    """Unscale, check and clip a network's gradients."""
     return optim.take_gradients(
         state.networks.of(network).parameters(),
-        scale=state.scaling.scales.of(network).scale,
+        scale=terms.scales.of(network),
         losses=list(losses.values()),
-        wait=scaled or recipe.device.type == "cpu",
+        wait=terms.wait,
         clip_norm=recipe.clip_norms.of(network),
-        underflow_of=recipe.precision.dtype if measured else None,
+        underflow_of=recipe.precision.dtype if terms.measured else None,
     )
 
 
-def _decide(
+def decide(
     state: TrainState, gradients: optim.Pair[optim.GradientReport | None], recipe: Recipe, replays: int
 ) -> optim.Decision:
     """Decide by the policy. What nobody has waited for counts as finite: it is looked at when the clip ends."""
@@ -143,7 +190,7 @@ def _decide(
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class _ShownBatch:
+class ShownBatch:
     """A batch in one part or several; the generator's buffers of before, where several parts are generated again."""
 
     parts: list[Shown]
@@ -160,7 +207,7 @@ class _ShownBatch:
         return torch.cat([shown.synthesis.frame.detach() for shown in self.parts])
 
 
-def _show_batch(state: TrainState, inputs: FrameInputs, recipe: Recipe, run: Execution) -> _ShownBatch:
+def _show_batch(state: TrainState, inputs: FrameInputs, recipe: Recipe, run: Execution) -> ShownBatch:
     """Generate the batch.
 
     Only the graph of a whole one is kept. Parts are generated again for G's own gradients: a fourth more work or so,
@@ -173,10 +220,10 @@ def _show_batch(state: TrainState, inputs: FrameInputs, recipe: Recipe, run: Exe
         shown = [
             show(state.generator, state.discriminator, part, run) for part in from_one_start(parts, state.generator)
         ]
-    return _ShownBatch(parts=shown, start=start)
+    return ShownBatch(parts=shown, start=start)
 
 
-def _discriminator_losses(state: TrainState, batch: _ShownBatch, recipe: Recipe, run: Execution) -> dict[str, Tensor]:
+def _discriminator_losses(state: TrainState, batch: ShownBatch, recipe: Recipe, run: Execution) -> dict[str, Tensor]:
     """Return D's losses on the batch, their gradients added."""
     count = len(batch.parts)
     return mean_losses(
@@ -187,7 +234,7 @@ def _discriminator_losses(state: TrainState, batch: _ShownBatch, recipe: Recipe,
     )
 
 
-def _generator_losses(state: TrainState, batch: _ShownBatch, recipe: Recipe, run: Execution) -> dict[str, Tensor]:
+def _generator_losses(state: TrainState, batch: ShownBatch, recipe: Recipe, run: Execution) -> dict[str, Tensor]:
     """Return G's losses on the batch, their gradients added."""
     optim.put_back(batch.start)
     losses = []

@@ -7,6 +7,7 @@ nothing of that could lack something there (see against.py). Its first line of i
 between it waits in a read, without a thread that computes. An error ends it, as any error ends Python.
 """
 
+import functools
 import json
 import os
 import resource
@@ -49,21 +50,38 @@ def steppers(config: TrainConfig, stages: Sequence[tuple[int, int]], device: tor
     source = open_source(config.data, "train")
     spec = label_spec(config.labels, source)
     precision = optim.resolve_precision(config.precision, device)
-    state, _ = build_state(config, spec, precision, device)
+    graphs = _has_graphs(config, device)
+    state, _ = build_state(config, spec, precision, device, **({"capturable": True} if graphs else {}))
     recipe = build_recipe(config, spec, precision, device)
+    updated = _by_graphs(config, device) if graphs else ()
 
     def run(number: int, clip: Clip) -> None:
         nonlocal state
         # Both are of the process, in which the steps of other levels and other settings run in turn.
         optim.apply_math_mode(precision)
         search_convolutions(device, wanted=config.memory.search_convolutions)
-        state, _ = train_clip(attrs.evolve(state, step=number), clip, recipe)
+        state, _ = train_clip(attrs.evolve(state, step=number), clip, recipe, *updated)
 
     def step(number: int, frames: int) -> Step:
         clip = move(_clip_of(config, source, frames), device)
         return lambda: run(number, clip)
 
     return [step(number, frames) for number, frames in stages]
+
+
+def _has_graphs(config: TrainConfig, device: torch.device) -> bool:
+    """Tell whether frames are updated by CUDA graphs, of which earlier revisions know nothing."""
+    if device.type != "cuda" or not hasattr(getattr(config, "performance", None), "graphs"):
+        return False
+    from vs_training.graphs import settle_graphs  # here, because earlier revisions have no such module
+
+    return settle_graphs(config, device)
+
+
+def _by_graphs(config: TrainConfig, device: torch.device) -> tuple[Any]:
+    from vs_training.graphs import frame_updater
+
+    return (frame_updater(config, device, functools.partial(print, file=sys.stderr)),)
 
 
 def _clip_of(config: TrainConfig, source: ClipSource, frames: int) -> Clip:
