@@ -1,4 +1,4 @@
-"""The command line: `python -m vs_bench step`, `stream`, `operators`, `accuracy`.
+"""The command line: `python -m vs_bench step`, `stream`, `operators`, `tables`, `accuracy`.
 
 What measures is imported only once there is something to measure, so that help is quick.
 """
@@ -14,7 +14,7 @@ from vs_bench import __version__
 
 app = App(
     name="vs-bench",
-    help="Measure: one training step, a frame of a stream, each operator, the accuracy of mixed precision.",
+    help="Measure: a training step, a frame of a stream, each operator, the talk row by row, the accuracy of O1.",
     version=__version__,
 )
 
@@ -42,6 +42,14 @@ def stream(*words: Words) -> Any:
 def operators(*words: Words) -> Any:
     """Measure every operator in every implementation, beside plain PyTorch; write the rules of the choice if asked."""
     from vs_bench.operators.command import app as command
+
+    return _call(command, words)
+
+
+@app.command(help_flags=(), version_flags=())
+def tables(*words: Words) -> Any:
+    """Measure the talk row by row: its numbers beside those of this machine."""
+    from vs_bench.talk.command import app as command
 
     return _call(command, words)
 

@@ -155,7 +155,7 @@ def measure(
     where = torch.device(device)
     everything = {UNIT: Case(name=UNIT, run=unit_of_work(where)), **{case.name: case for case in cases}}
     seconds: dict[str, list[float]] = {name: [] for name in everything}
-    with _threads(threads):
+    with computing_with(threads):
         for number in range(-warmup, rounds):
             if progress is not None:
                 progress.update(warmup + number, warmup + rounds)
@@ -174,32 +174,34 @@ def measure(
 
 def _time_once(case: Case, device: torch.device, clock: Callable[[], float]) -> float:
     case.prepare()
-    _wait_for(device)
+    wait_for(device)
     start = clock()
     case.run()
-    _wait_for(device)
+    wait_for(device)
     return clock() - start
 
 
 def _time_by_events(case: Case, device: torch.device) -> float:
     case.prepare()
-    _wait_for(device)
+    wait_for(device)
     begun, ended = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
     stream = torch.cuda.current_stream(device)
     begun.record(stream)
     case.run()
     ended.record(stream)
-    _wait_for(device)
+    wait_for(device)
     return float(begun.elapsed_time(ended)) / 1e3
 
 
-def _wait_for(device: torch.device) -> None:
+def wait_for(device: torch.device) -> None:
+    """Wait until a CUDA device has done what it was given; on any other it has."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 @contextlib.contextmanager
-def _threads(number: int) -> Iterator[None]:
+def computing_with(number: int) -> Iterator[None]:
+    """Let PyTorch compute with so many threads within it."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:

@@ -1,13 +1,15 @@
-"""How much memory frames take: the most of it, and whether it grows from frame to frame.
+"""How much memory frames and steps take: the most of it, and whether it grows from frame to frame.
 
 On the CPU it is what the system says of the whole process, so that each measurement has a process of its own; on CUDA
 it is what PyTorch has allocated.
 """
 
 import gc
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
 import attrs
 import torch
@@ -16,6 +18,9 @@ import vs_synthesis as synthesis
 from vs_training.config import TrainConfig
 
 from vs_bench.scene import SETTLED, WayName, scene_of, way_of
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 _STATUS = Path("/proc/self/status")
 _FORGET_PEAK = Path("/proc/self/clear_refs")
@@ -49,10 +54,18 @@ class Memory:
 
 def measure_memory(plan: MemoryPlan) -> Memory | None:
     """Measure in a new process; None: this system does not say how much memory a process has."""
-    if torch.device(plan.device).type == "cpu" and not _STATUS.exists():
-        return None
+    return in_new_process(memory_of, plan) if is_told(torch.device(plan.device)) else None
+
+
+def is_told(device: torch.device) -> bool:
+    """Return whether this system says how much memory a process has on a device."""
+    return device.type == "cuda" or _STATUS.exists()
+
+
+def in_new_process(function: Callable[[T], R], argument: T) -> R:
+    """Call a function in a new process, which has used no memory yet and ends with it."""
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(memory_of, plan).result()
+        return pool.submit(function, argument).result()
 
 
 def memory_of(plan: MemoryPlan) -> Memory:
@@ -62,27 +75,30 @@ def memory_of(plan: MemoryPlan) -> Memory:
     optim.apply_math_mode(synthesis.precision_of(plan.computing, device))
     begin = way_of(plan.way, scene_of(plan.config), plan.computing, device)
     gc.collect()
-    before = _now(device)
-    _forget_peak(device)
+    before = bytes_now(device)
+    forget_peak(device)
     clips = [begin() for _ in range(plan.streams)]
     settled = before
     for t in range(plan.frames):
         for frame in clips:
             frame()
         if t == min(2 * SETTLED, plan.frames) - 1:
-            settled = _now(device)
-    return Memory(peak=_peak(device) - before, growth=_now(device) - settled)
+            settled = bytes_now(device)
+    return Memory(peak=peak_bytes(device) - before, growth=bytes_now(device) - settled)
 
 
-def _now(device: torch.device) -> int:
+def bytes_now(device: torch.device) -> int:
+    """Return the bytes that are in use."""
     return torch.cuda.memory_allocated(device) if device.type == "cuda" else _bytes("VmRSS")
 
 
-def _peak(device: torch.device) -> int:
+def peak_bytes(device: torch.device) -> int:
+    """Return the most bytes that have been in use since the peak was forgotten."""
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _bytes("VmHWM")
 
 
-def _forget_peak(device: torch.device) -> None:
+def forget_peak(device: torch.device) -> None:
+    """Let the peak be what is in use now."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     else:
