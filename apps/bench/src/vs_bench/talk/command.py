@@ -77,9 +77,9 @@ def measure_rows(
     progress.update(len(rows), len(rows))
 
 
-def table_of(row: Row, outcome: Outcome) -> Table:
+def table_of(outcome: Outcome) -> Table:
     """Return the table of a row: the talk's figures beside ours."""
-    table = Table(title=row.title, caption="\n".join(remarks(outcome)), title_justify="left", caption_justify="left")
+    table = Table()
     for heading in ("", "the talk", "here", "interval", "holds?", "note"):
         table.add_column(heading, justify="right" if heading in ("the talk", "here") else "left")
     for line in outcome.lines:
@@ -87,14 +87,26 @@ def table_of(row: Row, outcome: Outcome) -> Table:
     return table
 
 
-def remarks(outcome: Outcome) -> tuple[str, ...]:
-    """Return what stands below the table of a row."""
-    return (outcome.setting, *outcome.findings, *outcome.left_out)
+def print_outcome(row: Row, outcome: Outcome) -> None:
+    """Print what came of a row: what was measured, the table, and what there is to say of it."""
+    console = wide_console()
+    console.print(row.title, style="bold", highlight=False, markup=False)
+    if outcome.setting:
+        console.print(outcome.setting, highlight=False, markup=False)
+    if outcome.lines:
+        console.print(table_of(outcome))
+    for remark in (*outcome.findings, *outcome.left_out):
+        console.print(f"- {remark}", highlight=False, markup=False)
+
+
+def is_worth_keeping(outcome: Outcome) -> bool:
+    """Return whether something was measured, or found without measuring. Pure."""
+    return any(line.value is not None for line in outcome.lines) or bool(outcome.findings and not outcome.lines)
 
 
 def save(row: Row, outcome: Outcome, begun: Begun, folder: Path, device: str) -> Path | None:
     """Write what was measured, and the picture of it; None if there is nothing to keep."""
-    if not outcome.lines:
+    if not is_worth_keeping(outcome):
         return None
     name = f"talk-{row.name}-{device}"
     command = command_of("bench:tables")
@@ -136,10 +148,11 @@ def main(
     folder, begun = folder_of(store=store), begin()
 
     def done(row: Row, outcome: Outcome) -> None:
-        console.print(table_of(row, outcome), "")
+        print_outcome(row, outcome)
         path = save(row, outcome, begun, folder, place.type)
         if path is not None:
             console.print(f"written to {path}", highlight=False, markup=False)
+        console.print()
 
     with show_progress("measuring", unit="rows") as progress:
         measure_rows(selected, setting, progress, done)
