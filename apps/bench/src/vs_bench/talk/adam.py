@@ -19,7 +19,7 @@ SEQUENTIAL: Literal["sequential"] = "sequential"
 FUSED = "fused"
 ALONE = ", Adam alone"
 TALK_GAIN = 1.07
-GROWTH = 2.0
+GROWTH = 2.5
 """Of the time of a step from one size to the next, about."""
 
 
@@ -47,6 +47,7 @@ def measure(setting: Setting) -> Outcome:
     height, width = setting.scale.adam_size
     sizes: list[Size] = []
     left_out: list[str] = []
+    expected = 0.0
     weights = [GROWTH**index for index in range(len(setting.scale.filters))]
     for index, (fewest, most) in enumerate(setting.scale.filters):
         built: list[Stage] = []
@@ -58,8 +59,10 @@ def measure(setting: Setting) -> Outcome:
             return cases_of(built[0], names, setting.scale.frames)
 
         budget = setting.budget.part(share_of(weights, index))
-        found = measure_fitting(setting, budget, [Candidate(what=f"Adam, {fewest} filters", make=cases)])
+        candidate = Candidate(what=f"Adam, {fewest} filters", make=cases, expected=expected)
+        found = measure_fitting(setting, budget, [candidate])
         left_out += found.left_out
+        expected = GROWTH * (found.seconds or expected)
         if found.result is not None:
             sizes.append(Size(parameters=parameters_of(built[0]), result=found.result))
     if "apex" not in names:

@@ -7,15 +7,17 @@ from vs_bench.operators import executors
 from vs_bench.talk.outcome import Line, Outcome, line_of_ratio
 from vs_bench.talk.setting import Row, Setting
 
-SECONDS = 6.0
-"""That a process may take, until one has been measured."""
+SECONDS = 5.0
+"""That a process takes, about."""
+LEAST = 3
+"""Processes for each setting, unless the scale asks for fewer."""
 
 
 def measure(setting: Setting) -> Outcome:
     """Measure scripted GELU in both settings, in processes of their own, since the switches are of the process."""
     scale, budget = setting.scale, setting.budget
     processes = min(scale.processes, int(budget.left / (len(executors.SETTINGS) * SECONDS)))
-    if processes < 1:
+    if processes < min(scale.processes, LEAST):
         return Outcome(setting="", left_out=("the executor's switches: left out for want of time",))
     setting.say("the executor's switches")
     record = executors.compare(setting.device, threads=setting.threads, processes=processes, elements=scale.elements)

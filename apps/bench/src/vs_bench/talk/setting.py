@@ -93,19 +93,28 @@ class Candidate:
         what: what they are, in a few words.
         make: makes them, and all that they need.
         cost: their work, relative to that of the other candidates.
+        expected: seconds that they are expected to take, where no other candidate tells.
     """
 
     what: str
     make: Callable[[], Sequence[Case]]
     cost: float = 1.0
+    expected: float = 0.0
 
 
 @attrs.frozen(kw_only=True)
 class Found:
-    """What could be measured: a result, None if nothing could; and sentences on what was left out."""
+    """What could be measured.
+
+    Attributes:
+        result: None if nothing could.
+        left_out: sentences on what was left out.
+        seconds: that a round takes, 0 if there is none.
+    """
 
     result: Result | None
     left_out: tuple[str, ...] = ()
+    seconds: float = 0.0
 
 
 def measure_fitting(setting: Setting, budget: Budget, candidates: Sequence[Candidate]) -> Found:
@@ -120,7 +129,7 @@ def measure_fitting(setting: Setting, budget: Budget, candidates: Sequence[Candi
         round_seconds = _seconds_of([Case(name="unit", run=unit_of_work(setting.device))], setting)
         pace = 0.0
         for candidate in candidates:
-            expected = pace * candidate.cost
+            expected = pace * candidate.cost or candidate.expected
             if budget.left < expected + LEAST_ROUNDS * (round_seconds + expected):
                 left_out.append(f"{candidate.what}: left out for want of time")
                 continue
@@ -140,7 +149,7 @@ def measure_fitting(setting: Setting, budget: Budget, candidates: Sequence[Candi
     rounds = max(LEAST_ROUNDS, min(MOST_ROUNDS, int(budget.left / round_seconds)))
     on_cuda = setting.device.type == "cuda"
     result = measure(cases, rounds=rounds, warmup=0, threads=setting.threads, device=setting.device, events=on_cuda)
-    return Found(result=result, left_out=tuple(left_out))
+    return Found(result=result, left_out=tuple(left_out), seconds=round_seconds)
 
 
 def _seconds_of(cases: Sequence[Case], setting: Setting) -> float:
