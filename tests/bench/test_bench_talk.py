@@ -385,7 +385,7 @@ PLOTTED = Outcome(
 
 
 def test_the_command_measures_says_and_keeps_the_rows_that_were_asked_for(monkeypatch, tmp_path, capsys):
-    plotted = Row(name="plotted", title="A curve", says="", measure=lambda _: PLOTTED)
+    plotted = Row(name="plotted", title="A curve", says="", figure="", measure=lambda _: PLOTTED)
     monkeypatch.setattr(command, "ROWS", (*ROWS, plotted))
     monkeypatch.setattr(command, "scaled", lambda: TINY)
     monkeypatch.setattr(command, "folder_of", lambda *, store: tmp_path / str(store))

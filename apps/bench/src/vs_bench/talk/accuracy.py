@@ -33,6 +33,7 @@ ROW = Row(
     name="accuracy",
     title="Effect on accuracy",
     says="Curves of losses and of quality in O0 and O1 lie over each other, for vid2vid and for few-shot vid2vid.",
+    figure="curves, no figure",
     measure=measure,
     share=0,
 )

@@ -157,6 +157,7 @@ ROW = Row(
     name="affinity",
     title="Thread affinity",
     says="Threads are bound to the socket of their GPU, which makes copies between host and device faster.",
+    figure="no figure",
     measure=measure,
     share=0.7,
 )

@@ -273,6 +273,7 @@ ROW = Row(
     title="Activation checkpointing",
     says="Recomputing activations of residual blocks takes about 20 % less memory and 10 % more time, so that batch 2 "
     "fits instead of 1 on nodes of 16 GB, which is 1.35 times as fast.",
+    figure="-20 % memory, +10 % time, 1.35x",
     measure=measure,
     share=2.5,
 )

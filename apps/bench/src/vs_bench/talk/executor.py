@@ -48,6 +48,7 @@ ROW = Row(
     title="PyTorch JIT: the executor's switches",
     says="For PyTorch 1.5, `torch._C._jit_set_profiling_executor(False)` and `_jit_set_profiling_mode(False)` are "
     "called before anything is scripted.",
+    figure="no figure",
     measure=measure,
     share=0.8,
 )

@@ -45,6 +45,7 @@ ROW = Row(
     title="PyTorch JIT: GELU",
     says="Scripting fuses pointwise operations into one kernel: GELU of 1M float32 numbers takes 1 kernel and 18 us "
     "instead of 5 kernels and 79 us.",
+    figure="4.4x",
     measure=measure,
     share=0.4,
 )

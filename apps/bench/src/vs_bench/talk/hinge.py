@@ -60,6 +60,7 @@ ROW = Row(
     name="hinge",
     title="PyTorch JIT: hinge losses",
     says="`torch.min(x - 1, x * 0)` and the mean of it, scripted; the talk shows the change and no figure.",
+    figure="no figure",
     measure=measure,
     share=0.4,
 )

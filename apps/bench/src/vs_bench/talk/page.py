@@ -69,9 +69,8 @@ def summary(stored: Mapping[tuple[str, str], Mapping[str, Any]]) -> str:
             from_content(stored[row.name, device]) if (row.name, device) in stored else None for device in DEVICES
         ]
         keys = [None if outcome is None else key_line(outcome) for outcome in outcomes]
-        talk = next((key.talk for key in keys if key is not None), "")
         cells = [in_short(outcome, key) for outcome, key in zip(outcomes, keys, strict=True)]
-        lines.append(row_of_table([f"[{row.title}](#{anchor(row.title)})", talk, *cells]))
+        lines.append(row_of_table([f"[{row.title}](#{anchor(row.title)})", row.figure, *cells]))
     return "\n".join(lines) + "\n"
 
 

@@ -74,6 +74,7 @@ class Row:
         name: what it is called on the command line and in files.
         title: what it is about.
         says: what the talk says, in its words as far as it has any.
+        figure: the figure that the talk gives, in a few words.
         measure: measures it.
         share: how much of the time it gets, relative to other rows; 0 for what measures nothing.
     """
@@ -81,6 +82,7 @@ class Row:
     name: str
     title: str
     says: str
+    figure: str
     measure: Callable[[Setting], Outcome]
     share: float = 1.0
 
