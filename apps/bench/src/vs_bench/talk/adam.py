@@ -19,8 +19,8 @@ SEQUENTIAL: Literal["sequential"] = "sequential"
 FUSED = "fused"
 ALONE = ", Adam alone"
 TALK_GAIN = 1.07
-GROWTH = 2.5
-"""Of the time of a step from one size to the next, about."""
+GROWTH, SHARES = 2.5, 1.5
+"""From one size to the next: of the time of a step, about, and of the time for measuring."""
 
 
 @attrs.frozen(kw_only=True)
@@ -48,7 +48,7 @@ def measure(setting: Setting) -> Outcome:
     sizes: list[Size] = []
     left_out: list[str] = []
     expected = 0.0
-    weights = [GROWTH**index for index in range(len(setting.scale.filters))]
+    weights = [SHARES**index for index in range(len(setting.scale.filters))]
     for index, (fewest, most) in enumerate(setting.scale.filters):
         built: list[Stage] = []
 

@@ -66,7 +66,7 @@ class Curve:
 
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """What was measured for a row.
+    """The figures of a row that was measured, and what is to be said of them.
 
     Attributes:
         setting: what was measured, in a sentence.

@@ -47,7 +47,7 @@ def _silent(_: str) -> None:
 
 @attrs.frozen(kw_only=True)
 class Setting:
-    """Where and how a row is measured.
+    """The place and the way in which a row is measured.
 
     Attributes:
         device: where to compute.
@@ -106,7 +106,7 @@ class Candidate:
 
 @attrs.frozen(kw_only=True)
 class Found:
-    """What could be measured.
+    """The part of some candidates that could be measured.
 
     Attributes:
         result: None if nothing could.
