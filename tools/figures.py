@@ -2,6 +2,8 @@
 
 Usage: hatch run figures [--check]
 
+docs/the-talk.md is written as a whole, from what `bench:tables --store` has stored.
+
 A document names a figure in comments, which no reader of the rendered page sees: `<!--=NAME-->1.5<!--/-->`. What stands
 between them is written by this program as `docs/benchmarks/figures.toml` says, where NAME is one of two:
 
@@ -20,18 +22,21 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import cyclopts
 from cyclopts import Parameter
+from vs_bench.talk.page import page_of
 from vs_config import shown
 from vs_config.commands import run_command
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "docs" / "benchmarks"
 FIGURES = "figures.toml"
+GENERATED: Mapping[str, Callable[[Path], str]] = {"the-talk.md": page_of}
+"""Documents that are made of stored results as a whole, by the folder of those."""
 
 _OPEN = "<!--="
 _MARKED = re.compile(r"<!--=([\w.-]+)-->(.*?)<!--/-->", re.DOTALL)
@@ -169,7 +174,8 @@ def changed(files: Iterable[Path], figures: Mapping[str, Any], results: Path = R
     new = {}
     for file, text in texts.items():
         try:
-            new[file] = rewritten(text, figures, results)
+            make = GENERATED.get(file.name)
+            new[file] = rewritten(text, figures, results) if make is None else make(results)
         except FigureError as error:
             raise FigureError(f"{file.name if file.parent == ROOT else file.relative_to(ROOT)}: {error}") from error
     return {file: text for file, text in new.items() if text != texts[file]}

@@ -1,4 +1,4 @@
-"""The command line: `python -m vs_bench step`, `stream`, `operators`, `scaling`, `busy`, `accuracy`.
+"""The command line: `python -m vs_bench step`, `stream`, `operators`, `tables`, `scaling`, `busy`, `accuracy`.
 
 What measures is imported only once there is something to measure, so that help is quick.
 """
@@ -15,7 +15,7 @@ from vs_bench import __version__
 
 app = App(
     name="vs-bench",
-    help="Measure: a training step, how it grows, a frame of a stream, operators, a busy machine, the accuracy of O1.",
+    help="Measure: a training step, how it grows, a frame of a stream, operators, the talk, a busy machine, O1's accuracy.",
     version=__version__,
 )
 
@@ -59,6 +59,14 @@ def scaling(*words: Words) -> Any:
 def busy(*words: Words) -> Any:
     """Measure what other processes at work cost a training step, and whether it is no more than they take."""
     from vs_bench.busy import app as command
+
+    return _call(command, words)
+
+
+@app.command(help_flags=(), version_flags=())
+def tables(*words: Words) -> Any:
+    """Measure the talk row by row: its numbers beside those of this machine."""
+    from vs_bench.talk.command import app as command
 
     return _call(command, words)
 

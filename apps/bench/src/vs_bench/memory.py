@@ -47,9 +47,12 @@ class Memory:
 
 def measure_memory(plan: MemoryPlan) -> Memory | None:
     """Measure in a new process; None: this system does not say how much memory a process has."""
-    if torch.device(plan.device).type == "cpu" and not _STATUS.exists():
-        return None
-    return in_fresh_process(memory_of, plan)
+    return in_fresh_process(memory_of, plan) if is_told(torch.device(plan.device)) else None
+
+
+def is_told(device: torch.device) -> bool:
+    """Return whether this system says how much memory a process has on a device."""
+    return device.type == "cuda" or _STATUS.exists()
 
 
 def memory_of(plan: MemoryPlan) -> Memory:
@@ -59,7 +62,7 @@ def memory_of(plan: MemoryPlan) -> Memory:
     optim.apply_math_mode(synthesis.precision_of(plan.computing, device))
     begin = way_of(plan.way, scene_of(plan.config), plan.computing, device)
     gc.collect()
-    before = _now(device)
+    before = bytes_now(device)
     forget_peak(device)
     clips = [begin() for _ in range(plan.streams)]
     settled = before
@@ -67,11 +70,12 @@ def memory_of(plan: MemoryPlan) -> Memory:
         for frame in clips:
             frame()
         if t == min(2 * SETTLED, plan.frames) - 1:
-            settled = _now(device)
-    return Memory(peak=(peak_memory(device) or before) - before, growth=_now(device) - settled)
+            settled = bytes_now(device)
+    return Memory(peak=(peak_memory(device) or before) - before, growth=bytes_now(device) - settled)
 
 
-def _now(device: torch.device) -> int:
+def bytes_now(device: torch.device) -> int:
+    """Return the bytes that are in use."""
     return torch.cuda.memory_allocated(device) if device.type == "cuda" else _bytes("VmRSS")
 
 
