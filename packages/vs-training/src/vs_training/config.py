@@ -99,6 +99,9 @@ class PerformanceConfig:
     keep_memory: bool = truth(
         True, "CPU: keep freed memory for the next step, where the C library is glibc; the system's is slow when fresh"
     )
+    compile: bool = truth(
+        False, "compile what recurs in the networks: minutes when a run begins, then faster steps; for long runs"
+    )
 
 
 def _check_counts(config: "ReferencesConfig") -> Iterator[Problem]:
