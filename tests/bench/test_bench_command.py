@@ -4,10 +4,11 @@ import subprocess
 import sys
 
 import pytest
-from vs_bench import step, stream
+from vs_bench import stream
 from vs_bench.__main__ import main
 from vs_bench.operators import command as operators
 from vs_bench.results import command_of
+from vs_bench.step import command as step
 
 QUICK_HELP = "import sys, vs_bench.__main__ as it; it.main(['--help']); sys.exit('torch' in sys.modules)"
 

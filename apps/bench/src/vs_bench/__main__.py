@@ -25,7 +25,7 @@ Words = Annotated[str, Parameter(allow_leading_hyphen=True, show=False)]
 @app.command(help_flags=(), version_flags=())
 def step(*words: Words) -> Any:
     """Measure one training step in O0 and O1, and how much of what the machine can do it gets."""
-    from vs_bench.step import app as command
+    from vs_bench.step.command import app as command
 
     return _call(command, words)
 

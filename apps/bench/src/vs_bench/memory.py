@@ -89,7 +89,13 @@ def _forget_peak(device: torch.device) -> None:
         _FORGET_PEAK.write_text("5")
 
 
-def _bytes(name: str) -> int:
-    """Return a size that the system states of this process, in kB."""
-    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(f"{name}:"))
+def peak_of_process(number: int) -> int | None:
+    """Return the most memory that another process has had; None: this system does not say."""
+    status = Path(f"/proc/{number}/status")
+    return _bytes("VmHWM", status) if status.exists() else None
+
+
+def _bytes(name: str, status: Path = _STATUS) -> int:
+    """Return a size that the system states of a process, in kB."""
+    line = next(line for line in status.read_text().splitlines() if line.startswith(f"{name}:"))
     return 1024 * int(line.split()[1])

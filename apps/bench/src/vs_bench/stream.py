@@ -41,7 +41,7 @@ from vs_bench.memory import Memory, MemoryPlan, measure_memory
 from vs_bench.options import Count, Threads
 from vs_bench.results import begin, command_of, folder_of, save_records
 from vs_bench.scene import SETTLED, Way, WayName, scene_of, way_of
-from vs_bench.step import BASELINES, Baseline
+from vs_bench.step.subject import BASELINES, Baseline
 from vs_bench.tables import as_record, wide_console
 
 TARGETS: Mapping[Baseline, float] = {"street": 0.7, "face": 2.4}

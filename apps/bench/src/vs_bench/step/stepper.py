@@ -1,0 +1,109 @@
+"""One training step as a call; run as a program, a process that makes steps when it is told to.
+
+The program compares revisions: it runs with the packages of any of them and with this app, which it therefore takes
+nothing of that could lack something there (see against.py). Its first line of input is a JSON object:
+`document`, `overrides` and `title` of a configuration; `stages`, a list of pairs (training step, frames); `threads`;
+`device`. It answers with the FLOPs of each stage, and from then on each number of a stage with what its step used. In
+between it waits in a read, without a thread that computes. An error ends it, as any error ends Python.
+"""
+
+import json
+import os
+import resource
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+import torch
+import vs_optim as optim
+import vs_training
+from vs_config import resolve_config
+from vs_data import Clip, ClipRequest, ClipSource, collate, move, open_source
+from vs_runtime import choose_device, search_convolutions
+from vs_training.config import TrainConfig, label_spec
+from vs_training.networks import build_recipe, build_state
+from vs_training.step import train_clip
+
+from vs_bench.peak import flop_of
+
+Step = Callable[[], None]
+"""A training step."""
+
+
+def stepper(config: TrainConfig, frames: int, device: torch.device) -> Step:
+    """Return a step on `frames` frames that trains all networks, as a call without arguments, all as in training."""
+    (step,) = steppers(config, [(config.curriculum.flow_steps, frames)], device)
+    return step
+
+
+def steppers(config: TrainConfig, stages: Sequence[tuple[int, int]], device: torch.device) -> list[Step]:
+    """Return steps of one run, which train the same networks in turn.
+
+    Args:
+        config: of the run.
+        stages: which training step each is, counted from 0, and on how many frames.
+        device: where to.
+    """
+    torch.manual_seed(config.seed)
+    source = open_source(config.data, "train")
+    spec = label_spec(config.labels, source)
+    precision = optim.resolve_precision(config.precision, device)
+    state, _ = build_state(config, spec, precision, device)
+    recipe = build_recipe(config, spec, precision, device)
+
+    def run(number: int, clip: Clip) -> None:
+        nonlocal state
+        # Both are of the process, in which the steps of other levels and other settings run in turn.
+        optim.apply_math_mode(precision)
+        search_convolutions(device, wanted=config.memory.search_convolutions)
+        state, _ = train_clip(attrs.evolve(state, step=number), clip, recipe)
+
+    def step(number: int, frames: int) -> Step:
+        clip = move(_clip_of(config, source, frames), device)
+        return lambda: run(number, clip)
+
+    return [step(number, frames) for number, frames in stages]
+
+
+def _clip_of(config: TrainConfig, source: ClipSource, frames: int) -> Clip:
+    count = 0 if config.references is None else config.references.max
+    references = tuple(frames + k for k in range(count))  # frames behind the clip, so that none shows itself
+    requests = [
+        ClipRequest(sequence=i, start=0, length=frames, references=references) for i in range(config.loader.batch_size)
+    ]
+    return collate([source.read(request) for request in requests])
+
+
+def serve() -> None:
+    """Make the steps that standard input asks for."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what anything else prints is no answer
+
+    def answer(**content: Any) -> None:
+        print(json.dumps(content), file=answers, flush=True)
+
+    plan = json.loads(sys.stdin.readline())
+    torch.set_num_threads(plan["threads"])
+    device = choose_device(plan["device"])
+    config = resolve_config(TrainConfig, plan["document"], plan["overrides"], plan["title"])
+    steps = steppers(config, plan["stages"], device)
+    answer(sources=vs_training.__file__, flop=[flop_of(step) for step in steps])
+    for line in sys.stdin:
+        before = _page_faults()
+        steps[int(line)]()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        answer(page_faults=_page_faults() - before, gpu_bytes=_gpu_bytes(device))
+
+
+def _page_faults() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+
+def _gpu_bytes(device: torch.device) -> int | None:
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,118 @@
+"""Whose step is measured: a baseline or a preset, at its levels of precision, and which of a run's steps."""
+
+import itertools
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import attrs
+import torch
+import vs_optim as optim
+from vs_training.config import TrainConfig
+from vs_training.curriculum import clip_length
+from vs_training.presets import read_preset
+
+Baseline = Literal["street", "face"]
+Level = Literal["O0", "O1"]
+STREET: dict[str, Any] = {
+    "data": {"kind": "street", "height": 128, "width": 256},
+    "generator": {
+        "filters": 8,
+        "max_filters": 128,
+        "embedder": {"filters": 8, "max_filters": 128},
+        "flow": {"filters": 8, "max_filters": 128},
+        "combination": {"kind": "spade", "embedder": {"arch": "unet", "filters": 8, "max_filters": 128}},
+    },
+    "discriminator": {"image": {"filters": 8, "max_filters": 128}},
+    "objective": {"perceptual": {"kind": "random", "width_divisor": 1, "scales": 1}},
+}
+FACE: dict[str, Any] = {
+    "data": {"kind": "faces", "height": 128, "width": 128},
+    "references": {"min": 1, "max": 1},
+    "loader": {"batch_size": 1},
+    "generator": {"kind": "few-shot"},
+    "discriminator": {"image": {"filters": 64, "max_filters": 512, "layers": 3, "scales": 2, "spectral_norm": True}},
+    "objective": {"perceptual": {"kind": "random", "width_divisor": 1, "scales": 3}},
+}
+BASELINES: Mapping[Baseline, dict[str, Any]] = {"street": STREET, "face": FACE}
+PRECISIONS: Mapping[Level, optim.PrecisionConfig] = {
+    "O0": optim.PrecisionConfig(level="O0"),
+    "O1": optim.PrecisionConfig(level="O1"),
+}
+
+FRAMES = 4
+"""Of the clip of a step that documents speak of."""
+
+
+@attrs.frozen(kw_only=True)
+class How:
+    """How steps are measured: at which levels of precision, in how many rounds, where."""
+
+    levels: tuple[Level, ...]
+    rounds: int
+    threads: int
+    device: torch.device
+
+
+@attrs.frozen(kw_only=True)
+class Subject:
+    """Whose step is measured: its configuration, what people call it, and its part of a file's name."""
+
+    document: Mapping[str, Any]
+    title: str
+    name: str
+
+
+def subject_of(baseline: Baseline, preset: str | None) -> Subject:
+    """Return a preset, or else a baseline.
+
+    Raises:
+        PresetError: there is no preset of that name.
+    """
+    if preset is not None:
+        return Subject(document=read_preset(preset).document, title=preset, name=preset)
+    return Subject(
+        document=BASELINES[baseline],
+        title=f"the {baseline} baseline",
+        name="" if baseline == "street" else baseline,
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Stage:
+    """Training steps of a run that take equally long.
+
+    Attributes:
+        first: the first of them, counted from 0.
+        steps: how many there are.
+        frames: that each is made on.
+        flow_alone: whether they train the flow network alone.
+    """
+
+    first: int
+    steps: int
+    frames: int
+    flow_alone: bool = False
+
+    @property
+    def title(self) -> str:
+        """What such a step is called."""
+        length = f"{self.frames} frame{'s' * (self.frames > 1)}"
+        return f"{length}, flow alone" if self.flow_alone else length
+
+
+def one_stage(config: TrainConfig, frames: int) -> Stage:
+    """Return the step on so many frames that trains all networks. Pure."""
+    return Stage(first=config.curriculum.flow_steps, steps=1, frames=frames)
+
+
+def stages_of(config: TrainConfig) -> tuple[Stage, ...]:
+    """Return the stages of a run's curriculum, in their order. Pure."""
+    curriculum = config.curriculum
+    kinds = itertools.groupby(
+        range(config.run.steps), key=lambda step: (step < curriculum.flow_steps, clip_length(curriculum, step))
+    )
+    return tuple(
+        Stage(first=steps[0], steps=len(steps), frames=frames, flow_alone=alone)
+        for (alone, frames), group in kinds
+        if (steps := list(group))
+    )
