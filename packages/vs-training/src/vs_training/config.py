@@ -100,7 +100,7 @@ class PerformanceConfig:
         True, "CPU: keep freed memory for the next step, where the C library is glibc; the system's is slow when fresh"
     )
     compile: bool = truth(
-        False, "compile what recurs in the networks: minutes when a run begins, then faster steps; for long runs"
+        False, "compile the blocks of the generator: minutes when a run begins; measure first whether steps get faster"
     )
 
 

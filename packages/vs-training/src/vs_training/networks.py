@@ -15,7 +15,7 @@ from vs_training.state import Recipe, TrainState
 
 Network = TypeVar("Network", bound=torch.nn.Module)
 REGIONS = (ConvNormAct, PreActivationBlock, ResidualBlock, SpadeResidualBlock)
-"""What is compiled of networks, each as a whole: what joins these passes objects, and has little to be fused."""
+"""What is compiled of a generator, each as a whole: what joins these passes objects, and has little to be fused."""
 
 
 def build_recipe(
@@ -71,15 +71,13 @@ def build_state(
 
 
 def _compile(state: TrainState, device: torch.device) -> tuple[str, ...]:
-    """Let the regions of the networks that are trained be compiled where they are first called; say so."""
+    """Let the regions of the generator be compiled where they are first called, and say so."""
     call = vs_ops.DescribedCall(device_type=device.type, shape=vs_ops.SPADE.example_shape)
     reasons = [each.reason for each in vs_ops.explain(vs_ops.SPADE, call) if each.implementation.name == "inductor"]
     if reasons != [None]:
         raise VsTrainingError(f"performance.compile: {reasons[0]}; or train without it, performance.compile=false")
-    networks = (state.generator, state.discriminator)
-    regions = [region for network in networks for region in network.modules() if isinstance(region, REGIONS)]
-    count = runtime.compile_modules(regions)
-    return (f"{count} parts of the networks are compiled when they are first called, which may take minutes",)
+    count = runtime.compile_modules(each for each in state.generator.modules() if isinstance(each, REGIONS))
+    return (f"{count} parts of the generator are compiled when they are first called, which may take minutes",)
 
 
 def laid_out(network: Network, memory: MemoryConfig) -> Network:
