@@ -243,13 +243,6 @@ def plain_upsample_conv2d(i: dict[str, Tensor]) -> Tensor:
     return F.conv2d(large, i["weight"].contiguous(), i["bias"], padding=i["weight"].shape[-1] // 2)
 
 
-def biased(shape: Sequence[int], generator: torch.Generator) -> dict[str, Tensor]:
-    """Sums that keep their distance from the kink, where a rounding decides the gradient."""
-    sums = noise(shape, generator)
-    bias = noise(shape[1:2], generator)
-    return {"x": sums + 0.5 * sums.sign() - bias.view(-1, 1, 1), "bias": bias}
-
-
 def masks(shape: Sequence[int], generator: torch.Generator) -> dict[str, Tensor]:
     """Frames of which some pixels are nearly right and some are wrong."""
     frame = noise(shape, generator)
@@ -395,11 +388,6 @@ RECIPES = {
     "upsample_conv2d": Recipe(upsampled, by_position, plain_upsample_conv2d, shapes=UPSAMPLED),
     "mask_loss": Recipe(masks, by_position, plain_mask_loss, scalar=True),
     "ema": EMA_RECIPE,
-    "bias_leaky_relu": Recipe(
-        biased,
-        lambda f, i, impl: f(*i.values(), negative_slope=0.25, impl=impl),
-        lambda i: F.leaky_relu(i["x"] + i["bias"].view(-1, 1, 1), 0.25),
-    ),
     "gelu": Recipe(
         lambda s, g: {"x": 2 * noise(s, g)},
         by_position,

@@ -44,7 +44,6 @@ def test_images_keep_dtype_and_memory_format(impl: str, dtype: torch.dtype, memo
     for impl in having(vs_ops.WARP_AND_BLEND):
         results += vs_ops.warp_and_blend(x, flow, mask, x, impl=impl)
     results += [vs_ops.gelu(x, impl=impl) for impl in having(vs_ops.GELU)]
-    results += [vs_ops.bias_leaky_relu(x, x[0, :, 0, 0], impl=impl) for impl in having(vs_ops.BIAS_LEAKY_RELU)]
     weight, bias, keys = image(2, 3, 4, 1, 1).to(dtype), image(2, 3).to(dtype), image(2, 3, 4, 6, 5).to(dtype)
     results += [vs_ops.hyper_conv2d(x, weight, bias, impl=impl) for impl in having(vs_ops.HYPER_CONV2D)]
     merged, reference_weights = vs_ops.attend(x, keys, keys)
@@ -79,7 +78,6 @@ def test_autocast_changes_nothing(ops: SimpleNamespace, operator: vs_ops.Operato
         "mask_loss": (mask, x, x + 0.1 * y),
         "feature_matching": ([[x]], [[y]]),
         "one_hot": (torch.randint(0, 4, (2, 6, 5)), 4),
-        "bias_leaky_relu": (x, image(4)),
         "reference_matrix": (x, y),
         "attend": (image(1, 4, 46, 46), image(1, 2, 4, 46, 46, seed=1), image(1, 2, 3, 46, 46, seed=2)),
     }.get(operator.name, (x,))
@@ -224,10 +222,6 @@ MISTAKES: dict[str, Callable[[], object]] = {
         [X.bfloat16()], [X], weight=0.5
     ),
     r"values\[0\] must be of a floating dtype": lambda: vs_ops.ema([MASK[:, 0]], [IDS], weight=0.5),
-    r"bias_leaky_relu: .* bias \(2,\)": lambda: vs_ops.bias_leaky_relu(X, torch.ones(2)),
-    r"bias_leaky_relu: .* x \(4,\)": lambda: vs_ops.bias_leaky_relu(torch.ones(4), torch.ones(4)),
-    "bias must be of a floating dtype": lambda: vs_ops.bias_leaky_relu(X, IDS[0, 0, :4]),
-    "bias_leaky_relu: negative_slope": lambda: vs_ops.bias_leaky_relu(X, torch.ones(4), negative_slope=-0.1),
     "gelu: x must be a floating dtype, got torch.int64": lambda: vs_ops.gelu(torch.zeros(2, dtype=torch.int64)),
     r"values \(2, 2, 4, 6, 5\)": lambda: vs_ops.attend(X, KEYS, KEYS[:, :2]),
 }

@@ -143,7 +143,7 @@ def everything(x: torch.Tensor, maps: torch.Tensor, flow: torch.Tensor, ids: tor
     shaded = vs_ops.spade(vs_ops.instance_norm(x), [maps], negative_slope=0.2)
     halves = vs_ops.instance_norm(x[..., ::2, ::2])
     shaded = shaded + vs_ops.spade(halves, [maps], upsample=True)
-    shaded = vs_ops.bias_leaky_relu(vs_ops.gelu(shaded), maps[0, :4, 0, 0])
+    shaded = vs_ops.gelu(shaded)
     blended, warped = vs_ops.warp_and_blend(shaded, flow, flow[:, :1].sigmoid(), x)
     losses = vs_ops.hinge_d_real(warped) + vs_ops.hinge_d_fake(blended) + vs_ops.hinge_g(shaded)
     losses = losses + vs_ops.masked_l1(warped, x, flow[:, :1].abs()) + vs_ops.feature_matching([[blended]], [[x]])

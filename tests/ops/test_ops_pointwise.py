@@ -4,13 +4,12 @@ import math
 
 import pytest
 import torch
-import torch.nn.functional as F
 import vs_ops
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from triton_samples import names_here
-from vs_ops import BIAS_LEAKY_RELU, EMA, GELU, MASK_LOSS
+from vs_ops import EMA, GELU, MASK_LOSS
 
 CL = torch.channels_last
 quick = settings(max_examples=25, deadline=None)
@@ -177,46 +176,3 @@ def test_averages_with_gaps_are_moved_where_they_are_and_in_their_own_dtype(impl
     vs_ops.ema([average], [value], weight=0.1, impl=impl)
     torch.testing.assert_close(average, expected, rtol=1e-14, atol=1e-15)
     assert torch.equal(whole[:, 1::2], kept[:, 1::2])
-
-
-@each_of(BIAS_LEAKY_RELU)
-@given(seed=seeds, space=st.lists(st.integers(1, 5), max_size=3), slope=st.sampled_from([0.0, 0.2, 1.0, 3.0]))
-@quick
-def test_bias_leaky_relu_is_its_formula(impl: str, seed: int, space: list[int], slope: float) -> None:
-    x, bias = noise(seed, 2, 3, *space).requires_grad_(), noise(seed + 1, 3).requires_grad_()
-    expected = F.leaky_relu(x + bias.view(3, *(1 for _ in space)), slope)
-    result = vs_ops.bias_leaky_relu(x, bias, negative_slope=slope, impl=impl)
-    torch.testing.assert_close(result, expected)
-    upstream = noise(seed + 2, *result.shape)
-    grads, expected_grads = (torch.autograd.grad(each, (x, bias), upstream) for each in (result, expected))
-    torch.testing.assert_close(grads, expected_grads)
-
-
-@each_of(BIAS_LEAKY_RELU)
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
-@pytest.mark.parametrize("kept", [torch.float32, None], ids=["float32 bias", "same dtype"])
-def test_sum_and_slope_are_rounded_once(impl: str, dtype: torch.dtype, kept: torch.dtype | None) -> None:
-    x, bias = (10 * noise(1, 2, 3, 40, 40)).to(dtype), noise(2, 3).to(kept or dtype)
-    result = vs_ops.bias_leaky_relu(x, bias, negative_slope=0.2, impl=impl)
-    wide = F.leaky_relu(x.float() + bias.float().view(3, 1, 1), 0.2)
-    allowed = half_a_unit(impl, dtype) * torch.finfo(dtype).eps * wide.abs()
-    assert ((result.float() - wide).abs() <= allowed).all()
-
-
-@each_twice_differentiable_of(BIAS_LEAKY_RELU)
-def test_bias_leaky_relu_leaves_its_input_alone_and_can_be_differentiated_twice(impl: str) -> None:
-    x, bias = noise(1, 2, 3, 4).double(), noise(2, 3).double()
-    kept = x.clone()
-    x, bias = x.requires_grad_(), bias.requires_grad_()
-    fast_mode = impl == "triton"  # random projections: the interpreter is slow
-    for check in (torch.autograd.gradcheck, torch.autograd.gradgradcheck):
-        assert check(lambda *i: vs_ops.bias_leaky_relu(*i, impl=impl), (x, bias), fast_mode=fast_mode)
-    assert torch.equal(x, kept)
-
-
-def test_the_native_bias_leaky_relu_keeps_nothing_but_its_result() -> None:
-    x, bias = noise(1, 2, 3, 4, 4).requires_grad_(), noise(2, 3).requires_grad_()
-    kept: list[Tensor] = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda each: kept.append(each) or each, lambda each: each):  # type: ignore[func-returns-value]
-        result = vs_ops.bias_leaky_relu(x, bias, impl="native")
-    assert [each.data_ptr() for each in kept] == [result.data_ptr()]

@@ -48,9 +48,6 @@ def samples(height: int = 5, width: int = 6) -> dict[str, Sample]:
         "hinge_d_real": Sample(lambda impl, t: vs_ops.hinge_d_real(t[0], impl=impl), (image,), 1),
         "hinge_d_fake": Sample(lambda impl, t: vs_ops.hinge_d_fake(t[0], impl=impl), (image,), 1),
         "hinge_g": Sample(lambda impl, t: vs_ops.hinge_g(t[0], impl=impl), (image,), 1),
-        "masked_l1": Sample(
-            lambda impl, t: vs_ops.masked_l1(*t, reduction="valid", impl=impl), (image, other, mask + 0.1), 3
-        ),
         "feature_matching": Sample(
             lambda impl, t: vs_ops.feature_matching([[t[0], t[1]], [t[0]]], [[t[2], t[3]], [t[2]]], impl=impl),
             (image, maps, other, more),
@@ -74,7 +71,6 @@ def samples(height: int = 5, width: int = 6) -> dict[str, Sample]:
             lambda impl, t: vs_ops.warp_and_blend(*t, impl=impl), (image, flow, mask, other), 4, twice=False
         ),
         "gelu": Sample(lambda impl, t: vs_ops.gelu(t[0], impl=impl), (image,), 1),
-        "bias_leaky_relu": Sample(lambda impl, t: vs_ops.bias_leaky_relu(*t, impl=impl), (image, _noise(g, 3)), 2),
         "mask_loss": Sample(
             lambda impl, t: vs_ops.mask_loss(*t, impl=impl), (mask, image, image + 0.2 * _noise(g, *image.shape)), 3
         ),
@@ -83,11 +79,6 @@ def samples(height: int = 5, width: int = 6) -> dict[str, Sample]:
             lambda impl, t: _averages(impl, t, t[4:]),
             (image, maps, other, more, torch.tensor(0.5).double(), torch.tensor(-2.0).double()),
             0,
-        ),
-        "label_conv2d": Sample(
-            lambda impl, t: vs_ops.label_conv2d(t[2], t[0], t[1], ignore_id=3, padding=1, impl=impl),
-            (_noise(g, 5, 3, 3, 3), _noise(g, 5), ids),
-            2,
         ),
         "spectral_normalize_all": Sample(
             lambda impl, t: tuple(vs_ops.spectral_normalize_all(t[:3], t[3:6], t[6:], impl=impl).weights),

@@ -58,7 +58,6 @@ TABLE = (
         computes=Computes.EITHER,
         where=(
             "vs_nets",
-            "vs_ops.bias_leaky_relu",
             "vs_ops.gelu",
             "vs_ops.hyper_conv2d",
             "vs_ops.label_conv2d.label_conv2d_reference",

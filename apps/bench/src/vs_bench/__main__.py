@@ -15,7 +15,7 @@ from vs_bench import __version__
 
 app = App(
     name="vs-bench",
-    help="Measure: a training step, how it grows, a frame of a stream, operators, the talk, a busy machine, O1's accuracy.",
+    help="Measure: a training step, how it grows, a frame of a stream, operators, the talk, a busy machine, O1.",
     version=__version__,
 )
 

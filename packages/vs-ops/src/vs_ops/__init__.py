@@ -5,7 +5,6 @@ chooses and why.
 """
 
 from vs_ops.attend import ATTEND, attend
-from vs_ops.bias_leaky_relu import BIAS_LEAKY_RELU, bias_leaky_relu
 from vs_ops.dispatch import Candidate, DescribedCall, Implementation, Operator, choose, explain
 from vs_ops.ema import EMA, ema
 from vs_ops.errors import ClassIdError, DtypeError, ImplementationError, ShapeError, VsOpsError
@@ -55,12 +54,10 @@ OPERATORS = (
     UPSAMPLE_CONV2D,
     MASK_LOSS,
     EMA,
-    BIAS_LEAKY_RELU,
 )
 
 __all__ = [
     "ATTEND",
-    "BIAS_LEAKY_RELU",
     "EMA",
     "FEATURE_MATCHING",
     "GELU",
@@ -97,7 +94,6 @@ __all__ = [
     "VsOpsError",
     "__version__",
     "attend",
-    "bias_leaky_relu",
     "choose",
     "ema",
     "explain",

@@ -11,7 +11,6 @@ from vs_ops.dispatch import Implementation, Operator, select
 from vs_ops.errors import ShapeError, VsOpsError
 from vs_ops.native.feature_matching import feature_matching_native, refuse_native
 from vs_ops.reference.feature_matching import feature_matching_reference
-from vs_ops.torchscript.feature_matching import feature_matching_torchscript
 
 
 def feature_matching(
@@ -53,7 +52,6 @@ FEATURE_MATCHING = Operator(
     implementations=(
         Implementation(name="native", function=feature_matching_native, refuse=refuse_native),
         Implementation(name="reference", function=feature_matching_reference),
-        Implementation(name="torchscript", function=feature_matching_torchscript),
         Implementation(name="inductor", function=compiled(feature_matching_reference), refuse=refuse_inductor),
         Implementation(name="triton", function=_triton, refuse=refuse_floats, compilable=True),
     ),

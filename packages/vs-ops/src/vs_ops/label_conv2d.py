@@ -4,7 +4,6 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 
 from vs_ops._checks import check_convolution_dtypes, check_ids
-from vs_ops._triton import refuse_floats
 from vs_ops.dispatch import Implementation, Operator, select
 from vs_ops.errors import ShapeError, VsOpsError
 from vs_ops.native.label_conv2d import label_conv2d_native, refuse_native
@@ -67,20 +66,11 @@ def _check(ids: Tensor, weight: Tensor, bias: Tensor | None, dont_care: bool, st
     check_convolution_dtypes("label_conv2d", "weight", weight, bias=bias)
 
 
-def _triton(
-    ids: Tensor, weight: Tensor, bias: Tensor | None, dont_care: bool, ignore_id: int, stride: int, padding: int
-) -> Tensor:
-    from vs_ops.triton.label_conv2d import label_conv2d_triton  # here, because Triton is optional
-
-    return label_conv2d_triton(ids, weight, bias, dont_care, ignore_id, stride, padding)
-
-
 LABEL_CONV2D = Operator(
     name="label_conv2d",
     implementations=(
         Implementation(name="native", function=label_conv2d_native, refuse=refuse_native),
         Implementation(name="reference", function=label_conv2d_reference),
-        Implementation(name="triton", function=_triton, refuse=refuse_floats, compilable=True),
     ),
     example_shape=(32, 35, 3, 3),
 )

@@ -8,7 +8,6 @@ from vs_ops._triton import refuse_images
 from vs_ops.dispatch import Implementation, Operator, select
 from vs_ops.errors import ShapeError
 from vs_ops.reference.mask_loss import mask_loss_reference
-from vs_ops.torchscript.mask_loss import mask_loss_torchscript
 
 
 def mask_loss(
@@ -51,7 +50,6 @@ MASK_LOSS = Operator(
     name="mask_loss",
     implementations=(
         Implementation(name="reference", function=mask_loss_reference),
-        Implementation(name="torchscript", function=mask_loss_torchscript),
         Implementation(name="inductor", function=compiled(mask_loss_reference), refuse=refuse_inductor),
         Implementation(name="triton", function=_triton, refuse=refuse_images, compilable=True),
     ),

@@ -6,11 +6,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vs_ops._compiling import compiled, refuse_inductor
-from vs_ops._triton import refuse_images
 from vs_ops.dispatch import Implementation, Operator, select
 from vs_ops.errors import ShapeError, VsOpsError
 from vs_ops.reference.masked_l1 import masked_l1_reference
-from vs_ops.torchscript.masked_l1 import masked_l1_torchscript
 
 
 def masked_l1(
@@ -45,19 +43,11 @@ def masked_l1(
     return select(MASKED_L1, a, impl)(a, b, mask, reduction == "valid")
 
 
-def _triton(a: Tensor, b: Tensor, mask: Tensor, over_valid: bool) -> Tensor:
-    from vs_ops.triton.masked_l1 import masked_l1_triton  # here, because Triton is optional
-
-    return masked_l1_triton(a, b, mask, over_valid)
-
-
 MASKED_L1 = Operator(
     name="masked_l1",
     implementations=(
         Implementation(name="reference", function=masked_l1_reference),
-        Implementation(name="torchscript", function=masked_l1_torchscript),
         Implementation(name="inductor", function=compiled(masked_l1_reference), refuse=refuse_inductor),
-        Implementation(name="triton", function=_triton, refuse=refuse_images, compilable=True),
     ),
     example_shape=(1, 2, 128, 256),
 )

@@ -13,7 +13,6 @@ from vs_ops.inductor.spade import spade_inductor
 from vs_ops.native.instance_norm import refuse_native
 from vs_ops.native.spade import spade_native
 from vs_ops.reference.spade import spade_reference
-from vs_ops.torchscript.spade import spade_torchscript
 
 
 def spade(
@@ -74,7 +73,6 @@ SPADE = Operator(
     implementations=(
         Implementation(name="native", function=spade_native, refuse=refuse_native),
         Implementation(name="reference", function=spade_reference),
-        Implementation(name="torchscript", function=spade_torchscript),
         Implementation(name="inductor", function=spade_inductor, refuse=refuse_inductor),
         Implementation(name="triton", function=_triton, refuse=refuse_images, compilable=True),
     ),

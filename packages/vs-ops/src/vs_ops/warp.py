@@ -8,7 +8,6 @@ from vs_ops._triton import refuse_images
 from vs_ops.dispatch import Implementation, Operator, select
 from vs_ops.errors import ShapeError
 from vs_ops.reference.warp import warp_and_blend_reference, warp_reference
-from vs_ops.torchscript.warp import warp_and_blend_torchscript
 
 
 def warp(
@@ -83,7 +82,6 @@ WARP_AND_BLEND = Operator(
     name="warp_and_blend",
     implementations=(
         Implementation(name="reference", function=warp_and_blend_reference),
-        Implementation(name="torchscript", function=warp_and_blend_torchscript),
         Implementation(name="inductor", function=compiled(warp_and_blend_reference), refuse=refuse_inductor),
         Implementation(name="triton", function=_warp_and_blend_triton, refuse=refuse_images, compilable=True),
     ),

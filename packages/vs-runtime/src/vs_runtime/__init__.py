@@ -15,6 +15,7 @@ from vs_runtime.affinity import (
     read_topology,
     worker_init,
 )
+from vs_runtime.compiling import compile_modules
 from vs_runtime.device import DeviceError, choose_device, search_convolutions
 from vs_runtime.environment import describe_environment
 from vs_runtime.errors import (
@@ -78,6 +79,7 @@ __all__ = [
     "checkpointed",
     "checkpoints_by_step",
     "choose_device",
+    "compile_modules",
     "derive_seed",
     "describe_environment",
     "forget_peak",

@@ -100,9 +100,12 @@ class PerformanceConfig:
         True, "CPU: keep freed memory for the next step, where the C library is glibc; the system's is slow when fresh"
     )
     graphs: Literal["auto", "on", "off"] = choice(
-        "auto",
-        "CUDA: launch the update of a frame as a whole, by CUDA graphs; auto: where that can be done",
+        "off",
+        "CUDA: launch a frame's update as a whole, by CUDA graphs; auto: where that can be done; no GPU has tried it yet",
         ("auto", "on", "off"),
+    )
+    compile: bool = truth(
+        False, "compile the blocks of the generator: minutes when a run begins; measure first whether steps get faster"
     )
 
 

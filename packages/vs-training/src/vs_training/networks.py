@@ -4,13 +4,18 @@ from typing import Literal, TypeVar, assert_never
 
 import torch
 import vs_nets as nets
+import vs_ops
 import vs_optim as optim
 import vs_runtime as runtime
+from vs_nets.layers import ConvNormAct, PreActivationBlock, ResidualBlock, SpadeResidualBlock
 
 from vs_training.config import MemoryConfig, TrainConfig
+from vs_training.errors import VsTrainingError
 from vs_training.state import Recipe, TrainState
 
 Network = TypeVar("Network", bound=torch.nn.Module)
+REGIONS = (ConvNormAct, PreActivationBlock, ResidualBlock, SpadeResidualBlock)
+"""What is compiled of a generator, each as a whole: what joins these passes objects, and has little to be fused."""
 
 
 def build_recipe(
@@ -48,9 +53,12 @@ def build_state(
     *,
     capturable: bool = False,
 ) -> tuple[TrainState, tuple[str, ...]]:
-    """Build networks with fresh weights, their optimizers and scales; also return why which Adam was chosen.
+    """Build networks with fresh weights, their optimizers and scales; also return what was chosen, and why.
 
     `capturable`: with optimizers that CUDA graphs can hold.
+
+    Raises:
+        VsTrainingError: networks are to be compiled, and there is no compiler.
     """
     generator, generator_ema = (laid_out(one.to(device), config.memory) for one in build_generators(config, labels))
     discriminator = laid_out(build_discriminator(config, labels).to(device), config.memory)
@@ -67,7 +75,18 @@ def build_state(
         scaling=optim.initial_scaling(config.optim.scaler, precision),
     )
     choices = optim.Pair(generator=g_choice, discriminator=d_choice)
-    return state, tuple(f"Adam of the {name}: {c.impl} ({c.reason})" for name, c in choices.items())
+    adam = tuple(f"Adam of the {name}: {c.impl} ({c.reason})" for name, c in choices.items())
+    return state, (*adam, *_compile(state, device)) if config.performance.compile else adam
+
+
+def _compile(state: TrainState, device: torch.device) -> tuple[str, ...]:
+    """Let the regions of the generator be compiled where they are first called, and say so."""
+    call = vs_ops.DescribedCall(device_type=device.type, shape=vs_ops.SPADE.example_shape)
+    reasons = [each.reason for each in vs_ops.explain(vs_ops.SPADE, call) if each.implementation.name == "inductor"]
+    if reasons != [None]:
+        raise VsTrainingError(f"performance.compile: {reasons[0]}; or train without it, performance.compile=false")
+    count = runtime.compile_modules(each for each in state.generator.modules() if isinstance(each, REGIONS))
+    return (f"{count} parts of the generator are compiled when they are first called, which may take minutes",)
 
 
 def laid_out(network: Network, memory: MemoryConfig) -> Network:

@@ -1,4 +1,4 @@
-"""Pointwise operators, and pointwise ends of others, scripted at their first call; one module per operator or family.
+"""Operators that the talk scripts, scripted at their first call; one module per operator or family.
 
 A scripted function is written in a subset of Python, in which dtypes and constants are handed in.
 """

@@ -3,10 +3,8 @@
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 import vs_ops
 from torch import Tensor
-from vs_ops.bias_leaky_relu import BIAS_LEAKY_RELU
 from vs_ops.gelu import GELU
 
 from vs_bench.operators.subjects.subject import Make, Plan, Subject
@@ -36,20 +34,6 @@ def eager_gelu(x: Tensor) -> Tensor:
     return x * 0.5 * (1.0 + torch.erf(x / 1.41421))
 
 
-def bias_leaky_relu(*shape: int) -> Callable[[Make], Subject]:
-    """Build the bias of a convolution and leaky ReLU, for features of `shape`."""
-
-    def build(make: Make) -> Subject:
-        x, bias = make(*shape), make.parameter(shape[1])
-        return Subject(
-            call=lambda impl: vs_ops.bias_leaky_relu(x, bias, negative_slope=0.2, impl=impl),
-            eager=lambda: F.leaky_relu(x + bias.to(x.dtype).view(-1, 1, 1), 0.2),
-            leaves=(x, bias),
-        )
-
-    return build
-
-
 PLANS = (
     Plan(
         operator=GELU,
@@ -61,12 +45,4 @@ PLANS = (
     ),
     Plan(operator=GELU, size="the talk's vector", build=gelu(TALK), images=False),
     Plan(operator=GELU, size="street-small, level 2", build=gelu(1, 128, 32, 64)),
-    *(
-        Plan(operator=BIAS_LEAKY_RELU, size=size, build=bias_leaky_relu(*shape))
-        for size, shape in (
-            ("street-small, embedder's finest level", (1, 16, 128, 256)),
-            ("street-small, embedder's level 2", (1, 64, 32, 64)),
-            ("faces, embedder's finest level", (4, 16, 64, 64)),
-        )
-    ),
 )

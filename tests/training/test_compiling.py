@@ -1,0 +1,103 @@
+"""Generators of which parts are compiled learn what they learn otherwise, under the same names."""
+
+import copy
+import functools
+from typing import Any
+
+import pytest
+import torch
+from faults import everything, same
+from test_step import DOCUMENT, setup, street_clip
+from vs_config import load_config
+from vs_nets.layers import SpadeResidualBlock
+from vs_runtime import compile_modules
+from vs_train.numbers import named_losses
+from vs_training.config import TrainConfig
+from vs_training.errors import VsTrainingError
+from vs_training.networks import REGIONS
+from vs_training.saved import restore_state, state_to_save
+from vs_training.step import train_clip
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # PyTorch's compiler warns of PyTorch, and of gradients it looks for
+
+
+@pytest.fixture
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Trace all the same, but leave out the C++ compiler, which takes a minute for a few blocks."""
+    name: str = getattr(request, "param", "aot_eager")
+    original = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", functools.partialmethod(original, backend=name))
+    torch._dynamo.reset()
+    return name
+
+
+def config(*, compiled: bool, **memory: Any) -> TrainConfig:
+    """With an Adam whose steps are as smooth as its gradients: else it makes the sign of a rounding error a step."""
+    adam = {"lr": 1e-3, "eps": 1e-2}
+    changes = {"optim": {"generator": adam, "discriminator": adam, "ema": {"start_step": 1, "beta": 0.5}}}
+    return load_config(TrainConfig, {**DOCUMENT, **changes, "performance": {"compile": compiled}, "memory": memory})
+
+
+def test_without_a_compiler_it_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vs_ops._compiling._without_cpp_compiler", lambda: "there is no g++")
+    with pytest.raises(
+        VsTrainingError, match=r"^performance.compile: there is no g\+\+; or train without it, .*=false$"
+    ):
+        setup(config(compiled=True))
+
+
+def test_names_and_first_values_are_those_of_networks_that_are_not_compiled() -> None:
+    state, plain = (setup(config(compiled=compiled))[0] for compiled in (True, False))
+    regions = [each for each in state.generator.modules() if isinstance(each, REGIONS)]
+    assert len(regions) > 10
+    assert all(each._compiled_call_impl is not None for each in regions)
+    for network, other in ((state.generator, plain.generator), (state.discriminator, plain.discriminator)):
+        tensors, others = network.state_dict(), other.state_dict()
+        assert tensors.keys() == others.keys()
+        assert all(torch.equal(tensors[name], others[name]) for name in tensors)
+
+
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)], indirect=True)
+@pytest.mark.usefixtures("backend")
+def test_a_compiled_block_gives_values_gradients_and_power_iterations_of_the_block() -> None:
+    torch.manual_seed(0)
+    block = SpadeResidualBlock(4, 2, [3], kernel=3, spade_kernel=1, spectral=True)
+    compiled = copy.deepcopy(block)
+    assert compile_modules([compiled]) == 1
+    x, one_map, upstream = torch.randn(2, 4, 6, 5), torch.randn(2, 3, 6, 5), torch.randn(2, 2, 6, 5)
+    found = []
+    for each in (block, compiled):
+        result = each(x, (one_map,))
+        gradients = torch.autograd.grad(result, list(each.parameters()), upstream)
+        found.append((result, *gradients, *each.buffers()))
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("memory", [{}, {"checkpoint": "blocks"}, {"micro_batches": 2}], ids=str)
+def test_compiled_steps_have_the_losses_of_steps_that_are_not(memory: dict[str, Any]) -> None:
+    """Also in the second step, which meets graphs that are there, and weights that the first has moved."""
+    compiled, plain = (setup(config(compiled=compiled, **memory)) for compiled in (True, False))
+    found = []
+    for state, recipe in (compiled, plain):
+        losses = []
+        for _ in range(2):
+            state, report = train_clip(state, street_clip(3), recipe)
+            losses.append(named_losses(report.losses))
+        found.append(losses)
+    torch.testing.assert_close(*found, rtol=1e-2, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("backend")
+def test_a_compiled_run_that_goes_on_is_bit_for_bit_the_unbroken_one() -> None:
+    """The one that goes on compiles anew, as another process would."""
+    unbroken, recipe = setup(config(compiled=True))
+    unbroken, _ = train_clip(unbroken, street_clip(3), recipe)
+    saved = copy.deepcopy(state_to_save(unbroken))
+    unbroken, _ = train_clip(unbroken, street_clip(3), recipe)
+    torch._dynamo.reset()
+    resumed, recipe = setup(config(compiled=True))
+    resumed, _ = train_clip(restore_state(resumed, saved), street_clip(3), recipe)
+    assert same(everything(resumed), everything(unbroken))
