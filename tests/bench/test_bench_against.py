@@ -194,7 +194,7 @@ def test_a_step_of_a_stage_trains_what_the_run_trains_then(monkeypatch):
 def test_this_revision_against_itself(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("vs_bench.step.command.folder_of", lambda store: tmp_path)
     small = ["data.height=64", "data.width=64", "generator.filters=4", "generator.max_filters=8"]
-    words = ["step", "--preset", "street-tiny", "--levels", "O0", "--rounds", "2", "--against", "HEAD", *small]
+    words = ["step", "--preset", "street-tiny", "--levels", "O0", "--rounds", "1", "--threads", "1", "--against", "HEAD", *small]
     assert main(words) == 0
     said = capsys.readouterr().out
     assert "a run is 350 x (1 frame) + 310 x (4 frames)" in said
