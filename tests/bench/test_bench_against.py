@@ -14,13 +14,13 @@ from vs_bench.__main__ import main
 from vs_bench.errors import VsBenchError
 from vs_bench.harness import Result, Series
 from vs_bench.results import ROOT
-from vs_bench.step import worker
+from vs_bench.step import stepper, worker
 from vs_bench.step.against import averaged
 from vs_bench.step.revision import Sources, find_revision, sources_of
 from vs_bench.step.stepper import steppers
 from vs_bench.step.subject import Stage, stages_of
-from vs_config import resolve_config
-from vs_training.config import TrainConfig
+from vs_config import resolve_config, tuning
+from vs_training.config import PerformanceConfig, TrainConfig
 from vs_training.curriculum import CurriculumConfig, images_between
 from vs_training.presets import list_presets
 
@@ -189,12 +189,36 @@ def test_a_step_of_a_stage_trains_what_the_run_trains_then(monkeypatch):
     assert losses == [(False, 1), (True, 2), (False, 1)]
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_memory_is_kept_as_the_revisions_training_keeps_it(wanted, monkeypatch):
+    asked = []
+    monkeypatch.setattr(tuning, "keep_freed_memory", lambda *, wanted: asked.append(wanted))
+    config = attrs.evolve(FEW_SHOT, performance=PerformanceConfig(keep_memory=wanted))
+    stepper.keep_memory_as_training_does(config)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    stepper.keep_memory_as_training_does(config)
+    assert asked == [wanted]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="other revisions are in the checkout, which is not here")
 def test_this_revision_against_itself(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("vs_bench.step.command.folder_of", lambda store: tmp_path)
     small = ["data.height=64", "data.width=64", "generator.filters=4", "generator.max_filters=8"]
-    words = ["step", "--preset", "street-tiny", "--levels", "O0", "--rounds", "2", "--against", "HEAD", *small]
+    words = [
+        "step",
+        "--preset",
+        "street-tiny",
+        "--levels",
+        "O0",
+        "--rounds",
+        "1",
+        "--threads",
+        "1",
+        "--against",
+        "HEAD",
+        *small,
+    ]
     assert main(words) == 0
     said = capsys.readouterr().out
     assert "a run is 350 x (1 frame) + 310 x (4 frames)" in said

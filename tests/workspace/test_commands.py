@@ -125,7 +125,7 @@ def test_a_stored_result_says_how_to_repeat_it_when_and_where_it_ran_and_of_what
     for path in paths:
         content = json.loads(path.read_text())
         machine = content.get("machine") or content["environment"]  # of a benchmark, or of an evaluation's report
-        assert content["command"].startswith(("hatch run bench:", "hatch run eval:")), path.name
+        assert content["command"].startswith(("hatch run bench:", "hatch run eval:", "python tools/")), path.name
         assert content.get("measured_at") or content["measured"], path.name
         assert machine["cpu"], path.name
         assert machine["packages"]["torch"], path.name

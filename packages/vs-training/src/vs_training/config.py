@@ -101,7 +101,7 @@ class PerformanceConfig:
     )
     graphs: Literal["auto", "on", "off"] = choice(
         "off",
-        "CUDA: launch a frame's update as a whole, by CUDA graphs; auto: where that can be done; no GPU has tried it yet",
+        "CUDA: launch a frame's update as a whole, by CUDA graphs; auto: where that can be done; no GPU has tried it",
         ("auto", "on", "off"),
     )
     compile: bool = truth(

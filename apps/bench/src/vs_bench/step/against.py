@@ -32,7 +32,7 @@ _WARMUP = 1
 
 @attrs.frozen(kw_only=True)
 class Comparison:
-    """What is measured of two revisions.
+    """Measurements of two revisions, beside each other.
 
     Attributes:
         subject: whose step.

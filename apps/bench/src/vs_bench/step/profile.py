@@ -55,7 +55,7 @@ class Row:
 
 @attrs.frozen(kw_only=True)
 class Profile:
-    """What a step is made of.
+    """The operators of a step, and what they take.
 
     Attributes:
         operators: the longest first.

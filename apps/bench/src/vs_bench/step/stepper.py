@@ -7,7 +7,12 @@ nothing of that could lack something there (see against.py). Its first line of i
 between it waits in a read, without a thread that computes. An error ends it, as any error ends Python.
 """
 
+<<<<<<< HEAD
 import functools
+=======
+import importlib
+import importlib.util
+>>>>>>> refs/heads/bench
 import json
 import os
 import resource
@@ -111,6 +116,7 @@ def serve() -> None:
     torch.set_num_threads(plan["threads"])
     device = choose_device(plan["device"])
     config = resolve_config(TrainConfig, plan["document"], plan["overrides"], plan["title"])
+    keep_memory_as_training_does(config)
     steps = steppers(config, plan["stages"], device)
     answer(sources=vs_training.__file__, flop=[flop_of(step) for step in steps])
     for line in sys.stdin:
@@ -119,6 +125,14 @@ def serve() -> None:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         answer(page_faults=page_faults() - before, gpu_bytes=_gpu_bytes(device))
+
+
+def keep_memory_as_training_does(config: TrainConfig) -> None:
+    """Let this process keep freed memory if the training of the revision whose packages it has does so."""
+    if importlib.util.find_spec("vs_config.tuning") is None:
+        return  # a revision before there was such a thing
+    tuning = importlib.import_module("vs_config.tuning")
+    tuning.keep_freed_memory(wanted=config.performance.keep_memory)
 
 
 def page_faults() -> int:

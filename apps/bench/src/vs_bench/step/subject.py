@@ -44,7 +44,7 @@ FRAMES = 4
 
 @attrs.frozen(kw_only=True)
 class How:
-    """How steps are measured: at which levels of precision, in how many rounds, where."""
+    """Circumstances of a measurement: at which levels of precision, in how many rounds, where."""
 
     levels: tuple[Level, ...]
     rounds: int

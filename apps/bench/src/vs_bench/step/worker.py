@@ -66,7 +66,8 @@ class Worker:
 def start_worker(sources: Sources, plan: Mapping[str, Any]) -> Iterator[tuple[Worker, Any]]:
     """Start a process with a revision's packages, and give it with its answer to the plan; it ends with the context.
 
-    It hears of no Ctrl-C, of which this process hears, and ends it.
+    It hears of no Ctrl-C, of which this process hears, and ends it. OpenMP's threads wait in it as they do in this
+    process, whatever the revision would have them do.
 
     Raises:
         VsBenchError: the step cannot be built there.
