@@ -7,12 +7,9 @@ nothing of that could lack something there (see against.py). Its first line of i
 between it waits in a read, without a thread that computes. An error ends it, as any error ends Python.
 """
 
-<<<<<<< HEAD
 import functools
-=======
 import importlib
 import importlib.util
->>>>>>> refs/heads/bench
 import json
 import os
 import resource
