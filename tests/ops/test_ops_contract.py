@@ -15,7 +15,8 @@ from vs_ops.dispatch import IMPLEMENTATION_NAMES
 
 CL = torch.channels_last
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.uint16, torch.uint32)
-CONVOLUTIONS = (vs_ops.HYPER_CONV2D, vs_ops.LABEL_CONV2D, vs_ops.UPSAMPLE_CONV2D)  # which autocast is for
+# Which autocast is for.
+CONVOLUTIONS = (vs_ops.HYPER_CONV2D, vs_ops.LABEL_CONV2D, vs_ops.SPECTRAL_CONV2D, vs_ops.UPSAMPLE_CONV2D)
 ISLANDS = [
     (operator, name)
     for operator in vs_ops.OPERATORS

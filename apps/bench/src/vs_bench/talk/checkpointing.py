@@ -64,7 +64,7 @@ def peak_of(probe: Probe) -> int | None:
     forget_peak(device)
     try:
         stage = set_up(probe.config, device)
-        run = step_of(stage, one_clip(stage, batch=probe.config.loader.batch_size, frames=probe.frames))
+        run = step_of(stage, one_clip(stage, batch=probe.config.loader.clips, frames=probe.frames))
         for _ in range(STEPS):
             run()
     except (RuntimeError, MemoryError) as error:

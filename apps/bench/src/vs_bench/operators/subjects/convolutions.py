@@ -29,12 +29,12 @@ def spectral_conv2d(n: int, c_in: int, c_out: int, height: int, width: int) -> C
     """Build a 3x3 convolution of features of this size by a spectrally normalised weight."""
 
     def build(make: Make) -> Subject:
-        x, weight, bias = make(n, c_in, height, width), make.parameter(c_out, c_in, 3, 3), make(c_out)
+        x, weight, bias = make(n, c_in, height, width), make(c_out, c_in, 3, 3), make(c_out)
         u, v = make.direction(c_out), make.direction(c_in * 9)
         (sigma,) = vs_ops.singular_values([weight.detach()], [u], [v])  # the power iteration before it knows it
 
         def eager() -> Tensor:
-            divided = weight / (u @ (weight.flatten(1) @ v))
+            divided = weight / (u @ (weight.flatten(1).to(v.dtype) @ v)).to(weight.dtype)
             return F.conv2d(x, divided, bias, padding=1)
 
         return Subject(
