@@ -234,3 +234,18 @@ def test_a_layer_that_is_an_island_under_autocast_gets_its_weight_unrounded_and_
     torch.testing.assert_close(weight, alone[0].next_weight())
     torch.testing.assert_close(group[0].u, alone[0].u)
     assert group[0].ready is None
+
+
+def test_large_weights_up_sample_first_and_are_never_divided(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    found = []
+    for large in (2**40, 1):
+        monkeypatch.setattr(spectral, "_LARGE", large)
+        conv, taken = layers()[0], []
+        monkeypatch.setattr(vs_ops, "spectral_normalize", counted(vs_ops.spectral_normalize, taken))
+        y = conv(x, upsample=True)
+        y.square().mean().backward()
+        monkeypatch.undo()
+        assert not taken
+        found.append((y, conv.weight.grad, conv.bias.grad, vectors(conv)))
+    torch.testing.assert_close(*found)

@@ -61,17 +61,16 @@ class Conv2d(SpectralLayer):
 
         With `upsample`, only at stride 1, `x` is first up-sampled by 2: (N, C_in, H, W) -> (N, C_out, 2H, 2W).
         """
-        if upsample:
-            return vs_ops.upsample_conv2d(dense_label(x), self.next_weight(), self.bias)
-        if not self.spectral:
-            return convolve_label(x, self.weight, self.bias, self.stride, self.padding)
         made = self.next_normalised()
-        if made.sigma is None:
-            return convolve_label(x, made.weight, self.bias, self.stride, self.padding)
-        x, stride, padding = dense_label(x), self.stride, self.padding
-        return vs_ops.spectral_conv2d(
-            x, made.weight, self.bias, *self.vectors, sigma=made.sigma, stride=stride, padding=padding
-        )
+        if made.sigma is not None:
+            # A weight as large as these is used where there are few pixels: up-sampling them is little work.
+            x = upsample_nearest(dense_label(x)) if upsample else dense_label(x)
+            return vs_ops.spectral_conv2d(
+                x, made.weight, self.bias, *self.vectors, sigma=made.sigma, stride=self.stride, padding=self.padding
+            )
+        if upsample:
+            return vs_ops.upsample_conv2d(dense_label(x), made.weight, self.bias)
+        return convolve_label(x, made.weight, self.bias, self.stride, self.padding)
 
 
 class Linear(SpectralLayer):

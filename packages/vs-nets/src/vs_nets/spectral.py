@@ -88,16 +88,16 @@ class SpectralLayer(nn.Module):
 
         Under autocast a normalised weight has autocast's dtype, since a convolution or product is what it is for.
         """
-        if not self.spectral:
-            return self.weight
         made = self.next_normalised()
         return made.weight if made.sigma is None else self.effective_weight()
 
     def next_normalised(self) -> Normalised:
-        """Return what a call of a spectrally normalised layer takes, after the power iteration of a call in training.
+        """Return what a call takes, after the power iteration that it makes in training.
 
-        It is a weight in autocast's dtype, as of `next_weight`, or one to divide by `sigma`, of these `vectors`.
+        It is a weight as of `next_weight`, or one whose results are to be divided by `sigma`, of these `vectors`.
         """
+        if not self.spectral:
+            return Normalised(self.weight, None)
         if self.ready is None:
             (made,) = _normalise([self])
             if made.vectors is not None:
