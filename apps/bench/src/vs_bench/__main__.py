@@ -96,9 +96,12 @@ def _error_statuses() -> ErrorStatuses:
 
 
 def program() -> int:
-    """Run the command line in a process of its own, as training has one, and return the exit status."""
+    """Run the command line in a process of its own, as training has one, and return the exit status.
+
+    Frames of streams are told in units of plain PyTorch as it comes, which would be quicker with memory that is kept.
+    """
     wait_briefly()
-    keep_freed_memory()
+    keep_freed_memory(wanted=sys.argv[1:2] != ["stream"])
     return main()
 
 
