@@ -41,7 +41,7 @@ def test_processes_are_told_what_their_policy_says_and_nothing_stays(monkeypatch
             told[policy] = os.environ.get("GOMP_SPINCOUNT"), os.environ.get("OMP_WAIT_POLICY")
         assert (os.environ["GOMP_SPINCOUNT"], os.environ.get("OMP_WAIT_POLICY")) == ("7", None)
     brief = str(busy.tuning.SPINS), None
-    assert told == {"PyTorch": (None, None), "passive": (None, "PASSIVE"), "ours": brief, "slices": brief}
+    assert told == {"PyTorch": (None, None), "passive": (None, "PASSIVE"), "ours": brief}
 
 
 def test_neighbours_work_only_within_and_are_gone_afterwards() -> None:

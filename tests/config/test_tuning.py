@@ -1,13 +1,12 @@
 """What programs ask of malloc, OpenMP and the scheduler is held in processes of their own, where it has an effect."""
 
-import json
 import os
 import platform
 import subprocess
 import sys
 
 import pytest
-from vs_config.tuning import SLICE, SPINS, keep_freed_memory, wait_briefly
+from vs_config.tuning import SPINS, keep_freed_memory, wait_briefly
 
 GLIBC = platform.libc_ver()[0] == "glibc"
 needs_glibc = pytest.mark.skipif(not GLIBC, reason="freed memory is kept by glibc only")
@@ -77,40 +76,3 @@ def test_else_threads_are_told_to_wait_briefly() -> None:
     environment: dict[str, str] = {}
     wait_briefly(environment)
     assert environment == {"GOMP_SPINCOUNT": str(SPINS)}
-
-
-THREADS = """
-import json, os, sys, threading
-from pathlib import Path
-from vs_config.tuning import run_briefly, wait_briefly
-
-wait_briefly()
-run_briefly()
-assert "torch" not in sys.modules
-done = threading.Event()
-thread = threading.Thread(target=done.wait)
-thread.start()
-slices = [
-    int(line.split()[-1])
-    for task in Path("/proc/self/task").iterdir()
-    for line in (task / "sched").read_text().splitlines()
-    if line.startswith("se.slice")
-]
-done.set()
-print(json.dumps({"spins": os.environ["GOMP_SPINCOUNT"], "slices": slices, "nice": os.getpriority(os.PRIO_PROCESS, 0)}))
-"""
-
-
-def _since_short_slices() -> bool:
-    release = platform.release().split(".")
-    return platform.system() == "Linux" and (int(release[0]), int(release[1].split("-")[0])) >= (6, 12)
-
-
-@pytest.mark.skipif(not _since_short_slices(), reason="needs Linux 6.12, which grants slices of a length of one's own")
-def test_all_threads_of_a_program_ask_for_short_slices_and_keep_their_priority() -> None:
-    found = json.loads(child(THREADS)[0])
-    assert found["spins"] == str(SPINS)
-    assert found["nice"] == os.getpriority(os.PRIO_PROCESS, 0)
-    if not found["slices"]:
-        pytest.skip("this kernel does not tell the slices of threads")
-    assert found["slices"] == [SLICE, SLICE]

@@ -8,8 +8,7 @@ neighbours are loops of pure Python, bound to no core, that are stopped between 
 
 - `PyTorch`: nothing is said; waiting threads spin for some milliseconds;
 - `passive`: OMP_WAIT_POLICY=PASSIVE, they sleep at once;
-- `ours`: what the commands of this project do (vs_config.tuning.wait_briefly);
-- `slices`: the same, and all threads ask for short slices of time (vs_config.tuning.run_briefly).
+- `ours`: what the commands of this project do (vs_config.tuning.wait_briefly).
 
 The requirement: `ours` loses no more than the neighbours take, plus a fifth. With n neighbours, T threads and c cores a
 fair share of the cores for each thread is c / (T + n), at most a whole one; so a step may take
@@ -52,13 +51,13 @@ from vs_bench.step.stepper import stepper
 from vs_bench.step.subject import BASELINES, FRAMES
 from vs_bench.tables import as_record, wide_console
 
-PolicyName = Literal["PyTorch", "passive", "ours", "slices"]
+PolicyName = Literal["PyTorch", "passive", "ours"]
 Subject = Literal["street", "face", "street-tiny", "faces-tiny"]
-POLICIES: tuple[PolicyName, ...] = ("PyTorch", "passive", "ours", "slices")
+POLICIES: tuple[PolicyName, ...] = ("PyTorch", "passive", "ours")
 SUBJECTS: tuple[Subject, ...] = ("street-tiny", "street")
 NEIGHBOURS = (0, 1, 2)
 LASTING = 1.0
-"""Seconds that a case takes at least on the idle machine: many of the slices in which cores are shared."""
+"""Seconds that a case takes at least on the idle machine: many of the slices of time in which cores are shared."""
 
 ROOM = 1.2
 """How many times its share of the loss `ours` may lose."""
@@ -98,7 +97,7 @@ def only_said(policy: PolicyName) -> Iterator[None]:
     before = {name: value for name in tuning.WAITING if (value := os.environ.pop(name, None)) is not None}
     if policy == "passive":
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-    if policy in ("ours", "slices"):
+    if policy == "ours":
         tuning.wait_briefly()
     try:
         yield
@@ -179,7 +178,7 @@ def pools_of(policies: Sequence[PolicyName], make: Callable[..., float]) -> Iter
         for policy in policies:
             pools[policy] = stack.enter_context(ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")))
             with only_said(policy):
-                pools[policy].submit(tuning.run_briefly, tuning.SLICE if policy == "slices" else 0).result()
+                pools[policy].submit(int).result()  # anything: this begins the process
             pools[policy].submit(make, 1).result()
         yield pools
 

@@ -1,4 +1,4 @@
-"""What a program that computes asks of the C library, of OpenMP and of the scheduler. No result depends on it.
+"""What a program that computes asks of the C library and of OpenMP. No result depends on it.
 
 Called by programs at their edge, never by importing something. What a user has set in the environment stays.
 """
@@ -6,14 +6,10 @@ Called by programs at their edge, never by importing something. What a user has 
 import ctypes
 import os
 import platform
-import struct
 from collections.abc import Mapping, MutableMapping
 
 SPINS = 10_000
 """How often a waiting thread of GNU's OpenMP looks for work before it sleeps; its own default is 300,000."""
-
-SLICE = 100_000
-"""Nanoseconds that a thread asks to run at a time: the shortest that Linux takes."""
 
 WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 """What says in the environment how threads wait."""
@@ -27,10 +23,6 @@ _NEVER = 2**31 - 1
 _LARGEST = 32 * 2**20  # what glibc takes; larger pieces come from the system and go back to it, each by itself
 _PAD = 64 * 2**20
 
-# Of Linux's sched/types.h and unistd.h.
-_SCHED_ATTR = "=IIQiIQQQ"
-_SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
-
 
 def wait_briefly(environment: MutableMapping[str, str] = os.environ) -> None:
     """Let waiting threads of OpenMP sleep soon, unless something is said of it. Before PyTorch is imported.
@@ -40,20 +32,6 @@ def wait_briefly(environment: MutableMapping[str, str] = os.environ) -> None:
     """
     if not any(name in environment for name in WAITING):
         environment["GOMP_SPINCOUNT"] = str(SPINS)
-
-
-def run_briefly(nanoseconds: int = SLICE) -> None:
-    """Ask for slices of time of that length for this thread and those that it makes later; 0: the system's own.
-
-    Linux lets a thread that wakes up run at once if it asks for less time than the one that runs; each gets its fair
-    share as before. Kernels before 6.12 ignore the wish, and other systems do not hear of it.
-    """
-    number = _SCHED_SETATTR.get(platform.machine())
-    if platform.system() != "Linux" or number is None or os.sched_getscheduler(0) != os.SCHED_OTHER:
-        return
-    nice = os.getpriority(os.PRIO_PROCESS, 0)
-    wish = struct.pack(_SCHED_ATTR, struct.calcsize(_SCHED_ATTR), os.SCHED_OTHER, 0, nice, 0, nanoseconds, 0, 0)
-    ctypes.CDLL(None).syscall(number, 0, wish, 0)
 
 
 def keep_freed_memory(*, wanted: bool = True, environment: Mapping[str, str] = os.environ) -> str:
