@@ -9,35 +9,9 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 import torch
-from vs_runtime import VsRuntimeError, in_fresh_process, is_out_of_memory, memory_of, peak_memory
+from in_a_fresh_process import CPU, end, fail, fill, leave_mark, number_of_process
+from vs_runtime import VsRuntimeError, in_fresh_process, is_out_of_memory, memory_of
 from vs_runtime import memory as memory_module
-
-CPU = torch.device("cpu")
-
-
-def number_of_process(_: None) -> int:
-    return os.getpid()
-
-
-def fail(message: str) -> None:
-    raise FileNotFoundError(2, message, "file")
-
-
-def fill(size: int) -> int | None:
-    torch.ones(size // 4)
-    return peak_memory(CPU)
-
-
-def end(status: int) -> None:
-    if status < 0:
-        os.kill(os.getpid(), -status)
-        time.sleep(60)
-    os._exit(status)
-
-
-def leave_mark(path: Path) -> None:
-    path.write_text(str(os.getpid()))
-    time.sleep(60)
 
 
 @pytest.fixture
