@@ -164,6 +164,7 @@ def _divides_late(layer: SpectralLayer) -> bool:
         and weight.device.type == "cpu"
         and weight.dtype is torch.float32
         and _autocast_dtype(weight) is None
+        and not torch.compiler.is_compiling()  # which sees a plain division, and fuses that
     )
 
 
