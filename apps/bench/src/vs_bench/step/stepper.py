@@ -3,8 +3,9 @@
 The program compares revisions: it runs with the packages of any of them and with this app, which it therefore takes
 nothing of that could lack something there (see against.py). Its first line of input is a JSON object:
 `document`, `overrides` and `title` of a configuration; `stages`, a list of pairs (training step, frames); `threads`;
-`device`. It answers with the FLOPs of each stage, and from then on each number of a stage with what its step used. In
-between it waits in a read, without a thread that computes. An error ends it, as any error ends Python.
+`device`; `count`, whether it says in its answer how many FLOPs each stage has. From then on it answers each number of a
+stage with what its step used. In between it waits in a read, without a thread that computes. An error ends it, as any
+error ends Python.
 """
 
 import functools
@@ -123,7 +124,7 @@ def serve() -> None:
     config = resolve_config(TrainConfig, plan["document"], plan["overrides"], plan["title"])
     keep_memory_as_training_does(config)
     steps = steppers(config, plan["stages"], device)
-    answer(sources=vs_training.__file__, flop=[flop_of(step) for step in steps])
+    answer(sources=vs_training.__file__, flop=[flop_of(step) for step in steps] if plan["count"] else None)
     for line in sys.stdin:
         before = page_faults()
         steps[int(line)]()
