@@ -116,7 +116,7 @@ def _train(
     environment = {**runtime.describe_environment(), "freed_memory": freed}
     if not resume:
         create_run(run, config=render_config(config), environment=environment, fixed=fixed_part(config))
-    with hold_run(run) as claim:
+    with runtime.giving_way(wanted=config.performance.give_way), hold_run(run) as claim:
         state = resume_state(run, prepared, progress.message) if resume else prepared.state
         # From here on things are written: a run whose resuming was refused is as it was.
         claim()
