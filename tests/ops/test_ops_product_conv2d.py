@@ -36,9 +36,13 @@ def test_it_is_the_convolution(
         with pytest.raises(ShapeError, match="larger than x"):
             vs_ops.product_conv2d(x, weight, bias, stride=stride, padding=padding)
         return
-    ours = vs_ops.product_conv2d(x, weight, bias, stride=stride, padding=padding)
-    torch.testing.assert_close(ours, F.conv2d(x, weight, bias, stride, padding))
+    leaves = tuple(tensor.requires_grad_() for tensor in (x, weight, bias))
+    ours, theirs = vs_ops.product_conv2d(*leaves, stride=stride, padding=padding), F.conv2d(*leaves, stride, padding)
+    torch.testing.assert_close(ours, theirs)
     assert ours.is_contiguous(memory_format=torch.channels_last)
+    gradients = (torch.autograd.grad(made.square().sum(), leaves) for made in (ours, theirs))
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_wrong_arguments_are_refused_with_their_shapes() -> None:
@@ -49,3 +53,5 @@ def test_wrong_arguments_are_refused_with_their_shapes() -> None:
         vs_ops.product_conv2d(x, weight, bias[:4])
     with pytest.raises(DtypeError, match="float64"):
         vs_ops.product_conv2d(x, weight.double(), bias)
+    with pytest.raises(DtypeError, match="float16"):
+        vs_ops.product_conv2d(x.half(), weight.half(), bias.half())
