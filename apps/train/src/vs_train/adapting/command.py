@@ -46,7 +46,8 @@ def run_adapt(model: str, references: str, out: str | None, options: Options) ->
                     subject = _subject(contents, data, options)
                     config = adaptation_config(contents, data, options)
                     progress.message(keep_freed_memory(wanted=config.performance.keep_memory))
-                fitted = fit(contents, subject, config, progress=progress, stop=stop)
+                with runtime.giving_way(wanted=config.performance.give_way):
+                    fitted = fit(contents, subject, config, progress=progress, stop=stop)
         except StopNow:
             print(NOTHING_YET, file=sys.stderr)
             return stop.exit_status
