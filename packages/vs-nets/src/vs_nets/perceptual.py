@@ -27,12 +27,6 @@ TAP_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 """Published weights of the compared layers, for features that were trained: deep ones mean the most."""
 RANDOM_TAP_WEIGHTS = (0.3, 0.3, 0.3, 0.3, 0.3)
 """Of random features the deep ones mean no more than the shallow ones, and only see coarser; about the same sum."""
-_MOST_TRANSFORMED = 2**20
-"""Elements of a weight whose transformed kernel, four times as large, is kept beside it in training.
-
-Those of 512 channels would take 126 MiB, a good part of what a step on small pictures takes, and save the least: all of
-a kernel is read for few tiles of features.
-"""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -80,7 +74,7 @@ class FrozenConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         """Convolve (N, C_in, H, W)."""
-        if self.weight.numel() <= _MOST_TRANSFORMED and vs_ops.winograd_pays(input, self.weight):
+        if vs_ops.winograd_pays(input, self.weight):
             return vs_ops.winograd_conv2d(input, self._winograd.of(self.weight), self.bias)
         return super().forward(input)
 
