@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 from torch import Tensor
@@ -14,31 +14,23 @@ Reduce = Literal["fast", "ordered"]
 
 
 @contextlib.contextmanager
-def joined(
-    *,
-    device_type: str = "cpu",
-    timeout: float = 600.0,
-    environment: Mapping[str, str] | None = None,
-    meeting: str = "env://",
-) -> Iterator[Ranks]:
+def joined(*, device_type: str = "cpu", timeout: float = 600.0) -> Iterator[Ranks]:
     """Join the processes that torchrun has started with this one, and leave them at the end; `ONE` without torchrun.
 
     Args:
         device_type: where gradients will be, `cpu` or `cuda`.
         timeout: seconds that a process waits for another one, now and whenever they talk.
-        environment: with torchrun's variables; that of the process unless given.
-        meeting: where they meet, as an address of PyTorch's.
 
     Raises:
         RanksError: the variables are incomplete or contradict one another.
     """
-    ranks = ranks_of(os.environ if environment is None else environment)
+    ranks = ranks_of(os.environ)
     if ranks.count == 1:
         yield ranks
         return
     from vs_runtime.ranks import group
 
-    with group.formed(ranks, device_type=device_type, timeout=timeout, meeting=meeting):
+    with group.formed(ranks, device_type=device_type, timeout=timeout):
         yield ranks
 
 
@@ -58,6 +50,15 @@ def gathered(ranks: Ranks, tensor: Tensor) -> Tensor:
     from vs_runtime.ranks import group
 
     return group.gathered(tensor, ranks.count)
+
+
+def spread(ranks: Ranks, tensors: Sequence[Tensor], source: int) -> None:
+    """Give the tensors of all processes, detached ones, the values that they have in one of them, in place."""
+    if ranks.count == 1:
+        return
+    from vs_runtime.ranks import group
+
+    group.spread(tensors, source)
 
 
 def told(ranks: Ranks, value: Any) -> Any:
@@ -92,5 +93,6 @@ def gradient_sums(ranks: Ranks, parameters: Iterable[Tensor], *, reduce: Reduce,
         return LocalSums()
     from vs_runtime.ranks import sums
 
-    make = sums.OverlappedSums if reduce == "fast" else sums.OrderedSums
-    return make(ranks, parameters, bucket_bytes)
+    if reduce == "fast":
+        return sums.OverlappedSums(parameters, bucket_bytes)
+    return sums.OrderedSums(ranks, parameters, bucket_bytes)
