@@ -7,6 +7,7 @@ import torch
 import vs_optim as optim
 import vs_runtime as runtime
 from vs_data import Clip, ClipSource, open_source
+from vs_runtime.ranks import ONE, Ranks
 from vs_training.checks import check_data, check_sequences
 from vs_training.config import TrainConfig, label_spec
 from vs_training.graphs import settle_graphs
@@ -45,7 +46,9 @@ class Prepared:
     begun: InitReport | None = None
 
 
-def prepare(config: TrainConfig, *, check: bool = True, watch: Callable[[str], None] = _ignore) -> Prepared:
+def prepare(
+    config: TrainConfig, *, check: bool = True, watch: Callable[[str], None] = _ignore, ranks: Ranks = ONE
+) -> Prepared:
     """Check everything that can be wrong with the input and build a state of step 0 with fresh weights. Writes nothing.
 
     Sets the process's seeds, its TF32 switches and the search for convolution algorithms.
@@ -54,6 +57,7 @@ def prepare(config: TrainConfig, *, check: bool = True, watch: Callable[[str], N
         config: what to train.
         check: open every file of a folder; names are compared in any case.
         watch: told, in words, how far the looking at files has come.
+        ranks: the processes that share each batch.
 
     Raises:
         VsDataError: the data are missing or bad.
@@ -75,9 +79,9 @@ def prepare(config: TrainConfig, *, check: bool = True, watch: Callable[[str], N
     labels = label_spec(config.labels, source)
     check_memory(config, labels, device)
     references = 0 if config.references is None else config.references.min
-    recipe = build_recipe(config, labels, precision, device)
-    graphs = settle_graphs(config, device)
-    state, adam_notes = build_state(config, labels, precision, device, capturable=graphs)
+    recipe = build_recipe(config, labels, precision, device, ranks)
+    graphs = settle_graphs(config, device, ranks)
+    state, adam_notes = build_state(config, labels, precision, device, capturable=graphs, ranks=ranks)
     notes = (*adam_notes, *(["frames are updated by CUDA graphs"] if graphs else []))
     return Prepared(
         config=config,

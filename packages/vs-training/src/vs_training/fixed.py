@@ -22,12 +22,13 @@ _FREE = (
     "performance.keep_memory",
     "performance.give_way",
     "performance.graphs",
+    "distributed",
     "data.root",
     "data.val_root",
     "objective.perceptual.path",
     "loader",
 )
-_FIXED_AFTER_ALL = ("loader.batch_size",)
+_FIXED_AFTER_ALL = ("loader.batch_size", "distributed.reduce")
 
 
 def fixed_part(config: Any) -> dict[str, Any]:

@@ -8,7 +8,9 @@ import attrs
 import torch
 import vs_optim as optim
 from torch import Tensor
+from vs_runtime.ranks import ONE, Ranks, gathered
 
+from vs_training.agreement import first_struck
 from vs_training.divergence import bad_weight
 from vs_training.errors import NonFiniteError
 from vs_training.state import FrameUpdate, StepReport, TrainState
@@ -32,13 +34,13 @@ def measure(update: FrameUpdate) -> Measured:
     return dict(_measured(update))
 
 
-def report_step(state: TrainState, frames: Sequence[Measured], clip: str) -> StepReport:
-    """Return means over the frames; everything is fetched in one wait for the device, and looked at.
+def report_step(state: TrainState, frames: Sequence[Measured], clip: str, ranks: Ranks = ONE) -> StepReport:
+    """Return means over the frames of all processes; everything is fetched in one wait for the device, and looked at.
 
     Raises:
         NonFiniteError: a loss or a gradient is not finite, found here where the frames were not waited for.
     """
-    means = _means(state, frames, clip)
+    means = _means(state, frames, clip, ranks)
     scales = state.scaling.scales
     return StepReport(
         losses=optim.both(
@@ -57,15 +59,22 @@ def report_step(state: TrainState, frames: Sequence[Measured], clip: str) -> Ste
     )
 
 
-def _means(state: TrainState, frames: Sequence[Measured], clip: str) -> dict[_Quantity, float]:
-    found = [(t, quantity, value) for t, frame in enumerate(frames) for quantity, value in frame.items()]
-    values = torch.stack([value.to(torch.float32) for _, _, value in found]).tolist()
-    collected: dict[_Quantity, list[float]] = {}
-    for (t, quantity, _), value in zip(found, values, strict=True):
-        if not math.isfinite(value):
-            raise _late_divergence(state, quantity, t, clip)
-        collected.setdefault(quantity, []).append(value)
-    return {quantity: sum(xs) / len(xs) for quantity, xs in collected.items()}
+def _means(state: TrainState, frames: Sequence[Measured], clip: str, ranks: Ranks) -> dict[_Quantity, float]:
+    places = [
+        (t, quantity) for t, frame in enumerate(frames) for quantity, x in frame.items() for _ in range(x.numel())
+    ]
+    values = torch.cat([x.reshape(-1).to(torch.float32) for frame in frames for x in frame.values()])
+    found: dict[tuple[int, _Quantity], list[float]] = {}
+    for (t, quantity), column in zip(places, gathered(ranks, values).T.tolist(), strict=True):
+        for rank, value in enumerate(column):
+            if not math.isfinite(value):
+                error = _late_divergence(state, quantity, t, clip)
+                raise first_struck(ranks, error, struck=quantity.kind == "loss" and rank == ranks.rank)
+        found.setdefault((t, quantity), []).extend(column)
+    averages: dict[_Quantity, list[float]] = {}
+    for (_, quantity), xs in found.items():
+        averages.setdefault(quantity, []).append(math.fsum(xs) / len(xs))
+    return {quantity: sum(xs) / len(xs) for quantity, xs in averages.items()}
 
 
 def _measured(update: FrameUpdate) -> Iterator[tuple[_Quantity, Tensor]]:

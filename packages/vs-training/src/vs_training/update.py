@@ -9,7 +9,8 @@ import vs_ops
 import vs_optim as optim
 from torch import Tensor
 
-from vs_training.batches import from_one_start, mean_losses, split_batch
+from vs_training.agreement import worst_finding
+from vs_training.batches import from_one_start, own_parts, values_of
 from vs_training.inputs import FrameInputs
 from vs_training.passes import (
     Execution,
@@ -97,15 +98,15 @@ def update_flow(state: TrainState, inputs: FrameInputs, recipe: Recipe, replays:
     Raises:
         VsTrainingError: the generator is no few-shot one, or the clip has no references.
     """
-    terms, optimizer = terms_of(state, recipe), state.optimizers.generator
+    terms = terms_of(state, recipe)
     run = training_execution(terms.scales, recipe)
-    parts = split_batch(inputs, recipe.micro_batches)
-    optimizer.zero_grad(set_to_none=True)
+    parts = own_parts(inputs, recipe)
+    state.generator.zero_grad(set_to_none=True)
     found = [
-        flow_pass(state.generator, part, recipe.objective, run, parts=len(parts))
-        for part in from_one_start(parts, state.generator)
+        flow_pass(state.generator, part, recipe.objective, run, parts=recipe.parts)
+        for part in state.sums.generator.each(from_one_start(parts, state.generator), len(parts))
     ]
-    losses = mean_losses([part_losses for part_losses, _ in found])
+    losses = values_of([part_losses for part_losses, _ in found])
     gradients = optim.Pair(discriminator=None, generator=check_gradients(state, "generator", losses, recipe, terms))
     decision = decide(state, gradients, recipe, replays)
     if decision.steps.generator:
@@ -123,7 +124,7 @@ def discriminator_gradients(
 ) -> tuple["ShownBatch", Mapping[str, Tensor], optim.GradientReport]:
     """Generate the frame; compute D's losses on it and the real one, and their gradients."""
     run = training_execution(terms.scales, recipe)
-    state.optimizers.discriminator.zero_grad(set_to_none=True)
+    state.discriminator.zero_grad(set_to_none=True)
     shown = _show_batch(state, inputs, recipe, run)
     losses = _discriminator_losses(state, shown, recipe, run)
     return shown, losses, check_gradients(state, "discriminator", losses, recipe, terms)
@@ -134,7 +135,7 @@ def generator_gradients(
 ) -> tuple[Mapping[str, Tensor], optim.GradientReport]:
     """Compute G's losses by D as it is now, and their gradients."""
     run = training_execution(terms.scales, recipe)
-    state.optimizers.generator.zero_grad(set_to_none=True)
+    state.generator.zero_grad(set_to_none=True)
     losses = _generator_losses(state, shown, recipe, run)
     return losses, check_gradients(state, "generator", losses, recipe, terms)
 
@@ -170,8 +171,8 @@ def update_ema(state: TrainState, config: optim.EmaConfig) -> None:
 def check_gradients(
     state: TrainState, network: optim.Network, losses: Mapping[str, Tensor], recipe: Recipe, terms: Terms
 ) -> optim.GradientReport:
-    """Unscale, check and clip a network's gradients."""
-    return optim.take_gradients(
+    """Unscale, check and clip a network's gradients; what any process has found, all have."""
+    report = optim.take_gradients(
         state.networks.of(network).parameters(),
         scale=terms.scales.of(network),
         losses=list(losses.values()),
@@ -179,6 +180,7 @@ def check_gradients(
         clip_norm=recipe.clip_norms.of(network),
         underflow_of=recipe.precision.dtype if terms.measured else None,
     )
+    return attrs.evolve(report, finding=worst_finding(recipe.ranks, report.finding))
 
 
 def decide(
@@ -191,15 +193,10 @@ def decide(
 
 @attrs.frozen(kw_only=True, eq=False)
 class ShownBatch:
-    """A batch in one part or several; the generator's buffers of before, where several parts are generated again."""
+    """A batch in one part or several; the generator's buffers of before, where parts are generated again."""
 
     parts: list[Shown]
-    start: optim.KeptTensors
-
-    @property
-    def whole(self) -> bool:
-        """Tell whether it is one part."""
-        return len(self.parts) == 1
+    start: optim.KeptTensors | None
 
     @property
     def frame(self) -> Tensor:
@@ -213,10 +210,9 @@ def _show_batch(state: TrainState, inputs: FrameInputs, recipe: Recipe, run: Exe
     Only the graph of a whole one is kept. Parts are generated again for G's own gradients: a fourth more work or so,
     for the memory of one part.
     """
-    parts = split_batch(inputs, recipe.micro_batches)
-    whole = len(parts) == 1
-    start = optim.keep_tensors(() if whole else state.generator.buffers())
-    with torch.set_grad_enabled(whole):
+    parts = own_parts(inputs, recipe)
+    start = optim.keep_tensors(state.generator.buffers()) if recipe.generates_again else None
+    with torch.set_grad_enabled(start is None):
         shown = [
             show(state.generator, state.discriminator, part, run) for part in from_one_start(parts, state.generator)
         ]
@@ -224,24 +220,26 @@ def _show_batch(state: TrainState, inputs: FrameInputs, recipe: Recipe, run: Exe
 
 
 def _discriminator_losses(state: TrainState, batch: ShownBatch, recipe: Recipe, run: Execution) -> dict[str, Tensor]:
-    """Return D's losses on the batch, their gradients added."""
-    count = len(batch.parts)
-    return mean_losses(
+    """Return D's losses on the parts of the batch; their gradients are added up, over all processes."""
+    parts = from_one_start(batch.parts, state.discriminator)
+    return values_of(
         [
-            discriminator_pass(state.discriminator, shown, recipe.objective, run, parts=count)
-            for shown in from_one_start(batch.parts, state.discriminator)
+            discriminator_pass(state.discriminator, shown, recipe.objective, run, parts=recipe.parts)
+            for shown in state.sums.discriminator.each(parts, len(batch.parts))
         ]
     )
 
 
 def _generator_losses(state: TrainState, batch: ShownBatch, recipe: Recipe, run: Execution) -> dict[str, Tensor]:
-    """Return G's losses on the batch, their gradients added."""
-    optim.put_back(batch.start)
+    """Return G's losses on the parts of the batch; their gradients are added up, over all processes."""
+    if batch.start is not None:
+        optim.put_back(batch.start)
     losses = []
-    for shown in from_one_start(batch.parts, state.generator, state.discriminator):
-        if not batch.whole:
+    parts = from_one_start(batch.parts, state.generator, state.discriminator)
+    for shown in state.sums.generator.each(parts, len(batch.parts)):
+        if batch.start is not None:
             shown = attrs.evolve(shown, synthesis=generate(state.generator, shown.inputs, run))
         losses.append(
-            generator_pass(state.discriminator, shown, recipe.objective, recipe.perceptual, run, parts=len(batch.parts))
+            generator_pass(state.discriminator, shown, recipe.objective, recipe.perceptual, run, parts=recipe.parts)
         )
-    return mean_losses(losses)
+    return values_of(losses)

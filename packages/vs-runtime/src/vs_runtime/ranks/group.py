@@ -1,0 +1,99 @@
+"""What processes tell one another: the only module, beside `sums`, that uses torch.distributed.
+
+Numbers and words go through gloo and never through a GPU, so that nobody waits for one to learn them.
+"""
+
+import contextlib
+import datetime
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
+
+from vs_runtime.ranks.buckets import buckets_of, flattened, pieces
+from vs_runtime.ranks.members import Ranks
+
+_GRACE = datetime.timedelta(seconds=5)
+"""How long a process that ends with an error waits for others that do."""
+
+_SPREAD_BYTES = 25 * 2**20
+
+
+@contextlib.contextmanager
+def formed(ranks: Ranks, *, device_type: str, timeout: float) -> Iterator[None]:
+    """Form the group of all processes, and leave it at the end.
+
+    Args:
+        ranks: this process.
+        device_type: where gradients are; those of `cuda` go through NCCL.
+        timeout: seconds that a process waits for the others, here and later.
+    """
+    patience = datetime.timedelta(seconds=timeout)
+    store, _, _ = next(rendezvous("env://", ranks.rank, ranks.count, timeout=patience))
+    backend = "cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=store, rank=ranks.rank, world_size=ranks.count, timeout=patience)
+    grace = _GRACE
+    try:
+        yield
+        grace = patience
+    finally:
+        _take_leave(store, ranks, grace)
+        dist.destroy_process_group()
+
+
+def _take_leave(store: Any, ranks: Ranks, grace: datetime.timedelta) -> None:
+    """Wait until the others leave too: who has the answer to a common question first, and goes, takes it from the rest.
+
+    After an error they may have met with it as well, or know nothing of it and wait for this process: so not for long.
+    """
+    store.set(f"left/{ranks.rank}", "")
+    with contextlib.suppress(dist.DistError):
+        store.wait([f"left/{rank}" for rank in range(ranks.count)], grace)
+
+
+def most(numbers: Sequence[float]) -> list[float]:
+    """Return the largest of each number over all processes."""
+    values = torch.tensor(numbers, dtype=torch.float64)
+    dist.all_reduce(values, dist.ReduceOp.MAX)
+    found: list[float] = values.tolist()
+    return found
+
+
+def gathered(tensor: Tensor, count: int) -> Tensor:
+    """Return the tensors of all processes, (R, ...), in their order."""
+    own = tensor.detach().contiguous()
+    every = [torch.empty_like(own) for _ in range(count)]
+    dist.all_gather(every, own)
+    return torch.stack(every)
+
+
+def spread(tensors: Sequence[Tensor], source: int) -> None:
+    """Give the tensors of all processes the values that they have in one."""
+    for bucket in buckets_of(tensors, _SPREAD_BYTES):
+        flat = flattened(bucket, bucket)
+        dist.broadcast(flat, src=source)
+        if dist.get_rank() != source:
+            torch._foreach_copy_(list(bucket), list(pieces(bucket, flat)))
+
+
+def told(value: Any) -> Any:
+    """Return the first process's value, of what JSON holds."""
+    words = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
+    size = torch.tensor([words.numel()])
+    dist.broadcast(size, src=0)
+    if dist.get_rank() != 0:
+        words = torch.empty(int(size), dtype=torch.uint8)
+    dist.broadcast(words, src=0)
+    return json.loads(bytes(words.tolist()))
+
+
+def collected(value: Any, count: int) -> list[Any]:
+    """Return the values of all processes, in their order, of what JSON holds."""
+    words = json.dumps(value).encode()
+    width = int(most([len(words)])[0])
+    padded = torch.frombuffer(bytearray(words.ljust(width)), dtype=torch.uint8)
+    return [json.loads(bytes(row)) for row in gathered(padded, count).tolist()]

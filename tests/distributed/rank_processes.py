@@ -1,0 +1,94 @@
+"""Processes that stay, and as ranks of a new group each time do what a test asks of them: to start one takes long."""
+
+import contextlib
+import multiprocessing
+import os
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from typing import Any
+
+import torch
+from torch.distributed import TCPStore
+from vs_config.processes import end_with_parent, fit_to_be_sent, leave_signals_to_parent, signals_held
+from vs_runtime.ranks import joined
+
+PATIENCE = 60.0
+"""Seconds that a process waits for another one, and a test for all."""
+
+
+class RankProcesses:
+    """Some processes; `run` has the first of them do something as a group."""
+
+    def __init__(self, channels: list[Connection]) -> None:
+        self._channels, self._groups = channels, 0
+
+    def run(self, function: Callable[..., Any], *arguments: Any, ranks: int, timeout: float = PATIENCE) -> list[Any]:
+        """Return what `function(ranks, *arguments)` returns in each process, or the error that it raises there."""
+        self._groups += 1
+        store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # as torchrun does for each group
+        for rank, channel in enumerate(self._channels[:ranks]):
+            variables = environment(rank, ranks, store.port)
+            channel.send((self._groups, variables, timeout, function, arguments))
+        return [self._answer(channel) for channel in self._channels[:ranks]]
+
+    def _answer(self, channel: Connection) -> Any:
+        """Wait for an answer; what comes late of an earlier test that has given up is left out."""
+        group = 0
+        while group != self._groups:
+            assert channel.poll(PATIENCE), "a rank has not answered"
+            group, answer = channel.recv()
+        return answer
+
+
+def environment(rank: int, count: int, port: int = 1) -> dict[str, str]:
+    """What torchrun sets on one machine; it keeps the store in which processes meet."""
+    said = {"RANK": rank, "WORLD_SIZE": count, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": count}
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    return {**meeting, **{name: str(value) for name, value in said.items()}}
+
+
+def serve(channel: Connection) -> None:
+    """Do what is asked for, again and again."""
+    leave_signals_to_parent()
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    torch.set_num_threads(1)
+    while True:
+        group, variables, timeout, function, arguments = channel.recv()
+        os.environ.update(variables)
+        try:
+            with joined(timeout=timeout) as ranks:
+                answer = function(ranks, *arguments)
+        except Exception as error:
+            error.add_note(traceback.format_exc())
+            answer = fit_to_be_sent(error.with_traceback(None))
+        channel.send((group, answer))
+
+
+@contextlib.contextmanager
+def rank_processes(count: int) -> Iterator[RankProcesses]:
+    """Start so many processes, and end them."""
+    context = multiprocessing.get_context("spawn")
+    pipes = [context.Pipe() for _ in range(count)]
+    processes = [context.Process(target=serve, args=(theirs,), daemon=True) for _, theirs in pipes]
+    try:
+        with signals_held():
+            for process in processes:
+                process.start()
+        yield RankProcesses([ours for ours, _ in pipes])
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+        for ours, theirs in pipes:
+            ours.close()
+            theirs.close()
+
+
+def whole(answers: list[Any]) -> list[Any]:
+    """The answers, none of which is an error."""
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+    return answers
