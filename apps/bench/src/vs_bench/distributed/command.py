@@ -1,0 +1,127 @@
+"""Measure what several processes cost a training step here, and compute what many would cost elsewhere.
+
+Usage: hatch run bench:distributed [--subject street] [--rounds N] [--frames N] [--threads N] [--bucket-mb N]
+                                   [--store] [PATH=VALUE ...]
+
+Computed is a step over 8 to 1,024 ranks, from the backward passes that were measured here on one process and from
+stated links (see simulation.py); all that it takes for granted is printed. Gradients of the published networks are
+counted, and how long links take for them.
+
+Writes runs/bench/distributed-SUBJECT-cpu.json and a picture beside it; with `--store` docs/benchmarks/ instead.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import attrs
+import cyclopts
+import torch
+from rich.table import Table
+from vs_config import Range
+from vs_config.commands import option_of
+
+from vs_bench.busy import Subject, config_of
+from vs_bench.distributed.measured import step_of, step_record
+from vs_bench.distributed.networks import PUBLISHED, gradients_of, network_record
+from vs_bench.distributed.picture import draw
+from vs_bench.distributed.simulation import Cluster, Step, assumptions, simulate
+from vs_bench.errors import VsBenchError
+from vs_bench.harness import using_threads
+from vs_bench.options import Count, Threads
+from vs_bench.results import begin, command_of, folder_of, save_records
+from vs_bench.step.phases import phases_of
+from vs_bench.step.stepper import stepper
+from vs_bench.step.subject import FRAMES
+from vs_bench.tables import wide_console
+
+RANKS = (1, 8, 16, 32, 64, 128, 256, 512, 1024)
+SPEEDUPS = (1.0, 100.0, 1000.0)
+"""How many times as fast as this machine the computed ones are: the last is a large GPU beside two cores."""
+
+CPU = torch.device("cpu")
+BucketSize = Annotated[float, option_of(Range(kind=float, low=0.001, high=10_000))]
+
+app = cyclopts.App(name="bench:distributed", help=__doc__, suppress_keyboard_interrupt=False)
+
+
+@app.default
+def main(
+    *overrides: str,
+    subject: Subject = "street-tiny",
+    rounds: Count = 5,
+    frames: Count = FRAMES,
+    threads: Threads = 2,
+    bucket_mb: BucketSize = 25.0,
+    store: bool = False,
+) -> None:
+    """Compute a step over many ranks from one that is measured."""
+    if store and (overrides or frames != FRAMES):
+        raise VsBenchError(f"--store is for the step that documents speak of: no overrides, and {FRAMES} frames")
+    console, begun = wide_console(), begin()
+    config = config_of(subject, overrides)
+    with using_threads(threads):
+        run = stepper(config, frames, CPU)
+        run()
+        step = step_of(phases_of(run, CPU, rounds), config, frames)
+    record = computed(step, Cluster(), bucket_bytes=bucket_mb * 2**20, decisions=frames)
+    title = f"a training step of {subject}, {frames} frames"
+    console.print(table_of(record["curves"], title))
+    console.print("\n".join(f"taken for granted: {line}" for line in record["assumptions"]), highlight=False)
+    console.print(networks_table(record["networks"]))
+    path = save_records(
+        {"subject": subject, "frames": frames, "threads": threads, **record},
+        f"distributed-{subject}-cpu",
+        command=command_of("bench:distributed"),
+        folder=folder_of(store=store),
+        begun=begun,
+    )
+    picture = draw(record["curves"], record["networks"], title, path.with_suffix(".png"))
+    console.print(f"written to {path} and {picture.name}", highlight=False, markup=False)
+
+
+def computed(step: Step, cluster: Cluster, *, bucket_bytes: float, decisions: int) -> dict[str, Any]:
+    """Return what is computed of a step, and of the published networks. Pure."""
+
+    def curve(times: float, *, overlap: bool) -> list[dict[str, Any]]:
+        return [
+            attrs.asdict(
+                simulate(
+                    step.faster(times), ranks, cluster, bucket_bytes=bucket_bytes, decisions=decisions, overlap=overlap
+                )
+            )
+            for ranks in RANKS
+        ]
+
+    return {
+        "step": step_record(step),
+        "assumptions": assumptions(cluster, bucket_bytes=bucket_bytes, decisions=decisions, speedups=SPEEDUPS),
+        "curves": [
+            {"speedup": times, "overlapped": curve(times, overlap=True), "after": curve(times, overlap=False)}
+            for times in SPEEDUPS
+        ],
+        "networks": [network_record(gradients_of(preset), cluster) for preset in PUBLISHED],
+    }
+
+
+def table_of(curves: Sequence[dict[str, Any]], title: str) -> Table:
+    """Return the efficiency by number of ranks, a column for each machine."""
+    table = Table(title=f"{title}: efficiency, computed", title_justify="left")
+    table.add_column("ranks", justify="right")
+    for curve in curves:
+        table.add_column(f"{curve['speedup']:g} times as fast", justify="right")
+    for number, ranks in enumerate(RANKS):
+        cells = (f"{100 * curve['overlapped'][number]['efficiency']:.1f} %" for curve in curves)
+        table.add_row(f"{ranks:,}", *cells)
+    return table
+
+
+def networks_table(networks: Sequence[dict[str, Any]]) -> Table:
+    """Return what is sent for an update of each published network, and how long it takes."""
+    table = Table(title="gradients of one update, computed", title_justify="left")
+    for heading in ("network", "ranks", "link", "gradients", "each rank sends", "takes"):
+        table.add_column(heading, justify="left" if heading in ("network", "link") else "right")
+    for network in networks:
+        for ranks, sent in network["ranks"].items():
+            cells = (sent["link"], f"{network['gradient_mb']:,.0f} MB", f"{sent['sent_mb']:,.0f} MB")
+            table.add_row(network["name"], f"{int(ranks):,}", *cells, f"{sent['milliseconds']:,.1f} ms")
+    return table
