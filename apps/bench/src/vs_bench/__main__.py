@@ -15,7 +15,7 @@ from vs_bench import __version__
 
 app = App(
     name="vs-bench",
-    help="Measure: a training step, how it grows, many ranks, a frame of a stream, operators, the talk, a busy machine.",
+    help="Measure: a training step, how it grows, many ranks, frames of a stream, operators, the talk, a busy machine.",
     version=__version__,
 )
 
