@@ -38,7 +38,7 @@ def roll_back(prepared: Prepared, run: RunDirectory, roll_backs: int) -> tuple[T
     """
     loaded = newest_checkpoint(run)
     if loaded is None:
-        state, place = begin(prepare(prepared.config, check=False)).state, "its beginning"
+        state, place = begin(prepare(prepared.config, check=False, ranks=prepared.recipe.ranks)).state, "its beginning"
     else:
         state, place = state_of(run, prepared, loaded), str(loaded.path)
     return attrs.evolve(state, roll_backs=roll_backs), place

@@ -7,12 +7,14 @@ import torch
 import vs_optim as optim
 import vs_runtime as runtime
 from vs_data import Clip, ClipSource, open_source
+from vs_runtime.ranks import ONE, Ranks
 from vs_training.checks import check_data, check_sequences
 from vs_training.config import TrainConfig, label_spec
 from vs_training.graphs import settle_graphs
 from vs_training.init import InitReport
 from vs_training.memory import check_memory
 from vs_training.networks import build_recipe, build_state
+from vs_training.sharing import check_sharing
 from vs_training.state import Recipe, TrainState
 from vs_training.validation import read_validation_clip
 
@@ -45,7 +47,9 @@ class Prepared:
     begun: InitReport | None = None
 
 
-def prepare(config: TrainConfig, *, check: bool = True, watch: Callable[[str], None] = _ignore) -> Prepared:
+def prepare(
+    config: TrainConfig, *, check: bool = True, watch: Callable[[str], None] = _ignore, ranks: Ranks = ONE
+) -> Prepared:
     """Check everything that can be wrong with the input and build a state of step 0 with fresh weights. Writes nothing.
 
     Sets the process's seeds, its TF32 switches and the search for convolution algorithms.
@@ -54,15 +58,18 @@ def prepare(config: TrainConfig, *, check: bool = True, watch: Callable[[str], N
         config: what to train.
         check: open every file of a folder; names are compared in any case.
         watch: told, in words, how far the looking at files has come.
+        ranks: the processes that share each batch.
 
     Raises:
         VsDataError: the data are missing or bad.
         DeviceError: the device is not there.
         VsTrainingError: clips are longer than the sequences, or these have too few frames for the references.
-        ConfigError: the memory is too small for the networks, or CUDA graphs are asked for where there are none.
+        ConfigError: the memory is too small for the networks, CUDA graphs are asked for where there are none, or the
+            processes cannot share a batch.
         WeightsError: the weights of the perceptual network are missing or are others.
         PrecisionError, AdamError: the precision or the optimizer asked for cannot be had here.
     """
+    check_sharing(config, ranks)
     device = runtime.choose_device(config.device)
     plan = _plan_cores(config, device)
     runtime.seed_everything(config.seed)
@@ -75,9 +82,9 @@ def prepare(config: TrainConfig, *, check: bool = True, watch: Callable[[str], N
     labels = label_spec(config.labels, source)
     check_memory(config, labels, device)
     references = 0 if config.references is None else config.references.min
-    recipe = build_recipe(config, labels, precision, device)
-    graphs = settle_graphs(config, device)
-    state, adam_notes = build_state(config, labels, precision, device, capturable=graphs)
+    recipe = build_recipe(config, labels, precision, device, ranks)
+    graphs = settle_graphs(config, device, ranks)
+    state, adam_notes = build_state(config, labels, precision, device, capturable=graphs, ranks=ranks)
     notes = (*adam_notes, *(["frames are updated by CUDA graphs"] if graphs else []))
     return Prepared(
         config=config,

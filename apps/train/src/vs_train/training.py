@@ -228,7 +228,7 @@ def _go_through(
     config = prepared.config
     first = standing.state.step
     # Graphs are of the very tensors that the state holds now: a state that was loaded has new ones.
-    update = frame_updater(config, prepared.recipe.device, out.progress.message)
+    update = frame_updater(config, prepared.recipe.device, out.progress.message, prepared.recipe.ranks)
     pace = observe(Pace(), time.monotonic(), 0)
     underflow = UNKNOWN
     images_left = images_between(config.curriculum, standing.state.step, config.run.steps)

@@ -33,7 +33,7 @@ class LoaderConfig:
     kind: ClassVar[str] = "loader"
 
     batch_size: int | Literal["auto"] = whole(
-        1, "clips per batch and process; auto: as many as memory holds", low=1, high=4096, words=("auto",)
+        1, "clips per batch, which processes share; auto: as many as memory holds", low=1, high=4096, words=("auto",)
     )
     workers: int = whole(1, "processes that read ahead; 0: read in the training process itself", low=0, high=256)
     prefetch: int = whole(2, "batches that each worker reads ahead", low=1, high=64)
@@ -84,7 +84,7 @@ def load_clips(
 
     Args:
         source: Where clips are read from; it is sent to the workers once.
-        config: Batch size and workers.
+        config: Batch size, of this process alone, and workers.
         seed: Of the run, at least 0.
         length_of: Number of a batch -> frames per clip; called in this process, ahead of time and in order.
         start: Number of the first batch.

@@ -202,9 +202,9 @@ def step_if_finite(optimizer: torch.optim.Optimizer, *values: Tensor) -> None:
 
     Args:
         optimizer: of `build_adam(..., capturable=True)`.
-        values: of one element each, on the device of the parameters.
+        values: of any shape, on the device of the parameters.
     """
-    bad = torch.stack([value.detach().float().reshape(()) for value in values]).isfinite().all().logical_not()
+    bad = torch.cat([value.detach().float().reshape(-1) for value in values]).isfinite().all().logical_not()
     setattr(optimizer, "found_inf", bad.float())  # noqa: B010 # PyTorch's fused Adam looks for it, its stubs do not know
     try:
         optimizer.step()

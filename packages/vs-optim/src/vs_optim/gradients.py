@@ -61,7 +61,7 @@ def take_gradients(
     Args:
         parameters: of one network. Those without a gradient, and empty ones, are passed over.
         scale: what the loss was multiplied by. A power of two unscales exactly.
-        losses: the network's losses, () float32, not scaled; checked in the same wait.
+        losses: the network's losses, float32, not scaled, of any shape; checked in the same wait.
         wait: whether to wait for the device. Without it `finding` is None and the caller looks at `norm`, later.
         clip_norm: the largest L2 norm of all gradients together, after unscaling; longer ones are shortened to it.
         underflow_of: the format whose `underflow_fraction` to measure, before unscaling; None: not measured.
@@ -111,12 +111,12 @@ def _norms(tensors: Sequence[Tensor]) -> Tensor:
 
 def _find(norms: Tensor | None, losses: Sequence[Tensor]) -> Finding:
     """Return what norms and losses say; here is the wait for the device."""
-    told = [*(() if norms is None else (norms,)), *(loss.detach().reshape(1) for loss in losses)]
+    told = [*(() if norms is None else (norms,)), *(loss.detach().reshape(-1) for loss in losses)]
     if not told:
         return "finite"
     device = told[0].device
     values = torch.cat([value.to(device, torch.float64) for value in told]).isfinite().tolist()
-    count = len(values) - len(losses)
+    count = 0 if norms is None else len(norms)
     if not all(values[count:]):
         return "not_finite"
     return "finite" if all(values[:count]) else "overflow"

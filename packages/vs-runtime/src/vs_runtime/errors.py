@@ -65,3 +65,7 @@ class RunDirectoryError(VsRuntimeError):
     def __init__(self, message: str, *, path: object) -> None:
         self.path = path
         super().__init__(message)
+
+
+class RanksError(VsRuntimeError):
+    """Processes that were to train together cannot."""

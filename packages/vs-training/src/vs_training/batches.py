@@ -47,8 +47,6 @@ def from_one_start(items: Sequence[T], *modules: nn.Module) -> Iterator[T]:
         yield item
 
 
-def mean_losses(parts: Sequence[nets.Losses]) -> dict[str, Tensor]:
-    """Return the values of the losses of a batch, detached, from those of its equal parts."""
-    if len(parts) == 1:
-        return {name: loss.value.detach() for name, loss in parts[0].items()}
-    return {name: torch.stack([part[name].value.detach() for part in parts]).mean() for name in parts[0]}
+def values_of(parts: Sequence[nets.Losses]) -> dict[str, Tensor]:
+    """Return the values of losses by name, detached, each as a row of one for each part."""
+    return {name: torch.stack([part[name].value.detach() for part in parts]) for name in parts[0]}

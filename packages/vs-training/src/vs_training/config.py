@@ -85,7 +85,10 @@ class MemoryConfig:
     )
     channels_last: bool = truth(True, "memory layout; faster in low precision")
     micro_batches: int = whole(
-        1, "equal parts that a batch is computed in one after the other; the gradients are summed up", low=1, high=4096
+        1,
+        "equal parts that a batch is computed in one after the other; several processes share them",
+        low=1,
+        high=4096,
     )
     search_convolutions: bool = truth(
         True, "CUDA: try cuDNN's algorithms once for each shape; some seconds and memory at first"
@@ -107,6 +110,23 @@ class PerformanceConfig:
     compile: bool = truth(
         False, "compile the blocks of the generator: minutes when a run begins; measure first whether steps get faster"
     )
+
+
+@attrs.frozen(kw_only=True)
+class DistributedConfig:
+    """Several processes that share each batch, started by torchrun; one by itself has no use for it."""
+
+    reduce: Literal["fast", "ordered"] = choice(
+        "fast",
+        "how gradients are added up: while the backward pass goes on, or in the order of the parts of a batch "
+        "(memory.micro_batches), which gives the same bits for any number of processes",
+        ("fast", "ordered"),
+    )
+    bucket_mb: int = whole(25, "gradients that are sent at once, about", low=1, high=4096, unit="MiB")
+    check_every: int = whole(
+        500, "steps between comparisons of all that the processes have learnt; 0: never", low=0, high=MAX_STEPS
+    )
+    timeout: int = whole(600, "how long a process waits for another one", low=1, high=86400, unit="seconds")
 
 
 def _check_counts(config: "ReferencesConfig") -> Iterator[Problem]:
@@ -278,6 +298,7 @@ class TrainConfig:
     precision: PrecisionConfig = table(PrecisionConfig, "O0 or O1")
     memory: MemoryConfig = table(MemoryConfig, "memory against time")
     performance: PerformanceConfig = table(PerformanceConfig, "what makes it faster, and changes no result")
+    distributed: DistributedConfig = table(DistributedConfig, "several processes")
     curriculum: CurriculumConfig = table(CurriculumConfig, "length of the clips")
     run: RunConfig = table(RunConfig, "how long, and what is written when")
 

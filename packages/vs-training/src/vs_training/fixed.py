@@ -21,12 +21,13 @@ _FREE = (
     "memory.checkpoint",
     "performance.keep_memory",
     "performance.graphs",
+    "distributed",
     "data.root",
     "data.val_root",
     "objective.perceptual.path",
     "loader",
 )
-_FIXED_AFTER_ALL = ("loader.batch_size",)
+_FIXED_AFTER_ALL = ("loader.batch_size", "distributed.reduce")
 
 
 def fixed_part(config: Any) -> dict[str, Any]:

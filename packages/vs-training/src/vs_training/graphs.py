@@ -17,6 +17,7 @@ import vs_optim as optim
 from torch import Tensor
 from vs_config import ConfigError, Problem
 from vs_runtime.graphs import CudaRecorder, Recorded, Recorder
+from vs_runtime.ranks import ONE, Ranks
 
 from vs_training.config import TrainConfig
 from vs_training.inputs import FrameInputs
@@ -41,7 +42,7 @@ MAX_GRAPHS = 32
 """Shapes that graphs are kept of; further ones are computed without."""
 
 
-def settle_graphs(config: TrainConfig, device: torch.device) -> bool:
+def settle_graphs(config: TrainConfig, device: torch.device, ranks: Ranks = ONE) -> bool:
     """Tell whether updates of frames are to go by CUDA graphs. Pure.
 
     Raises:
@@ -49,15 +50,17 @@ def settle_graphs(config: TrainConfig, device: torch.device) -> bool:
     """
     if config.performance.graphs == "off":
         return False
-    problem = _refusal(config, device)
+    problem = _refusal(config, device, ranks)
     if problem is not None and config.performance.graphs == "on":
         raise ConfigError([Problem("performance.graphs", problem, expected="'auto' or 'off'", got="on")])
     return problem is None
 
 
-def _refusal(config: TrainConfig, device: torch.device) -> str | None:
+def _refusal(config: TrainConfig, device: torch.device, ranks: Ranks) -> str | None:
     if device.type != "cuda":
         return f"CUDA graphs need a GPU, and this trains on {device.type!r}"
+    if ranks.count > 1:
+        return f"CUDA graphs cannot hold what {ranks.count} processes tell one another"
     if config.memory.checkpoint != "none":
         return f"CUDA graphs cannot hold memory.checkpoint={config.memory.checkpoint}"
     for adam in (config.optim.generator, config.optim.discriminator):
@@ -66,18 +69,21 @@ def _refusal(config: TrainConfig, device: torch.device) -> str | None:
     return None
 
 
-def frame_updater(config: TrainConfig, device: torch.device, tell: Callable[[str], None]) -> Update | None:
+def frame_updater(
+    config: TrainConfig, device: torch.device, tell: Callable[[str], None], ranks: Ranks = ONE
+) -> Update | None:
     """Return how frames of a state are updated from now on, by graphs; None: by `update_frame`.
 
     Args:
         config: of the run.
         device: where the state is.
         tell: is told where graphs were tried, could not be recorded and are done without.
+        ranks: the processes that share each batch.
 
     Raises:
         ConfigError: graphs are asked for, and cannot be had.
     """
-    if not settle_graphs(config, device):
+    if not settle_graphs(config, device, ranks):
         return None
     return GraphedUpdate(CudaRecorder(device), tell if config.performance.graphs == "auto" else None)
 
@@ -207,7 +213,7 @@ def frame_gradients(state: TrainState, inputs: FrameInputs, recipe: Recipe, term
         losses=optim.Pair(discriminator=d_losses, generator=g_losses),
         reports=optim.Pair(discriminator=d_report, generator=g_report),
         frame=shown.frame,
-        finite=torch.stack([value.float() for value in told]).isfinite().all() if scaled else None,
+        finite=torch.cat([value.float().reshape(-1) for value in told]).isfinite().all() if scaled else None,
         before=before,
     )
 

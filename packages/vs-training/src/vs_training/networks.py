@@ -8,9 +8,11 @@ import vs_ops
 import vs_optim as optim
 import vs_runtime as runtime
 from vs_nets.layers import ConvNormAct, PreActivationBlock, ResidualBlock, SpadeResidualBlock
+from vs_runtime.ranks import ONE, Ranks, gradient_sums
 
 from vs_training.config import MemoryConfig, TrainConfig
 from vs_training.errors import VsTrainingError
+from vs_training.sharing import own_parts
 from vs_training.state import Recipe, TrainState
 
 Network = TypeVar("Network", bound=torch.nn.Module)
@@ -19,7 +21,7 @@ REGIONS = (ConvNormAct, PreActivationBlock, ResidualBlock, SpadeResidualBlock)
 
 
 def build_recipe(
-    config: TrainConfig, labels: nets.LabelSpec, precision: optim.Precision, device: torch.device
+    config: TrainConfig, labels: nets.LabelSpec, precision: optim.Precision, device: torch.device, ranks: Ranks = ONE
 ) -> Recipe:
     """Return what the steps of a run need and never change, the perceptual network among it.
 
@@ -36,7 +38,8 @@ def build_recipe(
         device=device,
         channels_last=config.memory.channels_last,
         scaler=config.optim.scaler,
-        micro_batches=config.memory.micro_batches,
+        ranks=ranks,
+        micro_batches=own_parts(config, ranks),
         clip_norms=optim.Pair(
             generator=config.optim.generator_clip_norm, discriminator=config.optim.discriminator_clip_norm
         ),
@@ -52,10 +55,11 @@ def build_state(
     device: torch.device,
     *,
     capturable: bool = False,
+    ranks: Ranks = ONE,
 ) -> tuple[TrainState, tuple[str, ...]]:
     """Build networks with fresh weights, their optimizers and scales; also return what was chosen, and why.
 
-    `capturable`: with optimizers that CUDA graphs can hold.
+    `capturable`: with optimizers that CUDA graphs can hold; `ranks`: the processes that share each batch.
 
     Raises:
         VsTrainingError: networks are to be compiled, and there is no compiler.
@@ -73,6 +77,14 @@ def build_state(
         generator_ema=generator_ema,
         optimizers=optim.Pair(generator=g_optimizer, discriminator=d_optimizer),
         scaling=optim.initial_scaling(config.optim.scaler, precision),
+        sums=optim.Pair(generator=generator, discriminator=discriminator).map(
+            lambda network: gradient_sums(
+                ranks,
+                network.parameters(),
+                reduce=config.distributed.reduce,
+                bucket_bytes=config.distributed.bucket_mb * 2**20,
+            )
+        ),
     )
     choices = optim.Pair(generator=g_choice, discriminator=d_choice)
     adam = tuple(f"Adam of the {name}: {c.impl} ({c.reason})" for name, c in choices.items())

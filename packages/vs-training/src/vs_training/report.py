@@ -8,6 +8,7 @@ import attrs
 import torch
 import vs_optim as optim
 from torch import Tensor
+from vs_runtime.ranks import ONE, Ranks, collected, gathered
 
 from vs_training.divergence import bad_weight
 from vs_training.errors import NonFiniteError
@@ -32,13 +33,13 @@ def measure(update: FrameUpdate) -> Measured:
     return dict(_measured(update))
 
 
-def report_step(state: TrainState, frames: Sequence[Measured], clip: str) -> StepReport:
-    """Return means over the frames; everything is fetched in one wait for the device, and looked at.
+def report_step(state: TrainState, frames: Sequence[Measured], clip: str, ranks: Ranks = ONE) -> StepReport:
+    """Return means over the frames of all processes; everything is fetched in one wait for the device, and looked at.
 
     Raises:
         NonFiniteError: a loss or a gradient is not finite, found here where the frames were not waited for.
     """
-    means = _means(state, frames, clip)
+    means = _means(state, frames, clip, ranks)
     scales = state.scaling.scales
     return StepReport(
         losses=optim.both(
@@ -57,15 +58,21 @@ def report_step(state: TrainState, frames: Sequence[Measured], clip: str) -> Ste
     )
 
 
-def _means(state: TrainState, frames: Sequence[Measured], clip: str) -> dict[_Quantity, float]:
-    found = [(t, quantity, value) for t, frame in enumerate(frames) for quantity, value in frame.items()]
-    values = torch.stack([value.to(torch.float32) for _, _, value in found]).tolist()
-    collected: dict[_Quantity, list[float]] = {}
-    for (t, quantity, _), value in zip(found, values, strict=True):
-        if not math.isfinite(value):
-            raise _late_divergence(state, quantity, t, clip)
-        collected.setdefault(quantity, []).append(value)
-    return {quantity: sum(xs) / len(xs) for quantity, xs in collected.items()}
+def _means(state: TrainState, frames: Sequence[Measured], clip: str, ranks: Ranks) -> dict[_Quantity, float]:
+    places = [
+        (t, quantity) for t, frame in enumerate(frames) for quantity, x in frame.items() for _ in range(x.numel())
+    ]
+    values = torch.cat([x.reshape(-1).to(torch.float32) for frame in frames for x in frame.values()])
+    found: dict[tuple[int, _Quantity], list[float]] = {}
+    for (t, quantity), column in zip(places, gathered(ranks, values).T.tolist(), strict=True):
+        for rank, value in enumerate(column):
+            if not math.isfinite(value):
+                raise _late_divergence(state, quantity, t, collected(ranks, clip)[rank])
+        found.setdefault((t, quantity), []).extend(column)
+    collected_means: dict[_Quantity, list[float]] = {}
+    for (_, quantity), xs in found.items():
+        collected_means.setdefault(quantity, []).append(math.fsum(xs) / len(xs))
+    return {quantity: sum(xs) / len(xs) for quantity, xs in collected_means.items()}
 
 
 def _measured(update: FrameUpdate) -> Iterator[tuple[_Quantity, Tensor]]:

@@ -8,9 +8,13 @@ import torch
 import vs_nets as nets
 import vs_optim as optim
 from torch import Tensor, nn
+from vs_runtime.ranks import ONE, GradientSums, LocalSums, Ranks
 
 NO_CLIPPING: optim.Pair[float | None] = optim.Pair(generator=None, discriminator=None)
 """Gradients are taken as long as they are."""
+
+LOCAL: optim.Pair[GradientSums] = optim.Pair(generator=LocalSums(), discriminator=LocalSums())
+"""Gradients of a process by itself."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -22,6 +26,7 @@ class TrainState:
         discriminator: in training mode.
         generator_ema: the generator of averaged, already normalised weights, in evaluation mode.
         optimizers: step `generator` and `discriminator`.
+        sums: add up the gradients of each network, over the parts of a batch and over processes.
         scaling: the loss scales of both networks, and what they have seen.
         step: clips trained on so far.
         updates: frames trained on so far, each an update of the generator, those that were skipped included.
@@ -33,6 +38,7 @@ class TrainState:
     generator_ema: nets.AnyGenerator
     optimizers: optim.Pair[torch.optim.Optimizer]
     scaling: optim.ScalingState
+    sums: optim.Pair[GradientSums] = LOCAL
     step: int = 0
     updates: int = 0
     roll_backs: int = 0
@@ -49,7 +55,8 @@ class Recipe:
 
     Attributes:
         scaler: how loss scales move, and what an overflow of one network means for the other.
-        micro_batches: equal parts that a batch is computed in, one after the other.
+        ranks: the processes that share each batch.
+        micro_batches: equal parts that this process computes its share of a batch in, one after the other.
         clip_norms: longest gradient of each network, after unscaling; None: as long as it is.
         underflow_every: steps between measurements of underflowing gradients while losses are scaled; 0: never.
         flow_steps: steps that train the flow network of a few-shot generator alone, before all others.
@@ -63,10 +70,16 @@ class Recipe:
     device: torch.device
     channels_last: bool = True
     scaler: optim.ScalerConfig = attrs.field(factory=optim.ScalerConfig)
+    ranks: Ranks = ONE
     micro_batches: int = 1
     clip_norms: optim.Pair[float | None] = NO_CLIPPING
     underflow_every: int = 0
     flow_steps: int = 0
+
+    @property
+    def parts(self) -> int:
+        """How many parts of all processes make a batch."""
+        return self.micro_batches * self.ranks.count
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context in which networks and losses are computed."""
@@ -78,10 +91,11 @@ class FrameUpdate:
     """One update of both networks on one frame, as far as it has come.
 
     Attributes:
-        losses: of each network by name, detached, without weights; empty of a network that was not updated.
+        losses: of each network by name, one for each part of this process, detached, without weights; empty of a
+            network that was not updated.
         gradients: what was found in those of each network; None: it was not updated.
         decision: whose step counts. The generator has stepped by it; the discriminator has if its gradients are finite.
-        frame: what was generated (N, 3, H, W), or warped from each reference (N * K, 3, H, W); detached.
+        frame: what this process generated (N, 3, H, W), or warped from each reference (N * K, 3, H, W); detached.
     """
 
     losses: optim.Pair[Mapping[str, Tensor]]
@@ -95,7 +109,8 @@ class StepReport:
     """Numbers of a step.
 
     Attributes:
-        losses: of each network by name, in alphabetical order: means over the frames that had the loss.
+        losses: of each network by name, in alphabetical order: means over the parts of the batch, in all processes, and
+            over the frames that had the loss.
         frames: frames of the clip.
         gradient_norms: L2 norm of each network's unscaled gradient before clipping, mean over the frames in which it
             was finite; None without such a frame.

@@ -41,4 +41,4 @@ def train_clip(
         frames.append(measure(done))
         if not flow_alone:
             past = remember(past, inputs, done.frame, generator=frames_seen, discriminator=frames_compared)
-    return attrs.evolve(state, step=state.step + 1), report_step(state, frames, clip.name)
+    return attrs.evolve(state, step=state.step + 1), report_step(state, frames, clip.name, recipe.ranks)

@@ -9,7 +9,8 @@ import vs_ops
 import vs_optim as optim
 from torch import Tensor
 
-from vs_training.batches import from_one_start, mean_losses, split_batch
+from vs_training.agreement import worst_finding
+from vs_training.batches import from_one_start, split_batch, values_of
 from vs_training.inputs import FrameInputs
 from vs_training.passes import (
     Execution,
@@ -102,10 +103,10 @@ def update_flow(state: TrainState, inputs: FrameInputs, recipe: Recipe, replays:
     parts = split_batch(inputs, recipe.micro_batches)
     optimizer.zero_grad(set_to_none=True)
     found = [
-        flow_pass(state.generator, part, recipe.objective, run, parts=len(parts))
-        for part in from_one_start(parts, state.generator)
+        flow_pass(state.generator, part, recipe.objective, run, parts=recipe.parts)
+        for part in state.sums.generator.each(from_one_start(parts, state.generator), len(parts))
     ]
-    losses = mean_losses([part_losses for part_losses, _ in found])
+    losses = values_of([part_losses for part_losses, _ in found])
     gradients = optim.Pair(discriminator=None, generator=check_gradients(state, "generator", losses, recipe, terms))
     decision = decide(state, gradients, recipe, replays)
     if decision.steps.generator:
@@ -170,8 +171,8 @@ def update_ema(state: TrainState, config: optim.EmaConfig) -> None:
 def check_gradients(
     state: TrainState, network: optim.Network, losses: Mapping[str, Tensor], recipe: Recipe, terms: Terms
 ) -> optim.GradientReport:
-    """Unscale, check and clip a network's gradients."""
-    return optim.take_gradients(
+    """Unscale, check and clip a network's gradients; what any process has found, all have."""
+    report = optim.take_gradients(
         state.networks.of(network).parameters(),
         scale=terms.scales.of(network),
         losses=list(losses.values()),
@@ -179,6 +180,7 @@ def check_gradients(
         clip_norm=recipe.clip_norms.of(network),
         underflow_of=recipe.precision.dtype if terms.measured else None,
     )
+    return attrs.evolve(report, finding=worst_finding(recipe.ranks, report.finding))
 
 
 def decide(
@@ -224,24 +226,25 @@ def _show_batch(state: TrainState, inputs: FrameInputs, recipe: Recipe, run: Exe
 
 
 def _discriminator_losses(state: TrainState, batch: ShownBatch, recipe: Recipe, run: Execution) -> dict[str, Tensor]:
-    """Return D's losses on the batch, their gradients added."""
-    count = len(batch.parts)
-    return mean_losses(
+    """Return D's losses on the parts of the batch; their gradients are added up, over all processes."""
+    parts = from_one_start(batch.parts, state.discriminator)
+    return values_of(
         [
-            discriminator_pass(state.discriminator, shown, recipe.objective, run, parts=count)
-            for shown in from_one_start(batch.parts, state.discriminator)
+            discriminator_pass(state.discriminator, shown, recipe.objective, run, parts=recipe.parts)
+            for shown in state.sums.discriminator.each(parts, len(batch.parts))
         ]
     )
 
 
 def _generator_losses(state: TrainState, batch: ShownBatch, recipe: Recipe, run: Execution) -> dict[str, Tensor]:
-    """Return G's losses on the batch, their gradients added."""
+    """Return G's losses on the parts of the batch; their gradients are added up, over all processes."""
     optim.put_back(batch.start)
     losses = []
-    for shown in from_one_start(batch.parts, state.generator, state.discriminator):
+    parts = from_one_start(batch.parts, state.generator, state.discriminator)
+    for shown in state.sums.generator.each(parts, len(batch.parts)):
         if not batch.whole:
             shown = attrs.evolve(shown, synthesis=generate(state.generator, shown.inputs, run))
         losses.append(
-            generator_pass(state.discriminator, shown, recipe.objective, recipe.perceptual, run, parts=len(batch.parts))
+            generator_pass(state.discriminator, shown, recipe.objective, recipe.perceptual, run, parts=recipe.parts)
         )
-    return mean_losses(losses)
+    return values_of(losses)

@@ -1,0 +1,19 @@
+"""Several processes that train one pair of networks: who they are, what they ask one another, how they add up."""
+
+from vs_runtime.ranks.collective import Reduce, collected, gathered, gradient_sums, joined, most, told
+from vs_runtime.ranks.members import ONE, GradientSums, LocalSums, Ranks, ranks_of
+
+__all__ = [
+    "ONE",
+    "GradientSums",
+    "LocalSums",
+    "Ranks",
+    "Reduce",
+    "collected",
+    "gathered",
+    "gradient_sums",
+    "joined",
+    "most",
+    "ranks_of",
+    "told",
+]

@@ -1,0 +1,96 @@
+"""Questions to all processes that train together. One by itself asks nobody, and loads nothing for it."""
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from torch import Tensor
+
+from vs_runtime.ranks.members import GradientSums, LocalSums, Ranks, ranks_of
+
+Reduce = Literal["fast", "ordered"]
+"""The order in which gradients of several processes are added up: any, or that of the parts of the batch."""
+
+
+@contextlib.contextmanager
+def joined(
+    *,
+    device_type: str = "cpu",
+    timeout: float = 600.0,
+    environment: Mapping[str, str] | None = None,
+    meeting: str = "env://",
+) -> Iterator[Ranks]:
+    """Join the processes that torchrun has started with this one, and leave them at the end; `ONE` without torchrun.
+
+    Args:
+        device_type: where gradients will be, `cpu` or `cuda`.
+        timeout: seconds that a process waits for another one, now and whenever they talk.
+        environment: with torchrun's variables; that of the process unless given.
+        meeting: where they meet, as an address of PyTorch's.
+
+    Raises:
+        RanksError: the variables are incomplete or contradict one another.
+    """
+    ranks = ranks_of(os.environ if environment is None else environment)
+    if ranks.count == 1:
+        yield ranks
+        return
+    from vs_runtime.ranks import group
+
+    with group.formed(ranks, device_type=device_type, timeout=timeout, meeting=meeting):
+        yield ranks
+
+
+def most(ranks: Ranks, numbers: Sequence[float]) -> list[float]:
+    """Return the largest of each number over all processes; all have to ask, with equally many numbers."""
+    if ranks.count == 1:
+        return list(numbers)
+    from vs_runtime.ranks import group
+
+    return group.most(numbers)
+
+
+def gathered(ranks: Ranks, tensor: Tensor) -> Tensor:
+    """Return the tensors of all processes, (R, ...), in their order; all have the same shape and dtype."""
+    if ranks.count == 1:
+        return tensor[None]
+    from vs_runtime.ranks import group
+
+    return group.gathered(tensor, ranks.count)
+
+
+def told(ranks: Ranks, value: Any) -> Any:
+    """Return the first process's value, small and of what JSON holds; that of the others is not looked at."""
+    if ranks.count == 1:
+        return value
+    from vs_runtime.ranks import group
+
+    return group.told(value)
+
+
+def collected(ranks: Ranks, value: Any) -> list[Any]:
+    """Return the values of all processes, in their order, small and of what JSON holds."""
+    if ranks.count == 1:
+        return [value]
+    from vs_runtime.ranks import group
+
+    return group.collected(value, ranks.count)
+
+
+def gradient_sums(ranks: Ranks, parameters: Iterable[Tensor], *, reduce: Reduce, bucket_bytes: int) -> GradientSums:
+    """Return what adds up the gradients of a network, of several networks one for each.
+
+    Args:
+        ranks: the processes.
+        parameters: of the network, in the same order everywhere.
+        reduce: `fast`: while the last backward pass goes on, in the order that is quickest. `ordered`: one part of the
+            batch after the other, so that sums are the same for any number of processes.
+        bucket_bytes: how much is sent at once, about.
+    """
+    if ranks.count == 1:
+        return LocalSums()
+    from vs_runtime.ranks import sums
+
+    make = sums.OverlappedSums if reduce == "fast" else sums.OrderedSums
+    return make(ranks, parameters, bucket_bytes)

@@ -1,0 +1,84 @@
+"""The processes that train together: who one of them is, as torchrun says in the environment."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Protocol, TypeVar
+
+import attrs
+
+from vs_runtime.errors import RanksError
+
+T = TypeVar("T")
+
+COUNTED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+"""Variables of the environment that say who a process is."""
+
+MEETING = ("MASTER_ADDR", "MASTER_PORT")
+"""Those that say where all of them meet."""
+
+
+@attrs.frozen(kw_only=True)
+class Ranks:
+    """A process among those that train together.
+
+    Attributes:
+        rank: its number among all, from 0.
+        count: how many there are; of one alone nothing is asked.
+        local_rank: its number among those of its machine.
+        local_count: how many of them its machine has.
+    """
+
+    rank: int = 0
+    count: int = 1
+    local_rank: int = 0
+    local_count: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes and speaks for all."""
+        return self.rank == 0
+
+
+ONE = Ranks()
+"""A process by itself."""
+
+
+class GradientSums(Protocol):
+    """The gradients of one network, added up over the parts of a batch and over processes."""
+
+    def each(self, parts: Iterable[T], count: int) -> Iterator[T]:
+        """Yield the parts of a batch, of which there are `count`, each for its backward pass.
+
+        When all have been taken, every parameter has the sum of its gradients in all parts of all processes.
+        """
+
+
+class LocalSums:
+    """The gradients of a process by itself: autograd adds up those of one part after the other."""
+
+    def each(self, parts: Iterable[T], count: int) -> Iterator[T]:  # noqa: ARG002 - others have to know how many
+        """Yield the parts."""
+        yield from parts
+
+
+def ranks_of(environment: Mapping[str, str]) -> Ranks:
+    """Return who this process is by the variables that torchrun sets; without any of them it is `ONE`. Pure.
+
+    Raises:
+        RanksError: some are set and others are not, or they contradict one another.
+    """
+    missing = [name for name in (*COUNTED, *MEETING) if not environment.get(name)]
+    if set(COUNTED) <= set(missing):
+        return ONE
+    if missing:
+        raise RanksError(f"{', '.join(missing)}: not set, though other variables of torchrun are; start by torchrun")
+    rank, count, local_rank, local_count = (_whole(name, environment[name]) for name in COUNTED)
+    if not (rank < count and local_rank < local_count <= count):
+        said = ", ".join(f"{name}={environment[name]}" for name in COUNTED)
+        raise RanksError(f"{said}: contradict one another; start by torchrun, which sets all of them")
+    return ONE if count == 1 else Ranks(rank=rank, count=count, local_rank=local_rank, local_count=local_count)
+
+
+def _whole(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise RanksError(f"{name}: expected a whole number, which torchrun sets, got {text[:40]!r}")
+    return int(text)

@@ -1,0 +1,14 @@
+"""What processes that train together agree on: the worst finding of any of them, whose words to go by, one state."""
+
+import vs_optim as optim
+from vs_runtime.ranks import Ranks, most
+
+_BY_HARM: tuple[optim.Finding, ...] = ("finite", "overflow", "not_finite")
+
+
+def worst_finding(ranks: Ranks, own: optim.Finding | None) -> optim.Finding | None:
+    """Return the worst that any process has found, so that all decide alike; None where nobody has waited for it."""
+    if own is None or ranks.count == 1:
+        return own
+    (found,) = most(ranks, [_BY_HARM.index(own)])
+    return _BY_HARM[int(found)]
