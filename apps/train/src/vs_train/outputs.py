@@ -9,6 +9,7 @@ import vs_optim as optim
 import vs_runtime as runtime
 from vs_config.progress import Progress
 from vs_runtime.metrics_log import MetricsLog
+from vs_runtime.ranks import ONE, Ranks
 from vs_runtime.run_directory import RunDirectory, open_run, require_folder
 from vs_training.divergence import require_finite
 from vs_training.state import StepReport, TrainState
@@ -34,17 +35,26 @@ class Clock:
 
 
 @attrs.frozen(kw_only=True, eq=False)
-class Outputs:
-    """The files and displays that all of it goes to."""
+class Files:
+    """The files that grow with every step."""
 
-    run: RunDirectory
     log: MetricsLog
     curves: Curves
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Outputs:
+    """The files and displays that all of it goes to; of several processes the first one has the files."""
+
+    run: RunDirectory
     progress: Progress
+    files: Files | None
 
 
 @contextlib.contextmanager
-def open_outputs(run: RunDirectory, progress: Progress, *, step: int, purge: bool) -> Iterator[Outputs]:
+def open_outputs(
+    run: RunDirectory, progress: Progress, *, step: int, purge: bool, ranks: Ranks = ONE
+) -> Iterator[Outputs]:
     """Open the files of a run, to go on after a step.
 
     Args:
@@ -52,11 +62,15 @@ def open_outputs(run: RunDirectory, progress: Progress, *, step: int, purge: boo
         progress: What people see.
         step: The last step that counts: lines of later ones are dropped.
         purge: Whether curves may hold later steps, which are to be forgotten.
+        ranks: The processes that train together.
     """
+    if not ranks.first:
+        yield Outputs(run=run, progress=progress, files=None)
+        return
     log = MetricsLog(run.metrics)
     log.truncate_after(step)
     with log, Curves(run.tensorboard, resume_after=step if purge else None) as curves:
-        yield Outputs(run=run, log=log, curves=curves, progress=progress)
+        yield Outputs(run=run, progress=progress, files=Files(log=log, curves=curves))
 
 
 def record(out: Outputs, state: TrainState, report: StepReport, clock: Clock) -> None:
@@ -66,10 +80,12 @@ def record(out: Outputs, state: TrainState, report: StepReport, clock: Clock) ->
         OSError: It cannot be written.
         RunDirectoryError: A file was removed while it was written to.
     """
+    if out.files is None:
+        return
     values = written(state, report)
-    out.log.append(state.step, values, attrs.asdict(clock))
+    out.files.log.append(state.step, values, attrs.asdict(clock))
     speed = {"images_per_second": clock.images_per_second, "memory_bytes": clock.memory_bytes}
-    out.curves.scalars(state.step, {**values, **speed})
+    out.files.curves.scalars(state.step, {**values, **speed})
 
 
 def show_step(
@@ -92,14 +108,16 @@ def show_step(
     out.progress.update(state.step, steps, figures=show_figures(figures))
 
 
-def sample(out: Outputs, prepared: Prepared, state: TrainState) -> Path:
-    """Write pictures of the held-out clip as the EMA makes them; return the path of the strip."""
+def sample(out: Outputs, prepared: Prepared, state: TrainState) -> Path | None:
+    """Write pictures of the held-out clip as the EMA makes them; return the path of the strip, if it was written."""
+    if out.files is None:
+        return None
     require_folder(out.run.samples)
     frames = roll_out(state.generator_ema, prepared.validation, prepared.recipe)
     fps = prepared.config.run.video_fps
     labels = prepared.recipe.labels
     picture = write_samples(out.run.samples, state.step, prepared.validation, frames, labels=labels, fps=fps)
-    out.curves.image(state.step, "generated", curve_picture(frames[-1]))
+    out.files.curves.image(state.step, "generated", curve_picture(frames[-1]))
     return picture
 
 
@@ -111,12 +129,14 @@ def save(out: Outputs, prepared: Prepared, state: TrainState) -> None:
         RunDirectoryError: The run's directory, or the line of this step, is not there.
     """
     require_finite(state)
+    if out.files is None:
+        return
     open_run(out.run.path)  # else a checkpoint would be all that there is of a directory that somebody has removed
     require_folder(out.run.checkpoints)
-    out.log.require(state.step)
-    out.log.sync()
-    out.curves.flush()
-    saved = to_save(state, prepared, out.log)
+    out.files.log.require(state.step)
+    out.files.log.sync()
+    out.files.curves.flush()
+    saved = to_save(state, prepared, out.files.log)
     keep = prepared.config.run.keep_checkpoints
     path = runtime.save_checkpoint(out.run.checkpoints, step=state.step, state=saved, keep=keep)
     out.progress.message(f"step {state.step}: saved {path}")

@@ -14,7 +14,6 @@ from vs_training.graphs import settle_graphs
 from vs_training.init import InitReport
 from vs_training.memory import check_memory
 from vs_training.networks import build_recipe, build_state
-from vs_training.sharing import check_sharing
 from vs_training.state import Recipe, TrainState
 from vs_training.validation import read_validation_clip
 
@@ -64,12 +63,10 @@ def prepare(
         VsDataError: the data are missing or bad.
         DeviceError: the device is not there.
         VsTrainingError: clips are longer than the sequences, or these have too few frames for the references.
-        ConfigError: the memory is too small for the networks, CUDA graphs are asked for where there are none, or the
-            processes cannot share a batch.
+        ConfigError: the memory is too small for the networks, or CUDA graphs are asked for where there are none.
         WeightsError: the weights of the perceptual network are missing or are others.
         PrecisionError, AdamError: the precision or the optimizer asked for cannot be had here.
     """
-    check_sharing(config, ranks)
     device = runtime.choose_device(config.device)
     plan = _plan_cores(config, device)
     runtime.seed_everything(config.seed)

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import signal
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -15,14 +16,17 @@ from vs_config import render_config, shown
 from vs_config.progress import Pace, Progress, observe, per_second, seconds_left, show_bytes
 from vs_config.signals import StopNow, StopRequest
 from vs_config.tuning import keep_freed_memory
+from vs_runtime.ranks import Ranks, joined, most, told
 from vs_runtime.run_directory import RunDirectory, begin_writing, create_run, record_resume
 from vs_runtime.run_lock import hold_run
+from vs_training.agreement import require_one_step
 from vs_training.config import TrainConfig, reference_count
 from vs_training.curriculum import clip_length, images_between, tell_left_out
 from vs_training.errors import NonFiniteError, VsTrainingError
 from vs_training.fixed import fixed_part
 from vs_training.graphs import frame_updater
 from vs_training.saved import SHOWN_CHARACTERS
+from vs_training.sharing import check_sharing, own_loader
 from vs_training.state import TrainState
 from vs_training.step import train_clip
 
@@ -73,9 +77,13 @@ def train(
         RunDirectoryError: another process trains in `run`.
         VsTrainingError: memory is too small, the data or the run's directory were lost on the way, or the run has more
             steps behind it than asked for.
+        RanksError: the processes that torchrun has started cannot train together.
     """
+    device_type = runtime.choose_device(config.device).type
     try:
-        return _train(config, run, resume=resume, progress=progress, stop=stop)
+        with joined(device_type=device_type, timeout=config.distributed.timeout) as ranks:
+            own = RunDirectory(Path(told(ranks, str(run.path))))  # where the first process has decided to write
+            return _train(config, own, ranks, resume=resume, progress=progress, stop=stop)
     except Exception as error:
         if not runtime.is_out_of_memory(error):
             raise
@@ -102,32 +110,36 @@ def _first_line(error: Exception) -> str:
 
 
 def _train(
-    config: TrainConfig, run: RunDirectory, *, resume: bool, progress: Progress, stop: StopRequest
+    config: TrainConfig, run: RunDirectory, ranks: Ranks, *, resume: bool, progress: Progress, stop: StopRequest
 ) -> TrainResult:
+    check_sharing(config, ranks)
     # Everything that can be wrong is found before anything is written; whoever waits for it may stop at once.
     with stop.at_once():
         config = settle_batch_size(_with_level(config, progress), progress.message)
-        prepared = prepare(config, check=config.run.check_data and not resume, watch=progress.message)
+        check = config.run.check_data and not resume and ranks.first
+        prepared = prepare(config, check=check, watch=progress.message, ranks=ranks)
         prepared = prepared if resume else begin(prepared)
     bound = runtime.apply_affinity(prepared.plan, threads=config.run.threads or None)[-1:]
     freed = keep_freed_memory(wanted=config.performance.keep_memory)
     for note in (*prepared.notes, *bound, freed, *_reading(prepared)):
         progress.message(note)
     environment = {**runtime.describe_environment(), "freed_memory": freed}
-    if not resume:
+    if ranks.first and not resume:
         create_run(run, config=render_config(config), environment=environment, fixed=fixed_part(config))
-    with hold_run(run) as claim:
+    with hold_run(run) if ranks.first else contextlib.nullcontext(_nothing) as claim:
         state = resume_state(run, prepared, progress.message) if resume else prepared.state
+        require_one_step(ranks, state.step)
         # From here on things are written: a run whose resuming was refused is as it was.
-        claim()
-        begin_writing(run)
-        write_report(run, prepared.begun)
-        if resume:
+        if ranks.first:
+            claim()
+            begin_writing(run)
+            write_report(run, prepared.begun)
+        if ranks.first and resume:
             record_resume(run, config=render_config(config), environment=environment)
         # Each time round, training has diverged and gone back to a checkpoint, or to its beginning.
         while True:
             try:
-                with open_outputs(run, progress, step=state.step, purge=resume) as out:
+                with open_outputs(run, progress, step=state.step, purge=resume, ranks=ranks) as out:
                     return _loop(prepared, state, out, stop)
             except NonFiniteError as error:
                 failure = error.with_traceback(None)  # which would keep the tensors of the step
@@ -137,6 +149,10 @@ def _train(
             count = f"roll-back {state.roll_backs} of {config.run.max_roll_backs}"
             progress.message(f"{failure}; {count}: going on from {place} with other clips")
             resume = True
+
+
+def _nothing() -> None:
+    """Claim nothing: the first process does."""
 
 
 def _with_level(config: TrainConfig, progress: Progress) -> TrainConfig:
@@ -207,15 +223,16 @@ class _Standing:
 
 
 def _batches(prepared: Prepared, state: TrainState, out: Outputs) -> Generator[data.Clip, None, None]:
-    config = prepared.config
+    config, ranks = prepared.config, prepared.recipe.ranks
     return data.load_clips(
         prepared.source,
-        config.loader,
+        own_loader(config, ranks),
         seed=data_seed(config, state.roll_backs),
         length_of=functools.partial(clip_length, config.curriculum),
         references_of=functools.partial(reference_count, config.references, config.seed),
         start=state.step,
         stop=config.run.steps,
+        shard=(ranks.rank, ranks.count),
         pin_memory=prepared.recipe.device.type == "cuda",
         worker_init=runtime.worker_init(prepared.plan),
         waiting=out.progress.message,
@@ -232,7 +249,7 @@ def _go_through(
     pace = observe(Pace(), time.monotonic(), 0)
     underflow = UNKNOWN
     images_left = images_between(config.curriculum, standing.state.step, config.run.steps)
-    while (clip := _next(batches, stop)) is not None:
+    while (clip := _next(batches, stop, prepared.recipe.ranks)) is not None:
         # What the step's number alone decides.
         tell_left_out(out.progress.message, config.curriculum, prepared.source.sequences, standing.state.step, first)
         _set_learning_rates(standing.state, config)
@@ -260,9 +277,21 @@ def _go_through(
             _save(standing, prepared, out)
 
 
-def _next(batches: Iterator[data.Clip], stop: StopRequest) -> data.Clip | None:
-    with stop.at_once():
-        return next(batches, None)
+def _next(batches: Iterator[data.Clip], stop: StopRequest, ranks: Ranks) -> data.Clip | None:
+    """Return the next batch; a wish to stop ends the wait for it, unless other processes would then wait for this one.
+
+    Raises:
+        StopNow: somebody wants to stop.
+    """
+    if ranks.count == 1:
+        with stop.at_once():
+            return next(batches, None)
+    clip = next(batches, None)
+    (status,) = most(ranks, [stop.exit_status])
+    if status:
+        stop.requested = stop.requested or signal.Signals(int(status) - 128).name
+        raise StopNow
+    return clip
 
 
 def _save(standing: _Standing, prepared: Prepared, out: Outputs) -> None:

@@ -3,6 +3,8 @@
 import vs_optim as optim
 from vs_runtime.ranks import Ranks, most
 
+from vs_training.errors import VsTrainingError
+
 _BY_HARM: tuple[optim.Finding, ...] = ("finite", "overflow", "not_finite")
 
 
@@ -12,3 +14,15 @@ def worst_finding(ranks: Ranks, own: optim.Finding | None) -> optim.Finding | No
         return own
     (found,) = most(ranks, [_BY_HARM.index(own)])
     return _BY_HARM[int(found)]
+
+
+def require_one_step(ranks: Ranks, step: int) -> None:
+    """See that all processes go on from the same step, and wait for all of them.
+
+    Raises:
+        VsTrainingError: they do not: files that one has written are not there for another.
+    """
+    last, first = most(ranks, [step, -step])
+    if last != -first:
+        what = f"processes go on from steps {-first:.0f} to {last:.0f}"
+        raise VsTrainingError(f"{what}: all of them have to see the same files of the run")
