@@ -110,7 +110,6 @@ def test_the_published_networks_have_the_gradients_that_their_presets_speak_of()
     assert millions == {"cityscapes": 347, "face-forensics": 91}
     record = network_record(found["cityscapes"], Cluster())
     ranks = record["ranks"]
-    assert isinstance(ranks, dict)
     assert ranks["8"]["link"] == "NVLink"
     # By hand: 2 x 15/16 of all gradients over 12.5 GB/s, and two rings of 30 messages of 10 µs.
     by_hand = 2 * 15 / 16 * found["cityscapes"].total / 12.5e9 + 2 * 30 * 10e-6
@@ -143,7 +142,9 @@ def test_the_command_writes_what_it_computes_and_says_what_it_takes_for_granted(
     for curve in found["curves"]:
         assert [point["ranks"] for point in curve["overlapped"]] == list(command.RANKS)
         assert curve["overlapped"][0]["efficiency"] == pytest.approx(1)
-    assert [network["name"] for network in found["networks"]] == list(PUBLISHED)
+    networks = json.loads((tmp_path / "distributed-networks.json").read_text())
+    assert [network["name"] for network in networks["networks"]] == list(PUBLISHED)
+    assert networks["command"] == "hatch run bench:distributed --networks"
     assert (tmp_path / "distributed-street-tiny-cpu.png").stat().st_size > 10_000
     assert "taken for granted: 8 ranks a node" in capsys.readouterr().out
     with pytest.raises(VsBenchError, match="no overrides"):

@@ -7,7 +7,8 @@ Computed is a step over 8 to 1,024 ranks, from the backward passes that were mea
 stated links (see simulation.py); all that it takes for granted is printed. Gradients of the published networks are
 counted, and how long links take for them.
 
-Writes runs/bench/distributed-SUBJECT-cpu.json and a picture beside it; with `--store` docs/benchmarks/ instead.
+Writes runs/bench/distributed-SUBJECT-cpu.json and a picture beside it, and distributed-networks.json, which
+`--networks` writes alone, as nothing has to be measured for it; with `--store` docs/benchmarks/ instead.
 """
 
 from collections.abc import Sequence
@@ -16,13 +17,14 @@ from typing import Annotated, Any
 import attrs
 import cyclopts
 import torch
+from cyclopts import Parameter
 from rich.table import Table
 from vs_config import Range
 from vs_config.commands import option_of
 
 from vs_bench.busy import Subject, config_of
 from vs_bench.distributed.measured import step_of, step_record
-from vs_bench.distributed.networks import PUBLISHED, gradients_of, network_record
+from vs_bench.distributed.networks import networks_record
 from vs_bench.distributed.picture import draw
 from vs_bench.distributed.simulation import Cluster, Step, assumptions, simulate
 from vs_bench.errors import VsBenchError
@@ -38,10 +40,11 @@ RANKS = (1, 8, 16, 32, 64, 128, 256, 512, 1024)
 SPEEDUPS = (1.0, 100.0, 1000.0)
 """How many times as fast as this machine the computed ones are: the last is a large GPU beside two cores."""
 
+SCRIPT = "bench:distributed"
 CPU = torch.device("cpu")
 BucketSize = Annotated[float, option_of(Range(kind=float, low=0.001, high=10_000))]
 
-app = cyclopts.App(name="bench:distributed", help=__doc__, suppress_keyboard_interrupt=False)
+app = cyclopts.App(name=SCRIPT, help=__doc__, suppress_keyboard_interrupt=False)
 
 
 @app.default
@@ -52,35 +55,42 @@ def main(
     frames: Count = FRAMES,
     threads: Threads = 2,
     bucket_mb: BucketSize = 25.0,
+    networks: Annotated[bool, Parameter(negative="")] = False,
     store: bool = False,
 ) -> None:
     """Compute a step over many ranks from one that is measured."""
     if store and (overrides or frames != FRAMES):
         raise VsBenchError(f"--store is for the step that documents speak of: no overrides, and {FRAMES} frames")
-    console, begun = wide_console(), begin()
+    console, cluster, folder = wide_console(), Cluster(), folder_of(store=store)
+    published = networks_record(cluster)
+    console.print(networks_table(published["networks"]))
+    path = save_records(published, "distributed-networks", command=command_of(SCRIPT, ["--networks"]), folder=folder)
+    console.print(f"written to {path}", highlight=False, markup=False)
+    if networks:
+        return
+    begun = begin()
     config = config_of(subject, overrides)
     with using_threads(threads):
         run = stepper(config, frames, CPU)
         run()
         step = step_of(phases_of(run, CPU, rounds), config, frames)
-    record = computed(step, Cluster(), bucket_bytes=bucket_mb * 2**20, decisions=frames)
+    record = computed(step, cluster, bucket_bytes=bucket_mb * 2**20, decisions=frames)
     title = f"a training step of {subject}, {frames} frames"
     console.print(table_of(record["curves"], title))
     console.print("\n".join(f"taken for granted: {line}" for line in record["assumptions"]), highlight=False)
-    console.print(networks_table(record["networks"]))
     path = save_records(
         {"subject": subject, "frames": frames, "threads": threads, **record},
         f"distributed-{subject}-cpu",
-        command=command_of("bench:distributed"),
-        folder=folder_of(store=store),
+        command=command_of(SCRIPT),
+        folder=folder,
         begun=begun,
     )
-    picture = draw(record["curves"], record["networks"], title, path.with_suffix(".png"))
+    picture = draw(record["curves"], published["networks"], title, path.with_suffix(".png"))
     console.print(f"written to {path} and {picture.name}", highlight=False, markup=False)
 
 
 def computed(step: Step, cluster: Cluster, *, bucket_bytes: float, decisions: int) -> dict[str, Any]:
-    """Return what is computed of a step, and of the published networks. Pure."""
+    """Return what is computed of a step. Pure."""
 
     def curve(times: float, *, overlap: bool) -> list[dict[str, Any]]:
         return [
@@ -99,7 +109,6 @@ def computed(step: Step, cluster: Cluster, *, bucket_bytes: float, decisions: in
             {"speedup": times, "overlapped": curve(times, overlap=True), "after": curve(times, overlap=False)}
             for times in SPEEDUPS
         ],
-        "networks": [network_record(gradients_of(preset), cluster) for preset in PUBLISHED],
     }
 
 

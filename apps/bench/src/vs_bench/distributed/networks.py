@@ -1,6 +1,7 @@
 """Gradients of the published networks: how many bytes there are for each update, and how long links take for them."""
 
 import functools
+from typing import Any
 
 import attrs
 from vs_config import resolve_config
@@ -41,7 +42,17 @@ def gradients_of(preset: str) -> Gradients:
     return Gradients(preset=preset, generator=FLOAT32 * counts.generator, discriminator=FLOAT32 * counts.discriminator)
 
 
-def network_record(gradients: Gradients, cluster: Cluster) -> dict[str, object]:
+def networks_record(cluster: Cluster) -> dict[str, Any]:
+    """Return what documents say of the published networks, and the links that it is computed for."""
+    links = {
+        name: {"name": link.name, "gb_per_second": link.bytes_per_second / 1e9, "latency_us": 1e6 * link.latency}
+        for name, link in (("inside", cluster.inside), ("between", cluster.between))
+    }
+    networks = [network_record(gradients_of(preset), cluster) for preset in PUBLISHED]
+    return {"per_node": cluster.per_node, "links": links, "networks": networks}
+
+
+def network_record(gradients: Gradients, cluster: Cluster) -> dict[str, Any]:
     """Return what documents say of a network: megabytes, and by number of ranks what is sent and how long it takes."""
     return {
         "name": gradients.preset,
@@ -52,7 +63,7 @@ def network_record(gradients: Gradients, cluster: Cluster) -> dict[str, object]:
     }
 
 
-def _sent(gradients: Gradients, ranks: int, cluster: Cluster) -> dict[str, object]:
+def _sent(gradients: Gradients, ranks: int, cluster: Cluster) -> dict[str, Any]:
     link = cluster.link(ranks)
     seconds = sum(ring_seconds(size, ranks, link) for size in (gradients.generator, gradients.discriminator))
     return {"link": link.name, "sent_mb": ring_bytes(gradients.total, ranks) / 1e6, "milliseconds": 1e3 * seconds}
