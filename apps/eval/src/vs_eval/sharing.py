@@ -5,18 +5,19 @@ What one process makes of a sequence depends on no other sequence, so that resul
 
 import contextlib
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import cattrs
 import torch
+from vs_config import report_error
 from vs_config.commands import EXIT_INPUT
 from vs_runtime.ranks import Ranks, collected, joined, told
 
 from vs_eval.errors import VsEvalError, memory_explained
 from vs_eval.input_errors import INPUT_ERRORS
+from vs_eval.opening import say_warning
 from vs_eval.output import report_directory
 
 T = TypeVar("T")
@@ -27,11 +28,19 @@ PATIENCE = 24 * 3600.0
 
 @contextlib.contextmanager
 def joined_ranks() -> Iterator[Ranks]:
-    """Join the processes that torchrun has started, if it has; all but the first are silent, and each has its GPU."""
+    """Join the processes that torchrun has started, if it has; all but the first are silent, and each has its GPU.
+
+    Of several the first one says what is wrong before any of them ends: torchrun ends all as soon as one has.
+    """
     with joined(timeout=PATIENCE) as ranks, _speaking(ranks):
         if ranks.count > 1 and torch.cuda.is_available():
             torch.cuda.set_device(ranks.local_rank % torch.cuda.device_count())
-        yield ranks
+        try:
+            yield ranks
+        except INPUT_ERRORS as error:
+            if ranks.count == 1:
+                raise
+            raise SystemExit(report_error(error, status=EXIT_INPUT)) from None
 
 
 @contextlib.contextmanager
@@ -156,4 +165,4 @@ def _look_at(draft: Path) -> None:
 def warn_of_idle(ranks: Ranks, pieces: int) -> None:
     """Say on stderr if there are more processes than pieces of work."""
     if pieces < ranks.count:
-        print(f"warning: {ranks.count} ranks for {pieces} sequences: some have nothing to do", file=sys.stderr)
+        say_warning(f"{ranks.count} processes for {pieces} sequence{'s' * (pieces > 1)}: some have nothing to do")
