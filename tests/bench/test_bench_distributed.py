@@ -11,6 +11,18 @@ from vs_bench.busy import config_of
 from vs_bench.distributed import command
 from vs_bench.distributed.measured import step_of
 from vs_bench.distributed.networks import PUBLISHED, gradients_of, network_record
+from vs_bench.distributed.processes import (
+    APART,
+    COMPARISON,
+    IN_ORDER,
+    ONE,
+    TOGETHER,
+    Compared,
+    facts_of,
+    measure_processes,
+    one_clip_each,
+    sentences,
+)
 from vs_bench.distributed.simulation import (
     NETWORK,
     NVLINK,
@@ -24,6 +36,7 @@ from vs_bench.distributed.simulation import (
     simulate,
 )
 from vs_bench.errors import VsBenchError
+from vs_bench.harness import Result, Series
 from vs_bench.step.phases import D_BACKWARD, G_BACKWARD, G_FORWARD, REST
 from vs_data import open_source
 from vs_training.config import label_spec
@@ -116,6 +129,31 @@ def test_the_published_networks_have_the_gradients_that_their_presets_speak_of()
     assert ranks["16"]["milliseconds"] == pytest.approx(1e3 * by_hand)
 
 
+MEASURED = Result(
+    unit=Series(name="unit", seconds=(1.0,)),
+    cases=tuple(
+        Series(name=name, seconds=(seconds,))
+        for name, seconds in ((ONE, 1.6), (TOGETHER, 1.0), (IN_ORDER, 1.25), (APART, 0.9), (COMPARISON, 0.5))
+    ),
+    threads=2,
+    device="cpu",
+)
+
+
+def test_what_several_processes_cost_is_told_from_the_cases() -> None:
+    facts = facts_of(MEASURED)
+    assert facts["efficiency"]["value"] == pytest.approx(1.6)
+    assert (facts["exposed_seconds"], facts["exposed_share"]) == (pytest.approx(0.1), pytest.approx(0.1))
+    assert facts["ordered_ratio"]["value"] == pytest.approx(1.25)
+    assert facts["comparison_steps"] == pytest.approx(0.5)
+    assert sentences(facts)[1] == "adding up gradients is waited for 100.0 ms a step, 10.0 % of it"
+
+
+def test_each_process_has_a_clip_whatever_the_configuration_says() -> None:
+    config = one_clip_each(config_of("street-tiny", ("memory.micro_batches=4", "loader.batch_size=4")), 2)
+    assert (config.loader.clips, config.memory.micro_batches) == (2, 1)
+
+
 def test_the_windows_of_a_step_are_its_backward_passes_frame_by_frame() -> None:
     """Bytes are held against the parameters of networks that are really built."""
     phases = {REST: 1.0, G_FORWARD: 3.0, D_BACKWARD: 2.0, G_BACKWARD: 4.0}
@@ -135,10 +173,13 @@ def test_the_command_writes_what_it_computes_and_says_what_it_takes_for_granted(
     phases = {REST: 0.2, D_BACKWARD: 0.1, G_BACKWARD: 0.1}
     monkeypatch.setattr(command, "stepper", lambda config, frames, device: lambda: None)
     monkeypatch.setattr(command, "phases_of", lambda run, device, rounds: phases)
+    monkeypatch.setattr(command, "measure_processes", lambda compared, rounds, progress: MEASURED)
     monkeypatch.setattr(command, "folder_of", lambda store: tmp_path)
     command.main(frames=1, rounds=1)
     found = json.loads((tmp_path / "distributed-street-tiny-cpu.json").read_text())
-    assert {"command", "measured_at", "machine", "assumptions"} <= found.keys()
+    assert {"command", "measured_at", "machine", "assumptions", "cases"} <= found.keys()
+    size = sum(each["gradient_bytes"] for each in found["step"]["backwards"])
+    assert found["processes"]["sent_bytes"] == size  # of two processes each sends one half twice
     for curve in found["curves"]:
         assert [point["ranks"] for point in curve["overlapped"]] == list(command.RANKS)
         assert curve["overlapped"][0]["efficiency"] == pytest.approx(1)
@@ -146,6 +187,26 @@ def test_the_command_writes_what_it_computes_and_says_what_it_takes_for_granted(
     assert [network["name"] for network in networks["networks"]] == list(PUBLISHED)
     assert networks["command"] == "hatch run bench:distributed --networks"
     assert (tmp_path / "distributed-street-tiny-cpu.png").stat().st_size > 10_000
-    assert "taken for granted: 8 ranks a node" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "taken for granted: 8 ranks a node" in printed
+    assert "together they are 1.60 times as fast" in printed
     with pytest.raises(VsBenchError, match="no overrides"):
         command.main("seed=1", store=True)
+
+
+class Unseen:
+    """Progress that nobody watches."""
+
+    def update(self, done: int, total: int | None = None, *, what: str = "", figures: str = "") -> None:
+        pass
+
+    def message(self, text: str) -> None:
+        pass
+
+
+@pytest.mark.slow
+def test_one_process_and_two_make_steps_in_turns() -> None:
+    config = config_of("street-tiny", ())
+    result = measure_processes(Compared(config=config, frames=1, processes=2, threads=2), rounds=1, progress=Unseen())
+    assert [case.name for case in result.cases] == [ONE, TOGETHER, IN_ORDER, APART, COMPARISON]
+    assert all(case.median > 0 for case in result.cases)

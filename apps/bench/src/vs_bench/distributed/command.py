@@ -1,7 +1,11 @@
 """Measure what several processes cost a training step here, and compute what many would cost elsewhere.
 
-Usage: hatch run bench:distributed [--subject street] [--rounds N] [--frames N] [--threads N] [--bucket-mb N]
-                                   [--store] [PATH=VALUE ...]
+Usage: hatch run bench:distributed [--subject street] [--rounds N] [--frames N] [--threads N] [--networks] [--store]
+                                   [PATH=VALUE ...]
+
+Measured is a step of two clips in one process with all threads, and in two that share the clips and the threads:
+together; together, with sums in order; each by itself, so that what is waited for beside computing is seen; and how
+long it takes to compare all that they have learnt. All take turns, see harness.py.
 
 Computed is a step over 8 to 1,024 ranks, from the backward passes that were measured here on one process and from
 stated links (see simulation.py); all that it takes for granted is printed. Gradients of the published networks are
@@ -19,14 +23,15 @@ import cyclopts
 import torch
 from cyclopts import Parameter
 from rich.table import Table
-from vs_config import Range
-from vs_config.commands import option_of
+from vs_config.progress import show_progress
+from vs_training.config import TrainConfig
 
 from vs_bench.busy import Subject, config_of
-from vs_bench.distributed.measured import step_of, step_record
+from vs_bench.distributed.measured import DECISIONS, step_of, step_record
 from vs_bench.distributed.networks import networks_record
 from vs_bench.distributed.picture import draw
-from vs_bench.distributed.simulation import Cluster, Step, assumptions, simulate
+from vs_bench.distributed.processes import ONE, Compared, facts_of, measure_processes, sentences
+from vs_bench.distributed.simulation import Cluster, Step, assumptions, ring_bytes, simulate
 from vs_bench.errors import VsBenchError
 from vs_bench.harness import using_threads
 from vs_bench.options import Count, Threads
@@ -34,15 +39,16 @@ from vs_bench.results import begin, command_of, folder_of, save_records
 from vs_bench.step.phases import phases_of
 from vs_bench.step.stepper import stepper
 from vs_bench.step.subject import FRAMES
-from vs_bench.tables import wide_console
+from vs_bench.tables import as_record, print_result, wide_console
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 512, 1024)
 SPEEDUPS = (1.0, 100.0, 1000.0)
 """How many times as fast as this machine the computed ones are: the last is a large GPU beside two cores."""
 
 SCRIPT = "bench:distributed"
+PROCESSES = 2
+CLUSTER = Cluster()
 CPU = torch.device("cpu")
-BucketSize = Annotated[float, option_of(Range(kind=float, low=0.001, high=10_000))]
 
 app = cyclopts.App(name=SCRIPT, help=__doc__, suppress_keyboard_interrupt=False)
 
@@ -54,39 +60,50 @@ def main(
     rounds: Count = 5,
     frames: Count = FRAMES,
     threads: Threads = 2,
-    bucket_mb: BucketSize = 25.0,
     networks: Annotated[bool, Parameter(negative="")] = False,
     store: bool = False,
 ) -> None:
-    """Compute a step over many ranks from one that is measured."""
+    """Compare one process with two, and compute a step over many ranks from one that is measured."""
     if store and (overrides or frames != FRAMES):
         raise VsBenchError(f"--store is for the step that documents speak of: no overrides, and {FRAMES} frames")
-    console, cluster, folder = wide_console(), Cluster(), folder_of(store=store)
-    published = networks_record(cluster)
+    folder, console = folder_of(store=store), wide_console()
+    published = networks_record(CLUSTER)
     console.print(networks_table(published["networks"]))
     path = save_records(published, "distributed-networks", command=command_of(SCRIPT, ["--networks"]), folder=folder)
     console.print(f"written to {path}", highlight=False, markup=False)
     if networks:
         return
-    begun = begin()
-    config = config_of(subject, overrides)
+    begun, title = begin(), f"a training step of {subject}, {frames} frame{'s' * (frames > 1)}"
+    record = measured(config_of(subject, overrides), title, frames=frames, rounds=rounds, threads=threads)
+    name = f"distributed-{subject}-cpu"
+    path = save_records(record, name, command=command_of(SCRIPT), folder=folder, begun=begun)
+    picture = draw(record["curves"], published["networks"], title, path.with_suffix(".png"))
+    console.print(f"written to {path} and {picture.name}", highlight=False, markup=False)
+
+
+def measured(config: TrainConfig, title: str, *, frames: int, rounds: int, threads: int) -> dict[str, Any]:
+    """Measure, print, and return the record of a step in several processes, and of what is computed from it."""
+    compared = Compared(config=config, frames=frames, processes=PROCESSES, threads=threads)
+    with show_progress("measuring", unit="rounds") as progress:
+        result = measure_processes(compared, rounds=rounds, progress=progress)
     with using_threads(threads):
         run = stepper(config, frames, CPU)
         run()
         step = step_of(phases_of(run, CPU, rounds), config, frames)
-    record = computed(step, cluster, bucket_bytes=bucket_mb * 2**20, decisions=frames)
-    title = f"a training step of {subject}, {frames} frames"
+    facts = {**facts_of(result), **bytes_of(step, PROCESSES)}
+    record = computed(step, CLUSTER, bucket_bytes=config.distributed.bucket_mb * 2**20, decisions=DECISIONS * frames)
+    print_result(result, baseline=ONE, title=f"{title}, a clip for each of {PROCESSES} processes")
+    console = wide_console()
+    console.print("\n".join(sentences(facts)), highlight=False)
     console.print(table_of(record["curves"], title))
     console.print("\n".join(f"taken for granted: {line}" for line in record["assumptions"]), highlight=False)
-    path = save_records(
-        {"subject": subject, "frames": frames, "threads": threads, **record},
-        f"distributed-{subject}-cpu",
-        command=command_of(SCRIPT),
-        folder=folder,
-        begun=begun,
-    )
-    picture = draw(record["curves"], published["networks"], title, path.with_suffix(".png"))
-    console.print(f"written to {path} and {picture.name}", highlight=False, markup=False)
+    return {"frames": frames, **as_record(result, baseline=ONE), "processes": facts, **record}
+
+
+def bytes_of(step: Step, processes: int) -> dict[str, float]:
+    """Return the bytes of a step's gradients, and how many of them each process sends if a ring adds them up. Pure."""
+    size = sum(each.gradient_bytes for each in step.backwards)
+    return {"gradient_bytes": size, "sent_bytes": ring_bytes(size, processes)}
 
 
 def computed(step: Step, cluster: Cluster, *, bucket_bytes: float, decisions: int) -> dict[str, Any]:

@@ -9,6 +9,10 @@ from vs_bench.distributed.networks import FLOAT32
 from vs_bench.distributed.simulation import Backward, Step
 from vs_bench.step.phases import D_BACKWARD, G_BACKWARD
 
+DECISIONS = 4
+"""Questions that processes ask one another for each frame: of each network, which parameters have gradients, and what
+was found in these."""
+
 
 def step_of(phases: dict[str, float], config: TrainConfig, frames: int) -> Step:
     """Return the step of a run of which these are the seconds of each phase; each frame is an update of both networks.
