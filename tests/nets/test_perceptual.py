@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 import vs_nets as nets
+import vs_ops
 from safetensors.torch import save_file
-from vs_nets.perceptual import CONV_INDICES, WIDTHS
+from vs_nets.perceptual import CONV_INDICES, WIDTHS, FrozenConv2d
 
 
 def published_file(path: Path, divisor: int = 16) -> Path:
@@ -59,6 +61,16 @@ def test_random_features_follow_their_seed() -> None:
     assert torch.equal(features(1), features(1))
     assert not torch.equal(features(1), features(2))
     assert nets.build_perceptual(nets.NoPerceptual()) is None
+
+
+def test_large_weights_are_not_kept_transformed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels of 512 channels would be a good part of all memory of a step."""
+    original, transformed = vs_ops.winograd_conv2d, []
+    monkeypatch.setattr(vs_ops, "winograd_conv2d", lambda *a: transformed.append(a[0].shape[1]) or original(*a))
+    for width in (256, 512):
+        x, conv = torch.randn(1, width, 16, 16), FrozenConv2d(width, width).requires_grad_(False)
+        torch.testing.assert_close(conv(x), F.conv2d(x, conv.weight, conv.bias, padding=1), rtol=0, atol=1e-4)
+    assert transformed == [256]
 
 
 def write_pickle(path: Path) -> None:

@@ -3,7 +3,8 @@
 PyTorch and the packages are imported only once there is something to evaluate, so that help is quick.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -98,7 +99,7 @@ def vid2vid(
     from vs_eval.vid2vid import evaluate_vid2vid
 
     request = Request(run=run, out=out, checkpoint=checkpoint, device=device, clips=clips, frames=frames, data=data)
-    with joined_ranks() as ranks, memory_explained():
+    with joined_ranks() as ranks, _computing():
         evaluate_vid2vid(request, open_console(), ranks)
 
 
@@ -137,7 +138,7 @@ def few_shot(
 
     common = Request(run=run, out=out, checkpoint=checkpoint, device=device, clips=clips, frames=frames, data=data)
     asked = FewShotRequest(common=common, references=references, drive=drive)
-    with joined_ranks() as ranks, memory_explained():
+    with joined_ranks() as ranks, _computing():
         evaluate_few_shot(asked, open_console(), ranks)
 
 
@@ -211,7 +212,7 @@ def synthesize(
         device=device,
         precision=precision,
     )
-    with joined_ranks() as ranks, memory_explained():
+    with joined_ranks() as ranks, _computing():
         return run_synthesis(request, ranks)
 
 
@@ -243,7 +244,7 @@ def package(
     from vs_eval.terminal import open_console
 
     request = PackageRequest(run=run, out=out, checkpoint=checkpoint, dtype=dtype, training=training)
-    with memory_explained():
+    with _computing():
         package_model(request, open_console())
 
 
@@ -274,7 +275,7 @@ def export(
     from vs_eval.export import export_to
     from vs_eval.terminal import open_console
 
-    with memory_explained():
+    with _computing():
         export_to(
             model, out, format, open_console(), sizes=size, references=references, frames=check_frames, step=checkpoint
         )
@@ -328,7 +329,7 @@ def numerics(
         frames=frames,
         data=data,
     )
-    with memory_explained():
+    with _computing():
         audit_numerics(request, open_console())
 
 
@@ -344,3 +345,12 @@ def _error_statuses() -> ErrorStatuses:
     from vs_eval.input_errors import INPUT_ERRORS
 
     yield from ((kind, EXIT_INPUT) for kind in INPUT_ERRORS)
+
+
+@contextlib.contextmanager
+def _computing() -> Iterator[None]:
+    """Give way to other processes within it, and say what to do where memory does not suffice."""
+    from vs_runtime import giving_way
+
+    with memory_explained(), giving_way():
+        yield

@@ -126,7 +126,8 @@ def _train(
     environment = {**runtime.describe_environment(), "freed_memory": freed}
     if ranks.first and not resume:
         create_run(run, config=render_config(config), environment=environment, fixed=fixed_part(config))
-    with hold_run(run) if ranks.first else contextlib.nullcontext(_nothing) as claim:
+    holding = hold_run(run) if ranks.first else contextlib.nullcontext(_nothing)
+    with runtime.giving_way(wanted=config.performance.give_way), holding as claim:
         state = resume_state(run, prepared, progress.message) if resume else prepared.state
         require_one_step(ranks, state.step)
         # From here on things are written: a run whose resuming was refused is as it was.
