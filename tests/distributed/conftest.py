@@ -7,7 +7,7 @@ from rank_processes import RankProcesses, rank_processes
 
 
 @pytest.fixture(scope="session")
-def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RankProcesses]:
+def processes() -> Iterator[RankProcesses]:
     """Four processes, started once."""
-    with rank_processes(4, tmp_path_factory.mktemp("ranks")) as found:
+    with rank_processes(4) as found:
         yield found

@@ -2,14 +2,15 @@
 
 import contextlib
 import multiprocessing
+import os
 import threading
 import traceback
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import torch
+from torch.distributed import TCPStore
 from vs_config.processes import end_with_parent, leave_signals_to_parent, signals_held
 from vs_runtime.ranks import joined
 
@@ -20,26 +21,32 @@ PATIENCE = 60.0
 class RankProcesses:
     """Some processes; `run` has the first of them do something as a group."""
 
-    def __init__(self, channels: list[Connection], folder: Path) -> None:
-        self._channels, self._folder, self._count = channels, folder, 0
+    def __init__(self, channels: list[Connection]) -> None:
+        self._channels, self._groups = channels, 0
 
     def run(self, function: Callable[..., Any], *arguments: Any, ranks: int, timeout: float = PATIENCE) -> list[Any]:
         """Return what `function(ranks, *arguments)` returns in each process, or the error that it raises there."""
-        self._count += 1
-        meeting = f"file://{self._folder / f'meeting-{self._count}'}"
+        self._groups += 1
+        store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # as torchrun does for each group
         for rank, channel in enumerate(self._channels[:ranks]):
-            channel.send((rank, ranks, meeting, timeout, function, arguments))
+            variables = environment(rank, ranks, store.port)
+            channel.send((self._groups, variables, timeout, function, arguments))
         return [self._answer(channel) for channel in self._channels[:ranks]]
 
     def _answer(self, channel: Connection) -> Any:
-        assert channel.poll(PATIENCE), "a rank has not answered"
-        return channel.recv()
+        """Wait for an answer; what comes late of an earlier test that has given up is left out."""
+        group = 0
+        while group != self._groups:
+            assert channel.poll(PATIENCE), "a rank has not answered"
+            group, answer = channel.recv()
+        return answer
 
 
-def environment(rank: int, count: int) -> dict[str, str]:
-    """What torchrun would set on one machine."""
+def environment(rank: int, count: int, port: int = 1) -> dict[str, str]:
+    """What torchrun sets on one machine; it keeps the store in which processes meet."""
     said = {"RANK": rank, "WORLD_SIZE": count, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": count}
-    return {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1", **{name: str(value) for name, value in said.items()}}
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    return {**meeting, **{name: str(value) for name, value in said.items()}}
 
 
 def serve(channel: Connection) -> None:
@@ -48,18 +55,19 @@ def serve(channel: Connection) -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     while True:
-        rank, count, meeting, timeout, function, arguments = channel.recv()
+        group, variables, timeout, function, arguments = channel.recv()
+        os.environ.update(variables)
         try:
-            with joined(timeout=timeout, environment=environment(rank, count), meeting=meeting) as ranks:
+            with joined(timeout=timeout) as ranks:
                 answer = function(ranks, *arguments)
         except Exception as error:
             error.add_note(traceback.format_exc())
             answer = error.with_traceback(None)
-        channel.send(answer)
+        channel.send((group, answer))
 
 
 @contextlib.contextmanager
-def rank_processes(count: int, folder: Path) -> Iterator[RankProcesses]:
+def rank_processes(count: int) -> Iterator[RankProcesses]:
     """Start so many processes, and end them."""
     context = multiprocessing.get_context("spawn")
     pipes = [context.Pipe() for _ in range(count)]
@@ -68,7 +76,7 @@ def rank_processes(count: int, folder: Path) -> Iterator[RankProcesses]:
         with signals_held():
             for process in processes:
                 process.start()
-        yield RankProcesses([ours for ours, _ in pipes], folder)
+        yield RankProcesses([ours for ours, _ in pipes])
     finally:
         for process in processes:
             process.kill()

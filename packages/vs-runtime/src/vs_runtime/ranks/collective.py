@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 from torch import Tensor
@@ -14,31 +14,23 @@ Reduce = Literal["fast", "ordered"]
 
 
 @contextlib.contextmanager
-def joined(
-    *,
-    device_type: str = "cpu",
-    timeout: float = 600.0,
-    environment: Mapping[str, str] | None = None,
-    meeting: str = "env://",
-) -> Iterator[Ranks]:
+def joined(*, device_type: str = "cpu", timeout: float = 600.0) -> Iterator[Ranks]:
     """Join the processes that torchrun has started with this one, and leave them at the end; `ONE` without torchrun.
 
     Args:
         device_type: where gradients will be, `cpu` or `cuda`.
         timeout: seconds that a process waits for another one, now and whenever they talk.
-        environment: with torchrun's variables; that of the process unless given.
-        meeting: where they meet, as an address of PyTorch's.
 
     Raises:
-        RanksError: the variables are incomplete or contradict one another.
+        RanksError: the variables are incomplete or contradict one another, or a process does not come.
     """
-    ranks = ranks_of(os.environ if environment is None else environment)
+    ranks = ranks_of(os.environ)
     if ranks.count == 1:
         yield ranks
         return
     from vs_runtime.ranks import group
 
-    with group.formed(ranks, device_type=device_type, timeout=timeout, meeting=meeting):
+    with group.formed(ranks, device_type=device_type, timeout=timeout):
         yield ranks
 
 
@@ -94,3 +86,13 @@ def gradient_sums(ranks: Ranks, parameters: Iterable[Tensor], *, reduce: Reduce,
 
     make = sums.OverlappedSums if reduce == "fast" else sums.OrderedSums
     return make(ranks, parameters, bucket_bytes)
+
+
+def parted(ranks: Ranks, error: str) -> bool:
+    """Say that this process, one of several, ends with an error; return whether one before it does too, and tells it.
+
+    Whoever has joined the others has said so already; who has not does it now, and waits a little for them.
+    """
+    from vs_runtime.ranks import meeting
+
+    return meeting.part(ranks, error)

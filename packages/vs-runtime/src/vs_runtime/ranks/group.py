@@ -13,36 +13,76 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from vs_runtime.errors import RanksError
+from vs_runtime.ranks import meeting
+from vs_runtime.ranks.meeting import answered
 from vs_runtime.ranks.members import Ranks
+
+_GRACE = 5.0
+"""Seconds that a process which ends with an error waits for others that do."""
 
 
 @contextlib.contextmanager
-def formed(ranks: Ranks, *, device_type: str, timeout: float, meeting: str) -> Iterator[None]:
+def formed(ranks: Ranks, *, device_type: str, timeout: float) -> Iterator[None]:
     """Form the group of all processes, and leave it at the end.
 
     Args:
         ranks: this process.
         device_type: where gradients are; those of `cuda` go through NCCL.
         timeout: seconds that a process waits for the others, here and later.
-        meeting: where they meet, as an address of PyTorch's: `env://`, or `file://` and a path.
+
+    Raises:
+        RanksError: one of them does not come, or does not answer.
     """
-    dist.init_process_group(
-        "cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo",
-        init_method=meeting,
-        rank=ranks.rank,
-        world_size=ranks.count,
-        timeout=datetime.timedelta(seconds=timeout),
-    )
+    place = meeting.opened(ranks, timeout)
+    try:
+        with _left(place, ranks, timeout):
+            place.arrive(timeout)
+            backend = "cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo"
+            patience = datetime.timedelta(seconds=timeout)
+            with answered():
+                dist.init_process_group(
+                    backend, store=place.store, rank=ranks.rank, world_size=ranks.count, timeout=patience
+                )
+            yield
+    finally:
+        place.end()
+
+
+@contextlib.contextmanager
+def _left(place: meeting.Meeting, ranks: Ranks, timeout: float) -> Iterator[None]:
+    """Say at the end that this process leaves, and why, and let the others leave as well.
+
+    After an error they may have met with it too, or know nothing of it and wait for this process: it waits for them a
+    little, and then again when all that connects them is cut.
+    """
+    patience, error = _GRACE, None
     try:
         yield
+        patience = timeout
+    except RanksError as found:
+        error = str(found)
+        place.leave(error, stopped=found.stopped)
+        raise
+    except BaseException as found:
+        error = f"rank {ranks.rank}: {' '.join(str(found).split()) or type(found).__name__}"
+        place.leave(error, stopped=isinstance(found, KeyboardInterrupt))
+        raise
+    else:
+        place.leave(None)
     finally:
-        dist.destroy_process_group()
+        place.see_off(patience)
+        if dist.is_initialized():
+            dist.destroy_process_group()
+        if error is not None:
+            place.see_off(_GRACE)
 
 
 def most(numbers: Sequence[float]) -> list[float]:
     """Return the largest of each number over all processes."""
     values = torch.tensor(numbers, dtype=torch.float64)
-    dist.all_reduce(values, dist.ReduceOp.MAX)
+    with answered():
+        dist.all_reduce(values, dist.ReduceOp.MAX)
     found: list[float] = values.tolist()
     return found
 
@@ -51,7 +91,8 @@ def gathered(tensor: Tensor, count: int) -> Tensor:
     """Return the tensors of all processes, (R, ...), in their order."""
     own = tensor.detach().contiguous()
     every = [torch.empty_like(own) for _ in range(count)]
-    dist.all_gather(every, own)
+    with answered():
+        dist.all_gather(every, own)
     return torch.stack(every)
 
 
@@ -59,10 +100,11 @@ def told(value: Any) -> Any:
     """Return the first process's value, of what JSON holds."""
     words = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
     size = torch.tensor([words.numel()])
-    dist.broadcast(size, src=0)
-    if dist.get_rank() != 0:
-        words = torch.empty(int(size), dtype=torch.uint8)
-    dist.broadcast(words, src=0)
+    with answered():
+        dist.broadcast(size, src=0)
+        if dist.get_rank() != 0:
+            words = torch.empty(int(size), dtype=torch.uint8)
+        dist.broadcast(words, src=0)
     return json.loads(bytes(words.tolist()))
 
 

@@ -1,0 +1,241 @@
+"""Where processes meet: a store of few words, in which each says that it is there, and why it leaves.
+
+A process that waits for another one which was killed, or is stuck, learns from it which one that is.
+"""
+
+import contextlib
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+
+import torch.distributed as dist
+
+from vs_runtime.errors import RanksError
+from vs_runtime.ranks.members import Ranks
+
+_BEAT = 0.5
+"""Seconds between the signs of life of a process."""
+
+_SILENCE = 3.0
+"""Seconds without one after which a process that others wait for is lost."""
+
+_BRIEF = 15.0
+"""Seconds for the same where the processes have not yet met: some may still be starting."""
+
+_LOOK = 0.2
+"""Seconds between two looks at who is there."""
+
+ATTEMPT = "TORCHELASTIC_RESTART_COUNT"
+"""The variable in which torchrun counts how often it has started the processes again."""
+
+
+_meeting: "Meeting | None" = None
+
+
+def opened(ranks: Ranks, timeout: float) -> "Meeting":
+    """Go to where the processes meet, which torchrun's agent keeps, or else the first process.
+
+    Raises:
+        RanksError: the first process, or the agent, does not come within so many seconds.
+    """
+    global _meeting  # as PyTorch's group of all processes is one of the whole process
+    _meeting = Meeting(ranks, dist.PrefixStore(f"attempt-{os.environ.get(ATTEMPT, '0')}", _store(ranks, timeout)))
+    return _meeting
+
+
+def present() -> "Meeting":
+    """Return the meeting that this process is, or last was, at."""
+    if _meeting is None:
+        raise RanksError("the processes have not met yet: see `joined`")
+    return _meeting
+
+
+@contextlib.contextmanager
+def answered() -> Iterator[None]:
+    """Ask something of all processes.
+
+    Raises:
+        RanksError: one of them does not answer, and why.
+    """
+    meeting = present()
+    meeting.asked += 1
+    try:
+        yield
+    except RanksError:
+        raise
+    except RuntimeError as error:  # what the backends raise; others that ask nothing of anybody stay out of here
+        raise meeting.explain(error) from error
+
+
+def part(ranks: Ranks, error: str) -> bool:
+    """Say, unless that is done, that this process ends with an error; return whether another one speaks for it.
+
+    Args:
+        ranks: the processes.
+        error: what has ended it.
+    """
+    if _meeting is None:  # they were to meet later
+        try:
+            meeting = opened(ranks, _BRIEF)
+        except RanksError:
+            return False
+        meeting.leave(error)
+        meeting.see_off(_BRIEF)
+        meeting.end()
+    return present().heard()
+
+
+def _store(ranks: Ranks, timeout: float) -> dist.Store:
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    keeps = ranks.first and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    patience = timedelta(seconds=timeout)
+    try:
+        # Nobody waits for the others here: it would not be known for whom.
+        return dist.TCPStore(address, port, None, keeps, patience, wait_for_workers=False, multi_tenant=True)
+    except (RuntimeError, ValueError) as error:
+        why = "".join(str(error).strip().splitlines()[:1])
+        who = (
+            "cannot keep the place where the processes meet"
+            if keeps
+            else f"rank 0 did not start within {timeout:g} seconds"
+        )
+        raise RanksError(f"MASTER_ADDR and MASTER_PORT, {address}:{port}: {who} ({why})") from error
+
+
+class Meeting:
+    """This process at the meeting: it gives a sign of life now and then until it is over."""
+
+    def __init__(self, ranks: Ranks, store: dist.Store) -> None:
+        self.ranks, self.store = ranks, store
+        self.asked = 0
+        self.lost: frozenset[int] = frozenset()
+        self._over = threading.Event()
+        self._beating = threading.Thread(target=self._beat, args=(store.clone(),), daemon=True)
+        self._beating.start()
+
+    def _beat(self, store: dist.Store) -> None:
+        with contextlib.suppress(RuntimeError):  # whoever keeps the store has gone
+            number = 0
+            while not self._over.wait(_BEAT):
+                number += 1
+                store.set(f"beat/{self.ranks.rank}", f"{number} {self.asked}")
+
+    def end(self) -> None:
+        """Give no more signs of life."""
+        self._over.set()
+        self._beating.join()
+
+    def arrive(self, timeout: float) -> None:
+        """Wait until all are there.
+
+        Raises:
+            RanksError: some have not come in that time, or have left with an error.
+        """
+        self.store.set(f"here/{self.ranks.rank}", "")
+        late = self._without("here")
+        end = time.monotonic() + timeout
+        while late:
+            self._raise_errors()
+            if time.monotonic() > end:
+                raise RanksError(f"{_named(late)} did not start within {timeout:g} seconds")
+            time.sleep(_LOOK)
+            late = self._without("here")
+
+    def leave(self, error: str | None, *, stopped: bool = False) -> None:
+        """Say that this process leaves, and why.
+
+        Args:
+            error: what has ended it; None: its work is done.
+            stopped: whether somebody has asked it to stop.
+        """
+        with contextlib.suppress(RuntimeError):  # the store has gone, with whoever kept it
+            self.store.set(f"left/{self.ranks.rank}", json.dumps({"error": error, "stopped": stopped}))
+
+    def see_off(self, patience: float) -> None:
+        """Wait until all others have left too, or are lost, but not for longer than so many seconds.
+
+        Who has the answer to a common question first, and goes, would take it from the rest. And torchrun ends the
+        others as soon as one has failed: they may have something to save or to say.
+        """
+        end = time.monotonic() + patience
+        with contextlib.suppress(RuntimeError):
+            watch = _Watch(self)
+            while (still := self._without("left") - self.lost) and time.monotonic() < end:
+                time.sleep(_LOOK)
+                self.lost |= watch.silent() & still
+
+    def heard(self) -> bool:
+        """Return whether a process before this one has left too: the first of those that are left speaks for all."""
+        try:
+            return any(self.store.check([f"left/{rank}"]) for rank in range(self.ranks.rank))
+        except RuntimeError:
+            return False
+
+    def explain(self, error: Exception) -> RanksError:
+        """Return why the others do not answer: one has left with an error, or is lost, or does something else."""
+        try:
+            return self._explain(error)
+        except RanksError as found:
+            return found
+        except RuntimeError:
+            self.lost |= {0}
+            return RanksError(f"{_named({0})} was lost, and with it the place where the processes meet")
+
+    def _explain(self, error: Exception) -> RanksError:
+        watch = _Watch(self)
+        end = time.monotonic() + _SILENCE + _BEAT
+        while time.monotonic() < end:
+            self._raise_errors()
+            time.sleep(_LOOK)
+            silent = watch.silent() - self._with("left")
+            if silent:
+                self.lost |= silent
+                return RanksError(f"{_named(silent)} was lost: it does not answer, and gives no sign of life")
+        behind = {rank for rank, asked in watch.asked.items() if asked < self.asked}
+        why = "".join(str(error).strip().splitlines()[:1])
+        who = f"{_named(behind)} did not answer in time" if behind else "the processes cannot hear one another"
+        return RanksError(f"{who}, though all of them live ({why})")
+
+    def _raise_errors(self) -> None:
+        for rank in sorted(self._with("left")):
+            words = json.loads(self.store.get(f"left/{rank}"))
+            if words["error"] is not None:
+                raise RanksError(words["error"], stopped=words["stopped"])
+
+    def _with(self, word: str) -> set[int]:
+        return {rank for rank in self._others() if self.store.check([f"{word}/{rank}"])}
+
+    def _without(self, word: str) -> set[int]:
+        if self.store.check([f"{word}/{rank}" for rank in self._others()]):
+            return set()
+        return self._others() - self._with(word)
+
+    def _others(self) -> set[int]:
+        return set(range(self.ranks.count)) - {self.ranks.rank}
+
+
+class _Watch:
+    """The signs of life of the others since somebody began to look at them."""
+
+    def __init__(self, meeting: Meeting) -> None:
+        self._meeting = meeting
+        self._seen = {rank: (b"", time.monotonic()) for rank in meeting._others()}
+        self.asked: dict[int, int] = dict.fromkeys(self._seen, 0)
+
+    def silent(self) -> set[int]:
+        """Return who has given none for too long."""
+        now = time.monotonic()
+        for rank, (last, _) in self._seen.items():
+            key = f"beat/{rank}"
+            sign = self._meeting.store.get(key) if self._meeting.store.check([key]) else b""
+            if sign != last:
+                self._seen[rank] = (sign, now)
+                self.asked[rank] = int(sign.split()[1])
+        return {rank for rank, (_, since) in self._seen.items() if now - since > _SILENCE}
+
+
+def _named(ranks: set[int]) -> str:
+    return f"rank{'s' if len(ranks) > 1 else ''} {', '.join(map(str, sorted(ranks)))}"
