@@ -18,7 +18,7 @@ from vs_runtime.ranks import meeting
 from vs_runtime.ranks.meeting import answered
 from vs_runtime.ranks.members import Ranks
 
-_GRACE = 5.0
+_GRACE = 2.0
 """Seconds that a process which ends with an error waits for others that do."""
 
 

@@ -6,6 +6,7 @@ A process that waits for another one which was killed, or is stuck, learns from 
 import contextlib
 import json
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from datetime import timedelta
 import torch.distributed as dist
 
 from vs_runtime.errors import RanksError
-from vs_runtime.ranks.members import Ranks
+from vs_runtime.ranks.members import MEETING, Ranks
 
 _BEAT = 0.5
 """Seconds between the signs of life of a process."""
@@ -33,6 +34,12 @@ ATTEMPT = "TORCHELASTIC_RESTART_COUNT"
 
 
 _meeting: "Meeting | None" = None
+_tried: tuple[str | None, ...] | None = None
+
+
+def _place() -> tuple[str | None, ...]:
+    """Return what tells one meeting of this process from another."""
+    return tuple(os.environ.get(name) for name in (*MEETING, ATTEMPT))
 
 
 def opened(ranks: Ranks, timeout: float) -> "Meeting":
@@ -41,7 +48,8 @@ def opened(ranks: Ranks, timeout: float) -> "Meeting":
     Raises:
         RanksError: the first process, or the agent, does not come within so many seconds.
     """
-    global _meeting  # as PyTorch's group of all processes is one of the whole process
+    global _meeting, _tried  # as PyTorch's group of all processes is one of the whole process
+    _meeting, _tried = None, _place()
     _meeting = Meeting(ranks, dist.PrefixStore(f"attempt-{os.environ.get(ATTEMPT, '0')}", _store(ranks, timeout)))
     return _meeting
 
@@ -77,7 +85,7 @@ def part(ranks: Ranks, error: str) -> bool:
         ranks: the processes.
         error: what has ended it.
     """
-    if _meeting is None:  # they were to meet later
+    if _tried != _place():  # they were to meet later
         try:
             meeting = opened(ranks, _BRIEF)
         except RanksError:
@@ -85,7 +93,7 @@ def part(ranks: Ranks, error: str) -> bool:
         meeting.leave(error)
         meeting.see_off(_BRIEF)
         meeting.end()
-    return present().heard()
+    return _meeting is not None and _meeting.heard()
 
 
 def _store(ranks: Ranks, timeout: float) -> dist.Store:
@@ -93,9 +101,11 @@ def _store(ranks: Ranks, timeout: float) -> dist.Store:
     keeps = ranks.first and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
     patience = timedelta(seconds=timeout)
     try:
+        if not keeps:
+            _await_listener(address, port, timeout)
         # Nobody waits for the others here: it would not be known for whom.
         return dist.TCPStore(address, port, None, keeps, patience, wait_for_workers=False, multi_tenant=True)
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, OSError) as error:
         why = "".join(str(error).strip().splitlines()[:1])
         who = (
             "cannot keep the place where the processes meet"
@@ -103,6 +113,20 @@ def _store(ranks: Ranks, timeout: float) -> dist.Store:
             else f"rank 0 did not start within {timeout:g} seconds"
         )
         raise RanksError(f"MASTER_ADDR and MASTER_PORT, {address}:{port}: {who} ({why})") from error
+
+
+def _await_listener(address: str, port: int, timeout: float) -> None:
+    """Wait until somebody listens there: PyTorch's store would write of each attempt at length."""
+    end = time.monotonic() + timeout
+    while True:
+        try:
+            socket.create_connection((address, port), max(end - time.monotonic(), _LOOK)).close()
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(_LOOK)
+        else:
+            return
 
 
 class Meeting:
