@@ -48,7 +48,7 @@ def measure(
     with stop_requests() as stop, show_progress("step", interval_s=60.0) as progress:
         for person in range(people):
             subject = open_subject(source, sequence=2 * person, references=REFERENCES, photos=False)
-            fitted = fit(contents, subject, data, options, progress=progress, stop=stop)
+            fitted = fit(contents, subject, adaptation_config(contents, data, options), progress=progress, stop=stop)
             if stop.requested is not None:
                 return stop.exit_status
             found.append(_test(contents, _second_motion(source, subject), data, fitted))

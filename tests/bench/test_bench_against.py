@@ -232,6 +232,7 @@ def test_this_revision_against_itself(capsys, monkeypatch, tmp_path):
 def test_a_process_that_waits_computes_nothing():
     sources = Sources(name="this", revision="", folder=ROOT)
     plan = {"document": {}, "overrides": [], "title": "", "stages": [(0, 1)], "threads": 2, "device": "cpu"}
+    plan["count"] = False
     with worker.start_worker(sources, plan) as (process, _):
         process.ask("0")
         used = psutil.Process(process.process.pid).cpu_times

@@ -8,17 +8,19 @@ from pathlib import Path
 import psutil
 import pytest
 from vs_bench import busy
-from vs_bench.busy import Situation, at_work, fair_ratio, losses_of, neighbours, only_said
+from vs_bench.busy import Situation, begin_work, end_work, losses_of, neighbours, only_said, ratio_of_rest
 from vs_bench.errors import VsBenchError
 from vs_bench.harness import Result, Series
 
 
 @pytest.mark.parametrize(
-    ("others", "threads", "cores", "ratio"),
-    [(0, 2, 2, 1.0), (1, 2, 2, 1.5), (2, 2, 2, 2.0), (1, 1, 2, 1.0), (2, 2, 8, 1.0), (2, 4, 2, 1.5)],
+    ("taken", "threads", "cores", "ratio"),
+    [(0.0, 2, 2, 1.0), (1.0, 2, 2, 2.0), (0.5, 2, 2, 4 / 3), (1.0, 1, 2, 1.0), (2.0, 2, 8, 1.0), (1.0, 4, 2, 2.0)],
 )
-def test_a_fair_share_is_that_of_equal_threads(others: int, threads: int, cores: int, ratio: float) -> None:
-    assert fair_ratio(others, threads, cores) == pytest.approx(ratio)
+def test_work_takes_as_long_as_the_rest_of_the_cores_makes_it(
+    taken: float, threads: int, cores: int, ratio: float
+) -> None:
+    assert ratio_of_rest(taken, threads, cores) == pytest.approx(ratio)
 
 
 def test_losses_are_of_the_quickest_on_the_idle_machine_and_only_ours_has_to_keep_to_a_limit() -> None:
@@ -28,7 +30,7 @@ def test_losses_are_of_the_quickest_on_the_idle_machine_and_only_ours_has_to_kee
     result = Result(unit=Series(name="unit", seconds=(0.1,) * 3), cases=cases, threads=2, device="cpu")
     losses = losses_of(result, situations, dict.fromkeys(seconds, 0.5), available=2)
     assert {name: loss["ratio"] for name, loss in losses.items()} == seconds
-    assert losses["ours, 1 busy"]["allowed"] == pytest.approx(1.2 * 1.5)
+    assert losses["ours, 1 busy"]["allowed"] == pytest.approx(1.2 * 2 / 1.5)
     assert losses["PyTorch, 1 busy"]["allowed"] is None
 
 
@@ -48,10 +50,11 @@ def test_neighbours_work_only_within_and_are_gone_afterwards() -> None:
     with neighbours(2) as others:
         first = psutil.Process(others[0].pid)
         before = first.cpu_times().user
-        with at_work(others[:1]):
-            deadline = time.monotonic() + 20
-            while first.cpu_times().user < before + 0.05:
-                assert time.monotonic() < deadline
+        begin_work(others[:1])
+        deadline = time.monotonic() + 20
+        while first.cpu_times().user < before + 0.05:
+            assert time.monotonic() < deadline
+        end_work(others)
         assert psutil.Process(others[1].pid).status() == psutil.STATUS_STOPPED
         assert first.cpu_times().user > before
     assert not any(Path(f"/proc/{one.pid}").exists() for one in others)

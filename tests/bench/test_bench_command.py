@@ -36,6 +36,8 @@ def test_each_command_has_help_of_its_own(command, option, capsys):
         (["step", "--wrong", "1"], "--wrong"),
         (["step", "--rounds", "1", "run.stepz=1"], "run.stepz"),
         (["step", "--preset", "street-tinny"], "street-tiny"),
+        (["step", "--against", "HEAD", "loader.batch_size=auto"], "loader.batch_size: expected a number of clips"),
+        (["step", "--compare", "loader.batch_size=auto"], "loader.batch_size: expected a number of clips"),
         (["step", "--impl", "fast"], "--impl: expected one of 'reference', "),
         (["stream", "--streams", "0"], "--streams: expected a whole number from 1"),
         (["stream", "--level", "float64"], "--level: expected one of 'float32', "),

@@ -81,6 +81,24 @@ def test_it_is_not_chosen_where_it_was_slower(x: tuple[int, ...], weight: tuple[
     assert not vs_ops.winograd_pays(torch.empty(x, dtype=torch.float64), torch.empty(weight, dtype=torch.float64))
 
 
+def test_it_is_not_chosen_where_references_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, weight = torch.empty(1, 256, 16, 16), torch.empty(256, 256, 3, 3)
+    for wanted, pays in (("native", True), ("reference", False)):
+        monkeypatch.setenv("VS_OPS_IMPL", wanted)
+        assert vs_ops.winograd_pays(x, weight) is pays
+
+
+def test_a_kept_kernel_is_made_once_and_follows_its_weight_and_whoever_asks_first() -> None:
+    x, weight, _ = case(1, 3, 4, 8, 8, torch.float64, torch.contiguous_format)
+    kept = vs_ops.WinogradKernel()
+    with torch.inference_mode():
+        first = kept.of(weight)
+    assert kept.of(weight) is first
+    vs_ops.winograd_conv2d(x.requires_grad_(), first).sum().backward()
+    weight.mul_(2)
+    torch.testing.assert_close(kept.of(weight), 2 * first)
+
+
 def test_wrong_arguments_are_refused_with_their_shapes() -> None:
     x, weight, bias = case(1, 3, 4, 8, 8, torch.float32, torch.contiguous_format)
     kernel = vs_ops.winograd_kernel(weight)

@@ -8,16 +8,16 @@ neighbours are loops of pure Python, bound to no core, that are stopped between 
 
 - `PyTorch`: nothing is said; waiting threads spin for some milliseconds;
 - `passive`: OMP_WAIT_POLICY=PASSIVE, they sleep at once;
-- `ours`: what the commands of this project do (vs_config.tuning.wait_briefly).
+- `ours`: what the commands of this project do (vs_config.tuning.wait_briefly, vs_runtime.neighbours).
 
-The requirement: `ours` loses no more than the neighbours take, plus a fifth. With n neighbours, T threads and c cores a
-fair share of the cores for each thread is c / (T + n), at most a whole one; so a step may take
-1.2 * max(1, (T + n) / max(c, T)) times what the quickest policy takes on the idle machine, for T of at most c. What the
-neighbours got in fact is in the table too.
+The requirement: `ours` loses no more than the neighbours take, plus a fifth. Where they had t of c cores, T threads of
+at most c may take 1.2 * max(1, T / (c - t)) times what the quickest policy takes on the idle machine.
+Steps are made until every policy has found out what goes on beside it, and only then measured.
 
 Writes runs/bench/busy-cpu.json, or with `--store` docs/benchmarks/busy-cpu.json, where documents cite it.
 """
 
+import atexit
 import contextlib
 import functools
 import os
@@ -39,7 +39,7 @@ from rich.table import Table
 from vs_config import Range, resolve_config, tuning
 from vs_config.commands import option_of
 from vs_config.progress import Progress, show_progress
-from vs_runtime import allowed_cpus
+from vs_runtime import allowed_cpus, giving_way
 from vs_training.config import TrainConfig
 from vs_training.presets import read_preset
 
@@ -58,6 +58,9 @@ SUBJECTS: tuple[Subject, ...] = ("street-tiny", "street")
 NEIGHBOURS = (0, 1, 2)
 LASTING = 1.0
 """Seconds that a case takes at least on the idle machine: many of the slices of time in which cores are shared."""
+
+SETTLING = 3.0
+"""Seconds of steps before each measured one: `ours` finds out in less that neighbours have come or gone."""
 
 ROOM = 1.2
 """How many times its share of the loss `ours` may lose."""
@@ -82,13 +85,10 @@ class Situation:
         return f"{self.policy}, {self.neighbours} busy"
 
 
-def fair_ratio(neighbours: int, threads: int, cores: int) -> float:
-    """Return how many times as long work of `threads` threads takes beside neighbours, with fair shares. Pure.
-
-    `threads + neighbours` of them share the cores equally; a thread can have one core at most.
-    """
-    alone = min(1.0, cores / threads)
-    return alone / min(1.0, cores / (threads + neighbours))
+def ratio_of_rest(taken: float, threads: int, cores: int) -> float:
+    """Return how many times as long work takes that has the cores which neighbours leave to it. Pure."""
+    wanted = min(threads, cores)
+    return max(1.0, wanted / (cores - taken))
 
 
 @contextlib.contextmanager
@@ -108,19 +108,29 @@ def only_said(policy: PolicyName) -> Iterator[None]:
 
 
 @functools.cache
-def ready_step(config: TrainConfig, frames: int, threads: int) -> Callable[[], None]:
+def ready_step(config: TrainConfig, frames: int, threads: int, policy: PolicyName) -> Callable[[], None]:
     """Return the step of this process, which keeps freed memory and computes as training does."""
     tuning.keep_freed_memory(wanted=config.performance.keep_memory)
     torch.set_num_threads(threads)
+    to_the_end = contextlib.ExitStack()
+    to_the_end.enter_context(giving_way(wanted=policy == "ours"))
+    atexit.register(to_the_end.close)
     return stepper(config, frames, torch.device("cpu"))
 
 
-def make_steps(config: TrainConfig, frames: int, threads: int, count: int) -> float:
+def make_steps(config: TrainConfig, frames: int, threads: int, policy: PolicyName, count: int) -> float:
     """Make steps in this process, and return the seconds of all."""
-    step, start = ready_step(config, frames, threads), time.perf_counter()
+    step, start = ready_step(config, frames, threads, policy), time.perf_counter()
     for _ in range(count):
         step()
     return time.perf_counter() - start
+
+
+def settle(config: TrainConfig, frames: int, threads: int, policy: PolicyName) -> None:
+    """Make steps in this process until it knows what goes on beside it."""
+    step, start = ready_step(config, frames, threads, policy), time.perf_counter()
+    while time.perf_counter() < start + SETTLING:
+        step()
 
 
 @contextlib.contextmanager
@@ -136,16 +146,16 @@ def neighbours(count: int) -> Iterator[tuple[subprocess.Popen[bytes], ...]]:
         yield tuple(begun)
 
 
-@contextlib.contextmanager
-def at_work(processes: Sequence[subprocess.Popen[bytes]]) -> Iterator[None]:
-    """Let neighbours work within it."""
+def begin_work(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Let neighbours work."""
     for one in processes:
         one.send_signal(signal.SIGCONT)
-    try:
-        yield
-    finally:
-        for one in processes:
-            one.send_signal(signal.SIGSTOP)
+
+
+def end_work(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Stop neighbours for now."""
+    for one in processes:
+        one.send_signal(signal.SIGSTOP)
 
 
 @attrs.define(kw_only=True)
@@ -172,14 +182,14 @@ Pools = Mapping[PolicyName, ProcessPoolExecutor]
 
 @contextlib.contextmanager
 def pools_of(policies: Sequence[PolicyName], make: Callable[..., float]) -> Iterator[Pools]:
-    """Begin a process for each policy, which has made a step, `make(1)`, when it is there."""
+    """Begin a process for each policy, which has made a step, `make(policy, 1)`, when it is there."""
     with contextlib.ExitStack() as stack:
         pools = {}
         for policy in policies:
             pools[policy] = stack.enter_context(ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")))
             with only_said(policy):
                 pools[policy].submit(int).result()  # anything: this begins the process
-            pools[policy].submit(make, 1).result()
+            pools[policy].submit(make, policy, 1).result()
         yield pools
 
 
@@ -198,15 +208,23 @@ def measure_subject(
         neighbours(max(one.neighbours for one in situations)) as others,
         pools_of(tuple(dict.fromkeys(one.policy for one in situations)), make) as pools,
     ):
-        quickest = min(pool.submit(make, 1).result() for pool in pools.values())
+        quickest = min(pool.submit(make, policy, 1).result() for policy, pool in pools.items())
         count = max(1, round(LASTING / quickest))
         taken = Taken(processes=tuple(psutil.Process(one.pid) for one in others))
 
-        def run(situation: Situation) -> None:
-            with at_work(others[: situation.neighbours]), taken.noted(situation.name):
-                pools[situation.policy].submit(make, count).result()
+        def prepare(situation: Situation) -> None:
+            begin_work(others[: situation.neighbours])
+            pools[situation.policy].submit(settle, config, frames, threads, situation.policy).result()
 
-        cases = [Case(name=one.name, run=functools.partial(run, one)) for one in situations]
+        def run(situation: Situation) -> None:
+            with taken.noted(situation.name):
+                pools[situation.policy].submit(make, situation.policy, count).result()
+            end_work(others)
+
+        cases = [
+            Case(name=one.name, run=functools.partial(run, one), prepare=functools.partial(prepare, one))
+            for one in situations
+        ]
         result = measure(cases, rounds=rounds, warmup=0, threads=threads, progress=progress)
     cores = {name: statistics.median(each) for name, each in taken.cores.items()}
     return attrs.evolve(result, cases=tuple(of_one_step(each, count) for each in result.cases)), cores
@@ -225,12 +243,12 @@ def losses_of(
     losses: dict[str, dict[str, float | None]] = {}
     for one in situations:
         ratio = ratio_of(result.case(one.name), idle)
-        fair = fair_ratio(one.neighbours, result.threads, available)
+        rest = ratio_of_rest(cores[one.name], result.threads, available)
         losses[one.name] = {
             "ratio": ratio.value,
             "low": ratio.low,
             "high": ratio.high,
-            "allowed": ROOM * fair if one.policy == "ours" else None,
+            "allowed": ROOM * rest if one.policy == "ours" else None,
             "neighbours_cores": cores[one.name],
         }
     return losses

@@ -13,7 +13,7 @@ import contextlib
 import functools
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import attrs
@@ -28,6 +28,7 @@ from vs_config.progress import Progress
 from vs_bench.harness import Case, Series, measure, using_threads, wait_for
 from vs_bench.peak import peak_case, peak_of
 from vs_bench.scene import SETTLED, NextFrame, Scene, model_of, streaming
+from vs_bench.tables import plain_table, speed_cells
 
 REST = "the rest"
 FRAME, PEAK = "frame", "peak"
@@ -205,29 +206,17 @@ def profile_record(profile: Profile) -> dict[str, Any]:
 
 def profile_tables(title: str, profile: Profile, *, operators: int = 12) -> tuple[Table, Table]:
     """Return the tables of parts and of the slowest operators."""
-    parts = _table(f"{title}, by part", ("part", "GFLOP", "ms", "units", "of frame", "GFLOP/s", "of peak"))
+    parts = plain_table(f"{title}, by part", ("part", "GFLOP", "ms", "units", "of frame", "GFLOP/s", "of peak"))
     parts.caption = f"the convolution peak is {profile.peak / 1e9:.0f} GFLOP/s"
     whole, unit = profile.frame.series.median, profile.unit.median
     for part in (*profile.parts, profile.frame):
         seconds = part.series.median
+        flop, *speed = speed_cells(part.flop, seconds, profile.peak)
         parts.add_row(
-            part.name,
-            f"{part.flop / 1e9:.2f}",
-            f"{1e3 * seconds:.1f}",
-            f"{seconds / unit:.3f}",
-            f"{seconds / whole:.1%}",
-            f"{part.speed / 1e9:.0f}",
-            f"{part.speed / profile.peak:.0%}",
+            part.name, flop, f"{1e3 * seconds:.1f}", f"{seconds / unit:.3f}", f"{seconds / whole:.1%}", *speed
         )
-    slowest = _table(f"{title}, by operator", ("operator", "calls", "ms", "of all"))
+    slowest = plain_table(f"{title}, by operator", ("operator", "calls", "ms", "of all"))
     total = sum(each.seconds for each in profile.operators)
     for each in profile.operators[:operators]:
         slowest.add_row(each.name, f"{each.calls:.0f}", f"{1e3 * each.seconds:.1f}", f"{each.seconds / total:.1%}")
     return parts, slowest
-
-
-def _table(title: str, headings: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left", caption_justify="left")
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading in headings[:1] else "right", no_wrap=True)
-    return table

@@ -1,5 +1,6 @@
 """How measured series are shown and kept: a table for people, a record for the file."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -30,6 +31,21 @@ def table_of(result: Result, *, baseline: str, title: str = "") -> Table:
             series.note,
         )
     return table
+
+
+def plain_table(title: str, headings: Sequence[str]) -> Table:
+    """Return a table of names, in its first column, and of numbers."""
+    table = Table(title=title, title_justify="left", caption_justify="left")
+    for heading in headings:
+        name = heading in headings[:1]
+        table.add_column(heading, justify="left" if name else "right", no_wrap=True, overflow="ellipsis")
+    return table
+
+
+def speed_cells(flop: float, seconds: float, peak: float) -> tuple[str, str, str]:
+    """Return the cells of `GFLOP`, `GFLOP/s` and `of peak`; `peak`: the FLOPs of a large convolution in a second."""
+    rate = flop / max(seconds, 1e-9)
+    return f"{flop / 1e9:.2f}", f"{rate / 1e9:.0f}", f"{rate / peak:.0%}"
 
 
 def wide_console() -> Console:

@@ -98,7 +98,7 @@ def vid2vid(
     from vs_eval.vid2vid import evaluate_vid2vid
 
     request = Request(run=run, out=out, checkpoint=checkpoint, device=device, clips=clips, frames=frames, data=data)
-    with _memory_explained():
+    with _computing():
         evaluate_vid2vid(request, open_console())
 
 
@@ -135,7 +135,7 @@ def few_shot(
     from vs_eval.terminal import open_console
 
     common = Request(run=run, out=out, checkpoint=checkpoint, device=device, clips=clips, frames=frames, data=data)
-    with _memory_explained():
+    with _computing():
         evaluate_few_shot(FewShotRequest(common=common, references=references, drive=drive), open_console())
 
 
@@ -208,7 +208,7 @@ def synthesize(
         device=device,
         precision=precision,
     )
-    with _memory_explained():
+    with _computing():
         return run_synthesis(request)
 
 
@@ -240,7 +240,7 @@ def package(
     from vs_eval.terminal import open_console
 
     request = PackageRequest(run=run, out=out, checkpoint=checkpoint, dtype=dtype, training=training)
-    with _memory_explained():
+    with _computing():
         package_model(request, open_console())
 
 
@@ -271,7 +271,7 @@ def export(
     from vs_eval.export import export_to
     from vs_eval.terminal import open_console
 
-    with _memory_explained():
+    with _computing():
         export_to(
             model, out, format, open_console(), sizes=size, references=references, frames=check_frames, step=checkpoint
         )
@@ -325,7 +325,7 @@ def numerics(
         frames=frames,
         data=data,
     )
-    with _memory_explained():
+    with _computing():
         audit_numerics(request, open_console())
 
 
@@ -348,16 +348,17 @@ _LESS = "choose fewer --frames or another --device, or evaluate a run of smaller
 
 
 @contextlib.contextmanager
-def _memory_explained() -> Iterator[None]:
-    """Say what to do where memory does not suffice, however the libraries say so.
+def _computing() -> Iterator[None]:
+    """Give way to other processes within it, and say what to do where memory does not suffice.
 
     Raises:
-        VsEvalError: it does not.
+        VsEvalError: it does not, however the libraries say so.
     """
-    from vs_runtime import is_out_of_memory
+    from vs_runtime import giving_way, is_out_of_memory
 
     try:
-        yield
+        with giving_way():
+            yield
     except Exception as error:
         if not is_out_of_memory(error):
             raise

@@ -29,6 +29,7 @@ RESUMABLE = (
     "run.*",
     "memory.checkpoint",
     "performance.keep_memory",
+    "performance.give_way",
     "performance.graphs",
     "device",
     "loader.workers",

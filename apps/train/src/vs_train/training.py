@@ -137,7 +137,11 @@ def _train(
     environment = {**runtime.describe_environment(), "freed_memory": freed, **group_of(os.environ)}
     if ranks.first and not resume:
         create_run(run, config=render_config(config), environment=environment, fixed=fixed_part(config))
+<<<<<<< HEAD
     with hold_run(run) if ranks.first else contextlib.nullcontext(_nothing) as claim:
+=======
+    with runtime.giving_way(wanted=config.performance.give_way), hold_run(run) as claim:
+>>>>>>> main
         state = resume_state(run, prepared, progress.message) if resume else prepared.state
         require_one_step(ranks, state.step)
         # From here on things are written: a run whose resuming was refused is as it was.

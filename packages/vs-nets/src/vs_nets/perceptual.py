@@ -1,6 +1,6 @@
 """VGG-19 features for the perceptual loss (Simonyan and Zisserman, 2015; Johnson et al., 2016)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, assert_never
 
@@ -70,21 +70,13 @@ class FrozenConv2d(nn.Conv2d):
 
     def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__(c_in, c_out, 3, padding=1)
-        self._kernel: Tensor | None = None
-        self._made_of: tuple[int, int] = (0, 0)
+        self._winograd = vs_ops.WinogradKernel()
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002
         """Convolve (N, C_in, H, W)."""
         if vs_ops.winograd_pays(input, self.weight):
-            return vs_ops.winograd_conv2d(input, self._winograd_kernel(), self.bias)
+            return vs_ops.winograd_conv2d(input, self._winograd.of(self.weight), self.bias)
         return super().forward(input)
-
-    def _winograd_kernel(self) -> Tensor:
-        """Return the kernel of the weight as it is now."""
-        now = self.weight.data_ptr(), self.weight._version
-        if self._kernel is None or self._made_of != now:
-            self._kernel, self._made_of = vs_ops.winograd_kernel(self.weight), now
-        return self._kernel
 
 
 class Vgg19(nn.Module):
@@ -113,14 +105,16 @@ class Vgg19(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the five compared activations of a normalised image."""
-        taps = []
+        return tuple(self.taps(x))
+
+    def taps(self, x: Tensor) -> Iterator[Tensor]:
+        """Yield the five compared activations of a normalised image, each before the next is computed."""
         for i, conv in enumerate(self.convs.values()):
             if i in POOLED:
                 x = F.max_pool2d(x, 2)
             x = F.relu_(conv(x))
             if i in TAPS:
-                taps.append(x)
-        return tuple(taps)
+                yield x
 
 
 class Perceptual(nn.Module):
@@ -134,22 +128,25 @@ class Perceptual(nn.Module):
 
     def features(self, image: Tensor) -> tuple[tuple[Tensor, ...], ...]:
         """Return activations by scale and compared layer of (N, 3, H, W) in [-1, 1]; H, W >= 16 * 2^(scales - 1)."""
-        x = self.network.normalise(image)
-        found = []
-        for scale in range(self.scales):
-            if scale:
-                x = F.interpolate(x, scale_factor=0.5, mode="bilinear", align_corners=False)
-            found.append(self.network(x))
-        return tuple(found)
+        return tuple(tuple(self.network(x)) for x in self._pyramid(image))
 
     def forward(self, fake: Tensor, real_features: Sequence[Sequence[Tensor]]) -> Tensor:
         """Return the loss, a float32 scalar, of a generated image against the `features` of the real one."""
+        # Compared as they are computed: backward goes the other way, and makes no gradient long before it is needed.
         terms = [
             weight * vs_ops.feature_matching([[a]], [[b]])
-            for fakes, reals in zip(self.features(fake), real_features, strict=True)
-            for weight, a, b in zip(self.weights, fakes, reals, strict=True)
+            for x, reals in zip(self._pyramid(fake), real_features, strict=True)
+            for weight, a, b in zip(self.weights, self.network.taps(x), reals, strict=True)
         ]
         return torch.stack(terms).sum()
+
+    def _pyramid(self, image: Tensor) -> Iterator[Tensor]:
+        """Yield an image, normalised, at all scales."""
+        x = self.network.normalise(image)
+        yield x
+        for _ in range(1, self.scales):
+            x = F.interpolate(x, scale_factor=0.5, mode="bilinear", align_corners=False)
+            yield x
 
 
 def build_perceptual(config: PerceptualConfig) -> Perceptual | None:

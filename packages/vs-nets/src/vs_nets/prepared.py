@@ -163,18 +163,15 @@ class CastConv2d(nn.Module):
 class WideConv2d(nn.Module):
     """A convolution with many channels, done as its size wants it where it computes in float32 on the CPU.
 
-    Few pixels are a product of patches, more of them are convolved by Winograd's filtering where that pays, with a
+    Few pixels are a product of matrices, more of them are convolved by Winograd's filtering where that pays, with a
     kernel that is made when it is first asked for.
     """
-
-    matrix: Tensor
 
     def __init__(self, conv: Conv2d) -> None:
         super().__init__()
         self.weight, self.bias = conv.weight, conv.bias
         self.stride, self.padding = conv.stride, conv.padding
-        self.register_buffer("matrix", conv.weight.permute(0, 2, 3, 1).flatten(1), persistent=False)
-        self._winograd: Tensor | None = None
+        self._winograd = vs_ops.WinogradKernel()
 
     def forward(self, x: Tensor, *, upsample: bool = False) -> Tensor:
         """Convolve (N, C_in, H, W), as without preparation."""
@@ -182,33 +179,17 @@ class WideConv2d(nn.Module):
         pixels = n * height * width * (4 if upsample else 1) // self.stride**2
         few = pixels <= _FEW_PIXELS and self.weight.numel() >= _LARGE_WEIGHT
         if few and _computes_in_float32_on_cpu(x):
-            return self._multiply_patches(upsample_nearest(x) if upsample else x)
+            x = upsample_nearest(x) if upsample else x
+            return vs_ops.product_conv2d(x, self.weight, self.bias, stride=self.stride, padding=self.padding)
         if upsample:
             return vs_ops.upsample_conv2d(x, self.weight, self.bias)
         if self.stride == 1 and vs_ops.winograd_pays(x, self.weight):
-            if self._winograd is None:
-                self._winograd = vs_ops.winograd_kernel(self.weight)
-            return vs_ops.winograd_conv2d(x, self._winograd, self.bias)
+            return vs_ops.winograd_conv2d(x, self._winograd.of(self.weight), self.bias)
         return F.conv2d(x, self.weight, self.bias, self.stride, self.padding)
-
-    def _multiply_patches(self, x: Tensor) -> Tensor:
-        n, height, width, patches = _patches(x, self.weight.shape[-1], self.stride, self.padding)
-        return torch.addmm(self.bias, patches, self.matrix.t()).view(n, height, width, -1).permute(0, 3, 1, 2)
 
 
 def _computes_in_float32_on_cpu(x: Tensor) -> bool:
     return x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
-
-
-def _patches(x: Tensor, kernel: int, stride: int, padding: int) -> tuple[int, int, int, Tensor]:
-    """Return N, H, W of a convolution's result, and what it reads for each of its pixels, (N * H * W, k * k * C)."""
-    padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, *(padding,) * 4)).contiguous()
-    n, height, width, c = padded.shape
-    height, width = ((side - kernel) // stride + 1 for side in (height, width))
-    sample, row, pixel, _ = padded.stride()
-    # A row of a patch lies in one piece.
-    seen = padded.as_strided((n, height, width, kernel, kernel * c), (sample, row * stride, pixel * stride, row, 1))
-    return n, height, width, seen.reshape(n * height * width, kernel * kernel * c)
 
 
 class PreparedBlock(SpadeResidualBlock):

@@ -149,9 +149,8 @@ def spectral_layers(module: nn.Module) -> Iterator[tuple[str, SpectralLayer]]:
 def _normalise(layers: Sequence[SpectralLayer]) -> Sequence[Normalised]:
     """Return what the next calls of layers take, all of them in training or none; moves nothing."""
     late = [layer for layer in layers if _divides_late(layer)]
-    made = dict(zip(late, _iterate(late), strict=True))
-    rest = [layer for layer in layers if layer not in made]
-    made.update(zip(rest, _divide(rest), strict=True))
+    rest = [layer for layer in layers if not _divides_late(layer)]
+    made = {**_made(late, divided=False), **_made(rest, divided=True)}
     return [made[layer] for layer in layers]
 
 
@@ -168,39 +167,24 @@ def _divides_late(layer: SpectralLayer) -> bool:
     )
 
 
-def _iterate(layers: Sequence[SpectralLayer]) -> Sequence[Normalised]:
-    """Return weights as they are, with their sigmas."""
-    training = bool(layers) and layers[0].training
-    vectors = [layer.vectors for layer in layers]
-    iterated = vs_ops.power_iterations(
-        [layer.weight for layer in layers],
-        [each.u for each in vectors],
-        [each.v for each in vectors],
-        iterations=1 if training else 0,
-    )
-    return [
-        Normalised(layer.weight, Vectors(u, v) if training else None, sigma)
-        for layer, u, v, sigma in zip(layers, iterated.us, iterated.vs, iterated.sigmas, strict=True)
-    ]
-
-
-def _divide(layers: Sequence[SpectralLayer]) -> Sequence[Normalised]:
-    """Return normalised weights."""
+def _made(layers: Sequence[SpectralLayer], *, divided: bool) -> Mapping[SpectralLayer, Normalised]:
+    """Return normalised weights by layer, or weights as they are, with their sigmas."""
     if not layers:
-        return []
-    training = layers[0].training
-    vectors = [layer.vectors for layer in layers]
-    normalised = vs_ops.spectral_normalize_all(
-        [layer.weight for layer in layers],
-        [each.u for each in vectors],
-        [each.v for each in vectors],
-        iterations=1 if training else 0,
-        dtype=_autocast_dtype(layers[0].weight),
-    )
-    return [
-        Normalised(weight, Vectors(u, v) if training else None)
-        for weight, u, v in zip(normalised.weights, normalised.us, normalised.vs, strict=True)
-    ]
+        return {}
+    training, vectors = layers[0].training, [layer.vectors for layer in layers]
+    weights, us, vs = [layer.weight for layer in layers], [each.u for each in vectors], [each.v for each in vectors]
+    iterations = 1 if training else 0
+    made: Sequence[Tensor] = weights
+    sigmas: Sequence[Tensor | None] = [None] * len(layers)
+    if divided:
+        dtype = _autocast_dtype(weights[0])
+        made, us, vs = vs_ops.spectral_normalize_all(weights, us, vs, iterations=iterations, dtype=dtype)
+    else:
+        us, vs, sigmas = vs_ops.power_iterations(weights, us, vs, iterations=iterations)
+    return {
+        layer: Normalised(weight, Vectors(u, v) if training else None, sigma)
+        for layer, weight, u, v, sigma in zip(layers, made, us, vs, sigmas, strict=True)
+    }
 
 
 @torch.no_grad()

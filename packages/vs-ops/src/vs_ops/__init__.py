@@ -17,6 +17,7 @@ from vs_ops.label_conv2d import LABEL_CONV2D, label_conv2d
 from vs_ops.mask_loss import MASK_LOSS, mask_loss
 from vs_ops.masked_l1 import MASKED_L1, masked_l1
 from vs_ops.one_hot import ONE_HOT, one_hot
+from vs_ops.product_conv2d import product_conv2d
 from vs_ops.reference_matrix import REFERENCE_MATRIX, reference_matrix
 from vs_ops.rules import NO_RULES, Rule, Rules
 from vs_ops.singular_values import SINGULAR_VALUES, singular_values
@@ -26,7 +27,7 @@ from vs_ops.spectral_norm import POWER_ITERATION, SPECTRAL_NORMALIZE, power_iter
 from vs_ops.spectral_normalize_all import SPECTRAL_NORMALIZE_ALL, spectral_normalize_all
 from vs_ops.upsample_conv2d import UPSAMPLE_CONV2D, upsample_conv2d, upsample_conv2d_by, upsampling_kernel
 from vs_ops.warp import WARP, WARP_AND_BLEND, warp, warp_and_blend
-from vs_ops.winograd_conv2d import winograd_conv2d, winograd_kernel, winograd_pays
+from vs_ops.winograd_conv2d import WinogradKernel, winograd_conv2d, winograd_kernel, winograd_pays
 
 __version__ = "0.1.0"
 
@@ -92,6 +93,7 @@ __all__ = [
     "Rules",
     "ShapeError",
     "VsOpsError",
+    "WinogradKernel",
     "__version__",
     "attend",
     "choose",
@@ -110,6 +112,7 @@ __all__ = [
     "one_hot",
     "power_iteration",
     "power_iterations",
+    "product_conv2d",
     "reference_matrix",
     "singular_values",
     "spade",

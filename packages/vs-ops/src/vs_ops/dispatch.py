@@ -192,9 +192,13 @@ def select(operator: Operator[P, R], tensor: torch.Tensor, impl: str) -> Callabl
             return operator.reference
         index = operator.index_while_compiling(tensor.device.type, tensor.dtype, _sketch(tensor), impl)
         return operator.implementations[index].function
-    override = os.environ.get(ENVIRONMENT_VARIABLE)
-    index = _remembered(operator, tensor.device.type, tensor.dtype, tensor.shape, impl, override)
+    index = _remembered(operator, tensor.device.type, tensor.dtype, tensor.shape, impl, wanted_everywhere())
     return operator.implementations[index].function
+
+
+def wanted_everywhere() -> str | None:
+    """Return the implementation that the environment asks for wherever a caller leaves the choice, if it does."""
+    return os.environ.get(ENVIRONMENT_VARIABLE)
 
 
 def _while_compiling(operator: Operator[..., Any]) -> Callable[[str, torch.dtype, tuple[int, ...], str], int]:

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vs_ops._precision import convolution_dtype
+from vs_ops.dispatch import wanted_everywhere
 from vs_ops.errors import DtypeError, ShapeError
 from vs_ops.native.winograd_conv2d import TILE, transformed_kernel, winograd_convolution
 
@@ -59,11 +60,30 @@ def winograd_conv2d(
     return winograd_convolution(x, kernel, bias)
 
 
+class WinogradKernel:
+    """The kernel of a weight that stays what it is: made when it is first asked for, again where that has changed."""
+
+    def __init__(self) -> None:
+        self._kernel: Tensor | None = None
+        self._made_of: tuple[int, int] = (0, 0)
+
+    def of(self, weight: Float[Tensor, "c_out c_in 3 3"]) -> Float[Tensor, "36 c_in c_out"]:
+        """Return the kernel of the weight as it is now; the weight is to be the same tensor in all calls."""
+        now = weight.data_ptr(), 0 if weight.is_inference() else weight._version
+        if self._kernel is None or self._made_of != now:
+            with torch.inference_mode(False):  # it may serve training later, whoever asks first
+                self._kernel, self._made_of = winograd_kernel(weight), now
+        return self._kernel
+
+
 def winograd_pays(x: Tensor, weight: Tensor) -> bool:
     """Return whether convolving `x` with a constant `weight` is quicker by `winograd_conv2d`; measured on the CPU.
 
-    False where autocast would compute in another dtype than float32, and under `torch.compile`.
+    False where autocast would compute in another dtype than float32, under `torch.compile`, and where `VS_OPS_IMPL`
+    asks for references.
     """
+    if wanted_everywhere() == "reference":
+        return False
     if x.device.type != "cpu" or weight.shape[2:] != (3, 3) or torch.compiler.is_compiling():
         return False
     if x.dtype is not torch.float32 or convolution_dtype(weight) is not torch.float32:

@@ -40,6 +40,7 @@ from vs_runtime.fit import Every, Maybe, check_fit
 from vs_runtime.fresh_process import in_fresh_process
 from vs_runtime.marked_directory import PlaceError, check_place, marked_directory
 from vs_runtime.memory import Room, forget_peak, is_out_of_memory, memory_in_use, memory_of, peak_memory
+from vs_runtime.neighbours import giving_way
 from vs_runtime.run_checkpoint import (
     LoadedCheckpoint,
     checkpoint_path,
@@ -86,6 +87,7 @@ __all__ = [
     "derive_seed",
     "describe_environment",
     "forget_peak",
+    "giving_way",
     "gpu_index_of",
     "in_fresh_process",
     "is_left_behind",

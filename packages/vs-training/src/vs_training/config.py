@@ -102,6 +102,9 @@ class PerformanceConfig:
     keep_memory: bool = truth(
         True, "CPU: keep freed memory for the next step, where the C library is glibc; the system's is slow when fresh"
     )
+    give_way: bool = truth(
+        True, "CPU: let threads that wait for each other sleep while other processes are at work; no bit depends on it"
+    )
     graphs: Literal["auto", "on", "off"] = choice(
         "off",
         "CUDA: launch a frame's update as a whole, by CUDA graphs; auto: where that can be done; no GPU has tried it",

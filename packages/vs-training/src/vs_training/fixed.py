@@ -20,6 +20,7 @@ _FREE = (
     "init",
     "memory.checkpoint",
     "performance.keep_memory",
+    "performance.give_way",
     "performance.graphs",
     "distributed",
     "data.root",

@@ -138,9 +138,10 @@ def _start(level: Level, comparison: Comparison, sources: Sources) -> Iterator[_
         "threads": comparison.how.threads,
         "device": comparison.how.device.type,
     }
-    with start_worker(sources, plan) as (worker, facts):
-        stages = comparison.stages
+    stages = comparison.stages
+    with start_worker(sources, {**plan, "count": True}) as (_, facts):  # counting takes memory that no step takes
         flop = _average(facts["flop"], stages)
+    with start_worker(sources, {**plan, "count": False}) as (worker, _):
         yield _Runner(worker=worker, stages=stages, flop=flop, page_faults=[[] for _ in stages])
 
 

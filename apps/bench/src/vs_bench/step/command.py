@@ -32,7 +32,6 @@ from typing import Any, Literal, get_args
 
 import attrs
 import cyclopts
-from vs_config import resolve_config
 from vs_config.progress import show_progress
 from vs_runtime import choose_device
 from vs_training.config import TrainConfig
@@ -57,7 +56,18 @@ from vs_bench.step.report import (
     result_name,
 )
 from vs_bench.step.stepper import stepper
-from vs_bench.step.subject import FRAMES, PRECISIONS, Baseline, How, Level, Subject, one_stage, stages_of, subject_of
+from vs_bench.step.subject import (
+    FRAMES,
+    PRECISIONS,
+    Baseline,
+    How,
+    Level,
+    Subject,
+    config_of,
+    one_stage,
+    stages_of,
+    subject_of,
+)
 from vs_bench.tables import as_record, print_result
 
 app = cyclopts.App(name="bench:step", help=__doc__, suppress_keyboard_interrupt=False)
@@ -88,7 +98,7 @@ def main(
     subject = subject_of(baseline, preset)
     how = How(levels=tuple(dict.fromkeys(levels)), rounds=rounds, threads=threads, device=choose_device(device))
     begun = begin()
-    config = resolve_config(TrainConfig, subject.document, overrides, subject.title)
+    config = config_of(subject, overrides)
     if against is not None:
         stages = (one_stage(config, frames or FRAMES),) if frames or preset is None else stages_of(config)
         comparison = Comparison(subject=subject, overrides=overrides, stages=stages, how=how)
@@ -123,7 +133,7 @@ def compare_variants(
 ) -> dict[str, Any]:
     """Measure, print, and return the record of the step at each level, and of a variant of it if there is one."""
     configs = {
-        variant: resolve_config(TrainConfig, subject.document, (*overrides, *variant.overrides), subject.title)
+        variant: config_of(subject, (*overrides, *variant.overrides))
         for variant in (AS_IT_IS, other)
         if variant is not None
     }

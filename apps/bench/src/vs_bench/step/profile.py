@@ -18,7 +18,7 @@ from torch.utils.flop_counter import flop_registry
 
 from vs_bench.step.report import print_line
 from vs_bench.step.stepper import Step, page_faults
-from vs_bench.tables import wide_console
+from vs_bench.tables import plain_table, speed_cells, wide_console
 
 ALLOCATING = frozenset({"aten::empty", "aten::empty_strided", "aten::resize_"})
 COPYING = frozenset({"aten::copy_"})
@@ -193,17 +193,10 @@ def print_profile(profile: Profile, peak: float, title: str) -> None:
 
 
 def _table(rows: Sequence[Row], total: float, peak: float, title: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    for heading in ("name", "calls", "ms", "share", "GFLOP", "GFLOP/s", "of peak"):
-        table.add_column(heading, justify="left" if heading == "name" else "right", no_wrap=True, overflow="ellipsis")
+    table = plain_table(title, ("name", "calls", "ms", "share", "GFLOP", "GFLOP/s", "of peak"))
     for row in rows:
-        known = ("", "", "") if not row.flop else _speed(row.flop, row.seconds, peak)
+        known = ("", "", "") if not row.flop else speed_cells(row.flop, row.seconds, peak)
         table.add_row(
             escape(row.name), f"{row.calls:,}", f"{1e3 * row.seconds:.1f}", f"{row.seconds / total:.1%}", *known
         )
     return table
-
-
-def _speed(flop: int, seconds: float, peak: float) -> tuple[str, str, str]:
-    rate = flop / max(seconds, 1e-9)
-    return f"{flop / 1e9:.2f}", f"{rate / 1e9:.0f}", f"{rate / peak:.0%}"

@@ -3,8 +3,9 @@
 The program compares revisions: it runs with the packages of any of them and with this app, which it therefore takes
 nothing of that could lack something there (see against.py). Its first line of input is a JSON object:
 `document`, `overrides` and `title` of a configuration; `stages`, a list of pairs (training step, frames); `threads`;
-`device`. It answers with the FLOPs of each stage, and from then on each number of a stage with what its step used. In
-between it waits in a read, without a thread that computes. An error ends it, as any error ends Python.
+`device`; `count`, whether it says in its answer how many FLOPs each stage has. From then on it answers each number of a
+stage with what its step used. In between it waits in a read, without a thread that computes. An error ends it, as any
+error ends Python.
 """
 
 import functools
@@ -26,6 +27,7 @@ from vs_data import Clip, ClipRequest, ClipSource, VsDataError, collate, move, o
 from vs_runtime import choose_device, search_convolutions
 from vs_training.config import TrainConfig, label_spec
 from vs_training.networks import build_recipe, build_state
+from vs_training.state import Recipe, TrainState
 from vs_training.step import train_clip
 
 from vs_bench.peak import flop_of
@@ -59,16 +61,21 @@ def steppers(config: TrainConfig, stages: Sequence[tuple[int, int]], device: tor
 
     def run(number: int, clip: Clip) -> None:
         nonlocal state
-        # Both are of the process, in which the steps of other levels and other settings run in turn.
-        optim.apply_math_mode(precision)
-        search_convolutions(device, wanted=config.memory.search_convolutions)
-        state, _ = train_clip(attrs.evolve(state, step=number), clip, recipe, *updated)
+        state = next_state(attrs.evolve(state, step=number), clip, recipe, config, *updated)
 
     def step(number: int, frames: int) -> Step:
-        clip = move(_clip_of(config, source, frames), device)
+        clip = move(read_batch(config, source, batch=_clips(config), frames=frames), device)
         return lambda: run(number, clip)
 
     return [step(number, frames) for number, frames in stages]
+
+
+def next_state(state: TrainState, clip: Clip, recipe: Recipe, config: TrainConfig, *updated: Any) -> TrainState:
+    """Make a step as its own training would, in a process in which those of other settings run in turn."""
+    optim.apply_math_mode(recipe.precision)
+    search_convolutions(recipe.device, wanted=config.memory.search_convolutions)
+    state, _ = train_clip(state, clip, recipe, *updated)
+    return state
 
 
 def _has_graphs(config: TrainConfig, device: torch.device) -> bool:
@@ -86,10 +93,12 @@ def _by_graphs(config: TrainConfig, device: torch.device) -> tuple[Any]:
     return (frame_updater(config, device, functools.partial(print, file=sys.stderr)),)
 
 
-def _clip_of(config: TrainConfig, source: ClipSource, frames: int) -> Clip:
+def read_batch(config: TrainConfig, source: ClipSource, *, batch: int, frames: int) -> Clip:
+    """Read the beginnings of sequences as a batch, with the most references, on the CPU."""
     count = 0 if config.references is None else config.references.max
     references = tuple(frames + k for k in range(count))  # frames behind the clip, so that none shows itself
-    requests = [ClipRequest(sequence=i, start=0, length=frames, references=references) for i in range(_clips(config))]
+    sequences = [i % len(source.sequences) for i in range(batch)]
+    requests = [ClipRequest(sequence=i, start=0, length=frames, references=references) for i in sequences]
     return collate([source.read(request) for request in requests])
 
 
@@ -115,7 +124,7 @@ def serve() -> None:
     config = resolve_config(TrainConfig, plan["document"], plan["overrides"], plan["title"])
     keep_memory_as_training_does(config)
     steps = steppers(config, plan["stages"], device)
-    answer(sources=vs_training.__file__, flop=[flop_of(step) for step in steps])
+    answer(sources=vs_training.__file__, flop=[flop_of(step) for step in steps] if plan["count"] else None)
     for line in sys.stdin:
         before = page_faults()
         steps[int(line)]()

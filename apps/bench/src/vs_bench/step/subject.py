@@ -1,14 +1,17 @@
 """Whose step is measured: a baseline or a preset, at its levels of precision, and which of a run's steps."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
 import torch
 import vs_optim as optim
+from vs_config import resolve_config
 from vs_training.config import TrainConfig
 from vs_training.curriculum import stages
 from vs_training.presets import read_preset
+
+from vs_bench.errors import VsBenchError
 
 Baseline = Literal["street", "face"]
 Level = Literal["O0", "O1"]
@@ -74,6 +77,21 @@ def subject_of(baseline: Baseline, preset: str | None) -> Subject:
         title=f"the {baseline} baseline",
         name="" if baseline == "street" else baseline,
     )
+
+
+def config_of(subject: Subject, overrides: Sequence[str]) -> TrainConfig:
+    """Return the configuration of a subject with something else in it.
+
+    Raises:
+        VsBenchError: it says of no number of clips that the step is made on.
+    """
+    config = resolve_config(TrainConfig, subject.document, overrides, subject.title)
+    if config.loader.batch_size == "auto":
+        raise VsBenchError(
+            "loader.batch_size: expected a number of clips, on which the step is measured, got 'auto'; "
+            "`hatch run train:plan` says how many fit"
+        )
+    return config
 
 
 @attrs.frozen(kw_only=True)

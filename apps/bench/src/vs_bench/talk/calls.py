@@ -11,7 +11,7 @@ from vs_bench.harness import Case, Ratio, Result, ratio_of
 from vs_bench.operators.measure import profile_call, quiet_profiler, repeats_for
 from vs_bench.operators.report import per_call
 from vs_bench.tables import as_record
-from vs_bench.talk.outcome import Line, Outcome, judge
+from vs_bench.talk.outcome import Line, Outcome, judge, line_of_ratio
 from vs_bench.talk.setting import Candidate, Setting, measure_fitting
 
 SECONDS = 0.02
@@ -82,6 +82,15 @@ def kernels_and_time(
             verdict=judge(found, found, 1, most=True) if one else "",
         ),
         Line(what=f"{name}: time", talk=time, value=series.median, unit="seconds", low=low, high=high),
+    )
+
+
+def lines_of_scripting(calls: Calls, *names: str) -> tuple[Line, ...]:
+    """Return the lines of calls of which the second is the first one scripted, and what scripting is worth."""
+    before, after, *_ = names
+    return (
+        *(line for name in names for line in kernels_and_time(calls, name)),
+        line_of_ratio("scripting: speed-up", calls.ratio(before, after), talk="shown, without a figure", wanted=1),
     )
 
 

@@ -9,8 +9,9 @@ import torch
 import vs_optim as optim
 
 from vs_bench.harness import Case, Ratio, Result, Series, ratio_of
+from vs_bench.step.subject import Level
 from vs_bench.talk.setting import Budget, Candidate, Setting, measure_fitting
-from vs_bench.talk.stage import Level, Stage, config_of, loaded_clips, set_up, sized, step_of
+from vs_bench.talk.stage import Stage, config_of, loaded_clips, set_up, sized, step_of
 
 
 @attrs.frozen(kw_only=True)

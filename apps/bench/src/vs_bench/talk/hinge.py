@@ -6,7 +6,7 @@ import torch
 import vs_ops
 from torch import Tensor
 
-from vs_bench.talk.calls import Calls, kernels_and_time, measure_calls, outcome_of_calls, scripted
+from vs_bench.talk.calls import Calls, lines_of_scripting, measure_calls, outcome_of_calls, scripted
 from vs_bench.talk.gelu import counted
 from vs_bench.talk.outcome import Line, Outcome, line_of_ratio
 from vs_bench.talk.setting import Row, Setting
@@ -48,10 +48,7 @@ def measure(setting: Setting) -> Outcome:
 def lines_of(calls: Calls) -> tuple[Line, ...]:
     """Return the lines of the row. Pure."""
     return (
-        *kernels_and_time(calls, BEFORE),
-        *kernels_and_time(calls, AFTER),
-        *kernels_and_time(calls, OURS),
-        line_of_ratio("scripting: speed-up", calls.ratio(BEFORE, AFTER), talk="shown, without a figure", wanted=1),
+        *lines_of_scripting(calls, BEFORE, AFTER, OURS),
         line_of_ratio("ours: speed-up", calls.ratio(BEFORE, OURS)),
     )
 

@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 from vs_bench.operators.subjects.networks import Network, spectral_shapes
 from vs_bench.operators.subjects.parameters import EPS, eager_all
 from vs_bench.operators.subjects.subject import Make
-from vs_bench.talk.calls import Calls, kernels_and_time, measure_calls, outcome_of_calls, scripted
+from vs_bench.talk.calls import Calls, lines_of_scripting, measure_calls, outcome_of_calls, scripted
 from vs_bench.talk.gelu import counted
 from vs_bench.talk.outcome import Line, Outcome, line_of_ratio
 from vs_bench.talk.setting import Row, Setting
@@ -59,8 +59,7 @@ def measure(setting: Setting) -> Outcome:
 def lines_of(calls: Calls) -> tuple[Line, ...]:
     """Return the lines of the row. Pure."""
     return (
-        *(line for name in (BEFORE, AFTER, LAYERS, OURS) for line in kernels_and_time(calls, name)),
-        line_of_ratio("scripting: speed-up", calls.ratio(BEFORE, AFTER), talk="shown, without a figure", wanted=1),
+        *lines_of_scripting(calls, BEFORE, AFTER, LAYERS, OURS),
         line_of_ratio("ours: speed-up over layer by layer", calls.ratio(LAYERS, OURS)),
     )
 

@@ -1,20 +1,20 @@
 """Networks on which steps are measured: built once, and trained in any level, by any optimizer, with any batch."""
 
 from collections.abc import Callable, Generator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 import torch
 import vs_optim as optim
 from vs_config import resolve_config
-from vs_data import Clip, ClipRequest, ClipSource, collate, load_clips, move, open_source
-from vs_runtime import search_convolutions
+from vs_data import Clip, ClipSource, load_clips, move, open_source
 from vs_training.config import TrainConfig, label_spec
 from vs_training.networks import build_recipe, build_state
 from vs_training.state import Recipe, TrainState
-from vs_training.step import train_clip
 
-Level = Literal["O0", "O1"]
+from vs_bench.step.stepper import next_state, read_batch
+from vs_bench.step.subject import PRECISIONS, Level
+
 Optimizers = optim.Pair[torch.optim.Optimizer]
 
 NO_WARM_UP = "curriculum.flow_steps=0"
@@ -59,27 +59,24 @@ def set_up(config: TrainConfig, device: torch.device) -> Stage:
 
 def precision_of(level: Level, device: torch.device) -> optim.Precision:
     """Return what a level is on a device."""
-    return optim.resolve_precision(optim.PrecisionConfig(level=level), device)
+    return optim.resolve_precision(PRECISIONS[level], device)
 
 
 def one_clip(stage: Stage, *, batch: int, frames: int) -> Callable[[], Clip]:
     """Return a call that hands out the same batch of clips again and again, on the device already."""
-    references = tuple(frames + k for k in range(_references(stage)))  # frames behind the clip: none shows itself
-    sequences = [index % len(stage.source.sequences) for index in range(batch)]
-    requests = [ClipRequest(sequence=i, start=0, length=frames, references=references) for i in sequences]
-    clip = move(collate([stage.source.read(request) for request in requests]), stage.device)
+    clip = move(read_batch(stage.config, stage.source, batch=batch, frames=frames), stage.device)
     return lambda: clip
 
 
 def loaded_clips(stage: Stage, *, batch: int, frames: int, workers: int) -> Generator[Clip, None, None]:
     """Yield batches of clips as training reads them, on the device; close it, which ends the workers."""
-    references = _references(stage)
+    most = 0 if stage.config.references is None else stage.config.references.max
     loaded = load_clips(
         stage.source,
         attrs.evolve(stage.config.loader, batch_size=batch, workers=workers),
         seed=stage.config.seed,
         length_of=lambda _: frames,
-        references_of=(lambda _: references) if references else None,
+        references_of=(lambda _: most) if most else None,
         pin_memory=stage.device.type == "cuda",
     )
     try:
@@ -87,10 +84,6 @@ def loaded_clips(stage: Stage, *, batch: int, frames: int, workers: int) -> Gene
             yield move(clip, stage.device)
     finally:
         loaded.close()
-
-
-def _references(stage: Stage) -> int:
-    return 0 if stage.config.references is None else stage.config.references.max
 
 
 def step_of(
@@ -111,9 +104,6 @@ def step_of(
 
     def run() -> None:
         nonlocal state
-        # Both are of the process, in which the steps of several levels run in turn.
-        optim.apply_math_mode(precision)
-        search_convolutions(stage.device, wanted=stage.config.memory.search_convolutions)
-        state, _ = train_clip(state, clip_of(), recipe)
+        state = next_state(state, clip_of(), recipe, stage.config)
 
     return run

@@ -18,7 +18,7 @@ from vs_training.checks import check_data
 from vs_training.errors import VsTrainingError
 
 from vs_train.adapting.fitting import Fitted, fit
-from vs_train.adapting.settings import REFERENCES, Options, folder_of
+from vs_train.adapting.settings import REFERENCES, Options, adaptation_config, folder_of
 from vs_train.adapting.subject import Subject, open_subject
 
 NOTHING_YET = "stopped before anything was fitted; nothing was written"
@@ -35,7 +35,6 @@ def run_adapt(model: str, references: str, out: str | None, options: Options) ->
     if place.resolve() == source.resolve():
         raise VsTrainingError(f"--out: {place}: is the model itself; name another directory")
     runtime.check_place(place, marker=MARKER, what="model")
-    keep_freed_memory()
     with stop_requests() as stop:
         try:
             with show_progress("step", notice=lambda: stop.notice, keep=True, at_once=True) as progress:
@@ -45,7 +44,10 @@ def run_adapt(model: str, references: str, out: str | None, options: Options) ->
                     for note in (*contents.notices, *check_data(data, progress.message)):
                         progress.message(note)
                     subject = _subject(contents, data, options)
-                fitted = fit(contents, subject, data, options, progress=progress, stop=stop)
+                    config = adaptation_config(contents, data, options)
+                    progress.message(keep_freed_memory(wanted=config.performance.keep_memory))
+                with runtime.giving_way(wanted=config.performance.give_way):
+                    fitted = fit(contents, subject, config, progress=progress, stop=stop)
         except StopNow:
             print(NOTHING_YET, file=sys.stderr)
             return stop.exit_status

@@ -11,7 +11,7 @@ import vs_runtime as runtime
 from torch import Tensor
 from vs_config.progress import Progress
 from vs_config.signals import StopRequest
-from vs_data import HEAD_REGIONS, Clip, SourceConfig, load_clips, move
+from vs_data import HEAD_REGIONS, Clip, load_clips, move
 from vs_metrics import PSNR_CAP, head_mask, masked_psnr, masked_ssim
 from vs_synthesis import ModelContents
 from vs_training.adapting import fit_to_subject
@@ -21,7 +21,7 @@ from vs_training.networks import build_recipe, build_state
 from vs_training.state import Recipe, TrainState
 from vs_training.step import train_clip
 
-from vs_train.adapting.settings import Options, adaptation_config, has_discriminator
+from vs_train.adapting.settings import has_discriminator
 from vs_train.adapting.subject import Subject
 from vs_train.samples import roll_out
 
@@ -99,19 +99,19 @@ def begin_fitting(contents: ModelContents, config: TrainConfig, labels: nets.Lab
 def fit(
     contents: ModelContents,
     subject: Subject,
-    data: SourceConfig,
-    options: Options,
+    config: TrainConfig,
     *,
     progress: Progress,
     stop: StopRequest,
 ) -> Fitted:
     """Fit a model to a subject until its held-out frames become no better, or until somebody asks to stop.
 
+    `config` is the `adaptation_config` of the model.
+
     Raises:
         NonFiniteError: it has diverged.
         VsDataError: a file of the subject is bad.
     """
-    config = adaptation_config(contents, data, options)
     state, recipe = begin_fitting(contents, config, contents.config.label_spec)
     before = score(state.generator_ema, subject, recipe)
     progress.message(f"before: {before}")
@@ -123,15 +123,15 @@ def fit(
         seed=runtime.derive_seed(config.seed, "data"),
         length_of=lambda step: min(clip_length(config.curriculum, step), longest),
         references_of=lambda step: reference_count(config.references, config.seed, step),
-        stop=options.steps,
+        stop=config.run.steps,
     )
     for clip in clips:
         state, report = train_clip(state, move(clip, recipe.device), recipe)
         best = attrs.evolve(best, steps=state.step)
         figures = f"g_perceptual {report.losses.generator['perceptual']:.4g} · best {best.after.psnr:.2f} dB"
-        progress.update(state.step, options.steps, figures=figures)
+        progress.update(state.step, config.run.steps, figures=figures)
         stopped = stop.requested is not None
-        if state.step % EVERY == 0 or state.step == options.steps or stopped:
+        if state.step % EVERY == 0 or state.step == config.run.steps or stopped:
             best = _look(best, state, subject, recipe, progress.message)
         if stopped or state.step - best.step >= PATIENCE * EVERY:
             break

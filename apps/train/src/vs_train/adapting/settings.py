@@ -69,7 +69,8 @@ def adaptation_config(contents: ModelContents, data: SourceConfig, options: Opti
 
     The losses are those that it was trained with, and the difference of pixels. A model without discriminators is
     fitted by the perceptual loss and pixels alone; one whose perceptual network was a file, of which a model says
-    nothing, by one of random features.
+    nothing, by one of random features. Nothing is compiled or recorded, which so few steps would not pay for and the
+    machine need not be able to do; freed memory is kept as it was in the training.
 
     Raises:
         ConfigError: the model says of its training what no configuration can be.
@@ -91,6 +92,7 @@ def adaptation_config(contents: ModelContents, data: SourceConfig, options: Opti
         optim=attrs.evolve(known.optim, **adam, schedule=ConstantSchedule(), ema=EmaConfig(beta=_EMA, start_step=0)),
         precision=PrecisionConfig(level="O0"),
         memory=attrs.evolve(known.memory, micro_batches=1),
+        performance=attrs.evolve(known.performance, graphs="off", compile=False),
         curriculum=CurriculumConfig(initial_length=longest, max_length=longest),
         run=RunConfig(steps=options.steps),
     )

@@ -16,6 +16,7 @@ from vs_ops._matrices import as_matrix, as_weight, reordered
 from vs_ops._precision import convolution_dtype
 from vs_ops._refusals import refuse_empty
 from vs_ops.dispatch import DescribedCall
+from vs_ops.native.product_conv2d import columns, sides_of_result
 from vs_ops.reference.spectral_conv2d import spectral_conv2d_reference
 
 _MAX_PIXELS = 256
@@ -52,9 +53,9 @@ class _SpectralConvolution(torch.autograd.Function):
     ) -> Tensor:
         ctx.sigma, ctx.shape = sigma, shape
         matrix = as_matrix(weight)
-        h, w = _sides(x, weight, shape)
+        h, w = sides_of_result(x, weight, *shape)
         if x.shape[0] * h * w <= _MAX_PIXELS:
-            product = torch.mm(_columns(x, weight, shape), matrix.t())  # (N * H * W, C_out)
+            product = torch.mm(columns(x, weight, *shape), matrix.t())  # (N * H * W, C_out)
             result = torch.add(bias, product, alpha=1 / sigma).view(x.shape[0], h, w, -1).permute(0, 3, 1, 2)
         else:
             product = F.conv2d(x, weight, None, shape.stride, shape.padding)
@@ -102,7 +103,7 @@ def _by_product(
     if not needed[1]:
         return of_x, None
     left = torch.cat((scaled, (u * constants.of_sigma(rows, product))[None]))
-    right = torch.cat((_columns(x, weight, shape), v[None]))
+    right = torch.cat((columns(x, weight, *shape), v[None]))
     return of_x, as_weight(torch.mm(left.t(), right), weight)
 
 
@@ -128,32 +129,13 @@ def _in_memory(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1) if is_channels_last(x) else x
 
 
-def _sides(x: Tensor, weight: Tensor, shape: _Shape) -> tuple[int, int]:
-    """Return height and width of the result."""
-    h, w = ((side + 2 * shape.padding - weight.shape[-1]) // shape.stride + 1 for side in x.shape[2:])
-    return h, w
-
-
-def _columns(x: Tensor, weight: Tensor, shape: _Shape) -> Tensor:
-    """Return what each pixel of the result sees, (N * H * W, C_in * k * k), in the order of the weight's matrix."""
-    n, c, k = x.shape[0], x.shape[1], weight.shape[-1]
-    h, w = _sides(x, weight, shape)
-    padded = F.pad(x, (shape.padding,) * 4).permute(0, 2, 3, 1).contiguous()
-    of_sample, down, across, _ = padded.stride()
-    strides = (of_sample, down * shape.stride, across * shape.stride, down, across, 1)
-    seen = padded.as_strided((n, h, w, k, k, c), strides)
-    if not is_channels_last(weight):
-        seen = seen.permute(0, 1, 2, 5, 3, 4)
-    return seen.reshape(n * h * w, -1)
-
-
-def _folded(columns: Tensor, x: Tensor, weight: Tensor, shape: _Shape) -> Tensor:
-    """Add up what `_columns` has taken apart: the gradient of `x`, in its memory format."""
+def _folded(parts: Tensor, x: Tensor, weight: Tensor, shape: _Shape) -> Tensor:
+    """Add up what `columns` has taken apart: the gradient of `x`, in its memory format."""
     n, c, height, width = x.shape
     k, stride, padding = weight.shape[-1], shape.stride, shape.padding
-    h, w = _sides(x, weight, shape)
-    taps = columns.view(n, h, w, k, k, c) if is_channels_last(weight) else columns.view(n, h, w, c, k, k).movedim(3, 5)
-    whole = columns.new_zeros(n, height + 2 * padding, width + 2 * padding, c)
+    h, w = sides_of_result(x, weight, *shape)
+    taps = parts.view(n, h, w, k, k, c) if is_channels_last(weight) else parts.view(n, h, w, c, k, k).movedim(3, 5)
+    whole = parts.new_zeros(n, height + 2 * padding, width + 2 * padding, c)
     for i in range(k):
         for j in range(k):
             whole[:, i : i + stride * h : stride, j : j + stride * w : stride] += taps[:, :, :, i, j]

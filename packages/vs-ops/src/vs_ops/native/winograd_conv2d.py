@@ -97,16 +97,22 @@ _winograd: Callable[[Tensor, Tensor], Tensor] = _Winograd.apply
 
 
 def _convolved(x: Tensor, kernel: Tensor) -> Tensor:
-    n, c, h, w = x.shape
+    n, _, h, w = x.shape
     rows, columns, width = -(-h // TILE), -(-w // TILE), kernel.shape[2]
     transforms = _transforms(x.device, x.dtype)
-    tiles = _tiles(x, rows, columns).view(_POINTS**2, -1)  # (36, N * rows * columns * C)
-    points = (transforms.entry @ tiles).view(_POINTS**2, -1, c)
-    products = torch.bmm(points, kernel)  # (36, N * rows * columns, C_out)
-    found = transforms.exit @ products.view(_POINTS**2, -1)
+    found = _filtered(transforms.entry, _tiles(x, rows, columns), kernel, transforms.exit)
     found = found.view(TILE, TILE, n, rows, columns, width).permute(2, 3, 0, 4, 1, 5)
     whole = found.reshape(n, rows * TILE, columns * TILE, width)
     return whole[:, :h, :w].permute(0, 3, 1, 2)  # (N, C_out, H, W), channels-last
+
+
+def _filtered(into: Tensor, tiles: Tensor, kernel: Tensor, out: Tensor) -> Tensor:
+    """Return tiles (pixels, ..., C) after the products of channels at 36 points: (pixels, tiles * C_out)."""
+    # What has been read goes, as it is as large as a layer many times over: hence one name for all.
+    found = into @ tiles.view(into.shape[1], -1)
+    del tiles
+    found = torch.bmm(found.view(_POINTS**2, -1, kernel.shape[1]), kernel)
+    return out @ found.view(_POINTS**2, -1)
 
 
 def _tiles(x: Tensor, rows: int, columns: int) -> Tensor:
@@ -122,15 +128,18 @@ def _tiles(x: Tensor, rows: int, columns: int) -> Tensor:
 
 def _gradient(grad: Tensor, kernel: Tensor) -> Tensor:
     """Return the gradient of the input (N, C_in, H, W), channels-last, of that of the result."""
-    n, width, h, w = grad.shape
+    n, _, h, w = grad.shape
     rows, columns, c = -(-h // TILE), -(-w // TILE), kernel.shape[1]
     transforms = _transforms(grad.device, grad.dtype)
+    found = _filtered(transforms.exit.t(), _parted(grad, rows, columns), kernel.transpose(1, 2), transforms.entry.t())
+    return _added(found.view(_POINTS, _POINTS, n, rows, columns, c))[:, 1 : h + 1, 1 : w + 1].permute(0, 3, 1, 2)
+
+
+def _parted(grad: Tensor, rows: int, columns: int) -> Tensor:
+    """Return the tiles of (N, C, H, W) side by side, (4, 4, N, rows, columns, C)."""
+    n, c, h, w = grad.shape
     pixels = F.pad(grad.permute(0, 2, 3, 1), (0, 0, 0, columns * TILE - w, 0, rows * TILE - h))
-    tiles = pixels.reshape(n, rows, TILE, columns, TILE, width).permute(2, 4, 0, 1, 3, 5).reshape(TILE**2, -1)
-    points = (transforms.exit.t() @ tiles).view(_POINTS**2, -1, width)
-    products = torch.bmm(points, kernel.transpose(1, 2))  # (36, N * rows * columns, C_in)
-    found = (transforms.entry.t() @ products.view(_POINTS**2, -1)).view(_POINTS, _POINTS, n, rows, columns, c)
-    return _added(found)[:, 1 : h + 1, 1 : w + 1].permute(0, 3, 1, 2)
+    return pixels.reshape(n, rows, TILE, columns, TILE, c).permute(2, 4, 0, 1, 3, 5).contiguous()
 
 
 def _added(tiles: Tensor) -> Tensor:
