@@ -17,7 +17,7 @@ from vs_config import render_config, shown
 from vs_config.progress import Pace, Progress, observe, per_second, seconds_left, show_bytes
 from vs_config.signals import StopNow, StopRequest
 from vs_config.tuning import keep_freed_memory
-from vs_runtime.ranks import Ranks, joined, most, told
+from vs_runtime.ranks import Ranks, joined, most, ready, told
 from vs_runtime.run_directory import RunDirectory, begin_writing, create_run, record_resume
 from vs_runtime.run_lock import hold_run
 from vs_training.agreement import require_one_step
@@ -129,7 +129,7 @@ def _train(
         check = config.run.check_data and not resume and ranks.first
         prepared = prepare(config, check=check, watch=progress.message, ranks=ranks)
         prepared = prepared if resume else begin(prepared)
-    most(ranks, [0])  # nobody has found anything wrong
+    ready(ranks)  # nobody has found anything wrong
     bound = runtime.apply_affinity(prepared.plan, threads=config.run.threads or None)[-1:]
     freed = keep_freed_memory(wanted=config.performance.keep_memory)
     for note in (*prepared.notes, *bound, freed, *_reading(prepared)):
@@ -137,11 +137,8 @@ def _train(
     environment = {**runtime.describe_environment(), "freed_memory": freed, **group_of(os.environ)}
     if ranks.first and not resume:
         create_run(run, config=render_config(config), environment=environment, fixed=fixed_part(config))
-<<<<<<< HEAD
-    with hold_run(run) if ranks.first else contextlib.nullcontext(_nothing) as claim:
-=======
-    with runtime.giving_way(wanted=config.performance.give_way), hold_run(run) as claim:
->>>>>>> main
+    held = hold_run(run) if ranks.first else contextlib.nullcontext(_nothing)
+    with runtime.giving_way(wanted=config.performance.give_way), held as claim:
         state = resume_state(run, prepared, progress.message) if resume else prepared.state
         require_one_step(ranks, state.step)
         # From here on things are written: a run whose resuming was refused is as it was.

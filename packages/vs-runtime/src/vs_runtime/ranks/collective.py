@@ -88,6 +88,20 @@ def gradient_sums(ranks: Ranks, parameters: Iterable[Tensor], *, reduce: Reduce,
     return make(ranks, parameters, bucket_bytes)
 
 
+def ready(ranks: Ranks) -> None:
+    """Wait until all processes are ready, for as long as they live: what they do before may take any time.
+
+    Raises:
+        RanksError: one of them has ended, with an error or without a word.
+    """
+    if ranks.count == 1:
+        return
+    from vs_runtime.ranks import meeting
+
+    with meeting.answered():
+        meeting.present().ready()
+
+
 def parted(ranks: Ranks, error: str) -> bool:
     """Say that this process, one of several, ends with an error; return whether one before it does too, and tells it.
 

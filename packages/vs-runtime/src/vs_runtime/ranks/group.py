@@ -37,7 +37,8 @@ def formed(ranks: Ranks, *, device_type: str, timeout: float) -> Iterator[None]:
     place = meeting.opened(ranks, timeout)
     try:
         with _left(place, ranks, timeout):
-            place.arrive(timeout)
+            with answered():
+                place.arrive(timeout)
             backend = "cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo"
             patience = datetime.timedelta(seconds=timeout)
             with answered():

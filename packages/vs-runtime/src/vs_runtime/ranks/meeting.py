@@ -21,7 +21,10 @@ _BEAT = 0.5
 """Seconds between the signs of life of a process."""
 
 _SILENCE = 3.0
-"""Seconds without one after which a process that others wait for is lost."""
+"""Seconds without one after which a process is lost of which others know that something is wrong."""
+
+_LONG_SILENCE = 20.0
+"""The same while nothing else speaks for it: much at work may keep a process from giving signs for a while."""
 
 _BRIEF = 15.0
 """Seconds for the same where the processes have not yet met: some may still be starting."""
@@ -168,6 +171,19 @@ class Meeting:
             time.sleep(_LOOK)
             late = self._without("here")
 
+    def ready(self) -> None:
+        """Say that this process is ready, and wait until all are.
+
+        Raises:
+            RanksError: one of them has left with an error, or is lost.
+        """
+        self.store.set(f"ready/{self.ranks.rank}", "")
+        watch = _Watch(self)
+        while self._without("ready"):
+            self._raise_errors()
+            self._raise_silent(watch, _LONG_SILENCE)
+            time.sleep(_LOOK)
+
     def leave(self, error: str | None, *, stopped: bool = False) -> None:
         """Say that this process leaves, and why.
 
@@ -189,7 +205,7 @@ class Meeting:
             watch = _Watch(self)
             while (still := self._without("left") - self.lost) and time.monotonic() < end:
                 time.sleep(_LOOK)
-                self.lost |= watch.silent() & still
+                self.lost |= watch.silent(_LONG_SILENCE) & still
 
     def heard(self) -> bool:
         """Return whether a process before this one has left too: the first of those that are left speaks for all."""
@@ -214,10 +230,7 @@ class Meeting:
         while time.monotonic() < end:
             self._raise_errors()
             time.sleep(_LOOK)
-            silent = watch.silent() - self._with("left")
-            if silent:
-                self.lost |= silent
-                return RanksError(f"{_named(silent)} was lost: it does not answer, and gives no sign of life")
+            self._raise_silent(watch, _SILENCE)
         behind = {rank for rank, asked in watch.asked.items() if asked < self.asked}
         why = "".join(str(error).strip().splitlines()[:1])
         who = f"{_named(behind)} did not answer in time" if behind else "the processes cannot hear one another"
@@ -228,6 +241,12 @@ class Meeting:
             words = json.loads(self.store.get(f"left/{rank}"))
             if words["error"] is not None:
                 raise RanksError(words["error"], stopped=words["stopped"])
+
+    def _raise_silent(self, watch: "_Watch", seconds: float) -> None:
+        silent = watch.silent(seconds) - self._with("left")
+        if silent:
+            self.lost |= silent
+            raise RanksError(f"{_named(silent)} was lost: no answer, and no sign of life")
 
     def _with(self, word: str) -> set[int]:
         return {rank for rank in self._others() if self.store.check([f"{word}/{rank}"])}
@@ -249,8 +268,8 @@ class _Watch:
         self._seen = {rank: (b"", time.monotonic()) for rank in meeting._others()}
         self.asked: dict[int, int] = dict.fromkeys(self._seen, 0)
 
-    def silent(self) -> set[int]:
-        """Return who has given none for too long."""
+    def silent(self, seconds: float) -> set[int]:
+        """Return who has given none for so long."""
         now = time.monotonic()
         for rank, (last, _) in self._seen.items():
             key = f"beat/{rank}"
@@ -258,7 +277,7 @@ class _Watch:
             if sign != last:
                 self._seen[rank] = (sign, now)
                 self.asked[rank] = int(sign.split()[1])
-        return {rank for rank, (_, since) in self._seen.items() if now - since > _SILENCE}
+        return {rank for rank, (_, since) in self._seen.items() if now - since > seconds}
 
 
 def _named(ranks: set[int]) -> str:
