@@ -3,7 +3,18 @@
 from pathlib import Path
 
 import pytest
-from commands import Event, be_late, be_terminated, comes_or_not, commanded, hang, lose_data, write_config
+from commands import (
+    Event,
+    be_late,
+    be_terminated,
+    comes_or_not,
+    commanded,
+    differ,
+    diverge,
+    hang,
+    lose_data,
+    write_config,
+)
 from faults import final, lines, run, same
 from rank_processes import RankProcesses
 from vs_config import load_config, read_toml
@@ -48,15 +59,13 @@ def test_a_process_that_loses_its_data_ends_all_and_the_steps_done_are_saved(
     assert checkpoints(tmp_path / "run") == ["step-00000002"]
 
 
-@pytest.mark.parametrize("rank", [0, 1])
-def test_a_process_that_does_not_answer_in_time_is_named(processes: RankProcesses, tmp_path: Path, rank: int) -> None:
+def test_a_process_that_does_not_answer_in_time_is_named(processes: RankProcesses, tmp_path: Path) -> None:
     words = ("--config", str(write_config(tmp_path)), "--out", str(tmp_path / "run"), "distributed.timeout=1")
-    said = commanded(processes, *words, event=Event(rank, 2, hang))
-    assert [each.status for each in said] == [2, 2]
-    (error,) = said[0].errors
-    if rank == 1:
-        assert error.startswith("error: rank 1 did not answer in time, though all of them live")
-    assert said[1].errors == []
+    first, other = commanded(processes, *words, event=Event(1, 2, hang))
+    assert (first.status, other.status) == (2, 2)
+    (error,) = first.errors
+    assert error.startswith("error: rank 1 did not answer in time, though all of them live")
+    assert other.errors == []
 
 
 def test_a_process_that_starts_late_is_waited_for(processes: RankProcesses, tmp_path: Path) -> None:
@@ -76,3 +85,23 @@ def test_a_process_that_never_starts_is_named(processes: RankProcesses, tmp_path
     assert [line for line in there.errors if f"rank {rank} did not start within 1 seconds" in line] == there.errors
     assert len(there.errors) == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_what_is_not_finite_in_one_process_is_named_with_it(processes: RankProcesses, tmp_path: Path) -> None:
+    words = ("--config", str(write_config(tmp_path)), "--out", str(tmp_path / "run"))
+    first, other = commanded(processes, *words, event=Event(1, 3, diverge))
+    assert (first.status, other.status) == (3, 3)
+    (error,) = first.errors
+    for named in ("step 3", "layer discriminator.", "clip street-", "rank 1"):
+        assert named in error
+    assert other.errors == []
+
+
+def test_processes_that_have_learnt_something_else_are_found_out(processes: RankProcesses, tmp_path: Path) -> None:
+    words = ("--config", str(write_config(tmp_path)), "--out", str(tmp_path / "run"), "distributed.check_every=2")
+    first, other = commanded(processes, *words, event=Event(1, 2, differ))
+    assert (first.status, other.status) == (2, 2)
+    (error,) = first.errors
+    assert "step 2: " in error
+    assert "(rank 1 differs)" in error
+    assert other.errors == []

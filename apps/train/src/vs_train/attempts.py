@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from vs_config import option_path
 from vs_runtime.errors import RunDirectoryError
 from vs_runtime.ranks import ranks_of
+from vs_runtime.ranks.members import ATTEMPT
 from vs_runtime.run_directory import DEFAULT_ROOT, RunDirectory, read_environment
 
 from vs_train.request import Request, Start, choose_directory
@@ -36,7 +37,7 @@ def choose_run(request: Request, start: Start | None) -> tuple[RunDirectory, boo
     resumed = request.resume is not None
     if not ranks_of(os.environ).first:
         return RunDirectory(DEFAULT_ROOT), resumed
-    if not resumed and os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0":
+    if not resumed and os.environ.get(ATTEMPT, "0") != "0":
         earlier = _begun(request, "" if start is None else start.stem)
         if earlier is not None:
             return earlier, True

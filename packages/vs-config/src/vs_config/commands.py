@@ -23,7 +23,7 @@ ErrorStatuses = Iterable[tuple[type[Exception], int]]
 
 
 class Report(Protocol):
-    """What tells people of an error: see `report_error`."""
+    """The way in which people are told of an error: see `report_error`."""
 
     def __call__(self, error: BaseException | str, *, status: int, label: str) -> int:
         """Tell them, and return the exit status."""

@@ -12,10 +12,11 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 
-import torch.distributed as dist
+from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]  # exported, says the documentation
 
 from vs_runtime.errors import RanksError
-from vs_runtime.ranks.members import MEETING, Ranks
+from vs_runtime.memory import is_out_of_memory
+from vs_runtime.ranks.members import ATTEMPT, MEETING, Ranks
 
 _BEAT = 0.5
 """Seconds between the signs of life of a process."""
@@ -26,15 +27,11 @@ _SILENCE = 3.0
 _LONG_SILENCE = 20.0
 """The same while nothing else speaks for it: much at work may keep a process from giving signs for a while."""
 
-_BRIEF = 15.0
-"""Seconds for the same where the processes have not yet met: some may still be starting."""
+_BRIEF = 30.0
+"""Seconds that a process which ends before they have met waits for others, which may still be starting."""
 
 _LOOK = 0.2
 """Seconds between two looks at who is there."""
-
-ATTEMPT = "TORCHELASTIC_RESTART_COUNT"
-"""The variable in which torchrun counts how often it has started the processes again."""
-
 
 _meeting: "Meeting | None" = None
 _tried: tuple[str | None, ...] | None = None
@@ -53,7 +50,7 @@ def opened(ranks: Ranks, timeout: float) -> "Meeting":
     """
     global _meeting, _tried  # as PyTorch's group of all processes is one of the whole process
     _meeting, _tried = None, _place()
-    _meeting = Meeting(ranks, dist.PrefixStore(f"attempt-{os.environ.get(ATTEMPT, '0')}", _store(ranks, timeout)))
+    _meeting = Meeting(ranks, PrefixStore(f"attempt-{os.environ.get(ATTEMPT, '0')}", _store(ranks, timeout)))
     return _meeting
 
 
@@ -75,9 +72,9 @@ def answered() -> Iterator[None]:
     meeting.asked += 1
     try:
         yield
-    except RanksError:
-        raise
-    except RuntimeError as error:  # what the backends raise; others that ask nothing of anybody stay out of here
+    except RuntimeError as error:  # what the backends raise
+        if is_out_of_memory(error):
+            raise
         raise meeting.explain(error) from error
 
 
@@ -99,7 +96,7 @@ def part(ranks: Ranks, error: str) -> bool:
     return _meeting is not None and _meeting.heard()
 
 
-def _store(ranks: Ranks, timeout: float) -> dist.Store:
+def _store(ranks: Ranks, timeout: float) -> Store:
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     keeps = ranks.first and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
     patience = timedelta(seconds=timeout)
@@ -107,7 +104,7 @@ def _store(ranks: Ranks, timeout: float) -> dist.Store:
         if not keeps:
             _await_listener(address, port, timeout)
         # Nobody waits for the others here: it would not be known for whom.
-        return dist.TCPStore(address, port, None, keeps, patience, wait_for_workers=False, multi_tenant=True)
+        return TCPStore(address, port, None, keeps, patience, wait_for_workers=False, multi_tenant=True)
     except (RuntimeError, ValueError, OSError) as error:
         why = "".join(str(error).strip().splitlines()[:1])
         who = (
@@ -135,15 +132,15 @@ def _await_listener(address: str, port: int, timeout: float) -> None:
 class Meeting:
     """This process at the meeting: it gives a sign of life now and then until it is over."""
 
-    def __init__(self, ranks: Ranks, store: dist.Store) -> None:
+    def __init__(self, ranks: Ranks, store: Store) -> None:
         self.ranks, self.store = ranks, store
         self.asked = 0
         self.lost: frozenset[int] = frozenset()
         self._over = threading.Event()
-        self._beating = threading.Thread(target=self._beat, args=(store.clone(),), daemon=True)
+        self._beating = threading.Thread(target=self._beat, args=(store.clone(),), daemon=True)  # type: ignore[attr-defined]
         self._beating.start()
 
-    def _beat(self, store: dist.Store) -> None:
+    def _beat(self, store: Store) -> None:
         with contextlib.suppress(RuntimeError):  # whoever keeps the store has gone
             number = 0
             while not self._over.wait(_BEAT):
@@ -167,6 +164,7 @@ class Meeting:
         while late:
             self._raise_errors()
             if time.monotonic() > end:
+                self.lost |= late
                 raise RanksError(f"{_named(late)} did not start within {timeout:g} seconds")
             time.sleep(_LOOK)
             late = self._without("here")

@@ -15,6 +15,9 @@ COUNTED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 MEETING = ("MASTER_ADDR", "MASTER_PORT")
 """Those that say where all of them meet."""
 
+ATTEMPT = "TORCHELASTIC_RESTART_COUNT"
+"""The one in which torchrun counts how often it has started all of them again."""
+
 
 @attrs.frozen(kw_only=True)
 class Ranks:
