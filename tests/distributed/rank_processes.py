@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch.distributed import TCPStore
-from vs_config.processes import end_with_parent, leave_signals_to_parent, signals_held
+from vs_config.processes import end_with_parent, fit_to_be_sent, leave_signals_to_parent, signals_held
 from vs_runtime.ranks import joined, ranks_of
 
 PATIENCE = 60.0
@@ -68,7 +68,7 @@ def serve(channel: Connection) -> None:
                 answer = function(ranks, *arguments)
         except Exception as error:
             error.add_note(traceback.format_exc())
-            answer = error.with_traceback(None)
+            answer = fit_to_be_sent(error.with_traceback(None))
         channel.send((group, answer))
 
 

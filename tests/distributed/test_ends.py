@@ -92,7 +92,7 @@ def test_what_is_not_finite_in_one_process_is_named_with_it(processes: RankProce
     first, other = commanded(processes, *words, event=Event(1, 3, diverge))
     assert (first.status, other.status) == (3, 3)
     (error,) = first.errors
-    for named in ("step 3", "layer discriminator.", "clip street-", "rank 1"):
+    for named in ("step 2: ", "layer discriminator.", "clip street-", "rank 1"):
         assert named in error
     assert other.errors == []
 

@@ -12,6 +12,7 @@ from vs_runtime.metrics_log import MetricsLog
 from vs_runtime.ranks import ONE, Ranks
 from vs_runtime.run_directory import RunDirectory, open_run, require_folder
 from vs_training.divergence import require_finite
+from vs_training.saved import state_to_save
 from vs_training.state import StepReport, TrainState
 
 from vs_train.curves import Curves
@@ -129,6 +130,7 @@ def save(out: Outputs, prepared: Prepared, state: TrainState) -> None:
         RunDirectoryError: The run's directory, or the line of this step, is not there.
     """
     require_finite(state)
+    learnt = state_to_save(state)  # of processes that share optimizers, each has a part
     if out.files is None:
         return
     open_run(out.run.path)  # else a checkpoint would be all that there is of a directory that somebody has removed
@@ -136,7 +138,7 @@ def save(out: Outputs, prepared: Prepared, state: TrainState) -> None:
     out.files.log.require(state.step)
     out.files.log.sync()
     out.files.curves.flush()
-    saved = to_save(state, prepared, out.files.log)
+    saved = to_save(learnt, prepared, out.files.log)
     keep = prepared.config.run.keep_checkpoints
     path = runtime.save_checkpoint(out.run.checkpoints, step=state.step, state=saved, keep=keep)
     out.progress.message(f"step {state.step}: saved {path}")

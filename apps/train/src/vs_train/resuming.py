@@ -10,7 +10,7 @@ from vs_runtime.metrics_log import MetricsLog
 from vs_runtime.run_directory import RunDirectory, check_layout, fixed_at_start
 from vs_training.errors import VsTrainingError
 from vs_training.fixed import FIXED, first_difference, fixed_part
-from vs_training.saved import restore_state, state_to_save
+from vs_training.saved import restore_state
 from vs_training.state import TrainState
 
 from vs_train.beginning import begin
@@ -99,9 +99,9 @@ def _table_in(loaded: runtime.LoadedCheckpoint, key: str, what: str) -> Mapping[
             raise VsTrainingError(f"{loaded.path}: is damaged: its {what} is no mapping")
 
 
-def to_save(state: TrainState, prepared: Prepared, log: MetricsLog) -> dict[str, Any]:
+def to_save(learnt: Mapping[str, Any], prepared: Prepared, log: MetricsLog) -> dict[str, Any]:
     """Return what a checkpoint holds: the state, and what it knows its config.toml and metrics.jsonl by."""
-    return {**state_to_save(state), FIXED: fixed_part(prepared.config), METRICS: log.fingerprint()}
+    return {**learnt, FIXED: fixed_part(prepared.config), METRICS: log.fingerprint()}
 
 
 def _require_same(run: RunDirectory, saved: Mapping[str, Any], prepared: Prepared, where: str) -> None:

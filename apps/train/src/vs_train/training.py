@@ -20,7 +20,7 @@ from vs_config.tuning import keep_freed_memory
 from vs_runtime.ranks import Ranks, joined, most, ready, told
 from vs_runtime.run_directory import RunDirectory, begin_writing, create_run, record_resume
 from vs_runtime.run_lock import hold_run
-from vs_training.agreement import require_one_step
+from vs_training.agreement import require_one_state, require_one_step
 from vs_training.config import TrainConfig, reference_count
 from vs_training.curriculum import clip_length, images_between, tell_left_out
 from vs_training.errors import NonFiniteError, VsTrainingError
@@ -283,6 +283,8 @@ def _go_through(
         standing.whole = False
         state, report = train_clip(standing.state, data.move(clip, prepared.recipe.device), prepared.recipe, update)
         standing.state, standing.whole = state, True
+        if config.distributed.check_every and state.step % config.distributed.check_every == 0:
+            require_one_state(prepared.recipe.ranks, state)
         # What files and people are told of it.
         images_left -= report.frames
         pace = observe(pace, time.monotonic(), report.frames * config.loader.clips)
@@ -333,6 +335,9 @@ def _save_rest(standing: _Standing, prepared: Prepared, out: Outputs) -> None:
 
 def _rescue(standing: _Standing, prepared: Prepared, out: Outputs) -> None:
     """Do the same as far as that is still possible, after an error that is worth more than another."""
+    if standing.state.shards.generator is not None:  # the other processes, which have the rest of it, know of no error
+        out.progress.message(f"step {standing.state.step} could not be saved: no process has all of it")
+        return
     try:
         _save_rest(standing, prepared, out)
     except (OSError, VsTrainingError, runtime.VsRuntimeError) as error:

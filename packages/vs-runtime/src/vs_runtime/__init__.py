@@ -36,6 +36,7 @@ from vs_runtime.files import (
     whole_directory,
     write_atomically,
 )
+from vs_runtime.fingerprint import fingerprints
 from vs_runtime.fit import Every, Maybe, check_fit
 from vs_runtime.fresh_process import in_fresh_process
 from vs_runtime.marked_directory import PlaceError, check_place, marked_directory
@@ -86,6 +87,7 @@ __all__ = [
     "compile_modules",
     "derive_seed",
     "describe_environment",
+    "fingerprints",
     "forget_peak",
     "giving_way",
     "gpu_index_of",

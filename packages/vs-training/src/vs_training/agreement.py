@@ -1,9 +1,16 @@
-"""What processes that train together agree on: the worst finding of any of them, whose words to go by, one state."""
+"""What processes that train together agree on: the worst that any has found, whose words to go by, one state."""
 
+from collections import Counter
+from typing import Any
+
+import torch
 import vs_optim as optim
-from vs_runtime.ranks import Ranks, most
+import vs_runtime as runtime
+from vs_runtime.ranks import Ranks, collected, gathered, most
 
-from vs_training.errors import VsTrainingError
+from vs_training.errors import NonFiniteError, VsTrainingError
+from vs_training.saved import state_to_save
+from vs_training.state import TrainState
 
 _BY_HARM: tuple[optim.Finding, ...] = ("finite", "overflow", "not_finite")
 
@@ -16,6 +23,19 @@ def worst_finding(ranks: Ranks, own: optim.Finding | None) -> optim.Finding | No
     return _BY_HARM[int(found)]
 
 
+def first_struck(ranks: Ranks, own: NonFiniteError, *, struck: bool) -> NonFiniteError:
+    """Return the error of the first process that was struck itself; the others have only heard of it, and all ask.
+
+    Where nobody knows of itself, it is that of the first process, and says nothing of clips: each has others.
+    """
+    if ranks.count == 1:
+        return own
+    told = collected(ranks, {**own.facts, "struck": struck})
+    where = next((rank for rank, facts in enumerate(told) if facts["struck"]), None)
+    facts = {name: value for name, value in told[where or 0].items() if name != "struck"}
+    return NonFiniteError(**{**facts, "rank": where, "clip": None if where is None else facts["clip"]})
+
+
 def require_one_step(ranks: Ranks, step: int) -> None:
     """See that all processes go on from the same step, and wait for all of them.
 
@@ -26,3 +46,29 @@ def require_one_step(ranks: Ranks, step: int) -> None:
     if last != -first:
         what = f"processes go on from steps {-first:.0f} to {last:.0f}"
         raise VsTrainingError(f"{what}: all of them have to see the same files of the run")
+
+
+def require_one_state(ranks: Ranks, state: TrainState) -> None:
+    """See that all processes have learnt the same, bit for bit.
+
+    Raises:
+        VsTrainingError: they have not; it names the first tensor that differs, and where it does.
+    """
+    if ranks.count == 1:
+        return
+    own = runtime.fingerprints(_learnt_by_all(state))
+    every = gathered(ranks, torch.tensor(list(own.values()))).T.tolist()
+    for name, values in zip(own, every, strict=True):
+        usual, times = Counter(values).most_common(1)[0]
+        if times < ranks.count:
+            others = ", ".join(str(rank) for rank, value in enumerate(values) if value != usual)
+            what = f"step {state.step}: {name} is not the same in all processes (rank {others} differs)"
+            raise VsTrainingError(f"{what}: a fault of the machine or of a library; go on from a checkpoint")
+
+
+def _learnt_by_all(state: TrainState) -> dict[str, Any]:
+    """Return what a checkpoint holds but for what only one process has: random state, averages of shared optimizers."""
+    alone = (
+        {"random"} if state.shards.generator is None else {"random", "generator_optimizer", "discriminator_optimizer"}
+    )
+    return {name: value for name, value in state_to_save(state).items() if name not in alone}

@@ -10,9 +10,30 @@ from torch import Tensor, nn
 
 from vs_training.errors import VsTrainingError
 from vs_training.inputs import FrameInputs
+from vs_training.state import Recipe
 from vs_training.tensors import map_tensors
 
 T = TypeVar("T")
+
+
+def own_parts(inputs: FrameInputs, recipe: Recipe) -> list[FrameInputs]:
+    """Return the parts that this process computes its share of a batch in.
+
+    Raises:
+        VsTrainingError: the share cannot be divided so.
+    """
+    parts = split_batch(inputs, recipe.micro_batches)
+    return [map_tensors(_alike, part) for part in parts] if recipe.ordered and recipe.parts > 1 else parts
+
+
+def _alike(tensor: Tensor) -> Tensor:
+    """Return a view whose strides do not tell whether it is a part of more clips or has been read by itself.
+
+    The stride of a dimension of size 1 says nothing, and yet convolutions choose by it how to compute.
+    """
+    sizes_and_strides = list(zip(tensor.shape, tensor.stride(), strict=True))
+    extent = max((size * stride for size, stride in sizes_and_strides if size > 1), default=1)
+    return tensor.as_strided(tensor.shape, [extent if size == 1 else stride for size, stride in sizes_and_strides])
 
 
 def split_batch(inputs: FrameInputs, parts: int) -> list[FrameInputs]:

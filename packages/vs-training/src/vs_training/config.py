@@ -129,6 +129,9 @@ class DistributedConfig:
     check_every: int = whole(
         500, "steps between comparisons of all that the processes have learnt; 0: never", low=0, high=MAX_STEPS
     )
+    shard_optimizer: bool = truth(
+        False, "each process has Adam's averages of its share of the parameters alone; changes no result"
+    )
     timeout: int = whole(600, "how long a process waits for another one", low=1, high=86400, unit="seconds")
 
 

@@ -7,11 +7,13 @@ from typing import Any
 import torch
 import vs_optim as optim
 from torch import Tensor, nn
+from vs_runtime.ranks import ONE, most
 
+from vs_training.agreement import first_struck
 from vs_training.batches import split_batch
 from vs_training.errors import NonFiniteError
 from vs_training.inputs import FrameInputs
-from vs_training.passes import Execution, discriminator_pass, generator_pass, show
+from vs_training.passes import Execution, discriminator_pass, generator_pass, show, training_execution
 from vs_training.state import FrameUpdate, Recipe, TrainState
 from vs_training.tensors import tensors_in
 
@@ -23,19 +25,25 @@ def explain(
 
     Looks through losses, weights and gradients, and for a bad loss without a bad weight through the outputs of all
     layers, for which the frame is computed once more. The run is about to end or to go back, so this may take its time.
+
+    Of several processes all ask at once, and get the error of the first that it struck.
     """
     network = divergence.network
     loss = bad_loss(update, network)
     layer = bad_weight(state)
-    if layer is None:
-        layer = bad_gradient(state, network) if loss is None else bad_output(state, inputs, recipe)
+    struck = loss is not None or layer is not None
+    if not struck:
+        layer = bad_gradient(state, network)
+        struck = recipe.ranks.count > 1 and _strikes_here(state, network, inputs, recipe)
+    elif layer is None:
+        layer = bad_output(state, inputs, recipe)
     if loss is not None:
         what, problem = f"loss {loss}", "is not finite"
     elif divergence.reason == "not_finite":
         what, problem = "a weight", "is not finite"
     else:
         what, problem = "the gradient", _reason(divergence, state, recipe)
-    return NonFiniteError(
+    error = NonFiniteError(
         step=state.step,
         what=what,
         problem=problem,
@@ -44,21 +52,34 @@ def explain(
         frame=inputs.frame,
         clip=inputs.clip,
     )
+    return first_struck(recipe.ranks, error, struck=struck)
 
 
 def require_finite(state: TrainState) -> None:
     """Refuse a state that is not finite, so that no checkpoint with such weights buries the good one before it.
 
+    Processes that share optimizers all ask, and all get the error.
+
     Raises:
         NonFiniteError: it names the step, the network and the first such tensor.
     """
+    shards = state.shards.generator
+    ranks, own = ONE if shards is None else shards.ranks, _first_bad(state)
+    (struck,) = most(ranks, [own is not None])
+    if struck:
+        heard = own or NonFiniteError(step=state.step, what="the state")
+        raise first_struck(ranks, heard, struck=own is not None)
+
+
+def _first_bad(state: TrainState) -> NonFiniteError | None:
     for network, module in state.networks.items():
         if bad := optim.non_finite(module.state_dict().items()):
-            raise NonFiniteError(step=state.step, what=f"weight {bad[0]}", network=network)
+            return NonFiniteError(step=state.step, what=f"weight {bad[0]}", network=network)
         if bad := optim.non_finite(_moments(module, state.optimizers.of(network))):
-            raise NonFiniteError(step=state.step, what=f"the optimizer's {bad[0]}", network=network)
+            return NonFiniteError(step=state.step, what=f"the optimizer's {bad[0]}", network=network)
     if bad := optim.non_finite(state.generator_ema.state_dict().items()):
-        raise NonFiniteError(step=state.step, what=f"averaged weight {bad[0]}", network="generator")
+        return NonFiniteError(step=state.step, what=f"averaged weight {bad[0]}", network="generator")
+    return None
 
 
 def _moments(module: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
@@ -110,8 +131,8 @@ def bad_output(state: TrainState, inputs: FrameInputs, recipe: Recipe) -> str | 
             for name, layer in module.named_modules():
                 handle = layer.register_forward_hook(_watch(f"{network}.{name}".rstrip("."), found))
                 stack.callback(handle.remove)
-        for part in split_batch(inputs, recipe.micro_batches):
-            _compute_losses(state, part, recipe)
+        run = Execution(forward=recipe.autocast, backward=lambda *_: None)
+        _compute_losses(state, inputs, recipe, run)
     optim.put_back(kept)
     return found[0] if found else None
 
@@ -124,11 +145,20 @@ def _watch(name: str, found: list[str]) -> Callable[[nn.Module, Any, Any], None]
     return hook
 
 
-def _compute_losses(state: TrainState, inputs: FrameInputs, recipe: Recipe) -> None:
-    run = Execution(forward=recipe.autocast, backward=lambda *_: None)
-    shown = show(state.generator, state.discriminator, inputs, run)
-    discriminator_pass(state.discriminator, shown, recipe.objective, run)
-    generator_pass(state.discriminator, shown, recipe.objective, recipe.perceptual, run)
+def _strikes_here(state: TrainState, network: optim.Network, inputs: FrameInputs, recipe: Recipe) -> bool:
+    """Tell whether it is this process's part of a gradient that is not finite; its gradients are lost."""
+    for module in (state.generator, state.discriminator):
+        module.zero_grad(set_to_none=True)
+    scales: optim.Pair[optim.Scale] = state.scaling.scales.map(lambda scale: scale.scale)
+    _compute_losses(state, inputs, recipe, training_execution(scales, recipe))
+    return bad_gradient(state, network) is not None
+
+
+def _compute_losses(state: TrainState, inputs: FrameInputs, recipe: Recipe, run: Execution) -> None:
+    for part in split_batch(inputs, recipe.micro_batches):
+        shown = show(state.generator, state.discriminator, part, run)
+        discriminator_pass(state.discriminator, shown, recipe.objective, run)
+        generator_pass(state.discriminator, shown, recipe.objective, recipe.perceptual, run)
 
 
 def _is_bad(value: object) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class VsTrainingError(Exception):
@@ -34,6 +35,7 @@ class NonFiniteError(VsTrainingError):
         layer: `NETWORK.PARAMETER` that is the first to be not finite, or to have such a gradient, when known.
         frame: Index of the frame within its clip, when known.
         clip: The name of the clip (sequence and first frame), when known.
+        rank: The process that it struck, of several, when known.
         advice: What to do about it, in words; empty where there is nothing to say.
     """
 
@@ -47,6 +49,7 @@ class NonFiniteError(VsTrainingError):
         layer: str | None = None,
         frame: int | None = None,
         clip: str | None = None,
+        rank: int | None = None,
         advice: str = "",
     ) -> None:
         self.step = step
@@ -56,13 +59,19 @@ class NonFiniteError(VsTrainingError):
         self.layer = layer
         self.frame = frame
         self.clip = clip
+        self.rank = rank
         self.advice = advice
-        places = [("network", network), ("layer", layer), ("frame", frame), ("clip", clip)]
+        places = [("network", network), ("layer", layer), ("frame", frame), ("clip", clip), ("rank", rank)]
         where = ", ".join(f"{name} {value}" for name, value in places if value is not None)
         message = f"step {step}: {what} {problem}" + (f" ({where})" if where else "")
         super().__init__(f"{message}; {advice}" if advice else message)
 
     def advise(self, advice: str) -> NonFiniteError:
         """Return the same error with another advice."""
-        names = ("step", "what", "problem", "network", "layer", "frame", "clip")
-        return NonFiniteError(**{name: getattr(self, name) for name in names}, advice=advice)
+        return NonFiniteError(**self.facts, advice=advice)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All that it knows but the advice, as plain data."""
+        names = ("step", "what", "problem", "network", "layer", "frame", "clip", "rank")
+        return {name: getattr(self, name) for name in names}

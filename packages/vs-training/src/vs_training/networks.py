@@ -1,5 +1,6 @@
 """Networks, optimizers and recipe of a run, made from its configuration."""
 
+import functools
 from typing import Literal, TypeVar, assert_never
 
 import torch
@@ -8,10 +9,11 @@ import vs_ops
 import vs_optim as optim
 import vs_runtime as runtime
 from vs_nets.layers import ConvNormAct, PreActivationBlock, ResidualBlock, SpadeResidualBlock
-from vs_runtime.ranks import ONE, Ranks, gradient_sums
+from vs_runtime.ranks import ONE, GradientSums, Ranks, gradient_sums
 
-from vs_training.config import MemoryConfig, TrainConfig
+from vs_training.config import DistributedConfig, MemoryConfig, TrainConfig
 from vs_training.errors import VsTrainingError
+from vs_training.shards import Shards, share_parameters, tell_after_steps
 from vs_training.sharing import own_parts
 from vs_training.state import Recipe, TrainState
 
@@ -39,6 +41,7 @@ def build_recipe(
         channels_last=config.memory.channels_last,
         scaler=config.optim.scaler,
         ranks=ranks,
+        ordered=config.distributed.reduce == "ordered",
         micro_batches=own_parts(config, ranks),
         clip_norms=optim.Pair(
             generator=config.optim.generator_clip_norm, discriminator=config.optim.discriminator_clip_norm
@@ -67,28 +70,42 @@ def build_state(
     generator, generator_ema = (laid_out(one.to(device), config.memory) for one in build_generators(config, labels))
     discriminator = laid_out(build_discriminator(config, labels).to(device), config.memory)
     generator_ema.load_state_dict(nets.effective_weights(generator))
-    g_optimizer, g_choice = optim.build_adam(generator.parameters(), config.optim.generator, capturable=capturable)
-    d_optimizer, d_choice = optim.build_adam(
-        discriminator.parameters(), config.optim.discriminator, capturable=capturable
-    )
+    networks = optim.Pair[torch.nn.Module](generator=generator.train(), discriminator=discriminator.train())
+    shards = networks.map(functools.partial(_shards, config.distributed, ranks))
+    configs = optim.Pair(generator=config.optim.generator, discriminator=config.optim.discriminator)
+    adam = optim.both(lambda which: _adam(networks.of(which), configs.of(which), shards.of(which), capturable))
     state = TrainState(
-        generator=generator.train(),
-        discriminator=discriminator.train(),
+        generator=generator,
+        discriminator=discriminator,
         generator_ema=generator_ema,
-        optimizers=optim.Pair(generator=g_optimizer, discriminator=d_optimizer),
+        optimizers=adam.map(lambda built: built[0]),
         scaling=optim.initial_scaling(config.optim.scaler, precision),
-        sums=optim.Pair(generator=generator, discriminator=discriminator).map(
-            lambda network: gradient_sums(
-                ranks,
-                network.parameters(),
-                reduce=config.distributed.reduce,
-                bucket_bytes=config.distributed.bucket_mb * 2**20,
-            )
-        ),
+        shards=shards,
+        sums=networks.map(functools.partial(_sums, config.distributed, ranks)),
     )
-    choices = optim.Pair(generator=g_choice, discriminator=d_choice)
-    adam = tuple(f"Adam of the {name}: {c.impl} ({c.reason})" for name, c in choices.items())
-    return state, (*adam, *_compile(state, device)) if config.performance.compile else adam
+    notes = tuple(f"Adam of the {name}: {choice.impl} ({choice.reason})" for name, (_, choice) in adam.items())
+    return state, (*notes, *_compile(state, device)) if config.performance.compile else notes
+
+
+def _sums(config: DistributedConfig, ranks: Ranks, network: torch.nn.Module) -> GradientSums:
+    size = config.bucket_mb * 2**20
+    return gradient_sums(ranks, network.parameters(), reduce=config.reduce, bucket_bytes=size)
+
+
+def _shards(config: DistributedConfig, ranks: Ranks, network: torch.nn.Module) -> Shards | None:
+    shared = config.shard_optimizer and ranks.count > 1
+    return share_parameters(ranks, network.parameters()) if shared else None
+
+
+def _adam(
+    network: torch.nn.Module, config: optim.AdamConfig, shards: Shards | None, capturable: bool
+) -> tuple[torch.optim.Optimizer, optim.AdamChoice]:
+    """Build the optimizer of a network, or of this process's share of its parameters."""
+    if shards is None:
+        return optim.build_adam(network.parameters(), config, capturable=capturable)
+    optimizer, choice = optim.build_adam(shards.of(shards.ranks.rank), config)
+    tell_after_steps(optimizer, shards)
+    return optimizer, choice
 
 
 def _compile(state: TrainState, device: torch.device) -> tuple[str, ...]:

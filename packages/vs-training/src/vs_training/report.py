@@ -8,8 +8,9 @@ import attrs
 import torch
 import vs_optim as optim
 from torch import Tensor
-from vs_runtime.ranks import ONE, Ranks, collected, gathered
+from vs_runtime.ranks import ONE, Ranks, gathered
 
+from vs_training.agreement import first_struck
 from vs_training.divergence import bad_weight
 from vs_training.errors import NonFiniteError
 from vs_training.state import FrameUpdate, StepReport, TrainState
@@ -67,12 +68,13 @@ def _means(state: TrainState, frames: Sequence[Measured], clip: str, ranks: Rank
     for (t, quantity), column in zip(places, gathered(ranks, values).T.tolist(), strict=True):
         for rank, value in enumerate(column):
             if not math.isfinite(value):
-                raise _late_divergence(state, quantity, t, collected(ranks, clip)[rank])
+                error = _late_divergence(state, quantity, t, clip)
+                raise first_struck(ranks, error, struck=quantity.kind == "loss" and rank == ranks.rank)
         found.setdefault((t, quantity), []).extend(column)
-    collected_means: dict[_Quantity, list[float]] = {}
+    averages: dict[_Quantity, list[float]] = {}
     for (_, quantity), xs in found.items():
-        collected_means.setdefault(quantity, []).append(math.fsum(xs) / len(xs))
-    return {quantity: sum(xs) / len(xs) for quantity, xs in collected_means.items()}
+        averages.setdefault(quantity, []).append(math.fsum(xs) / len(xs))
+    return {quantity: sum(xs) / len(xs) for quantity, xs in averages.items()}
 
 
 def _measured(update: FrameUpdate) -> Iterator[tuple[_Quantity, Tensor]]:

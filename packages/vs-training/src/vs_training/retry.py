@@ -23,11 +23,12 @@ class _Before:
 
     Attributes:
         vectors: of the power iterations of each network.
-        discriminator: D's parameters and optimizer, where D may have to give its step back.
+        discriminator: D's optimizer with its parameters, and those that other processes step, where D may have to give
+            its step back.
     """
 
     vectors: optim.Pair[optim.KeptTensors]
-    discriminator: optim.KeptOptimizer | None = None
+    discriminator: tuple[optim.KeptOptimizer, optim.KeptTensors] | None = None
 
 
 def settle(
@@ -88,9 +89,14 @@ def _keep(state: TrainState, recipe: Recipe, *, both: bool) -> _Before:
         generator=optim.keep_tensors(state.generator.buffers() if scaled else ()),
         discriminator=optim.keep_tensors(state.discriminator.buffers() if scaled and both else ()),
     )
-    gives_back = scaled and both and recipe.scaler.policy == "paired"
-    optimizer = optim.keep_optimizer(state.optimizers.discriminator) if gives_back else None
-    return _Before(vectors=vectors, discriminator=optimizer)
+    if not (scaled and both and recipe.scaler.policy == "paired"):
+        return _Before(vectors=vectors)
+    shards = state.shards.discriminator
+    others = () if shards is None else shards.of_others()
+    return _Before(
+        vectors=vectors,
+        discriminator=(optim.keep_optimizer(state.optimizers.discriminator), optim.keep_tensors(others)),
+    )
 
 
 def _rewind(before: _Before) -> None:
@@ -104,4 +110,5 @@ def _undo(before: _Before, steps: optim.Pair[bool]) -> None:
         if not counts:
             optim.put_back(before.vectors.of(network))
     if before.discriminator is not None and not steps.discriminator:
-        optim.put_back(before.discriminator)
+        for kept in before.discriminator:
+            optim.put_back(kept)

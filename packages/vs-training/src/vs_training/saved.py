@@ -8,8 +8,10 @@ import attrs
 import torch
 import vs_optim as optim
 import vs_runtime as runtime
+from torch import nn
 
 from vs_training.errors import VsTrainingError
+from vs_training.shards import own_adam_state, whole_adam_state
 from vs_training.state import TrainState
 
 SHOWN_CHARACTERS = 160
@@ -20,13 +22,16 @@ EMA = "average"
 
 
 def state_to_save(state: TrainState) -> dict[str, Any]:
-    """Return everything that a step changes, and the process's random state, as nested plain data and tensors."""
+    """Return everything that a step changes, and the process's random state, as nested plain data and tensors.
+
+    Where processes share optimizers, all have to ask, and the first one gets everything.
+    """
     return {
         "generator": state.generator.state_dict(),
         "discriminator": state.discriminator.state_dict(),
         EMA: state.generator_ema.state_dict(),
-        "generator_optimizer": optim.adam_state(state.optimizers.generator),
-        "discriminator_optimizer": optim.adam_state(state.optimizers.discriminator),
+        "generator_optimizer": whole_adam_state(state.optimizers.generator, state.shards.generator),
+        "discriminator_optimizer": whole_adam_state(state.optimizers.discriminator, state.shards.discriminator),
         "scaling": optim.scaling_to_dict(state.scaling),
         # The stage of the curriculum and the learning rates are functions of the step; so is the position of the
         # loader, with the number of roll-backs.
@@ -51,8 +56,9 @@ def restore_state(state: TrainState, saved: Mapping[str, Any]) -> TrainState:
         state.generator.load_state_dict(current["generator"])
         state.discriminator.load_state_dict(current["discriminator"])
         state.generator_ema.load_state_dict(current[EMA])
-        optim.load_adam_state(state.optimizers.generator, current["generator_optimizer"])
-        optim.load_adam_state(state.optimizers.discriminator, current["discriminator_optimizer"])
+        for network, optimizer in state.optimizers.items():
+            own = own_adam_state(current[f"{network}_optimizer"], state.shards.of(network))
+            optim.load_adam_state(optimizer, own)
         scaling = optim.scaling_from_dict(state.scaling, current["scaling"])
         runtime.restore_random_state(current["random"])
     except (RuntimeError, KeyError, optim.StateError, runtime.StateError) as error:
@@ -92,8 +98,8 @@ def _template(state: TrainState) -> dict[str, Any]:
     words, counts, _ = now["random"]["python"]
     return {
         **now,
-        "generator_optimizer": _adam_template(state.optimizers.generator),
-        "discriminator_optimizer": _adam_template(state.optimizers.discriminator),
+        "generator_optimizer": _adam_template(state.generator),
+        "discriminator_optimizer": _adam_template(state.discriminator),
         "random": {
             **now["random"],
             "python": (words, counts, runtime.Maybe(0.0)),
@@ -102,13 +108,12 @@ def _template(state: TrainState) -> dict[str, Any]:
     }
 
 
-def _adam_template(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Return Adam's state, in which a parameter that has not been stepped has none."""
+def _adam_template(network: nn.Module) -> dict[str, Any]:
+    """Return Adam's state of a network, in which a parameter that has not been stepped has none."""
     return {
         "params": [
             runtime.Maybe({"step": 0, "exp_avg": average, "exp_avg_sq": average})
-            for group in optimizer.param_groups
-            for parameter in group["params"]
+            for parameter in network.parameters()
             for average in [torch.empty_like(parameter, dtype=torch.float32, device="meta")]
         ]
     }

@@ -10,8 +10,13 @@ import vs_optim as optim
 from torch import Tensor, nn
 from vs_runtime.ranks import ONE, GradientSums, LocalSums, Ranks
 
+from vs_training.shards import Shards
+
 NO_CLIPPING: optim.Pair[float | None] = optim.Pair(generator=None, discriminator=None)
 """Gradients are taken as long as they are."""
+
+NOT_SHARED: optim.Pair[Shards | None] = optim.Pair(generator=None, discriminator=None)
+"""Every process steps all parameters."""
 
 LOCAL: optim.Pair[GradientSums] = optim.Pair(generator=LocalSums(), discriminator=LocalSums())
 """Gradients of a process by itself."""
@@ -26,6 +31,7 @@ class TrainState:
         discriminator: in training mode.
         generator_ema: the generator of averaged, already normalised weights, in evaluation mode.
         optimizers: step `generator` and `discriminator`.
+        shards: who steps which parameters of each network, where processes share that; None: each steps all.
         sums: add up the gradients of each network, over the parts of a batch and over processes.
         scaling: the loss scales of both networks, and what they have seen.
         step: clips trained on so far.
@@ -38,6 +44,7 @@ class TrainState:
     generator_ema: nets.AnyGenerator
     optimizers: optim.Pair[torch.optim.Optimizer]
     scaling: optim.ScalingState
+    shards: optim.Pair[Shards | None] = NOT_SHARED
     sums: optim.Pair[GradientSums] = LOCAL
     step: int = 0
     updates: int = 0
@@ -56,6 +63,7 @@ class Recipe:
     Attributes:
         scaler: how loss scales move, and what an overflow of one network means for the other.
         ranks: the processes that share each batch.
+        ordered: whether what is learnt is to have the same bits for any number of processes.
         micro_batches: equal parts that this process computes its share of a batch in, one after the other.
         clip_norms: longest gradient of each network, after unscaling; None: as long as it is.
         underflow_every: steps between measurements of underflowing gradients while losses are scaled; 0: never.
@@ -71,6 +79,7 @@ class Recipe:
     channels_last: bool = True
     scaler: optim.ScalerConfig = attrs.field(factory=optim.ScalerConfig)
     ranks: Ranks = ONE
+    ordered: bool = False
     micro_batches: int = 1
     clip_norms: optim.Pair[float | None] = NO_CLIPPING
     underflow_every: int = 0
@@ -80,6 +89,11 @@ class Recipe:
     def parts(self) -> int:
         """How many parts of all processes make a batch."""
         return self.micro_batches * self.ranks.count
+
+    @property
+    def generates_again(self) -> bool:
+        """Whether a frame is generated a second time for G's gradients, which without a graph may have other bits."""
+        return self.parts > 1 if self.ordered else self.micro_batches > 1
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context in which networks and losses are computed."""

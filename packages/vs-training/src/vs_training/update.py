@@ -10,7 +10,7 @@ import vs_optim as optim
 from torch import Tensor
 
 from vs_training.agreement import worst_finding
-from vs_training.batches import from_one_start, split_batch, values_of
+from vs_training.batches import from_one_start, own_parts, values_of
 from vs_training.inputs import FrameInputs
 from vs_training.passes import (
     Execution,
@@ -98,10 +98,10 @@ def update_flow(state: TrainState, inputs: FrameInputs, recipe: Recipe, replays:
     Raises:
         VsTrainingError: the generator is no few-shot one, or the clip has no references.
     """
-    terms, optimizer = terms_of(state, recipe), state.optimizers.generator
+    terms = terms_of(state, recipe)
     run = training_execution(terms.scales, recipe)
-    parts = split_batch(inputs, recipe.micro_batches)
-    optimizer.zero_grad(set_to_none=True)
+    parts = own_parts(inputs, recipe)
+    state.generator.zero_grad(set_to_none=True)
     found = [
         flow_pass(state.generator, part, recipe.objective, run, parts=recipe.parts)
         for part in state.sums.generator.each(from_one_start(parts, state.generator), len(parts))
@@ -124,7 +124,7 @@ def discriminator_gradients(
 ) -> tuple["ShownBatch", Mapping[str, Tensor], optim.GradientReport]:
     """Generate the frame; compute D's losses on it and the real one, and their gradients."""
     run = training_execution(terms.scales, recipe)
-    state.optimizers.discriminator.zero_grad(set_to_none=True)
+    state.discriminator.zero_grad(set_to_none=True)
     shown = _show_batch(state, inputs, recipe, run)
     losses = _discriminator_losses(state, shown, recipe, run)
     return shown, losses, check_gradients(state, "discriminator", losses, recipe, terms)
@@ -135,7 +135,7 @@ def generator_gradients(
 ) -> tuple[Mapping[str, Tensor], optim.GradientReport]:
     """Compute G's losses by D as it is now, and their gradients."""
     run = training_execution(terms.scales, recipe)
-    state.optimizers.generator.zero_grad(set_to_none=True)
+    state.generator.zero_grad(set_to_none=True)
     losses = _generator_losses(state, shown, recipe, run)
     return losses, check_gradients(state, "generator", losses, recipe, terms)
 
@@ -193,15 +193,10 @@ def decide(
 
 @attrs.frozen(kw_only=True, eq=False)
 class ShownBatch:
-    """A batch in one part or several; the generator's buffers of before, where several parts are generated again."""
+    """A batch in one part or several; the generator's buffers of before, where parts are generated again."""
 
     parts: list[Shown]
-    start: optim.KeptTensors
-
-    @property
-    def whole(self) -> bool:
-        """Tell whether it is one part."""
-        return len(self.parts) == 1
+    start: optim.KeptTensors | None
 
     @property
     def frame(self) -> Tensor:
@@ -215,10 +210,9 @@ def _show_batch(state: TrainState, inputs: FrameInputs, recipe: Recipe, run: Exe
     Only the graph of a whole one is kept. Parts are generated again for G's own gradients: a fourth more work or so,
     for the memory of one part.
     """
-    parts = split_batch(inputs, recipe.micro_batches)
-    whole = len(parts) == 1
-    start = optim.keep_tensors(() if whole else state.generator.buffers())
-    with torch.set_grad_enabled(whole):
+    parts = own_parts(inputs, recipe)
+    start = optim.keep_tensors(state.generator.buffers()) if recipe.generates_again else None
+    with torch.set_grad_enabled(start is None):
         shown = [
             show(state.generator, state.discriminator, part, run) for part in from_one_start(parts, state.generator)
         ]
@@ -238,11 +232,12 @@ def _discriminator_losses(state: TrainState, batch: ShownBatch, recipe: Recipe, 
 
 def _generator_losses(state: TrainState, batch: ShownBatch, recipe: Recipe, run: Execution) -> dict[str, Tensor]:
     """Return G's losses on the parts of the batch; their gradients are added up, over all processes."""
-    optim.put_back(batch.start)
+    if batch.start is not None:
+        optim.put_back(batch.start)
     losses = []
     parts = from_one_start(batch.parts, state.generator, state.discriminator)
     for shown in state.sums.generator.each(parts, len(batch.parts)):
-        if not batch.whole:
+        if batch.start is not None:
             shown = attrs.evolve(shown, synthesis=generate(state.generator, shown.inputs, run))
         losses.append(
             generator_pass(state.discriminator, shown, recipe.objective, recipe.perceptual, run, parts=recipe.parts)

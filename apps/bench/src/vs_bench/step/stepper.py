@@ -55,7 +55,8 @@ def steppers(config: TrainConfig, stages: Sequence[tuple[int, int]], device: tor
     spec = label_spec(config.labels, source)
     precision = optim.resolve_precision(config.precision, device)
     graphs = _has_graphs(config, device)
-    state, _ = build_state(config, spec, precision, device, **({"capturable": True} if graphs else {}))
+    options: dict[str, Any] = {"capturable": True} if graphs else {}
+    state, _ = build_state(config, spec, precision, device, **options)
     recipe = build_recipe(config, spec, precision, device)
     updated = _by_graphs(config, device) if graphs else ()
 

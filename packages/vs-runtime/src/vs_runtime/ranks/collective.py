@@ -52,6 +52,15 @@ def gathered(ranks: Ranks, tensor: Tensor) -> Tensor:
     return group.gathered(tensor, ranks.count)
 
 
+def spread(ranks: Ranks, tensors: Sequence[Tensor], source: int) -> None:
+    """Give the tensors of all processes, detached ones, the values that they have in one of them, in place."""
+    if ranks.count == 1:
+        return
+    from vs_runtime.ranks import group
+
+    group.spread(tensors, source)
+
+
 def told(ranks: Ranks, value: Any) -> Any:
     """Return the first process's value, small and of what JSON holds; that of the others is not looked at."""
     if ranks.count == 1:
@@ -84,8 +93,9 @@ def gradient_sums(ranks: Ranks, parameters: Iterable[Tensor], *, reduce: Reduce,
         return LocalSums()
     from vs_runtime.ranks import sums
 
-    make = sums.OverlappedSums if reduce == "fast" else sums.OrderedSums
-    return make(ranks, parameters, bucket_bytes)
+    if reduce == "fast":
+        return sums.OverlappedSums(parameters, bucket_bytes)
+    return sums.OrderedSums(ranks, parameters, bucket_bytes)
 
 
 def ready(ranks: Ranks) -> None:

@@ -15,11 +15,14 @@ from torch import Tensor
 
 from vs_runtime.errors import RanksError
 from vs_runtime.ranks import meeting
+from vs_runtime.ranks.buckets import buckets_of, flattened, pieces
 from vs_runtime.ranks.meeting import answered
 from vs_runtime.ranks.members import Ranks
 
 _GRACE = 2.0
 """Seconds that a process which ends with an error waits for others that do."""
+
+_SPREAD_BYTES = 25 * 2**20
 
 
 @contextlib.contextmanager
@@ -95,6 +98,16 @@ def gathered(tensor: Tensor, count: int) -> Tensor:
     with answered():
         dist.all_gather(every, own)
     return torch.stack(every)
+
+
+def spread(tensors: Sequence[Tensor], source: int) -> None:
+    """Give the tensors of all processes the values that they have in one."""
+    for bucket in buckets_of(tensors, _SPREAD_BYTES):
+        flat = flattened(bucket, bucket)
+        with answered():
+            dist.broadcast(flat, src=source)
+        if dist.get_rank() != source:
+            torch._foreach_copy_(list(bucket), list(pieces(bucket, flat)))
 
 
 def told(value: Any) -> Any:

@@ -7,28 +7,24 @@ made again.
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import pairwise
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from vs_runtime.ranks.buckets import Bucket, buckets_of, flattened, pieces
 from vs_runtime.ranks.group import most
 from vs_runtime.ranks.meeting import answered
 from vs_runtime.ranks.members import Ranks
 
 T = TypeVar("T")
 
-Bucket = tuple[Tensor, ...]
-"""Parameters whose gradients travel together."""
-
 
 class OverlappedSums:
     """Sums that travel while the backward pass of the last part still goes on, bucket by bucket."""
 
-    def __init__(self, ranks: Ranks, parameters: Iterable[Tensor], bucket_bytes: int) -> None:
-        self._count = ranks.count
+    def __init__(self, parameters: Iterable[Tensor], bucket_bytes: int) -> None:
         # Gradients of what is computed last are there first.
         self._buckets = buckets_of(reversed([p for p in parameters if p.requires_grad]), bucket_bytes)
         self._travelling: list[tuple[Tensor, Any]] = []
@@ -135,40 +131,10 @@ class OrderedSums:
         return total
 
 
-def buckets_of(parameters: Iterable[Tensor], size: int) -> list[Bucket]:
-    """Return parameters in buckets of at least `size` bytes but for the last, each of one dtype and device."""
-    buckets: list[list[Tensor]] = []
-    filled = size
-    for parameter in parameters:
-        last = buckets[-1][-1] if buckets else None
-        if last is None or filled >= size or (last.dtype, last.device) != (parameter.dtype, parameter.device):
-            buckets.append([])
-            filled = 0
-        buckets[-1].append(parameter)
-        filled += parameter.nbytes
-    return [tuple(bucket) for bucket in buckets]
-
-
-def flattened(bucket: Bucket, gradients: Sequence[Tensor | None]) -> Tensor:
-    """Return gradients as one row, each in the order of memory of its parameter; zeros where there is none."""
-    return torch.cat([_row(p, gradient) for p, gradient in zip(bucket, gradients, strict=True)])
-
-
-def _row(parameter: Tensor, gradient: Tensor | None) -> Tensor:
-    if gradient is None:
-        return torch.zeros(parameter.numel(), dtype=parameter.dtype, device=parameter.device)
-    if gradient.stride() != parameter.stride():
-        gradient = torch.empty_like(parameter).copy_(gradient)
-    return gradient.as_strided((parameter.numel(),), (1,))
-
-
 def give(bucket: Bucket, flat: Tensor, present: Sequence[bool]) -> None:
     """Give parameters their parts of such a row as gradients, none to those that are to have none."""
-    ends = [0]
-    for parameter in bucket:
-        ends.append(ends[-1] + parameter.numel())
-    for parameter, is_there, (start, _) in zip(bucket, present, pairwise(ends), strict=True):
-        parameter.grad = flat.as_strided(parameter.shape, parameter.stride(), start) if is_there else None
+    for parameter, is_there, gradient in zip(bucket, present, pieces(bucket, flat), strict=True):
+        parameter.grad = gradient if is_there else None
 
 
 def agreed_presence(parameters: Sequence[Tensor]) -> list[bool]:
