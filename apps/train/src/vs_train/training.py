@@ -335,6 +335,8 @@ def _save_rest(standing: _Standing, prepared: Prepared, out: Outputs) -> None:
 
 def _rescue(standing: _Standing, prepared: Prepared, out: Outputs) -> None:
     """Do the same as far as that is still possible, after an error that is worth more than another."""
+    if out.files is None:  # the first process does
+        return
     if standing.state.shards.generator is not None:  # the other processes, which have the rest of it, know of no error
         out.progress.message(f"step {standing.state.step} could not be saved: no process has all of it")
         return
