@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from vs_data import SequenceInfo
 from vs_eval.errors import OptionError
-from vs_eval.few_shot.driving import MATRIX_SIZE, Drive, draw_matrix, plan_driven, plan_drives, plan_matrix
+from vs_eval.few_shot.driving import MATRIX, MATRIX_SIZE, Drive, draw_matrix, plan_driven, plan_drives, plan_matrix
 from vs_eval.few_shot.references import check_counts, reference_frames
 from vs_eval.few_shot.subjects import plan_subjects, training_region_colours
 from vs_eval.few_shot.tables import CLAIMS, DRIVING_CLAIMS
@@ -216,8 +216,8 @@ def test_a_frame_with_references_shows_the_chosen_one_and_what_was_made_of_it(he
 
 def test_the_matrix_has_a_row_for_each_subject_and_a_column_for_each_pose(setting, heads, tmp_path):
     made = setting(heads(8, 8, 8, speed=1))
-    picture = draw_matrix(made, plan_matrix(plan_clips(made.source, clips=None, frames=None), range(3)), 1, ignore)
-    height, width, _ = cv2.imread(str(tmp_path / picture.file)).shape
+    draw_matrix(made, plan_matrix(plan_clips(made.source, clips=None, frames=None), range(3)), 1, ignore)
+    height, width, _ = cv2.imread(str(tmp_path / MATRIX.file)).shape
     assert height > 4 * 6 * 16  # a row of poses and three subjects, enlarged at least to 240 pixels in width
     assert width > 7 * 240
 

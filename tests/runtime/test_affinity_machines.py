@@ -1,7 +1,9 @@
 """Affinity plans for machines that people have, described as Linux and `nvidia-smi topo -m` number them."""
 
 import pytest
-from vs_runtime import AffinityPlan, Core, Gpu, Topology, plan_affinity
+from hypothesis import given
+from hypothesis import strategies as st
+from vs_runtime import AffinityPlan, Core, Gpu, Topology, cpu_list, plan_affinity
 from vs_runtime.affinity.topology import parse_cpu_list
 
 
@@ -78,3 +80,33 @@ def test_in_a_container_with_cores_of_one_socket_the_gpus_of_the_other_get_those
 def test_a_container_without_hyper_threads_gives_no_worker_a_cpu_that_it_lacks():
     made = plans(DGX_1, "0-39", 8, workers=4)
     assert [plan.workers[0] for plan in made] == [(5 * k + 1,) for k in range(8)]
+
+
+def on_the_cpu(topology: Topology, allowed: str, processes: int) -> list[AffinityPlan]:
+    cpus = parse_cpu_list(allowed)
+    return [plan_affinity(topology, cpus, process_index=k, processes_on_node=processes) for k in range(processes)]
+
+
+def test_two_processes_without_gpus_halve_a_socket():
+    made = on_the_cpu(ONE_SOCKET, "0-15", 2)
+    assert [plan.process for plan in made] == [(0, 1, 2, 3), (4, 5, 6, 7)]
+    assert [plan.threads for plan in made] == [4, 4]
+
+
+def test_where_there_are_more_processes_than_cores_one_note_says_so():
+    for plan in on_the_cpu(ONE_SOCKET, "0-1", 3):
+        assert plan.threads == 1
+        (note,) = [reason for reason in plan.reasons if "more processes than cores" in reason]
+        assert note == "more processes than cores (3 and 2): processes share cores"
+
+
+@given(st.sets(st.integers(0, 300), min_size=1))
+def test_numbers_of_cpus_are_written_as_the_kernel_writes_them(cpus):
+    text = cpu_list(cpus)
+    assert parse_cpu_list(text) == tuple(sorted(cpus))
+    ends = [int(part.rpartition("-")[2]) for part in text.split(",")]
+    assert not {end + 1 for end in ends} & cpus  # no run could be longer
+
+
+def test_a_list_of_cpus_is_short():
+    assert cpu_list((0, 1, 2, 3, 8, 11, 10)) == "0-3,8,10-11"

@@ -1,4 +1,4 @@
-"""The command line: `python -m vs_bench step`, `stream`, `operators`, `tables`, `scaling`, `busy`, `accuracy`.
+"""The command line: `python -m vs_bench step`, `stream`, `operators`, `tables`, `scaling`, `distributed`, ...
 
 What measures is imported only once there is something to measure, so that help is quick.
 """
@@ -15,7 +15,7 @@ from vs_bench import __version__
 
 app = App(
     name="vs-bench",
-    help="Measure: a training step, how it grows, a frame of a stream, operators, the talk, a busy machine, O1.",
+    help="Measure: a training step, how it grows, many ranks, frames of a stream, operators, the talk, a busy machine.",
     version=__version__,
 )
 
@@ -51,6 +51,14 @@ def operators(*words: Words) -> Any:
 def scaling(*words: Words) -> Any:
     """Measure how time and memory of a step grow with pixels, batch, length of clips, and filters."""
     from vs_bench.scaling.command import app as command
+
+    return _call(command, words)
+
+
+@app.command(help_flags=(), version_flags=())
+def distributed(*words: Words) -> Any:
+    """Measure what several processes cost a training step here, and compute what many would cost elsewhere."""
+    from vs_bench.distributed.command import app as command
 
     return _call(command, words)
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
 from cyclopts import App, Parameter, Token
-from vs_config import Range, option_path, shown
+from vs_config import Range, option_path
 from vs_config.commands import EXIT_INPUT, ErrorStatuses, option_of, run_command
 
 import vs_eval
-from vs_eval.errors import VsEvalError
+from vs_eval.errors import VsEvalError, memory_explained
 
 
 def _path(_: Any, tokens: Sequence[Token]) -> Path:
@@ -94,12 +94,13 @@ def vid2vid(
         data: Folder of held-out sequences in place of the run's; needed for a model that was trained on a folder.
     """
     from vs_eval.opening import Request
+    from vs_eval.sharing import joined_ranks
     from vs_eval.terminal import open_console
     from vs_eval.vid2vid import evaluate_vid2vid
 
     request = Request(run=run, out=out, checkpoint=checkpoint, device=device, clips=clips, frames=frames, data=data)
-    with _computing():
-        evaluate_vid2vid(request, open_console())
+    with joined_ranks() as ranks, _computing():
+        evaluate_vid2vid(request, open_console(), ranks)
 
 
 @app.command(name="few-shot")
@@ -132,11 +133,13 @@ def few_shot(
     """
     from vs_eval.few_shot.command import FewShotRequest, evaluate_few_shot
     from vs_eval.opening import Request
+    from vs_eval.sharing import joined_ranks
     from vs_eval.terminal import open_console
 
     common = Request(run=run, out=out, checkpoint=checkpoint, device=device, clips=clips, frames=frames, data=data)
-    with _computing():
-        evaluate_few_shot(FewShotRequest(common=common, references=references, drive=drive), open_console())
+    asked = FewShotRequest(common=common, references=references, drive=drive)
+    with joined_ranks() as ranks, _computing():
+        evaluate_few_shot(asked, open_console(), ranks)
 
 
 @app.command
@@ -187,6 +190,7 @@ def synthesize(
         device: What to compute on; auto is a GPU where there is one.
         precision: In which format to compute.
     """
+    from vs_eval.sharing import joined_ranks
     from vs_eval.synthesize.command import run_synthesis
     from vs_eval.synthesize.opening import SynthesisRequest
 
@@ -208,8 +212,8 @@ def synthesize(
         device=device,
         precision=precision,
     )
-    with _computing():
-        return run_synthesis(request)
+    with joined_ranks() as ranks, _computing():
+        return run_synthesis(request, ranks)
 
 
 @app.command
@@ -338,29 +342,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _error_statuses() -> ErrorStatuses:
     """Yield what a message explains, with the exit status; packages are imported only if it is none of the first."""
     yield VsEvalError, EXIT_INPUT
-    from vs_eval.command import INPUT_ERRORS
+    from vs_eval.input_errors import INPUT_ERRORS
 
     yield from ((kind, EXIT_INPUT) for kind in INPUT_ERRORS)
 
 
-_SHOWN = 200
-_LESS = "choose fewer --frames or another --device, or evaluate a run of smaller frames (data.height and data.width)"
-
-
 @contextlib.contextmanager
 def _computing() -> Iterator[None]:
-    """Give way to other processes within it, and say what to do where memory does not suffice.
+    """Give way to other processes within it, and say what to do where memory does not suffice."""
+    from vs_runtime import giving_way
 
-    Raises:
-        VsEvalError: it does not, however the libraries say so.
-    """
-    from vs_runtime import giving_way, is_out_of_memory
-
-    try:
-        with giving_way():
-            yield
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        what = shown(error, _SHOWN) or type(error).__name__
-        raise VsEvalError(f"memory is too small ({what}): {_LESS}") from None
+    with memory_explained(), giving_way():
+        yield

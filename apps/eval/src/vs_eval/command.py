@@ -4,41 +4,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import attrs
-import vs_nets as nets
 from rich.console import Console
-from vs_config import ConfigError
-from vs_data import VsDataError
-from vs_metrics import ClassColours, VsMetricsError
-from vs_ops import VsOpsError
-from vs_optim import VsOptimError
-from vs_runtime import VsRuntimeError
-from vs_synthesis import Model, VsSynthesisError
-from vs_training.errors import VsTrainingError
+from vs_metrics import ClassColours
+from vs_runtime.ranks import Ranks
+from vs_synthesis import Model
 
-from vs_eval.errors import VsEvalError
 from vs_eval.facts import with_notices
 from vs_eval.opening import ConfigKind, Opened, warn
-from vs_eval.output import report_directory
 from vs_eval.parts import Evaluation, write_report
 from vs_eval.report import broken_frames
 from vs_eval.scoring import EvaluationSpec
+from vs_eval.sharing import agreed, own_share, shared_report, warn_of_idle
 from vs_eval.terminal import Advance, say, show_progress, show_tables
 from vs_eval.videos import Setting
-
-INPUT_ERRORS = (
-    VsEvalError,
-    ConfigError,
-    VsDataError,
-    VsMetricsError,
-    nets.VsNetsError,
-    VsOpsError,
-    VsOptimError,
-    VsRuntimeError,
-    VsSynthesisError,
-    VsTrainingError,
-    OSError,
-)
-"""What wrong input raises; everything else is a defect and keeps its stack trace."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -48,13 +26,13 @@ class Task:
     Attributes:
         spec: how labels enter it.
         videos: how many sequences are rolled out.
-        frames: how many frames are generated in all.
+        frames: how many frames each piece of work generates, which one process does as a whole.
         roll_out: rolls out, scores and draws all of them.
     """
 
     spec: EvaluationSpec
     videos: int
-    frames: int
+    frames: tuple[int, ...]
     roll_out: Callable[[Setting, Advance], Evaluation]
 
 
@@ -69,16 +47,18 @@ def evaluation_spec(model: Model, colours: ClassColours | None = None) -> Evalua
     return EvaluationSpec(labels=model.labels, past=model.config.past, colours=colours, device=model.device)
 
 
-def write_evaluation(opened: Opened[ConfigKind], task: Task, console: Console) -> Path:
+def write_evaluation(opened: Opened[ConfigKind], task: Task, console: Console, ranks: Ranks) -> Path:
     """Do a task, write its report and show its tables; return the report's directory."""
     facts = opened.facts
-    with report_directory(opened.out) as draft:
+    warn_of_idle(ranks, len(task.frames))
+    with shared_report(ranks, opened.out) as draft:
         bind = opened.model.generator.bind
-        setting = Setting(bind=bind, source=opened.source, spec=task.spec, directory=draft, fps=facts.fps)
-        with show_progress(console, clips=task.videos, frames=task.frames) as advance:
+        setting = Setting(bind=bind, source=opened.source, spec=task.spec, directory=draft, fps=facts.fps, ranks=ranks)
+        own = sum(task.frames[piece] for piece in own_share(ranks, task.frames))
+        with show_progress(console, clips=task.videos, frames=own) as advance:
             found = task.roll_out(setting, advance)
         broken = broken_frames(part.report for part in found.parts)
-        write_report(found, with_notices(facts, *broken), draft)
+        agreed(ranks, lambda: write_report(found, with_notices(facts, *broken), draft) if ranks.first else None)
     show_evaluation(found, console)
     warn(broken)
     say(console, f"report: {opened.out / 'report.html'}")

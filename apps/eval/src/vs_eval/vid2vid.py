@@ -8,14 +8,16 @@ from rich.console import Console
 from vs_data import SourceConfig, open_source
 from vs_metrics import ClassColours
 from vs_nets import ClassMap, GeneratorConfig, class_kind
+from vs_runtime.ranks import ONE, Ranks
 
 from vs_eval.command import Task, announce, evaluation_spec, write_evaluation
 from vs_eval.facts import with_notices
 from vs_eval.measures import FIRST_FRAME_MEASURES, MEASURES
-from vs_eval.opening import Request, open_evaluation
+from vs_eval.opening import Opened, Request, open_evaluation
 from vs_eval.page import ClipFiles
 from vs_eval.parts import Evaluation, Part, json_files, measures_in
 from vs_eval.report import Report, clip_table, tables, to_json
+from vs_eval.sharing import agreed
 from vs_eval.terminal import Advance, say
 from vs_eval.videos import Setting, evaluate_videos, plan_clips, plan_videos, training_colours
 
@@ -23,9 +25,14 @@ UNSEEN = "a model does not come with the frames that it was trained on: there is
 """What is said where mean colours of training frames cannot be had."""
 
 
-def evaluate_vid2vid(request: Request, console: Console) -> Path:
-    """Do what the command line asks for, and return the report's directory."""
+def evaluate_vid2vid(request: Request, console: Console, ranks: Ranks = ONE) -> Path:
+    """Do what the command line asks for, and return the report's directory; several processes share the clips."""
     # All input is checked first: what is wrong with it costs no written file.
+    opened, task = agreed(ranks, lambda: _open(request, console))
+    return write_evaluation(opened, task, console, ranks)
+
+
+def _open(request: Request, console: Console) -> tuple[Opened[GeneratorConfig], Task]:
     opened = open_evaluation(request, GeneratorConfig)
     plans = plan_clips(opened.source, clips=request.clips, frames=request.frames)
     videos = plan_videos(opened.source, plans)
@@ -41,10 +48,10 @@ def evaluate_vid2vid(request: Request, console: Console) -> Path:
     task = Task(
         spec=evaluation_spec(opened.model, colours),
         videos=len(videos),
-        frames=sum(plan.frames for plan in plans),
+        frames=tuple(plan.frames for plan in plans),
         roll_out=roll_out,
     )
-    return write_evaluation(opened, task, console)
+    return opened, task
 
 
 def evaluated_clips(report: Report, files: Sequence[ClipFiles]) -> Evaluation:

@@ -21,13 +21,24 @@ from vs_metrics import (
 )
 from vs_nets import ClassMap, References, class_ids
 from vs_nets.synthesis import GenerateFrame
+from vs_runtime.ranks import ONE, Ranks
 from vs_training.inputs import encode_references
 from vs_training.pictures import palette_of
 
 from vs_eval.page import ClipFiles
 from vs_eval.pictures import clip_frame
 from vs_eval.report import CLAIMS, Claim, Report, summarise
-from vs_eval.scoring import EvaluationSpec, FrameView, ScoreFrame, roll_out, score_frame, score_views, single_frames
+from vs_eval.scoring import (
+    ClipScores,
+    EvaluationSpec,
+    FrameView,
+    ScoreFrame,
+    roll_out,
+    score_frame,
+    score_views,
+    single_frames,
+)
+from vs_eval.sharing import shared
 from vs_eval.terminal import Advance
 
 COLOUR_FRAMES = 64
@@ -49,6 +60,7 @@ class Setting:
         spec: how labels enter the generator, and where it is.
         directory: where videos and pictures go; it exists.
         fps: frames a second of the videos.
+        ranks: the processes that share the videos.
     """
 
     bind: BindReferences
@@ -56,6 +68,7 @@ class Setting:
     spec: EvaluationSpec
     directory: Path
     fps: float = 10.0
+    ranks: Ranks = ONE
 
 
 @attrs.frozen(kw_only=True)
@@ -124,18 +137,32 @@ def evaluate_videos(
         advance: told of every frame that is done.
         claims: what the report says of the scores.
     """
-    scores, files = [], []
-    for index, video in enumerate(videos):
-        with _drawing(setting, video) as draw:
+    scores: list[ClipScores] = shared(
+        setting.ranks,
+        [video.plan.frames for video in videos],
+        lambda index: score_video(setting, videos[index], index, advance),
+        ClipScores,
+    )
+    return summarise(scores, claims), files_of(videos)
 
-            def watch(view: FrameView, *, draw: Draw = draw, name: str = video.name, index: int = index) -> None:
-                draw(clip_frame(setting.spec.labels, view))
-                advance(name, index)
 
-            views = roll_video(setting, video)
-            scores.append(score_views(views, name=video.name, score=video.score, watch=watch))
-        files.append(ClipFiles(name=video.name, video=f"{video.stem}.mp4", strip=f"{video.stem}.png"))
-    return summarise(scores, claims), files
+def score_video(setting: Setting, video: Video, index: int, advance: Advance) -> ClipScores:
+    """Roll the generator over a sequence, write its video and strip, and return its scores.
+
+    `advance` is told of every frame, with `index`.
+    """
+    with _drawing(setting, video) as draw:
+
+        def watch(view: FrameView) -> None:
+            draw(clip_frame(setting.spec.labels, view))
+            advance(video.name, index)
+
+        return score_views(roll_video(setting, video), name=video.name, score=video.score, watch=watch)
+
+
+def files_of(videos: Sequence[Video]) -> list[ClipFiles]:
+    """Return the files that are written of videos."""
+    return [ClipFiles(name=video.name, video=f"{video.stem}.mp4", strip=f"{video.stem}.png") for video in videos]
 
 
 def roll_video(setting: Setting, video: Video) -> Iterator[FrameView]:

@@ -68,7 +68,7 @@ def prepare(
         PrecisionError, AdamError: the precision or the optimizer asked for cannot be had here.
     """
     device = runtime.choose_device(config.device)
-    plan = _plan_cores(config, device)
+    plan = _plan_cores(config, device, ranks)
     runtime.seed_everything(config.seed)
     precision = optim.resolve_precision(config.precision, device)
     optim.apply_math_mode(precision)
@@ -99,11 +99,13 @@ def _precision_notes(precision: optim.Precision, device: torch.device) -> tuple[
     return (optim.describe(precision), *(() if slow is None else (slow,)))
 
 
-def _plan_cores(config: TrainConfig, device: torch.device) -> runtime.AffinityPlan:
+def _plan_cores(config: TrainConfig, device: torch.device, ranks: Ranks) -> runtime.AffinityPlan:
     topology = runtime.read_topology()
     return runtime.plan_affinity(
         topology,
         runtime.allowed_cpus(),
+        process_index=ranks.local_rank,
+        processes_on_node=ranks.local_count,
         workers=config.loader.workers,
         gpu_index=runtime.gpu_index_of(topology, device),
         policy=config.run.affinity.policy,

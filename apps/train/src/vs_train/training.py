@@ -17,7 +17,7 @@ from vs_config import render_config, shown
 from vs_config.progress import Pace, Progress, observe, per_second, seconds_left, show_bytes
 from vs_config.signals import StopNow, StopRequest
 from vs_config.tuning import keep_freed_memory
-from vs_runtime.ranks import Ranks, joined, most, ready, told
+from vs_runtime.ranks import Ranks, collected, joined, most, ready, told
 from vs_runtime.run_directory import RunDirectory, begin_writing, create_run, record_resume
 from vs_runtime.run_lock import hold_run
 from vs_training.agreement import require_one_state, require_one_step
@@ -132,13 +132,13 @@ def _train(
     ready(ranks)  # nobody has found anything wrong
     bound = runtime.apply_affinity(prepared.plan, threads=config.run.threads or None)[-1:]
     freed = keep_freed_memory(wanted=config.performance.keep_memory)
-    for note in (*prepared.notes, *bound, freed, *_reading(prepared)):
+    for note in (*prepared.notes, *bound, *_places(ranks, prepared.plan), freed, *_reading(prepared)):
         progress.message(note)
     environment = {**runtime.describe_environment(), "freed_memory": freed, **group_of(os.environ)}
     if ranks.first and not resume:
         create_run(run, config=render_config(config), environment=environment, fixed=fixed_part(config))
-    held = hold_run(run) if ranks.first else contextlib.nullcontext(_nothing)
-    with runtime.giving_way(wanted=config.performance.give_way), held as claim:
+    holding = hold_run(run) if ranks.first else contextlib.nullcontext(_nothing)
+    with runtime.giving_way(wanted=config.performance.give_way), holding as claim:
         state = resume_state(run, prepared, progress.message) if resume else prepared.state
         require_one_step(ranks, state.step)
         # From here on things are written: a run whose resuming was refused is as it was.
@@ -181,6 +181,12 @@ def _with_level(config: TrainConfig, progress: Progress) -> TrainConfig:
     if why is not None:
         progress.message(why)
     return attrs.evolve(config, precision=precision)
+
+
+def _places(ranks: Ranks, plan: runtime.AffinityPlan) -> tuple[str, ...]:
+    """Say where the processes of the first machine compute."""
+    places = collected(ranks, runtime.cpu_list(plan.process))[: ranks.local_count]
+    return (f"CPUs of the processes of this machine: {' | '.join(places)}",) if ranks.count > 1 else ()
 
 
 def _reading(prepared: Prepared) -> tuple[str, ...]:

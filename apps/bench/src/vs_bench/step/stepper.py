@@ -113,12 +113,7 @@ def _clips(config: TrainConfig) -> int:
 
 def serve() -> None:
     """Make the steps that standard input asks for."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what anything else prints is no answer
-
-    def answer(**content: Any) -> None:
-        print(json.dumps(content), file=answers, flush=True)
-
+    answer = answering()
     plan = json.loads(sys.stdin.readline())
     torch.set_num_threads(plan["threads"])
     device = choose_device(plan["device"])
@@ -132,6 +127,17 @@ def serve() -> None:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         answer(page_faults=page_faults() - before, gpu_bytes=_gpu_bytes(device))
+
+
+def answering() -> Callable[..., None]:
+    """Return what writes answers to standard output, to which nothing else goes from now on."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what anything else prints is no answer
+
+    def answer(**content: Any) -> None:
+        print(json.dumps(content), file=answers, flush=True)
+
+    return answer
 
 
 def keep_memory_as_training_does(config: TrainConfig) -> None:

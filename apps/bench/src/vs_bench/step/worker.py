@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -40,14 +40,22 @@ class Worker:
     complaints: IO[bytes]
 
     def ask(self, line: str) -> Any:
-        """Send a line, and return the answer.
+        """Send a line, and return the answer, as `answer` does."""
+        self.send(line)
+        return self.answer()
+
+    def send(self, line: str) -> None:
+        """Send a line."""
+        with contextlib.suppress(BrokenPipeError):  # it has ended: what it says of that is read with the answer
+            self.requests.write(f"{line}\n")
+            self.requests.flush()
+
+    def answer(self) -> Any:
+        """Return the answer to the line sent last.
 
         Raises:
             VsBenchError: the process has ended, by an error or otherwise.
         """
-        with contextlib.suppress(BrokenPipeError):  # it has ended: what it says of that is read below
-            self.requests.write(f"{line}\n")
-            self.requests.flush()
         answer = self.answers.readline()
         if not answer:
             raise VsBenchError(f"{self.name}: its step cannot be measured: {self._complaint()}")
@@ -75,33 +83,37 @@ def start_worker(sources: Sources, plan: Mapping[str, Any]) -> Iterator[tuple[Wo
     packages = sorted((sources.folder / "packages").glob("*/src"))
     if not any((one / "vs_training").is_dir() for one in packages):
         raise VsBenchError(f"{sources.name}: it has no packages/vs-training, whose step is measured; name a later one")
+    path = [ROOT / "apps" / "bench" / "src", *packages]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path))}
+    with running(sources.name, _PROGRAM, environment) as worker:
+        facts = worker.ask(json.dumps(plan))
+        if not Path(facts["sources"]).is_relative_to(sources.folder):
+            raise VsBenchError(f"{sources.name}: Python takes vs_training from {facts['sources']} instead")
+        yield worker, facts
+
+
+@contextlib.contextmanager
+def running(name: str, program: str, environment: Mapping[str, str]) -> Iterator[Worker]:
+    """Run a module as a program that answers lines by lines; it ends with the context, and hears of no Ctrl-C."""
     with (
         tempfile.TemporaryFile() as complaints,
         subprocess.Popen(
-            [sys.executable, "-P", "-m", _PROGRAM],
+            [sys.executable, "-P", "-m", program],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=complaints,
             text=True,
-            env=_environment([ROOT / "apps" / "bench" / "src", *packages]),
+            env=environment,
             start_new_session=True,
         ) as process,
     ):
         try:
-            worker = Worker(
-                name=sources.name,
+            yield Worker(
+                name=name,
                 process=process,
                 requests=cast(IO[str], process.stdin),
                 answers=cast(IO[str], process.stdout),
                 complaints=complaints,
             )
-            facts = worker.ask(json.dumps(plan))
-            if not Path(facts["sources"]).is_relative_to(sources.folder):
-                raise VsBenchError(f"{sources.name}: Python takes vs_training from {facts['sources']} instead")
-            yield worker, facts
         finally:
             process.kill()
-
-
-def _environment(path: Sequence[Path]) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path))}

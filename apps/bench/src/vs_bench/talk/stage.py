@@ -8,6 +8,7 @@ import torch
 import vs_optim as optim
 from vs_config import resolve_config
 from vs_data import Clip, ClipSource, load_clips, move, open_source
+from vs_runtime.ranks import ONE, Ranks
 from vs_training.config import TrainConfig, label_spec
 from vs_training.networks import build_recipe, build_state
 from vs_training.state import Recipe, TrainState
@@ -42,17 +43,17 @@ def sized(height: int, width: int) -> tuple[str, str]:
     return f"data.height={height}", f"data.width={width}"
 
 
-def set_up(config: TrainConfig, device: torch.device) -> Stage:
-    """Build the networks."""
+def set_up(config: TrainConfig, device: torch.device, ranks: Ranks = ONE) -> Stage:
+    """Build the networks, which several processes may train together."""
     torch.manual_seed(config.seed)
     source = open_source(config.data, "train")
     labels, precision = label_spec(config.labels, source), precision_of("O0", device)
-    state, _ = build_state(config, labels, precision, device)
+    state, _ = build_state(config, labels, precision, device, ranks=ranks)
     return Stage(
         config=config,
         device=device,
         state=state,
-        recipe=build_recipe(config, labels, precision, device),
+        recipe=build_recipe(config, labels, precision, device, ranks),
         source=source,
     )
 

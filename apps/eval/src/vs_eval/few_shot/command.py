@@ -9,18 +9,22 @@ from rich.console import Console
 from torch import Tensor
 from vs_data import Clip, ClipRequest, ClipSource, FacesConfig, FolderConfig, SourceConfig, StreetConfig, open_source
 from vs_nets import FewShotGeneratorConfig
+from vs_runtime.ranks import ONE, Ranks
 
 from vs_eval.command import Task, announce, evaluation_spec, write_evaluation
 from vs_eval.facts import Facts, with_notices
-from vs_eval.few_shot.driving import Drive, draw_matrix, plan_driven, plan_drives, plan_matrix
+from vs_eval.few_shot.driving import MATRIX, Drive, draw_matrix, plan_driven, plan_drives, plan_matrix
 from vs_eval.few_shot.references import check_counts
 from vs_eval.few_shot.report import SubjectPart, driving_part, evaluated_subjects, subjects_part
 from vs_eval.few_shot.subjects import plan_subjects, training_region_colours
 from vs_eval.few_shot.tables import CLAIMS, DRIVING_CLAIMS
 from vs_eval.opening import Opened, Request, open_evaluation
 from vs_eval.parts import Evaluation
+from vs_eval.report import summarise
+from vs_eval.scoring import ClipScores
+from vs_eval.sharing import agreed, shared
 from vs_eval.terminal import Advance, say
-from vs_eval.videos import ClipPlan, Setting, evaluate_videos, plan_clips
+from vs_eval.videos import ClipPlan, Setting, files_of, plan_clips, score_video
 
 NO_ATTENTION = "the model has no attention over references: for each frame the reference with the nearest label is used"
 
@@ -54,15 +58,21 @@ class Plan:
         return len(self.counts) * len(self.clips) + len(self.drives) + len(self.matrix)
 
     @property
-    def frames(self) -> int:
-        """How many frames are generated in all."""
-        once = sum(clip.frames for clip in self.clips)
-        return len(self.counts) * once + sum(drive.driver.frames for drive in (*self.drives, *self.matrix))
+    def frames(self) -> tuple[int, ...]:
+        """How many frames each piece of work generates: a sequence, a drive, and the matrix as a whole."""
+        each = [clip.frames for clip in self.clips] * len(self.counts)
+        drives, matrix = ([drive.driver.frames for drive in some] for some in (self.drives, self.matrix))
+        return (*each, *drives, *([sum(matrix)] if matrix else []))
 
 
-def evaluate_few_shot(request: FewShotRequest, console: Console) -> Path:
-    """Do what the command line asks for, and return the report's directory."""
+def evaluate_few_shot(request: FewShotRequest, console: Console, ranks: Ranks = ONE) -> Path:
+    """Do what the command line asks for, and return the report's directory; several processes share the sequences."""
     # All input is checked first: what is wrong with it costs no written file.
+    opened, task = agreed(ranks, lambda: _open(request, console))
+    return write_evaluation(opened, task, console, ranks)
+
+
+def _open(request: FewShotRequest, console: Console) -> tuple[Opened[FewShotGeneratorConfig], Task]:
     opened = open_evaluation(request.common, FewShotGeneratorConfig)
     plan = plan_evaluation(request, opened.source, people_of(opened.trained.data, opened.source))
     opened = attrs.evolve(opened, facts=_facts(opened, plan, drive=request.drive))
@@ -84,7 +94,7 @@ def evaluate_few_shot(request: FewShotRequest, console: Console) -> Path:
         frames=plan.frames,
         roll_out=roll_out,
     )
-    return write_evaluation(opened, task, console)
+    return opened, task
 
 
 def _facts(opened: Opened[FewShotGeneratorConfig], plan: Plan, *, drive: bool) -> Facts:
@@ -144,18 +154,26 @@ def run_plan(
         remarks: what cannot be measured, and why.
         advance: told of every frame that is done.
     """
-    parts, begun = [], 0
-    for count in plan.counts:
-        videos = plan_subjects(setting.source, plan.clips, count, training)
-        report, files = evaluate_videos(setting, videos, _after(advance, begun), claims=CLAIMS)
-        parts.append(subjects_part(report, files, count, remarks))
-        begun += len(plan.clips)
-    if plan.drives:
-        count = plan.counts[0]
-        videos = plan_driven(setting.source, plan.drives, count)
-        report, files = evaluate_videos(setting, videos, _after(advance, begun), claims=DRIVING_CLAIMS)
-        picture = draw_matrix(setting, plan.matrix, count, _after(advance, begun + len(plan.drives)))
-        parts.append(driving_part(report, files, picture, count))
+    source, driven_from = setting.source, plan.counts[0]
+    subjects = [plan_subjects(source, plan.clips, count, training) for count in plan.counts]
+    driven = plan_driven(source, plan.drives, driven_from)
+    videos = [video for some in (*subjects, driven) for video in some]
+
+    def work(piece: int) -> ClipScores | None:
+        if piece < len(videos):
+            return score_video(setting, videos[piece], piece, advance)
+        draw_matrix(setting, plan.matrix, driven_from, lambda name, row: advance(name, len(videos) + row))
+        return None
+
+    scores: list[ClipScores | None] = shared(setting.ranks, plan.frames, work, ClipScores | None)
+    found = iter([each for each in scores if each is not None])
+    parts = []
+    for count, some in zip(plan.counts, subjects, strict=True):
+        report = summarise([next(found) for _ in some], CLAIMS)
+        parts.append(subjects_part(report, files_of(some), count, remarks))
+    if driven:
+        report = summarise(list(found), DRIVING_CLAIMS)
+        parts.append(driving_part(report, files_of(driven), MATRIX, driven_from))
     return parts
 
 
@@ -173,8 +191,3 @@ def remarks_on(clip: Clip) -> tuple[str, ...]:
             "it, and where the head has moved is not known."
         )
     return tuple(remarks)
-
-
-def _after(advance: Advance, begun: int) -> Advance:
-    """Count clips on from those that other parts have begun."""
-    return lambda name, index: advance(name, begun + index)

@@ -17,7 +17,8 @@ from vs_eval.videos import ClipPlan, Setting, Video, file_name, roll_video
 MATRIX_SIZE = 6
 """Rows and columns at most of the matrix of subjects and motions."""
 
-MATRIX_FILE = "identities.png"
+MATRIX = Picture(title="Every subject in one motion", file="identities.png")
+"""The picture that `draw_matrix` writes."""
 
 
 @attrs.frozen(kw_only=True)
@@ -74,7 +75,7 @@ def _plan_driven(source: ClipSource, index: int, drive: Drive, count: int) -> Vi
     )
 
 
-def draw_matrix(setting: Setting, drives: Sequence[Drive], count: int, advance: Advance) -> Picture:
+def draw_matrix(setting: Setting, drives: Sequence[Drive], count: int, advance: Advance) -> None:
     """Write `identities.png`: a row for each subject, a column for some frames of the one sequence that drives all.
 
     Args:
@@ -96,5 +97,4 @@ def draw_matrix(setting: Setting, drives: Sequence[Drive], count: int, advance: 
                 references.append(view.truth.references.frames[count // 2])
             advance(f"identities: {setting.source.sequences[drive.subject].name}", index)
         generated.append(row)
-    write_png(setting.directory / MATRIX_FILE, matrix_picture(references, driving, generated))
-    return Picture(title="Every subject in one motion", file=MATRIX_FILE)
+    write_png(setting.directory / MATRIX.file, matrix_picture(references, driving, generated))

@@ -3,7 +3,9 @@
 The planner takes this description and nothing else, so every plan can be tested on any machine.
 """
 
+import itertools
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,13 @@ def parse_cpu_list(text: str) -> tuple[int, ...]:
             first, _, last = part.partition("-")
             numbers.update(range(int(first), int(last or first) + 1))
     return tuple(sorted(numbers))
+
+
+def cpu_list(cpus: Iterable[int]) -> str:
+    """Return numbers in the kernel's notation, the shortest that `parse_cpu_list` reads."""
+    numbers = sorted(set(cpus))
+    runs = [[cpu for _, cpu in run] for _, run in itertools.groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])]
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
 def read_topology(*, sys_root: Path = Path("/sys"), nvml: bool = True) -> Topology:
