@@ -16,7 +16,7 @@ from vs_training.tensors import map_tensors
 T = TypeVar("T")
 
 
-def own_parts(inputs: FrameInputs, recipe: Recipe) -> list[FrameInputs]:
+def parts_of(inputs: FrameInputs, recipe: Recipe) -> list[FrameInputs]:
     """Return the parts that this process computes its share of a batch in.
 
     Raises:

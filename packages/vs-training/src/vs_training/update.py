@@ -10,7 +10,7 @@ import vs_optim as optim
 from torch import Tensor
 
 from vs_training.agreement import worst_finding
-from vs_training.batches import from_one_start, own_parts, values_of
+from vs_training.batches import from_one_start, parts_of, values_of
 from vs_training.inputs import FrameInputs
 from vs_training.passes import (
     Execution,
@@ -100,7 +100,7 @@ def update_flow(state: TrainState, inputs: FrameInputs, recipe: Recipe, replays:
     """
     terms = terms_of(state, recipe)
     run = training_execution(terms.scales, recipe)
-    parts = own_parts(inputs, recipe)
+    parts = parts_of(inputs, recipe)
     state.generator.zero_grad(set_to_none=True)
     found = [
         flow_pass(state.generator, part, recipe.objective, run, parts=recipe.parts)
@@ -208,9 +208,9 @@ def _show_batch(state: TrainState, inputs: FrameInputs, recipe: Recipe, run: Exe
     """Generate the batch.
 
     Only the graph of a whole one is kept. Parts are generated again for G's own gradients: a fourth more work or so,
-    for the memory of one part.
+    for the memory of one part; and where the bits are not to tell how many parts a process has.
     """
-    parts = own_parts(inputs, recipe)
+    parts = parts_of(inputs, recipe)
     start = optim.keep_tensors(state.generator.buffers()) if recipe.generates_again else None
     with torch.set_grad_enabled(start is None):
         shown = [
