@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch.distributed import TCPStore
 from vs_config.processes import end_with_parent, fit_to_be_sent, leave_signals_to_parent, signals_held
-from vs_runtime.ranks import joined
+from vs_runtime.ranks import joined, ranks_of
 
 PATIENCE = 60.0
 """Seconds that a process waits for another one, and a test for all."""
@@ -24,13 +24,18 @@ class RankProcesses:
     def __init__(self, channels: list[Connection]) -> None:
         self._channels, self._groups = channels, 0
 
-    def run(self, function: Callable[..., Any], *arguments: Any, ranks: int, timeout: float = PATIENCE) -> list[Any]:
-        """Return what `function(ranks, *arguments)` returns in each process, or the error that it raises there."""
+    def run(
+        self, function: Callable[..., Any], *arguments: Any, ranks: int, timeout: float = PATIENCE, joins: bool = True
+    ) -> list[Any]:
+        """Return what `function(ranks, *arguments)` returns in each process, or the error that it raises there.
+
+        Unless `joins`, it is left to the function to join the others.
+        """
         self._groups += 1
         store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # as torchrun does for each group
         for rank, channel in enumerate(self._channels[:ranks]):
             variables = environment(rank, ranks, store.port)
-            channel.send((self._groups, variables, timeout, function, arguments))
+            channel.send((self._groups, variables, timeout, joins, function, arguments))
         return [self._answer(channel) for channel in self._channels[:ranks]]
 
     def _answer(self, channel: Connection) -> Any:
@@ -55,10 +60,11 @@ def serve(channel: Connection) -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     while True:
-        group, variables, timeout, function, arguments = channel.recv()
+        group, variables, timeout, joins, function, arguments = channel.recv()
         os.environ.update(variables)
         try:
-            with joined(timeout=timeout) as ranks:
+            together = joined(timeout=timeout) if joins else contextlib.nullcontext(ranks_of(os.environ))
+            with together as ranks:
                 answer = function(ranks, *arguments)
         except Exception as error:
             error.add_note(traceback.format_exc())

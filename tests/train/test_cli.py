@@ -116,7 +116,8 @@ def test_resume_takes_the_runs_own_configuration(config: Path, here: Path, capsy
     assert run_cli("--resume", "new", "lr=1", "run.steps=2", "x.y=3") == 2
     taken = (
         "run.*, memory.checkpoint, performance.keep_memory, performance.give_way, performance.graphs, device, "
-        "loader.workers, loader.prefetch, loader.start_method, loader.timeout"
+        "loader.workers, loader.prefetch, loader.start_method, loader.timeout, distributed.timeout, "
+        "distributed.check_every"
     )
     reason = f"would change what is computed; --resume takes overrides of {taken} only"
     assert capsys.readouterr().err.splitlines() == [

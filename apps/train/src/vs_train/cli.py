@@ -9,6 +9,7 @@ Heavy modules (PyTorch, the packages) are imported only once there is something 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 import attrs
 from cyclopts import App, Parameter
 from vs_config import ConfigError, Problem, Range, render_config, repeated, report_error, resolve_config, shown
-from vs_config.commands import EXIT_INPUT, ErrorStatuses, option_of, run_command, status_of
+from vs_config.commands import EXIT_INPUT, ErrorStatuses, Report, option_of, run_command, status_of
 from vs_config.progress import show_progress
 from vs_config.signals import StopNow, stop_requests
 from vs_training.errors import NonFiniteError, VsTrainingError
@@ -27,9 +28,12 @@ from vs_training.presets import DEFAULT_PRESETS, list_presets
 from vs_train import __version__
 from vs_train.request import (
     RESUMABLE,
+    TORCHRUN,
+    Company,
     Request,
+    Start,
     check_command,
-    choose_directory,
+    find_company_conflicts,
     find_conflicts,
     read_start,
     usable_overrides,
@@ -88,7 +92,16 @@ def main(arguments: Sequence[str] | None = None, *, load_job: Callable[[], Job] 
         arguments: What follows the program's name; `sys.argv` unless given.
         load_job: Imports and returns the job behind the commands.
     """
-    return run_command(_app(load_job), statuses=_error_statuses, stopped=NOTHING_YET, arguments=arguments)
+
+    def run(report: Report) -> int:
+        app = _app(load_job)
+        return run_command(app, statuses=_error_statuses, stopped=NOTHING_YET, arguments=arguments, report=report)
+
+    if not any(os.environ.get(name) for name in TORCHRUN):
+        return run(report_error)
+    from vs_train.company import run_in_company
+
+    return run_in_company(run)
 
 
 _OVERRIDES = Parameter(
@@ -119,6 +132,8 @@ _COMMANDS = {
 }
 
 
+_PROCESSES = Range(kind=int, low=1, high=1024)
+_RESTARTS = Range(kind=int, low=0, high=10**6)
 _STEPS = Range(kind=int, low=1, high=10**6)
 _RATES = Range(kind=float, low=0, high=1, open_low=True)
 _SEEDS = Range(kind=int, low=0, high=2**63 - 1)
@@ -217,26 +232,34 @@ def _command(command: str, load_job: Callable[[], Job]) -> Callable[..., int]:
             bool, _FLAG, Parameter(help="Write the whole configuration as TOML, and stop.")
         ] = False,
         list_presets: Annotated[bool, _FLAG, Parameter(help="Write the names of the presets, and stop.")] = False,
+        processes: Annotated[
+            int | None, option_of(_PROCESSES), Parameter(help="Processes on this machine that share each batch.")
+        ] = None,
+        max_restarts: Annotated[
+            int, option_of(_RESTARTS), Parameter(help="How often all of them start again when one is lost.")
+        ] = 0,
     ) -> int:
         if list_presets:
             return _list_presets(command)
         request = Request(command=command, overrides=overrides, preset=preset, config=config, out=out, resume=resume)
-        return _run(request, load_job, print_config=print_config)
+        company = Company(processes=processes, max_restarts=max_restarts)
+        return _run(request, load_job, company, print_config=print_config)
 
     return train
 
 
-def _run(request: Request, load_job: Callable[[], Job], *, print_config: bool) -> int:
+def _run(request: Request, load_job: Callable[[], Job], company: Company, *, print_config: bool) -> int:
     """Find everything that is wrong with the input before anything is done with it."""
     overrides, problems = usable_overrides(request)
-    conflicts = find_conflicts(request)
-    start = run = None
+    conflicts = [*find_conflicts(request), *find_company_conflicts(company, os.environ)]
+    start = None
+    run: tuple[RunDirectory, bool] | None = None
     config: Any = None
     if not conflicts:
         with _gathered(problems):
             start = read_start(request)
         with _gathered(problems):
-            run = None if print_config or (request.resume and not start) else choose_directory(request, start)
+            run = None if print_config or (request.resume and not start) else _choose_run(request, start)
     if start is not None:
         job = load_job()
         with _gathered(problems):
@@ -244,12 +267,22 @@ def _run(request: Request, load_job: Callable[[], Job], *, print_config: bool) -
             check_command(request, job.command_of(config), start.source)
     if conflicts or problems:
         raise ConfigError([*conflicts, *problems])
-    for notice in repeated(overrides):
+    for notice in repeated(overrides) if company.processes is None else ():
         print(f"warning: {shown(notice)}", file=sys.stderr)
     if run is None:
         print(render_config(config), end="")
         return 0
-    return _train(request.command, job, config, run, resume=request.resume is not None)
+    if company.processes is not None:
+        from vs_train.launching import launch_processes
+
+        return launch_processes(request, config, processes=company.processes, max_restarts=company.max_restarts)
+    return _train(request.command, job, config, run[0], resume=run[1])
+
+
+def _choose_run(request: Request, start: Start | None) -> tuple[RunDirectory, bool]:
+    from vs_train.attempts import choose_run
+
+    return choose_run(request, start)
 
 
 @contextlib.contextmanager

@@ -36,14 +36,19 @@ RESUMABLE = (
     "loader.prefetch",
     "loader.start_method",
     "loader.timeout",
+    "distributed.timeout",
+    "distributed.check_every",
 )
 """Overrides that `--resume` takes: how long to train, what to write, where and how to compute; not what is learned."""
+
+TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+"""Variables that torchrun sets for each of its processes."""
 
 LONGEST_RUN_NAME = 200
 """Bytes of the name of a run's directory: drafts beside it have a longer one, and file systems take 255."""
 
 _LONGEST_STEM = 50
-_OPTIONS = ("preset", "config", "out", "resume", "print-config", "list-presets", "help")
+_OPTIONS = ("preset", "config", "out", "resume", "print-config", "list-presets", "processes", "max-restarts", "help")
 
 
 @attrs.frozen(kw_only=True)
@@ -56,6 +61,14 @@ class Request:
     config: str | None = None
     out: str | None = None
     resume: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Company:
+    """The processes that a command line asks for, and how often all of them start again; None: no others."""
+
+    processes: int | None = None
+    max_restarts: int = 0
 
 
 @attrs.frozen(kw_only=True)
@@ -83,6 +96,15 @@ def find_conflicts(request: Request) -> list[Problem]:
             except ValueError as error:
                 found.append(f"--{name}: {error}")
     return [Problem("", text) for text in found]
+
+
+def find_company_conflicts(company: Company, environment: Mapping[str, str]) -> list[Problem]:
+    """Return what is wrong with the options that start processes."""
+    if company.processes is None:
+        return [Problem("", "--max-restarts goes with --processes")] if company.max_restarts else []
+    if any(environment.get(name) for name in TORCHRUN):
+        return [Problem("", "--processes starts processes, and torchrun has started this one already: drop it")]
+    return []
 
 
 def _is_resumable(override: str) -> bool:

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 import signal
 import time
 from collections.abc import Generator, Iterator
@@ -16,7 +17,7 @@ from vs_config import render_config, shown
 from vs_config.progress import Pace, Progress, observe, per_second, seconds_left, show_bytes
 from vs_config.signals import StopNow, StopRequest
 from vs_config.tuning import keep_freed_memory
-from vs_runtime.ranks import Ranks, collected, joined, most, told
+from vs_runtime.ranks import Ranks, collected, joined, most, ready, told
 from vs_runtime.run_directory import RunDirectory, begin_writing, create_run, record_resume
 from vs_runtime.run_lock import hold_run
 from vs_training.agreement import require_one_state, require_one_step
@@ -30,6 +31,7 @@ from vs_training.sharing import check_sharing, own_loader
 from vs_training.state import TrainState
 from vs_training.step import train_clip
 
+from vs_train.attempts import group_of
 from vs_train.beginning import begin, write_report
 from vs_train.commands import resume_command
 from vs_train.numbers import UNKNOWN, last_measured
@@ -82,8 +84,15 @@ def train(
     device_type = runtime.choose_device(config.device).type
     try:
         with joined(device_type=device_type, timeout=config.distributed.timeout) as ranks:
-            own = RunDirectory(Path(told(ranks, str(run.path))))  # where the first process has decided to write
-            return _train(config, own, ranks, resume=resume, progress=progress, stop=stop)
+            # The first process has decided where to write, and whether that has begun.
+            path, resume = told(ranks, [str(run.path), resume])
+            run = RunDirectory(Path(path))
+            return _train(config, run, ranks, resume=resume, progress=progress, stop=stop)
+    except runtime.RanksError as error:
+        if not error.stopped:
+            raise
+        stop.requested = stop.requested or signal.SIGTERM.name
+        raise StopNow from error
     except Exception as error:
         if not runtime.is_out_of_memory(error):
             raise
@@ -113,17 +122,19 @@ def _train(
     config: TrainConfig, run: RunDirectory, ranks: Ranks, *, resume: bool, progress: Progress, stop: StopRequest
 ) -> TrainResult:
     check_sharing(config, ranks)
+    _take_gpu(config, ranks)
     # Everything that can be wrong is found before anything is written; whoever waits for it may stop at once.
     with stop.at_once():
         config = settle_batch_size(_with_level(config, progress), progress.message)
         check = config.run.check_data and not resume and ranks.first
         prepared = prepare(config, check=check, watch=progress.message, ranks=ranks)
         prepared = prepared if resume else begin(prepared)
+    ready(ranks)  # nobody has found anything wrong
     bound = runtime.apply_affinity(prepared.plan, threads=config.run.threads or None)[-1:]
     freed = keep_freed_memory(wanted=config.performance.keep_memory)
     for note in (*prepared.notes, *bound, *_places(ranks, prepared.plan), freed, *_reading(prepared)):
         progress.message(note)
-    environment = {**runtime.describe_environment(), "freed_memory": freed}
+    environment = {**runtime.describe_environment(), "freed_memory": freed, **group_of(os.environ)}
     if ranks.first and not resume:
         create_run(run, config=render_config(config), environment=environment, fixed=fixed_part(config))
     holding = hold_run(run) if ranks.first else contextlib.nullcontext(_nothing)
@@ -150,6 +161,14 @@ def _train(
             count = f"roll-back {state.roll_backs} of {config.run.max_roll_backs}"
             progress.message(f"{failure}; {count}: going on from {place} with other clips")
             resume = True
+
+
+def _take_gpu(config: TrainConfig, ranks: Ranks) -> None:
+    """Compute on a GPU that no other process of this machine has."""
+    device = runtime.choose_device(config.device)
+    runtime.check_gpus(device, ranks.local_count)
+    if device.type == "cuda" and ranks.local_count > 1:
+        torch.cuda.set_device(ranks.local_rank)
 
 
 def _nothing() -> None:
@@ -195,6 +214,12 @@ def _loop(prepared: Prepared, state: TrainState, out: Outputs, stop: StopRequest
         _save_rest(standing, prepared, out)
     except NonFiniteError:
         raise
+    except runtime.RanksError as error:
+        if standing.whole:
+            _rescue(standing, prepared, out)
+        if error.stopped:
+            raise
+        raise VsTrainingError(f"{error}; {_way_on(standing, prepared.config, out.run)}") from error
     except (data.VsDataError, OSError, VsTrainingError, runtime.VsRuntimeError) as error:
         if not standing.whole:
             raise
@@ -316,6 +341,8 @@ def _save_rest(standing: _Standing, prepared: Prepared, out: Outputs) -> None:
 
 def _rescue(standing: _Standing, prepared: Prepared, out: Outputs) -> None:
     """Do the same as far as that is still possible, after an error that is worth more than another."""
+    if out.files is None:  # the first process does
+        return
     if standing.state.shards.generator is not None:  # the other processes, which have the rest of it, know of no error
         out.progress.message(f"step {standing.state.step} could not be saved: no process has all of it")
         return

@@ -1,9 +1,10 @@
 """Programs: from a function to a command line whose every mistake is one line and an exit status."""
 
+import functools
 import itertools
 import signal
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, Protocol, get_args, get_origin
 
 import cyclopts
 
@@ -21,6 +22,13 @@ ErrorStatuses = Iterable[tuple[type[Exception], int]]
 """Classes of errors that a message explains, each with its exit status; of several that fit the first counts."""
 
 
+class Report(Protocol):
+    """The way in which people are told of an error: see `report_error`."""
+
+    def __call__(self, error: BaseException | str, *, status: int, label: str) -> int:
+        """Tell them, and return the exit status."""
+
+
 def _no_statuses() -> ErrorStatuses:
     return ()
 
@@ -32,6 +40,7 @@ def run_command(
     stopped: str = "stopped",
     label: str = "error",
     arguments: Sequence[str] | None = None,
+    report: Report = report_error,
 ) -> int:
     """Run a function, or an App of cyclopts, on a command line, and return the exit status.
 
@@ -47,9 +56,10 @@ def run_command(
         stopped: What to say when Ctrl-C has stopped the program.
         label: What the lines begin with.
         arguments: What follows the program's name; `sys.argv` unless given.
+        report: Tells people of errors, each a line on stderr unless given.
     """
     with lasting_streams() as output, ended_by_sigterm():
-        status = _run(command, errors, statuses, stopped, label, arguments)
+        status = _run(command, errors, statuses, stopped, functools.partial(report, label=label), arguments)
     if output.lost is not None and status == 0:
         return report_error(f"standard output could not be written: {output.lost}", status=EXIT_INPUT, label=label)
     return status
@@ -76,7 +86,7 @@ def _run(
     errors: Iterable[type[Exception]],
     statuses: Callable[[], ErrorStatuses],
     stopped: str,
-    label: str,
+    report: Callable[..., int],
     arguments: Sequence[str] | None,
 ) -> int:
     app = command if isinstance(command, cyclopts.App) else cyclopts.App(default_command=command)
@@ -84,18 +94,18 @@ def _run(
     try:
         result = app(arguments, print_error=False, exit_on_error=False, result_action="return_value")
     except cyclopts.CycloptsError as error:
-        return report_error(_in_one_form(error), status=EXIT_INPUT, label=label)
+        return report(_in_one_form(error), status=EXIT_INPUT)
     except KeyboardInterrupt:
-        return report_error(stopped, status=128 + signal.SIGINT, label=label)
+        return report(stopped, status=128 + signal.SIGINT)
     except SystemExit as stop:
         if isinstance(stop.code, str):
-            return report_error(stop.code, status=EXIT_INPUT, label=label)
+            return report(stop.code, status=EXIT_INPUT)
         raise
     except Exception as error:
         status = status_of(error, itertools.chain([(kind, EXIT_INPUT) for kind in errors], statuses()))
         if status is None:
             raise
-        return report_error(error, status=status, label=label)
+        return report(error, status=status)
     return result if isinstance(result, int) else 0
 
 

@@ -17,13 +17,14 @@ from vs_runtime.affinity import (
     worker_init,
 )
 from vs_runtime.compiling import compile_modules
-from vs_runtime.device import DeviceError, choose_device, search_convolutions
+from vs_runtime.device import DeviceError, check_gpus, choose_device, search_convolutions
 from vs_runtime.environment import describe_environment
 from vs_runtime.errors import (
     ActivationError,
     AffinityError,
     DamagedCheckpoint,
     NoCheckpoint,
+    RanksError,
     StateError,
     VsRuntimeError,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "Maybe",
     "NoCheckpoint",
     "PlaceError",
+    "RanksError",
     "Room",
     "StateError",
     "Topology",
@@ -77,6 +79,7 @@ __all__ = [
     "allowed_cpus",
     "apply_affinity",
     "check_fit",
+    "check_gpus",
     "check_place",
     "checkpoint_path",
     "checkpointed",

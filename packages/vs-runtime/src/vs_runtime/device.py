@@ -4,7 +4,7 @@ from typing import Literal
 
 import torch
 
-from vs_runtime.errors import VsRuntimeError
+from vs_runtime.errors import RanksError, VsRuntimeError
 
 
 class DeviceError(VsRuntimeError):
@@ -29,6 +29,18 @@ def choose_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
     if name == "cuda" and not available:
         raise DeviceError(name, "was asked for, and PyTorch finds no GPU here")
     return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def check_gpus(device: torch.device, processes: int) -> None:
+    """See that so many processes of this machine have a GPU each, if they compute on GPUs.
+
+    Raises:
+        RanksError: there are fewer.
+    """
+    found = torch.cuda.device_count() if device.type == "cuda" else processes
+    if processes > 1 and found < processes:
+        what = f"{processes} processes of this machine need a GPU each, and PyTorch finds {found}"
+        raise RanksError(f"device: {what}; start fewer, or use device=cpu")
 
 
 def search_convolutions(device: torch.device, *, wanted: bool) -> None:

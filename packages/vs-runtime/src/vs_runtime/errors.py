@@ -68,4 +68,8 @@ class RunDirectoryError(VsRuntimeError):
 
 
 class RanksError(VsRuntimeError):
-    """Processes that were to train together cannot."""
+    """Processes that were to train together cannot; `stopped`: because somebody asked another one to stop."""
+
+    def __init__(self, message: str, *, stopped: bool = False) -> None:
+        self.stopped = stopped
+        super().__init__(message)

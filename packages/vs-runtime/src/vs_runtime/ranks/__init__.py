@@ -1,6 +1,17 @@
 """Several processes that train one pair of networks: who they are, what they ask one another, how they add up."""
 
-from vs_runtime.ranks.collective import Reduce, collected, gathered, gradient_sums, joined, most, spread, told
+from vs_runtime.ranks.collective import (
+    Reduce,
+    collected,
+    gathered,
+    gradient_sums,
+    joined,
+    most,
+    parted,
+    ready,
+    spread,
+    told,
+)
 from vs_runtime.ranks.members import ONE, GradientSums, LocalSums, Ranks, ranks_of
 
 __all__ = [
@@ -14,7 +25,9 @@ __all__ = [
     "gradient_sums",
     "joined",
     "most",
+    "parted",
     "ranks_of",
+    "ready",
     "spread",
     "told",
 ]

@@ -22,7 +22,7 @@ def joined(*, device_type: str = "cpu", timeout: float = 600.0) -> Iterator[Rank
         timeout: seconds that a process waits for another one, now and whenever they talk.
 
     Raises:
-        RanksError: the variables are incomplete or contradict one another.
+        RanksError: the variables are incomplete or contradict one another, or a process does not come.
     """
     ranks = ranks_of(os.environ)
     if ranks.count == 1:
@@ -96,3 +96,27 @@ def gradient_sums(ranks: Ranks, parameters: Iterable[Tensor], *, reduce: Reduce,
     if reduce == "fast":
         return sums.OverlappedSums(parameters, bucket_bytes)
     return sums.OrderedSums(ranks, parameters, bucket_bytes)
+
+
+def ready(ranks: Ranks) -> None:
+    """Wait until all processes are ready, for as long as they live: what they do before may take any time.
+
+    Raises:
+        RanksError: one of them has ended, with an error or without a word.
+    """
+    if ranks.count == 1:
+        return
+    from vs_runtime.ranks import meeting
+
+    with meeting.answered():
+        meeting.present().ready()
+
+
+def parted(ranks: Ranks, error: str) -> bool:
+    """Say that this process, one of several, ends with an error; return whether one before it does too, and tells it.
+
+    Whoever has joined the others has said so already; who has not does it now, and waits a little for them.
+    """
+    from vs_runtime.ranks import meeting
+
+    return meeting.part(ranks, error)

@@ -12,13 +12,15 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.rendezvous import rendezvous
 
+from vs_runtime.errors import RanksError
+from vs_runtime.ranks import meeting
 from vs_runtime.ranks.buckets import buckets_of, flattened, pieces
+from vs_runtime.ranks.meeting import answered
 from vs_runtime.ranks.members import Ranks
 
-_GRACE = datetime.timedelta(seconds=5)
-"""How long a process that ends with an error waits for others that do."""
+_GRACE = 2.0
+"""Seconds that a process which ends with an error waits for others that do."""
 
 _SPREAD_BYTES = 25 * 2**20
 
@@ -31,34 +33,60 @@ def formed(ranks: Ranks, *, device_type: str, timeout: float) -> Iterator[None]:
         ranks: this process.
         device_type: where gradients are; those of `cuda` go through NCCL.
         timeout: seconds that a process waits for the others, here and later.
+
+    Raises:
+        RanksError: one of them does not come, or does not answer.
     """
-    patience = datetime.timedelta(seconds=timeout)
-    store, _, _ = next(rendezvous("env://", ranks.rank, ranks.count, timeout=patience))
-    backend = "cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo"
-    dist.init_process_group(backend, store=store, rank=ranks.rank, world_size=ranks.count, timeout=patience)
-    grace = _GRACE
+    place = meeting.opened(ranks, timeout)
+    try:
+        with _left(place, ranks, timeout):
+            with answered():
+                place.arrive(timeout)
+            backend = "cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo"
+            patience = datetime.timedelta(seconds=timeout)
+            with answered():
+                dist.init_process_group(
+                    backend, store=place.store, rank=ranks.rank, world_size=ranks.count, timeout=patience
+                )
+            yield
+    finally:
+        place.end()
+
+
+@contextlib.contextmanager
+def _left(place: meeting.Meeting, ranks: Ranks, timeout: float) -> Iterator[None]:
+    """Say at the end that this process leaves, and why, and let the others leave as well.
+
+    After an error they may have met with it too, or know nothing of it and wait for this process: it waits for them a
+    little, and then again when all that connects them is cut.
+    """
+    patience, error = _GRACE, None
     try:
         yield
-        grace = patience
+        patience = timeout
+    except RanksError as found:
+        error = str(found)
+        place.leave(error, stopped=found.stopped)
+        raise
+    except BaseException as found:
+        error = f"rank {ranks.rank}: {' '.join(str(found).split()) or type(found).__name__}"
+        place.leave(error, stopped=isinstance(found, KeyboardInterrupt))
+        raise
+    else:
+        place.leave(None)
     finally:
-        _take_leave(store, ranks, grace)
-        dist.destroy_process_group()
-
-
-def _take_leave(store: Any, ranks: Ranks, grace: datetime.timedelta) -> None:
-    """Wait until the others leave too: who has the answer to a common question first, and goes, takes it from the rest.
-
-    After an error they may have met with it as well, or know nothing of it and wait for this process: so not for long.
-    """
-    store.set(f"left/{ranks.rank}", "")
-    with contextlib.suppress(dist.DistError):
-        store.wait([f"left/{rank}" for rank in range(ranks.count)], grace)
+        place.see_off(patience)
+        if dist.is_initialized():
+            dist.destroy_process_group()
+        if error is not None:
+            place.see_off(_GRACE)
 
 
 def most(numbers: Sequence[float]) -> list[float]:
     """Return the largest of each number over all processes."""
     values = torch.tensor(numbers, dtype=torch.float64)
-    dist.all_reduce(values, dist.ReduceOp.MAX)
+    with answered():
+        dist.all_reduce(values, dist.ReduceOp.MAX)
     found: list[float] = values.tolist()
     return found
 
@@ -67,7 +95,8 @@ def gathered(tensor: Tensor, count: int) -> Tensor:
     """Return the tensors of all processes, (R, ...), in their order."""
     own = tensor.detach().contiguous()
     every = [torch.empty_like(own) for _ in range(count)]
-    dist.all_gather(every, own)
+    with answered():
+        dist.all_gather(every, own)
     return torch.stack(every)
 
 
@@ -75,7 +104,8 @@ def spread(tensors: Sequence[Tensor], source: int) -> None:
     """Give the tensors of all processes the values that they have in one."""
     for bucket in buckets_of(tensors, _SPREAD_BYTES):
         flat = flattened(bucket, bucket)
-        dist.broadcast(flat, src=source)
+        with answered():
+            dist.broadcast(flat, src=source)
         if dist.get_rank() != source:
             torch._foreach_copy_(list(bucket), list(pieces(bucket, flat)))
 
@@ -84,10 +114,11 @@ def told(value: Any) -> Any:
     """Return the first process's value, of what JSON holds."""
     words = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
     size = torch.tensor([words.numel()])
-    dist.broadcast(size, src=0)
-    if dist.get_rank() != 0:
-        words = torch.empty(int(size), dtype=torch.uint8)
-    dist.broadcast(words, src=0)
+    with answered():
+        dist.broadcast(size, src=0)
+        if dist.get_rank() != 0:
+            words = torch.empty(int(size), dtype=torch.uint8)
+        dist.broadcast(words, src=0)
     return json.loads(bytes(words.tolist()))
 
 

@@ -15,6 +15,9 @@ COUNTED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 MEETING = ("MASTER_ADDR", "MASTER_PORT")
 """Those that say where all of them meet."""
 
+ATTEMPT = "TORCHELASTIC_RESTART_COUNT"
+"""The one in which torchrun counts how often it has started all of them again."""
+
 
 @attrs.frozen(kw_only=True)
 class Ranks:
@@ -71,7 +74,7 @@ def ranks_of(environment: Mapping[str, str]) -> Ranks:
         return ONE
     if missing:
         raise RanksError(f"{', '.join(missing)}: not set, though other variables of torchrun are; start by torchrun")
-    rank, count, local_rank, local_count = (_whole(name, environment[name]) for name in COUNTED)
+    rank, count, local_rank, local_count, _ = (_whole(name, environment[name]) for name in (*COUNTED, "MASTER_PORT"))
     if not (rank < count and local_rank < local_count <= count):
         said = ", ".join(f"{name}={environment[name]}" for name in COUNTED)
         raise RanksError(f"{said}: contradict one another; start by torchrun, which sets all of them")

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vs_runtime.ranks.buckets import Bucket, buckets_of, flattened, pieces
 from vs_runtime.ranks.group import most
+from vs_runtime.ranks.meeting import answered
 from vs_runtime.ranks.members import Ranks
 
 T = TypeVar("T")
@@ -51,12 +52,14 @@ class OverlappedSums:
         while len(self._travelling) < len(self._buckets) and not self._missing[len(self._travelling)]:
             self._send_next()
 
+    @answered()
     def _send_next(self) -> None:
         """Send a bucket; all processes send them in the same order."""
         bucket = self._buckets[len(self._travelling)]
         flat = flattened(bucket, [p.grad for p in bucket])
         self._travelling.append((flat, dist.all_reduce(flat, async_op=True)))
 
+    @answered()
     def _finish(self) -> None:
         while len(self._travelling) < len(self._buckets):  # some have parameters without a gradient
             self._send_next()
@@ -99,6 +102,7 @@ class OrderedSums:
                 parameter.grad = None
         self._add_up(taken)
 
+    @answered()
     def _add_up(self, taken: Sequence[Sequence[Tensor | None]]) -> None:
         have = [any(gradients[i] is not None for gradients in taken) for i in range(len(self._parameters))]
         present = agreed(have)

@@ -1,0 +1,62 @@
+"""A command in several processes, started by torchrun: the first one speaks for all, the others are silent.
+
+An error of another one comes to the first as soon as it waits for that process. Only who has nobody left to speak for
+it says so itself, with its rank.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from vs_config import report_error
+from vs_config.commands import EXIT_INPUT, Report
+from vs_runtime import RanksError
+from vs_runtime.ranks import Ranks, parted, ranks_of
+
+
+def run_in_company(run: Callable[[Report], int]) -> int:
+    """Run a command as one of the processes that torchrun has started, and return the exit status.
+
+    Args:
+        run: runs it, and tells of errors by what it is given.
+    """
+    try:
+        ranks = ranks_of(os.environ)
+    except RanksError as error:
+        return report_error(error) if _would_speak() else EXIT_INPUT
+    if ranks.count == 1:
+        return run(report_error)
+    stream = sys.stderr
+
+    def report(error: BaseException | str, *, status: int, label: str) -> int:
+        if ranks.first:
+            report_error(error, status=status, label=label)
+        spoken_for = parted(ranks, f"rank {ranks.rank}: {error}") or ranks.first
+        if not spoken_for:
+            report_error(error, status=status, label=f"[rank {ranks.rank}] {label}", file=stream)
+        return status
+
+    with _only_first_is_heard(ranks):
+        return run(report)
+
+
+def _would_speak() -> bool:
+    """Return whether this is the first process of its machine, as far as the environment tells."""
+    told = [os.environ[name] for name in ("LOCAL_RANK", "RANK") if os.environ.get(name)]
+    return not told or "0" in told
+
+
+@contextlib.contextmanager
+def _only_first_is_heard(ranks: Ranks) -> Iterator[None]:
+    """Drop what others print; the stack trace of a defect is written outside of this."""
+    if ranks.first:
+        yield
+        return
+    with (
+        Path(os.devnull).open("w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
+        yield

@@ -1,0 +1,282 @@
+"""Where processes meet: a store of few words, in which each says that it is there, and why it leaves.
+
+A process that waits for another one which was killed, or is stuck, learns from it which one that is.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+
+from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]  # exported, says the documentation
+
+from vs_runtime.errors import RanksError
+from vs_runtime.memory import is_out_of_memory
+from vs_runtime.ranks.members import ATTEMPT, MEETING, Ranks
+
+_BEAT = 0.5
+"""Seconds between the signs of life of a process."""
+
+_SILENCE = 3.0
+"""Seconds without one after which a process is lost of which others know that something is wrong."""
+
+_LONG_SILENCE = 20.0
+"""The same while nothing else speaks for it: much at work may keep a process from giving signs for a while."""
+
+_BRIEF = 30.0
+"""Seconds that a process which ends before they have met waits for others, which may still be starting."""
+
+_LOOK = 0.2
+"""Seconds between two looks at who is there."""
+
+_meeting: "Meeting | None" = None
+_tried: tuple[str | None, ...] | None = None
+
+
+def _place() -> tuple[str | None, ...]:
+    """Return what tells one meeting of this process from another."""
+    return tuple(os.environ.get(name) for name in (*MEETING, ATTEMPT))
+
+
+def opened(ranks: Ranks, timeout: float) -> "Meeting":
+    """Go to where the processes meet, which torchrun's agent keeps, or else the first process.
+
+    Raises:
+        RanksError: the first process, or the agent, does not come within so many seconds.
+    """
+    global _meeting, _tried  # as PyTorch's group of all processes is one of the whole process
+    _meeting, _tried = None, _place()
+    _meeting = Meeting(ranks, PrefixStore(f"attempt-{os.environ.get(ATTEMPT, '0')}", _store(ranks, timeout)))
+    return _meeting
+
+
+def present() -> "Meeting":
+    """Return the meeting that this process is, or last was, at."""
+    if _meeting is None:
+        raise RanksError("the processes have not met yet: see `joined`")
+    return _meeting
+
+
+@contextlib.contextmanager
+def answered() -> Iterator[None]:
+    """Ask something of all processes.
+
+    Raises:
+        RanksError: one of them does not answer, and why.
+    """
+    meeting = present()
+    meeting.asked += 1
+    try:
+        yield
+    except RuntimeError as error:  # what the backends raise
+        if is_out_of_memory(error):
+            raise
+        raise meeting.explain(error) from error
+
+
+def part(ranks: Ranks, error: str) -> bool:
+    """Say, unless that is done, that this process ends with an error; return whether another one speaks for it.
+
+    Args:
+        ranks: the processes.
+        error: what has ended it.
+    """
+    if _tried != _place():  # they were to meet later
+        try:
+            meeting = opened(ranks, _BRIEF)
+        except RanksError:
+            return False
+        meeting.leave(error)
+        meeting.see_off(_BRIEF)
+        meeting.end()
+    return _meeting is not None and _meeting.heard()
+
+
+def _store(ranks: Ranks, timeout: float) -> Store:
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    keeps = ranks.first and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    patience = timedelta(seconds=timeout)
+    try:
+        if not keeps:
+            _await_listener(address, port, timeout)
+        # Nobody waits for the others here: it would not be known for whom.
+        return TCPStore(address, port, None, keeps, patience, wait_for_workers=False, multi_tenant=True)
+    except (RuntimeError, ValueError, OSError) as error:
+        why = "".join(str(error).strip().splitlines()[:1])
+        who = (
+            "cannot keep the place where the processes meet"
+            if keeps
+            else f"rank 0 did not start within {timeout:g} seconds"
+        )
+        raise RanksError(f"MASTER_ADDR and MASTER_PORT, {address}:{port}: {who} ({why})") from error
+
+
+def _await_listener(address: str, port: int, timeout: float) -> None:
+    """Wait until somebody listens there: PyTorch's store would write of each attempt at length."""
+    end = time.monotonic() + timeout
+    while True:
+        try:
+            socket.create_connection((address, port), max(end - time.monotonic(), _LOOK)).close()
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(_LOOK)
+        else:
+            return
+
+
+class Meeting:
+    """This process at the meeting: it gives a sign of life now and then until it is over."""
+
+    def __init__(self, ranks: Ranks, store: Store) -> None:
+        self.ranks, self.store = ranks, store
+        self.asked = 0
+        self.lost: frozenset[int] = frozenset()
+        self._over = threading.Event()
+        self._beating = threading.Thread(target=self._beat, args=(store.clone(),), daemon=True)  # type: ignore[attr-defined]
+        self._beating.start()
+
+    def _beat(self, store: Store) -> None:
+        with contextlib.suppress(RuntimeError):  # whoever keeps the store has gone
+            number = 0
+            while not self._over.wait(_BEAT):
+                number += 1
+                store.set(f"beat/{self.ranks.rank}", f"{number} {self.asked}")
+
+    def end(self) -> None:
+        """Give no more signs of life."""
+        self._over.set()
+        self._beating.join()
+
+    def arrive(self, timeout: float) -> None:
+        """Wait until all are there.
+
+        Raises:
+            RanksError: some have not come in that time, or have left with an error.
+        """
+        self.store.set(f"here/{self.ranks.rank}", "")
+        late = self._without("here")
+        end = time.monotonic() + timeout
+        while late:
+            self._raise_errors()
+            if time.monotonic() > end:
+                self.lost |= late
+                raise RanksError(f"{_named(late)} did not start within {timeout:g} seconds")
+            time.sleep(_LOOK)
+            late = self._without("here")
+
+    def ready(self) -> None:
+        """Say that this process is ready, and wait until all are.
+
+        Raises:
+            RanksError: one of them has left with an error, or is lost.
+        """
+        self.store.set(f"ready/{self.ranks.rank}", "")
+        watch = _Watch(self)
+        while self._without("ready"):
+            self._raise_errors()
+            self._raise_silent(watch, _LONG_SILENCE)
+            time.sleep(_LOOK)
+
+    def leave(self, error: str | None, *, stopped: bool = False) -> None:
+        """Say that this process leaves, and why.
+
+        Args:
+            error: what has ended it; None: its work is done.
+            stopped: whether somebody has asked it to stop.
+        """
+        with contextlib.suppress(RuntimeError):  # the store has gone, with whoever kept it
+            self.store.set(f"left/{self.ranks.rank}", json.dumps({"error": error, "stopped": stopped}))
+
+    def see_off(self, patience: float) -> None:
+        """Wait until all others have left too, or are lost, but not for longer than so many seconds.
+
+        Who has the answer to a common question first, and goes, would take it from the rest. And torchrun ends the
+        others as soon as one has failed: they may have something to save or to say.
+        """
+        end = time.monotonic() + patience
+        with contextlib.suppress(RuntimeError):
+            watch = _Watch(self)
+            while (still := self._without("left") - self.lost) and time.monotonic() < end:
+                time.sleep(_LOOK)
+                self.lost |= watch.silent(_LONG_SILENCE) & still
+
+    def heard(self) -> bool:
+        """Return whether a process before this one has left too: the first of those that are left speaks for all."""
+        try:
+            return any(self.store.check([f"left/{rank}"]) for rank in range(self.ranks.rank))
+        except RuntimeError:
+            return False
+
+    def explain(self, error: Exception) -> RanksError:
+        """Return why the others do not answer: one has left with an error, or is lost, or does something else."""
+        try:
+            return self._explain(error)
+        except RanksError as found:
+            return found
+        except RuntimeError:
+            self.lost |= {0}
+            return RanksError(f"{_named({0})} was lost, and with it the place where the processes meet")
+
+    def _explain(self, error: Exception) -> RanksError:
+        watch = _Watch(self)
+        end = time.monotonic() + _SILENCE + _BEAT
+        while time.monotonic() < end:
+            self._raise_errors()
+            time.sleep(_LOOK)
+            self._raise_silent(watch, _SILENCE)
+        behind = {rank for rank, asked in watch.asked.items() if asked < self.asked}
+        why = "".join(str(error).strip().splitlines()[:1])
+        who = f"{_named(behind)} did not answer in time" if behind else "the processes cannot hear one another"
+        return RanksError(f"{who}, though all of them live ({why})")
+
+    def _raise_errors(self) -> None:
+        for rank in sorted(self._with("left")):
+            words = json.loads(self.store.get(f"left/{rank}"))
+            if words["error"] is not None:
+                raise RanksError(words["error"], stopped=words["stopped"])
+
+    def _raise_silent(self, watch: "_Watch", seconds: float) -> None:
+        silent = watch.silent(seconds) - self._with("left")
+        if silent:
+            self.lost |= silent
+            raise RanksError(f"{_named(silent)} was lost: no answer, and no sign of life")
+
+    def _with(self, word: str) -> set[int]:
+        return {rank for rank in self._others() if self.store.check([f"{word}/{rank}"])}
+
+    def _without(self, word: str) -> set[int]:
+        if self.store.check([f"{word}/{rank}" for rank in self._others()]):
+            return set()
+        return self._others() - self._with(word)
+
+    def _others(self) -> set[int]:
+        return set(range(self.ranks.count)) - {self.ranks.rank}
+
+
+class _Watch:
+    """The signs of life of the others since somebody began to look at them."""
+
+    def __init__(self, meeting: Meeting) -> None:
+        self._meeting = meeting
+        self._seen = {rank: (b"", time.monotonic()) for rank in meeting._others()}
+        self.asked: dict[int, int] = dict.fromkeys(self._seen, 0)
+
+    def silent(self, seconds: float) -> set[int]:
+        """Return who has given none for so long."""
+        now = time.monotonic()
+        for rank, (last, _) in self._seen.items():
+            key = f"beat/{rank}"
+            sign = self._meeting.store.get(key) if self._meeting.store.check([key]) else b""
+            if sign != last:
+                self._seen[rank] = (sign, now)
+                self.asked[rank] = int(sign.split()[1])
+        return {rank for rank, (_, since) in self._seen.items() if now - since > seconds}
+
+
+def _named(ranks: set[int]) -> str:
+    return f"rank{'s' if len(ranks) > 1 else ''} {', '.join(map(str, sorted(ranks)))}"

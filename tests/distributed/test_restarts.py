@@ -1,0 +1,140 @@
+"""A run whose processes are lost and started again is the run that nobody has disturbed."""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from commands import write_config
+from faults import final, lines, run, same
+from vs_config import load_config, read_toml
+from vs_runtime import list_checkpoints
+from vs_runtime.run_directory import RunDirectory, read_environment
+from vs_train.cli import main
+from vs_training.config import TrainConfig
+
+STEPS = 8
+PATIENCE = 100.0
+"""Seconds for all that is waited for."""
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    changes = {"steps": STEPS, "checkpoint_every": 1, "keep_checkpoints": 99}
+    return write_config(tmp_path_factory.mktemp("config"), run=changes)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same run in one process, which has the same bits."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    run(load_config(TrainConfig, read_toml(config)), folder)
+    return folder
+
+
+@contextlib.contextmanager
+def launched(*words: str) -> Iterator[subprocess.Popen[str]]:
+    """The command, which starts processes; none of them outlives the test."""
+    command = [sys.executable, "-m", "vs_train", "vid2vid", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            yield process
+        finally:
+            for pid in [process.pid, *ranks_of(process).values()]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+def ranks_of(process: subprocess.Popen[str]) -> dict[int, int]:
+    """The processes that it has started and that live: rank -> process id."""
+    found = {}
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    for pid in children.read_text().split() if children.exists() else ():
+        with contextlib.suppress(OSError):
+            variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            for variable in variables:
+                if variable.startswith(b"RANK="):
+                    found[int(variable[5:])] = int(pid)
+    return found
+
+
+def wait_for_step(folder: Path, step: int) -> None:
+    end = time.monotonic() + PATIENCE
+    while not (folder / "checkpoints" / f"step-{step:08d}").exists():
+        assert time.monotonic() < end, f"step {step} has not come"
+        time.sleep(0.02)
+
+
+def is_undisturbed(folder: Path, undisturbed: Path) -> bool:
+    same_end = same(final(folder, STEPS), final(undisturbed, STEPS))
+    return same_end and lines(folder) == lines(undisturbed)
+
+
+def test_a_lost_process_and_a_stop_leave_the_run_that_nobody_has_disturbed(
+    config: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    words = ("--config", str(config), "--out", str(folder))
+    with launched(*words, "--processes", "2", "--max-restarts", "1") as process:
+        wait_for_step(folder, 1)
+        before = ranks_of(process)
+        os.kill(before[1], signal.SIGKILL)
+        while not read_environment(RunDirectory(folder))["resumed"]:
+            time.sleep(0.05)
+        after = ranks_of(process)
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=PATIENCE)
+    assert "error: rank 1 was lost" in said
+    assert "going on from" in said
+    assert process.returncode == 143
+    assert not any(Path(f"/proc/{pid}").exists() for pid in (*before.values(), *after.values()))
+    assert said.count("go on with: hatch run train:vid2vid --resume") >= 1
+    assert main(["vid2vid", "--resume", str(folder)]) == 0
+    assert is_undisturbed(folder, undisturbed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", range(20))
+def test_any_process_may_be_lost_at_any_moment(config: Path, undisturbed: Path, tmp_path: Path, moment: int) -> None:
+    chance = random.Random(moment)
+    folder = tmp_path / "run"
+    words = ("--config", str(config), "--out", str(folder), "--processes", "2", "--max-restarts", "1")
+    with launched(*words) as process:
+        rank = chance.randrange(2)
+        if chance.random() < 0.8:
+            wait_for_step(folder, chance.randrange(1, STEPS))
+            time.sleep(chance.random() * 0.3)
+        else:  # before there is anything
+            while rank not in ranks_of(process):
+                time.sleep(0.02)
+            time.sleep(chance.random() * 5)
+        with contextlib.suppress(KeyError, ProcessLookupError):  # it has come to its end
+            os.kill(ranks_of(process)[rank], signal.SIGKILL)
+        said, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, said
+    assert is_undisturbed(folder, undisturbed)
+
+
+def test_an_attempt_goes_on_with_the_run_of_an_earlier_one_of_the_same_processes_only(
+    config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in {"RUN_ID": "a", "RESTART_COUNT": "0"}.items():
+        monkeypatch.setenv(f"TORCHELASTIC_{name}", value)
+    assert main(["vid2vid", "--config", str(config), "run.steps=1"]) == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert main(["vid2vid", "--config", str(config), "run.steps=2"]) == 0
+    assert main(["vid2vid", "--config", str(config), "--out", str(folder), "run.steps=2"]) == 0
+    assert list((tmp_path / "runs").iterdir()) == [folder]
+    assert {path.name for path in list_checkpoints(folder / "checkpoints")} == {"step-00000001", "step-00000002"}
+    capsys.readouterr()
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "b")
+    assert main(["vid2vid", "--config", str(config), "--out", str(folder), "run.steps=2"]) == 2
+    assert "holds a run already" in capsys.readouterr().err
