@@ -4,7 +4,6 @@ What one process makes of a sequence depends on no other sequence, so that resul
 """
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +12,7 @@ import cattrs
 import torch
 from vs_config import report_error
 from vs_config.commands import EXIT_INPUT
+from vs_config.streams import dropped_streams
 from vs_runtime.ranks import Ranks, collected, joined, told
 
 from vs_eval.errors import VsEvalError, memory_explained
@@ -49,11 +49,7 @@ def _speaking(ranks: Ranks) -> Iterator[None]:
     if ranks.first:
         yield
         return
-    with (
-        Path(os.devnull).open("w") as nowhere,
-        contextlib.redirect_stdout(nowhere),
-        contextlib.redirect_stderr(nowhere),
-    ):
+    with dropped_streams():
         try:
             yield
         except KeyboardInterrupt:

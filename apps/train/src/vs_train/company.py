@@ -7,13 +7,13 @@ it says so itself, with its rank.
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 from vs_config import report_error
 from vs_config.commands import EXIT_INPUT, Report
+from vs_config.streams import dropped_streams
 from vs_runtime import RanksError
-from vs_runtime.ranks import Ranks, parted, ranks_of
+from vs_runtime.ranks import parted, ranks_of
 
 
 def run_in_company(run: Callable[[Report], int]) -> int:
@@ -38,7 +38,8 @@ def run_in_company(run: Callable[[Report], int]) -> int:
             report_error(error, status=status, label=f"[rank {ranks.rank}] {label}", file=stream)
         return status
 
-    with _only_first_is_heard(ranks):
+    # The stack trace of a defect is written outside of this.
+    with contextlib.nullcontext() if ranks.first else dropped_streams():
         return run(report)
 
 
@@ -46,17 +47,3 @@ def _would_speak() -> bool:
     """Return whether this is the first process of its machine, as far as the environment tells."""
     told = [os.environ[name] for name in ("LOCAL_RANK", "RANK") if os.environ.get(name)]
     return not told or "0" in told
-
-
-@contextlib.contextmanager
-def _only_first_is_heard(ranks: Ranks) -> Iterator[None]:
-    """Drop what others print; the stack trace of a defect is written outside of this."""
-    if ranks.first:
-        yield
-        return
-    with (
-        Path(os.devnull).open("w") as nowhere,
-        contextlib.redirect_stdout(nowhere),
-        contextlib.redirect_stderr(nowhere),
-    ):
-        yield

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from io import TextIOWrapper
+from pathlib import Path
 from typing import Any, TextIO, cast
 
 import attrs
@@ -32,6 +33,17 @@ def lasting_streams() -> Iterator[Lasting]:
     finally:
         output.flush()
         sys.stdout, sys.stderr = previous
+
+
+@contextlib.contextmanager
+def dropped_streams() -> Iterator[None]:
+    """Drop what is written to standard output and error as long as this lasts: another process speaks for this one."""
+    with (
+        Path(os.devnull).open("w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
+        yield
 
 
 @attrs.define

@@ -69,7 +69,7 @@ def _left(place: meeting.Meeting, ranks: Ranks, timeout: float) -> Iterator[None
         place.leave(error, stopped=found.stopped)
         raise
     except BaseException as found:
-        error = f"rank {ranks.rank}: {' '.join(str(found).split()) or type(found).__name__}"
+        error = f"rank {ranks.rank}: {_in_words(found)}"
         place.leave(error, stopped=isinstance(found, KeyboardInterrupt))
         raise
     else:
@@ -80,6 +80,14 @@ def _left(place: meeting.Meeting, ranks: Ranks, timeout: float) -> Iterator[None
             dist.destroy_process_group()
         if error is not None:
             place.see_off(_GRACE)
+
+
+def _in_words(error: BaseException) -> str:
+    match error:
+        case SystemExit():
+            return f"ended with exit status {error.code}"
+        case _:
+            return " ".join(str(error).split()) or type(error).__name__
 
 
 def most(numbers: Sequence[float]) -> list[float]:
