@@ -3,7 +3,7 @@
 import itertools
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from vs_bench.errors import VsBenchError
-from vs_bench.harness import Result, Series
+from vs_bench.harness import Case, Result, Series
 from vs_bench.scaling import command
 from vs_bench.scaling.exponents import fit_exponent
 from vs_bench.scaling.memory import measure_memory
@@ -52,7 +52,8 @@ def test_too_few_points_are_refused() -> None:
 def test_along_each_axis_one_thing_doubles_and_nothing_else_changes() -> None:
     for axis in AXES:
         points = [point for point in POINTS if point.axis == axis]
-        assert [b.amount / a.amount for a, b in itertools.pairwise(points)] == [2, 2, 2]
+        assert {b.amount / a.amount for a, b in itertools.pairwise(points)} == {2}
+        assert len(points) == (5 if axis == "length" else 4)
         assert [point.name for point in points if point.factor == 1] == [f"{axis} {_base(points[0], axis)}"]
         for point in points:
             size = point.config.data.height * point.config.data.width
@@ -80,6 +81,11 @@ def test_the_command_measures_every_point_and_writes_what_it_found(
         made.append((config.loader.clips, frames))
         return lambda: None
 
+    def measured(cases: Sequence[Case], **_: object) -> Result:
+        series = tuple(Series(name=case.name, seconds=(float(i),)) for i, case in enumerate(cases, start=1))
+        return Result(unit=Series(name="unit", seconds=(1.0,)), cases=series, threads=1, device="cpu")
+
+    monkeypatch.setattr(command, "measure", measured)
     monkeypatch.setattr(command, "stepper", stepper)
     monkeypatch.setattr(command, "measure_memory", lambda point, threads, device: 1000 * point.amount)
     monkeypatch.setattr(command, "folder_of", lambda store: tmp_path)
@@ -108,6 +114,8 @@ def test_memory_of_a_step_grows_with_the_clip_by_little_more_than_its_tensors() 
 
 def test_growth_is_told_and_drawn(tmp_path: Path) -> None:
     def seconds(point: Point) -> float:
+        if point.axis == "length":
+            return point.factor - 0.9  # the first frames take almost no time
         return float(point.factor ** (2 if point.axis == "filters" else 1))
 
     cases = tuple(Series(name=point.name, seconds=(seconds(point),)) for point in POINTS)
@@ -115,6 +123,7 @@ def test_growth_is_told_and_drawn(tmp_path: Path) -> None:
     sizes: list[int | None] = [round(1e9 * point.factor**0.5) for point in POINTS]
     axes = command.growth(POINTS, result, sizes)
     assert axes["filters"]["faster_than_linear"] == ["seconds"]
+    assert axes["length"]["exponents"]["seconds"]["value"] == pytest.approx(1)
     assert axes["batch"]["exponents"]["bytes"]["value"] == pytest.approx(0.5, abs=1e-6)
     lines = command.sentences(axes)
     assert lines[-1] == "faster than linearly: time with filters"

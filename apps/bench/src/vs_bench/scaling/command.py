@@ -2,11 +2,12 @@
 
 Usage: hatch run bench:scaling [--preset NAME] [--rounds N] [--device cuda] [--threads N] [--store] [PATH=VALUE ...]
 
-Of a small preset's step four sizes are made along each axis, each twice the one before, everything else as it is. All
+Of a small preset's step sizes are made along each axis, each twice the one before, everything else as it is. All
 are timed in one interleaved run; memory is measured of each in a process of its own, beside what libraries and networks
 take. Through the points of an axis goes the power law that is nearest by least squares of logarithms: with an exponent
 above 1 a step grows faster than linearly. Time has a part that does not grow, and memory another (gradients and
-averages of Adam), so that exponents below 1 are a matter of size.
+averages of Adam), so that exponents below 1 are a matter of size. The first frames of a clip have no past and take less
+time than all others: with length it is the time beyond the shortest clip, for the frames beyond it.
 
 Writes runs/bench/scaling-PRESET-DEVICE.json and a picture beside it; with `--store` docs/benchmarks/ instead.
 """
@@ -27,7 +28,7 @@ from vs_bench.results import begin, command_of, folder_of, save_records
 from vs_bench.scaling.exponents import Exponent, fit_exponent
 from vs_bench.scaling.memory import measure_memory
 from vs_bench.scaling.picture import draw
-from vs_bench.scaling.points import AXES, Point, points_of
+from vs_bench.scaling.points import AXES, Axis, Point, points_of
 from vs_bench.step.stepper import stepper
 from vs_bench.tables import as_record, print_result, wide_console
 
@@ -81,7 +82,7 @@ def growth(points: Sequence[Point], result: Result, sizes: Sequence[int | None])
         known = [size for _, size in there if size is not None]
         if len(known) == len(there):
             measured["bytes"] = [float(size) for size in known]
-        exponents = {what: fit_exponent(amounts, values) for what, values in measured.items()}
+        exponents = {what: _exponent(axis, what, amounts, values) for what, values in measured.items()}
         axes[axis] = {
             "amounts": amounts,
             **measured,
@@ -89,6 +90,12 @@ def growth(points: Sequence[Point], result: Result, sizes: Sequence[int | None])
             "faster_than_linear": [what for what, exponent in exponents.items() if exponent.faster_than_linear],
         }
     return axes
+
+
+def _exponent(axis: Axis, what: str, amounts: Sequence[int], values: Sequence[float]) -> Exponent:
+    if (axis, what) != ("length", "seconds"):
+        return fit_exponent(amounts, values)
+    return fit_exponent([amount - amounts[0] for amount in amounts[1:]], [value - values[0] for value in values[1:]])
 
 
 def sentences(axes: Mapping[str, Mapping[str, Any]]) -> list[str]:
