@@ -3,16 +3,20 @@
 import contextlib
 import multiprocessing
 import os
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch.distributed import TCPStore
 from vs_config.processes import end_with_parent, fit_to_be_sent, leave_signals_to_parent, signals_held
 from vs_runtime.ranks import joined, ranks_of
+
+ROOT = Path(__file__).parents[2]
 
 PATIENCE = 60.0
 """Seconds that a process waits for another one, and a test for all."""
@@ -58,6 +62,7 @@ def serve(channel: Connection) -> None:
     """Do what is asked for, again and again."""
     leave_signals_to_parent()
     threading.Thread(target=end_with_parent, daemon=True).start()
+    sys.path.insert(0, str(ROOT))  # where pytest finds the tests whose functions come through the channel
     torch.set_num_threads(1)
     while True:
         group, variables, timeout, joins, function, arguments = channel.recv()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mutate import copy_tree, mutate_file, mutate_json, no_longer_than, over, snapshot
 from vs_eval.app import main as evaluate
-from vs_eval.command import INPUT_ERRORS
+from vs_eval.input_errors import INPUT_ERRORS
 from vs_synthesis import directory, load_model, start
 from vs_train.cli import main
 

@@ -1,5 +1,7 @@
 """Every loss of the objective under autocast, from features whose sums 16 bits cannot hold."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 import vs_nets as nets
@@ -26,8 +28,11 @@ class Features(nn.Module):
     def normalise(self, image: Tensor) -> Tensor:
         return image
 
+    def taps(self, x: Tensor) -> Iterator[Tensor]:
+        return ((x * scale).to(self.dtype) for scale in (1e4, 5e3, 2e4, 1e4, 1e3))
+
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        return tuple((x * scale).to(self.dtype) for scale in (1e4, 5e3, 2e4, 1e4, 1e3))
+        return tuple(self.taps(x))
 
 
 def output_of(seed: int, dtype: torch.dtype) -> DiscriminatorOutput:
