@@ -16,7 +16,7 @@ FRAMES = 2
 _FACTORS: Mapping[Axis, tuple[float, ...]] = {
     "pixels": (0.5, 1, 2, 4),
     "batch": (1, 2, 4, 8),
-    "length": (1, 2, 4, 8, 16),
+    "length": (1, 2, 4, 8),
     "filters": (0.25, 0.5, 1, 2),
 }
 """How many times as large as in the step by itself; each twice the one before."""
