@@ -65,6 +65,11 @@ class ModelConfig:
         return self.generator.frames - 1
 
     @property
+    def takes_motion(self) -> bool:
+        """Whether the flow of its frames is given beside their labels, and estimated by no network."""
+        return self.generator.flow.kind == nets.GivenFlow.kind
+
+    @property
     def label_spec(self) -> nets.LabelSpec:
         """How the labels enter the generator."""
         return spec_of_kinds(LabelConfig(dont_care=self.dont_care), label_infos(self.labels))
