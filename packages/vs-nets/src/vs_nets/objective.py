@@ -114,9 +114,9 @@ def generator_losses(
 def flow_losses(synthesis: Synthesis, target: Target, config: ObjectiveConfig) -> dict[str, Loss]:
     """Return the losses of flow, warped frame and mask, summed over what is warped: the previous frame, the reference.
 
-    None while the generator estimates no flow, or is given it; `flow` needs a teacher. The mask is pulled towards 0 (use the warped
-    pixel) where the warped frame is right and towards 1 where it is wrong; how right it is carries a gradient, as
-    published.
+    None while the generator estimates no flow, or is given it; `flow` needs a teacher. The mask is pulled towards 0
+    (use the warped pixel) where the warped frame is right and towards 1 where it is wrong; how right it is carries a
+    gradient, as published.
     """
     losses: dict[str, Loss] = {}
     for warp, flow, confidence in _warps(synthesis, target):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from vs_data.errors import DataError
 from vs_data.labels import handler_of
 from vs_data.sequences.frames import LabelFrame, LabelRequest, LabelSequence
+from vs_data.sequences.motion import refuse_motion
 
 PIPE = "standard input"
 
@@ -19,6 +20,7 @@ def open_raw_labels(stream: BinaryIO, how: LabelRequest) -> LabelSequence:
 
     A byte is a class id; of drawn maps (edges of a face) 255 is 1. The stream is read once, as it comes.
     """
+    refuse_motion(how, PIPE, "a pipe")
     return LabelSequence(name="stdin", frames=how.frames, size=how.size, read=partial(_read, stream, how))
 
 

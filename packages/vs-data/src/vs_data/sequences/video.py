@@ -15,6 +15,7 @@ from vs_data.files import MAX_PICTURE_PIXELS
 from vs_data.labels import LabelKind, handler_of
 from vs_data.labels.class_ids import LOSSLESS
 from vs_data.sequences.frames import LabelFrame, LabelRequest, LabelSequence
+from vs_data.sequences.motion import refuse_motion
 
 VIDEO_EXTENSIONS = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".nut")
 
@@ -36,8 +37,9 @@ def open_video_labels(path: Path, how: LabelRequest) -> LabelSequence:
     Grey levels are class ids, stored without loss; of drawn maps (edges of a face) 255 is 1, whatever the format.
 
     Raises:
-        DataError: it is no video, loses levels that are ids, or the model takes several kinds of label.
+        DataError: it is no video, loses levels that are ids, or the model takes several kinds of label, or motion.
     """
+    refuse_motion(how, str(path), "a video")
     if len(how.kinds) > 1:
         names = ", ".join(kind.folder for kind in how.kinds)
         raise DataError(

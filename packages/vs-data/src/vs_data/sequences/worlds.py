@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vs_data.clips import ClipRequest, ClipSource, References
+from vs_data.clips import Clip, ClipRequest, ClipSource, References
 from vs_data.driving import subject_of
 from vs_data.errors import DataError
 from vs_data.faces import FacesConfig, FacesSource, open_faces
@@ -16,6 +16,7 @@ from vs_data.faces.source import REGIONS_KIND
 from vs_data.geometry import same_size
 from vs_data.labels import Target, label_infos, landmarks_among
 from vs_data.labels.face_landmarks import Track, draw_track
+from vs_data.sampling import iterate_sequence
 from vs_data.sequences.frames import LabelFrame, LabelRequest, LabelSequence, ReferenceSubject
 from vs_data.street import StreetConfig, open_street
 
@@ -114,23 +115,35 @@ def _channels(info: object) -> object:
 
 
 def _read(world: str, source: ClipSource, how: LabelRequest, count: int) -> Iterator[LabelFrame]:
-    for start in range(0, count, _CHUNK):
-        length = min(_CHUNK, count - start)
-        labels = _labels(source, how, start, length)
+    start = 0
+    for clip in iterate_sequence(source, 0, chunk=_CHUNK, max_frames=count):
+        length = clip.frames.shape[0]
+        labels = _labels(source, how, clip, range(start, start + length))
         for index in range(length):
             where = f"{world} frame {start + index}"
             one = {name: maps[index] for name, maps in labels.items()}
-            yield LabelFrame(labels=one, name=f"{start + index:06d}", where=where)
+            yield LabelFrame(
+                labels=one,
+                name=f"{start + index:06d}",
+                where=where,
+                motion=_motion(clip, index) if how.motion else None,
+            )
+        start += length
 
 
-def _labels(source: ClipSource, how: LabelRequest, start: int, length: int) -> dict[str, Tensor]:
-    clip = source.read(ClipRequest(sequence=0, start=start, length=length))
+def _motion(clip: Clip, index: int) -> tuple[Tensor, Tensor]:
+    assert clip.flow is not None and clip.flow_confidence is not None  # noqa: S101, PT018 - worlds know their motion
+    return clip.flow[index], clip.flow_confidence[index]
+
+
+def _labels(source: ClipSource, how: LabelRequest, clip: Clip, frames: range) -> dict[str, Tensor]:
+    """Return the labels of a clip of some frames, or what they are of another subject."""
     labels = {kind.folder: clip.labels[kind.folder] for kind in how.kinds}
     kind = landmarks_among(how.kinds)
     match source:
         case FacesSource() if kind is not None and how.subject is not None:
             target = how.subject.targets[kind.folder]
-            labels[kind.folder] = draw_track(kind, _track(source), range(start, start + length), target)
+            labels[kind.folder] = draw_track(kind, _track(source), frames, target)
     return labels
 
 
