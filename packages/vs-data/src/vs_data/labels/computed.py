@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import ClassVar
 
 import attrs
@@ -14,6 +13,7 @@ from torch import Tensor
 from vs_config import Check, Problem, check_fields, real
 
 from vs_data.clips import FloatMaps
+from vs_data.content import Content
 from vs_data.fields import folder_name
 from vs_data.labels.handler import LabelHandler, LooseFiles
 from vs_data.pictures import IMAGE_EXTENSIONS, read_rgb
@@ -128,8 +128,8 @@ def _of_levels(compute: _Compute, levels: _Rgb, _where: str) -> Tensor:
     return _computed(compute, [levels])[0]
 
 
-def _look(path: Path, _picture: Size | None) -> Seen:
-    return Seen(size=size_of(read_rgb(path)))
+def _look(content: Content, _picture: Size | None) -> Seen:
+    return Seen(size=size_of(read_rgb(content)))
 
 
 def _edges(config: EdgesConfig, picture: _Rgb) -> NDArray[np.float32]:
