@@ -363,6 +363,6 @@ def _label_kind(config: LabelConfig, name: str, info: LabelInfo) -> nets.LabelKi
         case ClassIds():
             return nets.ClassMap(name=name, classes=info.classes, dont_care=config.dont_care, ignore_id=info.ignore_id)
         case FloatMaps():
-            return nets.FloatMap(name=name, channels=info.channels, title=info.title)
+            return nets.FloatMap(name=name, channels=info.channels, title=info.title, pictures=info.pictures)
         case _ as never:
             assert_never(never)
