@@ -19,6 +19,7 @@ from vs_data.labels.face_landmarks import Track, draw_track
 from vs_data.sampling import iterate_sequence
 from vs_data.sequences.frames import LabelFrame, LabelRequest, LabelSequence, ReferenceSubject
 from vs_data.street import StreetConfig, open_street
+from vs_data.street.source import RENDER
 
 WORLDS = ("street", "faces")
 FRAMES = 60
@@ -80,9 +81,15 @@ def _source(world: str, seed: int, how: LabelRequest) -> ClipSource:
     frames = how.frames or FRAMES
     match world:
         case "street":
-            return open_street(
-                StreetConfig(height=height, width=width, sequence_length=frames, seed=seed, val_sequences=1), "val"
+            street = StreetConfig(
+                height=height,
+                width=width,
+                sequence_length=frames,
+                seed=seed,
+                val_sequences=1,
+                labels=_labels_of_street(how),
             )
+            return open_street(street, "val")
         case _:
             config = FacesConfig(
                 height=height,
@@ -94,6 +101,11 @@ def _source(world: str, seed: int, how: LabelRequest) -> ClipSource:
                 labels=_labels_of_faces(how),
             )
             return open_faces(config, "val")
+
+
+def _labels_of_street(how: LabelRequest) -> Literal["seg_maps", "render", "both"]:
+    plain = {kind.folder == RENDER for kind in how.kinds}
+    return "both" if len(plain) > 1 else "render" if plain == {True} else "seg_maps"
 
 
 def _labels_of_faces(how: LabelRequest) -> Literal["landmarks", "regions", "both"]:
