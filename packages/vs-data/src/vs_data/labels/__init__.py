@@ -4,6 +4,8 @@ from vs_data.labels.class_ids import SegMapsConfig
 from vs_data.labels.computed import BlurConfig, EdgesConfig, GreyConfig
 from vs_data.labels.face_landmarks import LandmarksConfig
 from vs_data.labels.handler import LabelHandler, LooseFiles, Target
+from vs_data.labels.image import ImageConfig
+from vs_data.labels.instances import InstancesConfig
 from vs_data.labels.kinds import (
     KINDS,
     LabelKind,
@@ -24,6 +26,8 @@ __all__ = [
     "BlurConfig",
     "EdgesConfig",
     "GreyConfig",
+    "ImageConfig",
+    "InstancesConfig",
     "LabelHandler",
     "LabelKind",
     "LandmarksConfig",

@@ -13,10 +13,14 @@ from vs_data.labels.class_ids import SegMapsConfig, handle_class_ids
 from vs_data.labels.computed import BlurConfig, EdgesConfig, GreyConfig, handle_blur, handle_edges, handle_grey
 from vs_data.labels.face_landmarks import LandmarksConfig, handle_landmarks
 from vs_data.labels.handler import LabelHandler
+from vs_data.labels.image import ImageConfig, handle_images
+from vs_data.labels.instances import InstancesConfig, handle_instances
 from vs_data.layout import IMAGES
 from vs_data.views import View
 
-LabelKind: TypeAlias = SegMapsConfig | LandmarksConfig | EdgesConfig | BlurConfig | GreyConfig
+LabelKind: TypeAlias = (
+    SegMapsConfig | LandmarksConfig | ImageConfig | InstancesConfig | EdgesConfig | BlurConfig | GreyConfig
+)
 
 KINDS: tuple[type[LabelKind], ...] = get_args(LabelKind)
 
@@ -28,6 +32,10 @@ def handler_of(kind: LabelKind) -> LabelHandler:
             return handle_class_ids(kind)
         case LandmarksConfig():
             return handle_landmarks(kind)
+        case ImageConfig():
+            return handle_images(kind)
+        case InstancesConfig():
+            return handle_instances(kind)
         case EdgesConfig():
             return handle_edges(kind)
         case BlurConfig():
