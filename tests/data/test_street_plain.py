@@ -21,7 +21,7 @@ def test_rendering_comes_beside_or_instead_of_classes_and_changes_nothing_else()
         assert torch.equal(clip.frames, classes.frames)
         assert torch.equal(clip.flow, classes.flow)
     kinds = open_street(StreetConfig(**SIZE, labels="render"), "val").label_kinds
-    assert kinds == {"render": FloatMaps(channels=3, title="rendering", pictures=True)}
+    assert kinds == {"render": FloatMaps(channels=3, title="render", pictures=True)}
 
 
 def test_rendering_is_a_picture_of_few_colours_of_which_each_shows_one_class() -> None:

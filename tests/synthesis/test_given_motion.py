@@ -20,7 +20,6 @@ from vs_synthesis import (
     synthesise_sequence,
     write_model,
 )
-from vs_synthesis import graphed as graphed_stream
 from vs_synthesis.export.errors import ExportError
 from vs_synthesis.export.plan import make_plan
 from vs_synthesis.fit import Fit, fit_motion
@@ -63,7 +62,7 @@ def test_a_stream_is_bit_for_bit_the_roll_out_and_follows_the_motion(model, clip
 
 
 def test_a_graphed_stream_is_the_stream(model, clip, monkeypatch):
-    compute_as_a_gpu(monkeypatch, graphed_stream)
+    compute_as_a_gpu(monkeypatch)
     longer = open_source(attrs.evolve(GIVEN.data, sequence_length=8), "val").read(
         ClipRequest(sequence=0, start=0, length=8)
     )

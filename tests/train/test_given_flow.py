@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from vs_eval.app import main as evaluate
+from vs_data import StreetConfig, open_source, write_folder
+from vs_eval.app import main as eval_main
 from vs_runtime import load_checkpoint
 from vs_train.cli import main
 
@@ -13,16 +14,16 @@ SMALL = (
     *("data.height=32", "data.width=64", "data.sequence_length=4", "data.val_sequences=1", "curriculum.max_length=2"),
     *("curriculum.initial_length=2", "curriculum.single_frame_steps=0", "generator.levels=3", "generator.filters=4"),
     *("generator.image_downsamples=2", "generator.max_filters=8", "generator.embedder.filters=4"),
-    *("generator.embedder.max_filters=8", "generator.embedder.downsamples=3", "generator.flow.kind=given"),
+    *("generator.embedder.max_filters=8", "generator.embedder.downsamples=3", "run.threads=1"),
     *("generator.combination.levels=2", "generator.combination.embedder.filters=4"),
     *("discriminator.image.filters=4", "discriminator.image.layers=2", "discriminator.image.scales=1"),
-    *("objective.perceptual.kind=none", "precision.level=O0", "run.threads=1"),
+    *("objective.perceptual.kind=none", "precision.level=O0"),
     *("run.steps=2", "run.checkpoint_every=1", "run.sample_every=2", "run.sample_frames=2"),
 )
 
 
 def train(*arguments: str) -> int:
-    return main(["vid2vid", "--preset", "street-tiny", *SMALL, *arguments])
+    return main(["vid2vid", "--preset", "street-sim", *SMALL, *arguments])
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("given") / "run"
     assert train("--out", str(path)) == 0
     return path
+
+
+def evaluate(command: str, run: Path, *arguments: str) -> int:
+    with pytest.raises(SystemExit) as stop:
+        eval_main([command, str(run), "--device", "cpu", *arguments])
+    return int(stop.value.code or 0)
+
+
+def synthesise(run: Path, *arguments: str) -> int:
+    return evaluate("synthesize", run, *arguments)
 
 
 def losses(run: Path) -> set[str]:
@@ -54,17 +65,31 @@ def test_a_resumed_run_is_the_run(run: Path, tmp_path: Path) -> None:
 
 def test_it_synthesises_from_a_world_and_is_scored(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "frames"
-    for arguments in (
-        ["synthesize", str(run), "--labels", "street:9", "--frames", "3", "--format", "png", "--out", str(out)],
-        ["vid2vid", str(run), "--out", str(tmp_path / "report"), "--device", "cpu"],
-    ):
-        with pytest.raises(SystemExit) as stop:
-            evaluate(arguments)
-        assert not stop.value.code
+    assert synthesise(run, "--labels", "street:9", "--frames", "3", "--format", "png", "--out", str(out)) == 0
     assert len(list(out.iterdir())) == 3
-    report = (tmp_path / "report" / "report.json").read_text()
-    assert "warping" in report
-    assert "epe" not in report  # of a flow that is given there is nothing to be measured
+    assert evaluate("vid2vid", run, "--out", str(tmp_path / "report")) == 0
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert report["scores"]["warping/generated"]["value"] > 0
+    assert not [name for name in report["scores"] if name.startswith("epe")]  # given flow is not to be measured
+
+
+def test_a_folder_of_renderings_and_motion_trains_and_is_synthesised_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    street = StreetConfig(height=32, width=64, sequence_length=3, train_sequences=2, labels="render")
+    write_folder(open_source(street, "train"), tmp_path / "street", sequences=2)
+    run, labels = tmp_path / "run", '[{kind = "image", folder = "render"}]'
+    folder = ("data.kind=folder", f"data.root={tmp_path / 'street'}", "data.height=32", "data.width=64")
+    small = [each for each in SMALL if not each.startswith("data.")]
+    data = (*folder, f"data.labels={labels}", "data.flow.kind=files", "data.val_fraction=0.5")
+    assert main(["vid2vid", "--preset", "street-sim", *small, *data, "run.steps=1", "--out", str(run)]) == 0
+    assert synthesise(run, "--labels", str(tmp_path / "street"), "--out", str(tmp_path / "made")) == 0
+    assert len(list((tmp_path / "made").iterdir())) == 2
+    (tmp_path / "street" / "flow").rename(tmp_path / "street" / "motion")
+    capsys.readouterr()
+    assert synthesise(run, "--labels", str(tmp_path / "street"), "--out", str(tmp_path / "more")) == 2
+    assert "flow/street-000000: cannot be listed" in capsys.readouterr().err.replace("\\", "/")
+    assert not (tmp_path / "more").exists()
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,17 @@
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from vs_data.clips import Clip, ClipRequest, ClipSource, class_ids_in
+from vs_data.clips import ClassIds, Clip, ClipRequest, ClipSource, FloatMaps, LabelInfo
 from vs_data.errors import DataError
 from vs_data.faces import FacesSource
 from vs_data.layout import IMAGES
@@ -63,8 +64,7 @@ def write_folder(
 
 def _landmarks_of(source: ClipSource) -> dict[str, _Landmarks]:
     """Return what gives the landmarks that the maps of each kind of label are drawings of."""
-    ids = class_ids_in(source.label_kinds)
-    maps = [kind for kind in source.label_kinds if kind not in ids]
+    maps = [kind for kind, info in source.label_kinds.items() if not _is_picture(info)]
     match source:
         case FacesSource():
             return dict.fromkeys(maps, source.landmarks)
@@ -72,6 +72,17 @@ def _landmarks_of(source: ClipSource) -> dict[str, _Landmarks]:
             raise DataError(f"labels of kind '{maps[0]}' are maps of numbers, of which folders hold none")
         case _:
             return {}
+
+
+def _is_picture(info: LabelInfo) -> bool:
+    """Return whether labels are written as they are, ids or colours; others are drawings of something."""
+    match info:
+        case ClassIds():
+            return True
+        case FloatMaps():
+            return info.pictures
+        case _:
+            assert_never(info)
 
 
 @contextmanager
@@ -119,7 +130,7 @@ def _write_sequences(
         first = 0
         for clip in iterate_sequence(source, index, chunk=chunk, max_frames=max_frames):
             length = clip.frames.shape[0]
-            _write_clip(clip, root, info.name, first)
+            _write_clip(clip, root, info.name, first, set(landmarks))
             request = ClipRequest(sequence=index, start=first, length=length)
             for kind, points in landmarks.items():
                 _write_landmarks(root / kind / info.name, points(request), first)
@@ -129,20 +140,27 @@ def _write_sequences(
     return done
 
 
-def _write_clip(clip: Clip, root: Path, sequence: str, first: int) -> None:
+def _write_clip(clip: Clip, root: Path, sequence: str, first: int, drawn: Set[str]) -> None:
+    """Write the frames of a clip, their labels but for those that are drawings, and their flow."""
     kinds = [IMAGES, *clip.labels] + ([] if clip.flow is None else ["flow"])
     folders = {kind: root / kind / sequence for kind in kinds}
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)
-    images = {kind: label for kind, label in clip.labels.items() if not label.is_floating_point()}
-    frames = ((clip.frames + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
-    for index, frame in enumerate(frames):
+    labels = {kind: _levels(label) for kind, label in clip.labels.items() if kind not in drawn}
+    pictures = {IMAGES: _levels(clip.frames), **labels}
+    for index in range(clip.frames.shape[0]):
         name = f"{first + index:06d}"
-        write_png(folders[IMAGES] / f"{name}.png", frame)
-        for kind, ids in images.items():
-            write_png(folders[kind] / f"{name}.png", ids[index].to(torch.uint8).numpy())
+        for kind, levels in pictures.items():
+            write_png(folders[kind] / f"{name}.png", levels[index])
         if clip.flow is not None and first + index > 0:
             _write_flow(folders["flow"] / f"{name}.npz", clip, index)
+
+
+def _levels(x: Tensor) -> NDArray[np.uint8]:
+    """Return colours (T,3,H,W) in [-1,1] as (T,H,W,3) bytes, and ids (T,H,W) as they are."""
+    if x.is_floating_point():
+        x = ((x + 1) * 127.5).round().clamp(0, 255).permute(0, 2, 3, 1)
+    return np.asarray(x.to(torch.uint8).numpy())
 
 
 def _write_flow(path: Path, clip: Clip, index: int) -> None:

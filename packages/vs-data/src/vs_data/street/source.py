@@ -93,7 +93,7 @@ class StreetSource:
         if self.config.labels != "render":
             kinds["seg_maps"] = ClassIds(classes=len(CLASS_NAMES), ignore_id=IGNORE_ID, names=CLASS_NAMES)
         if self._plain:
-            kinds[RENDER] = FloatMaps(channels=3, title="rendering", pictures=True)
+            kinds[RENDER] = FloatMaps(channels=3, title=RENDER, pictures=True)
         return kinds
 
     @property
