@@ -81,7 +81,7 @@ def test_a_folder_of_renderings_and_motion_trains_and_is_synthesised_from(
     run, labels = tmp_path / "run", '[{kind = "image", folder = "render"}]'
     folder = ("data.kind=folder", f"data.root={tmp_path / 'street'}", "data.height=32", "data.width=64")
     small = [each for each in SMALL if not each.startswith("data.")]
-    data = (*folder, f"data.labels={labels}", "data.flow.kind=files", "data.val_fraction=0.5")
+    data = (*folder, f"data.labels={labels}", "data.flow.kind=files")
     assert main(["vid2vid", "--preset", "street-sim", *small, *data, "run.steps=1", "--out", str(run)]) == 0
     assert synthesise(run, "--labels", str(tmp_path / "street"), "--out", str(tmp_path / "made")) == 0
     assert len(list((tmp_path / "made").iterdir())) == 2
