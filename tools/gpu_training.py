@@ -4,8 +4,9 @@
 
 Weights, clips and their order are those of the CPU. The first step is one frame: losses that no update precedes must
 agree, as only rounding differs; all others of a GAN drift apart, so that for those the mean over the last half is
-compared. Prints one line of JSON; the exit status is 1 where they do not agree or anything is not finite. `--store` writes the figures that others are compared
-with, `docs/benchmarks/first-steps-PRESET.json`; it is for `--device cpu --dtype float32`.
+compared. Prints one line of JSON; the exit status is 1 where they do not agree or anything is not finite. `--store`
+writes the figures that others are compared with, `docs/benchmarks/first-steps-PRESET.json`; it is for `--device cpu
+--dtype float32`.
 """
 
 import argparse
