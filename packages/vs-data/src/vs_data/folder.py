@@ -19,7 +19,7 @@ from vs_data.face_crop import FaceCropConfig, sequence_window
 from vs_data.flow import FLOW_EXTENSIONS, DisFlowConfig, FlowConfig, FlowFilesConfig, flow_files
 from vs_data.geometry import AugmentConfig, Window, apply_to_image, plan_geometry
 from vs_data.labels import LabelKind, SegMapsConfig, handler_of, label_infos, landmarks_among, word_of
-from vs_data.layout import IMAGES, Folder, FrameFiles, Layout, expanded, file_of, scan_layout
+from vs_data.layout import IMAGES, Folder, FrameFiles, Layout, Reading, expanded, file_of, scan_layout
 from vs_data.names import ORDERS
 from vs_data.pictures import IMAGE_EXTENSIONS
 from vs_data.teach import teach_past, teach_references
@@ -145,7 +145,12 @@ def scan_folder(config: FolderConfig, split: Literal["train", "val"]) -> Layout:
     labels = [Folder(name=kind.folder, extensions=handler_of(kind).extensions) for kind in config.labels]
     files = flow_files(config.flow)
     flow = [] if files is None else [Folder(name=files.folder, extensions=FLOW_EXTENSIONS, first_optional=True)]
-    return scan_layout(root_of(config, split), IMAGES_FOLDER, [*labels, *flow], config.min_frames, config.order)
+    return scan_layout(
+        root_of(config, split),
+        IMAGES_FOLDER,
+        [*labels, *flow],
+        Reading(min_frames=config.min_frames, order=config.order),
+    )
 
 
 def open_folder(config: FolderConfig, split: Literal["train", "val"]) -> FolderSource:

@@ -22,10 +22,8 @@ from vs_data.geometry import apply_to_ids, same_size
 from vs_data.labels.handler import LabelHandler, LooseFiles
 from vs_data.pictures import inspect_ids, read_ids
 from vs_data.seen import Seen, Size, Trace, digest_of, size_of
+from vs_data.videos import LOSSLESS
 from vs_data.views import View, check_size, content_of
-
-LOSSLESS = "write it without loss in greys or RGB, by ffmpeg -c:v ffv1 -pix_fmt bgr0 for example, or as PNG files"
-"""What to do about levels that are no ids."""
 
 
 def _check_ignore_id(config: SegMapsConfig) -> Iterator[Problem]:
