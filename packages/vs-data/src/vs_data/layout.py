@@ -6,16 +6,16 @@ A video, images/SEQ.mp4, may stand for a folder of pictures, and for one of labe
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import attrs
 
-from vs_data.content import Content, Contents, FolderOfFiles, FramesOfVideo, content_in
+from vs_data.content import Content, Contents, FolderOfFiles, FramesOfVideo, content_in, part_of
 from vs_data.errors import DataError
 from vs_data.findings import Finding, error, warning
 from vs_data.names import Order, is_left_behind, same, sort_key
 from vs_data.order import check_order
-from vs_data.videos import VIDEO_EXTENSIONS, index_of
+from vs_data.videos import VIDEO_EXTENSIONS, first_of_last, index_of
 
 IMAGES = "images"
 
@@ -161,11 +161,37 @@ def scan_videos(root: Path, images: Folder, others: Sequence[Folder], how: Readi
         video = _list_video(root, findings)
         return _held_together(root.parent, images, others, {same(video.name): video}, findings, how)
     what = no_folder(root)
-    if what is not None:
+    files = [] if what is not None else [entry for entry in _entries(root, findings) if not _is_folder(entry)]
+    if not any(_is_video(entry, images) for entry in files):
         fix = f"expected a video, or a folder of them: {', '.join(VIDEO_EXTENSIONS)}"
-        raise DataError(what, file=str(root), fix=fix)
-    files = [entry for entry in _entries(root, findings) if not _is_folder(entry)]
+        raise DataError(what or "holds no videos", file=str(root), fix=fix)
     return _held_together(root, images, others, _list_sequences(files, images, findings), findings, how)
+
+
+def held_out(layout: Layout, split: Literal["train", "val"], seconds: float, how: Reading) -> Layout:
+    """Return what of videos is for training, all but their last seconds, or what is held out, the rest."""
+    findings = list(layout.findings)
+    sequences = []
+    for files in layout.sequences:
+        there = files.files[IMAGES]
+        match there:
+            case FramesOfVideo(video=video, count=count) if count:
+                cut = first_of_last(index_of(video), seconds)
+                kept = (0, cut) if split == "train" else (cut, count)
+                if min(cut, count - cut) < how.min_frames:
+                    what = f"has {cut} frames before its last {seconds:g} s, and {count - cut} in them"
+                    fix = f"at least {how.min_frames} are needed in each part; choose other val_seconds"
+                    findings.append(error(there.place, what, fix))
+                sequences.append(part_of_sequence(files, *kept))
+            case _:
+                sequences.append(files)
+    return attrs.evolve(layout, sequences=tuple(sequences), findings=tuple(findings))
+
+
+def part_of_sequence(files: FrameFiles, start: int, stop: int) -> FrameFiles:
+    """Return frames `start` to `stop` - 1 of a sequence."""
+    parts = {folder: part_of(contents, start, stop) for folder, contents in files.files.items()}
+    return attrs.evolve(files, frames=files.frames[start:stop], files=parts)
 
 
 def _held_together(
@@ -198,7 +224,7 @@ def _held_together(
         findings.extend(_compare_sequences(root, images, other, listing))
     if not pictures:
         place = _place(root, images.name)
-        findings.append(error(place, "has no sequences", f"put frames into {images.name}/SEQUENCE/, or videos"))
+        findings.append(error(place, "has no sequences", f"put frames into {images.name}/SEQUENCE/"))
     return Layout(root=str(root), sequences=tuple(sequences), findings=tuple(findings))
 
 

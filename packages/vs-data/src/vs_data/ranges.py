@@ -7,6 +7,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -118,11 +119,10 @@ def _remote(place: str, patience: Patience) -> IO[bytes]:
 
 def _fsspec() -> Any:
     try:
-        import fsspec
+        return import_module("fsspec")
     except ImportError:
         what = "addresses are read by fsspec, which is not installed"
-        raise DataError(what, fix="pip install 'vs-data[remote]'") from None
-    return fsspec
+        raise DataError(what, fix="install the extra 'remote' of vs-data, or pip install fsspec") from None
 
 
 def _tried(place: str, patience: Patience, read: Callable[[], _Read], name: str = "") -> _Read:

@@ -76,6 +76,13 @@ def index_of(video: Video) -> VideoIndex:
     return _made(video, *_version(video))
 
 
+def first_of_last(index: VideoIndex, seconds: float) -> int:
+    """Return the first frame of the last so many seconds of a video, whose last frame is shown for the usual time."""
+    times = index.seconds
+    usual = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    return int(np.searchsorted(times, times[-1] + usual - seconds - usual / 4))
+
+
 def _version(video: Video) -> tuple[int, int]:
     """Return what changes when a video does: when it was written, and its bytes."""
     match video:

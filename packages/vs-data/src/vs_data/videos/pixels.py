@@ -52,8 +52,8 @@ def shown_pixels(frame: av.VideoFrame, reformatter: VideoReformatter, *, grey: b
 
 
 def levels(frame: av.VideoFrame, *, grey: bool) -> NDArray[np.uint8]:
-    """Return the levels of a frame, turned upright: greys (H,W) as they are stored, else (H,W,3) RGB."""
-    return _upright(stored_greys(frame) if grey else _rgb(frame), frame)
+    """Return the levels of a frame as they are stored, never turned: greys (H,W), else (H,W,3) RGB."""
+    return stored_greys(frame) if grey else _rgb(frame)
 
 
 def _rgb(frame: av.VideoFrame) -> NDArray[np.uint8]:

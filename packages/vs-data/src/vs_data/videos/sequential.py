@@ -26,7 +26,7 @@ def video_frames(video: Video) -> Iterator[NDArray[np.uint8]]:
 
 
 def video_levels(video: Video) -> Iterator[NDArray[np.uint8]]:
-    """Yield the levels of the frames of a video: greys (H,W) as they are stored, else (H,W,3) RGB, turned upright.
+    """Yield the levels of the frames of a video: greys (H,W) as they are stored, else (H,W,3) RGB; nothing is turned.
 
     Raises:
         DataError: as `video_frames`.
