@@ -92,7 +92,20 @@ class FramesOfVideo:
         return str(self.video)
 
 
-Contents: TypeAlias = FolderOfFiles | FramesOfVideo
+@attrs.frozen(kw_only=True)
+class MembersOfShards:
+    """The frames of a sequence as files inside of shards.
+
+    Attributes:
+        place: What messages call all of them.
+        members: Of each frame; None: there is none.
+    """
+
+    place: str
+    members: tuple[Member | None, ...]
+
+
+Contents: TypeAlias = FolderOfFiles | FramesOfVideo | MembersOfShards
 """The data of all frames of a sequence of one kind, as something that can be hashed; `place` is for messages."""
 
 
@@ -104,6 +117,8 @@ def content_in(contents: Contents, frame: int) -> Content | None:
             return None if name is None else Path(contents.place) / name
         case FramesOfVideo():
             return FrameOfVideo(video=contents.video, frame=contents.first + frame, room=contents.room)
+        case MembersOfShards():
+            return contents.members[frame]
         case _:
             assert_never(contents)
 
@@ -115,6 +130,8 @@ def all_in(contents: Contents) -> Iterator[Content]:
             count = len(contents.names)
         case FramesOfVideo():
             count = contents.count
+        case MembersOfShards():
+            count = len(contents.members)
         case _:
             assert_never(contents)
     found = (content_in(contents, frame) for frame in range(count))
@@ -128,6 +145,8 @@ def part_of(contents: Contents, start: int, stop: int) -> Contents:
             return attrs.evolve(contents, names=contents.names[start:stop])
         case FramesOfVideo():
             return attrs.evolve(contents, first=contents.first + start, count=stop - start)
+        case MembersOfShards():
+            return attrs.evolve(contents, members=contents.members[start:stop])
         case _:
             assert_never(contents)
 
