@@ -27,7 +27,17 @@ from vs_data.findings import Finding
 from vs_data.flow import DisFlowConfig, FlowConfig, FlowFilesConfig, NoFlowConfig, PhotometricConfig
 from vs_data.folder import FolderConfig, check_command, open_folder
 from vs_data.geometry import AugmentConfig
-from vs_data.labels import KeypointsConfig, LabelKind, LandmarksConfig, SegMapsConfig, label_infos
+from vs_data.labels import (
+    BlurConfig,
+    DenseposeConfig,
+    EdgesConfig,
+    GreyConfig,
+    KeypointsConfig,
+    LabelKind,
+    LandmarksConfig,
+    SegMapsConfig,
+    label_infos,
+)
 from vs_data.landmarks import draw_face
 from vs_data.loader import LoaderConfig, load_clips
 from vs_data.render import write_folder
@@ -47,13 +57,16 @@ __all__ = [
     "HEAD_REGIONS",
     "REGIONS",
     "AugmentConfig",
+    "BlurConfig",
     "CheckReport",
     "ClassIds",
     "Clip",
     "ClipRequest",
     "ClipSource",
     "DataError",
+    "DenseposeConfig",
     "DisFlowConfig",
+    "EdgesConfig",
     "FaceCropConfig",
     "FacesConfig",
     "FacesSource",
@@ -62,6 +75,7 @@ __all__ = [
     "FlowConfig",
     "FlowFilesConfig",
     "FolderConfig",
+    "GreyConfig",
     "KeypointsConfig",
     "LabelFrame",
     "LabelInfo",

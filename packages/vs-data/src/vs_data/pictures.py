@@ -118,6 +118,19 @@ def inspect_ids(content: Content) -> IdMap:
     return IdMap(ids=ids.astype(np.uint8, copy=False), notes=tuple(_notes_on_map(header)))
 
 
+def read_exact_rgb(content: Content) -> NDArray[np.uint8]:
+    """Read a map of three numbers per pixel as (H,W,3), as a PNG with 8 bits per channel stores them, nothing turned.
+
+    Raises:
+        DataError: the file is missing, damaged or too large, or no such PNG.
+    """
+    data, header = _open(content)
+    if header.format != "PNG" or header.colours != "RGB" or header.bits != 8:
+        what = f"is a {header.format} with {header.bits} bits, {header.colours}"
+        raise DataError(what, file=str(content), fix="write a PNG with three channels of 8 bits")
+    return np.ascontiguousarray(_as_rgb(_decode(_bare(data), content)))
+
+
 def _notes_on_map(header: Header) -> list[str]:
     happened = (
         (header.colours == "RGB", "has three channels, all equal, one of which is read as class ids"),

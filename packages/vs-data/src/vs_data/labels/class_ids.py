@@ -69,6 +69,7 @@ def handle_class_ids(config: SegMapsConfig) -> LabelHandler:
     """Return what is done with maps of class ids."""
     return LabelHandler(
         info=ClassIds(classes=config.num_classes, ignore_id=config.ignore_id, names=config.class_names),
+        says="one class id for each pixel",
         extensions=(".png",),
         read=partial(_read, config),
         open_loose=partial(_open_loose, config),
