@@ -24,6 +24,7 @@ from vs_data.labels import (
     boxes_in,
     handler_of,
     has_files,
+    kind_in_table,
     label_infos,
     landmarks_among,
     read_labels,
@@ -139,7 +140,7 @@ def check_command(config: FolderConfig, split: Literal["train", "val"]) -> str:
     words = ["hatch", "run", "data:check", str(root_of(config, split))]
     if [word_of(kind) for kind in kinds] != [word_of(SegMapsConfig())]:
         words += ["--labels", *(word_of(kind) for kind in kinds)]
-    maps = [kind for kind in kinds if isinstance(kind, SegMapsConfig)]
+    maps = [kind for kind in kinds if isinstance(kind, SegMapsConfig) and kind_in_table(word_of(kind)) is None]
     if maps:
         words += ["--classes", *_once([str(kind.num_classes) for kind in maps])]
         words += ["--ignore-id", *_once(["-1" if kind.ignore_id is None else str(kind.ignore_id) for kind in maps])]

@@ -44,7 +44,7 @@ from vs_nets.generator import (
     SpadeCombination,
 )
 from vs_nets.label_map import Label, LabelMap, dense_label, keep_class_ids
-from vs_nets.labels import ClassMap, FloatMap, LabelKind, LabelSpec, class_ids, class_kind, encode_labels
+from vs_nets.labels import ClassMap, FloatMap, LabelKind, LabelSpec, class_ids, class_kind, encode_labels, float_kinds
 from vs_nets.layers import ActivationCheckpointing
 from vs_nets.objective import (
     FrameOutputs,
@@ -152,6 +152,7 @@ __all__ = [
     "discriminator_losses",
     "effective_weights",
     "encode_labels",
+    "float_kinds",
     "flow_losses",
     "generator_losses",
     "keep_class_ids",

@@ -4,7 +4,7 @@ A crop around the region is cut out of the real and of the generated frame, brou
 small network without any condition. A frame in which the region is not to be seen does not count.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import attrs
 import torch
@@ -54,8 +54,9 @@ def crop_boxes(images: Tensor, boxes: Tensor, size: int) -> Tensor:
     across = ((2 * x + 1) / width - 1)[:, :, None, :].expand(-1, -1, size, -1)
     down = ((2 * y + 1) / height - 1)[:, :, :, None].expand(-1, -1, -1, size)
     grid = torch.stack([across, down], dim=-1).flatten(1, 2)  # (N, B * size, size, 2)
-    crops = F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return crops.unflatten(2, (-1, size)).transpose(1, 2).reshape(-1, channels, size, size)
+    crops: Tensor = F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
+    boxes_apart = crops.reshape(count, channels, -1, size, size).transpose(1, 2)
+    return boxes_apart.reshape(-1, channels, size, size)
 
 
 def seen_boxes(boxes: Tensor) -> Tensor:
@@ -86,7 +87,7 @@ def region_feature_matching(region: RegionOutputs) -> Tensor:
 
 
 def _mean_logits(region: RegionOutputs, output: DiscriminatorOutput, of: Callable[[Tensor], Tensor]) -> Tensor:
-    scales: Sequence[Tensor] = [_of_each(of(logits.float())) for logits in output.logits]
+    scales = [_of_each(of(logits.float())) for logits in output.logits]
     return _counted(region, torch.stack(scales).mean(0))
 
 

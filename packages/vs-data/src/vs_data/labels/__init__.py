@@ -5,6 +5,8 @@ from vs_data.labels.computed import BlurConfig, EdgesConfig, GreyConfig
 from vs_data.labels.densepose import DenseposeConfig
 from vs_data.labels.face_landmarks import LandmarksConfig
 from vs_data.labels.handler import LabelHandler, LooseFiles, Target
+from vs_data.labels.image import ImageConfig
+from vs_data.labels.instances import InstancesConfig
 from vs_data.labels.keypoints import KeypointsConfig
 from vs_data.labels.kinds import (
     KINDS,
@@ -12,6 +14,7 @@ from vs_data.labels.kinds import (
     boxes_in,
     handler_of,
     has_files,
+    kind_in_table,
     kind_of,
     know_boxes,
     label_infos,
@@ -29,6 +32,8 @@ __all__ = [
     "DenseposeConfig",
     "EdgesConfig",
     "GreyConfig",
+    "ImageConfig",
+    "InstancesConfig",
     "KeypointsConfig",
     "LabelHandler",
     "LabelKind",
@@ -39,6 +44,7 @@ __all__ = [
     "boxes_in",
     "handler_of",
     "has_files",
+    "kind_in_table",
     "kind_of",
     "know_boxes",
     "label_infos",

@@ -21,7 +21,7 @@ from vs_data.fields import folder_name
 from vs_data.findings import error
 from vs_data.geometry import apply_to_ids, same_size
 from vs_data.labels.handler import LabelHandler, LooseFiles
-from vs_data.pictures import read_exact_rgb
+from vs_data.pictures import inspect_colours
 from vs_data.seen import Seen, Size, Trace, digest_of, size_of
 from vs_data.views import View, check_size, content_of
 
@@ -68,9 +68,14 @@ def _read(config: DenseposeConfig, view: View, frames: Sequence[int], _subject: 
     return torch.from_numpy(np.stack([_read_frame(config, view, frame) for frame in frames]))
 
 
+def _read_levels(content: Content) -> NDArray[np.uint8]:
+    levels: NDArray[np.uint8] = inspect_colours(content).values
+    return levels
+
+
 def _read_frame(config: DenseposeConfig, view: View, frame: int) -> NDArray[np.float32]:
     content = content_of(view, config.folder, frame)
-    levels = read_exact_rgb(content)
+    levels = _read_levels(content)
     _check_parts(levels, str(content))
     check_size(view, frame, config.folder, levels)
     return normalised(apply_to_ids(view.geometry, levels))
@@ -83,7 +88,7 @@ def normalised(levels: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _open_loose(config: DenseposeConfig, files: LooseFiles) -> tuple[Size, Callable[[Sequence[int]], Tensor]]:
-    geometry = files.geometry() if files.framed else same_size(size_of(read_exact_rgb(files.first)))
+    geometry = files.geometry() if files.framed else same_size(size_of(_read_levels(files.first)))
     view = files.view(geometry)
     return geometry.size, lambda frames: _read(config, view, frames, None)
 
@@ -113,7 +118,7 @@ def _wrong_part(levels: NDArray[np.uint8]) -> str | None:
 
 
 def _look(content: Content, _picture: Size | None) -> Seen:
-    levels = read_exact_rgb(content)
+    levels = _read_levels(content)
     problem = _wrong_part(levels)
     return Seen(
         size=size_of(levels),
