@@ -19,6 +19,7 @@ from vs_data.flow import FLOW_EXTENSIONS, FlowFilesConfig, flow_files
 from vs_data.geometry import Window, apply_to_image, plan_geometry
 from vs_data.labels import (
     SegMapsConfig,
+    boxes_in,
     handler_of,
     has_files,
     kind_in_table,
@@ -171,6 +172,7 @@ def read_folder_clip(source: FolderSource, request: ClipRequest) -> Clip:
         flow=None if past is None else past[0],
         flow_confidence=None if past is None else past[1],
         references=_references(source, request, subject or view, None if subject else pictures),
+        boxes=boxes_in(source.config.labels, view, span, subject),
         name=f"{view.files.name}/{view.files.frames[request.start]}",
     )
 
