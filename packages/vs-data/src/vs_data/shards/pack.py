@@ -116,7 +116,7 @@ def _pack_sequence(
     for start in range(0, count, _AT_ONCE):
         frames = range(start, min(start + _AT_ONCE, count))
         jobs = [(folder, frame) for frame in frames for folder in single]
-        stored = pool.map(lambda job: _stored(files, *job, options), jobs)
+        stored = pool.map(lambda job: _stored(files, job[0], job[1], options), jobs)
         for (folder, frame), found in zip(jobs, stored, strict=True):
             spans[folder].append(None if found is None else _write(writer, files.name, frame, folder, *found))
         tell(len(frames))
