@@ -19,10 +19,12 @@ from vs_data.check import MAX_THREADS, check_folder
 from vs_data.clips import REGIONS, ClipSource
 from vs_data.errors import VsDataError
 from vs_data.faces import FacesConfig, open_faces
+from vs_data.findings import counted
 from vs_data.flow import FlowFilesConfig, NoFlowConfig
 from vs_data.folder import check_command
 from vs_data.labels import KINDS, LabelKind, LandmarksConfig, SegMapsConfig, has_files, kind_in_table, kind_of
 from vs_data.layout import IMAGES, expanded, no_folder
+from vs_data.names import Order
 from vs_data.ranges import is_remote
 from vs_data.render import write_folder
 from vs_data.report import print_report
@@ -169,6 +171,7 @@ def pack(
     *,
     out: str,
     frames: Frames = "copy",
+    order: Order = "name",
     quality: Annotated[int, _QUALITY] = 95,
     group: Annotated[int, _GROUP] = 8,
     shard_mb: Annotated[int, _SHARD_MB] = 256,
@@ -187,6 +190,9 @@ def pack(
     frames
         How pictures are stored: copied as they are (the same bits), or encoded anew as png, webp, jpeg or a video in
         which decoding can begin every GROUP frames. Labels and flow are always copied.
+    order
+        How frames sort: by name (1, 10, 2), or natural, by the numbers in their names (1, 2, 10). Where a video has
+        labels in files, these belong to its frames in that order.
     quality
         Of pictures that are encoded anew; 100 is without loss, but of jpeg.
     group
@@ -199,11 +205,13 @@ def pack(
     place = _given(root)
     options = PackOptions(frames=frames, quality=quality, group=group, shard_bytes=shard_mb * 2**20, threads=threads)
     with show_progress("packing", unit="frames") as progress, _memory_suffices():
-        packed = pack_folder(whole_layout(place), expanded(out), options, progress.update)
+        packed = pack_folder(whole_layout(place, order), expanded(out), options, progress.update)
     console = Console()
-    console.print(Text(shown(f"{packed.frames} frames in {packed.shards} shards in {out}")), soft_wrap=True)
+    console.print(
+        Text(shown(f"{counted(packed.frames, 'frame')} in {counted(packed.shards, 'shard')} in {out}")), soft_wrap=True
+    )
     for folder, size in packed.after.items():
-        console.print(Text(shown(f"  {folder}: {packed.before[folder] / 1e6:.1f} MB -> {size / 1e6:.1f} MB")))
+        console.print(Text(shown(f"  {folder}: {packed.before[folder] / 1e6:.3g} MB -> {size / 1e6:.3g} MB")))
     speed = read_back(str(expanded(out)))
     console.print(f"  read back at random: {speed.frames_per_second:.0f} frames/s, {speed.mb_per_second:.0f} MB/s")
     return 0
