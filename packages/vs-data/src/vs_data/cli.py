@@ -22,7 +22,16 @@ from vs_data.faces import FacesConfig, open_faces
 from vs_data.findings import counted
 from vs_data.flow import FlowFilesConfig, NoFlowConfig
 from vs_data.folder import check_command
-from vs_data.labels import KINDS, LabelKind, LandmarksConfig, SegMapsConfig, has_files, kind_in_table, kind_of
+from vs_data.labels import (
+    KINDS,
+    ImageConfig,
+    LabelKind,
+    LandmarksConfig,
+    SegMapsConfig,
+    has_files,
+    kind_in_table,
+    kind_of,
+)
 from vs_data.layout import IMAGES, expanded, no_folder
 from vs_data.names import Order
 from vs_data.ranges import is_remote
@@ -31,6 +40,7 @@ from vs_data.report import print_report
 from vs_data.shards import INDEX, Frames, PackOptions, pack_folder, read_back, whole_layout
 from vs_data.stored import FolderConfig, ShardsConfig, StoredConfig, VideoConfig
 from vs_data.street import StreetConfig, open_street
+from vs_data.street.source import RENDER
 from vs_data.videos import VIDEO_EXTENSIONS
 
 _FIX_MEMORY = "end what else needs memory, or open fewer files at once: --threads 1 of data:check"
@@ -136,7 +146,8 @@ def render(
 ) -> int:
     """Write clips of a procedural world as a data folder: images, labels and exact flow.
 
-    Labels are seg_maps: classes of the street, or regions of faces; of faces landmarks-dlib68 are written too.
+    Labels are seg_maps: classes of the street, or regions of faces. Of the street a plain rendering is written too, as
+    pictures in render/; of faces landmarks-dlib68.
 
     Parameters
     ----------
@@ -218,7 +229,7 @@ def pack(
 
 
 _WRITTEN: dict[str, tuple[LabelKind, ...]] = {
-    "street": (SegMapsConfig(),),
+    "street": (SegMapsConfig(), ImageConfig(folder=RENDER)),
     "faces": (LandmarksConfig(), SegMapsConfig(num_classes=len(REGIONS), ignore_id=None)),
 }
 """What folders of the worlds hold."""
@@ -235,7 +246,12 @@ def _world(
     if world == "street":
         width = 2 * height if width is None else width
         street = StreetConfig(
-            height=height, width=width, sequence_length=frames, train_sequences=sequences, val_sequences=sequences
+            height=height,
+            width=width,
+            sequence_length=frames,
+            train_sequences=sequences,
+            val_sequences=sequences,
+            labels="both",
         )
         return open_street(street, split)
     people = (sequences + 1) // 2 if sequences > 0 else sequences
