@@ -22,6 +22,7 @@ def video(path: Path, first: int, count: int) -> Path:
     return write_video(path, frames, "libx264", "yuv420p", {"bf": "2", "g": "6"})
 
 
+@pytest.mark.slow
 def test_one_video_trains_and_another_is_made_from_a_third(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     seen, driving = video(tmp_path / "clip.mp4", 0, 20), video(tmp_path / "drive.mp4", 5, 6)
