@@ -303,6 +303,8 @@ def test_a_frame_without_anybody_is_empty_and_the_check_counts_it(tmp_path: Path
 
 def test_the_check_tells_when_another_person_is_followed(tmp_path: Path) -> None:
     root = write(tmp_path, [openpose(standing(15)), openpose(standing(80))])
+    nearest = folder_of(root, KeypointsConfig(skeleton="body25", follow="nearest"))
+    assert check_folder(nearest).findings == ()
     report = check_folder(folder_of(root))
     assert [finding.kind for finding in report.findings if "another person" in finding.what] == ["people who jump"]
 
