@@ -1,6 +1,7 @@
 """Keypoints: files of every format, who is followed, how points are smoothed, drawn, mirrored and checked."""
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from vs_data import (
     KeypointsConfig,
     NoFlowConfig,
     check_folder,
+    collate,
     open_folder,
     open_labels,
     open_references,
@@ -367,6 +369,22 @@ def test_boxes_lie_around_face_and_hands_and_move_with_the_frame(tmp_path: Path)
     mirror = open_folder(flipped, "train").read(ClipRequest(sequence=0, start=0, length=1)).boxes
     wanted = SIZE[1] - 1 - face[0, 0, [2, 0]]
     assert mirror["face"][0, 0, [0, 2]].tolist() == pytest.approx(wanted.tolist(), abs=1e-4)
+
+
+def test_references_are_drawn_as_frames_of_the_clip_and_workers_change_no_batch(tmp_path: Path) -> None:
+    root = write(tmp_path, [openpose(standing(30 + 3 * t)) for t in range(6)])
+    kind = KeypointsConfig(skeleton="body25", smoothing=1.0, follow="nearest")
+    config = folder_of(root, kind, augment=AugmentConfig(flip=0.5, scale=0.2))
+    source = open_folder(config, "train")
+    clip = source.read(ClipRequest(sequence=0, start=2, length=2, seed=5, references=(3, 0)))
+    assert clip.references is not None
+    assert torch.equal(clip.references.labels["poses-openpose"][0], clip.labels["poses-openpose"][1])
+    there = pickle.loads(pickle.dumps(source))
+    again = there.read(ClipRequest(sequence=0, start=2, length=2, seed=5, references=(3, 0)))
+    assert torch.equal(again.labels["poses-openpose"], clip.labels["poses-openpose"])
+    assert torch.equal(again.boxes["face"], clip.boxes["face"])
+    batch = collate([clip, again])
+    assert batch.boxes["hand"].shape == (2, 2, 2, 4)
 
 
 def loose(root: Path, kind: KeypointsConfig, **more: Any) -> NDArray[np.float32]:

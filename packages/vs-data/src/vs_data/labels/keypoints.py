@@ -177,7 +177,7 @@ def _people(config: KeypointsConfig, content: Content, picture: Size | None) -> 
 
 @lru_cache(maxsize=8)  # 3 kB a frame
 def _sequence_track(config: KeypointsConfig, contents: Contents, picture: Size) -> NDArray[np.float64]:
-    frames = [_people_at(config, contents, frame, picture) for frame in range(len(contents.names))]
+    frames = [_people_at(config, contents, frame, picture) for frame in range(contents.count)]
     return follow_all(frames, len(skeleton_in(config).points), config.follow, config.number or 0)
 
 
