@@ -8,8 +8,7 @@ from typing import ClassVar, Literal
 import attrs
 from vs_config import Check, Problem, check_fields, choice, real, whole
 
-MAX_IDENTITIES = 500_000
-"""Training identities are numbered from 0, validation identities from here, so that the two never share a person."""
+from vs_data.procedural.film import MAX_IDENTITIES
 
 
 def _check_aspect(config: FacesConfig) -> Iterator[Problem]:

@@ -1,0 +1,43 @@
+"""The configuration of the world of dancers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+import attrs
+from vs_config import Check, Problem, check_fields, choice, real, whole
+
+from vs_data.procedural.film import MAX_IDENTITIES
+
+
+def _check_aspect(config: DancersConfig) -> Iterator[Problem]:
+    if not 1 / 4 <= config.width / config.height <= 4:
+        yield Problem("width", expected=f"a quarter to 4 times the height, {config.height}", got=config.width)
+
+
+@attrs.frozen(kw_only=True)
+class DancersConfig:
+    """Dancing figures that are made up from a seed: pictures, keypoints, parts of the body and exact flow."""
+
+    kind: ClassVar[str] = "dancers"
+
+    height: int = whole(128, "height of the frames", low=16, high=2048, unit="pixels")
+    width: int = whole(128, "width of the frames", low=16, high=2048, unit="pixels")
+    sequence_length: int = whole(30, "length of each sequence", low=1, high=3_000, unit="frames")
+    train_identities: int = whole(200, "people of the training split", low=1, high=MAX_IDENTITIES)
+    val_identities: int = whole(8, "people of the validation split", low=1, high=MAX_IDENTITIES)
+    motions: int = whole(2, "sequences of each person, each with a dance of its own", low=1, high=1_000)
+    seed: int = whole(0, "which family of people and dances; both splits depend on it", low=0, high=2**63 - 1)
+    movement: float = real(1.0, "how far people move, 0: not at all", low=0.0, high=1.25)
+    labels: Literal["keypoints", "densepose", "parts", "poses", "all"] = choice(
+        "poses",
+        "what networks are conditioned on: the drawing of 25 keypoints; part of the body and place on it; ids of the "
+        "parts; densepose and keypoints (poses), as published; or densepose, keypoints and parts",
+        ("keypoints", "densepose", "parts", "poses", "all"),
+    )
+
+    CHECKS: ClassVar[tuple[Check, ...]] = (Check(("height", "width"), _check_aspect),)
+
+    def __attrs_post_init__(self) -> None:
+        check_fields(self)

@@ -1,0 +1,157 @@
+"""Frames of a dancer: pictures, parts of the body, and exact flow between any two of them."""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from vs_data.dancers.body import Body, Stuff
+from vs_data.dancers.cast import NONE, Figure, Seen, figure_of, look, nearest, on_screen
+from vs_data.dancers.ground import shadow_of, surroundings
+from vs_data.dancers.motion import Moment
+from vs_data.dancers.paint import Material, colours_of, material_at
+from vs_data.dancers.pose import from_pixels, to_pixels
+from vs_data.procedural.arrays import F32, F64, Bytes, Rows
+
+_FINER = 3
+"""A pixel is the mean of so many samples squared; the one in the middle says what its labels are."""
+
+_SAME_DEPTH = 0.012
+"""What is so much nearer than a point, metres, may be the point itself."""
+
+_SAME_SHADE = 0.03
+"""Where shadows differ by less, the floor looks the same."""
+
+_ROUNDING = 1e-3
+"""What is less than this outside of the picture, pixels, is on its border."""
+
+_REGION_OF = np.array([0, 1, 2, 3, 3, 3, 1], np.uint8)
+"""The region (`vs_data.clips.REGIONS`) of each `Stuff`; a face is skin, its features are too small."""
+
+
+class Shot(NamedTuple):
+    """A figure as a picture of size (H, W) shows it.
+
+    Attributes:
+        figure, size: Who in what pose, and the picture's size.
+        seen: Of three samples a pixel in both directions.
+        rows: (n,) numbers of the pixels whose middle the figure covers, row by row.
+        material: What these show.
+        depth: (n,) float32 how near that is.
+        shadow: (H,W) float32 how much darker the floor is.
+    """
+
+    figure: Figure
+    size: tuple[int, int]
+    seen: Seen
+    rows: Rows
+    material: Material
+    depth: F32
+    shadow: F32
+
+
+def shoot(body: Body, moment: Moment, size: tuple[int, int]) -> Shot:
+    """Return what a picture of size (H, W) shows of a body at a moment."""
+    figure = figure_of(body, moment)
+    x, y = _grid(size, _FINER)
+    seen = look(figure, x, y)
+    middle = slice(_FINER // 2, None, _FINER)
+    solid = seen.solid[middle, middle].ravel()
+    rows = np.flatnonzero(solid != NONE)
+    depth = seen.depth[middle, middle].ravel()[rows]
+    lines, columns = np.divmod(rows, size[1])
+    material = material_at(figure, solid[rows], x[middle][columns], y[middle][lines], depth)
+    return Shot(figure, size, seen, rows, material, depth, shadow_of(figure, size))
+
+
+def _grid(size: tuple[int, int], finer: int) -> tuple[F32, F32]:
+    """Return x (W * finer,) and y (H * finer,) on the screen of samples."""
+    height, width = size
+    columns, lines = ((np.arange(count * finer) - (finer - 1) / 2) / finer for count in (width, height))
+    x = from_pixels(np.stack([columns, columns]), size)[0]
+    y = from_pixels(np.stack([lines, lines]), size)[1]
+    return x.astype(np.float32), y.astype(np.float32)
+
+
+def picture_of(shot: Shot) -> F32:
+    """Return (3,H,W) float32 in [0,1]."""
+    figure, size, seen = shot.figure, shot.size, shot.seen
+    picture = surroundings(figure.body.person.looks, size) * (1 - shot.shadow)
+    lines, columns = np.nonzero(seen.solid != NONE)
+    if not lines.size:
+        return picture
+    x, y = _grid(size, _FINER)
+    material = material_at(figure, seen.solid[lines, columns], x[columns], y[lines], seen.depth[lines, columns])
+    fine = np.zeros((*seen.solid.shape, 4), np.float32)
+    fine[lines, columns, :3] = colours_of(figure, material).T
+    fine[lines, columns, 3] = 1
+    mean = cv2.resize(fine, size[::-1], interpolation=cv2.INTER_AREA).transpose(2, 0, 1)
+    return np.asarray(picture * (1 - mean[3]) + mean[:3])
+
+
+def _of_pixels(shot: Shot, values: Bytes) -> Bytes:
+    """Return (H,W) values (n,) of the pixels that show the figure, 0 elsewhere."""
+    picture = np.zeros(shot.size[0] * shot.size[1], values.dtype)
+    picture[shot.rows] = values
+    return picture.reshape(shot.size)
+
+
+def regions_of(shot: Shot) -> Bytes:
+    """Return (H,W) uint8 ids of `vs_data.clips.REGIONS`."""
+    return _of_pixels(shot, _REGION_OF[shot.material.stuff])
+
+
+def parts_of(shot: Shot) -> Bytes:
+    """Return (H,W) uint8 ids of `vs_data.dancers.body.PARTS`."""
+    return _of_pixels(shot, _parts(shot))
+
+
+def _parts(shot: Shot) -> Bytes:
+    body, solid, (x, _, z) = shot.figure.body, shot.material.solid, shot.material.point
+    second = np.where(body.across[solid] > 0, x, z) > 0
+    return np.asarray(body.parts[solid, second.astype(np.intp)], np.uint8)
+
+
+def densepose_of(shot: Shot) -> Bytes:
+    """Return (3,H,W) uint8: the part, then how far about it and along it a point is, 0 to 255; 0 where no body is."""
+    body, solid, (x, y, z) = shot.figure.body, shot.material.solid, shot.material.point
+    across = body.across[solid] > 0
+    around = np.arctan2(np.where(across, z, x), np.abs(np.where(across, x, z))) / np.float32(np.pi) + np.float32(0.5)
+    start, end = body.length[solid].T
+    along = np.clip((y - start) / (end - start), 0, 1)
+    places = (np.asarray(np.rint(part * 255), np.uint8) for part in (around, along))
+    return np.stack([_of_pixels(shot, values) for values in (_parts(shot), *places)])
+
+
+def flow_between(shot: Shot, other: Shot) -> tuple[F32, F32]:
+    """Return where what one picture shows is in another picture of the same person.
+
+    Returns:
+        (2,H,W) float32 pixels, x then y: pixel p of `shot` shows what is at p + flow in `other`; and (1,H,W) float32, 1
+        where that point can be seen in `other`, else 0. The floor is not trusted where the shadow on it is another.
+    """
+    height, width = shot.size
+    flow = np.zeros((2, height * width), np.float32)
+    trusted = (_bare(shot) & _bare(other) & (np.abs(shot.shadow - other.shadow) < _SAME_SHADE).ravel()).astype(
+        np.float32
+    )
+    place = on_screen(other.figure, shot.material.solid, shot.material.point)
+    there = to_pixels(place, shot.size)
+    flow[:, shot.rows] = there - np.stack(np.divmod(shot.rows, width)[::-1])
+    trusted[shot.rows] = _visible(other, place, there)
+    return flow.reshape(2, height, width), trusted.reshape(1, height, width)
+
+
+def _bare(shot: Shot) -> Bytes:
+    """Return (H*W,) whether a pixel shows nothing of the figure in its middle."""
+    bare = np.ones(shot.size[0] * shot.size[1], bool)
+    bare[shot.rows] = False
+    return bare
+
+
+def _visible(shot: Shot, place: F64, pixel: F64) -> Bytes:
+    """Return (n,) whether points (3,n) of the screen, at pixels (2,n), are in the picture and nothing hides them."""
+    last = np.array([[shot.size[1] - 1], [shot.size[0] - 1]])
+    inside = ((pixel > -_ROUNDING) & (pixel < last + _ROUNDING)).all(axis=0)
+    x, y, z = place.astype(np.float32)
+    return np.asarray(inside & (nearest(shot.figure, x, y) < z + np.float32(_SAME_DEPTH)))
