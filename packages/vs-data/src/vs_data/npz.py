@@ -7,15 +7,14 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import IO, Any
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from vs_data.content import Content, bytes_of
 from vs_data.errors import DataError
-from vs_data.files import read_bytes
 
 _AGAIN = "write the file again"
 _MAGIC = b"\x93NUMPY"
@@ -52,7 +51,7 @@ class Promise:
 
 
 def read_npz(
-    path: Path, names: Sequence[str], check: Callable[[Mapping[str, Promise]], None]
+    path: Content, names: Sequence[str], check: Callable[[Mapping[str, Promise]], None]
 ) -> dict[str, NDArray[Any]]:
     """Read those arrays of an `.npz` file (compressed or not) that are asked for and in it.
 
@@ -64,7 +63,7 @@ def read_npz(
     Raises:
         DataError: the file is missing, damaged, not wanted, or holds less or more than it promises.
     """
-    data = read_bytes(path)
+    data = bytes_of(path)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = {name: archive.getinfo(f"{name}.npy") for name in names if f"{name}.npy" in archive.namelist()}

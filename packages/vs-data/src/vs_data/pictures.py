@@ -9,9 +9,9 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
+from vs_data.content import Content, bytes_of
 from vs_data.errors import DataError
 from vs_data.exif import turned
-from vs_data.files import read_bytes
 from vs_data.headers import AGAIN, Header, png_chunks, png_of, read_header, without_strays
 
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
@@ -51,17 +51,17 @@ class IdMap:
     notes: tuple[str, ...] = ()
 
 
-def read_rgb(path: Path) -> NDArray[np.uint8]:
+def read_rgb(content: Content) -> NDArray[np.uint8]:
     """Read a picture as (H,W,3) RGB with 8 bits, turned upright; see `inspect_rgb`."""
-    return inspect_rgb(path).pixels
+    return inspect_rgb(content).pixels
 
 
-def read_ids(path: Path) -> NDArray[np.uint8]:
+def read_ids(content: Content) -> NDArray[np.uint8]:
     """Read a map of class ids as (H,W) uint8; their range is not looked at; see `inspect_ids`."""
-    return inspect_ids(path).ids
+    return inspect_ids(content).ids
 
 
-def inspect_rgb(path: Path) -> Picture:
+def inspect_rgb(content: Content) -> Picture:
     """Read a picture, and what had to be done to see it as RGB with 8 bits.
 
     It is turned as EXIF data ask for, in a PNG and a WebP too. Greys are used three times, 16 bits are scaled to 8, the
@@ -71,12 +71,12 @@ def inspect_rgb(path: Path) -> Picture:
         DataError: the file is missing, damaged (what a JPEG decoder only warns of counts), an animation, too large, or
             no PNG, JPEG or WebP.
     """
-    data, header = _open(path)
+    data, header = _open(content)
     pixels: NDArray[Any]
     if header.format == "JPEG":
-        pixels, strays = _decode_jpeg(data, header, path)
+        pixels, strays = _decode_jpeg(data, header, content)
     else:
-        pixels, strays = _as_rgb(_decode(data, path)), False
+        pixels, strays = _as_rgb(_decode(data, content)), False
     if pixels.dtype == np.uint16:
         pixels = cv2.convertScaleAbs(pixels, alpha=1 / 257)  # 65535 / 255
     return Picture(pixels=turned(pixels, header.orientation), notes=tuple(_notes_on_frame(header, strays=strays)))
@@ -95,7 +95,7 @@ def _notes_on_frame(header: Header, *, strays: bool) -> list[str]:
     return [note for true, note in happened if true]
 
 
-def inspect_ids(path: Path) -> IdMap:
+def inspect_ids(content: Content) -> IdMap:
     """Read a map of class ids, and what is unusual about its file.
 
     Its content counts, not its name: the values of the PNG as they are stored, 1 to 16 bits, never scaled;
@@ -104,17 +104,17 @@ def inspect_ids(path: Path) -> IdMap:
     Raises:
         DataError: the file is missing, damaged or too large; no PNG; a picture of colours; or holds values above 255.
     """
-    data, header = _open(path)
+    data, header = _open(content)
     if header.format != "PNG":
         why = "class ids do not survive lossy compression" if header.lossy else "class ids are read from PNG alone"
-        raise DataError(f"is a {header.format}: {why}", file=str(path), fix=f"{_GREYS}, from the original maps")
-    stored = _decode(_bare(data), path)
+        raise DataError(f"is a {header.format}: {why}", file=str(content), fix=f"{_GREYS}, from the original maps")
+    stored = _decode(_bare(data), content)
     if header.bits < 8:
         stored //= 255 // (2**header.bits - 1)  # OpenCV spreads them over 0 to 255
-    ids = _only_channel(stored, path)
+    ids = _only_channel(stored, content)
     if ids.max() > 255:
         what = f"holds values up to {ids.max()}, class ids are 0 to 255"
-        raise DataError(what, file=str(path), fix="are these depths, or instances? write class ids, with 8 bits")
+        raise DataError(what, file=str(content), fix="are these depths, or instances? write class ids, with 8 bits")
     return IdMap(ids=ids.astype(np.uint8, copy=False), notes=tuple(_notes_on_map(header)))
 
 
@@ -137,14 +137,14 @@ def _bare(data: bytes) -> bytes:
     return png_of((b"IHDR", bytes(header)), *chunks[1:])
 
 
-def _only_channel(stored: NDArray[Any], path: Path) -> NDArray[Any]:
+def _only_channel(stored: NDArray[Any], content: Content) -> NDArray[Any]:
     """Return (H,W) of (H,W) or (H,W,C), whose first three channels are to be equal."""
     if stored.ndim == 2:
         return stored
     first = stored[..., 0]
     if not (np.array_equal(first, stored[..., 1]) and np.array_equal(first, stored[..., 2])):
         what = f"is a picture of colours ({describe(stored)}), not a map of class ids"
-        raise DataError(what, file=str(path), fix=f"convert each colour to its class id, then {_GREYS}")
+        raise DataError(what, file=str(content), fix=f"convert each colour to its class id, then {_GREYS}")
     return np.ascontiguousarray(first)
 
 
@@ -164,24 +164,24 @@ def write_png(path: Path, pixels: NDArray[Any]) -> None:
         raise DataError(f"cannot be written: {error.strerror}", file=str(path)) from error
 
 
-def _open(path: Path) -> tuple[bytes, Header]:
-    data = read_bytes(path)
+def _open(content: Content) -> tuple[bytes, Header]:
+    data = bytes_of(content)
     try:
         return data, read_header(data)
     except DataError as error:
-        raise DataError(error.what, file=str(path), fix=error.fix) from None
+        raise DataError(error.what, file=str(content), fix=error.fix) from None
 
 
-def _decode(data: bytes, path: Path) -> NDArray[Any]:
+def _decode(data: bytes, content: Content) -> NDArray[Any]:
     """Decode a PNG or WebP as stored: (H,W) or (H,W,C) with OpenCV's BGR order, 8 or 16 bits."""
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         if error.code == cv2.Error.StsNoMem:
-            raise MemoryError(f"no memory for the pixels of {path}") from None
+            raise MemoryError(f"no memory for the pixels of {content}") from None
         pixels = None
     if pixels is None:
-        raise DataError("not a readable picture", file=str(path), fix=AGAIN)
+        raise DataError("not a readable picture", file=str(content), fix=AGAIN)
     return np.asarray(pixels)
 
 
@@ -191,7 +191,7 @@ def _as_rgb(pixels: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGB if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB))
 
 
-def _decode_jpeg(data: bytes, header: Header, path: Path) -> tuple[NDArray[np.uint8], bool]:
+def _decode_jpeg(data: bytes, header: Header, content: Content) -> tuple[NDArray[np.uint8], bool]:
     """Decode a JPEG as (H,W,3) RGB, and say whether it holds bytes that had to be passed over.
 
     Warnings of the decoder, which tell of damage, are errors, unless the picture is whole without these bytes.
@@ -204,7 +204,7 @@ def _decode_jpeg(data: bytes, header: Header, path: Path) -> tuple[NDArray[np.ui
         try:
             pixels, strays = simplejpeg.decode_jpeg(without_strays(data), colours, strict=True), True
         except ValueError:
-            raise DataError(f"not a readable JPEG: {error}", file=str(path), fix=AGAIN) from None
+            raise DataError(f"not a readable JPEG: {error}", file=str(content), fix=AGAIN) from None
     if header.colours != "CMYK":
         return np.asarray(pixels), strays
     inks = pixels.astype(np.uint16)  # inverted, as Adobe's programs write them and all others expect it

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import ClassVar
 
 import attrs
@@ -15,6 +14,7 @@ from torch import Tensor
 from vs_config import Check, Problem, check_fields, texts, whole
 
 from vs_data.clips import ClassIds
+from vs_data.content import Content
 from vs_data.errors import DataError
 from vs_data.fields import folder_name
 from vs_data.findings import error
@@ -22,7 +22,7 @@ from vs_data.geometry import apply_to_ids, same_size
 from vs_data.labels.handler import LabelHandler, LooseFiles
 from vs_data.pictures import inspect_ids, read_ids
 from vs_data.seen import Seen, Size, Trace, digest_of, size_of
-from vs_data.views import View, check_size, path_of
+from vs_data.views import View, check_size, content_of
 
 LOSSLESS = "write it without loss in greys or RGB, by ffmpeg -c:v ffv1 -pix_fmt bgr0 for example, or as PNG files"
 """What to do about levels that are no ids."""
@@ -99,9 +99,9 @@ def _of_levels(config: SegMapsConfig, levels: NDArray[np.uint8], where: str) -> 
 
 
 def _read_frame(config: SegMapsConfig, view: View, frame: int) -> NDArray[np.uint8]:
-    path = path_of(view.root, config.folder, view.files, frame)
-    ids = read_ids(path)
-    _check_ids(config, ids, str(path))
+    content = content_of(view, config.folder, frame)
+    ids = read_ids(content)
+    _check_ids(config, ids, str(content))
     check_size(view, frame, config.folder, ids)
     return apply_to_ids(view.geometry, ids)
 
@@ -113,15 +113,15 @@ def _check_ids(config: SegMapsConfig, ids: NDArray[np.uint8], where: str) -> Non
         raise DataError(problem, file=where, fix=_fix_for_ids(config))
 
 
-def _look(config: SegMapsConfig, path: Path, _picture: Size | None) -> Seen:
-    found = inspect_ids(path)
+def _look(config: SegMapsConfig, content: Content, _picture: Size | None) -> Seen:
+    found = inspect_ids(content)
     ids = found.ids
     problem = _ids_out_of_range(ids, config)
     return Seen(
         size=size_of(ids),
         trace=Trace(digest=digest_of(ids)),
         counts=np.bincount(ids.ravel(), minlength=256).astype(np.uint32),
-        findings=() if problem is None else (error(path, problem, _fix_for_ids(config)),),
+        findings=() if problem is None else (error(content, problem, _fix_for_ids(config)),),
         notes=found.notes,
     )
 

@@ -1,7 +1,6 @@
 """What a kind of label has to say of itself, so that folders of it can be listed, checked and read."""
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import attrs
 import numpy as np
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vs_data.clips import LabelInfo
+from vs_data.content import Content
 from vs_data.driving import Subject
 from vs_data.findings import Finding
 from vs_data.geometry import Geometry
@@ -33,7 +33,7 @@ class LooseFiles:
     """The label files of a sequence that no pictures need to be beside.
 
     Attributes:
-        first: the first of them.
+        first: the data of the first frame.
         view: geometry -> all of them through it.
         geometry: returns that of pictures of the sequence on their way to the size of the frames.
         framed: whether labels that have a size of their own go through that geometry too, as they do in training,
@@ -41,7 +41,7 @@ class LooseFiles:
         target: where and as whose face a kind that has proportions is to be drawn, or None.
     """
 
-    first: Path
+    first: Content
     view: Callable[[Geometry], View]
     geometry: Callable[[], Geometry]
     framed: bool = False
@@ -66,8 +66,8 @@ class LabelHandler:
         exact_levels: Whether such levels must come as they were written, since they are ids.
         target: the sequence of a subject -> where and as whose face labels of others are to be drawn; None: the kind
             has no proportions.
-        look: (file, size of the frame's picture) -> what is seen in one file when a folder is checked; the size is None
-            where the picture cannot be read. Raises `DataError` when the file is bad.
+        look: (data of a frame, size of its picture) -> what is seen in one file when a folder is checked; the size is
+            None where the picture cannot be read. Raises `DataError` when the file is bad.
         check_sequence: (folder, names of frames, traces of their files) -> what is wrong with the files of a sequence
             that each for itself does not tell, besides what is looked for in labels of every kind; by default nothing.
     """
@@ -78,6 +78,6 @@ class LabelHandler:
     open_loose: Callable[[LooseFiles], tuple[Size, Callable[[Sequence[int]], Tensor]]]
     of_levels: Callable[[NDArray[np.uint8], str], Tensor]
     exact_levels: bool
-    look: Callable[[Path, Size | None], Seen]
+    look: Callable[[Content, Size | None], Seen]
     target: Callable[[View], Target] | None = None
     check_sequence: Callable[[str, Sequence[str], Traces], Iterator[Finding]] = _find_nothing

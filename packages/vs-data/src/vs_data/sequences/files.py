@@ -9,17 +9,18 @@ import attrs
 import numpy as np
 from torch import Tensor
 
+from vs_data.content import Contents, FolderOfFiles
 from vs_data.errors import DataError
 from vs_data.face_crop import sequence_window
-from vs_data.geometry import Geometry, Window, plan_geometry, same_size
+from vs_data.geometry import Geometry, Window, plan_geometry
 from vs_data.labels import LabelKind, LooseFiles, handler_of, landmarks_among
 from vs_data.landmark_files import read_landmarks
-from vs_data.layout import IMAGES, FrameFiles, place_of
+from vs_data.layout import IMAGES, FrameFiles
 from vs_data.names import is_left_behind, same, sort_key
 from vs_data.pictures import IMAGE_EXTENSIONS, read_rgb
 from vs_data.seen import Size, size_of
 from vs_data.sequences.frames import LabelFrame, LabelRequest, LabelSequence
-from vs_data.views import View, names_of
+from vs_data.views import View
 
 ReadSome = Callable[[Sequence[int]], Tensor]
 """Numbers of frames -> their labels of one kind."""
@@ -67,10 +68,14 @@ def view_of(listed: Listed, geometry: Geometry) -> View:
     files = FrameFiles(
         name=listed.name,
         frames=tuple(Path(name).stem for name in first),
-        files=dict(listed.files),
-        places={folder: str(place) for folder, place in listed.places.items()},
+        files={folder: contents_in(listed, folder) for folder in listed.files},
     )
-    return View(root="", files=files, geometry=geometry)
+    return View(files=files, geometry=geometry)
+
+
+def contents_in(listed: Listed, folder: str) -> Contents:
+    """Return the files of a sequence in one folder."""
+    return FolderOfFiles(place=str(listed.places[folder]), names=listed.files[folder])
 
 
 def face_geometry(listed: Listed, picture: tuple[int, int], how: LabelRequest) -> Geometry:
@@ -82,9 +87,7 @@ def _window(listed: Listed, picture: tuple[int, int], how: LabelRequest) -> Wind
     kind = landmarks_among(how.kinds)
     if how.face_crop is None or kind is None:
         return None
-    view = view_of(listed, same_size(picture))
-    place = str(place_of(view.root, kind.folder, view.files))
-    return sequence_window(place, names_of(view.files, kind.folder), picture, how.size, how.face_crop)
+    return sequence_window(contents_in(listed, kind.folder), picture, how.size, how.face_crop)
 
 
 def _from_data_folder(root: Path, by_kind: dict[str, Path], how: LabelRequest) -> tuple[Listed, ...]:
