@@ -19,6 +19,7 @@ from vs_data.clips import (
     map_tensors,
     move,
 )
+from vs_data.dancers import DancersConfig, DancersSource, open_dancers
 from vs_data.driving import Subject, drive, subject_of
 from vs_data.errors import DataError, LoaderError, RequestError, VsDataError
 from vs_data.face_crop import FaceCropConfig
@@ -52,6 +53,8 @@ __all__ = [
     "Clip",
     "ClipRequest",
     "ClipSource",
+    "DancersConfig",
+    "DancersSource",
     "DataError",
     "DisFlowConfig",
     "FaceCropConfig",
@@ -99,6 +102,7 @@ __all__ = [
     "look_at_folder",
     "map_tensors",
     "move",
+    "open_dancers",
     "open_faces",
     "open_folder",
     "open_labels",

@@ -3,12 +3,13 @@
 from typing import Literal, TypeAlias, assert_never
 
 from vs_data.clips import ClipSource
+from vs_data.dancers import DancersConfig, open_dancers
 from vs_data.faces import FacesConfig, open_faces
 from vs_data.folder import FolderConfig, open_folder
 from vs_data.labels import LabelKind, written_kind
 from vs_data.street import StreetConfig, open_street
 
-SourceConfig: TypeAlias = StreetConfig | FacesConfig | FolderConfig
+SourceConfig: TypeAlias = StreetConfig | FacesConfig | DancersConfig | FolderConfig
 
 
 def open_source(config: SourceConfig, split: Literal["train", "val"]) -> ClipSource:
@@ -22,6 +23,8 @@ def open_source(config: SourceConfig, split: Literal["train", "val"]) -> ClipSou
             return open_street(config, split)
         case FacesConfig():
             return open_faces(config, split)
+        case DancersConfig():
+            return open_dancers(config, split)
         case FolderConfig():
             return open_folder(config, split)
         case _:
@@ -33,7 +36,7 @@ def folder_kinds(config: SourceConfig) -> tuple[LabelKind, ...]:
     match config:
         case FolderConfig():
             return config.labels
-        case StreetConfig() | FacesConfig():
+        case StreetConfig() | FacesConfig() | DancersConfig():
             return tuple(written_kind(name, info) for name, info in open_source(config, "val").label_kinds.items())
         case _:
             assert_never(config)

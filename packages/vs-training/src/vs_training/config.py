@@ -7,7 +7,17 @@ import attrs
 import torch
 import vs_nets as nets
 from vs_config import Check, Problem, check_fields, choice, path, real, table, truth, whole
-from vs_data import ClassIds, ClipSource, FacesConfig, FloatMaps, FolderConfig, LabelInfo, LoaderConfig, StreetConfig
+from vs_data import (
+    ClassIds,
+    ClipSource,
+    DancersConfig,
+    FacesConfig,
+    FloatMaps,
+    FolderConfig,
+    LabelInfo,
+    LoaderConfig,
+    StreetConfig,
+)
 from vs_optim import (
     AdamConfig,
     ConstantSchedule,
@@ -235,7 +245,11 @@ def _check_lengths(config: "TrainConfig") -> Iterator[Problem]:
     match config.data:
         case FolderConfig():
             pass  # its sequences are looked at before a run begins
-        case StreetConfig(sequence_length=frames) | FacesConfig(sequence_length=frames):
+        case (
+            StreetConfig(sequence_length=frames)
+            | FacesConfig(sequence_length=frames)
+            | DancersConfig(sequence_length=frames)
+        ):
             longest = config.curriculum.max_length
             if longest > frames:
                 expected = f"at most data.sequence_length, {frames}"
@@ -288,7 +302,7 @@ class TrainConfig:
 
     seed: int = whole(0, "seed of weights, data order and augmentation", low=0, high=2**63 - 1)
     device: Literal["auto", "cpu", "cuda"] = choice("auto", "auto: a GPU where there is one", ("auto", "cpu", "cuda"))
-    data: StreetConfig | FacesConfig | FolderConfig = table(StreetConfig, "where clips come from")
+    data: StreetConfig | FacesConfig | DancersConfig | FolderConfig = table(StreetConfig, "where clips come from")
     references: ReferencesConfig | None = table(
         None, "examples of the subject: a must for few-shot generators, none for others"
     )

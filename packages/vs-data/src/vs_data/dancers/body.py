@@ -170,7 +170,7 @@ def _quadric(solid: Solid) -> tuple[F64, F64, float, float, float, F64, F64]:
     square = np.array([1.0, -(slope**2), flat**-2])
     linear = np.array([-centre[0], -start * slope, -centre[2] / flat**2])
     constant = float(centre[0] ** 2 + (centre[2] / flat) ** 2 - start**2)
-    ends = np.stack([centre, centre + (0.0, length, 0.0)])
+    ends = np.stack([centre, centre + np.array([0.0, length, 0.0])])
     widths = np.array([(radii[0], 0.0, radii[2]), (solid.end, 0.0, solid.end * flat)])
     return square, linear, constant, float(top), float(top + length), ends, widths
 

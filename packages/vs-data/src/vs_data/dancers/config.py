@@ -29,6 +29,13 @@ class DancersConfig:
     val_identities: int = whole(8, "people of the validation split", low=1, high=MAX_IDENTITIES)
     motions: int = whole(2, "sequences of each person, each with a dance of its own", low=1, high=1_000)
     seed: int = whole(0, "which family of people and dances; both splits depend on it", low=0, high=2**63 - 1)
+    person: int | None = whole(
+        None,
+        "number of the person who dances everything, in both splits, whose dances differ; none: each their own",
+        low=0,
+        high=2 * MAX_IDENTITIES,
+        optional=True,
+    )
     movement: float = real(1.0, "how far people move, 0: not at all", low=0.0, high=1.25)
     labels: Literal["keypoints", "densepose", "parts", "poses", "all"] = choice(
         "poses",

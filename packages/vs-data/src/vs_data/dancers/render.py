@@ -5,7 +5,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from vs_data.dancers.body import Body, Stuff
+from vs_data.dancers.body import Body
 from vs_data.dancers.cast import NONE, Figure, Seen, figure_of, look, nearest, on_screen
 from vs_data.dancers.ground import shadow_of, surroundings
 from vs_data.dancers.motion import Moment
@@ -75,18 +75,23 @@ def _grid(size: tuple[int, int], finer: int) -> tuple[F32, F32]:
 
 def picture_of(shot: Shot) -> F32:
     """Return (3,H,W) float32 in [0,1]."""
-    figure, size, seen = shot.figure, shot.size, shot.seen
+    figure, size = shot.figure, shot.size
     picture = surroundings(figure.body.person.looks, size) * (1 - shot.shadow)
-    lines, columns = np.nonzero(seen.solid != NONE)
+    lines, columns = np.nonzero(shot.seen.solid != NONE)
     if not lines.size:
         return picture
     x, y = _grid(size, _FINER)
-    material = material_at(figure, seen.solid[lines, columns], x[columns], y[lines], seen.depth[lines, columns])
-    fine = np.zeros((*seen.solid.shape, 4), np.float32)
-    fine[lines, columns, :3] = colours_of(figure, material).T
-    fine[lines, columns, 3] = 1
-    mean = cv2.resize(fine, size[::-1], interpolation=cv2.INTER_AREA).transpose(2, 0, 1)
-    return np.asarray(picture * (1 - mean[3]) + mean[:3])
+    where = shot.seen.solid[lines, columns], x[columns], y[lines], shot.seen.depth[lines, columns]
+    # Only the rectangle that holds the figure is averaged.
+    top, left = lines[0] // _FINER, columns.min() // _FINER
+    bottom, right = lines[-1] // _FINER + 1, columns.max() // _FINER + 1
+    fine = np.zeros(((bottom - top) * _FINER, (right - left) * _FINER, 4), np.float32)
+    fine[lines - top * _FINER, columns - left * _FINER, :3] = colours_of(figure, material_at(figure, *where)).T
+    fine[lines - top * _FINER, columns - left * _FINER, 3] = 1
+    mean = cv2.resize(fine, (right - left, bottom - top), interpolation=cv2.INTER_AREA).transpose(2, 0, 1)
+    part = picture[:, top:bottom, left:right]
+    part[...] = part * (1 - mean[3]) + mean[:3]
+    return picture
 
 
 def _of_pixels(shot: Shot, values: Bytes) -> Bytes:
