@@ -28,7 +28,7 @@ from vs_data.findings import Finding
 from vs_data.flow import DisFlowConfig, FlowConfig, FlowFilesConfig, NoFlowConfig, PhotometricConfig
 from vs_data.folder import FolderConfig, check_command, open_folder
 from vs_data.geometry import AugmentConfig
-from vs_data.labels import LabelKind, LandmarksConfig, SegMapsConfig, label_infos
+from vs_data.labels import KeypointsConfig, LabelKind, LandmarksConfig, SegMapsConfig, label_infos
 from vs_data.landmarks import draw_face
 from vs_data.loader import LoaderConfig, load_clips
 from vs_data.render import write_folder
@@ -65,6 +65,7 @@ __all__ = [
     "FlowConfig",
     "FlowFilesConfig",
     "FolderConfig",
+    "KeypointsConfig",
     "LabelFrame",
     "LabelInfo",
     "LabelKind",

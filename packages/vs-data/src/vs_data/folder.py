@@ -18,7 +18,7 @@ from vs_data.errors import DataError
 from vs_data.face_crop import FaceCropConfig, sequence_window
 from vs_data.flow import FLOW_EXTENSIONS, DisFlowConfig, FlowConfig, FlowFilesConfig, flow_files
 from vs_data.geometry import AugmentConfig, Window, apply_to_image, plan_geometry
-from vs_data.labels import LabelKind, SegMapsConfig, handler_of, label_infos, landmarks_among, word_of
+from vs_data.labels import LabelKind, SegMapsConfig, boxes_in, handler_of, label_infos, landmarks_among, word_of
 from vs_data.layout import IMAGES, Folder, FrameFiles, Layout, expanded, file_of, scan_layout
 from vs_data.names import ORDERS
 from vs_data.pictures import IMAGE_EXTENSIONS
@@ -192,6 +192,7 @@ def read_folder_clip(source: FolderSource, request: ClipRequest) -> Clip:
         flow=None if past is None else past[0],
         flow_confidence=None if past is None else past[1],
         references=_references(source, request, subject or view, None if subject else pictures),
+        boxes=boxes_in(source.config.labels, view, span, subject),
         name=f"{view.files.name}/{view.files.frames[request.start]}",
     )
 

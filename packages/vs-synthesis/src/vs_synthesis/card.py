@@ -7,7 +7,7 @@ from typing import Any, assert_never
 
 import torch
 from vs_config import shown
-from vs_data import LabelKind, LandmarksConfig, SegMapsConfig
+from vs_data import KeypointsConfig, LabelKind, LandmarksConfig, SegMapsConfig
 from vs_nets import ClassMap, FloatMap
 from vs_nets import LabelKind as NetworkKind
 
@@ -145,6 +145,9 @@ def _label(kind: LabelKind, colours: Sequence[str]) -> Iterator[str]:
             yield from _table(["id", "class", "colour where it is shown"], rows)
         case LandmarksConfig():
             yield f"{in_markdown(kind.folder)}: 68 landmarks of a face, drawn as lines."
+        case KeypointsConfig():
+            skeleton = kind.skeleton if kind.own is None else "its own skeleton"
+            yield f"{in_markdown(kind.folder)}: keypoints of a person ({skeleton}), drawn as limbs."
         case _:
             assert_never(kind)
 

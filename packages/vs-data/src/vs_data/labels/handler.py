@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vs_data.body_driving import BodySubject
 from vs_data.clips import LabelInfo
 from vs_data.content import Content
 from vs_data.driving import Subject
@@ -20,12 +21,16 @@ def _find_nothing(_place: str, _names: Sequence[str], _traces: Traces) -> Iterat
     return iter(())
 
 
+ANY_PICTURE = (2**20, 2**20)
+"""(H, W) of pictures that are large enough for any coordinates."""
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class Target:
-    """The place where a face is to be drawn: a geometry, and whose face it is to become; None: it stays whose it is."""
+    """The place where a subject is to be drawn: a geometry, and whose face or body it is to become; None: its own."""
 
     geometry: Geometry
-    subject: Subject | None = None
+    subject: Subject | BodySubject | None = None
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -70,6 +75,8 @@ class LabelHandler:
             None where the picture cannot be read. Raises `DataError` when the file is bad.
         check_sequence: (folder, names of frames, traces of their files) -> what is wrong with the files of a sequence
             that each for itself does not tell, besides what is looked for in labels of every kind; by default nothing.
+        boxes: (sequence, frames, subject), as for `read` -> region of a person -> boxes (n,B,4), see `Clip.boxes`;
+            None: the kind knows none.
     """
 
     info: LabelInfo
@@ -81,3 +88,4 @@ class LabelHandler:
     look: Callable[[Content, Size | None], Seen]
     target: Callable[[View], Target] | None = None
     check_sequence: Callable[[str, Sequence[str], Traces], Iterator[Finding]] = _find_nothing
+    boxes: Callable[[View, Sequence[int], View | None], dict[str, Tensor]] | None = None

@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from typing import TypeAlias, assert_never, get_args
 
 import attrs
+from torch import Tensor
 
 from vs_data.clips import ClassIds, FloatMaps, LabelInfo
 from vs_data.labels.class_ids import SegMapsConfig, handle_class_ids
 from vs_data.labels.face_landmarks import LandmarksConfig, handle_landmarks
 from vs_data.labels.handler import LabelHandler
+from vs_data.labels.keypoints import KeypointsConfig, handle_keypoints
+from vs_data.views import View
 
-LabelKind: TypeAlias = SegMapsConfig | LandmarksConfig
+LabelKind: TypeAlias = SegMapsConfig | LandmarksConfig | KeypointsConfig
 
 KINDS: tuple[type[LabelKind], ...] = get_args(LabelKind)
 
@@ -22,6 +25,8 @@ def handler_of(kind: LabelKind) -> LabelHandler:
             return handle_class_ids(kind)
         case LandmarksConfig():
             return handle_landmarks(kind)
+        case KeypointsConfig():
+            return handle_keypoints(kind)
         case _:
             assert_never(kind)
 
@@ -49,10 +54,21 @@ def landmarks_among(kinds: Sequence[LabelKind]) -> LandmarksConfig | None:
     return next((kind for kind in kinds if isinstance(kind, LandmarksConfig)), None)
 
 
+def boxes_in(kinds: Sequence[LabelKind], view: View, frames: Sequence[int], subject: View | None) -> dict[str, Tensor]:
+    """Return the boxes (n,B,4) of the regions of a person, by the first kind that knows any; see `Clip.boxes`."""
+    finders = (handler_of(kind).boxes for kind in kinds)
+    return next((find(view, frames, subject) for find in finders if find is not None), {})
+
+
+def are_placed(kinds: Sequence[LabelKind]) -> bool:
+    """Return whether some kind is of points, which are at places in pictures and have no size of their own."""
+    return any(isinstance(kind, LandmarksConfig | KeypointsConfig) for kind in kinds)
+
+
 def of_stills(kind: LabelKind) -> LabelKind:
     """Return a kind of label of pictures that do not follow each other in time: nothing is smoothed."""
     match kind:
-        case LandmarksConfig():
+        case LandmarksConfig() | KeypointsConfig():
             return attrs.evolve(kind, smoothing=0.0)
         case SegMapsConfig():
             return kind

@@ -13,7 +13,7 @@ from vs_data.content import Contents, FolderOfFiles
 from vs_data.errors import DataError
 from vs_data.face_crop import sequence_window
 from vs_data.geometry import Geometry, Window, plan_geometry
-from vs_data.labels import LabelKind, LooseFiles, handler_of, landmarks_among
+from vs_data.labels import LabelKind, LooseFiles, are_placed, handler_of, landmarks_among
 from vs_data.landmark_files import read_landmarks
 from vs_data.layout import IMAGES, FrameFiles
 from vs_data.names import is_left_behind, same, sort_key
@@ -184,7 +184,7 @@ def _loose(kind: LabelKind, listed: Listed, how: LabelRequest) -> LooseFiles:
         first=listed.places[kind.folder] / listed.files[kind.folder][0],
         view=partial(view_of, listed),
         geometry=lambda: face_geometry(listed, _picture_size(listed, how), how),
-        framed=landmarks_among(how.kinds) is not None,
+        framed=are_placed(how.kinds),
         target=None if how.subject is None else how.subject.targets.get(kind.folder),
     )
 
