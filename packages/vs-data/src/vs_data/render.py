@@ -5,16 +5,20 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from vs_data.clips import Clip, ClipRequest, ClipSource, class_ids_in
+from vs_data.dancers import DancersSource
+from vs_data.dancers.source import DENSEPOSE_KIND, KEYPOINTS_KIND
 from vs_data.errors import DataError
 from vs_data.faces import FacesSource
+from vs_data.labels.densepose import levels_of
 from vs_data.layout import IMAGES
 from vs_data.pictures import write_png
 from vs_data.sampling import iterate_sequence
@@ -23,8 +27,8 @@ _DRAFT = ".unfinished"
 _CHUNK = 16  # frames made at once
 _PIXELS = 16 * 512 * 1024  # of all of them at most; each takes some 40 bytes
 
-_Landmarks: TypeAlias = Callable[[ClipRequest], NDArray[np.float64]]
-"""(T,68,2) landmarks in the frames of a request."""
+_Writer: TypeAlias = Callable[[Clip, ClipRequest, Path], None]
+"""Writes the maps of a clip of a request to a folder, as the files that they are drawn from."""
 
 
 def write_folder(
@@ -37,8 +41,8 @@ def write_folder(
 ) -> int:
     """Write the first sequences of a source as `images/SEQ/FRAME.png`, `KIND/SEQ/FRAME.png`, `flow/SEQ/FRAME.npz`.
 
-    Landmarks of faces are written as `KIND/SEQ/FRAME.json`, a list of [x, y] pairs. When writing fails or is
-    interrupted, nothing of it is left.
+    Landmarks of faces are written as `KIND/SEQ/FRAME.json`, a list of [x, y] pairs; keypoints of dancers as OpenPose
+    writes them, DensePose as `DenseposeConfig` reads it. When writing fails or is interrupted, nothing of it is left.
 
     Args:
         source: What to write; its label kinds become folders, and `flow` is written if clips have it.
@@ -52,22 +56,27 @@ def write_folder(
 
     Raises:
         DataError: the folder is not empty or cannot be written; more sequences are asked for than there are; a label
-            is a map of which nobody knows the landmarks.
+            is a map of which nobody knows what it was drawn from.
     """
-    landmarks = _landmarks_of(source)
+    writers = _writers_of(source)
     if not 1 <= sequences <= len(source.sequences):
         raise DataError(f"{sequences} sequences asked for, allowed: 1 to {len(source.sequences)}")
     with _whole_or_not_at_all(root) as draft:
-        return _write_sequences(source, draft, landmarks, sequences, max_frames, progress)
+        return _write_sequences(source, draft, writers, sequences, max_frames, progress)
 
 
-def _landmarks_of(source: ClipSource) -> dict[str, _Landmarks]:
-    """Return what gives the landmarks that the maps of each kind of label are drawings of."""
+def _writers_of(source: ClipSource) -> Mapping[str, _Writer]:
+    """Return what writes each kind of label that is maps of numbers."""
     ids = class_ids_in(source.label_kinds)
     maps = [kind for kind in source.label_kinds if kind not in ids]
     match source:
         case FacesSource():
-            return dict.fromkeys(maps, source.landmarks)
+            return dict.fromkeys(maps, partial(_write_landmarks, source))
+        case DancersSource():
+            writers: dict[str, _Writer] = {
+                KEYPOINTS_KIND: partial(_write_keypoints, source), DENSEPOSE_KIND: _write_densepose
+            }  # fmt: skip
+            return {kind: writers[kind] for kind in maps}
         case _ if maps:
             raise DataError(f"labels of kind '{maps[0]}' are maps of numbers, of which folders hold none")
         case _:
@@ -107,7 +116,7 @@ def _whole_or_not_at_all(root: Path) -> Iterator[Path]:
 def _write_sequences(
     source: ClipSource,
     root: Path,
-    landmarks: Mapping[str, _Landmarks],
+    writers: Mapping[str, _Writer],
     sequences: int,
     max_frames: int | None,
     progress: Callable[[int, int], None] | None,
@@ -121,8 +130,8 @@ def _write_sequences(
             length = clip.frames.shape[0]
             _write_clip(clip, root, info.name, first)
             request = ClipRequest(sequence=index, start=first, length=length)
-            for kind, points in landmarks.items():
-                _write_landmarks(root / kind / info.name, points(request), first)
+            for kind, write in writers.items():
+                write(clip, request, root / kind / info.name)
             first, done = first + length, done + length
             if progress is not None:
                 progress(done, sum(lengths))
@@ -155,7 +164,24 @@ def _write_flow(path: Path, clip: Clip, index: int) -> None:
     path.write_bytes(buffer.getvalue())
 
 
-def _write_landmarks(folder: Path, points: NDArray[np.float64], first: int) -> None:
-    """Write landmarks (T,68,2) of frames from `first` on, to a thousandth of a pixel."""
-    for index, face in enumerate(points.round(3).tolist()):
-        (folder / f"{first + index:06d}.json").write_text(json.dumps(face), encoding="utf-8")
+def _write_landmarks(source: FacesSource, _clip: Clip, request: ClipRequest, folder: Path) -> None:
+    for frame, face in enumerate(_shortened(source.landmarks(request)), request.start):
+        (folder / f"{frame:06d}.json").write_text(json.dumps(face), encoding="utf-8")
+
+
+def _write_keypoints(source: DancersSource, _clip: Clip, request: ClipRequest, folder: Path) -> None:
+    for frame, points in enumerate(source.keypoints(request), request.start):
+        person = {"person_id": [-1], "pose_keypoints_2d": _shortened(points.ravel())}
+        text = json.dumps({"version": 1.3, "people": [person]})
+        (folder / f"{frame:06d}.json").write_text(text, encoding="utf-8")
+
+
+def _shortened(points: NDArray[np.float64]) -> list[Any]:
+    """Return coordinates to a thousandth of a pixel."""
+    found: list[Any] = points.round(3).tolist()
+    return found
+
+
+def _write_densepose(clip: Clip, request: ClipRequest, folder: Path) -> None:
+    for frame, maps in enumerate(clip.labels[DENSEPOSE_KIND], request.start):
+        write_png(folder / f"{frame:06d}.png", levels_of(maps.numpy()))

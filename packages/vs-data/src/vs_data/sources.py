@@ -37,6 +37,11 @@ def folder_kinds(config: SourceConfig) -> tuple[LabelKind, ...]:
         case FolderConfig():
             return config.labels
         case StreetConfig() | FacesConfig() | DancersConfig():
-            return tuple(written_kind(name, info) for name, info in open_source(config, "val").label_kinds.items())
+            return written_kinds(open_source(config, "val"))
         case _:
             assert_never(config)
+
+
+def written_kinds(source: ClipSource) -> tuple[LabelKind, ...]:
+    """Return how the labels of a procedural world lie in the folder that `write_folder` writes."""
+    return tuple(written_kind(name, info) for name, info in source.label_kinds.items())

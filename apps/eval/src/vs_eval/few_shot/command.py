@@ -141,7 +141,7 @@ def plan_evaluation(request: FewShotRequest, source: ClipSource, people: Sequenc
 
 
 def people_of(data: SourceConfig, source: ClipSource) -> tuple[int, ...]:
-    """Return a number for the person in each sequence: worlds of people have several sequences of each, folders one each."""
+    """Return a number for the person in each sequence: worlds of people have several of each, folders one each."""
     match data:
         case DancersConfig(person=int()):
             each = len(source.sequences)

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 import attrs
 import numpy as np
 
-from vs_data.dancers.person import Looks, Person, Shape, draw_person
+from vs_data.dancers.person import HairStyle, Person, draw_person
 from vs_data.dancers.pose import Bone
 from vs_data.procedural.arrays import F32, F64, Bytes, Rows
 
@@ -62,31 +62,41 @@ class Stuff(IntEnum):
     """The head in front of the hairline: skin, eyes, brows, mouth."""
 
 
-class Solid(NamedTuple):
-    """An ellipsoid, or a cone without ends whose axis is y; both in the coordinates of a bone.
+class Section(NamedTuple):
+    """A piece of a body, which solids of one bone make up.
 
     Attributes:
         bone: What it is fixed to.
         parts: Ids of `PARTS`: at its back and its front; of the head on its right and its left.
-        centre: Of the ellipsoid; or of the cone's upper end.
-        radii: Of the ellipsoid; or of the cone's upper end, its length for y.
-        end: Radius x of the cone's lower end; None: it is an ellipsoid.
-        hem: y at which its stuff changes.
+        length: y of the start and the end of the part that it belongs to, for the place along it.
         above, below: Stuff above and below the hem.
+        hem: y at which its stuff changes.
         across: Whether its two parts are right and left of each other, not back and front.
-        length: (y of the start, y of the end) of the part that it belongs to, for the place along it.
     """
 
     bone: Bone
     parts: tuple[int, int]
+    length: tuple[float, float]
+    above: Stuff = Stuff.SKIN
+    below: Stuff = Stuff.SKIN
+    hem: float = -9.0
+    across: bool = False
+
+
+class Solid(NamedTuple):
+    """An ellipsoid, or a cone without ends whose axis is y; both in the coordinates of a bone.
+
+    Attributes:
+        section: What it is a piece of.
+        centre: Of the ellipsoid; or of the cone's upper end.
+        radii: Of the ellipsoid; or of the cone's upper end, its length for y.
+        end: Radius x of the cone's lower end; None: it is an ellipsoid.
+    """
+
+    section: Section
     centre: Vector
     radii: Vector
     end: float | None = None
-    hem: float = -9.0
-    above: Stuff = Stuff.SKIN
-    below: Stuff = Stuff.SKIN
-    across: bool = False
-    length: tuple[float, float] = (-0.1, 0.3)
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -138,9 +148,10 @@ def body_of(person: Person) -> Body:
     square, linear, constant, low, high, ends, radii = (
         np.array(values) for values in zip(*(_quadric(solid) for solid in solids), strict=True)
     )
+    sections = [solid.section for solid in solids]
     return Body(
         person=person,
-        bone=np.array([solid.bone for solid in solids]),
+        bone=np.array([section.bone for section in sections], np.intp),
         square=square,
         linear=linear,
         constant=constant,
@@ -148,11 +159,11 @@ def body_of(person: Person) -> Body:
         high=high,
         ends=ends,
         ends_radii=radii,
-        hem=np.array([solid.hem for solid in solids], np.float32),
-        stuff=np.array([(solid.above, solid.below) for solid in solids], np.uint8),
-        parts=np.array([solid.parts for solid in solids], np.uint8),
-        across=np.array([solid.across for solid in solids], np.uint8),
-        length=np.array([solid.length for solid in solids], np.float32),
+        hem=np.array([section.hem for section in sections], np.float32),
+        stuff=np.array([(section.above, section.below) for section in sections], np.uint8),
+        parts=np.array([section.parts for section in sections], np.uint8),
+        across=np.array([section.across for section in sections], np.uint8),
+        length=np.array([section.length for section in sections], np.float32),
     )
 
 
@@ -176,78 +187,62 @@ def _quadric(solid: Solid) -> tuple[F64, F64, float, float, float, F64, F64]:
 
 
 def _trunk(person: Person) -> Iterator[Solid]:
+    """Make hips, skirt, trunk, shoulders and neck."""
     shape, looks = person.shape, person.looks
-    belt, middle = -0.5 * shape.waist, (-shape.torso - shape.waist, 0.12)
-    flat = 0.64
     hips = max(shape.hips + 0.072 * shape.build, 0.9 * shape.belly)
-    clothed = {"above": Stuff.TOP, "below": Stuff.BOTTOM, "hem": belt, "length": middle}
-    yield Solid(Bone.PELVIS, _TRUNK, (0.0, 0.0, -0.005), (hips, 0.115, hips * 0.70), **clothed)
-    yield Solid(
-        Bone.PELVIS,
-        _TRUNK,
-        (0.0, -shape.waist, 0.0),
-        (shape.belly, shape.waist, shape.belly * flat),
-        end=hips,
-        **clothed,
+    flat = 0.64
+    belly = (shape.belly, shape.waist, shape.belly * flat)
+    belt = Section(
+        Bone.PELVIS, _TRUNK, (-shape.torso - shape.waist, 0.12), Stuff.TOP, Stuff.BOTTOM, hem=-0.5 * shape.waist
     )
+    yield Solid(belt, (0.0, 0.0, -0.005), (hips, 0.115, hips * 0.70))
+    yield Solid(belt, (0.0, -shape.waist, 0.0), belly, end=hips)
     if looks.skirt is not None:
-        start = -0.6 * shape.waist
         wide = hips * 1.02
-        yield Solid(
-            Bone.PELVIS, _TRUNK, (0.0, start, 0.0), (wide, looks.skirt, wide * 0.74), wide * 1.3 + 0.28 * looks.skirt,
-            **clothed | {"hem": -9.0},
-        )  # fmt: skip
-    yield from _chest(shape, looks, flat)
-
-
-def _chest(shape: Shape, looks: Looks, flat: float) -> Iterator[Solid]:
-    neckline = looks.neckline - shape.torso
-    clothed = {"above": Stuff.SKIN, "below": Stuff.TOP, "hem": neckline, "length": (-shape.torso, shape.waist + 0.12)}
-    belly = (shape.belly, shape.belly * 0.9, shape.belly * flat)
-    yield Solid(Bone.CHEST, _TRUNK, (0.0, 0.0, 0.0), belly, **clothed)
+        start = (wide, looks.skirt, wide * 0.74)
+        yield Solid(belt._replace(hem=-9.0), (0.0, -0.6 * shape.waist, 0.0), start, wide * 1.3 + 0.28 * looks.skirt)
+    chest = Section(
+        Bone.CHEST,
+        _TRUNK,
+        (-shape.torso, shape.waist + 0.12),
+        below=Stuff.TOP,
+        hem=looks.neckline - shape.torso,
+    )
     top = 0.13 - shape.torso
-    trunk = (shape.chest, -top, shape.chest * flat)
-    yield Solid(Bone.CHEST, _TRUNK, (0.0, top, 0.0), trunk, end=shape.belly, **clothed)
-    yield Solid(Bone.CHEST, _TRUNK, (0.0, top, 0.0), (shape.chest, 0.125, shape.chest * flat), **clothed)
-    yoke = (shape.shoulders + 0.005, 0.055 * shape.build**0.5, 0.062 * shape.build**0.5)
-    yield Solid(Bone.CHEST, _TRUNK, (0.0, 0.045 - shape.torso, 0.0), yoke, **clothed)
-    neck = 0.047 * shape.build**0.5
-    place = (0.0, -shape.torso - shape.neck - 0.02, -0.005)
-    yield Solid(Bone.CHEST, _TRUNK, place, (neck, shape.neck + 0.06, neck), end=neck * 1.15, **clothed)
+    thick = shape.build**0.5
+    neck = 0.047 * thick
+    yield Solid(chest, (0.0, 0.0, 0.0), (shape.belly, shape.belly * 0.9, shape.belly * flat))
+    yield Solid(chest, (0.0, top, 0.0), (shape.chest, -top, shape.chest * flat), end=shape.belly)
+    yield Solid(chest, (0.0, top, 0.0), (shape.chest, 0.125, shape.chest * flat))
+    yield Solid(chest, (0.0, 0.045 - shape.torso, 0.0), (shape.shoulders + 0.005, 0.055 * thick, 0.062 * thick))
+    yield Solid(
+        chest, (0.0, -shape.torso - shape.neck - 0.02, -0.005), (neck, shape.neck + 0.06, neck), end=neck * 1.15
+    )
 
 
 def _head(person: Person) -> Iterator[Solid]:
-    shape, looks = person.shape, person.looks
-    high = shape.head
-    wide, deep = 0.73 * high, 0.86 * high
-    centre = (0.0, -0.82 * high, 0.012)
-    length = (-1.82 * high, 0.2 * high)
-    usual = {"across": True, "length": length}
-    yield Solid(Bone.HEAD, _HEAD, centre, (wide, high, deep), above=Stuff.FACE, below=Stuff.FACE, **usual)
-    nose = (0.0, -0.72 * high, 0.012 + deep)
-    tip = (0.11 * high, 0.16 * high, 0.12 * high)
-    yield Solid(Bone.HEAD, _HEAD, nose, tip, **usual)
-    hair = {"above": Stuff.HAIR, "below": Stuff.HAIR, **usual}
+    high = person.shape.head
+    centre, deep = (0.0, -0.82 * high, 0.012), 0.86 * high
+    face = Section(Bone.HEAD, _HEAD, (-1.82 * high, 0.2 * high), Stuff.FACE, Stuff.FACE, across=True)
+    yield Solid(face, centre, (0.73 * high, high, deep))
+    nose = face._replace(above=Stuff.SKIN, below=Stuff.SKIN)
+    yield Solid(nose, (0.0, -0.72 * high, 0.012 + deep), (0.11 * high, 0.16 * high, 0.12 * high))
+    hair = face._replace(above=Stuff.HAIR, below=Stuff.HAIR)
+    for (y, z), (wide, tall, thick) in _HAIR[person.looks.style]:
+        place = (0.0, centre[1] + y * high, centre[2] + z * high)
+        yield Solid(hair, place, (wide * high, tall * high, thick * high))
 
-    def lump(x: float, y: float, z: float, radii: Vector) -> Solid:
-        place = (x * high, centre[1] + y * high, centre[2] + z * high)
-        return Solid(Bone.HEAD, _HEAD, place, (radii[0] * high, radii[1] * high, radii[2] * high), **hair)
 
-    match looks.style:
-        case "bald" | "short":
-            pass
-        case "curls":
-            yield lump(0.0, -0.36, -0.30, (1.02, 0.86, 0.92))
-        case "bob":
-            yield lump(0.0, -0.02, -0.34, (0.92, 1.00, 0.74))
-        case "long":
-            yield lump(0.0, -0.10, -0.30, (0.86, 1.02, 0.78))
-            yield lump(0.0, 0.95, -0.58, (0.72, 1.15, 0.38))
-        case "bun":
-            yield lump(0.0, -0.85, -0.50, (0.38, 0.36, 0.38))
-        case "tail":
-            yield lump(0.0, -0.45, -0.95, (0.24, 0.24, 0.24))
-            yield lump(0.0, 0.25, -1.15, (0.22, 0.80, 0.20))
+_HAIR: dict[HairStyle, tuple[tuple[tuple[float, float], Vector], ...]] = {
+    "bald": (),
+    "short": (),
+    "curls": (((-0.36, -0.30), (1.02, 0.86, 0.92)),),
+    "bob": (((-0.02, -0.34), (0.92, 1.00, 0.74)),),
+    "long": (((-0.10, -0.30), (0.86, 1.02, 0.78)), ((0.95, -0.58), (0.72, 1.15, 0.38))),
+    "bun": (((-0.85, -0.50), (0.38, 0.36, 0.38)),),
+    "tail": (((-0.45, -0.95), (0.24, 0.24, 0.24)), ((0.25, -1.15), (0.22, 0.80, 0.20))),
+}
+"""Lumps of hair on the skull, y and z from its middle and radii, half heights of the head."""
 
 
 def _limbs(person: Person, side: int) -> Iterator[Solid]:
@@ -259,42 +254,33 @@ def _limbs(person: Person, side: int) -> Iterator[Solid]:
 
 def _arm(person: Person, bones: tuple[Bone, ...], parts: tuple[tuple[int, int], ...]) -> Iterator[Solid]:
     shape, sleeves = person.shape, person.looks.sleeves
-    upper, fore, hand = bones
     thick = shape.build**0.7
-    start, elbow, wrist = 0.050 * thick, 0.038 * thick, 0.026 * thick
-    # Loose sleeves are wider than the arm.
-    loose = 1.12 if sleeves > 0.8 else 1.0
-    dressed = {"above": Stuff.TOP, "below": Stuff.SKIN}
-    on_upper = dressed | {"hem": sleeves * shape.upper_arm, "length": (0.0, shape.upper_arm)}
-    on_fore = dressed | {"hem": (sleeves - 1) * shape.forearm, "length": (0.0, shape.forearm)}
-    yield Solid(upper, parts[0], (0.0, 0.0, 0.0), (start * loose,) * 3, **on_upper)
-    yield Solid(
-        upper, parts[0], (0.0, 0.0, 0.0), (start * loose, shape.upper_arm, start * loose), elbow * loose, **on_upper
-    )
-    loose = loose if sleeves > 1 else 1.0
-    yield Solid(fore, parts[1], (0.0, 0.0, 0.0), (elbow * loose,) * 3, **on_fore)
-    wide = (elbow * loose, shape.forearm, elbow * loose)
-    yield Solid(fore, parts[1], (0.0, 0.0, 0.0), wide, wrist * loose * loose, **on_fore)
-    palm = (0.026 * thick**0.5, 0.085, 0.038 * thick**0.5)
-    yield Solid(hand, parts[2], (0.0, 0.065, 0.0), palm, length=(-0.02, 0.15))
+    upper = Section(bones[0], parts[0], (0.0, shape.upper_arm), Stuff.TOP, hem=sleeves * shape.upper_arm)
+    fore = Section(bones[1], parts[1], (0.0, shape.forearm), Stuff.TOP, hem=(sleeves - 1) * shape.forearm)
+    # Long sleeves are wider than the arm.
+    loose, below = (1.12 if sleeves > least else 1.0 for least in (0.8, 1.0))
+    start, elbow, wrist = 0.050 * thick * loose, 0.038 * thick, 0.026 * thick
+    yield from _limb(upper, shape.upper_arm, start, elbow * loose)
+    yield from _limb(fore, shape.forearm, elbow * below, wrist * below**2)
+    hand = Section(bones[2], parts[2], (-0.02, 0.15))
+    yield Solid(hand, (0.0, 0.065, 0.0), (0.026 * thick**0.5, 0.085, 0.038 * thick**0.5))
 
 
 def _leg(person: Person, bones: tuple[Bone, ...], parts: tuple[tuple[int, int], ...]) -> Iterator[Solid]:
     shape, looks = person.shape, person.looks
-    upper, lower, foot = bones
     covered = 0.0 if looks.skirt is not None else looks.legs
-    flare = looks.flare if covered > 0.9 else 1.0
-    start, knee, ankle = 0.082 * shape.build, 0.055 * shape.build, 0.037 * shape.build**0.5
-    dressed = {"above": Stuff.BOTTOM, "below": Stuff.SKIN}
-    on_thigh = dressed | {"hem": covered * shape.thigh, "length": (0.0, shape.thigh)}
-    on_shin = dressed | {"hem": (covered - 1) * shape.shin, "length": (0.0, shape.shin)}
-    wider = flare**0.4
-    yield Solid(upper, parts[0], (0.0, 0.0, 0.0), (start,) * 3, **on_thigh)
-    yield Solid(upper, parts[0], (0.0, 0.0, 0.0), (start, shape.thigh, start), knee * wider, **on_thigh)
-    yield Solid(lower, parts[1], (0.0, 0.0, 0.0), (knee * wider,) * 3, **on_shin)
-    end = ankle * (flare if covered > 1.5 else 1.0)
-    yield Solid(lower, parts[1], (0.0, 0.0, 0.0), (knee * wider, shape.shin, knee * wider), end, **on_shin)
-    shod = {"above": Stuff.SHOES, "below": Stuff.SHOES, "length": (-0.05, shape.ankle)}
-    sole = shape.ankle - 0.038
-    yield Solid(foot, parts[2], (0.0, 0.0, -0.005), (0.043, shape.ankle * 0.95, 0.052), **shod)
-    yield Solid(foot, parts[2], (0.0, sole, 0.065), (0.046, 0.038, 0.125), **shod)
+    wider, flare = (looks.flare**power if covered > least else 1.0 for power, least in ((0.4, 0.9), (1.0, 1.5)))
+    knee = 0.055 * shape.build * wider
+    thigh = Section(bones[0], parts[0], (0.0, shape.thigh), Stuff.BOTTOM, hem=covered * shape.thigh)
+    shin = Section(bones[1], parts[1], (0.0, shape.shin), Stuff.BOTTOM, hem=(covered - 1) * shape.shin)
+    yield from _limb(thigh, shape.thigh, 0.082 * shape.build, knee)
+    yield from _limb(shin, shape.shin, knee, 0.037 * shape.build**0.5 * flare)
+    foot = Section(bones[2], parts[2], (-0.05, shape.ankle), Stuff.SHOES, Stuff.SHOES)
+    yield Solid(foot, (0.0, 0.0, -0.005), (0.043, shape.ankle * 0.95, 0.052))
+    yield Solid(foot, (0.0, shape.ankle - 0.038, 0.065), (0.046, 0.038, 0.125))
+
+
+def _limb(section: Section, length: float, start: float, end: float) -> Iterator[Solid]:
+    """Make a round joint and the cone that hangs on it."""
+    yield Solid(section, (0.0, 0.0, 0.0), (start, start, start))
+    yield Solid(section, (0.0, 0.0, 0.0), (start, length, start), end)

@@ -139,9 +139,8 @@ def on_bones(figure: Figure, solid: Bytes | Rows, x: F32, y: F32, z: F32) -> F32
     )
 
 
-def on_screen(figure: Figure, solid: Bytes | Rows, point: F32) -> F64:
-    """Return (3,n) on the screen of points (3,n) in the coordinates of the bones of some solids (n,)."""
-    bone = figure.body.bone[solid]
+def on_screen(figure: Figure, bone: Rows, point: F32 | F64) -> F64:
+    """Return (3,n) on the screen of points (3,n) in the coordinates of some bones (n,)."""
     x, y, z = point.astype(np.float64)
     return np.stack(
         [

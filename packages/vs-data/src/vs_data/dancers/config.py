@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeAlias, get_args
 
 import attrs
 from vs_config import Check, Problem, check_fields, choice, real, whole
 
 from vs_data.procedural.film import MAX_IDENTITIES
+
+Labels: TypeAlias = Literal["keypoints", "densepose", "parts", "poses", "all"]
 
 
 def _check_aspect(config: DancersConfig) -> Iterator[Problem]:
@@ -37,11 +39,11 @@ class DancersConfig:
         optional=True,
     )
     movement: float = real(1.0, "how far people move, 0: not at all", low=0.0, high=1.25)
-    labels: Literal["keypoints", "densepose", "parts", "poses", "all"] = choice(
+    labels: Labels = choice(
         "poses",
         "what networks are conditioned on: the drawing of 25 keypoints; part of the body and place on it; ids of the "
         "parts; densepose and keypoints (poses), as published; or densepose, keypoints and parts",
-        ("keypoints", "densepose", "parts", "poses", "all"),
+        get_args(Labels),
     )
 
     CHECKS: ClassVar[tuple[Check, ...]] = (Check(("height", "width"), _check_aspect),)

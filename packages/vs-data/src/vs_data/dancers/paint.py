@@ -17,8 +17,8 @@ LIGHT: F64 = np.array([-0.42, -0.76, 0.50])
 
 _LIGHT_ON_SCREEN: F64 = VIEW @ LIGHT
 
-_AMBIENT = 0.64
-_DIRECT = 0.46
+_AMBIENT = 0.70
+_DIRECT = 0.36
 
 
 class Material(NamedTuple):

@@ -9,7 +9,7 @@ from vs_data.procedural.arrays import F64
 
 
 def keypoints_at(figure: Figure, size: tuple[int, int]) -> F64:
-    """Return (25,3) x and y, pixels, and confidence 1 of all keypoints; they may be hidden or outside of the picture."""
+    """Return (25,3) x and y, pixels, and confidence 1 of all keypoints, hidden or not."""
     bones, points = zip(*_points(figure.body.person.shape), strict=True)
     place = on_screen(figure, np.array(bones), np.array(points).T)
     return np.concatenate([to_pixels(place, size), np.ones((1, len(bones)))]).T

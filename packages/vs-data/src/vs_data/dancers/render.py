@@ -118,14 +118,14 @@ def _parts(shot: Shot) -> Bytes:
 
 
 def densepose_of(shot: Shot) -> Bytes:
-    """Return (3,H,W) uint8: the part, then how far about it and along it a point is, 0 to 255; 0 where no body is."""
+    """Return (H,W,3) uint8 as files hold it: how far along a part and about it a point is, 0 to 255, and the part."""
     body, solid, (x, y, z) = shot.figure.body, shot.material.solid, shot.material.point
     across = body.across[solid] > 0
     around = np.arctan2(np.where(across, z, x), np.abs(np.where(across, x, z))) / np.float32(np.pi) + np.float32(0.5)
     start, end = body.length[solid].T
     along = np.clip((y - start) / (end - start), 0, 1)
-    places = (np.asarray(np.rint(part * 255), np.uint8) for part in (around, along))
-    return np.stack([_of_pixels(shot, values) for values in (_parts(shot), *places)])
+    places = (np.asarray(np.rint(part * 255), np.uint8) for part in (along, around))
+    return np.stack([_of_pixels(shot, values) for values in (*places, _parts(shot))], axis=-1)
 
 
 def flow_between(shot: Shot, other: Shot) -> tuple[F32, F32]:
@@ -140,7 +140,7 @@ def flow_between(shot: Shot, other: Shot) -> tuple[F32, F32]:
     trusted = (_bare(shot) & _bare(other) & (np.abs(shot.shadow - other.shadow) < _SAME_SHADE).ravel()).astype(
         np.float32
     )
-    place = on_screen(other.figure, shot.material.solid, shot.material.point)
+    place = on_screen(other.figure, other.figure.body.bone[shot.material.solid], shot.material.point)
     there = to_pixels(place, shot.size)
     flow[:, shot.rows] = there - np.stack(np.divmod(shot.rows, width)[::-1])
     trusted[shot.rows] = _visible(other, place, there)

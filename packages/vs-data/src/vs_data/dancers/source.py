@@ -9,27 +9,33 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vs_data.clips import ClassIds, Clip, ClipRequest, FloatMaps, LabelInfo, SequenceInfo, check_request
+from vs_data.boxes import boxes_of
+from vs_data.clips import ClassIds, Clip, ClipRequest, LabelInfo, SequenceInfo, check_request
 from vs_data.dancers.body import PARTS, Body, build_body
 from vs_data.dancers.cast import figure_of
-from vs_data.dancers.config import DancersConfig
+from vs_data.dancers.config import DancersConfig, Labels
 from vs_data.dancers.motion import Moment, draw_motion, moment_at
 from vs_data.dancers.points import keypoints_at
 from vs_data.dancers.render import Shot, densepose_of, flow_between, parts_of, picture_of, regions_of, shoot
+from vs_data.labels.densepose import DenseposeConfig, handle_densepose, normalised
+from vs_data.labels.keypoints import KeypointsConfig, handle_keypoints
 from vs_data.procedural.film import Studio, film, frames_of, name_people, person_of
 from vs_data.skeletons import OPENPOSE_BODY25, draw_skeleton
 
-DENSEPOSE_KIND, KEYPOINTS_KIND, PARTS_KIND = "pose_maps-densepose", "poses-openpose", "seg_maps"
-_KINDS = {
+DENSEPOSE_KIND, KEYPOINTS_KIND, PARTS_KIND = "densepose", "keypoints", "seg_maps"
+
+LABELS: Mapping[Labels, tuple[str, ...]] = {
     "keypoints": (KEYPOINTS_KIND,),
     "densepose": (DENSEPOSE_KIND,),
     "parts": (PARTS_KIND,),
     "poses": (DENSEPOSE_KIND, KEYPOINTS_KIND),
     "all": (DENSEPOSE_KIND, KEYPOINTS_KIND, PARTS_KIND),
 }
+"""The kinds of labels that each choice of the configuration means."""
+
 _INFO: Mapping[str, LabelInfo] = {
-    DENSEPOSE_KIND: FloatMaps(channels=3, title="densepose"),
-    KEYPOINTS_KIND: FloatMaps(channels=3, title="pose"),
+    DENSEPOSE_KIND: handle_densepose(DenseposeConfig()).info,
+    KEYPOINTS_KIND: handle_keypoints(KeypointsConfig()).info,
     PARTS_KIND: ClassIds(classes=len(PARTS), names=PARTS),
 }
 
@@ -50,7 +56,7 @@ class DancersSource:
     @property
     def label_kinds(self) -> Mapping[str, LabelInfo]:
         """What the configuration says of: parts and places on them, the keypoints' drawing, ids of parts."""
-        return {kind: _INFO[kind] for kind in _KINDS[self.config.labels]}
+        return {kind: _INFO[kind] for kind in LABELS[self.config.labels]}
 
     def read(self, request: ClipRequest) -> Clip:
         """Render a clip: a pure function of configuration and request, in which `request.seed` plays no part.
@@ -62,7 +68,12 @@ class DancersSource:
             RequestError: there is no such sequence, or it has no such frames.
         """
         studio = Studio(
-            shoot=self._shoot, picture=picture_of, labels=self._labels, flow=flow_between, regions=regions_of
+            shoot=self._shoot,
+            picture=picture_of,
+            labels=self._labels,
+            flow=flow_between,
+            regions=regions_of,
+            boxes=_boxes,
         )
         return film(studio, self.sequences, request)
 
@@ -108,9 +119,13 @@ def open_dancers(config: DancersConfig, split: Literal["train", "val"]) -> Dance
 
 
 def _densepose(shot: Shot) -> NDArray[np.float32]:
-    """Return (3,H,W) in [-1,1]."""
-    scale = np.array([24, 255, 255], np.float32)[:, None, None]
-    return densepose_of(shot) / scale * 2 - 1
+    return normalised(densepose_of(shot))
+
+
+def _boxes(shots: Sequence[Shot]) -> dict[str, Tensor]:
+    """Return the boxes (T,B,4) of face and hands."""
+    found = [boxes_of(keypoints_at(shot.figure, shot.size), OPENPOSE_BODY25, shot.size) for shot in shots]
+    return {name: torch.from_numpy(np.stack([each[name] for each in found])) for name in found[0]}
 
 
 def _drawn(shot: Shot) -> NDArray[np.float32]:

@@ -44,7 +44,8 @@ def written_kind(folder: str, info: LabelInfo) -> LabelKind:
                 folder=folder, num_classes=info.classes, ignore_id=info.ignore_id, class_names=info.names
             )
         case FloatMaps():
-            return LandmarksConfig(folder=folder, smoothing=0.0)  # a world's are exact
+            kind, _ = kind_of(folder)  # worlds call their labels as their kinds are called
+            return of_stills(kind(folder=folder))  # and theirs are exact
         case _:
             assert_never(info)
 

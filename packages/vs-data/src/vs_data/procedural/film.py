@@ -19,6 +19,10 @@ MAX_IDENTITIES = 500_000
 """Training identities are numbered from 0, validation identities from here, so that the two never share a person."""
 
 
+def _no_boxes(_shots: Sequence[object]) -> Mapping[str, Tensor]:
+    return {}
+
+
 @attrs.frozen(kw_only=True)
 class Studio(Generic[ShotT]):
     """What a world of people can do.
@@ -29,6 +33,7 @@ class Studio(Generic[ShotT]):
         labels: shots -> kind of label -> labels of them.
         flow: (shot, other shot) -> where what one shows is in the other (2,H,W), and whether it can be seen (1,H,W).
         regions: shot -> (H,W) uint8 ids of `vs_data.clips.REGIONS`.
+        boxes: shots -> `Clip.boxes` of them.
     """
 
     shoot: Callable[[int, int, Sequence[int]], list[ShotT]]
@@ -36,6 +41,7 @@ class Studio(Generic[ShotT]):
     labels: Callable[[Sequence[ShotT]], Mapping[str, Tensor]]
     flow: Callable[[ShotT, ShotT], tuple[F32, F32]]
     regions: Callable[[ShotT], Bytes]
+    boxes: Callable[[Sequence[ShotT]], Mapping[str, Tensor]] = _no_boxes
 
 
 def person_of(request: ClipRequest) -> int:
@@ -77,6 +83,7 @@ def film(studio: Studio[ShotT], sequences: Sequence[SequenceInfo], request: Clip
         flow_confidence=confidence,
         references=_references(studio, sequences, request, shots) if request.references else None,
         regions=torch.from_numpy(np.stack([studio.regions(shot) for shot in shots])),
+        boxes=studio.boxes(shots),
         name=f"{info.name} frame {request.start}{driven}",
     )
 
