@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from vs_data import VsDataError
@@ -89,6 +89,7 @@ def test_a_moved_skeleton_is_the_moved_drawing(seed: int, dx: int, dy: int) -> N
     np.testing.assert_allclose(moved, np.roll(there, (dy, dx), axis=(1, 2)), atol=1e-5)
 
 
+@settings(max_examples=40, deadline=None)
 @given(seed=seeds)
 def test_a_mirrored_skeleton_is_the_mirrored_drawing_but_for_the_colours_of_its_sides(seed: int) -> None:
     points = body(seed, -10, 70)
@@ -106,6 +107,7 @@ def test_exchanging_right_and_left_twice_changes_nothing(seed: int) -> None:
     np.testing.assert_array_equal(exchanged(exchanged(points, OPENPOSE_BODY25), OPENPOSE_BODY25), points)
 
 
+@settings(max_examples=15, deadline=None)
 @given(seed=seeds)
 def test_a_skeleton_in_a_picture_twice_as_large_is_drawn_twice_as_large(seed: int) -> None:
     points = body(seed, 20, 236)

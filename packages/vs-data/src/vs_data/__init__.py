@@ -28,7 +28,19 @@ from vs_data.findings import Finding
 from vs_data.flow import DisFlowConfig, FlowConfig, FlowFilesConfig, NoFlowConfig, PhotometricConfig
 from vs_data.folder import FolderConfig, check_command, open_folder
 from vs_data.geometry import AugmentConfig
-from vs_data.labels import KeypointsConfig, LabelKind, LandmarksConfig, SegMapsConfig, label_infos
+from vs_data.labels import (
+    BlurConfig,
+    DenseposeConfig,
+    EdgesConfig,
+    GreyConfig,
+    ImageConfig,
+    InstancesConfig,
+    KeypointsConfig,
+    LabelKind,
+    LandmarksConfig,
+    SegMapsConfig,
+    label_infos,
+)
 from vs_data.landmarks import draw_face
 from vs_data.loader import LoaderConfig, load_clips
 from vs_data.render import write_folder
@@ -48,6 +60,7 @@ __all__ = [
     "HEAD_REGIONS",
     "REGIONS",
     "AugmentConfig",
+    "BlurConfig",
     "CheckReport",
     "ClassIds",
     "Clip",
@@ -56,7 +69,9 @@ __all__ = [
     "DancersConfig",
     "DancersSource",
     "DataError",
+    "DenseposeConfig",
     "DisFlowConfig",
+    "EdgesConfig",
     "FaceCropConfig",
     "FacesConfig",
     "FacesSource",
@@ -65,6 +80,9 @@ __all__ = [
     "FlowConfig",
     "FlowFilesConfig",
     "FolderConfig",
+    "GreyConfig",
+    "ImageConfig",
+    "InstancesConfig",
     "KeypointsConfig",
     "LabelFrame",
     "LabelInfo",

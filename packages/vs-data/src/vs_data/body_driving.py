@@ -22,7 +22,7 @@ _ANCHORS = {"left hand": "left wrist", "right hand": "right wrist", "face": "nos
 _TRUNK = ("neck", "left shoulder")
 """What carries points of a body that no limb joins to its root, as a head without a neck."""
 
-_MIN_RATIO, _MAX_RATIO = 0.25, 4.0  # of the proportions of two bodies, against broken points
+_MIN_RATIO, _MAX_RATIO = 0.25, 4.0  # of the proportions of two bodies of one size, against broken points
 _EPSILON = 1e-9
 
 _F64 = NDArray[np.float64]
@@ -105,16 +105,18 @@ def drive_body(
     return np.stack([_driven(frame, tree, driver, subject, size, skeleton) for frame in points])
 
 
-def _ratio(subject: float, driver: float, default: float) -> float:
-    if not (np.isfinite([subject, driver]).all() and driver > _EPSILON and subject > _EPSILON):
-        return default
-    return float(np.clip(subject / driver, _MIN_RATIO, _MAX_RATIO))
-
-
 def _size_ratio(driver: BodySubject, subject: BodySubject) -> float:
     """Return how much larger the subject is: the ratio of all limbs that were seen in both."""
     both = np.isfinite(driver.lengths) & np.isfinite(subject.lengths)
-    return _ratio(float(subject.lengths[both].sum()), float(driver.lengths[both].sum()), 1.0)
+    one, other = float(subject.lengths[both].sum()), float(driver.lengths[both].sum())
+    return one / other if min(one, other) > _EPSILON else 1.0
+
+
+def _ratio(subject: float, driver: float, size: float) -> float:
+    """Return how much longer something of the subject is than of the driver; where nobody knows, as all the body."""
+    if not (np.isfinite([subject, driver]).all() and min(subject, driver) > _EPSILON):
+        return size
+    return size * float(np.clip(subject / driver / size, _MIN_RATIO, _MAX_RATIO))
 
 
 @attrs.frozen(kw_only=True)

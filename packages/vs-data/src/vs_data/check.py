@@ -21,7 +21,7 @@ from vs_data.errors import DataError
 from vs_data.findings import Finding, counted, error, shortened, warning
 from vs_data.flow import FlowFilesConfig, NoFlowConfig, flow_files, read_flow
 from vs_data.folder import FolderConfig, check_command, root_of, scan_folder
-from vs_data.labels import handler_of, label_infos
+from vs_data.labels import handler_of, has_files, label_infos
 from vs_data.layout import IMAGES, FrameFiles, Layout, expanded, file_of, no_folder
 from vs_data.pictures import TURNED, TURNED_FIX, inspect_rgb
 from vs_data.plausible import check_labels, check_pictures, picture_trace
@@ -239,7 +239,7 @@ def _check_sequence(
     names = files.frames
     pictures = _traces(IMAGES, len(names), reports)
     yield from check_pictures(files.files[IMAGES].place, names, pictures)
-    for kind in config.labels:
+    for kind in filter(has_files, config.labels):
         place, traces = files.files[kind.folder].place, _traces(kind.folder, len(names), reports)
         yield from check_labels(place, traces, pictures)
         yield from handler_of(kind).check_sequence(place, names, traces)
@@ -278,7 +278,7 @@ _Look = Callable[[Content, Size | None], Seen]
 def _looks(config: FolderConfig) -> Iterator[tuple[str, _Look]]:
     """Yield, by folder, how to look at one of its files, given the size of the frame's image where that is known."""
     yield IMAGES, _look_at_picture
-    for kind in config.labels:
+    for kind in filter(has_files, config.labels):
         yield kind.folder, handler_of(kind).look
     flow = flow_files(config.flow)
     if flow is not None:

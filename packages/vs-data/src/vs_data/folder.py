@@ -18,7 +18,18 @@ from vs_data.errors import DataError
 from vs_data.face_crop import FaceCropConfig, sequence_window
 from vs_data.flow import FLOW_EXTENSIONS, DisFlowConfig, FlowConfig, FlowFilesConfig, flow_files
 from vs_data.geometry import AugmentConfig, Window, apply_to_image, plan_geometry
-from vs_data.labels import LabelKind, SegMapsConfig, boxes_in, handler_of, label_infos, landmarks_among, word_of
+from vs_data.labels import (
+    LabelKind,
+    SegMapsConfig,
+    boxes_in,
+    handler_of,
+    has_files,
+    kind_in_table,
+    label_infos,
+    landmarks_among,
+    read_labels,
+    word_of,
+)
 from vs_data.layout import IMAGES, Folder, FrameFiles, Layout, expanded, file_of, scan_layout
 from vs_data.names import ORDERS
 from vs_data.pictures import IMAGE_EXTENSIONS
@@ -51,6 +62,13 @@ def _check_face_crop(config: FolderConfig) -> Iterator[Problem]:
         yield Problem("face_crop", "labels hold no landmarks, which it needs: add a kind 'landmarks-dlib68' to labels")
 
 
+def _check_flip(config: FolderConfig) -> Iterator[Problem]:
+    fixed = [kind.kind for kind in config.labels if not handler_of(kind).mirrors]
+    if config.augment.flip > 0 and fixed:
+        hint = "left and right of these labels are no mirror images of each other"
+        yield Problem("augment.flip", hint, expected=f"0 beside labels of kind '{fixed[0]}'", got=config.augment.flip)
+
+
 @attrs.frozen(kw_only=True)
 class FolderConfig:
     """A folder of sequences on disk. Paths may start with `~` and are otherwise relative to the working directory."""
@@ -78,6 +96,7 @@ class FolderConfig:
         Check(("labels",), _check_folders),
         Check(("flow", "labels"), _check_flow_folder),
         Check(("face_crop", "labels"), _check_face_crop),
+        Check(("augment", "labels"), _check_flip),
     )
 
     def __attrs_post_init__(self) -> None:
@@ -121,7 +140,7 @@ def check_command(config: FolderConfig, split: Literal["train", "val"]) -> str:
     words = ["hatch", "run", "data:check", str(root_of(config, split))]
     if [word_of(kind) for kind in kinds] != [word_of(SegMapsConfig())]:
         words += ["--labels", *(word_of(kind) for kind in kinds)]
-    maps = [kind for kind in kinds if isinstance(kind, SegMapsConfig)]
+    maps = [kind for kind in kinds if isinstance(kind, SegMapsConfig) and kind_in_table(word_of(kind)) is None]
     if maps:
         words += ["--classes", *_once([str(kind.num_classes) for kind in maps])]
         words += ["--ignore-id", *_once(["-1" if kind.ignore_id is None else str(kind.ignore_id) for kind in maps])]
@@ -142,7 +161,8 @@ def _once(values: Sequence[str]) -> Sequence[str]:
 
 def scan_folder(config: FolderConfig, split: Literal["train", "val"]) -> Layout:
     """List what is in the folder of a split, by names alone; `DataError` when there is no such folder."""
-    labels = [Folder(name=kind.folder, extensions=handler_of(kind).extensions) for kind in config.labels]
+    kinds = filter(has_files, config.labels)
+    labels = [Folder(name=kind.folder, extensions=handler_of(kind).extensions) for kind in kinds]
     files = flow_files(config.flow)
     flow = [] if files is None else [Folder(name=files.folder, extensions=FLOW_EXTENSIONS, first_optional=True)]
     return scan_layout(root_of(config, split), IMAGES_FOLDER, [*labels, *flow], config.min_frames, config.order)
@@ -188,7 +208,7 @@ def read_folder_clip(source: FolderSource, request: ClipRequest) -> Clip:
     past = teach_past(pictures, _flow_files(source, view.files, span), view.geometry, source.config.flow)
     return Clip(
         frames=to_tensor(pictures),
-        labels={kind.folder: handler_of(kind).read(view, span, subject) for kind in source.config.labels},
+        labels=read_labels(source.config.labels, view, span, pictures, subject),
         flow=None if past is None else past[0],
         flow_confidence=None if past is None else past[1],
         references=_references(source, request, subject or view, None if subject else pictures),
@@ -231,7 +251,7 @@ def _references(
     taught = None if frames is None else teach_references(frames, pictures, source.config.flow)
     return References(
         frames=to_tensor(pictures),
-        labels={kind.folder: handler_of(kind).read(view, request.references, None) for kind in source.config.labels},
+        labels=read_labels(source.config.labels, view, request.references, pictures),
         flow=None if taught is None else taught[0],
         flow_confidence=None if taught is None else taught[1],
         name=f"{view.files.name}/" + "+".join(view.files.frames[frame] for frame in request.references),

@@ -1,4 +1,4 @@
-"""Pictures on disk: RGB frames and maps of class ids. Every way in which a file can be bad is an error of one line."""
+"""Pictures on disk: frames, numbers and maps of ids. Every way in which a file can be bad is an error of one line."""
 
 from pathlib import Path
 from typing import Any
@@ -40,14 +40,29 @@ class Picture:
 
 @attrs.frozen(kw_only=True)
 class IdMap:
-    """A map of class ids as it is read.
+    """A map of ids as it is read.
 
     Attributes:
-        ids: (H,W); their range is not looked at.
+        ids: (H,W), of 8 or 16 bits; their range is not looked at.
         notes: What is unusual about the file, as in `Picture`.
     """
 
-    ids: NDArray[np.uint8]
+    ids: NDArray[Any]
+    notes: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Stored:
+    """A picture with the numbers that its file holds.
+
+    Attributes:
+        values: (H,W,C), of 8 or 16 bits; C is 1 to 4: greys, greys and transparency, RGB, RGB and transparency.
+        lossy: Whether compression has changed them.
+        notes: What was done to get there, as in `Picture`.
+    """
+
+    values: NDArray[Any]
+    lossy: bool
     notes: tuple[str, ...] = ()
 
 
@@ -58,7 +73,8 @@ def read_rgb(content: Content) -> NDArray[np.uint8]:
 
 def read_ids(content: Content) -> NDArray[np.uint8]:
     """Read a map of class ids as (H,W) uint8; their range is not looked at; see `inspect_ids`."""
-    return inspect_ids(content).ids
+    ids: NDArray[np.uint8] = inspect_ids(content).ids
+    return ids
 
 
 def inspect_rgb(content: Content) -> Picture:
@@ -95,14 +111,75 @@ def _notes_on_frame(header: Header, *, strays: bool) -> list[str]:
     return [note for true, note in happened if true]
 
 
+def inspect_stored(content: Content) -> Stored:
+    """Read a picture with the numbers that its file holds, turned upright as EXIF data ask for.
+
+    Greys of less than 8 bits are spread over 0 to 255, and the colours of a palette are looked up.
+
+    Raises:
+        DataError: as `inspect_rgb` does.
+    """
+    data, header = _open(content)
+    if header.format == "JPEG":
+        pixels, _ = _decode_jpeg(data, header, content)
+    else:
+        pixels = _as_stored(_decode(data, content), grey=header.colours == "grey")
+    happened = (
+        (header.colours == "palette", "has a palette, its colours are used"),
+        (header.orientation != 1, "is turned as its EXIF orientation says"),
+    )
+    notes = tuple(note for true, note in happened if true)
+    return Stored(values=turned(pixels, header.orientation), lossy=header.lossy, notes=notes)
+
+
+def inspect_colours(content: Content) -> Stored:
+    """Read a picture whose colours are codes of something: (H,W,3) of 8 bits; see `inspect_stored`.
+
+    Raises:
+        DataError: as `inspect_rgb` does, or the colours are no codes: greys, of 16 bits, or compressed with loss.
+    """
+    stored = inspect_stored(content)
+    if stored.lossy:
+        raise DataError("is compressed with loss, which changes colours", file=str(content), fix="write it as PNG")
+    values, notes = stored.values, stored.notes
+    if values.shape[2] == 4:
+        values, notes = values[..., :3], (*notes, "has transparency, which is dropped")
+    if values.shape[2] != 3 or values.dtype != np.uint8:
+        what = f"is a picture of {describe(values)}, not of RGB with 8 bits"
+        raise DataError(what, file=str(content), fix="is it a map of ids? say so in the kind's configuration")
+    return attrs.evolve(stored, values=values, notes=notes)
+
+
+def _as_stored(pixels: NDArray[Any], *, grey: bool) -> NDArray[Any]:
+    """Return (H,W) or (H,W,C) with OpenCV's order of colours as (H,W,C) in the order R, G, B, transparency."""
+    if pixels.ndim == 2:
+        return pixels[..., None]
+    if pixels.shape[2] == 4:
+        return pixels[..., 2:] if grey else np.ascontiguousarray(pixels[..., [2, 1, 0, 3]])
+    return np.ascontiguousarray(pixels[..., ::-1])
+
+
 def inspect_ids(content: Content) -> IdMap:
-    """Read a map of class ids, and what is unusual about its file.
+    """Read a map of class ids of 8 bits, and what is unusual about its file; see `inspect_wide_ids`.
+
+    Raises:
+        DataError: the file is missing, damaged or too large; no PNG; a picture of colours; or holds values above 255.
+    """
+    found = inspect_wide_ids(content)
+    if found.ids.max() > 255:
+        what = f"holds values up to {found.ids.max()}, class ids are 0 to 255"
+        raise DataError(what, file=str(content), fix="are these depths, or instances? write class ids, with 8 bits")
+    return attrs.evolve(found, ids=found.ids.astype(np.uint8, copy=False))
+
+
+def inspect_wide_ids(content: Content) -> IdMap:
+    """Read a map of ids of 8 or 16 bits, and what is unusual about its file.
 
     Its content counts, not its name: the values of the PNG as they are stored, 1 to 16 bits, never scaled;
     of a palette the indices. Three channels are read where they are equal. Nothing is turned.
 
     Raises:
-        DataError: the file is missing, damaged or too large; no PNG; a picture of colours; or holds values above 255.
+        DataError: the file is missing, damaged or too large; no PNG; or a picture of colours.
     """
     data, header = _open(content)
     if header.format != "PNG":
@@ -111,11 +188,7 @@ def inspect_ids(content: Content) -> IdMap:
     stored = _decode(_bare(data), content)
     if header.bits < 8:
         stored //= 255 // (2**header.bits - 1)  # OpenCV spreads them over 0 to 255
-    ids = _only_channel(stored, content)
-    if ids.max() > 255:
-        what = f"holds values up to {ids.max()}, class ids are 0 to 255"
-        raise DataError(what, file=str(content), fix="are these depths, or instances? write class ids, with 8 bits")
-    return IdMap(ids=ids.astype(np.uint8, copy=False), notes=tuple(_notes_on_map(header)))
+    return IdMap(ids=_only_channel(stored, content), notes=tuple(_notes_on_map(header)))
 
 
 def _notes_on_map(header: Header) -> list[str]:

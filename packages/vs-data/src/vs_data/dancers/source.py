@@ -1,7 +1,7 @@
 """Dancers as a source of clips."""
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 import attrs
 import numpy as np
@@ -104,7 +104,11 @@ class DancersSource:
         return [shoot(body, moment, self.size) for moment in self._moments(motion, frames)]
 
     def _labels(self, shots: Sequence[Shot]) -> dict[str, Tensor]:
-        makers = {DENSEPOSE_KIND: _densepose, KEYPOINTS_KIND: _drawn, PARTS_KIND: _parts}
+        makers: Mapping[str, Callable[[Shot], NDArray[Any]]] = {
+            DENSEPOSE_KIND: lambda shot: normalised(densepose_of(shot)),
+            KEYPOINTS_KIND: _drawn,
+            PARTS_KIND: parts_of,
+        }
         return {kind: torch.from_numpy(np.stack([makers[kind](shot) for shot in shots])) for kind in self.label_kinds}
 
 
@@ -118,10 +122,6 @@ def open_dancers(config: DancersConfig, split: Literal["train", "val"]) -> Dance
     return DancersSource(config=config, first=first, sequences=sequences)
 
 
-def _densepose(shot: Shot) -> NDArray[np.float32]:
-    return normalised(densepose_of(shot))
-
-
 def _boxes(shots: Sequence[Shot]) -> dict[str, Tensor]:
     """Return the boxes (T,B,4) of face and hands."""
     found = [boxes_of(keypoints_at(shot.figure, shot.size), OPENPOSE_BODY25, shot.size) for shot in shots]
@@ -130,7 +130,3 @@ def _boxes(shots: Sequence[Shot]) -> dict[str, Tensor]:
 
 def _drawn(shot: Shot) -> NDArray[np.float32]:
     return draw_skeleton(keypoints_at(shot.figure, shot.size), OPENPOSE_BODY25, shot.size)
-
-
-def _parts(shot: Shot) -> NDArray[np.uint8]:
-    return parts_of(shot)

@@ -51,11 +51,13 @@ def handle_landmarks(config: LandmarksConfig) -> LabelHandler:
     """Return what is done with landmarks."""
     return LabelHandler(
         info=LANDMARKS,
+        says="68 landmarks of a face, drawn as lines",
         extensions=LANDMARK_EXTENSIONS,
         read=partial(_read, config),
         open_loose=partial(_open_loose, config),
         of_levels=_of_levels,
         exact_levels=False,
+        framed=True,
         target=partial(_target, config),
         look=_look,
         check_sequence=check_faces,

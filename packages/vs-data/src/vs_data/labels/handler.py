@@ -42,7 +42,7 @@ class LooseFiles:
         view: geometry -> all of them through it.
         geometry: returns that of pictures of the sequence on their way to the size of the frames.
         framed: whether labels that have a size of their own go through that geometry too, as they do in training,
-            since landmarks beside them do.
+            since labels beside them are made at the size of the frames.
         target: where and as whose face a kind that has proportions is to be drawn, or None.
     """
 
@@ -59,6 +59,7 @@ class LabelHandler:
 
     Attributes:
         info: What it is to the networks.
+        says: What its labels are, in a few words that end a sentence; of class ids the card of a model tells more.
         extensions: Which file names its files have, lower case, with the dot; the first is the usual one.
         read: (sequence, frames, subject) -> labels of these frames at the final size, (n,H,W) class ids or (n,C,H,W)
             float32 maps. `subject` is another sequence whose subject is shown in the motion of the first, or None: a
@@ -66,9 +67,16 @@ class LabelHandler:
             when a file is bad, or not of the size that the sequence is read in.
         open_loose: label files without pictures -> (H, W) of their labels, and what reads the labels of some of them,
             as `read` gives them.
-        of_levels: ((H,W) greys or (H,W,3) with equal channels, file and frame for messages) -> the label of one frame,
-            for pictures and pipes whose levels are labels. Raises `DataError` for what is none.
+        of_levels: ((H,W) greys or (H,W,3) RGB, file and frame for messages) -> the label of one frame, for pictures and
+            pipes whose levels are labels. Raises `DataError` for what is none.
         exact_levels: Whether such levels must come as they were written, since they are ids.
+        level_channels: How many of them there are for each pixel in a pipe.
+        framed: Whether labels are made at the size of the frames, by drawing or computing, so that those that have a
+            size of their own are brought to it when they are beside.
+        mirrors: Whether labels can be mirrored with their frames; else `augment.flip` is refused beside them.
+        computed: (pictures (H,W,3) RGB at the final size) -> their labels, as `read` gives them: the kind is computed
+            from frames and has no files of its own. Then `extensions` are those of pictures, which are what labels
+            are asked of where there are no frames: at synthesis.
         target: the sequence of a subject -> where and as whose face labels of others are to be drawn; None: the kind
             has no proportions.
         look: (data of a frame, size of its picture) -> what is seen in one file when a folder is checked; the size is
@@ -80,12 +88,17 @@ class LabelHandler:
     """
 
     info: LabelInfo
+    says: str
     extensions: tuple[str, ...]
     read: Callable[[View, Sequence[int], View | None], Tensor]
     open_loose: Callable[[LooseFiles], tuple[Size, Callable[[Sequence[int]], Tensor]]]
     of_levels: Callable[[NDArray[np.uint8], str], Tensor]
     exact_levels: bool
     look: Callable[[Content, Size | None], Seen]
+    level_channels: int = 1
+    framed: bool = False
+    mirrors: bool = True
+    computed: Callable[[Sequence[NDArray[np.uint8]]], Tensor] | None = None
     target: Callable[[View], Target] | None = None
     check_sequence: Callable[[str, Sequence[str], Traces], Iterator[Finding]] = _find_nothing
     boxes: Callable[[View, Sequence[int], View | None], dict[str, Tensor]] | None = None

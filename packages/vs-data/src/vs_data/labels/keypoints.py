@@ -100,11 +100,14 @@ def handle_keypoints(config: KeypointsConfig) -> LabelHandler:
     channels = 3 if config.channels == "colours" else max(layers_of(skeleton_in(config))) + 1
     return LabelHandler(
         info=FloatMaps(channels=channels, title="pose"),
+        says="keypoints of a person, drawn as limbs",
         extensions=KEYPOINT_EXTENSIONS,
         read=partial(_read, config),
         open_loose=partial(_open_loose, config),
         of_levels=partial(_of_levels, channels),
         exact_levels=False,
+        level_channels=3,
+        framed=True,
         target=partial(_target, config),
         look=partial(_look, config),
         check_sequence=_check_sequence,
