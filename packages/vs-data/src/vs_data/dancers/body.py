@@ -50,7 +50,7 @@ Vector: TypeAlias = tuple[float, float, float]
 
 
 class Stuff(IntEnum):
-    """What a point of a body is made of."""
+    """The stuff that a point of a body is made of."""
 
     NOTHING = 0
     SKIN = 1

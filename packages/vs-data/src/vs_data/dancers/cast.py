@@ -92,7 +92,7 @@ def depth_at(figure: Figure, solid: int, x: F32, y: F32) -> F32:
 
 
 class Seen(NamedTuple):
-    """What a grid of points of the screen shows.
+    """The nearest surfaces at a grid of points of the screen.
 
     Attributes:
         solid: (h,w) uint8 number of the solid, `NONE` where there is none.

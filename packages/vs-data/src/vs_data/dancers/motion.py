@@ -73,7 +73,7 @@ class Motion:
 
 
 class Foot(NamedTuple):
-    """Where a foot is: x and z of the ankle, how high it is lifted (legs), where it points, how far the toes hang."""
+    """The place of a foot: x and z of its ankle, how high it is lifted (legs), where it points, how far toes hang."""
 
     x: float
     z: float

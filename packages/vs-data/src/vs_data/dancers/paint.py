@@ -22,7 +22,7 @@ _DIRECT = 0.36
 
 
 class Material(NamedTuple):
-    """What n points of a body are.
+    """The material of n points of a body.
 
     Attributes:
         solid: (n,) number of the solid.

@@ -25,7 +25,7 @@ def _no_boxes(_shots: Sequence[object]) -> Mapping[str, Tensor]:
 
 @attrs.frozen(kw_only=True)
 class Studio(Generic[ShotT]):
-    """What a world of people can do.
+    """The means of a world of people to make clips.
 
     Attributes:
         shoot: (sequence of the person, sequence of the motion, frames) -> a shot of each of these frames.
