@@ -13,6 +13,7 @@ from vs_data.dancers.motion import STANDING, Moment, draw_motion, moment_at
 from vs_data.dancers.points import keypoints_at
 from vs_data.dancers.pose import Bone, pose_of, unit
 from vs_data.dancers.render import Shot, densepose_of, flow_between, parts_of, picture_of, shoot
+from vs_data.labels import densepose
 
 CONFIG = DancersConfig()
 SIZE = (96, 96)
@@ -224,7 +225,7 @@ def test_densepose_says_where_on_a_part_a_pixel_is(person: int, motion: int, fra
     shot = shot_of(person, moment_of(motion, frame), (128, 128))
     along, _, part = np.moveaxis(densepose_of(shot), -1, 0)
     assert np.array_equal(part, parts_of(shot))
-    assert part.max() < len(PARTS)
+    assert len(PARTS) == densepose.PARTS + 1
     assert not densepose_of(shot)[part == 0].any()
     points = points_of(person, moment_of(motion, frame), (128, 128))[:, :2]
     for one, other, numbers in LIMBS:

@@ -26,7 +26,7 @@ from vs_data.face_crop import FaceCropConfig
 from vs_data.faces import FacesConfig, FacesSource, open_faces
 from vs_data.findings import Finding
 from vs_data.flow import DisFlowConfig, FlowConfig, FlowFilesConfig, NoFlowConfig, PhotometricConfig
-from vs_data.folder import FolderConfig, check_command, open_folder
+from vs_data.folder import check_command, open_folder
 from vs_data.geometry import AugmentConfig
 from vs_data.labels import (
     BlurConfig,
@@ -54,6 +54,7 @@ from vs_data.sequences import (
     open_references,
 )
 from vs_data.sources import SourceConfig, folder_kinds, open_source
+from vs_data.stored import FolderConfig, StoredConfig, VideoConfig
 from vs_data.street import StreetConfig, open_street
 
 __all__ = [
@@ -100,8 +101,10 @@ __all__ = [
     "SegMapsConfig",
     "SequenceInfo",
     "SourceConfig",
+    "StoredConfig",
     "StreetConfig",
     "Subject",
+    "VideoConfig",
     "VsDataError",
     "check_command",
     "check_folder",

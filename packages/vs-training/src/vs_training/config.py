@@ -16,7 +16,9 @@ from vs_data import (
     FolderConfig,
     LabelInfo,
     LoaderConfig,
+    StoredConfig,
     StreetConfig,
+    VideoConfig,
 )
 from vs_data.labels import know_boxes
 from vs_optim import (
@@ -243,7 +245,7 @@ def _check_start(config: "TrainConfig") -> Iterator[Problem]:
 
 def _check_lengths(config: "TrainConfig") -> Iterator[Problem]:
     match config.data:
-        case FolderConfig():
+        case StoredConfig():
             pass  # its sequences are looked at before a run begins
         case (
             StreetConfig(sequence_length=frames)
@@ -290,12 +292,14 @@ def _check_with_references(
 
 def _check_regions(config: "TrainConfig") -> Iterator[Problem]:
     match config.data:
-        case FolderConfig(labels=labels) if know_boxes(labels):
-            return
+        case StoredConfig(labels=labels) if not know_boxes(labels):
+            hint = "data.labels hold no keypoints: add a kind 'keypoints'"
+        case StreetConfig() | FacesConfig():
+            hint = "nobody knows where they are in this world"
         case _:
-            for index, region in enumerate(config.discriminator.regions):
-                hint = f"data.labels hold no keypoints, by which a {region.region} is found"
-                yield Problem(f"discriminator.regions[{index}]", f"{hint}: add a kind 'keypoints'")
+            return
+    for index, region in enumerate(config.discriminator.regions):
+        yield Problem(f"discriminator.regions[{index}]", f"a {region.region} is found by keypoints, {hint}")
 
 
 def _check_batch(config: "TrainConfig") -> Iterator[Problem]:
@@ -312,7 +316,9 @@ class TrainConfig:
 
     seed: int = whole(0, "seed of weights, data order and augmentation", low=0, high=2**63 - 1)
     device: Literal["auto", "cpu", "cuda"] = choice("auto", "auto: a GPU where there is one", ("auto", "cpu", "cuda"))
-    data: StreetConfig | FacesConfig | DancersConfig | FolderConfig = table(StreetConfig, "where clips come from")
+    data: StreetConfig | FacesConfig | DancersConfig | FolderConfig | VideoConfig = table(
+        StreetConfig, "where clips come from"
+    )
     references: ReferencesConfig | None = table(
         None, "examples of the subject: a must for few-shot generators, none for others"
     )

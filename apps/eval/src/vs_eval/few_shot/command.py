@@ -13,8 +13,8 @@ from vs_data import (
     ClipSource,
     DancersConfig,
     FacesConfig,
-    FolderConfig,
     SourceConfig,
+    StoredConfig,
     StreetConfig,
     open_source,
 )
@@ -147,7 +147,7 @@ def people_of(data: SourceConfig, source: ClipSource) -> tuple[int, ...]:
             each = len(source.sequences)
         case FacesConfig(motions=motions) | DancersConfig(motions=motions):
             each = motions
-        case StreetConfig() | FolderConfig():
+        case StreetConfig() | StoredConfig():
             each = 1
         case other:
             assert_never(other)

@@ -49,16 +49,19 @@ _LEGS = ((7, 9), (11, 13), (6, 6)), ((8, 10), (12, 14), (5, 5))
 Vector: TypeAlias = tuple[float, float, float]
 
 
+UNBOUNDED = 9.0
+"""Metres, farther than any body reaches."""
+
+
 class Stuff(IntEnum):
     """The stuff that a point of a body is made of."""
 
-    NOTHING = 0
-    SKIN = 1
-    HAIR = 2
-    TOP = 3
-    BOTTOM = 4
-    SHOES = 5
-    FACE = 6
+    SKIN = 0
+    HAIR = 1
+    TOP = 2
+    BOTTOM = 3
+    SHOES = 4
+    FACE = 5
     """The head in front of the hairline: skin, eyes, brows, mouth."""
 
 
@@ -79,7 +82,7 @@ class Section(NamedTuple):
     length: tuple[float, float]
     above: Stuff = Stuff.SKIN
     below: Stuff = Stuff.SKIN
-    hem: float = -9.0
+    hem: float = -UNBOUNDED
     across: bool = False
 
 
@@ -174,7 +177,7 @@ def _quadric(solid: Solid) -> tuple[F64, F64, float, float, float, F64, F64]:
         square = (radii[0] / radii) ** 2
         linear = -square * centre
         constant = float(square @ centre**2 - radii[0] ** 2)
-        return square, linear, constant, -9.0, 9.0, np.stack([centre, centre]), np.stack([radii, radii])
+        return square, linear, constant, -UNBOUNDED, UNBOUNDED, np.stack([centre, centre]), np.stack([radii, radii])
     top, length, flat = centre[1], radii[1], radii[2] / radii[0]
     slope = (solid.end - radii[0]) / length  # the radius at y is start + slope * y
     start = radii[0] - slope * top
@@ -200,7 +203,9 @@ def _trunk(person: Person) -> Iterator[Solid]:
     if looks.skirt is not None:
         wide = hips * 1.02
         start = (wide, looks.skirt, wide * 0.74)
-        yield Solid(belt._replace(hem=-9.0), (0.0, -0.6 * shape.waist, 0.0), start, wide * 1.3 + 0.28 * looks.skirt)
+        yield Solid(
+            belt._replace(hem=-UNBOUNDED), (0.0, -0.6 * shape.waist, 0.0), start, wide * 1.3 + 0.28 * looks.skirt
+        )
     chest = Section(
         Bone.CHEST,
         _TRUNK,

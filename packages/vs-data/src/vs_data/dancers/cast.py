@@ -5,7 +5,7 @@ from typing import NamedTuple
 import attrs
 import numpy as np
 
-from vs_data.dancers.body import Body
+from vs_data.dancers.body import UNBOUNDED, Body
 from vs_data.dancers.motion import Moment
 from vs_data.dancers.pose import VIEW, pose_of
 from vs_data.procedural.arrays import F32, F64, Bytes, Rows
@@ -84,7 +84,7 @@ def depth_at(figure: Figure, solid: int, x: F32, y: F32) -> F32:
     depth = (ahead_x * x + ahead) + ahead_y * y + np.sqrt(np.maximum(under, 0)) * factor
     on = under > 0
     low, high = figure.body.low[solid], figure.body.high[solid]
-    if high < 9:
+    if high < UNBOUNDED:
         down_x, down_y, down_z, down = figure.down[solid].astype(np.float32)
         along = (down_x * x + down) + down_y * y + down_z * depth
         on &= (along >= np.float32(low)) & (along <= np.float32(high))

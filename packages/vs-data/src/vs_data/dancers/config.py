@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import ClassVar, Literal, TypeAlias, get_args
 
 import attrs
-from vs_config import Check, Problem, check_fields, choice, real, whole
+from vs_config import Check, check_fields, choice, real, whole
 
+from vs_data.procedural.fields import aspect_up_to
 from vs_data.procedural.film import MAX_IDENTITIES
 
 Labels: TypeAlias = Literal["keypoints", "densepose", "parts", "poses", "all"]
-
-
-def _check_aspect(config: DancersConfig) -> Iterator[Problem]:
-    if not 1 / 4 <= config.width / config.height <= 4:
-        yield Problem("width", expected=f"a quarter to 4 times the height, {config.height}", got=config.width)
 
 
 @attrs.frozen(kw_only=True)
@@ -46,7 +41,7 @@ class DancersConfig:
         get_args(Labels),
     )
 
-    CHECKS: ClassVar[tuple[Check, ...]] = (Check(("height", "width"), _check_aspect),)
+    CHECKS: ClassVar[tuple[Check, ...]] = (aspect_up_to(4),)
 
     def __attrs_post_init__(self) -> None:
         check_fields(self)

@@ -8,15 +8,16 @@ import numpy as np
 from vs_data.dancers.cast import Figure
 from vs_data.dancers.paint import LIGHT
 from vs_data.dancers.person import Looks
-from vs_data.dancers.pose import VIEW, centre, from_pixels, to_pixels, unit
+from vs_data.dancers.pose import FINER, VIEW, centre, samples_of, to_pixels, unit
 from vs_data.procedural.arrays import F32, F64, bump, smooth
 from vs_data.procedural.noise import billows, grain, sample
 
 _WALL = -0.95
 """z of the wall, metres."""
 
-_FINER = 3
 _STRENGTH = 0.42
+"""By how much of itself the floor is darker in the middle of a shadow."""
+
 _SOFT = 0.035
 """Half the width of a shadow's edge, metres."""
 
@@ -32,15 +33,13 @@ _DOWN: F64 = np.array([[1.0, -LIGHT[0] / LIGHT[1], 0.0], [0.0, 0.0, 0.0], [0.0, 
 def surroundings(looks: Looks, size: tuple[int, int]) -> F32:
     """Return (3,H,W) float32 in [0,1]: floor and wall without anybody and without shadow."""
     height, width = size
-    rows, columns = np.mgrid[0 : height * _FINER, 0 : width * _FINER].reshape(2, -1)
-    pixel = (np.stack([columns, rows]) - (_FINER - 1) / 2) / _FINER
-    x, y = from_pixels(pixel, size).astype(np.float32)
+    x, y = (axis.ravel() for axis in np.meshgrid(*samples_of(size)))
     away = y / np.float32(VIEW[1, 2])
     floor = away > np.float32(_WALL)
     picture = np.empty((3, x.size), np.float32)
     picture[:, floor] = _floor(looks, x[floor], away[floor])
     picture[:, ~floor] = _wall(looks, x[~floor], (y[~floor] - np.float32(_WALL * VIEW[1, 2])) / np.float32(VIEW[1, 1]))
-    fine = picture.reshape(3, height, _FINER, width, _FINER)
+    fine = picture.reshape(3, height, FINER, width, FINER)
     return np.asarray(np.clip(fine.mean(axis=(2, 4)), 0, 1), np.float32)
 
 

@@ -57,27 +57,37 @@ def _hairy(person: Person, point: F32) -> Bytes:
 def colours_of(figure: Figure, material: Material) -> F32:
     """Return (3,n) float32 in [0,1]."""
     person = figure.body.person
-    looks = person.looks
     picture = np.zeros_like(material.point)
-    for stuff, colour in (
-        (Stuff.SKIN, looks.skin), (Stuff.HAIR, looks.hair), (Stuff.TOP, looks.top), (Stuff.BOTTOM, looks.bottom),
-        (Stuff.SHOES, looks.shoes), (Stuff.FACE, looks.skin),
-    ):  # fmt: skip
+    for stuff in Stuff:
         rows = np.flatnonzero(material.stuff == stuff)
-        if not rows.size:
-            continue
-        point = material.point[:, rows]
-        match stuff, colour:
-            case _, Cloth() as cloth:
-                chest = figure.body.bone[material.solid[rows]] == Bone.CHEST
-                picture[:, rows] = _cloth(cloth, point, chest * np.float32(person.shape.waist))
-            case Stuff.HAIR, _:
-                picture[:, rows] = _hair(colour, point)
-            case Stuff.FACE, _:
-                picture[:, rows] = _face(person, point)
-            case _:
-                picture[:, rows] = np.array(colour, np.float32)[:, None]
+        if rows.size:
+            # Of what is worn over chest and hips the pattern goes on.
+            chest = figure.body.bone[material.solid[rows]] == Bone.CHEST
+            down = np.where(chest, np.float32(person.shape.waist), np.float32(0))
+            picture[:, rows] = _painted(person, stuff, material.point[:, rows], down)
     return np.clip(picture * _light(figure, material), 0, 1)
+
+
+def _painted(person: Person, stuff: Stuff, point: F32, down: F32) -> F32:
+    """Return colours (3,n), or one (3,1), of points (3,n) of some stuff; see `_cloth`."""
+    looks = person.looks
+    match stuff:
+        case Stuff.SKIN:
+            return _plain(looks.skin)
+        case Stuff.HAIR:
+            return _hair(looks.hair, point)
+        case Stuff.TOP:
+            return _cloth(looks.top, point, down)
+        case Stuff.BOTTOM:
+            return _cloth(looks.bottom, point, down)
+        case Stuff.SHOES:
+            return _plain(looks.shoes)
+        case Stuff.FACE:
+            return _face(person, point)
+
+
+def _plain(colour: Colour) -> F32:
+    return np.array(colour, np.float32)[:, None]
 
 
 def _light(figure: Figure, material: Material) -> F32:
@@ -94,9 +104,8 @@ def _light(figure: Figure, material: Material) -> F32:
 
 
 def _cloth(cloth: Cloth, point: F32, down: F32) -> F32:
-    """Weave a pattern through space, `down` (n,) below the bone's origin, so that pieces of one garment fit."""
-    x, y, z = point * np.float32(cloth.repeats)
-    y = y - down * np.float32(cloth.repeats)
+    """Weave a pattern through space, moved up by `down` (n,), so that pieces of one garment fit."""
+    x, y, z = np.stack([point[0], point[1] - down, point[2]]) * np.float32(cloth.repeats)
     match cloth.pattern:
         case "plain":
             trim = np.zeros_like(x)
@@ -113,7 +122,7 @@ def _cloth(cloth: Cloth, point: F32, down: F32) -> F32:
             scale = np.float32(12)
             trim = smooth(sample(billows(), (x + z) * scale, y * scale) * np.float32(4))
     fold = sample(grain(), (x + z) * np.float32(GRAIN_WAVELENGTH / 2), y * np.float32(GRAIN_WAVELENGTH / 4))
-    return blended(np.array(cloth.colour, np.float32)[:, None], cloth.trim, trim) * (1 + np.float32(0.07) * fold)
+    return blended(_plain(cloth.colour), cloth.trim, trim) * (1 + np.float32(0.07) * fold)
 
 
 def _bands(along: F32) -> F32:

@@ -11,7 +11,7 @@ import numpy as np
 
 from vs_data.dancers.motion import SIDES, Foot, Moment
 from vs_data.dancers.person import Shape
-from vs_data.procedural.arrays import F64
+from vs_data.procedural.arrays import F32, F64
 
 _TILT = 0.22
 _SIN, _COS = float(np.sin(_TILT)), float(np.cos(_TILT))
@@ -23,6 +23,10 @@ TALL, WIDE = 2.3, 1.3
 
 _MIDDLE = -0.93
 """y on the screen that is in the middle of the picture."""
+
+
+FINER = 3
+"""A pixel is the mean of so many samples squared; the one in the middle says what its labels are."""
 
 
 class Bone(IntEnum):
@@ -151,11 +155,13 @@ def centre(size: tuple[int, int]) -> tuple[float, float]:
     return (size[1] - 1) / 2, (size[0] - 1) / 2 - _MIDDLE * unit(size)
 
 
+def samples_of(size: tuple[int, int]) -> tuple[F32, F32]:
+    """Return x (W * FINER,) and y (H * FINER,) on the screen of the samples of a picture of size (H, W), rising."""
+    (height, width), (x, y), scale = size, centre(size), unit(size)
+    columns, lines = ((np.arange(count * FINER) - (FINER - 1) / 2) / FINER for count in (width, height))
+    return ((columns - x) / scale).astype(np.float32), ((lines - y) / scale).astype(np.float32)
+
+
 def to_pixels(point: F64, size: tuple[int, int]) -> F64:
     """Return (2,n) pixels of points (2,n) or (3,n) of the screen."""
     return np.asarray(point[:2] * unit(size) + np.array(centre(size))[:, None])
-
-
-def from_pixels(pixel: F64, size: tuple[int, int]) -> F64:
-    """Return (2,n) points of the screen of pixels (2,n)."""
-    return np.asarray((pixel - np.array(centre(size))[:, None]) / unit(size))

@@ -10,11 +10,8 @@ from vs_data.dancers.cast import NONE, Figure, Seen, figure_of, look, nearest, o
 from vs_data.dancers.ground import shadow_of, surroundings
 from vs_data.dancers.motion import Moment
 from vs_data.dancers.paint import Material, colours_of, material_at
-from vs_data.dancers.pose import from_pixels, to_pixels
+from vs_data.dancers.pose import FINER, samples_of, to_pixels
 from vs_data.procedural.arrays import F32, F64, Bytes, Rows
-
-_FINER = 3
-"""A pixel is the mean of so many samples squared; the one in the middle says what its labels are."""
 
 _SAME_DEPTH = 0.012
 """What is so much nearer than a point, metres, may be the point itself."""
@@ -25,7 +22,7 @@ _SAME_SHADE = 0.03
 _ROUNDING = 1e-3
 """What is less than this outside of the picture, pixels, is on its border."""
 
-_REGION_OF = np.array([0, 1, 2, 3, 3, 3, 1], np.uint8)
+_REGION_OF = np.array([1, 2, 3, 3, 3, 1], np.uint8)
 """The region (`vs_data.clips.REGIONS`) of each `Stuff`; a face is skin, its features are too small."""
 
 
@@ -37,7 +34,6 @@ class Shot(NamedTuple):
         seen: Of three samples a pixel in both directions.
         rows: (n,) numbers of the pixels whose middle the figure covers, row by row.
         material: What these show.
-        depth: (n,) float32 how near that is.
         shadow: (H,W) float32 how much darker the floor is.
     """
 
@@ -46,31 +42,21 @@ class Shot(NamedTuple):
     seen: Seen
     rows: Rows
     material: Material
-    depth: F32
     shadow: F32
 
 
 def shoot(body: Body, moment: Moment, size: tuple[int, int]) -> Shot:
     """Return what a picture of size (H, W) shows of a body at a moment."""
     figure = figure_of(body, moment)
-    x, y = _grid(size, _FINER)
+    x, y = samples_of(size)
     seen = look(figure, x, y)
-    middle = slice(_FINER // 2, None, _FINER)
+    middle = slice(FINER // 2, None, FINER)
     solid = seen.solid[middle, middle].ravel()
     rows = np.flatnonzero(solid != NONE)
     depth = seen.depth[middle, middle].ravel()[rows]
     lines, columns = np.divmod(rows, size[1])
     material = material_at(figure, solid[rows], x[middle][columns], y[middle][lines], depth)
-    return Shot(figure, size, seen, rows, material, depth, shadow_of(figure, size))
-
-
-def _grid(size: tuple[int, int], finer: int) -> tuple[F32, F32]:
-    """Return x (W * finer,) and y (H * finer,) on the screen of samples."""
-    height, width = size
-    columns, lines = ((np.arange(count * finer) - (finer - 1) / 2) / finer for count in (width, height))
-    x = from_pixels(np.stack([columns, columns]), size)[0]
-    y = from_pixels(np.stack([lines, lines]), size)[1]
-    return x.astype(np.float32), y.astype(np.float32)
+    return Shot(figure, size, seen, rows, material, shadow_of(figure, size))
 
 
 def picture_of(shot: Shot) -> F32:
@@ -80,14 +66,14 @@ def picture_of(shot: Shot) -> F32:
     lines, columns = np.nonzero(shot.seen.solid != NONE)
     if not lines.size:
         return picture
-    x, y = _grid(size, _FINER)
+    x, y = samples_of(size)
     where = shot.seen.solid[lines, columns], x[columns], y[lines], shot.seen.depth[lines, columns]
     # Only the rectangle that holds the figure is averaged.
-    top, left = lines[0] // _FINER, columns.min() // _FINER
-    bottom, right = lines[-1] // _FINER + 1, columns.max() // _FINER + 1
-    fine = np.zeros(((bottom - top) * _FINER, (right - left) * _FINER, 4), np.float32)
-    fine[lines - top * _FINER, columns - left * _FINER, :3] = colours_of(figure, material_at(figure, *where)).T
-    fine[lines - top * _FINER, columns - left * _FINER, 3] = 1
+    top, left = lines[0] // FINER, columns.min() // FINER
+    bottom, right = lines[-1] // FINER + 1, columns.max() // FINER + 1
+    fine = np.zeros(((bottom - top) * FINER, (right - left) * FINER, 4), np.float32)
+    fine[lines - top * FINER, columns - left * FINER, :3] = colours_of(figure, material_at(figure, *where)).T
+    fine[lines - top * FINER, columns - left * FINER, 3] = 1
     mean = cv2.resize(fine, (right - left, bottom - top), interpolation=cv2.INTER_AREA).transpose(2, 0, 1)
     part = picture[:, top:bottom, left:right]
     part[...] = part * (1 - mean[3]) + mean[:3]
@@ -137,9 +123,8 @@ def flow_between(shot: Shot, other: Shot) -> tuple[F32, F32]:
     """
     height, width = shot.size
     flow = np.zeros((2, height * width), np.float32)
-    trusted = (_bare(shot) & _bare(other) & (np.abs(shot.shadow - other.shadow) < _SAME_SHADE).ravel()).astype(
-        np.float32
-    )
+    same = np.abs(shot.shadow - other.shadow).ravel() < _SAME_SHADE
+    trusted = (_bare(shot) & _bare(other) & same).astype(np.float32)
     place = on_screen(other.figure, other.figure.body.bone[shot.material.solid], shot.material.point)
     there = to_pixels(place, shot.size)
     flow[:, shot.rows] = there - np.stack(np.divmod(shot.rows, width)[::-1])

@@ -70,6 +70,7 @@ class LabelHandler:
         of_levels: ((H,W) greys or (H,W,3) RGB, file and frame for messages) -> the label of one frame, for pictures and
             pipes whose levels are labels. Raises `DataError` for what is none.
         exact_levels: Whether such levels must come as they were written, since they are ids.
+        videos: Whether a video may stand for the files of a sequence, which are pictures then.
         level_channels: How many of them there are for each pixel in a pipe.
         framed: Whether labels are made at the size of the frames, by drawing or computing, so that those that have a
             size of their own are brought to it when they are beside.
@@ -95,6 +96,7 @@ class LabelHandler:
     of_levels: Callable[[NDArray[np.uint8], str], Tensor]
     exact_levels: bool
     look: Callable[[Content, Size | None], Seen]
+    videos: bool = False
     level_channels: int = 1
     framed: bool = False
     mirrors: bool = True
