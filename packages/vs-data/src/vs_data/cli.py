@@ -130,8 +130,8 @@ def render(
 ) -> int:
     """Write clips of a procedural world as a data folder: images, labels and exact flow.
 
-    Labels are seg_maps: classes of the street, regions of faces, parts of dancers' bodies. Of faces landmarks-dlib68
-    are written too; of dancers keypoints and densepose.
+    Labels are seg_maps: classes of the street, regions of faces, parts of dancers' bodies. Of the street a plain
+    rendering is written too, as pictures in render/; of faces landmarks-dlib68; of dancers keypoints and densepose.
 
     Parameters
     ----------
@@ -168,7 +168,12 @@ def _world(world: _World, sequences: int, frames: int, size: tuple[int, int | No
     match world:
         case "street":
             return StreetConfig(
-                height=height, width=width, sequence_length=frames, train_sequences=sequences, val_sequences=sequences
+                height=height,
+                width=width,
+                sequence_length=frames,
+                train_sequences=sequences,
+                val_sequences=sequences,
+                labels="both",
             )
         case "faces":
             return FacesConfig(
