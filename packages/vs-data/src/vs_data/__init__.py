@@ -19,6 +19,7 @@ from vs_data.clips import (
     map_tensors,
     move,
 )
+from vs_data.dancers import DancersConfig, DancersSource, open_dancers
 from vs_data.driving import Subject, drive, subject_of
 from vs_data.errors import DataError, LoaderError, RequestError, VsDataError
 from vs_data.face_crop import FaceCropConfig
@@ -66,6 +67,8 @@ __all__ = [
     "Clip",
     "ClipRequest",
     "ClipSource",
+    "DancersConfig",
+    "DancersSource",
     "DataError",
     "DenseposeConfig",
     "DisFlowConfig",
@@ -122,6 +125,7 @@ __all__ = [
     "look_at_folder",
     "map_tensors",
     "move",
+    "open_dancers",
     "open_faces",
     "open_folder",
     "open_labels",

@@ -10,6 +10,7 @@ from vs_config import Check, Problem, check_fields, choice, path, real, table, t
 from vs_data import (
     ClassIds,
     ClipSource,
+    DancersConfig,
     FacesConfig,
     FloatMaps,
     FolderConfig,
@@ -248,7 +249,11 @@ def _check_lengths(config: "TrainConfig") -> Iterator[Problem]:
     match config.data:
         case StoredConfig():
             pass  # its sequences are looked at before a run begins
-        case StreetConfig(sequence_length=frames) | FacesConfig(sequence_length=frames):
+        case (
+            StreetConfig(sequence_length=frames)
+            | FacesConfig(sequence_length=frames)
+            | DancersConfig(sequence_length=frames)
+        ):
             longest = config.curriculum.max_length
             if longest > frames:
                 expected = f"at most data.sequence_length, {frames}"
@@ -320,7 +325,7 @@ class TrainConfig:
 
     seed: int = whole(0, "seed of weights, data order and augmentation", low=0, high=2**63 - 1)
     device: Literal["auto", "cpu", "cuda"] = choice("auto", "auto: a GPU where there is one", ("auto", "cpu", "cuda"))
-    data: StreetConfig | FacesConfig | FolderConfig | VideoConfig | ShardsConfig = table(
+    data: StreetConfig | FacesConfig | DancersConfig | FolderConfig | VideoConfig | ShardsConfig = table(
         StreetConfig, "where clips come from"
     )
     references: ReferencesConfig | None = table(

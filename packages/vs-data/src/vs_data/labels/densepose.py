@@ -88,6 +88,11 @@ def normalised(levels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.ascontiguousarray(scaled.transpose(2, 0, 1))
 
 
+def levels_of(maps: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return the levels (H,W,3) of a file that a label (3,H,W) was read from: the inverse of `normalised`."""
+    return np.rint((maps.transpose(1, 2, 0) + 1) / 2 * _SCALES).astype(np.uint8)
+
+
 def _open_loose(config: DenseposeConfig, files: LooseFiles) -> tuple[Size, Callable[[Sequence[int]], Tensor]]:
     geometry = files.geometry() if files.framed else same_size(size_of(_read_levels(files.first)))
     view = files.view(geometry)
