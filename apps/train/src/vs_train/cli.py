@@ -195,8 +195,12 @@ def _adapt(
         Literal["auto", "cpu", "cuda"], Parameter(help="What to compute on; auto: a GPU where there is one.")
     ] = "auto",
 ) -> int:
+    from vs_runtime.ranks import ranks_of, require_one
+
     from vs_train.adapting.command import run_adapt
     from vs_train.adapting.settings import Options
+
+    require_one(ranks_of(os.environ), "train:adapt")
 
     options = Options(steps=steps, lr=lr, seed=seed, photos=photos, device=device)
     return run_adapt(model, references, out, options)
@@ -212,8 +216,11 @@ def _plan(
     no_probe: Annotated[bool, _FLAG, Parameter(help="Measure nothing: say what can be counted.")] = False,
     json: Annotated[bool, _FLAG, Parameter(help="Write JSON.")] = False,
 ) -> int:
+    from vs_runtime.ranks import ranks_of, require_one
+
     from vs_train.planning.command import run_plan, with_name
 
+    require_one(ranks_of(os.environ), "train:plan")
     named, overrides = with_name(words)
     if device is not None:
         overrides = (*overrides, f"device={device}")

@@ -81,6 +81,16 @@ def ranks_of(environment: Mapping[str, str]) -> Ranks:
     return ONE if count == 1 else Ranks(rank=rank, count=count, local_rank=local_rank, local_count=local_count)
 
 
+def require_one(ranks: Ranks, what: str) -> None:
+    """Refuse to do in several processes what one has to do.
+
+    Raises:
+        RanksError: this process is one of several.
+    """
+    if ranks.count > 1:
+        raise RanksError(f"{what} is done by one process, and torchrun has started {ranks.count}: start it without")
+
+
 def _whole(name: str, text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise RanksError(f"{name}: expected a whole number, which torchrun sets, got {text[:40]!r}")
