@@ -213,6 +213,7 @@ def _plan(
     device: Annotated[
         Literal["auto", "cpu", "cuda"] | None, Parameter(help="Another than the configuration's.")
     ] = None,
+    processes: Annotated[int, option_of(_PROCESSES), Parameter(help="Of this machine, that share each batch.")] = 1,
     no_probe: Annotated[bool, _FLAG, Parameter(help="Measure nothing: say what can be counted.")] = False,
     json: Annotated[bool, _FLAG, Parameter(help="Write JSON.")] = False,
 ) -> int:
@@ -225,7 +226,7 @@ def _plan(
     if device is not None:
         overrides = (*overrides, f"device={device}")
     request = Request(command=DEFAULT_KIND, overrides=overrides, **{"preset": preset, "config": config, **named})
-    return run_plan(request, measured=not no_probe, as_json=json)
+    return run_plan(request, measured=not no_probe, as_json=json, processes=processes)
 
 
 def _command(command: str, load_job: Callable[[], Job]) -> Callable[..., int]:
