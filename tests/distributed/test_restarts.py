@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from commands import write_config
 from faults import final, lines, run, same
-from launches import PATIENCE, launched
+from launches import launched, wait_for_step
 from vs_config import load_config, read_toml
 from vs_runtime import list_checkpoints
 from vs_runtime.run_directory import RunDirectory, read_environment
+from vs_train import attempts
 from vs_train.cli import main
 from vs_training.config import TrainConfig
 
@@ -34,13 +35,6 @@ def undisturbed(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
     run(load_config(TrainConfig, read_toml(config)), folder)
     return folder
-
-
-def wait_for_step(folder: Path, step: int) -> None:
-    end = time.monotonic() + PATIENCE
-    while not (folder / "checkpoints" / f"step-{step:08d}").exists():
-        assert time.monotonic() < end, f"step {step} has not come"
-        time.sleep(0.02)
 
 
 def is_undisturbed(folder: Path, undisturbed: Path) -> bool:
@@ -104,7 +98,14 @@ def test_an_attempt_goes_on_with_the_run_of_an_earlier_one_of_the_same_processes
     assert main(["vid2vid", "--config", str(config), "--out", str(folder), "run.steps=2"]) == 0
     assert list((tmp_path / "runs").iterdir()) == [folder]
     assert {path.name for path in list_checkpoints(folder / "checkpoints")} == {"step-00000001", "step-00000002"}
+    # Another machine counts its own restarts: what tells is whether the run is younger than torchrun.
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
+    assert main(["vid2vid", "--config", str(config), "--out", str(folder), "run.steps=2"]) == 0
+    monkeypatch.setattr(attempts, "launcher_start", lambda: time.time() + 1)
     capsys.readouterr()
+    assert main(["vid2vid", "--config", str(config), "--out", str(folder), "run.steps=2"]) == 2
+    assert "holds a run already" in capsys.readouterr().err
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "b")
     assert main(["vid2vid", "--config", str(config), "--out", str(folder), "run.steps=2"]) == 2
     assert "holds a run already" in capsys.readouterr().err
