@@ -136,8 +136,8 @@ def overflow(state: Any) -> None:
 
 def leave_range(state: Any) -> None:
     """The next pass of the discriminator is not finite in this process only, as after a late power iteration."""
-    layer = next(module for module in state.discriminator.modules() if not list(module.children()))
-    handle = layer.register_forward_hook(lambda *given: (handle.remove(), given[-1] * float("nan"))[1])
+    head = state.discriminator.image.scales[0].head
+    handle = head.register_forward_hook(lambda *given: (handle.remove(), given[-1] * float("nan"))[1])
 
 
 def comes_or_not(ranks: Ranks, words: list[str], missing: int) -> Said | None:
