@@ -241,10 +241,11 @@ def package(
             the discriminators, in float32.
     """
     from vs_eval.package import PackageRequest, package_model
+    from vs_eval.sharing import by_itself
     from vs_eval.terminal import open_console
 
     request = PackageRequest(run=run, out=out, checkpoint=checkpoint, dtype=dtype, training=training)
-    with _computing():
+    with by_itself("eval:package"), _computing():
         package_model(request, open_console())
 
 
@@ -273,9 +274,10 @@ def export(
         checkpoint: Of a run, the training step; default: the newest checkpoint that is intact.
     """
     from vs_eval.export import export_to
+    from vs_eval.sharing import by_itself
     from vs_eval.terminal import open_console
 
-    with _computing():
+    with by_itself("eval:export"), _computing():
         export_to(
             model, out, format, open_console(), sizes=size, references=references, frames=check_frames, step=checkpoint
         )
@@ -315,6 +317,7 @@ def numerics(
     """
     from vs_eval.numerics.command import audit_numerics
     from vs_eval.numerics.opening import NumericsRequest
+    from vs_eval.sharing import by_itself
     from vs_eval.terminal import open_console
 
     request = NumericsRequest(
@@ -329,7 +332,7 @@ def numerics(
         frames=frames,
         data=data,
     )
-    with _computing():
+    with by_itself("eval:numerics"), _computing():
         audit_numerics(request, open_console())
 
 

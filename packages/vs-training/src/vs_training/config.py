@@ -145,7 +145,7 @@ class DistributedConfig:
         500, "steps between comparisons of all that the processes have learnt; 0: never", low=0, high=MAX_STEPS
     )
     shard_optimizer: bool = truth(
-        False, "each process has Adam's averages of its share of the parameters alone; changes no result"
+        False, "each process has Adam's averages and the EMA of its share of the parameters alone; changes no result"
     )
     timeout: int = whole(600, "how long a process waits for another one", low=1, high=86400, unit="seconds")
 
