@@ -12,8 +12,8 @@ from vs_config import shown
 from vs_data import (
     ClipSource,
     FacesConfig,
-    FolderConfig,
     SourceConfig,
+    StoredConfig,
     StreetConfig,
     check_roots,
     every_so_often,
@@ -200,7 +200,7 @@ def _look_at_data(trained: Trained, clips: int | None) -> tuple[str, ...]:
     match trained.data:
         case StreetConfig() | FacesConfig():
             return ()  # what is drawn needs no look
-        case FolderConfig() as folder:
+        case StoredConfig() as folder:
             if trained.config is not None and not trained.config.run.check_data:
                 return ()
             watch = every_so_often("looking at the held-out data", lambda line: print(line, file=sys.stderr))
@@ -213,7 +213,7 @@ def _look_at_data(trained: Trained, clips: int | None) -> tuple[str, ...]:
 def is_held_out(data: SourceConfig) -> bool:
     """Say whether the sequences that are evaluated are others than those that are trained on."""
     match data:
-        case FolderConfig():
+        case StoredConfig():
             return len(check_roots(data)) > 1
         case StreetConfig() | FacesConfig():
             return True

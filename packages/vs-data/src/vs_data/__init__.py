@@ -25,9 +25,19 @@ from vs_data.face_crop import FaceCropConfig
 from vs_data.faces import FacesConfig, FacesSource, open_faces
 from vs_data.findings import Finding
 from vs_data.flow import DisFlowConfig, FlowConfig, FlowFilesConfig, NoFlowConfig, PhotometricConfig
-from vs_data.folder import FolderConfig, check_command, open_folder
+from vs_data.folder import check_command, open_folder
 from vs_data.geometry import AugmentConfig
-from vs_data.labels import LabelKind, LandmarksConfig, SegMapsConfig, label_infos
+from vs_data.labels import (
+    BlurConfig,
+    EdgesConfig,
+    GreyConfig,
+    ImageConfig,
+    InstancesConfig,
+    LabelKind,
+    LandmarksConfig,
+    SegMapsConfig,
+    label_infos,
+)
 from vs_data.landmarks import draw_face
 from vs_data.loader import LoaderConfig, load_clips
 from vs_data.render import write_folder
@@ -41,12 +51,14 @@ from vs_data.sequences import (
     open_references,
 )
 from vs_data.sources import SourceConfig, folder_kinds, open_source
+from vs_data.stored import FolderConfig, StoredConfig, VideoConfig
 from vs_data.street import StreetConfig, open_street
 
 __all__ = [
     "HEAD_REGIONS",
     "REGIONS",
     "AugmentConfig",
+    "BlurConfig",
     "CheckReport",
     "ClassIds",
     "Clip",
@@ -54,6 +66,7 @@ __all__ = [
     "ClipSource",
     "DataError",
     "DisFlowConfig",
+    "EdgesConfig",
     "FaceCropConfig",
     "FacesConfig",
     "FacesSource",
@@ -62,6 +75,9 @@ __all__ = [
     "FlowConfig",
     "FlowFilesConfig",
     "FolderConfig",
+    "GreyConfig",
+    "ImageConfig",
+    "InstancesConfig",
     "LabelFrame",
     "LabelInfo",
     "LabelKind",
@@ -78,8 +94,10 @@ __all__ = [
     "SegMapsConfig",
     "SequenceInfo",
     "SourceConfig",
+    "StoredConfig",
     "StreetConfig",
     "Subject",
+    "VideoConfig",
     "VsDataError",
     "check_command",
     "check_folder",

@@ -20,11 +20,12 @@ from vs_data.clips import REGIONS, ClipSource
 from vs_data.errors import VsDataError
 from vs_data.faces import FacesConfig, open_faces
 from vs_data.flow import FlowFilesConfig, NoFlowConfig
-from vs_data.folder import FolderConfig, check_command
+from vs_data.folder import check_command
 from vs_data.labels import KINDS, LabelKind, LandmarksConfig, SegMapsConfig, kind_of
 from vs_data.layout import expanded, no_folder
 from vs_data.render import write_folder
 from vs_data.report import print_report
+from vs_data.stored import FolderConfig
 from vs_data.street import StreetConfig, open_street
 
 _FIX_MEMORY = "end what else needs memory, or open fewer files at once: --threads 1 of data:check"

@@ -30,10 +30,18 @@ class ClassIds:
 
 @attrs.frozen(kw_only=True)
 class FloatMaps:
-    """A kind of label that is `channels` maps of numbers (edges, landmarks, poses); `title`: of pictures of them."""
+    """A kind of label that is maps of numbers.
+
+    Attributes:
+        channels: How many maps there are.
+        title: What pictures of them are called.
+        pictures: Whether they are a picture in [-1, 1] (one channel: greys, three: RGB) and are shown as one; else they
+            are lines (edges, landmarks, poses), the strongest of which is shown.
+    """
 
     channels: int
     title: str = "label"
+    pictures: bool = False
 
 
 LabelInfo: TypeAlias = ClassIds | FloatMaps

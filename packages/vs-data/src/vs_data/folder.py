@@ -1,93 +1,56 @@
-"""Clips from a folder of pictures: images/SEQ/FRAME.ext, labels beside them, optionally flow/SEQ/FRAME.npz."""
+"""Clips from files: images/SEQ/FRAME.ext or images/SEQ.mp4, labels beside them, optionally flow/SEQ/FRAME.npz."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
-from vs_config import REQUIRED, Check, Problem, check_fields, choice, path, table, tables, whole
 
 from vs_data.clips import Clip, ClipRequest, LabelInfo, References, SequenceInfo, check_request
+from vs_data.content import Content
 from vs_data.errors import DataError
-from vs_data.face_crop import FaceCropConfig, sequence_window
-from vs_data.flow import FLOW_EXTENSIONS, DisFlowConfig, FlowConfig, FlowFilesConfig, flow_files
-from vs_data.geometry import AugmentConfig, Window, apply_to_image, plan_geometry
-from vs_data.labels import LabelKind, SegMapsConfig, handler_of, label_infos, landmarks_among, word_of
-from vs_data.layout import IMAGES, Folder, FrameFiles, Layout, expanded, file_of, place_of, scan_layout
-from vs_data.names import ORDERS
+from vs_data.face_crop import sequence_window
+from vs_data.flow import FLOW_EXTENSIONS, FlowFilesConfig, flow_files
+from vs_data.geometry import Window, apply_to_image, plan_geometry
+from vs_data.labels import (
+    SegMapsConfig,
+    handler_of,
+    has_files,
+    label_infos,
+    landmarks_among,
+    read_labels,
+    word_of,
+)
+from vs_data.layout import (
+    IMAGES,
+    Folder,
+    FrameFiles,
+    Layout,
+    Reading,
+    expanded,
+    file_of,
+    held_out,
+    scan_layout,
+    scan_videos,
+)
 from vs_data.pictures import IMAGE_EXTENSIONS
+from vs_data.stored import StoredConfig, VideoConfig
 from vs_data.teach import teach_past, teach_references
-from vs_data.views import View, names_of, read_frames, read_picture, to_tensor
+from vs_data.views import View, read_frames, read_picture, to_tensor
 
-IMAGES_FOLDER = Folder(name=IMAGES, extensions=IMAGE_EXTENSIONS)
-
-MAX_KINDS = 64
-"""Kinds of labels that a folder may have; every one of them is a folder in it."""
-
-
-def _check_folders(config: FolderConfig) -> Iterator[Problem]:
-    taken = {IMAGES}
-    for index, kind in enumerate(config.labels):
-        if kind.folder in taken:
-            expected = "a folder that neither images nor other labels are in"
-            yield Problem(f"labels[{index}].folder", expected=expected, got=kind.folder)
-        taken.add(kind.folder)
-
-
-def _check_flow_folder(config: FolderConfig) -> Iterator[Problem]:
-    flow = flow_files(config.flow)
-    if flow is not None and flow.folder in {IMAGES, *(kind.folder for kind in config.labels)}:
-        yield Problem("flow.folder", expected="a folder that neither images nor labels are in", got=flow.folder)
-
-
-def _check_face_crop(config: FolderConfig) -> Iterator[Problem]:
-    if config.face_crop is not None and landmarks_among(config.labels) is None:
-        yield Problem("face_crop", "labels hold no landmarks, which it needs: add a kind 'landmarks-dlib68' to labels")
-
-
-@attrs.frozen(kw_only=True)
-class FolderConfig:
-    """A folder of sequences on disk. Paths may start with `~` and are otherwise relative to the working directory."""
-
-    kind: ClassVar[str] = "folder"
-
-    root: str = path(REQUIRED, "folder that holds images/, seg_maps/, ...")
-    val_root: str | None = path(None, "the same for held-out sequences; none: the training root itself", optional=True)
-    height: int = whole(128, "height of the clips", low=16, high=8192, unit="pixels")
-    width: int = whole(256, "width of the clips", low=16, high=8192, unit="pixels")
-    labels: tuple[LabelKind, ...] = tables(
-        (SegMapsConfig(),), "kinds of labels, each in its folder", low=1, high=MAX_KINDS
-    )
-    min_frames: int = whole(2, "sequences with fewer frames are an error", low=1, high=1_000_000)
-    order: Literal["name", "natural"] = choice(
-        "name", "how frames and sequences sort: name (1, 10, 2) or natural, by the numbers in names (1, 2, 10)", ORDERS
-    )
-    flow: FlowConfig = table(DisFlowConfig, "teacher of optical flow")
-    augment: AugmentConfig = table(AugmentConfig, "resizing, cropping, mirroring")
-    face_crop: FaceCropConfig | None = table(
-        None, "cut out the face before anything else, by its landmarks; none: the whole picture"
-    )
-
-    CHECKS: ClassVar[tuple[Check, ...]] = (
-        Check(("labels",), _check_folders),
-        Check(("flow", "labels"), _check_flow_folder),
-        Check(("face_crop", "labels"), _check_face_crop),
-    )
-
-    def __attrs_post_init__(self) -> None:
-        check_fields(self)
+IMAGES_FOLDER = Folder(name=IMAGES, extensions=IMAGE_EXTENSIONS, videos=True)
 
 
 @attrs.frozen(kw_only=True)
 class FolderSource:
-    """Clips from a data folder; made by `open_folder`. Follows the protocol `ClipSource`."""
+    """Clips from a data folder, videos or shards; made by `open_folder`. Follows the protocol `ClipSource`."""
 
-    config: FolderConfig
+    config: StoredConfig
     root: str
     random: bool
     files: tuple[FrameFiles, ...]
@@ -108,13 +71,13 @@ class FolderSource:
         return read_folder_clip(self, request)
 
 
-def root_of(config: FolderConfig, split: Literal["train", "val"]) -> Path:
+def root_of(config: StoredConfig, split: Literal["train", "val"]) -> Path:
     """Return the folder that holds a split."""
     root = config.val_root if split == "val" and config.val_root is not None else config.root
     return expanded(root)
 
 
-def check_command(config: FolderConfig, split: Literal["train", "val"]) -> str:
+def check_command(config: StoredConfig, split: Literal["train", "val"]) -> str:
     """Write the line for a shell that lists everything wrong with a split's folder, as this configuration reads it."""
     kinds, flow = config.labels, flow_files(config.flow)
     words = ["hatch", "run", "data:check", str(root_of(config, split))]
@@ -127,9 +90,9 @@ def check_command(config: FolderConfig, split: Literal["train", "val"]) -> str:
     words += ["--flow", "none" if flow is None else "files"]
     if flow is not None and flow.folder != FlowFilesConfig().folder:
         words += ["--flow-folder", flow.folder]
-    if config.min_frames != attrs.fields(FolderConfig).min_frames.default:
+    if config.min_frames != attrs.fields(StoredConfig).min_frames.default:
         words += ["--min-frames", str(config.min_frames)]
-    if config.order != attrs.fields(FolderConfig).order.default:
+    if config.order != attrs.fields(StoredConfig).order.default:
         words += ["--order", config.order]
     return shlex.join(words)
 
@@ -139,15 +102,31 @@ def _once(values: Sequence[str]) -> Sequence[str]:
     return values[:1] if len(set(values)) == 1 else values
 
 
-def scan_folder(config: FolderConfig, split: Literal["train", "val"]) -> Layout:
-    """List what is in the folder of a split, by names alone; `DataError` when there is no such folder."""
-    labels = [Folder(name=kind.folder, extensions=handler_of(kind).extensions) for kind in config.labels]
+def scan_folder(config: StoredConfig, split: Literal["train", "val"]) -> Layout:
+    """List what there is of a split, by names and indexes alone; `DataError` when there is no such folder."""
+    how = Reading(min_frames=config.min_frames, order=config.order, room=config.cache_mb * 2**20)
+    root, folders = root_of(config, split), folders_of(config)
+    match config:
+        case VideoConfig():
+            layout = scan_videos(root, IMAGES_FOLDER, folders, how)
+            seconds = config.val_seconds if config.val_root is None else 0.0
+            return held_out(layout, split, seconds, how) if seconds > 0 else layout
+        case _:
+            return scan_layout(root, IMAGES_FOLDER, folders, how)
+
+
+def folders_of(config: StoredConfig) -> list[Folder]:
+    """Return the folders of labels and flow that a configuration reads."""
+    labels = [
+        Folder(name=kind.folder, extensions=handler_of(kind).extensions, videos=handler_of(kind).videos)
+        for kind in filter(has_files, config.labels)
+    ]
     files = flow_files(config.flow)
     flow = [] if files is None else [Folder(name=files.folder, extensions=FLOW_EXTENSIONS, first_optional=True)]
-    return scan_layout(root_of(config, split), IMAGES_FOLDER, [*labels, *flow], config.min_frames, config.order)
+    return [*labels, *flow]
 
 
-def open_folder(config: FolderConfig, split: Literal["train", "val"]) -> FolderSource:
+def open_folder(config: StoredConfig, split: Literal["train", "val"]) -> FolderSource:
     """List a data folder; "val" reads without anything random. No picture is opened: `check_folder` does that.
 
     Raises:
@@ -180,14 +159,14 @@ def read_folder_clip(source: FolderSource, request: ClipRequest) -> Clip:
     """
     check_request(source.sequences, request)
     span = range(request.start, request.start + request.length)
-    first = read_picture(source.root, source.files[request.sequence], request.start)
+    first = read_picture(source.files[request.sequence], request.start)
     view = _view(source, request.sequence, first, request.seed)
     subject = _subject_view(source, request)
     pictures = [apply_to_image(view.geometry, first), *read_frames(view, span[1:])]
-    past = teach_past(pictures, _flow_paths(source, view.files, span), view.geometry, source.config.flow)
+    past = teach_past(pictures, _flow_files(source, view.files, span), view.geometry, source.config.flow)
     return Clip(
         frames=to_tensor(pictures),
-        labels={kind.folder: handler_of(kind).read(view, span, subject) for kind in source.config.labels},
+        labels=read_labels(source.config.labels, view, span, pictures, subject),
         flow=None if past is None else past[0],
         flow_confidence=None if past is None else past[1],
         references=_references(source, request, subject or view, None if subject else pictures),
@@ -201,22 +180,21 @@ def _view(source: FolderSource, sequence: int, picture: NDArray[np.uint8], seed:
     size = picture.shape[0], picture.shape[1]
     rng = np.random.default_rng(seed) if source.random else None
     geometry = plan_geometry(size, source.size, config.augment, rng, _window(source, files, size))
-    return View(root=source.root, files=files, geometry=geometry)
+    return View(files=files, geometry=geometry)
 
 
 def _window(source: FolderSource, files: FrameFiles, picture: tuple[int, int]) -> Window | None:
     kind = landmarks_among(source.config.labels)
     if source.config.face_crop is None or kind is None:
         return None
-    place = str(place_of(source.root, kind.folder, files))
-    return sequence_window(place, names_of(files, kind.folder), picture, source.size, source.config.face_crop)
+    return sequence_window(files.files[kind.folder], picture, source.size, source.config.face_crop)
 
 
 def _subject_view(source: FolderSource, request: ClipRequest) -> View | None:
     """Return the sequence of the references, where it is another one than the clip's."""
     if request.reference_sequence is None or request.reference_sequence == request.sequence:
         return None
-    first = read_picture(source.root, source.files[request.reference_sequence], 0)
+    first = read_picture(source.files[request.reference_sequence], 0)
     return _view(source, request.reference_sequence, first, request.seed)
 
 
@@ -230,13 +208,13 @@ def _references(
     taught = None if frames is None else teach_references(frames, pictures, source.config.flow)
     return References(
         frames=to_tensor(pictures),
-        labels={kind.folder: handler_of(kind).read(view, request.references, None) for kind in source.config.labels},
+        labels=read_labels(source.config.labels, view, request.references, pictures),
         flow=None if taught is None else taught[0],
         flow_confidence=None if taught is None else taught[1],
         name=f"{view.files.name}/" + "+".join(view.files.frames[frame] for frame in request.references),
     )
 
 
-def _flow_paths(source: FolderSource, files: FrameFiles, span: range) -> list[Path | None]:
+def _flow_files(source: FolderSource, files: FrameFiles, span: range) -> list[Content | None]:
     flow = flow_files(source.config.flow)
-    return [None if flow is None else file_of(source.root, flow.folder, files, frame) for frame in span]
+    return [None if flow is None else file_of(flow.folder, files, frame) for frame in span]

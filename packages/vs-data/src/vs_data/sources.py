@@ -4,11 +4,12 @@ from typing import Literal, TypeAlias, assert_never
 
 from vs_data.clips import ClipSource
 from vs_data.faces import FacesConfig, open_faces
-from vs_data.folder import FolderConfig, open_folder
+from vs_data.folder import open_folder
 from vs_data.labels import LabelKind, written_kind
+from vs_data.stored import FolderConfig, VideoConfig
 from vs_data.street import StreetConfig, open_street
 
-SourceConfig: TypeAlias = StreetConfig | FacesConfig | FolderConfig
+SourceConfig: TypeAlias = StreetConfig | FacesConfig | FolderConfig | VideoConfig
 
 
 def open_source(config: SourceConfig, split: Literal["train", "val"]) -> ClipSource:
@@ -22,7 +23,7 @@ def open_source(config: SourceConfig, split: Literal["train", "val"]) -> ClipSou
             return open_street(config, split)
         case FacesConfig():
             return open_faces(config, split)
-        case FolderConfig():
+        case FolderConfig() | VideoConfig():
             return open_folder(config, split)
         case _:
             assert_never(config)
@@ -31,7 +32,7 @@ def open_source(config: SourceConfig, split: Literal["train", "val"]) -> ClipSou
 def folder_kinds(config: SourceConfig) -> tuple[LabelKind, ...]:
     """Return how labels of a source lie in a folder: as configured, or as `write_folder` writes those of a world."""
     match config:
-        case FolderConfig():
+        case FolderConfig() | VideoConfig():
             return config.labels
         case StreetConfig() | FacesConfig():
             return tuple(written_kind(name, info) for name, info in open_source(config, "val").label_kinds.items())

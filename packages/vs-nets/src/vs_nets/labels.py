@@ -49,6 +49,8 @@ class FloatMap:
     channels: int = whole(REQUIRED, "channels of the maps", low=1, high=MAX_CHANNELS)
     title: str = "label"
     """What pictures of it are called."""
+    pictures: bool = False
+    """Whether the maps are a picture in [-1, 1], shown as one; else lines, the strongest of which is shown."""
 
 
 LabelKind = ClassMap | FloatMap

@@ -10,9 +10,9 @@ from vs_data import (
     AugmentConfig,
     FaceCropConfig,
     FacesConfig,
-    FolderConfig,
     LabelKind,
     SourceConfig,
+    StoredConfig,
     StreetConfig,
     folder_kinds,
     label_infos,
@@ -92,7 +92,7 @@ def model_config(config: TrainConfig) -> ModelConfig:
 def _files(data: SourceConfig) -> tuple[AugmentConfig, FaceCropConfig | None, Order]:
     """Return what is done with pictures, nothing of it random, and how files sort; worlds have none."""
     match data:
-        case FolderConfig():
+        case StoredConfig():
             return attrs.evolve(data.augment, scale=0.0, flip=0.0), data.face_crop, data.order
         case StreetConfig() | FacesConfig():
             return AugmentConfig(), None, "natural"

@@ -8,9 +8,9 @@ from vs_config import refuse
 from vs_data import (
     ClipSource,
     FacesConfig,
-    FolderConfig,
     SequenceInfo,
     SourceConfig,
+    StoredConfig,
     StreetConfig,
     VsDataError,
     check_lengths,
@@ -33,7 +33,7 @@ def check_data(config: SourceConfig, watch: Callable[[str], None]) -> tuple[str,
     match config:
         case StreetConfig() | FacesConfig():
             return ()
-        case FolderConfig():
+        case StoredConfig():
             looked = (
                 look_at_folder(config, split, progress=every_so_often(f"looking at the {split} data", watch))
                 for split in check_roots(config)

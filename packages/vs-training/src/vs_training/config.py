@@ -7,7 +7,18 @@ import attrs
 import torch
 import vs_nets as nets
 from vs_config import Check, Problem, check_fields, choice, path, real, table, truth, whole
-from vs_data import ClassIds, ClipSource, FacesConfig, FloatMaps, FolderConfig, LabelInfo, LoaderConfig, StreetConfig
+from vs_data import (
+    ClassIds,
+    ClipSource,
+    FacesConfig,
+    FloatMaps,
+    FolderConfig,
+    LabelInfo,
+    LoaderConfig,
+    StoredConfig,
+    StreetConfig,
+    VideoConfig,
+)
 from vs_optim import (
     AdamConfig,
     ConstantSchedule,
@@ -233,7 +244,7 @@ def _check_start(config: "TrainConfig") -> Iterator[Problem]:
 
 def _check_lengths(config: "TrainConfig") -> Iterator[Problem]:
     match config.data:
-        case FolderConfig():
+        case StoredConfig():
             pass  # its sequences are looked at before a run begins
         case StreetConfig(sequence_length=frames) | FacesConfig(sequence_length=frames):
             longest = config.curriculum.max_length
@@ -288,7 +299,7 @@ class TrainConfig:
 
     seed: int = whole(0, "seed of weights, data order and augmentation", low=0, high=2**63 - 1)
     device: Literal["auto", "cpu", "cuda"] = choice("auto", "auto: a GPU where there is one", ("auto", "cpu", "cuda"))
-    data: StreetConfig | FacesConfig | FolderConfig = table(StreetConfig, "where clips come from")
+    data: StreetConfig | FacesConfig | FolderConfig | VideoConfig = table(StreetConfig, "where clips come from")
     references: ReferencesConfig | None = table(
         None, "examples of the subject: a must for few-shot generators, none for others"
     )
@@ -345,6 +356,6 @@ def _label_kind(config: LabelConfig, name: str, info: LabelInfo) -> nets.LabelKi
         case ClassIds():
             return nets.ClassMap(name=name, classes=info.classes, dont_care=config.dont_care, ignore_id=info.ignore_id)
         case FloatMaps():
-            return nets.FloatMap(name=name, channels=info.channels, title=info.title)
+            return nets.FloatMap(name=name, channels=info.channels, title=info.title, pictures=info.pictures)
         case _ as never:
             assert_never(never)

@@ -7,7 +7,7 @@ from typing import assert_never
 import attrs
 from rich.console import Console
 from torch import Tensor
-from vs_data import Clip, ClipRequest, ClipSource, FacesConfig, FolderConfig, SourceConfig, StreetConfig, open_source
+from vs_data import Clip, ClipRequest, ClipSource, FacesConfig, SourceConfig, StoredConfig, StreetConfig, open_source
 from vs_nets import FewShotGeneratorConfig
 from vs_runtime.ranks import ONE, Ranks
 
@@ -135,7 +135,7 @@ def people_of(data: SourceConfig, source: ClipSource) -> tuple[int, ...]:
     match data:
         case FacesConfig(motions=motions):
             each = motions
-        case StreetConfig() | FolderConfig():
+        case StreetConfig() | StoredConfig():
             each = 1
         case other:
             assert_never(other)

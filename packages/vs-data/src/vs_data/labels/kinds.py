@@ -4,13 +4,23 @@ from collections.abc import Sequence
 from typing import TypeAlias, assert_never, get_args
 
 import attrs
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
 
 from vs_data.clips import ClassIds, FloatMaps, LabelInfo
 from vs_data.labels.class_ids import SegMapsConfig, handle_class_ids
+from vs_data.labels.computed import BlurConfig, EdgesConfig, GreyConfig, handle_blur, handle_edges, handle_grey
 from vs_data.labels.face_landmarks import LandmarksConfig, handle_landmarks
 from vs_data.labels.handler import LabelHandler
+from vs_data.labels.image import ImageConfig, handle_images
+from vs_data.labels.instances import InstancesConfig, handle_instances
+from vs_data.layout import IMAGES
+from vs_data.views import View
 
-LabelKind: TypeAlias = SegMapsConfig | LandmarksConfig
+LabelKind: TypeAlias = (
+    SegMapsConfig | LandmarksConfig | ImageConfig | InstancesConfig | EdgesConfig | BlurConfig | GreyConfig
+)
 
 KINDS: tuple[type[LabelKind], ...] = get_args(LabelKind)
 
@@ -22,6 +32,16 @@ def handler_of(kind: LabelKind) -> LabelHandler:
             return handle_class_ids(kind)
         case LandmarksConfig():
             return handle_landmarks(kind)
+        case ImageConfig():
+            return handle_images(kind)
+        case InstancesConfig():
+            return handle_instances(kind)
+        case EdgesConfig():
+            return handle_edges(kind)
+        case BlurConfig():
+            return handle_blur(kind)
+        case GreyConfig():
+            return handle_grey(kind)
         case _:
             assert_never(kind)
 
@@ -39,9 +59,46 @@ def written_kind(folder: str, info: LabelInfo) -> LabelKind:
                 folder=folder, num_classes=info.classes, ignore_id=info.ignore_id, class_names=info.names
             )
         case FloatMaps():
-            return LandmarksConfig(folder=folder, smoothing=0.0)  # a world's are exact
+            kind, _ = kind_of(folder)  # worlds call their labels as their kinds are called
+            return of_stills(kind(folder=folder))  # and theirs are exact
         case _:
             assert_never(info)
+
+
+def read_labels(
+    kinds: Sequence[LabelKind],
+    view: View,
+    frames: Sequence[int],
+    pictures: Sequence[NDArray[np.uint8]],
+    subject: View | None = None,
+) -> dict[str, Tensor]:
+    """Read or compute the labels of some frames, by their folder: (n,H,W) class ids or (n,C,H,W) maps.
+
+    Args:
+        kinds: Of the labels.
+        view: The sequence.
+        frames: Which of its frames.
+        pictures: These frames at the final size, (H,W,3) RGB each.
+        subject: Another sequence, whose subject is shown in this one's motion.
+
+    Raises:
+        DataError: A file is bad.
+    """
+    handlers = {kind.folder: handler_of(kind) for kind in kinds}
+    return {
+        folder: handler.read(view, frames, subject) if handler.computed is None else handler.computed(pictures)
+        for folder, handler in handlers.items()
+    }
+
+
+def has_files(kind: LabelKind) -> bool:
+    """Return whether labels of a kind are files, each beside its frame; others are computed from frames."""
+    return handler_of(kind).computed is None
+
+
+def source_of(kind: LabelKind) -> str:
+    """Return the folder that labels of a kind are made of: their own, or that of the frames they are computed from."""
+    return kind.folder if has_files(kind) else IMAGES
 
 
 def landmarks_among(kinds: Sequence[LabelKind]) -> LandmarksConfig | None:
@@ -54,10 +111,8 @@ def of_stills(kind: LabelKind) -> LabelKind:
     match kind:
         case LandmarksConfig():
             return attrs.evolve(kind, smoothing=0.0)
-        case SegMapsConfig():
-            return kind
         case _:
-            assert_never(kind)
+            return kind
 
 
 def word_of(kind: LabelKind) -> str:
