@@ -10,7 +10,7 @@ from vs_data import FolderConfig, LandmarksConfig, SegMapsConfig, check_command
 from vs_data.labels import KINDS, handler_of, kind_of, label_infos, word_of
 
 SOURCES = Path(vs_data.__file__).parent
-FACE_ONLY = {"folder.py", "cli.py"}  # the crop is found by a face, and the world of faces is written with both kinds
+FACE_ONLY = {"stored.py", "folder.py", "cli.py"}  # the crop is found by a face, and worlds are written with their kinds
 
 
 @pytest.mark.parametrize("kind", KINDS)

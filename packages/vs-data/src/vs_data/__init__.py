@@ -29,10 +29,12 @@ from vs_data.folder import check_command, open_folder
 from vs_data.geometry import AugmentConfig
 from vs_data.labels import (
     BlurConfig,
+    DenseposeConfig,
     EdgesConfig,
     GreyConfig,
     ImageConfig,
     InstancesConfig,
+    KeypointsConfig,
     LabelKind,
     LandmarksConfig,
     SegMapsConfig,
@@ -65,6 +67,7 @@ __all__ = [
     "ClipRequest",
     "ClipSource",
     "DataError",
+    "DenseposeConfig",
     "DisFlowConfig",
     "EdgesConfig",
     "FaceCropConfig",
@@ -78,6 +81,7 @@ __all__ = [
     "GreyConfig",
     "ImageConfig",
     "InstancesConfig",
+    "KeypointsConfig",
     "LabelFrame",
     "LabelInfo",
     "LabelKind",

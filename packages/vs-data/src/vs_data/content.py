@@ -69,6 +69,11 @@ class FolderOfFiles:
     place: str
     names: tuple[str | None, ...]
 
+    @property
+    def count(self) -> int:
+        """How many frames there are."""
+        return len(self.names)
+
 
 @attrs.frozen(kw_only=True)
 class FramesOfVideo:
@@ -110,14 +115,7 @@ def content_in(contents: Contents, frame: int) -> Content | None:
 
 def all_in(contents: Contents) -> Iterator[Content]:
     """Yield the data of all frames that have any."""
-    match contents:
-        case FolderOfFiles():
-            count = len(contents.names)
-        case FramesOfVideo():
-            count = contents.count
-        case _:
-            assert_never(contents)
-    found = (content_in(contents, frame) for frame in range(count))
+    found = (content_in(contents, frame) for frame in range(contents.count))
     return (content for content in found if content is not None)
 
 

@@ -19,8 +19,10 @@ from vs_data.flow import FLOW_EXTENSIONS, FlowFilesConfig, flow_files
 from vs_data.geometry import Window, apply_to_image, plan_geometry
 from vs_data.labels import (
     SegMapsConfig,
+    boxes_in,
     handler_of,
     has_files,
+    kind_in_table,
     label_infos,
     landmarks_among,
     read_labels,
@@ -83,7 +85,7 @@ def check_command(config: StoredConfig, split: Literal["train", "val"]) -> str:
     words = ["hatch", "run", "data:check", str(root_of(config, split))]
     if [word_of(kind) for kind in kinds] != [word_of(SegMapsConfig())]:
         words += ["--labels", *(word_of(kind) for kind in kinds)]
-    maps = [kind for kind in kinds if isinstance(kind, SegMapsConfig)]
+    maps = [kind for kind in kinds if isinstance(kind, SegMapsConfig) and kind_in_table(word_of(kind)) is None]
     if maps:
         words += ["--classes", *_once([str(kind.num_classes) for kind in maps])]
         words += ["--ignore-id", *_once(["-1" if kind.ignore_id is None else str(kind.ignore_id) for kind in maps])]
@@ -170,6 +172,7 @@ def read_folder_clip(source: FolderSource, request: ClipRequest) -> Clip:
         flow=None if past is None else past[0],
         flow_confidence=None if past is None else past[1],
         references=_references(source, request, subject or view, None if subject else pictures),
+        boxes=boxes_in(source.config.labels, view, span, subject),
         name=f"{view.files.name}/{view.files.frames[request.start]}",
     )
 

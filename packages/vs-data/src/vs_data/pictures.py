@@ -125,11 +125,21 @@ def _notes_on_frame(header: Header, *, strays: bool) -> list[str]:
 def inspect_stored(content: Content) -> Stored:
     """Read a picture with the numbers that its file holds, turned upright as EXIF data ask for.
 
-    Greys of less than 8 bits are spread over 0 to 255, and the colours of a palette are looked up.
+    Greys of less than 8 bits are spread over 0 to 255, and the colours of a palette are looked up. Of a frame
+    of a video they are the colours that a player shows.
 
     Raises:
         DataError: as `inspect_rgb` does.
     """
+    match content:
+        case FrameOfVideo():
+            shown = read_shown(content)
+            return Stored(values=shown.pixels, lossy=True, notes=shown.notes)
+        case _:
+            return _inspect_numbers(content)
+
+
+def _inspect_numbers(content: Content) -> Stored:
     data, header = _open(content)
     if header.format == "JPEG":
         pixels, _ = _decode_jpeg(data, header, content)
@@ -149,7 +159,13 @@ def inspect_colours(content: Content) -> Stored:
     Raises:
         DataError: as `inspect_rgb` does, or the colours are no codes: greys, of 16 bits, or compressed with loss.
     """
-    stored = inspect_stored(content)
+    match content:
+        case FrameOfVideo():
+            shown = read_levels(content)
+            values = shown.pixels if shown.pixels.ndim == 3 else shown.pixels[..., None]
+            stored = Stored(values=values, lossy=False, notes=shown.notes)
+        case _:
+            stored = inspect_stored(content)
     if stored.lossy:
         raise DataError("is compressed with loss, which changes colours", file=str(content), fix="write it as PNG")
     values, notes = stored.values, stored.notes
@@ -214,11 +230,11 @@ def _inspect_map(content: Content) -> IdMap:
 
 def _notes_on_map(header: Header) -> list[str]:
     happened = (
-        (header.colours == "RGB", "has three channels, all equal, one of which is read as class ids"),
-        (header.colours == "palette", "has a palette, its indices are read as class ids"),
+        (header.colours == "RGB", "has three channels, all equal, one of which is read as ids"),
+        (header.colours == "palette", "has a palette, its indices are read as ids"),
         (header.alpha and header.colours != "palette", "has transparency, which is ignored"),
-        (header.bits != 8, f"has {header.bits} bits per pixel, its values are read as class ids as they are"),
-        (header.orientation != 1, "asks for an EXIF orientation, which is not applied to class ids"),
+        (header.bits != 8, f"has {header.bits} bits per pixel, its values are read as ids as they are"),
+        (header.orientation != 1, "asks for an EXIF orientation, which is not applied to ids"),
     )
     return [note for true, note in happened if true]
 

@@ -11,7 +11,7 @@ from vs_config import REQUIRED, Check, Problem, check_fields, choice, path, real
 from vs_data.face_crop import FaceCropConfig
 from vs_data.flow import DisFlowConfig, FlowConfig, flow_files
 from vs_data.geometry import AugmentConfig
-from vs_data.labels import LabelKind, SegMapsConfig, landmarks_among
+from vs_data.labels import LabelKind, SegMapsConfig, handler_of, landmarks_among
 from vs_data.layout import IMAGES
 from vs_data.names import ORDERS
 
@@ -37,6 +37,13 @@ def _check_flow_folder(config: StoredConfig) -> Iterator[Problem]:
 def _check_face_crop(config: StoredConfig) -> Iterator[Problem]:
     if config.face_crop is not None and landmarks_among(config.labels) is None:
         yield Problem("face_crop", "labels hold no landmarks, which it needs: add a kind 'landmarks-dlib68' to labels")
+
+
+def _check_flip(config: StoredConfig) -> Iterator[Problem]:
+    fixed = [kind.kind for kind in config.labels if not handler_of(kind).mirrors]
+    if config.augment.flip > 0 and fixed:
+        hint = "left and right of these labels are no mirror images of each other"
+        yield Problem("augment.flip", hint, expected=f"0 beside labels of kind '{fixed[0]}'", got=config.augment.flip)
 
 
 @attrs.frozen(kw_only=True)
@@ -67,6 +74,7 @@ class StoredConfig:
         Check(("labels",), _check_folders),
         Check(("flow", "labels"), _check_flow_folder),
         Check(("face_crop", "labels"), _check_face_crop),
+        Check(("augment", "labels"), _check_flip),
     )
 
     def __attrs_post_init__(self) -> None:

@@ -6,13 +6,10 @@ from vs_nets.discriminator import (
     Condition,
     Discriminate,
     Discriminator,
-    DiscriminatorConfig,
     DiscriminatorOutput,
     MultiScaleDiscriminator,
-    PatchConfig,
     Pyramid,
     RealFakeOutputs,
-    TemporalConfig,
     build_discriminator,
     condition_pyramid,
     discriminate_both,
@@ -20,6 +17,13 @@ from vs_nets.discriminator import (
     pyramid,
     temporal_memory,
     temporal_window,
+)
+from vs_nets.discriminator_config import (
+    DiscriminatorConfig,
+    PatchConfig,
+    RegionConfig,
+    TemporalConfig,
+    smallest_side,
 )
 from vs_nets.embedder import EmbedderConfig
 from vs_nets.errors import ShapeError, VsNetsError, WeightsError
@@ -40,7 +44,7 @@ from vs_nets.generator import (
     SpadeCombination,
 )
 from vs_nets.label_map import Label, LabelMap, dense_label, keep_class_ids
-from vs_nets.labels import ClassMap, FloatMap, LabelKind, LabelSpec, class_ids, class_kind, encode_labels
+from vs_nets.labels import ClassMap, FloatMap, LabelKind, LabelSpec, class_ids, class_kind, encode_labels, float_kinds
 from vs_nets.layers import ActivationCheckpointing
 from vs_nets.objective import (
     FrameOutputs,
@@ -68,6 +72,7 @@ from vs_nets.prepared import prepare_for_inference
 from vs_nets.references import (
     References,
 )
+from vs_nets.regions import crop_boxes
 from vs_nets.spectral import effective_weights, weight_scales
 from vs_nets.synthesis import GenerateFrame, History, Synthesis, Warp, remember, rollout
 from vs_nets.weight_generator import AttentionConfig, WeightGeneratorConfig
@@ -117,6 +122,7 @@ __all__ = [
     "RealFakeOutputs",
     "RealInputs",
     "References",
+    "RegionConfig",
     "SeparateSubject",
     "ShapeError",
     "SpadeCombination",
@@ -137,6 +143,7 @@ __all__ = [
     "class_kind",
     "condition_channels",
     "condition_pyramid",
+    "crop_boxes",
     "dense_label",
     "discriminate_both",
     "discriminate_fake",
@@ -145,6 +152,7 @@ __all__ = [
     "discriminator_losses",
     "effective_weights",
     "encode_labels",
+    "float_kinds",
     "flow_losses",
     "generator_losses",
     "keep_class_ids",
@@ -154,6 +162,7 @@ __all__ = [
     "real_inputs",
     "remember",
     "rollout",
+    "smallest_side",
     "temporal_memory",
     "temporal_window",
     "total",

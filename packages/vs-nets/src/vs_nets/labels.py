@@ -107,6 +107,11 @@ def class_kind(spec: LabelSpec) -> ClassMap | None:
     return next((kind for kind in spec.kinds if isinstance(kind, ClassMap)), None)
 
 
+def float_kinds(spec: LabelSpec) -> tuple[FloatMap, ...]:
+    """Return the kinds that are maps of numbers, in their order."""
+    return tuple(kind for kind in spec.kinds if isinstance(kind, FloatMap))
+
+
 def class_ids(labels: Mapping[str, Tensor], kind: ClassMap) -> Tensor:
     """Return class ids of a kind, `SHOWN_IGNORE_ID` for pixels without a class, whatever id the data has there."""
     ids = labels[kind.name]

@@ -19,6 +19,7 @@ from vs_data import (
     StreetConfig,
     VideoConfig,
 )
+from vs_data.labels import know_boxes
 from vs_optim import (
     AdamConfig,
     ConstantSchedule,
@@ -221,8 +222,7 @@ def _smallest_size(config: "TrainConfig") -> int:
     patches = [config.discriminator.image]
     if config.discriminator.temporal is not None:
         patches.append(config.discriminator.temporal.patch)
-    # The last 4x4 convolution of stride 1 takes a pixel away and must leave two for an instance norm to mean anything.
-    needed = [3 * 2 ** (patch.layers + patch.scales - 1) for patch in patches]
+    needed = [nets.smallest_side(patch) for patch in patches]
     match config.objective.perceptual:
         case nets.NoPerceptual():
             pass
@@ -285,6 +285,16 @@ def _check_with_references(
         yield Problem("references.max", hint, expected="2 or more", got=1)
 
 
+def _check_regions(config: "TrainConfig") -> Iterator[Problem]:
+    match config.data:
+        case StoredConfig(labels=labels) if know_boxes(labels):
+            return
+        case _:
+            for index, region in enumerate(config.discriminator.regions):
+                hint = f"data.labels hold no keypoints, by which a {region.region} is found"
+                yield Problem(f"discriminator.regions[{index}]", f"{hint}: add a kind 'keypoints'")
+
+
 def _check_batch(config: "TrainConfig") -> Iterator[Problem]:
     size, parts = config.loader.batch_size, config.memory.micro_batches
     if size != "auto" and size % parts:
@@ -326,6 +336,7 @@ class TrainConfig:
         Check(("data", "generator"), _check_start),
         Check(("data", "curriculum"), _check_lengths),
         Check(("generator", "references", "curriculum"), _check_references),
+        Check(("data", "discriminator"), _check_regions),
         Check(("loader", "memory"), _check_batch),
     )
 

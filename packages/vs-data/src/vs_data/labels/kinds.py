@@ -1,5 +1,6 @@
 """All kinds of labels that folders may hold, and how they are named on a command line."""
 
+import json
 from collections.abc import Sequence
 from typing import TypeAlias, assert_never, get_args
 
@@ -7,19 +8,31 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
+from vs_config import load_config, parse_toml, to_document
+from vs_config.schema import NONE, TAG
 
 from vs_data.clips import ClassIds, FloatMaps, LabelInfo
 from vs_data.labels.class_ids import SegMapsConfig, handle_class_ids
 from vs_data.labels.computed import BlurConfig, EdgesConfig, GreyConfig, handle_blur, handle_edges, handle_grey
+from vs_data.labels.densepose import DenseposeConfig, handle_densepose
 from vs_data.labels.face_landmarks import LandmarksConfig, handle_landmarks
 from vs_data.labels.handler import LabelHandler
 from vs_data.labels.image import ImageConfig, handle_images
 from vs_data.labels.instances import InstancesConfig, handle_instances
+from vs_data.labels.keypoints import KeypointsConfig, handle_keypoints
 from vs_data.layout import IMAGES
 from vs_data.views import View
 
 LabelKind: TypeAlias = (
-    SegMapsConfig | LandmarksConfig | ImageConfig | InstancesConfig | EdgesConfig | BlurConfig | GreyConfig
+    SegMapsConfig
+    | LandmarksConfig
+    | ImageConfig
+    | InstancesConfig
+    | EdgesConfig
+    | BlurConfig
+    | GreyConfig
+    | KeypointsConfig
+    | DenseposeConfig
 )
 
 KINDS: tuple[type[LabelKind], ...] = get_args(LabelKind)
@@ -42,6 +55,10 @@ def handler_of(kind: LabelKind) -> LabelHandler:
             return handle_blur(kind)
         case GreyConfig():
             return handle_grey(kind)
+        case KeypointsConfig():
+            return handle_keypoints(kind)
+        case DenseposeConfig():
+            return handle_densepose(kind)
         case _:
             assert_never(kind)
 
@@ -58,6 +75,8 @@ def written_kind(folder: str, info: LabelInfo) -> LabelKind:
             return SegMapsConfig(
                 folder=folder, num_classes=info.classes, ignore_id=info.ignore_id, class_names=info.names
             )
+        case FloatMaps(pictures=True):
+            return ImageConfig(folder=folder, channels=info.channels)
         case FloatMaps():
             kind, _ = kind_of(folder)  # worlds call their labels as their kinds are called
             return of_stills(kind(folder=folder))  # and theirs are exact
@@ -106,19 +125,66 @@ def landmarks_among(kinds: Sequence[LabelKind]) -> LandmarksConfig | None:
     return next((kind for kind in kinds if isinstance(kind, LandmarksConfig)), None)
 
 
+def know_boxes(kinds: Sequence[LabelKind]) -> bool:
+    """Return whether some kind knows where the regions of a person are."""
+    return any(handler_of(kind).boxes is not None for kind in kinds)
+
+
+def boxes_in(kinds: Sequence[LabelKind], view: View, frames: Sequence[int], subject: View | None) -> dict[str, Tensor]:
+    """Return the boxes (n,B,4) of the regions of a person, by the first kind that knows any; see `Clip.boxes`."""
+    finders = (handler_of(kind).boxes for kind in kinds)
+    return next((find(view, frames, subject) for find in finders if find is not None), {})
+
+
 def of_stills(kind: LabelKind) -> LabelKind:
     """Return a kind of label of pictures that do not follow each other in time: nothing is smoothed."""
     match kind:
-        case LandmarksConfig():
+        case LandmarksConfig() | KeypointsConfig():
             return attrs.evolve(kind, smoothing=0.0)
         case _:
             return kind
 
 
 def word_of(kind: LabelKind) -> str:
-    """Write a kind and its folder as on a command line: `seg_maps`, `landmarks-dlib68:faces`; see `kind_of`."""
+    """Write a kind of label as on a command line: `seg_maps`, `landmarks-dlib68:faces`; see `kind_of`.
+
+    Where kind, folder and numbers of classes do not say all, as a table; see `kind_in_table`.
+    """
+    if not _is_plain(kind):
+        plain = to_document(type(kind)(folder=kind.folder))
+        said = {key: value for key, value in to_document(kind).items() if key in (TAG, "folder") or value != plain[key]}
+        return (
+            f"{{{', '.join(f'{key} = {json.dumps(NONE if value is None else value)}' for key, value in said.items())}}}"
+        )
     plain = kind_of(kind.folder) == (type(kind), kind.folder)
     return kind.folder if plain else f"{kind.kind}:{kind.folder}"
+
+
+def _is_plain(kind: LabelKind) -> bool:
+    match kind:
+        case SegMapsConfig():
+            usual = SegMapsConfig(folder=kind.folder)
+            return kind.colours == usual.colours and kind.map == usual.map
+        case _:
+            return kind == type(kind)(folder=kind.folder)
+
+
+@attrs.frozen(kw_only=True)
+class _Kinds:
+    labels: tuple[LabelKind, ...]
+
+
+def kind_in_table(word: str) -> LabelKind | None:
+    """Read a kind of label with its fields from a table of TOML: `{kind = "image", folder = "depth", log = true}`.
+
+    None: the word is no table, but names a kind; see `kind_of`.
+
+    Raises:
+        ConfigError: It is no table of a kind of label.
+    """
+    if not word.startswith("{"):
+        return None
+    return load_config(_Kinds, parse_toml(f"labels = [{word}]")).labels[0]
 
 
 def kind_of(word: str) -> tuple[type[LabelKind], str]:
