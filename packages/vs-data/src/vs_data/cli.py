@@ -18,6 +18,7 @@ from vs_config.progress import show_progress
 from vs_data.check import MAX_THREADS, check_folder
 from vs_data.clips import REGIONS, ClipSource
 from vs_data.errors import VsDataError
+from vs_data.extract.command import extract
 from vs_data.faces import FacesConfig, open_faces
 from vs_data.flow import FlowFilesConfig, NoFlowConfig
 from vs_data.folder import check_command
@@ -41,6 +42,8 @@ app = App(
     help="Look at data folders before training on them, or write one.",
     version_flags=[],
 )
+
+app.command(extract)
 
 
 @app.command
