@@ -121,6 +121,7 @@ def test_frames_without_anybody_are_counted_and_read(folder, tmp_path, capsys):
     assert status == 0
     assert "3 of 3 frames without anybody" in output
     assert (root / "keypoints" / "a" / "0000.json").read_text() == "[]"
+    assert "nobody was found in any frame" in output
     config = FolderConfig(root=str(root), labels=(KeypointsConfig(folder="keypoints", skeleton="coco17"),))
     assert check_folder(config).errors == ()
 
@@ -177,6 +178,21 @@ def test_a_video_becomes_a_data_folder(tmp_path, capsys, form):
     assert [number_of(picture) for picture in maps] == list(range(6))
 
 
+def test_more_labels_of_a_video_are_those_of_its_sequence(tmp_path, capsys):
+    video, grey = moving(tmp_path), mixing(tmp_path / "grey.onnx", GREY)
+    red, root = mixing(tmp_path / "red.onnx", [[1, 0, 0]]), tmp_path / "data"
+    options = ("--kind", "depth", "--out", root)
+    assert run(capsys, "extract", video, "--model", grey, *options, "--frames", "jpg")[0] == 0
+    before = files_in(root)
+    assert run(capsys, "extract", video, "--model", red, *options, "--folder", "red")[0] == 0
+    assert [name for name in files_in(root) if not name.startswith("red/")] == before
+    assert len(files_in(root / "red" / "clip")) == 6
+    write_video(video, [striped(number + 3, (36, 50)) for number in range(6)], "ffv1", "bgr0")
+    status, _, errors = run(capsys, "extract", video, "--model", red, *options)
+    assert status == 2
+    assert "images/clip: shows something else than the video of that name" in errors
+
+
 def test_a_video_stays_where_it_is(tmp_path, capsys):
     video, network = moving(tmp_path), mixing(tmp_path / "grey.onnx", GREY)
     status, _, errors = run(capsys, "extract", video, "--model", network, "--kind", "depth", "--value-range", 0, 1)
@@ -214,8 +230,8 @@ def test_what_was_interrupted_is_gone_on_with(folder, tmp_path, capsys):
     bad.write_bytes(good)
     status, output, _ = run(capsys, *command)
     assert status == 0
-    assert "3 labels of 1 sequences" in output
-    assert "1 had theirs already" in output
+    assert "3 labels of 1 sequence in" in output
+    assert "1 sequence had labels already" in output
     assert (root / "depth" / "a" / "0000.npy").stat().st_mtime_ns == before
     assert "0 errors" in checked(capsys, output)  # by the range of both
     status, output, _ = run(capsys, *command)

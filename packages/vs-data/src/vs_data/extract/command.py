@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 from vs_config import ConfigError, Range, option_path, shown
 from vs_config.commands import option_of
-from vs_config.progress import show_bytes, show_duration, show_progress
+from vs_config.progress import show_bytes, show_progress
 
 from vs_data.errors import DataError
 from vs_data.extract.labelling import Labeller, label_by_network
@@ -22,6 +22,7 @@ from vs_data.extract.programs import label_by_program, words_of
 from vs_data.extract.run import Extraction, Wanted, extract_labels
 from vs_data.extract.written import in_words, kind_written
 from vs_data.fields import folder_name
+from vs_data.findings import counted
 from vs_data.flow import NoFlowConfig
 from vs_data.folder import check_command
 from vs_data.layout import IMAGES
@@ -160,17 +161,16 @@ def _said(options: InputOptions | OutputOptions) -> dict[str, Any]:
 
 
 def _print_summary(place: Place, wanted: Wanted, done: Extraction) -> None:
-    console = Console()
+    made = f"{counted(done.labels, 'label')} of {counted(done.sequences, 'sequence')}"
     rate = f", {done.labels / max(done.seconds, 1e-9):.3g} a second" if done.labels else ""
-    before = f"; {done.there} had theirs already" if done.there else ""
-    lines = [
-        f"{place.root / wanted.folder}: {done.labels} labels of {done.sequences} sequences in "
-        f"{show_duration(done.seconds)}{rate}{before}; {_peak()}",
+    before = f"; {counted(done.there, 'sequence')} had labels already" if done.there else ""
+    lines = (
+        f"{place.root / wanted.folder}: {made} in {done.seconds:.3g} s{rate}{before}; {_peak()}",
         in_words(done.tally, wanted.kind),
-        f"look at them with: {_check_command(place, wanted, done)}",
-    ]
+        _next_step(place, wanted, done),
+    )
     for line in lines:
-        console.print(Text(shown(line)), soft_wrap=True)
+        Console().print(Text(shown(line)), soft_wrap=True)
 
 
 def _peak() -> str:
@@ -186,11 +186,19 @@ def _peak() -> str:
     return f"{show_bytes(own)} of memory at most" + (f", a program {show_bytes(programs)}" if programs else "")
 
 
-def _check_command(place: Place, wanted: Wanted, done: Extraction) -> str:
-    """Write the line for a shell that checks the labels, or what has to be said for that."""
+def _next_step(place: Place, wanted: Wanted, done: Extraction) -> str:
+    """Say how to check the labels, or what has to be said for that in a configuration."""
+    look = "look at them with: "
     if wanted.kind == "flow":
-        return shlex.join(["hatch", "run", "data:check", str(place.settings.root), "--flow-folder", wanted.folder])
+        words = ["hatch", "run", "data:check", str(place.settings.root), "--flow-folder", wanted.folder]
+        return look + shlex.join(words)
     written = kind_written(done.tally, wanted.kind, wanted.folder)
-    if written is None:
-        return f"a kind of label that says more of {wanted.folder} than is known here: see its configuration"
-    return check_command(attrs.evolve(place.settings, labels=(written,), flow=NoFlowConfig()), "train")
+    if written is not None:
+        return look + check_command(attrs.evolve(place.settings, labels=(written,), flow=NoFlowConfig()), "train")
+    if wanted.kind == "keypoints" and done.tally.parts == 0:
+        return "nobody was found in any frame: see --min-confidence, --activation, --input-range, --mean and --std"
+    if wanted.kind == "keypoints":
+        return (
+            f"no built-in skeleton has {done.tally.parts} points: say yours in the configuration of the kind, as `own`"
+        )
+    return "class ids are below 255: say what the others are in the configuration of the kind, as `map`"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import attrs
+import cv2
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
@@ -20,9 +21,10 @@ from vs_data.extract.written import Tally
 from vs_data.folder import IMAGES_FOLDER
 from vs_data.json_files import read_json
 from vs_data.layout import IMAGES, FrameFiles, Layout, Reading, scan_layout, scan_videos
-from vs_data.names import Order
+from vs_data.names import Order, same
 from vs_data.pictures import read_rgb, write_png
 from vs_data.stored import FolderConfig, StoredConfig, VideoConfig
+from vs_data.views import read_picture
 
 FrameForm: TypeAlias = Literal["png", "jpg", "video"]
 """What the frames of a video become: pictures, or a copy of the video."""
@@ -30,13 +32,14 @@ FrameForm: TypeAlias = Literal["png", "jpg", "video"]
 RECORD = ".extract.json"
 """The file in a folder of labels that says how they were made; hidden, so that readers of the folder pass it over."""
 
+_SAME = 10  # mean difference of frames of a video and of what it became, levels
 _QUALITY = 95  # of JPEG files
 _MAX_RECORD_BYTES = 2**20
 
 
 @attrs.frozen(kw_only=True)
 class Place:
-    """What is labelled, and where its labels go.
+    """A place with frames to label, and where their labels go.
 
     Attributes:
         root: Folder that the folder of labels lies in.
@@ -68,16 +71,18 @@ def find_place(source: Path, out: Path | None, frames: FrameForm, order: Order) 
         if out is not None:
             raise DataError("--out is for videos: labels go into the data folder itself", file=str(source))
         layout = scan_layout(source, IMAGES_FOLDER, [], how)
-        settings: StoredConfig = FolderConfig(root=str(source), order=order, min_frames=1)
+        settings: StoredConfig = FolderConfig(root=str(source), order=order)
         return Place(root=source, sequences=_sound(layout), frames=None, settings=settings)
     sequences = _sound(scan_videos(source, IMAGES_FOLDER, [], how))
     if out is not None:
-        settings = FolderConfig(root=str(out), order=order, min_frames=1)
-        return Place(root=out, sequences=sequences, frames=frames, settings=settings)
+        settings = FolderConfig(root=str(out), order=order)
+        there = _brought_before(out, sequences[0], how)
+        brought = None if there is None else (there,)
+        return Place(root=out, sequences=brought or sequences, frames=None if brought else frames, settings=settings)
     if source.parent.name == IMAGES:
         fix = "give the folder that images/ is in, whose videos are labelled one after the other"
         raise DataError("the video is a sequence of a data folder", file=str(source), fix=fix)
-    settings = VideoConfig(root=str(source), min_frames=1)
+    settings = VideoConfig(root=str(source))
     return Place(root=source.parent, sequences=sequences, frames=None, settings=settings)
 
 
@@ -86,6 +91,30 @@ def _sound(layout: Layout) -> tuple[FrameFiles, ...]:
         if finding.severity == "error":
             raise DataError(finding.what, file=finding.file, fix=finding.fix)
     return layout.sequences
+
+
+def _brought_before(out: Path, video: FrameFiles, how: Reading) -> FrameFiles | None:
+    """Return the sequence of a data folder that shows a video, if it has one.
+
+    Raises:
+        DataError: A sequence of that name shows something else.
+    """
+    if not (out / IMAGES).exists():
+        return None
+    sequences = _sound(scan_layout(out, IMAGES_FOLDER, [], how))
+    there = next((sequence for sequence in sequences if same(sequence.name) == same(video.name)), None)
+    if there is not None and not _look_alike(there, video):
+        what = "shows something else than the video of that name"
+        raise DataError(what, file=there.files[IMAGES].place, fix="rename one of both, or choose another --out")
+    return there
+
+
+def _look_alike(one: FrameFiles, other: FrameFiles) -> bool:
+    """Say whether two sequences have as many frames, the first and last of which differ by compression at most."""
+    if len(one.frames) != len(other.frames):
+        return False
+    pairs = [(read_picture(one, at), read_picture(other, at)) for at in (0, len(one.frames) - 1)]
+    return all(first.shape == second.shape and cv2.absdiff(first, second).mean() <= _SAME for first, second in pairs)
 
 
 def frames_of(sequence: FrameFiles) -> Frames:
@@ -133,7 +162,7 @@ def _remove_empty(folders: list[Path]) -> None:
 
 @contextlib.contextmanager
 def frames_brought(place: Place, sequence: FrameFiles, frames: Frames) -> Iterator[Frames]:
-    """Bring frames to the data folder as they pass, if they are not there yet; all of them, or none if that fails."""
+    """Bring frames to the data folder as they pass, if they belong there: all of them, or none if that fails."""
     images = place.root / IMAGES
     match place.frames:
         case None:
@@ -141,9 +170,6 @@ def frames_brought(place: Place, sequence: FrameFiles, frames: Frames) -> Iterat
         case "video":
             yield frames
             _bring_video(sequence, images)
-        case _ if (images / sequence.name).exists():
-            _require_names(images / sequence.name, sequence.frames)
-            yield frames
         case form:
             with whole_folder(images / sequence.name) as draft:
                 passing = _written(frames, sequence.frames, draft, form)
@@ -166,15 +192,13 @@ def _write_jpeg(path: Path, frame: NDArray[np.uint8]) -> None:
 def _bring_video(sequence: FrameFiles, images: Path) -> None:
     match sequence.files[IMAGES]:
         case FramesOfVideo(video=Path() as video):
-            there = images / video.name
-            if not there.exists():
-                images.mkdir(parents=True, exist_ok=True)
-                draft = images / f".{video.name}.unfinished"
-                try:
-                    shutil.copyfile(video, draft)
-                    draft.rename(there)
-                finally:
-                    draft.unlink(missing_ok=True)
+            images.mkdir(parents=True, exist_ok=True)
+            draft = images / f".{video.name}.unfinished"
+            try:
+                shutil.copyfile(video, draft)
+                draft.rename(images / video.name)
+            finally:
+                draft.unlink(missing_ok=True)
         case _:
             raise AssertionError("only videos are brought anywhere")
 
@@ -191,15 +215,11 @@ def is_done(folder: Path, names: tuple[str, ...]) -> bool:
     """
     if not folder.exists():
         return False
-    _require_names(folder, names)
-    return True
-
-
-def _require_names(folder: Path, names: tuple[str, ...]) -> None:
     there = sorted(path.stem for path in folder.iterdir() if not path.name.startswith("."))
     if there != sorted(names):
         what = f"holds {len(there)} files that are not of these {len(names)} frames"
-        raise DataError(what, file=str(folder), fix="remove it, or choose another --folder or --out")
+        raise DataError(what, file=str(folder), fix="remove it, or choose another --folder")
+    return True
 
 
 @contextlib.contextmanager
