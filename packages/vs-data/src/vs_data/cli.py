@@ -22,12 +22,22 @@ from vs_data.extract.command import extract
 from vs_data.faces import FacesConfig, open_faces
 from vs_data.flow import FlowFilesConfig, NoFlowConfig
 from vs_data.folder import check_command
-from vs_data.labels import KINDS, LabelKind, LandmarksConfig, SegMapsConfig, has_files, kind_in_table, kind_of
+from vs_data.labels import (
+    KINDS,
+    ImageConfig,
+    LabelKind,
+    LandmarksConfig,
+    SegMapsConfig,
+    has_files,
+    kind_in_table,
+    kind_of,
+)
 from vs_data.layout import expanded, no_folder
 from vs_data.render import write_folder
 from vs_data.report import print_report
 from vs_data.stored import FolderConfig
 from vs_data.street import StreetConfig, open_street
+from vs_data.street.source import RENDER
 
 _FIX_MEMORY = "end what else needs memory, or open fewer files at once: --threads 1 of data:check"
 
@@ -131,7 +141,8 @@ def render(
 ) -> int:
     """Write clips of a procedural world as a data folder: images, labels and exact flow.
 
-    Labels are seg_maps: classes of the street, or regions of faces; of faces landmarks-dlib68 are written too.
+    Labels are seg_maps: classes of the street, or regions of faces. Of the street a plain rendering is written too, as
+    pictures in render/; of faces landmarks-dlib68.
 
     Parameters
     ----------
@@ -161,7 +172,7 @@ def render(
 
 
 _WRITTEN: dict[str, tuple[LabelKind, ...]] = {
-    "street": (SegMapsConfig(),),
+    "street": (SegMapsConfig(), ImageConfig(folder=RENDER)),
     "faces": (LandmarksConfig(), SegMapsConfig(num_classes=len(REGIONS), ignore_id=None)),
 }
 """What folders of the worlds hold."""
@@ -178,7 +189,12 @@ def _world(
     if world == "street":
         width = 2 * height if width is None else width
         street = StreetConfig(
-            height=height, width=width, sequence_length=frames, train_sequences=sequences, val_sequences=sequences
+            height=height,
+            width=width,
+            sequence_length=frames,
+            train_sequences=sequences,
+            val_sequences=sequences,
+            labels="both",
         )
         return open_street(street, split)
     people = (sequences + 1) // 2 if sequences > 0 else sequences

@@ -1,7 +1,5 @@
 """Clips from files: images/SEQ/FRAME.ext or images/SEQ.mp4, labels beside them, optionally flow/SEQ/FRAME.npz."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
