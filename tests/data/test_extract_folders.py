@@ -444,3 +444,26 @@ def test_frames_are_streamed(folder, tmp_path):
     extract_labels(place, label, Wanted(kind="seg_maps", folder="mine", options=OutputOptions(), made_by={}))
     assert max(waiting) == 0
     assert len(waiting) == 9
+
+
+def test_a_program_is_ended_when_its_label_cannot_be_written(tmp_path, capsys):
+    video = moving(tmp_path, 30)
+    program = "import sys, time; sys.stdout.write('[[NaN, 1]]\\n'); sys.stdout.flush(); time.sleep(60)"
+    options = ("--kind", "keypoints", "--out", tmp_path / "data")
+    status, _, errors = run(
+        capsys, "extract", video, "--program", shlex.join([sys.executable, "-c", program]), *options
+    )
+    assert status == 2
+    assert "frame 000000 holds numbers that are not finite" in errors
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(("level", "what"), [(2e9, "beyond all that is read"), (3.5, "values from 3.5 to 3.5")])
+def test_depth_that_is_the_same_everywhere_or_far_too_large(folder, tmp_path, capsys, level, what):
+    root = folder({"a": 2})
+    network = constant(tmp_path / "far.onnx", np.full((8, 8), level, np.float32), {"x": ("n", 3, 48, 80)})
+    status, output, errors = run(capsys, "extract", root, "--model", network, "--kind", "depth")
+    assert what in output + errors
+    assert status == (2 if level > 1e9 else 0)
+    if status == 0:
+        checked(capsys, output)

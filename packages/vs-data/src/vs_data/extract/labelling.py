@@ -1,6 +1,6 @@
 """Labels of the frames of a sequence, one after the other, by a network that takes some of them at once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from itertools import islice, pairwise
 from typing import Any, TypeAlias
 
@@ -37,15 +37,13 @@ class Task:
     count: int
 
 
-Labeller: TypeAlias = Callable[[Frames, Task], Iterator[Label]]
+Labels: TypeAlias = Generator[Label, None, None]
+"""Labels in the order of their frames; closed, it ends whatever makes them."""
+
+Labeller: TypeAlias = Callable[[Frames, Task], Labels]
 """Something that labels the frames of a sequence as it gets them."""
 
 _Item: TypeAlias = tuple[NDArray[np.uint8], ...]
-
-
-def frames_of_each(kind: ExtractKind) -> int:
-    """Return how many frames a label is made of."""
-    return 2 if kind == "flow" else 1
 
 
 def label_by_network(network: Network, given: InputOptions, wanted: OutputOptions, kind: ExtractKind) -> Labeller:
@@ -56,7 +54,7 @@ def label_by_network(network: Network, given: InputOptions, wanted: OutputOption
     """
     plan = plan_input(network, given, 2 if kind == "flow" else 1)
 
-    def label(frames: Frames, task: Task) -> Iterator[Label]:
+    def label(frames: Frames, task: Task) -> Labels:
         fit = fit_to(plan, task.size)
         for items in _batches(_items(frames, kind, wanted), plan.batch or given.batch):
             yield from _labels(network, plan, fit, items, wanted, kind)

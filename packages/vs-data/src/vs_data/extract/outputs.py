@@ -199,8 +199,8 @@ def _people(places: _F64, confidence: _F64, fit: Fit, options: OutputOptions) ->
 def without_far(points: _F64, size: Size) -> _F64:
     """Return points (n,3), those farther outside of a frame (H,W) than it is large absent, as readers refuse them."""
     most = np.array((size[1], size[0]))
-    near = np.asarray(((points[:, :2] > -most) & (points[:, :2] < 2 * most)).all(axis=1))
-    return np.where(near[:, None], points, 0.0)
+    far = np.asarray(((points[:, :2] <= -most) | (points[:, :2] >= 2 * most)).any(axis=1))
+    return np.where(far[:, None], 0.0, points)
 
 
 def _logits(item: NDArray[Any], fit: Fit, _options: OutputOptions, maps: Layout) -> Label:

@@ -21,7 +21,7 @@ from vs_data.extract.written import Tally
 from vs_data.folder import IMAGES_FOLDER
 from vs_data.json_files import read_json
 from vs_data.layout import IMAGES, FrameFiles, Layout, Reading, scan_layout, scan_videos
-from vs_data.names import Order, same
+from vs_data.names import Order, is_left_behind, same
 from vs_data.pictures import read_rgb, write_png
 from vs_data.stored import FolderConfig, StoredConfig, VideoConfig
 from vs_data.views import read_picture
@@ -255,10 +255,10 @@ def record(folder: Path, made_by: Mapping[str, Any], tally: Tally) -> None:
 
 def _recorded(folder: Path, made_by: Mapping[str, Any]) -> Tally:
     """Return what is in a folder, if it was made in the same way."""
-    if not folder.exists() or not any(folder.iterdir()):
-        return Tally()
     fix = "choose another --folder, or remove this one"
     if not (folder / RECORD).exists():
+        if not folder.exists() or all(is_left_behind(path.name) for path in folder.iterdir()):
+            return Tally()
         raise DataError("holds labels that were not made by this command", file=str(folder), fix=fix)
     match read_json(folder / RECORD, _MAX_RECORD_BYTES, fix):
         case {"made_by": dict() as before, "tally": dict() as tally}:

@@ -30,7 +30,7 @@ import numpy as np
 from vs_config import shown
 
 from vs_data.errors import DataError
-from vs_data.extract.labelling import Frames, Labeller, Task
+from vs_data.extract.labelling import Frames, Labeller, Labels, Task
 from vs_data.extract.options import ExtractKind
 from vs_data.extract.outputs import Label, without_far
 
@@ -86,7 +86,7 @@ def label_by_program(words: tuple[str, ...], timeout_s: float) -> Labeller:
         timeout_s: It is ended when nothing is heard of it for so long.
     """
 
-    def label(frames: Frames, task: Task) -> Iterator[Label]:
+    def label(frames: Frames, task: Task) -> Labels:
         with _running(words, frames, task, timeout_s) as run:
             for number in range(task.count):
                 answer = _answer(run, task)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from itertools import chain
 from typing import Any
 
@@ -109,12 +110,16 @@ def _extract_sequence(
     frames = frames_of(sequence)
     first = next(frames)
     task = Task(kind=wanted.kind, sequence=sequence.name, size=(first.shape[0], first.shape[1]), count=len(names))
-    with whole_folder(target) as draft, frames_brought(place, sequence, chain([first], frames)) as passing:
-        for done, (name, label) in enumerate(zip(names, labeller(passing, task), strict=True), 1):
+    with (
+        whole_folder(target) as draft,
+        frames_brought(place, sequence, chain([first], frames)) as passing,
+        closing(labeller(passing, task)) as labels,
+    ):
+        for done, (name, label) in enumerate(zip(names, labels, strict=True), 1):
             try:
                 write_label(draft, name, label, wanted.kind, wanted.options)
             except DataError as error:
-                raise DataError(error.what, file=error.file or str(target), fix=error.fix) from None
+                raise DataError(error.what, file=str(target), fix=error.fix) from None
             tally = add_to(tally, label, wanted.kind, wanted.options)
             if progress is not None:
                 progress(done)

@@ -23,6 +23,7 @@ from vs_data.skeletons import BUILT_IN
 
 _DIGITS = 3  # of coordinates, pixels; of confidence one more
 _IGNORED = 255  # id of ignored pixels, unless somebody says another
+_LARGEST = 1e9  # value that an `ImageConfig` can have as its maximum
 _PNG_CHANNELS = (1, 3)
 
 
@@ -106,6 +107,9 @@ def _write_values(folder: Path, frame: str, values: Label, options: OutputOption
     if not _is_real(scaled):
         write_png(folder / f"{frame}.png", plain)
         return
+    if np.abs(plain).max() > _LARGEST:
+        what = f"frame {frame} has values up to {np.abs(plain).max():g}, beyond all that is read"
+        raise DataError(what, fix="say by --value-range what is far away")
     buffer = io.BytesIO()
     np.save(buffer, plain, allow_pickle=False)
     (folder / f"{frame}.npy").write_bytes(buffer.getvalue())
@@ -186,7 +190,7 @@ def kind_written(tally: Tally, kind: ExtractKind, folder: str) -> LabelKind | No
             return SegMapsConfig(folder=folder, num_classes=classes) if classes <= _IGNORED else None
         case "depth" | "image":
             pictures = ImageConfig(folder=folder, channels=max(tally.parts, 1))
-            known = tally.real and tally.low < tally.high
-            return attrs.evolve(pictures, minimum=tally.low, maximum=tally.high) if known else pictures
+            high = tally.high if tally.high > tally.low else tally.low + 1  # of a map that is the same everywhere
+            return attrs.evolve(pictures, minimum=tally.low, maximum=high) if tally.real else pictures
         case "flow":
             return None
