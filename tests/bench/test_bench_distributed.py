@@ -23,23 +23,22 @@ from vs_bench.distributed.processes import (
     one_clip_each,
     sentences,
 )
-from vs_bench.distributed.simulation import (
-    NETWORK,
-    NVLINK,
-    Backward,
-    Cluster,
-    Link,
-    Step,
-    exposed_seconds,
-    ring_bytes,
-    ring_seconds,
-    simulate,
-)
+from vs_bench.distributed.simulation import Step, simulate
 from vs_bench.errors import VsBenchError
 from vs_bench.harness import Result, Series
 from vs_bench.step.phases import D_BACKWARD, G_BACKWARD, G_FORWARD, REST
 from vs_data import open_source
 from vs_training.config import label_spec
+from vs_training.exchange import (
+    NETWORK,
+    NVLINK,
+    Backward,
+    Cluster,
+    Link,
+    exposed_seconds,
+    ring_bytes,
+    ring_seconds,
+)
 from vs_training.networks import build_discriminator, build_generators
 
 RANKS = st.integers(2, 2048)

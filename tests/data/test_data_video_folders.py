@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from video_files import number_of, striped, write_video
 from vs_data import (
@@ -77,6 +77,7 @@ def equal(one: Clip, other: Clip) -> bool:
     )
 
 
+@settings(max_examples=15)
 @given(
     sequence=st.integers(0, 2),
     start=st.integers(0, 4),
@@ -191,6 +192,24 @@ def test_labels_of_a_video_lie_beside_it_and_are_held_out_along(tmp_path):
     config = VideoConfig(root=str(tmp_path), height=32, width=48, val_seconds=0.12, flow=NoFlowConfig())
     clip = open_source(config, "val").read(ClipRequest(sequence=0, start=0, length=3))
     assert np.array_equal(clip.labels["seg_maps"].numpy(), np.stack(maps[6:]))
+
+
+def test_labels_of_other_videos_beside_one_are_not_surplus(tmp_path):
+    for name in ("a", "b"):
+        numbered(tmp_path / f"{name}.mp4", LENGTHS[name])
+        as_files(tmp_path / "seg_maps" / name, frames_of(name)[1])
+    config = VideoConfig(root=str(tmp_path / "b.mp4"), height=32, width=48, flow=NoFlowConfig())
+    assert [info.name for info in open_source(config, "train").sequences] == ["b"]
+    (tmp_path / "seg_maps" / "b" / "0004.png").unlink()
+    with pytest.raises(DataError, match=r"seg_maps/b: has 4 frames, b\.mp4 has 5"):
+        open_source(config, "train")
+
+
+def test_a_video_whose_labels_are_an_empty_folder_has_none(tmp_path):
+    numbered(tmp_path / "a.mp4", 5)
+    (tmp_path / "seg_maps" / "a").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"seg_maps/a: has 0 frames, a\.mp4 has 5"):
+        open_source(VideoConfig(root=str(tmp_path / "a.mp4")), "train")
 
 
 def test_a_part_that_is_too_short_is_said(tmp_path):

@@ -195,9 +195,10 @@ def test_more_labels_of_a_video_are_those_of_its_sequence(tmp_path, capsys):
 
 def test_a_video_stays_where_it_is(tmp_path, capsys):
     video, network = moving(tmp_path), mixing(tmp_path / "grey.onnx", GREY)
-    status, _, errors = run(capsys, "extract", video, "--model", network, "--kind", "depth", "--value-range", 0, 1)
+    status, output, errors = run(capsys, "extract", video, "--model", network, "--kind", "depth", "--value-range", 0, 1)
     assert (status, errors) == (0, "")
     assert len(files_in(tmp_path / "depth" / "clip")) == 6
+    assert "0 errors" in checked(capsys, output)
     config = VideoConfig(root=str(video), labels=(ImageConfig(folder="depth", channels=1),))
     assert check_folder(config).errors == ()
 

@@ -25,7 +25,8 @@ from vs_training.config import TrainConfig, label_spec, reference_count
 from vs_training.divergence import require_finite
 from vs_training.errors import NonFiniteError, VsTrainingError
 from vs_training.networks import build_recipe, build_state
-from vs_training.saved import restore_state, state_to_save
+from vs_training.saved import EMA, restore_state, state_to_save
+from vs_training.shards import whole_average
 from vs_training.sharing import check_sharing, own_loader
 from vs_training.state import Recipe, StepReport, TrainState
 from vs_training.step import train_clip
@@ -86,9 +87,19 @@ def went_through(
 
 def learnt(config: TrainConfig, state: TrainState, reports: list[StepReport]) -> dict[str, Any]:
     """All that every process has, and what is told of it."""
-    alone = {"random", *(f"{network}_optimizer" for network in PLACES[2] if config.distributed.shard_optimizer)}
+    parts = (EMA, *(f"{network}_optimizer" for network in PLACES[2]))
+    alone = {"random", *(parts if config.distributed.shard_optimizer else ())}
     shared = {name: value for name, value in state_to_save(state).items() if name not in alone}
     return {**shared, "reports": [attrs.asdict(report) for report in reports]}
+
+
+def averaged(ranks: Ranks, kind: str, changes: dict[str, Any], steps: int) -> tuple[int, Any]:
+    """How many averaged numbers this process holds after some steps, and all of them where it is told these."""
+    config = config_of(kind, changes)
+    state, _ = went_through(config, *begun(config, ranks), steps, 1)
+    own = [p for p in state.generator_ema.parameters() if not p.is_meta]
+    whole = whole_average(state.generator_ema, state.ema_shards)
+    return sum(p.untyped_storage().nbytes() // 4 for p in own), None if whole is None else whole.state_dict()
 
 
 def gone_on(ranks: Ranks, kind: str, changes: dict[str, Any], stop: int, folder: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import torch.distributed as dist
 from faults import run_config
 from rank_processes import RankProcesses, whole
 from torch import Tensor
+from vs_bench.distributed import sharding
 from vs_bench.distributed.measured import DECISIONS
 from vs_bench.distributed.processes import one_clip_each
 from vs_bench.distributed.rank import ALONE, COMPARE, ORDERED, STEP, works_of
@@ -41,6 +42,23 @@ def questions(ranks: Ranks, frames: int) -> int:
 def test_the_simulation_knows_how_often_ranks_wait_for_one_another(processes: RankProcesses) -> None:
     one, two = (whole(processes.run(questions, frames, ranks=2))[0] for frames in (1, 2))
     assert two - one == DECISIONS
+
+
+def kept(ranks: Ranks) -> dict[str, int]:
+    """Do all that is compared of optimizers that are shared, and return what each keeps here."""
+    works = sharding.works_of(run_config(), 1, ranks)
+    *others, size = works
+    for work in others:
+        works[work]()
+    return works[size]()  # type: ignore[return-value]
+
+
+def test_both_ways_to_share_an_optimizer_keep_everything_once(processes: RankProcesses) -> None:
+    first, second = whole(processes.run(kept, ranks=2))
+    assert first[sharding.EACH] == second[sharding.EACH] > 0
+    for name in (sharding.OURS, sharding.THEIRS):
+        assert first[name] + second[name] == first[sharding.EACH]
+        assert max(first[name], second[name]) < 0.7 * first[sharding.EACH]
 
 
 def test_ranks_do_all_that_is_compared_and_have_learnt_the_same(processes: RankProcesses) -> None:

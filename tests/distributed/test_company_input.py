@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import Said, commanded, write_config
-from rank_processes import RankProcesses, environment
+from commands import Said, command, commanded, write_config
+from rank_processes import RankProcesses, environment, whole
 from vs_runtime import RanksError, check_gpus
 from vs_runtime.ranks.members import COUNTED
 from vs_runtime.run_directory import RunDirectory
@@ -61,6 +61,12 @@ def test_so_are_numbers_that_are_none(
 
 def test_the_names_that_tell_of_company_are_those_that_are_read() -> None:
     assert set(TORCHRUN) == set(COUNTED)
+
+
+@pytest.mark.parametrize("words", [["adapt", "model", "--references", "me"], ["plan", "street-tiny"]], ids=" ".join)
+def test_what_one_process_does_is_refused_to_several(processes: RankProcesses, words: list[str]) -> None:
+    said = whole(processes.run(command, words, None, {}, ranks=2, joins=False))
+    only_the_first_says(said, f"train:{words[0]} is done by one process, and torchrun has started 2: start it without")
 
 
 def test_two_groups_do_not_train_in_one_run(processes: RankProcesses, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ COMMANDS = {
 BAD = ["synthesize", "runs/street", "--device", "cpu", "--labels", "broken", "--out", "bad"]
 PIPE = ["synthesize", "runs/street", "--device", "cpu", "--labels", "-"]
 NOBODY = ["vid2vid", "runs/nobody"]
+BY_ITSELF = ("package", "export", "numerics")
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def answers(place: Path, processes: RankProcesses) -> dict[str, list[Answer]]:
     """What two processes say to each command; their files are below `place`."""
     commands = {name: [*command, "--out", f"shared/{name}"] for name, command in COMMANDS.items()}
-    commands |= {"bad": BAD, "pipe": PIPE, "nobody": NOBODY}
+    commands |= {"bad": BAD, "pipe": PIPE, "nobody": NOBODY, **{name: [name, "runs/street"] for name in BY_ITSELF}}
     return {name: whole(processes.run(run_together, command, place, ranks=2)) for name, command in commands.items()}
 
 
@@ -108,7 +109,9 @@ def test_what_one_process_finds_the_first_one_says_with_its_number_and_the_file(
 
 
 def test_what_is_wrong_everywhere_is_said_once(answers: dict[str, list[Answer]]) -> None:
-    for name, words in (("pipe", "--labels: 2 processes cannot share a pipe"), ("nobody", "runs/nobody")):
+    refused = {name: f"eval:{name} is done by one process, and torchrun has started 2" for name in BY_ITSELF}
+    shared = {"pipe": "--labels: 2 processes cannot share a pipe", "nobody": "runs/nobody"}
+    for name, words in {**shared, **refused}.items():
         first, second = answers[name]
         assert (first.status, second.status, second.err) == (2, 2, "")
         (line,) = first.err.splitlines()

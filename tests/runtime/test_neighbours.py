@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from vs_runtime import allowed_cpus, giving_way
-from vs_runtime.neighbours import BUSY, Look, cores_of_others, is_crowded, look
+from vs_runtime.neighbours import BUSY, Look, cores_of_others, is_crowded, look, ticks_at_work
 
 GNU_OPENMP = sys.platform == "linux" and any((Path(torch.__file__).parent / "lib").glob("libgomp*"))
 needs_gnu_openmp = pytest.mark.skipif(not GNU_OPENMP, reason="PyTorch computes by another OpenMP here")
@@ -90,6 +90,7 @@ def test_it_is_crowded_where_threads_and_neighbours_are_more_than_cores(
     assert is_crowded(others, threads, cores) == crowded
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts so")
 def test_a_look_sees_what_this_process_has_done() -> None:
     before = look(allowed_cpus())
     deadline = time.monotonic() + 20
@@ -97,6 +98,13 @@ def test_a_look_sees_what_this_process_has_done() -> None:
         assert time.monotonic() < deadline
     # The system counts in hundredths, on each core by itself.
     assert after.everybody - before.everybody >= 0.2 - 0.02 * len(allowed_cpus())
+
+
+def test_cores_are_known_by_their_names_where_some_are_switched_off() -> None:
+    stat = "cpu  1111 9 1111 9 0\ncpu0 1 9 10 9 0\ncpu2 100 9 1000 9 0\ncpu10 10000 9 0 9 0\nintr 5 0\n"
+    assert ticks_at_work(stat, {0, 1}) == 11
+    assert ticks_at_work(stat, {1, 2}) == 1100
+    assert ticks_at_work(stat, range(11)) == 11111
 
 
 @needs_gnu_openmp

@@ -103,8 +103,52 @@ def test_auto_is_the_largest_batch_that_fits_within_bounds_and_in_equal_parts(
 
 
 @pytest.mark.parametrize(
+    ("overrides", "travelling", "kept"),
+    [
+        ((), 1, 0),
+        (("distributed.shard_optimizer=true",), 1, 1),
+        (("distributed.reduce=ordered", "memory.micro_batches=4"), 2, 0),
+    ],
+)
+def test_of_several_processes_one_is_measured_and_what_they_share_is_counted(
+    here: Path,
+    probes: list[Probe],
+    capsys: pytest.CaptureFixture[str],
+    overrides: tuple[str, ...],
+    travelling: int,
+    kept: int,
+) -> None:
+    """Gradients of G are there twice, or once more for each of its parts; of two processes each keeps one half."""
+    words = ("street-tiny", "loader.batch_size=4", *overrides, "--processes", "2", "--device", "cpu")
+    status, output, errors = plan(capsys, *words, "--json")
+    assert (status, errors) == (0, [])
+    found = json.loads(output)
+    counts = found["counts"]
+    shared = 2 * (counts["generator"] + counts["discriminator"]) + counts["ema"]
+    added = 4 * (travelling * counts["generator"] - kept * shared / 2)
+    own = probes[0].config
+    parts = own.memory.micro_batches
+    assert (parts, own.run.threads) == (2 if travelling == 2 else 1, max(1, len(runtime.allowed_cpus()) // 2))
+    assert [p.config.loader.batch_size for p in probes] == [parts, 2 * parts, 2 * parts, 2 * parts]
+    of_each = OF_A_CLIP // parts + 4 * MIB
+    assert found["memory"][0]["bytes_by_batch"]["4"] == pytest.approx(CONSTANT + added + 2 * of_each, abs=2)
+    half = (CONSTANT + 16 * 104 * MIB) // 2  # each may take half of what the machine has free
+    assert found["memory"][0]["largest"] == max(0, int((half - CONSTANT - added) // of_each) // parts * parts * 2)
+    company = found["company"]
+    assert (company["clips"], found["batch"], found["images"]) == (2, 4, 4 * (350 + 4 * 310))
+    one, four = 2 * (0.1 + 0.01 + 0.02), 2 * (0.1 + 3 * 0.2 + 0.01 + 4 * 0.02)
+    waited = company["exposed_seconds"] * (350 + 4 * 310)
+    assert waited > 0
+    assert found["seconds"] == pytest.approx(350 * one + 310 * four + waited)
+    status, output, _ = plan(capsys, *words)
+    assert "2, each with 2 clips of a batch" in output
+
+
+@pytest.mark.parametrize(
     ("arguments", "parts"),
     [
+        (["street-tiny", "loader.batch_size=3", "--processes", "2"], ["loader.batch_size: expected a multiple of 2"]),
+        (["street-tiny", "--processes", "0"], ["--processes: expected a whole number from 1"]),
         (["street-tinny"], ["there is no preset 'street-tinny'", "street-tiny"]),
         (["nowhere.toml"], ["nowhere.toml"]),
         (["street-tiny", "generator.filters=many", "data.height=-4"], ["generator.filters", "data.height"]),

@@ -11,6 +11,7 @@ import attrs
 from vs_config import shown
 from vs_data import (
     ClipSource,
+    DancersConfig,
     FacesConfig,
     SourceConfig,
     StoredConfig,
@@ -198,7 +199,7 @@ def _look_at_data(trained: Trained, clips: int | None) -> tuple[str, ...]:
         DataError: something is wrong with it.
     """
     match trained.data:
-        case StreetConfig() | FacesConfig():
+        case StreetConfig() | FacesConfig() | DancersConfig():
             return ()  # what is drawn needs no look
         case StoredConfig() as folder:
             if trained.config is not None and not trained.config.run.check_data:
@@ -215,7 +216,7 @@ def is_held_out(data: SourceConfig) -> bool:
     match data:
         case StoredConfig():
             return len(check_roots(data)) > 1
-        case StreetConfig() | FacesConfig():
+        case StreetConfig() | FacesConfig() | DancersConfig():
             return True
         case _:
             assert_never(data)

@@ -13,7 +13,7 @@ import torch
 from vs_config import report_error
 from vs_config.commands import EXIT_INPUT
 from vs_config.streams import dropped_streams
-from vs_runtime.ranks import Ranks, collected, joined, told
+from vs_runtime.ranks import Ranks, collected, joined, require_one, told
 
 from vs_eval.errors import VsEvalError, memory_explained
 from vs_eval.input_errors import INPUT_ERRORS
@@ -41,6 +41,14 @@ def joined_ranks() -> Iterator[Ranks]:
             if ranks.count == 1:
                 raise
             raise SystemExit(report_error(error, status=EXIT_INPUT)) from None
+
+
+@contextlib.contextmanager
+def by_itself(what: str) -> Iterator[None]:
+    """Do within it what one process has to do: several are refused, in the words of the first."""
+    with joined_ranks() as ranks:
+        require_one(ranks, what)
+        yield
 
 
 @contextlib.contextmanager

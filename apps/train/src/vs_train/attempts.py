@@ -1,7 +1,8 @@
 """A run that torchrun's processes train again and again, until one attempt comes to its end: it stays the same run.
 
 torchrun starts all processes anew when one is lost. They have the same command line, so that it is for them to find
-out that the run has begun: its environment.json says in which group of processes.
+out that the run has begun: its environment.json says in which group of processes. Each machine counts its own restarts,
+so that a first attempt may be a later one of another machine: then the run is younger than torchrun is.
 """
 
 import os
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from vs_config import option_path
 from vs_runtime.errors import RunDirectoryError
 from vs_runtime.ranks import ranks_of
-from vs_runtime.ranks.members import ATTEMPT
+from vs_runtime.ranks.members import ATTEMPT, launcher_start
 from vs_runtime.run_directory import DEFAULT_ROOT, RunDirectory, read_environment
 
 from vs_train.request import Request, Start, choose_directory
@@ -37,7 +38,7 @@ def choose_run(request: Request, start: Start | None) -> tuple[RunDirectory, boo
     resumed = request.resume is not None
     if not ranks_of(os.environ).first:
         return RunDirectory(DEFAULT_ROOT), resumed
-    if not resumed and os.environ.get(ATTEMPT, "0") != "0":
+    if not resumed and ATTEMPT in os.environ:
         earlier = _begun(request, "" if start is None else start.stem)
         if earlier is not None:
             return earlier, True
@@ -59,4 +60,5 @@ def _is_of(run: RunDirectory, group: Mapping[str, str]) -> bool:
         environment = read_environment(run).get("environment", {})
     except RunDirectoryError:
         return False
-    return {GROUP: environment.get(GROUP)} == group
+    later = os.environ[ATTEMPT] != "0" or run.environment.stat().st_mtime > launcher_start()
+    return later and {GROUP: environment.get(GROUP)} == group

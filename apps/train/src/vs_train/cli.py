@@ -195,8 +195,12 @@ def _adapt(
         Literal["auto", "cpu", "cuda"], Parameter(help="What to compute on; auto: a GPU where there is one.")
     ] = "auto",
 ) -> int:
+    from vs_runtime.ranks import ranks_of, require_one
+
     from vs_train.adapting.command import run_adapt
     from vs_train.adapting.settings import Options
+
+    require_one(ranks_of(os.environ), "train:adapt")
 
     options = Options(steps=steps, lr=lr, seed=seed, photos=photos, device=device)
     return run_adapt(model, references, out, options)
@@ -209,16 +213,20 @@ def _plan(
     device: Annotated[
         Literal["auto", "cpu", "cuda"] | None, Parameter(help="Another than the configuration's.")
     ] = None,
+    processes: Annotated[int, option_of(_PROCESSES), Parameter(help="Of this machine, that share each batch.")] = 1,
     no_probe: Annotated[bool, _FLAG, Parameter(help="Measure nothing: say what can be counted.")] = False,
     json: Annotated[bool, _FLAG, Parameter(help="Write JSON.")] = False,
 ) -> int:
+    from vs_runtime.ranks import ranks_of, require_one
+
     from vs_train.planning.command import run_plan, with_name
 
+    require_one(ranks_of(os.environ), "train:plan")
     named, overrides = with_name(words)
     if device is not None:
         overrides = (*overrides, f"device={device}")
     request = Request(command=DEFAULT_KIND, overrides=overrides, **{"preset": preset, "config": config, **named})
-    return run_plan(request, measured=not no_probe, as_json=json)
+    return run_plan(request, measured=not no_probe, as_json=json, processes=processes)
 
 
 def _command(command: str, load_job: Callable[[], Job]) -> Callable[..., int]:

@@ -13,6 +13,7 @@ from vs_runtime.ranks import ONE, Ranks
 from vs_runtime.run_directory import RunDirectory, open_run, require_folder
 from vs_training.divergence import require_finite
 from vs_training.saved import state_to_save
+from vs_training.shards import whole_average
 from vs_training.state import StepReport, TrainState
 
 from vs_train.curves import Curves
@@ -111,10 +112,11 @@ def show_step(
 
 def sample(out: Outputs, prepared: Prepared, state: TrainState) -> Path | None:
     """Write pictures of the held-out clip as the EMA makes them; return the path of the strip, if it was written."""
-    if out.files is None:
+    average = whole_average(state.generator_ema, state.ema_shards)
+    if out.files is None or average is None:
         return None
     require_folder(out.run.samples)
-    frames = roll_out(state.generator_ema, prepared.validation, prepared.recipe)
+    frames = roll_out(average, prepared.validation, prepared.recipe)
     fps = prepared.config.run.video_fps
     labels = prepared.recipe.labels
     picture = write_samples(out.run.samples, state.step, prepared.validation, frames, labels=labels, fps=fps)
@@ -130,7 +132,7 @@ def save(out: Outputs, prepared: Prepared, state: TrainState) -> None:
         RunDirectoryError: The run's directory, or the line of this step, is not there.
     """
     require_finite(state)
-    learnt = state_to_save(state)  # of processes that share optimizers, each has a part
+    learnt = state_to_save(state)  # of processes that share it, each has a part
     if out.files is None:
         return
     open_run(out.run.path)  # else a checkpoint would be all that there is of a directory that somebody has removed

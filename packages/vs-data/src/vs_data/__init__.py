@@ -19,6 +19,7 @@ from vs_data.clips import (
     map_tensors,
     move,
 )
+from vs_data.dancers import DancersConfig, DancersSource, open_dancers
 from vs_data.driving import Subject, drive, subject_of
 from vs_data.errors import DataError, LoaderError, RequestError, VsDataError
 from vs_data.face_crop import FaceCropConfig
@@ -53,7 +54,7 @@ from vs_data.sequences import (
     open_references,
 )
 from vs_data.sources import SourceConfig, folder_kinds, open_source
-from vs_data.stored import FolderConfig, StoredConfig, VideoConfig
+from vs_data.stored import FolderConfig, ShardsConfig, StoredConfig, VideoConfig
 from vs_data.street import StreetConfig, open_street
 
 __all__ = [
@@ -66,6 +67,8 @@ __all__ = [
     "Clip",
     "ClipRequest",
     "ClipSource",
+    "DancersConfig",
+    "DancersSource",
     "DataError",
     "DenseposeConfig",
     "DisFlowConfig",
@@ -97,6 +100,7 @@ __all__ = [
     "RequestError",
     "SegMapsConfig",
     "SequenceInfo",
+    "ShardsConfig",
     "SourceConfig",
     "StoredConfig",
     "StreetConfig",
@@ -121,6 +125,7 @@ __all__ = [
     "look_at_folder",
     "map_tensors",
     "move",
+    "open_dancers",
     "open_faces",
     "open_folder",
     "open_labels",

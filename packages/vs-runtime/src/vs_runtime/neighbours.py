@@ -19,7 +19,6 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import attrs
-import psutil  # type: ignore[import-untyped]
 import torch
 
 from vs_runtime.affinity import allowed_cpus
@@ -34,6 +33,7 @@ QUIET = 8
 """How many looks in a row find nobody before threads spin again: two seconds."""
 
 _MAPS = Path("/proc/self/maps")
+_STAT = Path("/proc/stat")
 
 
 @attrs.frozen(kw_only=True)
@@ -53,9 +53,18 @@ class Look:
 
 def look(cpus: Collection[int]) -> Look:
     """Look at what was done on some cores so far."""
-    times = psutil.cpu_times(percpu=True)
-    busy = sum(times[cpu].user + times[cpu].system for cpu in cpus if cpu < len(times))
+    busy = ticks_at_work(_STAT.read_text(), cpus) / os.sysconf("SC_CLK_TCK")
     return Look(at=time.monotonic(), everybody=busy, own=time.process_time())
+
+
+def ticks_at_work(stat: str, cpus: Collection[int]) -> int:
+    """Return what some cores have done so far, for users and for the system, as /proc/stat counts it. Pure.
+
+    A core is known by its name: those that are switched off have no line.
+    """
+    lines = [line.split() for line in stat.splitlines() if line.startswith("cpu")]
+    names = {f"cpu{cpu}" for cpu in cpus}
+    return sum(int(user) + int(system) for name, user, _, system, *_ in lines if name in names)
 
 
 def cores_of_others(before: Look, after: Look) -> float:

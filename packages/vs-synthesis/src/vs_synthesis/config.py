@@ -8,6 +8,7 @@ import vs_nets as nets
 from vs_config import REQUIRED, Check, Problem, check_fields, choice, real, table, tables, truth, whole
 from vs_data import (
     AugmentConfig,
+    DancersConfig,
     FaceCropConfig,
     FacesConfig,
     FlowFilesConfig,
@@ -128,7 +129,7 @@ def _files(data: SourceConfig) -> tuple[AugmentConfig, FaceCropConfig | None, Or
     match data:
         case StoredConfig():
             return attrs.evolve(data.augment, scale=0.0, flip=0.0), data.face_crop, data.order
-        case StreetConfig() | FacesConfig():
+        case StreetConfig() | FacesConfig() | DancersConfig():
             return AugmentConfig(), None, "natural"
         case _:
             assert_never(data)

@@ -1,7 +1,6 @@
 """What processes that train together agree on: the worst that any has found, whose words to go by, one state."""
 
 from collections import Counter
-from typing import Any
 
 import torch
 import vs_optim as optim
@@ -9,7 +8,7 @@ import vs_runtime as runtime
 from vs_runtime.ranks import Ranks, collected, gathered, most
 
 from vs_training.errors import NonFiniteError, VsTrainingError
-from vs_training.saved import state_to_save
+from vs_training.saved import known_to_all
 from vs_training.state import TrainState
 
 _BY_HARM: tuple[optim.Finding, ...] = ("finite", "overflow", "not_finite")
@@ -56,7 +55,7 @@ def require_one_state(ranks: Ranks, state: TrainState) -> None:
     """
     if ranks.count == 1:
         return
-    own = runtime.fingerprints(_learnt_by_all(state))
+    own = runtime.fingerprints(known_to_all(state))
     every = gathered(ranks, torch.tensor(list(own.values()))).T.tolist()
     for name, values in zip(own, every, strict=True):
         usual, times = Counter(values).most_common(1)[0]
@@ -64,11 +63,3 @@ def require_one_state(ranks: Ranks, state: TrainState) -> None:
             others = ", ".join(str(rank) for rank, value in enumerate(values) if value != usual)
             what = f"step {state.step}: {name} is not the same in all processes (rank {others} differs)"
             raise VsTrainingError(f"{what}: a fault of the machine or of a library; go on from a checkpoint")
-
-
-def _learnt_by_all(state: TrainState) -> dict[str, Any]:
-    """Return what a checkpoint holds but for what only one process has: random state, averages of shared optimizers."""
-    alone = (
-        {"random"} if state.shards.generator is None else {"random", "generator_optimizer", "discriminator_optimizer"}
-    )
-    return {name: value for name, value in state_to_save(state).items() if name not in alone}

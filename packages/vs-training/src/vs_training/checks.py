@@ -7,6 +7,7 @@ from typing import assert_never
 from vs_config import refuse
 from vs_data import (
     ClipSource,
+    DancersConfig,
     FacesConfig,
     SequenceInfo,
     SourceConfig,
@@ -31,7 +32,7 @@ def check_data(config: SourceConfig, watch: Callable[[str], None]) -> tuple[str,
         DataError: something is wrong; the first finding, and how many more there are.
     """
     match config:
-        case StreetConfig() | FacesConfig():
+        case StreetConfig() | FacesConfig() | DancersConfig():
             return ()
         case StoredConfig():
             looked = (

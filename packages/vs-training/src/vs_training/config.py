@@ -10,12 +10,14 @@ from vs_config import Check, Problem, check_fields, choice, path, real, table, t
 from vs_data import (
     ClassIds,
     ClipSource,
+    DancersConfig,
     FacesConfig,
     FloatMaps,
     FolderConfig,
     LabelInfo,
     LoaderConfig,
     NoFlowConfig,
+    ShardsConfig,
     StoredConfig,
     StreetConfig,
     VideoConfig,
@@ -143,7 +145,7 @@ class DistributedConfig:
         500, "steps between comparisons of all that the processes have learnt; 0: never", low=0, high=MAX_STEPS
     )
     shard_optimizer: bool = truth(
-        False, "each process has Adam's averages of its share of the parameters alone; changes no result"
+        False, "each process has Adam's averages and the EMA of its share of the parameters alone; changes no result"
     )
     timeout: int = whole(600, "how long a process waits for another one", low=1, high=86400, unit="seconds")
 
@@ -247,7 +249,11 @@ def _check_lengths(config: "TrainConfig") -> Iterator[Problem]:
     match config.data:
         case StoredConfig():
             pass  # its sequences are looked at before a run begins
-        case StreetConfig(sequence_length=frames) | FacesConfig(sequence_length=frames):
+        case (
+            StreetConfig(sequence_length=frames)
+            | FacesConfig(sequence_length=frames)
+            | DancersConfig(sequence_length=frames)
+        ):
             longest = config.curriculum.max_length
             if longest > frames:
                 expected = f"at most data.sequence_length, {frames}"
@@ -288,12 +294,14 @@ def _check_with_references(
 
 def _check_regions(config: "TrainConfig") -> Iterator[Problem]:
     match config.data:
-        case StoredConfig(labels=labels) if know_boxes(labels):
-            return
+        case StoredConfig(labels=labels) if not know_boxes(labels):
+            hint = "data.labels hold no keypoints: add a kind 'keypoints'"
+        case StreetConfig() | FacesConfig():
+            hint = "nobody knows where they are in this world"
         case _:
-            for index, region in enumerate(config.discriminator.regions):
-                hint = f"data.labels hold no keypoints, by which a {region.region} is found"
-                yield Problem(f"discriminator.regions[{index}]", f"{hint}: add a kind 'keypoints'")
+            return
+    for index, region in enumerate(config.discriminator.regions):
+        yield Problem(f"discriminator.regions[{index}]", f"a {region.region} is found by keypoints, {hint}")
 
 
 def _check_given_flow(config: "TrainConfig") -> Iterator[Problem]:
@@ -317,7 +325,9 @@ class TrainConfig:
 
     seed: int = whole(0, "seed of weights, data order and augmentation", low=0, high=2**63 - 1)
     device: Literal["auto", "cpu", "cuda"] = choice("auto", "auto: a GPU where there is one", ("auto", "cpu", "cuda"))
-    data: StreetConfig | FacesConfig | FolderConfig | VideoConfig = table(StreetConfig, "where clips come from")
+    data: StreetConfig | FacesConfig | DancersConfig | FolderConfig | VideoConfig | ShardsConfig = table(
+        StreetConfig, "where clips come from"
+    )
     references: ReferencesConfig | None = table(
         None, "examples of the subject: a must for few-shot generators, none for others"
     )

@@ -55,6 +55,20 @@ def count_networks(config: TrainConfig, labels: nets.LabelSpec) -> Counts:
     )
 
 
+def added_bytes(config: TrainConfig, counts: Counts, processes: int) -> float:
+    """Return what memory a process takes more, or less, because so many share each batch. Pure.
+
+    More is what travels of gradients: those of a network are there twice while they are added up; in order, those of
+    each part of the batch besides. Less is what others keep, where optimizers and the EMA are shared.
+    """
+    if processes == 1:
+        return 0
+    parts = max(1, config.memory.micro_batches // processes) if config.distributed.reduce == "ordered" else 1
+    travelling = parts * max(counts.generator, counts.discriminator)
+    kept = 2 * (counts.generator + counts.discriminator) + counts.ema if config.distributed.shard_optimizer else 0
+    return _FLOAT32 * (travelling - kept * (1 - 1 / processes))
+
+
 def clip_size(config: TrainConfig, source: ClipSource) -> ClipSize:
     """Return what the tensors of a clip take, with the most references; two are read."""
     references = 0 if config.references is None else config.references.max

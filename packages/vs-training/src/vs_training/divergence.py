@@ -77,7 +77,8 @@ def _first_bad(state: TrainState) -> NonFiniteError | None:
             return NonFiniteError(step=state.step, what=f"weight {bad[0]}", network=network)
         if bad := optim.non_finite(_moments(module, state.optimizers.of(network))):
             return NonFiniteError(step=state.step, what=f"the optimizer's {bad[0]}", network=network)
-    if bad := optim.non_finite(state.generator_ema.state_dict().items()):
+    averages = ((name, average) for name, average in state.generator_ema.state_dict().items() if not average.is_meta)
+    if bad := optim.non_finite(averages):
         return NonFiniteError(step=state.step, what=f"averaged weight {bad[0]}", network="generator")
     return None
 

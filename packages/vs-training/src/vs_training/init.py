@@ -24,6 +24,7 @@ from vs_nets.spectral import SpectralLayer, spectral_layers
 from vs_training.config import TrainConfig
 from vs_training.errors import VsTrainingError
 from vs_training.first_layers import Channels, LabelChannels, discriminator_inputs, generator_inputs, meanings
+from vs_training.shards import load_weights
 from vs_training.state import TrainState
 
 Weights = Mapping[str, Tensor]
@@ -122,7 +123,7 @@ def init_state(
         inputs = _pairs(generator_inputs(origin.generator, before), generator_inputs(config.generator, after))
         source = origin.averaged if origin.raw is None else origin.raw
         networks["generator"] = _take(state.generator, source, inputs, origin.where)
-        state.generator_ema.load_state_dict(nets.effective_weights(state.generator))
+        load_weights(state.generator_ema, nets.effective_weights(state.generator))
     if config.init.parts in ("all", "discriminator"):
         networks["discriminator"] = _take_discriminator(state.discriminator, origin, config, (before, after))
     report = InitReport(where=origin.where, weights="averaged" if origin.raw is None else "trained", networks=networks)

@@ -13,7 +13,7 @@ from vs_runtime.ranks import ONE, GradientSums, Ranks, gradient_sums
 
 from vs_training.config import DistributedConfig, MemoryConfig, TrainConfig
 from vs_training.errors import VsTrainingError
-from vs_training.shards import Shards, share_parameters, tell_after_steps
+from vs_training.shards import Shards, share_average, share_parameters, tell_after_steps
 from vs_training.sharing import own_parts
 from vs_training.state import Recipe, TrainState
 
@@ -81,6 +81,7 @@ def build_state(
         optimizers=adam.map(lambda built: built[0]),
         scaling=optim.initial_scaling(config.optim.scaler, precision),
         shards=shards,
+        ema_shards=share_average(ranks, generator_ema) if _shares(config.distributed, ranks) else None,
         sums=networks.map(functools.partial(_sums, config.distributed, ranks)),
     )
     notes = tuple(f"Adam of the {name}: {choice.impl} ({choice.reason})" for name, (_, choice) in adam.items())
@@ -92,9 +93,12 @@ def _sums(config: DistributedConfig, ranks: Ranks, network: torch.nn.Module) -> 
     return gradient_sums(ranks, network.parameters(), reduce=config.reduce, bucket_bytes=size)
 
 
+def _shares(config: DistributedConfig, ranks: Ranks) -> bool:
+    return config.shard_optimizer and ranks.count > 1
+
+
 def _shards(config: DistributedConfig, ranks: Ranks, network: torch.nn.Module) -> Shards | None:
-    shared = config.shard_optimizer and ranks.count > 1
-    return share_parameters(ranks, network.parameters()) if shared else None
+    return share_parameters(ranks, network.parameters()) if _shares(config, ranks) else None
 
 
 def _adam(

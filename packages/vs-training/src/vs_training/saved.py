@@ -11,7 +11,7 @@ import vs_runtime as runtime
 from torch import nn
 
 from vs_training.errors import VsTrainingError
-from vs_training.shards import own_adam_state, whole_adam_state
+from vs_training.shards import load_weights, own_adam_state, whole_adam_state, whole_weights
 from vs_training.state import TrainState
 
 SHOWN_CHARACTERS = 160
@@ -24,21 +24,34 @@ EMA = "average"
 def state_to_save(state: TrainState) -> dict[str, Any]:
     """Return everything that a step changes, and the process's random state, as nested plain data and tensors.
 
-    Where processes share optimizers, all have to ask, and the first one gets everything.
+    Where processes share optimizers and the EMA, all have to ask, and the first one gets everything.
     """
+    return {
+        **_in_every_process(state),
+        EMA: whole_weights(state.generator_ema, state.ema_shards),
+        "generator_optimizer": whole_adam_state(state.optimizers.generator, state.shards.generator),
+        "discriminator_optimizer": whole_adam_state(state.optimizers.discriminator, state.shards.discriminator),
+        "random": runtime.random_state(),
+    }
+
+
+def known_to_all(state: TrainState) -> dict[str, Any]:
+    """Return what of it every process has alike: not random state, nor what processes share. Nobody is asked."""
+    if state.ema_shards is not None:
+        return _in_every_process(state)
+    return {name: value for name, value in state_to_save(state).items() if name != "random"}
+
+
+def _in_every_process(state: TrainState) -> dict[str, Any]:
     return {
         "generator": state.generator.state_dict(),
         "discriminator": state.discriminator.state_dict(),
-        EMA: state.generator_ema.state_dict(),
-        "generator_optimizer": whole_adam_state(state.optimizers.generator, state.shards.generator),
-        "discriminator_optimizer": whole_adam_state(state.optimizers.discriminator, state.shards.discriminator),
         "scaling": optim.scaling_to_dict(state.scaling),
         # The stage of the curriculum and the learning rates are functions of the step; so is the position of the
         # loader, with the number of roll-backs.
         "step": state.step,
         "updates": state.updates,
         "roll_backs": state.roll_backs,
-        "random": runtime.random_state(),
     }
 
 
@@ -55,7 +68,7 @@ def restore_state(state: TrainState, saved: Mapping[str, Any]) -> TrainState:
         runtime.check_fit(_template(state), current)
         state.generator.load_state_dict(current["generator"])
         state.discriminator.load_state_dict(current["discriminator"])
-        state.generator_ema.load_state_dict(current[EMA])
+        load_weights(state.generator_ema, current[EMA])
         for network, optimizer in state.optimizers.items():
             own = own_adam_state(current[f"{network}_optimizer"], state.shards.of(network))
             optim.load_adam_state(optimizer, own)

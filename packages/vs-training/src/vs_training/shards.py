@@ -1,18 +1,22 @@
-"""Optimizers that processes share: each steps some parameters, has Adam's averages of these alone, and tells the rest.
+"""What processes share between them: Adam's averages, and the EMA of the generator.
 
-This is the first stage of ZeRO (Rajbhandari et al., SC 2020). PyTorch's ZeroRedundancyOptimizer is not used: it sends
-its state as pickles.
+Each steps some parameters, has Adam's averages of these alone, and tells the rest what they are now. This is the first
+stage of ZeRO (Rajbhandari et al., SC 2020). PyTorch's ZeroRedundancyOptimizer is not used: it sends its state as
+pickles. Of the EMA each has some tensors, and no memory for the others: these are on the device "meta".
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import attrs
 import torch
 import vs_optim as optim
-from torch import Tensor
+from torch import Tensor, nn
 from vs_config import ConfigError, Problem
 from vs_runtime.ranks import Ranks, collected, spread
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -22,7 +26,7 @@ class Shards:
     Attributes:
         ranks: the processes.
         parameters: of the network, in its order.
-        owners: which process steps each.
+        owners: which process each belongs to: it steps it, or has it.
     """
 
     ranks: Ranks
@@ -107,3 +111,62 @@ def own_adam_state(state: Any, shards: Shards | None) -> Any:
             return {"params": [entry for entry, owner in owned if owner == shards.ranks.rank]}
         case _:
             return state
+
+
+def share_average(ranks: Ranks, average: nn.Module) -> Shards:
+    """Leave this process its share of averaged weights alone, and return who has which. The same in all processes."""
+    owners = share_parameters(ranks, average.parameters()).owners
+    for (name, parameter), owner in zip(list(average.named_parameters()), owners, strict=True):
+        if owner != ranks.rank:
+            _put(average, name, torch.empty_like(parameter, device="meta"))
+    return Shards(ranks=ranks, parameters=tuple(average.parameters()), owners=owners)
+
+
+def _put(module: nn.Module, name: str, value: Tensor) -> None:
+    """Put a tensor in the place of a parameter that is not trained."""
+    layer, _, leaf = name.rpartition(".")
+    setattr(module.get_submodule(layer), leaf, nn.Parameter(value, requires_grad=False))
+
+
+def whole_weights(average: nn.Module, shards: Shards | None) -> dict[str, Tensor]:
+    """Return averaged weights by name; of several processes the first one has all of them.
+
+    All have to ask. The others get their own part, and no memory for the rest.
+    """
+    weights: dict[str, Tensor] = average.state_dict()
+    if shards is None:
+        return weights
+    device = shards.of(shards.ranks.rank)[0].device
+    for (name, parameter), owner in zip(average.named_parameters(), shards.owners, strict=True):
+        if owner == 0:
+            continue
+        told = torch.empty_like(parameter, device=device) if parameter.is_meta else parameter.detach()
+        spread(shards.ranks, [told], owner)
+        if shards.ranks.first:
+            weights[name] = told.to("cpu")
+    return weights
+
+
+def whole_average(average: Network, shards: Shards | None) -> Network | None:
+    """Return the network with averaged weights: of processes that share them a copy, which the first one alone gets.
+
+    All have to ask.
+    """
+    if shards is None:
+        return average
+    weights = whole_weights(average, shards)
+    if not shards.ranks.first:
+        return None
+    whole, device = copy.deepcopy(average), shards.of(0)[0].device
+    for name, parameter in list(whole.named_parameters()):
+        if parameter.is_meta:
+            _put(whole, name, torch.empty_like(parameter, device=device))
+    whole.load_state_dict(weights)
+    return whole
+
+
+def load_weights(average: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Give averaged weights these values: all of them, or those that this process has."""
+    elsewhere = {name for name, own in average.state_dict().items() if own.is_meta}
+    own = {name: value for name, value in weights.items() if name not in elsewhere}
+    average.load_state_dict(own, strict=not elsewhere)

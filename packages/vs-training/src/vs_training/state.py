@@ -32,6 +32,7 @@ class TrainState:
         generator_ema: the generator of averaged, already normalised weights, in evaluation mode.
         optimizers: step `generator` and `discriminator`.
         shards: who steps which parameters of each network, where processes share that; None: each steps all.
+        ema_shards: who has which of the averaged weights, where processes share these; None: each has all.
         sums: add up the gradients of each network, over the parts of a batch and over processes.
         scaling: the loss scales of both networks, and what they have seen.
         step: clips trained on so far.
@@ -45,6 +46,7 @@ class TrainState:
     optimizers: optim.Pair[torch.optim.Optimizer]
     scaling: optim.ScalingState
     shards: optim.Pair[Shards | None] = NOT_SHARED
+    ema_shards: Shards | None = None
     sums: optim.Pair[GradientSums] = LOCAL
     step: int = 0
     updates: int = 0

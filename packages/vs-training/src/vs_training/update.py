@@ -156,7 +156,8 @@ def update_ema(state: TrainState, config: optim.EmaConfig) -> None:
     """Move the EMA towards the generator's weights as it uses them, that is, spectrally normalised."""
     weight = next_ema_weight(state, config)
     values, scales = dict(state.generator.named_parameters()), nets.weight_scales(state.generator)
-    averages = dict(state.generator_ema.named_parameters())
+    # What other processes average is not here.
+    averages = {name: average for name, average in state.generator_ema.named_parameters() if not average.is_meta}
     normalised = [name for name in averages if name in scales]
     plain = [name for name in averages if name not in scales]
     vs_ops.ema(

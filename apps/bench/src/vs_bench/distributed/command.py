@@ -1,7 +1,7 @@
 """Measure what several processes cost a training step here, and compute what many would cost elsewhere.
 
-Usage: hatch run bench:distributed [--subject street] [--rounds N] [--frames N] [--threads N] [--networks] [--store]
-                                   [PATH=VALUE ...]
+Usage: hatch run bench:distributed [--subject street] [--rounds N] [--frames N] [--threads N] [--networks] [--sharding]
+                                   [--store] [PATH=VALUE ...]
 
 Measured is a step of two clips in one process with all threads, and in two that share the clips and the threads:
 together; together, with sums in order; each by itself, so that what is waited for beside computing is seen; and how
@@ -13,6 +13,10 @@ counted, and how long links take for them.
 
 Writes runs/bench/distributed-SUBJECT-cpu.json and a picture beside it, and distributed-networks.json, which
 `--networks` writes alone, as nothing has to be measured for it; with `--store` docs/benchmarks/ instead.
+
+`--sharding` compares instead, in two processes, a step of Adam on all parameters in each with steps on a share of them,
+by our shards and by PyTorch's ZeroRedundancyOptimizer: time, what Adam keeps in each process, and the gathering of a
+checkpoint. It writes distributed-sharding-SUBJECT-cpu.json.
 """
 
 from collections.abc import Sequence
@@ -25,13 +29,16 @@ from cyclopts import Parameter
 from rich.table import Table
 from vs_config.progress import show_progress
 from vs_training.config import TrainConfig
+from vs_training.exchange import Cluster, ring_bytes
 
 from vs_bench.busy import Subject, config_of
 from vs_bench.distributed.measured import DECISIONS, step_of, step_record
 from vs_bench.distributed.networks import networks_record
 from vs_bench.distributed.picture import draw
 from vs_bench.distributed.processes import ONE, Compared, facts_of, measure_processes, sentences
-from vs_bench.distributed.simulation import Cluster, Step, assumptions, ring_bytes, simulate
+from vs_bench.distributed.sharding import EACH, measure_sharding
+from vs_bench.distributed.sharding import sentences as say_kept
+from vs_bench.distributed.simulation import Step, assumptions, simulate
 from vs_bench.errors import VsBenchError
 from vs_bench.harness import using_threads
 from vs_bench.options import Count, Threads
@@ -61,12 +68,20 @@ def main(
     frames: Count = FRAMES,
     threads: Threads = 2,
     networks: Annotated[bool, Parameter(negative="")] = False,
+    sharding: Annotated[bool, Parameter(negative="")] = False,
     store: bool = False,
 ) -> None:
     """Compare one process with two, and compute a step over many ranks from one that is measured."""
     if store and (overrides or frames != FRAMES):
         raise VsBenchError(f"--store is for the step that documents speak of: no overrides, and {FRAMES} frames")
     folder, console = folder_of(store=store), wide_console()
+    if sharding:
+        begun, compared = begin(), _compared(config_of(subject, overrides), frames, threads)
+        record = sharing(compared, f"Adam of the generator of {subject}", rounds=rounds)
+        command = command_of(SCRIPT, ["--sharding"])
+        path = save_records(record, f"distributed-sharding-{subject}-cpu", command=command, folder=folder, begun=begun)
+        console.print(f"written to {path}", highlight=False, markup=False)
+        return
     published = networks_record(CLUSTER)
     console.print(networks_table(published["networks"]))
     path = save_records(published, "distributed-networks", command=command_of(SCRIPT, ["--networks"]), folder=folder)
@@ -81,11 +96,23 @@ def main(
     console.print(f"written to {path} and {picture.name}", highlight=False, markup=False)
 
 
+def sharing(compared: Compared, title: str, *, rounds: int) -> dict[str, Any]:
+    """Measure, print, and return the record of an optimizer that processes share, in each way to do so."""
+    with show_progress("measuring", unit="rounds") as progress:
+        result, kept = measure_sharding(compared, rounds=rounds, progress=progress)
+    print_result(result, baseline=EACH, title=f"{title}, {compared.processes} processes")
+    wide_console().print("\n".join(say_kept(kept)), highlight=False)
+    return {**as_record(result, baseline=EACH), "kept_bytes": kept}
+
+
+def _compared(config: TrainConfig, frames: int, threads: int) -> Compared:
+    return Compared(config=config, frames=frames, processes=PROCESSES, threads=threads)
+
+
 def measured(config: TrainConfig, title: str, *, frames: int, rounds: int, threads: int) -> dict[str, Any]:
     """Measure, print, and return the record of a step in several processes, and of what is computed from it."""
-    compared = Compared(config=config, frames=frames, processes=PROCESSES, threads=threads)
     with show_progress("measuring", unit="rounds") as progress:
-        result = measure_processes(compared, rounds=rounds, progress=progress)
+        result = measure_processes(_compared(config, frames, threads), rounds=rounds, progress=progress)
     with using_threads(threads):
         run = stepper(config, frames, CPU)
         run()

@@ -4,9 +4,10 @@ import attrs
 from vs_data import open_source
 from vs_training.config import TrainConfig, label_spec
 from vs_training.counts import count_networks
+from vs_training.exchange import Backward
 
 from vs_bench.distributed.networks import FLOAT32
-from vs_bench.distributed.simulation import Backward, Step
+from vs_bench.distributed.simulation import Step
 from vs_bench.step.phases import D_BACKWARD, G_BACKWARD
 
 DECISIONS = 4

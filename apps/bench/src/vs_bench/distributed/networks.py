@@ -8,9 +8,8 @@ from vs_config import resolve_config
 from vs_data import folder_kinds, label_infos
 from vs_training.config import TrainConfig, spec_of_kinds
 from vs_training.counts import count_networks
+from vs_training.exchange import Cluster, ring_bytes, ring_seconds
 from vs_training.presets import read_preset
-
-from vs_bench.distributed.simulation import Cluster, ring_bytes, ring_seconds
 
 PUBLISHED = ("cityscapes", "face-forensics")
 """The presets with the published shapes."""

@@ -58,10 +58,10 @@ def measure_processes(compared: Compared, *, rounds: int, progress: Progress) ->
         VsBenchError: a process has ended.
     """
     count = compared.processes
-    with _group(compared, 1) as alone, _group(compared, count) as several:
+    with group(compared, 1) as alone, group(compared, count) as several:
         cases = [
-            Case(name=ONE, run=functools.partial(_ask, alone, STEP), note=f"{compared.threads} threads"),
-            *(Case(name=name, run=functools.partial(_ask, several, work), note=note) for name, work, note in _CASES),
+            Case(name=ONE, run=functools.partial(ask, alone, STEP), note=f"{compared.threads} threads"),
+            *(Case(name=name, run=functools.partial(ask, several, work), note=note) for name, work, note in _CASES),
         ]
         return measure(cases, rounds=rounds, warmup=1, threads=compared.threads, progress=progress)
 
@@ -106,12 +106,12 @@ def sentences(facts: Mapping[str, Any]) -> list[str]:
 
 
 @contextlib.contextmanager
-def _group(compared: Compared, count: int) -> Iterator[list[Worker]]:
+def group(compared: Compared, count: int, *, program: str = _PROGRAM) -> Iterator[list[Worker]]:
     """Start processes that share the batch; they are ready when this begins."""
     port = _free_port()
     with contextlib.ExitStack() as stack:
         workers = [
-            stack.enter_context(running(f"process {rank}", _PROGRAM, _environment(rank, count, port)))
+            stack.enter_context(running(f"process {rank}", program, _environment(rank, count, port)))
             for rank in range(count)
         ]
         plan = {
@@ -119,16 +119,15 @@ def _group(compared: Compared, count: int) -> Iterator[list[Worker]]:
             "frames": compared.frames,
             "threads": max(1, compared.threads // count),
         }
-        _ask(workers, json.dumps(plan))
+        ask(workers, json.dumps(plan))
         yield workers
 
 
-def _ask(workers: Sequence[Worker], line: str) -> None:
-    """Have all of them do something at once, and wait for all."""
+def ask(workers: Sequence[Worker], line: str) -> list[Any]:
+    """Have all of them do something at once, wait for all, and return their answers."""
     for worker in workers:
         worker.send(line)
-    for worker in workers:
-        worker.answer()
+    return [worker.answer() for worker in workers]
 
 
 def _environment(rank: int, count: int, port: int) -> dict[str, str]:

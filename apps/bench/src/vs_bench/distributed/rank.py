@@ -28,7 +28,8 @@ COMPARE = "compare"
 """Steps together, those whose sums have an order, those of each process by itself, and a comparison of all learnt."""
 
 CPU = torch.device("cpu")
-Work = Callable[[], None]
+Work = Callable[[], Mapping[str, Any] | None]
+"""Something to do; what it returns, if anything, is the answer."""
 
 
 def works_of(config: TrainConfig, frames: int, ranks: Ranks) -> dict[str, Work]:
@@ -55,8 +56,8 @@ def in_order(config: TrainConfig, parts: int) -> TrainConfig:
     )
 
 
-def serve() -> None:
-    """Do what standard input asks for."""
+def serve(works_of: Callable[[TrainConfig, int, Ranks], Mapping[str, Work]] = works_of) -> None:
+    """Do what standard input asks for, of what a function of the configuration, the frames and the ranks offers."""
     answer = answering()
     plan: Mapping[str, Any] = json.loads(sys.stdin.readline())
     torch.set_num_threads(plan["threads"])
@@ -67,8 +68,7 @@ def serve() -> None:
         works = works_of(config, plan["frames"], ranks)
         answer()
         for line in sys.stdin:
-            works[line.strip()]()
-            answer()
+            answer(**(works[line.strip()]() or {}))
 
 
 if __name__ == "__main__":

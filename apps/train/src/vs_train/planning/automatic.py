@@ -37,13 +37,13 @@ def settle_batch_size(config: TrainConfig, say: Say) -> TrainConfig:
     return with_batch(config, batch)
 
 
-def choose_batch(config: TrainConfig, fitted: Fitted, limit: Limit, held: int) -> int:
-    """Return the largest batch that fits, that has equal parts, and that is at most `MOST_CLIPS`; 0: none does."""
+def choose_batch(config: TrainConfig, fitted: Fitted, limit: Limit, held: int, *, most: int = MOST_CLIPS) -> int:
+    """Return the largest batch that fits, that has equal parts, and that is at most `most`; 0: none does."""
     if fitted.memory is None:
         return 0
     parts = config.memory.micro_batches
     fits = fitted.memory.largest_batch(limit.bytes, config.curriculum.max_length, held=held)
-    return min(fits, max(MOST_CLIPS, parts)) // parts * parts
+    return min(fits, max(most, parts)) // parts * parts
 
 
 def _chosen(config: TrainConfig, fitted: Fitted, limit: Limit, batch: int, held: int) -> str:

@@ -7,11 +7,12 @@ from vs_config import ConfigError, resolve_config
 from vs_config.progress import show_bytes, show_duration, show_progress
 from vs_training.config import TrainConfig
 
+from vs_train.planning.company import CompanyPlan
 from vs_train.planning.plan import Plan, make_plan
 from vs_train.request import Request, find_conflicts, read_start, usable_overrides
 
 
-def run_plan(request: Request, *, measured: bool, as_json: bool) -> int:
+def run_plan(request: Request, *, measured: bool, as_json: bool, processes: int = 1) -> int:
     """Plan what is asked for and print it.
 
     Raises:
@@ -24,7 +25,7 @@ def run_plan(request: Request, *, measured: bool, as_json: bool) -> int:
     start = read_start(request)
     config = resolve_config(TrainConfig, start.document, overrides, start.source)
     with show_progress("planning") as progress:
-        plan = make_plan(config, progress.message, measured=measured)
+        plan = make_plan(config, progress.message, measured=measured, processes=processes)
     print(json.dumps(attrs.asdict(plan), indent=1) if as_json else "\n".join(describe(plan, start.source)))
     return 0
 
@@ -43,6 +44,7 @@ def describe(plan: Plan, source: str) -> list[str]:
     return [
         f"plan of {source}: {what}",
         *_section("parameters", _parameters(plan)),
+        *(() if plan.company is None else _section("processes", _company(plan.company))),
         *_section("memory", _memory(plan)),
         *_section("time", _time(plan)),
         *_section("loader", _loader(plan)),
@@ -65,6 +67,14 @@ def _parameters(plan: Plan) -> list[str]:
     return [
         ", ".join(f"{name} {count:,}" for name, count in names.items()),
         f"{show_bytes(plan.networks_bytes)} with gradients and optimizers, whatever the batch",
+    ]
+
+
+def _company(company: CompanyPlan) -> list[str]:
+    waited = "" if company.exposed_seconds is None else f", waited for {1e3 * company.exposed_seconds:.3g} ms of it"
+    return [
+        f"{company.processes}, each with {company.clips} clip{'s' * (company.clips > 1)} of a batch; memory is of one",
+        f"{show_bytes(company.gradient_bytes)} of gradients an update{waited}, if they travel by {company.link}",
     ]
 
 

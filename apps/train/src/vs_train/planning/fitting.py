@@ -48,10 +48,10 @@ class Fitted:
     times: TimeModel
 
 
-def limit_of(device: torch.device) -> Limit:
-    """Return what a run may take of a device's memory now."""
-    room = runtime.memory_of(device)
-    return Limit(free=room.free, reserve=int(RESERVE * room.total))
+def limit_of(device: torch.device, processes: int = 1) -> Limit:
+    """Return what a process of a run may take of a device's memory now: each has a GPU, but all have one machine."""
+    room, among = runtime.memory_of(device), 1 if device.type == "cuda" else processes
+    return Limit(free=room.free // among, reserve=int(RESERVE * room.total) // among)
 
 
 def held_batches(config: TrainConfig, device: torch.device) -> int:
@@ -67,32 +67,33 @@ def with_batch(config: TrainConfig, batch: int) -> TrainConfig:
     return attrs.evolve(config, loader=attrs.evolve(config.loader, batch_size=batch))
 
 
-def fit(config: TrainConfig, limit: Limit, say: Say) -> Fitted:
-    """Measure two small batches of a configuration and return the models.
+def fit(config: TrainConfig, limit: Limit, say: Say, *, added: float = 0) -> Fitted:
+    """Measure two small batches of a configuration and return the models, as if so many bytes more were in use.
 
     Raises:
         ConfigError: Memory does not hold the smallest batch.
     """
     parts = config.memory.micro_batches
-    small = look(config, parts, limit, say)
+    small = look(config, parts, limit, say, added=added)
     if small is None:
         raise ConfigError([Problem("", nothing_fits(config, limit))])
-    large = look(config, 2 * parts, limit, say)
+    large = look(config, 2 * parts, limit, say, added=added)
     if large is None:  # then the larger batches are of no interest
         return Fitted(memory=memory_beside(0.0, small), times=fit_times(small, small))
     return Fitted(memory=fit_memory(small, large), times=fit_times(small, large))
 
 
-def look(config: TrainConfig, batch: int, limit: Limit, say: Say) -> Observation | None:
-    """Return what steps on a batch take; None: more memory than there is."""
+def look(config: TrainConfig, batch: int, limit: Limit, say: Say, *, added: float = 0) -> Observation | None:
+    """Return what steps on a batch take, with so many bytes more; None: more memory than there is."""
     say(f"measuring steps on {batch} clip{'s' if batch > 1 else ''}, memory.checkpoint={config.memory.checkpoint}")
     on_cpu = runtime.choose_device(config.device).type == "cpu"
     try:
-        return observe(Probe(config=with_batch(config, batch), memory=limit.bytes if on_cpu else None))
+        seen = observe(Probe(config=with_batch(config, batch), memory=limit.bytes if on_cpu else None))
     except Exception as error:
         if not runtime.is_out_of_memory(error):
             raise
         return None
+    return seen if seen.peak is None else attrs.evolve(seen, peak=round(seen.peak + added))
 
 
 def nothing_fits(config: TrainConfig, limit: Limit) -> str:

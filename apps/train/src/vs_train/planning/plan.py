@@ -7,12 +7,13 @@ import vs_data as data
 import vs_optim as optim
 import vs_runtime as runtime
 from vs_training.config import TrainConfig, label_spec
-from vs_training.counts import Counts, clip_size, count_networks
+from vs_training.counts import Counts, added_bytes, clip_size, count_networks
 from vs_training.curriculum import images_between, stages
-from vs_training.forecast import ClipSize, MemoryModel, memory_beside, run_seconds, step_seconds
+from vs_training.forecast import ClipSize, FrameTimes, MemoryModel, memory_beside, run_seconds, step_seconds
 from vs_training.memory import check_memory
 
-from vs_train.planning.automatic import choose_batch
+from vs_train.planning.automatic import MOST_CLIPS, choose_batch
+from vs_train.planning.company import CompanyPlan, link_of, own_share, plan_company, waits, with_waits
 from vs_train.planning.fitting import (
     POLICIES,
     Fitted,
@@ -23,7 +24,6 @@ from vs_train.planning.fitting import (
     held_batches,
     limit_of,
     look,
-    with_batch,
 )
 
 _BATCHES = (1, 2, 4, 8, 16, 32)
@@ -46,7 +46,7 @@ class StagePlan:
 
 @attrs.frozen(kw_only=True)
 class MemoryPlan:
-    """The memory that batches take in one way to compute them.
+    """The memory that batches take in one way to compute them, in each process.
 
     Attributes:
         checkpoint: `memory.checkpoint`.
@@ -86,7 +86,10 @@ class DiskPlan:
 
 @attrs.frozen(kw_only=True)
 class Plan:
-    """The needs of a run. Where nothing was measured, `memory` is empty and all seconds are None."""
+    """The needs of a run. Where nothing was measured, `memory` is empty and all seconds are None.
+
+    Memory, of batches and of reading ahead, is that of one process; `company` is None of one by itself.
+    """
 
     device: str
     precision: str
@@ -103,14 +106,17 @@ class Plan:
     seconds: float | None
     loader: LoaderPlan
     disk: DiskPlan
+    company: CompanyPlan | None = None
 
 
-def make_plan(config: TrainConfig, say: Say, *, measured: bool = True) -> Plan:
+def make_plan(config: TrainConfig, say: Say, *, measured: bool = True, processes: int = 1) -> Plan:
     """Look at a configuration, and unless told otherwise at a few of its steps, and say what all of them will take.
+
+    Of several processes that share each batch a single one is measured, and what they do together computed.
 
     Raises:
         VsDataError, VsTrainingError, DeviceError, ...: as for `vs_train.setup.prepare`.
-        ConfigError: memory does not hold the smallest batch.
+        ConfigError: memory does not hold the smallest batch, or the processes cannot share one.
     """
     device = runtime.choose_device(config.device)
     precision, _ = optim.settle_level(config.precision, device)
@@ -118,36 +124,49 @@ def make_plan(config: TrainConfig, say: Say, *, measured: bool = True) -> Plan:
     source = data.open_source(config.data, "train")
     labels = label_spec(config.labels, source)
     automatic = config.loader.batch_size == "auto"
-    smallest = with_batch(config, config.memory.micro_batches) if automatic else config
-    check_memory(smallest, labels, device)
-    limit, held = limit_of(device), held_batches(config, device)
-    fitted = fit(smallest, limit, say) if measured else None
-    batch = smallest.loader.clips
-    if automatic and fitted is not None:
-        batch = max(batch, choose_batch(config, fitted, limit, held))
+    own = own_share(config, processes, device)
+    check_memory(own, labels, device)
     counts = count_networks(config, labels)
+    added = added_bytes(config, counts, processes)
+    limit, held = limit_of(device, processes), held_batches(config, device)
+    fitted = fit(own, limit, say, added=added) if measured else None
+    clips = own.loader.clips
+    if automatic and fitted is not None:
+        clips = max(clips, choose_batch(own, fitted, limit, held, most=MOST_CLIPS // processes))
+    alone = None if fitted is None else fitted.times.of_batch(clips)
+    waiting = None if alone is None else waits(alone, counts, config, processes, link_of(device))
+    times = None if alone is None or waiting is None else with_waits(alone, waiting)
     return Plan(
         device=str(device),
         precision=optim.describe(optim.resolve_precision(precision, device)),
         height=config.data.height,
         width=config.data.width,
-        batch=batch,
+        batch=clips * processes,
         chosen=automatic and fitted is not None,
         counts=counts,
-        networks_bytes=counts.training_bytes,
+        networks_bytes=round(counts.training_bytes + added),
         limit=limit,
-        memory=() if fitted is None else _memory(config, fitted, limit, held, batch, say),
-        stages=_stages(config, fitted, batch),
-        images=images_between(config.curriculum, 0, config.run.steps) * batch,
-        seconds=_seconds(config, fitted, batch),
-        loader=_loader(config, clip_size(config, source), batch),
+        memory=() if fitted is None else _memory(own, fitted, _Room(limit, held, added, processes), clips, say),
+        stages=_stages(config, times),
+        images=images_between(config.curriculum, 0, config.run.steps) * clips * processes,
+        seconds=None if times is None else _seconds(config, times),
+        loader=_loader(config, clip_size(config, source), clips),
         disk=_disk(config, counts),
+        company=None if processes == 1 else plan_company(counts, clips, processes, link_of(device), waiting),
     )
 
 
-def _memory(
-    config: TrainConfig, fitted: Fitted, limit: Limit, held: int, batch: int, say: Say
-) -> tuple[MemoryPlan, ...]:
+@attrs.frozen
+class _Room:
+    """The memory that a process may take, the batches that it holds at a time, and what it has beside a measurement."""
+
+    limit: Limit
+    held: int
+    added: float
+    processes: int
+
+
+def _memory(config: TrainConfig, fitted: Fitted, room: _Room, clips: int, say: Say) -> tuple[MemoryPlan, ...]:
     """Return what batches take in each way to compute them; of those not asked for one batch is measured."""
     if fitted.memory is None:
         return ()
@@ -155,35 +174,27 @@ def _memory(
     for policy in POLICIES:
         if policy not in found:
             changed = attrs.evolve(config, memory=attrs.evolve(config.memory, checkpoint=policy))
-            seen = look(changed, 2 * config.memory.micro_batches, limit, say)
+            seen = look(changed, 2 * config.memory.micro_batches, room.limit, say, added=room.added)
             model = None if seen is None else memory_beside(fitted.memory.constant, seen)
             found.update({} if model is None else {policy: model})
-    return tuple(
-        _memory_of(config, policy, found[policy], limit, held, batch) for policy in POLICIES if policy in found
-    )
+    return tuple(_memory_of(config, policy, found[policy], room, clips) for policy in POLICIES if policy in found)
 
 
-def _memory_of(
-    config: TrainConfig, policy: Policy, model: MemoryModel, limit: Limit, held: int, batch: int
-) -> MemoryPlan:
+def _memory_of(config: TrainConfig, policy: Policy, model: MemoryModel, room: _Room, clips: int) -> MemoryPlan:
     longest, parts = config.curriculum.max_length, config.memory.micro_batches
-    sizes = sorted({batch, *(count * parts for count in _BATCHES)})
+    sizes = sorted({clips, *(count * parts for count in _BATCHES)})
     return MemoryPlan(
         checkpoint=policy,
-        bytes_by_batch={size: round(model.bytes_of(size, longest, held=held)) for size in sizes},
-        largest=model.largest_batch(limit.bytes, longest, held=held) // parts * parts,
+        bytes_by_batch={size * room.processes: round(model.bytes_of(size, longest, held=room.held)) for size in sizes},
+        largest=model.largest_batch(room.limit.bytes, longest, held=room.held) // parts * parts * room.processes,
     )
 
 
-def _seconds(config: TrainConfig, fitted: Fitted | None, batch: int) -> float | None:
-    if fitted is None:
-        return None
-    times = fitted.times.of_batch(batch)
+def _seconds(config: TrainConfig, times: FrameTimes) -> float:
     return run_seconds(times, config.curriculum, config.run.steps, workers=config.loader.workers)
 
 
-def _stages(config: TrainConfig, fitted: Fitted | None, batch: int) -> tuple[StagePlan, ...]:
-    times = None if fitted is None else fitted.times.of_batch(batch)
+def _stages(config: TrainConfig, times: FrameTimes | None) -> tuple[StagePlan, ...]:
     return tuple(
         StagePlan(
             **attrs.asdict(stage),

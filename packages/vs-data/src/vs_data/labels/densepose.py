@@ -59,6 +59,7 @@ def handle_densepose(config: DenseposeConfig) -> LabelHandler:
         exact_levels=True,
         level_channels=3,
         mirrors=False,
+        videos=True,
         look=_look,
     )
 
@@ -85,6 +86,11 @@ def normalised(levels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return levels (H,W,3) of a file as a label (3,H,W) in [-1,1]."""
     scaled = levels.astype(np.float32) / _SCALES * 2 - 1
     return np.ascontiguousarray(scaled.transpose(2, 0, 1))
+
+
+def levels_of(maps: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return the levels (H,W,3) of a file that a label (3,H,W) was read from: the inverse of `normalised`."""
+    return np.rint((maps.transpose(1, 2, 0) + 1) / 2 * _SCALES).astype(np.uint8)
 
 
 def _open_loose(config: DenseposeConfig, files: LooseFiles) -> tuple[Size, Callable[[Sequence[int]], Tensor]]:

@@ -75,7 +75,7 @@ def written_kind(folder: str, info: LabelInfo) -> LabelKind:
             return SegMapsConfig(
                 folder=folder, num_classes=info.classes, ignore_id=info.ignore_id, class_names=info.names
             )
-        case FloatMaps(pictures=True):
+        case FloatMaps(pictures=True) if folder not in {kind.kind for kind in KINDS}:
             return ImageConfig(folder=folder, channels=info.channels)
         case FloatMaps():
             kind, _ = kind_of(folder)  # worlds call their labels as their kinds are called

@@ -12,7 +12,7 @@ from vs_runtime.ranks.collective import (
     spread,
     told,
 )
-from vs_runtime.ranks.members import ONE, GradientSums, LocalSums, Ranks, ranks_of
+from vs_runtime.ranks.members import ONE, GradientSums, LocalSums, Ranks, ranks_of, require_one
 
 __all__ = [
     "ONE",
@@ -28,6 +28,7 @@ __all__ = [
     "parted",
     "ranks_of",
     "ready",
+    "require_one",
     "spread",
     "told",
 ]

@@ -1,6 +1,10 @@
 """Where processes meet: a store of few words, in which each says that it is there, and why it leaves.
 
 A process that waits for another one which was killed, or is stuck, learns from it which one that is.
+
+torchrun keeps one store for all attempts, in which words of earlier ones are left, and nothing that it says tells all
+processes which attempt this is: each machine counts its own restarts. So the first process makes up a name for each
+meeting, and tells it to whoever calls: a call is a word that nobody has said before.
 """
 
 import contextlib
@@ -9,6 +13,7 @@ import os
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -50,7 +55,9 @@ def opened(ranks: Ranks, timeout: float) -> "Meeting":
     """
     global _meeting, _tried  # as PyTorch's group of all processes is one of the whole process
     _meeting, _tried = None, _place()
-    _meeting = Meeting(ranks, PrefixStore(f"attempt-{os.environ.get(ATTEMPT, '0')}", _store(ranks, timeout)))
+    store, end = _store(ranks, timeout), time.monotonic() + timeout
+    name = uuid.uuid4().hex if ranks.first else _called(ranks, store, end, timeout)
+    _meeting = Meeting(ranks, PrefixStore(name, store), _Porter(ranks, store, name) if ranks.first else None)
     return _meeting
 
 
@@ -115,6 +122,38 @@ def _store(ranks: Ranks, timeout: float) -> Store:
         raise RanksError(f"MASTER_ADDR and MASTER_PORT, {address}:{port}: {who} ({why})") from error
 
 
+def _called(ranks: Ranks, store: Store, end: float, timeout: float) -> str:
+    """Return the name of the meeting, which the first process tells once it is there."""
+    call = uuid.uuid4().hex
+    try:
+        store.set(f"call/{ranks.rank}", call)
+        while not store.check([f"answer/{call}"]):
+            if time.monotonic() > end:
+                raise RanksError(f"rank 0 did not start within {timeout:g} seconds")
+            time.sleep(_LOOK)
+        return store.get(f"answer/{call}").decode()
+    except RuntimeError as error:
+        raise RanksError("rank 0 was lost, and with it the place where the processes meet") from error
+
+
+class _Porter:
+    """The first process, as it tells the name of the meeting to those who call, those of earlier attempts included."""
+
+    def __init__(self, ranks: Ranks, store: Store, name: str) -> None:
+        self._store, self._name = store.clone(), name  # type: ignore[attr-defined]
+        self._waiting = set(range(1, ranks.count))
+        self._answered: set[str] = set()
+
+    def look(self) -> None:
+        """Answer all new calls."""
+        for rank in self._waiting:
+            key = f"call/{rank}"
+            call = self._store.get(key).decode() if self._store.check([key]) else ""
+            if call and call not in self._answered:
+                self._store.set(f"answer/{call}", self._name)
+                self._answered.add(call)
+
+
 def _await_listener(address: str, port: int, timeout: float) -> None:
     """Wait until somebody listens there: PyTorch's store would write of each attempt at length."""
     end = time.monotonic() + timeout
@@ -132,8 +171,9 @@ def _await_listener(address: str, port: int, timeout: float) -> None:
 class Meeting:
     """This process at the meeting: it gives a sign of life now and then until it is over."""
 
-    def __init__(self, ranks: Ranks, store: Store) -> None:
+    def __init__(self, ranks: Ranks, store: Store, porter: _Porter | None = None) -> None:
         self.ranks, self.store = ranks, store
+        self._porter = porter
         self.asked = 0
         self.lost: frozenset[int] = frozenset()
         self._over = threading.Event()
@@ -143,9 +183,11 @@ class Meeting:
     def _beat(self, store: Store) -> None:
         with contextlib.suppress(RuntimeError):  # whoever keeps the store has gone
             number = 0
-            while not self._over.wait(_BEAT):
+            while not self._over.wait(_BEAT if (porter := self._porter) is None else _LOOK):
                 number += 1
                 store.set(f"beat/{self.ranks.rank}", f"{number} {self.asked}")
+                if porter is not None:
+                    porter.look()
 
     def end(self) -> None:
         """Give no more signs of life."""
@@ -168,6 +210,7 @@ class Meeting:
                 raise RanksError(f"{_named(late)} did not start within {timeout:g} seconds")
             time.sleep(_LOOK)
             late = self._without("here")
+        self._porter = None  # nobody calls any more
 
     def ready(self) -> None:
         """Say that this process is ready, and wait until all are.

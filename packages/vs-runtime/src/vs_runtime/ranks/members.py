@@ -1,9 +1,11 @@
 """The processes that train together: who one of them is, as torchrun says in the environment."""
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol, TypeVar
 
 import attrs
+import psutil  # type: ignore[import-untyped]
 
 from vs_runtime.errors import RanksError
 
@@ -16,7 +18,7 @@ MEETING = ("MASTER_ADDR", "MASTER_PORT")
 """Those that say where all of them meet."""
 
 ATTEMPT = "TORCHELASTIC_RESTART_COUNT"
-"""The one in which torchrun counts how often it has started all of them again."""
+"""The one in which torchrun, on each machine by itself, counts how often it has started all of them again."""
 
 
 @attrs.frozen(kw_only=True)
@@ -79,6 +81,21 @@ def ranks_of(environment: Mapping[str, str]) -> Ranks:
         said = ", ".join(f"{name}={environment[name]}" for name in COUNTED)
         raise RanksError(f"{said}: contradict one another; start by torchrun, which sets all of them")
     return ONE if count == 1 else Ranks(rank=rank, count=count, local_rank=local_rank, local_count=local_count)
+
+
+def launcher_start() -> float:
+    """Return when the process that has started this one, such as torchrun, was started itself, as time since 1970."""
+    return float(psutil.Process(os.getppid()).create_time())
+
+
+def require_one(ranks: Ranks, what: str) -> None:
+    """Refuse to do in several processes what one has to do.
+
+    Raises:
+        RanksError: this process is one of several.
+    """
+    if ranks.count > 1:
+        raise RanksError(f"{what} is done by one process, and torchrun has started {ranks.count}: start it without")
 
 
 def _whole(name: str, text: str) -> int:
