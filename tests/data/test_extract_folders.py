@@ -287,11 +287,11 @@ def test_nothing_is_left_of_what_failed_at_once(tmp_path, capsys):
         (("--kind", "depth", "--model", "m.onnx", "--batch", "1.5"), "--batch: expected a whole number"),
         (("--kind", "depth", "--model", "m.onnx"), "m.onnx: cannot be read"),
         (("--kind", "depth", "--model", "GREY", "--folder", "a/b"), "folder: expected the name of a folder"),
-        (("--kind", "depth", "--model", "GREY", "--out", "x"), "--out is for videos"),
         (("--kind", "depth", "--model", "GREY", "--value-range", "1", "0"), "--value-range: expected a lower"),
         (("--kind", "seg_maps", "--model", "GREY", "--value-range", "0", "1"), "--value-range: seg_maps have none"),
         (("--kind", "depth", "--model", "GREY", "--threshold", "0"), "--threshold: depth have none"),
         (("--kind", "depth", "--model", "GREY", "--folder", "images"), "--folder"),
+        (("--out", "o", "--kind", "depth", "--model", "GREY"), "--out is for videos"),
         (("--kind", "depth", "--program", "/no/such/program"), "--program: no program that can be started"),
         (("--kind", "depth", "--program", "'"), "--program: No closing quotation"),
         (("--inspect", "--program", "cat"), "--inspect looks into a model"),
@@ -306,6 +306,12 @@ def test_a_mistake_is_one_line_and_writes_nothing(folder, tmp_path, capsys, opti
     assert what in errors
     assert len(errors.splitlines()) == 1
     assert files_in(tmp_path) == before
+
+
+def test_a_source_that_is_not_there_is_told(tmp_path, capsys):
+    network = mixing(tmp_path / "grey.onnx", GREY)
+    status, _, errors = run(capsys, "extract", tmp_path / "no.mp4", "--model", network, "--kind", "depth")
+    assert (status, errors) == (2, f"vs-data: {tmp_path}/no.mp4: there is no such data folder or video\n")
 
 
 def test_what_goes_in_and_out_is_listed(tmp_path, capsys):

@@ -183,7 +183,8 @@ def _peak() -> str:
     own, programs = (
         unit * resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
-    return f"{show_bytes(own)} of memory at most" + (f", a program {show_bytes(programs)}" if programs else "")
+    # A program begins as a copy of this process: what is less says nothing of it.
+    return f"{show_bytes(own)} of memory at most" + (f", a program {show_bytes(programs)}" if programs > own else "")
 
 
 def _next_step(place: Place, wanted: Wanted, done: Extraction) -> str:

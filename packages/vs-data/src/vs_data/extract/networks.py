@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from vs_config.files import open_regular
 from vs_data.errors import DataError
 
 _MISSING = "--model needs ONNX Runtime, which is not installed; install it by pip install 'vs-data[extract]'"
+_NUMBERED = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")  # what all messages begin with
 _PART = 2**20  # bytes that are read at once
 _LONGEST = 200  # characters of what ONNX Runtime says
 
@@ -147,5 +149,4 @@ def _value(value: Any) -> Value:
 
 
 def _in_short(error: Exception) -> str:
-    text = str(error).partition("\n")[0]
-    return shown(text.rpartition("FAIL : ")[2], _LONGEST)
+    return shown(_NUMBERED.sub("", str(error).partition("\n")[0]), _LONGEST)

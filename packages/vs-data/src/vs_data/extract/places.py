@@ -67,6 +67,8 @@ def find_place(source: Path, out: Path | None, frames: FrameForm, order: Order) 
         DataError: There is nothing to label, or it cannot be read.
     """
     how = Reading(min_frames=1, order=order)
+    if not source.exists():
+        raise DataError("there is no such data folder or video", file=str(source))
     if not source.is_file():
         if out is not None:
             raise DataError("--out is for videos: labels go into the data folder itself", file=str(source))
@@ -135,7 +137,10 @@ def frames_of(sequence: FrameFiles) -> Frames:
 
 @contextlib.contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """Give a hidden folder to write into, which gets its name when the block succeeds; else nothing of it is left."""
+    """Give a hidden folder to write into, which gets its name when the block succeeds; else nothing of it is left.
+
+    A process that is killed leaves a hidden folder, which the next one removes, and never a part under the name.
+    """
     draft = folder.with_name(f".{folder.name}.unfinished")
     missing = _missing(folder.parent)
     shutil.rmtree(draft, ignore_errors=True)  # of a process that was killed
