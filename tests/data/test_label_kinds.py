@@ -35,7 +35,7 @@ from vs_training.config import LabelConfig, spec_of_kinds
 from vs_training.pictures import palette_of, shown_label
 
 SOURCES = Path(vs_data.__file__).parent
-NAMING = {"stored.py", "folder.py", "cli.py", "worlds.py", "source.py", "render.py"}
+NAMING = {"stored.py", "folder.py", "cli.py", "worlds.py", "source.py", "render.py", "written.py"}
 """Files that name kinds: the crop is found by a face, and worlds draw and are written with their own kinds."""
 
 
