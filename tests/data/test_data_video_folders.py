@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from video_files import number_of, striped, write_video
 from vs_data import (
@@ -77,6 +77,7 @@ def equal(one: Clip, other: Clip) -> bool:
     )
 
 
+@settings(max_examples=15)
 @given(
     sequence=st.integers(0, 2),
     start=st.integers(0, 4),

@@ -6,7 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from video_files import number_of, striped, write_video
 from vs_data import DataError
@@ -52,6 +52,7 @@ def test_every_frame_is_the_one_of_its_number_and_the_one_of_the_sequence(videos
         assert np.array_equal(picture, in_order[number])
 
 
+@settings(max_examples=30)
 @given(
     name=st.sampled_from(sorted(CONTAINERS)),
     asked=st.lists(st.integers(0, FRAMES - 1), min_size=1, max_size=12),

@@ -53,7 +53,7 @@ from vs_data.sequences import (
     open_references,
 )
 from vs_data.sources import SourceConfig, folder_kinds, open_source
-from vs_data.stored import FolderConfig, StoredConfig, VideoConfig
+from vs_data.stored import FolderConfig, ShardsConfig, StoredConfig, VideoConfig
 from vs_data.street import StreetConfig, open_street
 
 __all__ = [
@@ -97,6 +97,7 @@ __all__ = [
     "RequestError",
     "SegMapsConfig",
     "SequenceInfo",
+    "ShardsConfig",
     "SourceConfig",
     "StoredConfig",
     "StreetConfig",

@@ -20,13 +20,14 @@ from vs_data.content import Content, short_name
 from vs_data.errors import DataError
 from vs_data.findings import Finding, counted, error, shortened, warning
 from vs_data.flow import FlowFilesConfig, NoFlowConfig, flow_files, read_flow
-from vs_data.folder import check_command, root_of, scan_folder
+from vs_data.folder import check_command, patience_of, place_of, scan_folder
 from vs_data.labels import handler_of, has_files, label_infos
 from vs_data.layout import IMAGES, FrameFiles, Layout, expanded, file_of, no_folder
 from vs_data.pictures import TURNED, TURNED_FIX, inspect_rgb
 from vs_data.plausible import check_labels, check_pictures, picture_trace
 from vs_data.seen import Seen, Size, Traces, size_of
-from vs_data.stored import FolderConfig, StoredConfig, VideoConfig
+from vs_data.shards import check_shards
+from vs_data.stored import FolderConfig, ShardsConfig, StoredConfig, VideoConfig
 
 MAX_THREADS = 256
 """Files that may be decoded at once."""
@@ -139,7 +140,7 @@ def check_folder(
     jobs = [(files, frame) for files in looked_at for frame in range(len(files.frames))][::every]
     declared = declared and len(jobs) == sum(len(files.frames) for files in layout.sequences)
     # A sequence at a time, so that a folder of any length is checked in little memory.
-    findings = list(layout.findings)
+    findings = [*layout.findings, *_check_shards(config, split)]
     sums = _Sums()
     frames = zip(jobs, _check_frames(config, jobs, threads or min(8, _cores()), progress), strict=True)
     for _, group in groupby(frames, key=lambda item: item[0][0].name):
@@ -151,6 +152,14 @@ def check_folder(
             place = str(Path(layout.root) / folder)
             findings.extend(check_classes(place, info, sums.classes[folder], declared=declared))
     return _report(config, layout, sums, findings)
+
+
+def _check_shards(config: StoredConfig, split: Literal["train", "val"]) -> tuple[Finding, ...]:
+    match config:
+        case ShardsConfig():
+            return check_shards(place_of(config, split), patience_of(config))
+        case _:
+            return ()
 
 
 def every_so_often(what: str, watch: Callable[[str], None]) -> Callable[[int, int], None]:
@@ -329,7 +338,7 @@ def check_roots(config: StoredConfig) -> tuple[Literal["train", "val"], ...]:
         case VideoConfig(val_seconds=seconds) if seconds > 0:
             return "train", "val"
         case _:
-            return ("train",) if root_of(config, "train") == root_of(config, "val") else ("train", "val")
+            return ("train",) if place_of(config, "train") == place_of(config, "val") else ("train", "val")
 
 
 def look_at_folder(

@@ -22,11 +22,14 @@ from vs_data.faces import FacesConfig, open_faces
 from vs_data.flow import FlowFilesConfig, NoFlowConfig
 from vs_data.folder import check_command
 from vs_data.labels import KINDS, LabelKind, LandmarksConfig, SegMapsConfig, has_files, kind_in_table, kind_of
-from vs_data.layout import expanded, no_folder
+from vs_data.layout import IMAGES, expanded, no_folder
+from vs_data.ranges import is_remote
 from vs_data.render import write_folder
 from vs_data.report import print_report
-from vs_data.stored import FolderConfig
+from vs_data.shards import INDEX, Frames, PackOptions, pack_folder, read_back, whole_layout
+from vs_data.stored import FolderConfig, ShardsConfig, StoredConfig, VideoConfig
 from vs_data.street import StreetConfig, open_street
+from vs_data.videos import VIDEO_EXTENSIONS
 
 _FIX_MEMORY = "end what else needs memory, or open fewer files at once: --threads 1 of data:check"
 
@@ -34,6 +37,9 @@ _SEVERAL = Parameter(consume_multiple=True, negative="")
 _MAX_FILES = 10**9
 _LIMIT = option_of(Range(kind=int, low=0, high=_MAX_FILES))
 _EVERY = option_of(Range(kind=int, low=1, high=_MAX_FILES))
+_QUALITY = option_of(Range(kind=int, low=1, high=100))
+_GROUP = option_of(Range(kind=int, low=1, high=1000))
+_SHARD_MB = option_of(Range(kind=int, low=1, high=2**20))
 _THREADS = option_of(Range(kind=int, low=1, high=MAX_THREADS))
 
 app = App(
@@ -69,7 +75,7 @@ def check(
     Parameters
     ----------
     root
-        The data folder.
+        The data folder, a pack of one, a video or a folder of videos.
     labels
         Folders of labels: class id maps, unless the folder is called as another kind: landmarks-dlib68, image,
         instances. KIND:FOLDER says which kind it is: landmarks-dlib68:faces; and a table says all of it, as
@@ -106,7 +112,7 @@ def check(
     with _typed_by_the_user(folder="--flow-folder"):
         teacher = _teacher(place, flow, flow_folder)
     with _typed_by_the_user():
-        config = FolderConfig(root=root, labels=kinds, flow=teacher, min_frames=min_frames, order=order)
+        config = _stored_at(root)(root=root, labels=kinds, flow=teacher, min_frames=min_frames, order=order)
     with show_progress("checking", unit="files") as progress, _memory_suffices():
         report = check_folder(
             config, every=every, threads=threads, progress=progress.update, declared=classes is not None
@@ -157,6 +163,52 @@ def render(
     return 0
 
 
+@app.command
+def pack(
+    root: str,
+    *,
+    out: str,
+    frames: Frames = "copy",
+    quality: Annotated[int, _QUALITY] = 95,
+    group: Annotated[int, _GROUP] = 8,
+    shard_mb: Annotated[int, _SHARD_MB] = 256,
+    threads: Annotated[int, _THREADS] = 4,
+) -> int:
+    """Pack a data folder into a few large files: shards as WebDataset reads them, and an index for random access.
+
+    Everything in the folder is packed: pictures, labels, flow. Train on it with data.kind=shards data.root=OUT.
+
+    Parameters
+    ----------
+    root
+        The data folder, a video, or a folder of videos.
+    out
+        The folder to write; it must be empty or not exist yet.
+    frames
+        How pictures are stored: copied as they are (the same bits), or encoded anew as png, webp, jpeg or a video in
+        which decoding can begin every GROUP frames. Labels and flow are always copied.
+    quality
+        Of pictures that are encoded anew; 100 is without loss, but of jpeg.
+    group
+        Frames of a video from one at which decoding can begin to the next.
+    shard_mb
+        Size of a shard, MiB.
+    threads
+        Pictures that are encoded at once.
+    """
+    place = _given(root)
+    options = PackOptions(frames=frames, quality=quality, group=group, shard_bytes=shard_mb * 2**20, threads=threads)
+    with show_progress("packing", unit="frames") as progress, _memory_suffices():
+        packed = pack_folder(whole_layout(place), expanded(out), options, progress.update)
+    console = Console()
+    console.print(Text(shown(f"{packed.frames} frames in {packed.shards} shards in {out}")), soft_wrap=True)
+    for folder, size in packed.after.items():
+        console.print(Text(shown(f"  {folder}: {packed.before[folder] / 1e6:.1f} MB -> {size / 1e6:.1f} MB")))
+    speed = read_back(str(expanded(out)))
+    console.print(f"  read back at random: {speed.frames_per_second:.0f} frames/s, {speed.mb_per_second:.0f} MB/s")
+    return 0
+
+
 _WRITTEN: dict[str, tuple[LabelKind, ...]] = {
     "street": (SegMapsConfig(),),
     "faces": (LandmarksConfig(), SegMapsConfig(num_classes=len(REGIONS), ignore_id=None)),
@@ -204,6 +256,17 @@ def _given(root: str) -> Path:
     if not root:
         raise VsDataError("ROOT: expected the path of a folder, got ''")
     return expanded(root)
+
+
+def _stored_at(root: str) -> type[StoredConfig]:
+    """Return how clips are stored in a place: as a pack, videos, or a data folder."""
+    place = expanded(root)
+    if is_remote(root) or (place / INDEX).is_file():
+        return ShardsConfig
+    if no_folder(place / IMAGES) is None:
+        return FolderConfig
+    videos = [place] if place.is_file() else place.glob("*")
+    return VideoConfig if any(path.suffix.lower() in VIDEO_EXTENSIONS for path in videos) else FolderConfig
 
 
 def _usual_labels(root: Path) -> tuple[str, ...]:

@@ -97,7 +97,25 @@ class FramesOfVideo:
         return str(self.video)
 
 
-Contents: TypeAlias = FolderOfFiles | FramesOfVideo
+@attrs.frozen(kw_only=True)
+class MembersOfShards:
+    """The frames of a sequence as files inside of shards.
+
+    Attributes:
+        place: What messages call all of them.
+        members: Of each frame; None: there is none.
+    """
+
+    place: str
+    members: tuple[Member | None, ...]
+
+    @property
+    def count(self) -> int:
+        """Frames that there are."""
+        return len(self.members)
+
+
+Contents: TypeAlias = FolderOfFiles | FramesOfVideo | MembersOfShards
 """The data of all frames of a sequence of one kind, as something that can be hashed; `place` is for messages."""
 
 
@@ -109,6 +127,8 @@ def content_in(contents: Contents, frame: int) -> Content | None:
             return None if name is None else Path(contents.place) / name
         case FramesOfVideo():
             return FrameOfVideo(video=contents.video, frame=contents.first + frame, room=contents.room)
+        case MembersOfShards():
+            return contents.members[frame]
         case _:
             assert_never(contents)
 
@@ -126,6 +146,8 @@ def part_of(contents: Contents, start: int, stop: int) -> Contents:
             return attrs.evolve(contents, names=contents.names[start:stop])
         case FramesOfVideo():
             return attrs.evolve(contents, first=contents.first + start, count=stop - start)
+        case MembersOfShards():
+            return attrs.evolve(contents, members=contents.members[start:stop])
         case _:
             assert_never(contents)
 

@@ -1,7 +1,5 @@
 """Clips from files: images/SEQ/FRAME.ext or images/SEQ.mp4, labels beside them, optionally flow/SEQ/FRAME.npz."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -41,7 +39,9 @@ from vs_data.layout import (
     scan_videos,
 )
 from vs_data.pictures import IMAGE_EXTENSIONS
-from vs_data.stored import StoredConfig, VideoConfig
+from vs_data.ranges import Patience, is_remote
+from vs_data.shards import scan_shards
+from vs_data.stored import ShardsConfig, StoredConfig, VideoConfig
 from vs_data.teach import teach_past, teach_references
 from vs_data.views import View, read_frames, read_picture, to_tensor
 
@@ -73,16 +73,21 @@ class FolderSource:
         return read_folder_clip(self, request)
 
 
-def root_of(config: StoredConfig, split: Literal["train", "val"]) -> Path:
-    """Return the folder that holds a split."""
+def place_of(config: StoredConfig, split: Literal["train", "val"]) -> str:
+    """Return the folder or video that holds a split, or the address of a pack, which is no path."""
     root = config.val_root if split == "val" and config.val_root is not None else config.root
-    return expanded(root)
+    return root if is_remote(root) else str(expanded(root))
+
+
+def patience_of(config: ShardsConfig) -> Patience:
+    """Return how the shards of a pack are read."""
+    return Patience(tries=config.tries, wait=config.wait, ahead=config.ahead_mb * 2**20)
 
 
 def check_command(config: StoredConfig, split: Literal["train", "val"]) -> str:
     """Write the line for a shell that lists everything wrong with a split's folder, as this configuration reads it."""
     kinds, flow = config.labels, flow_files(config.flow)
-    words = ["hatch", "run", "data:check", str(root_of(config, split))]
+    words = ["hatch", "run", "data:check", place_of(config, split)]
     if [word_of(kind) for kind in kinds] != [word_of(SegMapsConfig())]:
         words += ["--labels", *(word_of(kind) for kind in kinds)]
     maps = [kind for kind in kinds if isinstance(kind, SegMapsConfig) and kind_in_table(word_of(kind)) is None]
@@ -107,14 +112,16 @@ def _once(values: Sequence[str]) -> Sequence[str]:
 def scan_folder(config: StoredConfig, split: Literal["train", "val"]) -> Layout:
     """List what there is of a split, by names and indexes alone; `DataError` when there is no such folder."""
     how = Reading(min_frames=config.min_frames, order=config.order, room=config.cache_mb * 2**20)
-    root, folders = root_of(config, split), folders_of(config)
+    place, folders = place_of(config, split), folders_of(config)
     match config:
+        case ShardsConfig():
+            return scan_shards(place, IMAGES_FOLDER, folders, how, patience_of(config))
         case VideoConfig():
-            layout = scan_videos(root, IMAGES_FOLDER, folders, how)
+            layout = scan_videos(Path(place), IMAGES_FOLDER, folders, how)
             seconds = config.val_seconds if config.val_root is None else 0.0
             return held_out(layout, split, seconds, how) if seconds > 0 else layout
         case _:
-            return scan_layout(root, IMAGES_FOLDER, folders, how)
+            return scan_layout(Path(place), IMAGES_FOLDER, folders, how)
 
 
 def folders_of(config: StoredConfig) -> list[Folder]:

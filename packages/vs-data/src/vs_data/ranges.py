@@ -93,7 +93,7 @@ def read_range(
 
 
 class _DamagedError(OSError):
-    """What was read is not what was written."""
+    """An error of what was read and is not what was written."""
 
 
 def _fetched(place: str, patience: Patience, start: int, size: int | None) -> bytes:

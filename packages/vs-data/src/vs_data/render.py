@@ -2,9 +2,7 @@
 
 import io
 import json
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,11 +14,11 @@ from torch import Tensor
 from vs_data.clips import Clip, ClipRequest, ClipSource, FloatMaps, LabelInfo, class_ids_in
 from vs_data.errors import DataError
 from vs_data.faces import FacesSource
+from vs_data.files import whole_or_not_at_all
 from vs_data.layout import IMAGES
 from vs_data.pictures import write_png
 from vs_data.sampling import iterate_sequence
 
-_DRAFT = ".unfinished"
 _CHUNK = 16  # frames made at once
 _PIXELS = 16 * 512 * 1024  # of all of them at most; each takes some 40 bytes
 
@@ -59,7 +57,7 @@ def write_folder(
     landmarks = _landmarks_of(source)
     if not 1 <= sequences <= len(source.sequences):
         raise DataError(f"{sequences} sequences asked for, allowed: 1 to {len(source.sequences)}")
-    with _whole_or_not_at_all(root) as draft:
+    with whole_or_not_at_all(root) as draft:
         return _write_sequences(source, draft, landmarks, sequences, max_frames, progress)
 
 
@@ -82,36 +80,6 @@ def _is_picture(info: LabelInfo) -> bool:
             return info.pictures
         case _:
             return False
-
-
-@contextmanager
-def _whole_or_not_at_all(root: Path) -> Iterator[Path]:
-    """Give a folder to write into, whose contents become those of `root`, or nothing of it when writing fails.
-
-    What is written lies in a hidden folder inside of `root`, which may be a mount or somebody's working directory; one
-    that a killed process left is removed.
-    """
-    draft = root / _DRAFT
-    try:
-        # Folders that are made here are taken away again; whatever else is in them stays.
-        made = [folder for folder in (root, *root.parents) if not folder.exists()]
-        root.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(draft, ignore_errors=True)
-        if any(root.iterdir()):
-            raise DataError("the folder is not empty", file=str(root), fix="choose another one")
-        try:
-            draft.mkdir()
-            yield draft
-            for folder in sorted(draft.iterdir()):
-                folder.rename(root / folder.name)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-            for folder in made:
-                if not any(folder.iterdir()):
-                    folder.rmdir()
-    except OSError as error:
-        place = str(error.filename or root).replace(str(draft), str(root))
-        raise DataError(f"cannot be written: {error.strerror or error}", file=place) from error
 
 
 def _write_sequences(

@@ -89,6 +89,19 @@ class FolderConfig(StoredConfig):
 
 
 @attrs.frozen(kw_only=True)
+class ShardsConfig(StoredConfig):
+    """A folder packed by `data:pack`, at a path or any address that fsspec opens (`s3://...`)."""
+
+    kind: ClassVar[str] = "shards"
+
+    tries: int = whole(4, "how often a read of a shard is tried", low=1, high=100)
+    wait: float = real(
+        1.0, "time before the second try; twice as long before each further one", low=0.0, high=600.0, unit="s"
+    )
+    ahead_mb: int = whole(8, "bytes that are fetched at once from a remote shard", low=1, high=1024, unit="MiB")
+
+
+@attrs.frozen(kw_only=True)
 class VideoConfig(StoredConfig):
     """A video, or a folder of videos, each of which is a sequence; labels lie beside it: `seg_maps/NAME.mkv`, say."""
 

@@ -55,9 +55,9 @@ def _with_folder(contents: ModelContents, folder: Path | None) -> Any:
     """Return the table `data` with a folder in the place of the one that it was trained on."""
     known: Any = (contents.settings or {}).get("data")
     match known, folder:
-        case {"kind": "folder" | "video"}, None:
+        case {"kind": "folder" | "video" | "shards"}, None:
             raise ModelError(contents.path, "was trained on a folder that is no part of it; name one with --data")
-        case {"kind": "folder" | "video"}, Path():
+        case {"kind": "folder" | "video" | "shards"}, Path():
             return {**known, "root": str(folder), "val_root": "none"}
         case _, None:
             return known

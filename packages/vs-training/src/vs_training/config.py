@@ -15,6 +15,7 @@ from vs_data import (
     FolderConfig,
     LabelInfo,
     LoaderConfig,
+    ShardsConfig,
     StoredConfig,
     StreetConfig,
     VideoConfig,
@@ -309,7 +310,9 @@ class TrainConfig:
 
     seed: int = whole(0, "seed of weights, data order and augmentation", low=0, high=2**63 - 1)
     device: Literal["auto", "cpu", "cuda"] = choice("auto", "auto: a GPU where there is one", ("auto", "cpu", "cuda"))
-    data: StreetConfig | FacesConfig | FolderConfig | VideoConfig = table(StreetConfig, "where clips come from")
+    data: StreetConfig | FacesConfig | FolderConfig | VideoConfig | ShardsConfig = table(
+        StreetConfig, "where clips come from"
+    )
     references: ReferencesConfig | None = table(
         None, "examples of the subject: a must for few-shot generators, none for others"
     )

@@ -87,7 +87,7 @@ class _Reader:
 
 @attrs.define(kw_only=True, eq=False)
 class _Kept:
-    """What a process keeps: open videos, and the frames that were decoded last."""
+    """The things that a process keeps: open videos, and the frames that were decoded last."""
 
     readers: OrderedDict[tuple[VideoIndex, bool], _Reader] = attrs.field(factory=OrderedDict)
     frames: OrderedDict[tuple[VideoIndex, bool, int], Shown] = attrs.field(factory=OrderedDict)
