@@ -1,5 +1,6 @@
 """DensePose: what its files hold becomes the published numbers, by the nearest pixel, and wrong files are refused."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from video_files import write_video
 from vs_config import ConfigError
 from vs_data import (
     AugmentConfig,
@@ -86,6 +88,15 @@ def test_bad_files_are_refused_when_they_are_read_and_found_by_the_check(tmp_pat
         open_folder(config, "val").read(ClipRequest(sequence=0, start=1, length=1))
     errors = [finding for finding in check_folder(config).findings if finding.severity == "error"]
     assert [Path(finding.file).name for finding in errors] == ["001.png"]
+
+
+def test_a_lossless_video_of_the_maps_gives_the_same_labels(tmp_path: Path) -> None:
+    frames = [maps(0), maps(1)]
+    files, video = write(tmp_path / "files", frames), write(tmp_path / "video", frames)
+    shutil.rmtree(video / FOLDER / "a")
+    write_video(video / FOLDER / "a.mkv", [frame[..., ::-1].copy() for frame in frames], "ffv1", "bgr0")
+    np.testing.assert_array_equal(label(folder_of(video)), label(folder_of(files)))
+    assert check_folder(folder_of(video)).findings == ()
 
 
 def test_loose_files_are_read_as_in_training(tmp_path: Path) -> None:

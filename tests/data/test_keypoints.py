@@ -1,6 +1,7 @@
 """Keypoints: files of every format, who is followed, how points are smoothed, drawn, mirrored and checked."""
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,14 @@ from vs_data import (
     KeypointsConfig,
     NoFlowConfig,
     check_folder,
+    collate,
     open_folder,
+    open_labels,
+    open_references,
 )
 from vs_data.keypoint_files import Person, read_people
 from vs_data.people import choose, follow_all, smoothed_poses
+from vs_data.sequences import LabelRequest
 from vs_data.skeletons import (
     BUILT_IN,
     COCO17,
@@ -300,6 +305,8 @@ def test_a_frame_without_anybody_is_empty_and_the_check_counts_it(tmp_path: Path
 
 def test_the_check_tells_when_another_person_is_followed(tmp_path: Path) -> None:
     root = write(tmp_path, [openpose(standing(15)), openpose(standing(80))])
+    nearest = folder_of(root, KeypointsConfig(skeleton="body25", follow="nearest"))
+    assert check_folder(nearest).findings == ()
     report = check_folder(folder_of(root))
     assert [finding.kind for finding in report.findings if "another person" in finding.what] == ["people who jump"]
 
@@ -362,6 +369,54 @@ def test_boxes_lie_around_face_and_hands_and_move_with_the_frame(tmp_path: Path)
     mirror = open_folder(flipped, "train").read(ClipRequest(sequence=0, start=0, length=1)).boxes
     wanted = SIZE[1] - 1 - face[0, 0, [2, 0]]
     assert mirror["face"][0, 0, [0, 2]].tolist() == pytest.approx(wanted.tolist(), abs=1e-4)
+
+
+def test_references_are_drawn_as_frames_of_the_clip_and_workers_change_no_batch(tmp_path: Path) -> None:
+    root = write(tmp_path, [openpose(standing(30 + 3 * t)) for t in range(6)])
+    kind = KeypointsConfig(skeleton="body25", smoothing=1.0, follow="nearest")
+    config = folder_of(root, kind, augment=AugmentConfig(flip=0.5, scale=0.2))
+    source = open_folder(config, "train")
+    clip = source.read(ClipRequest(sequence=0, start=2, length=2, seed=5, references=(3, 0)))
+    assert clip.references is not None
+    assert torch.equal(clip.references.labels["poses-openpose"][0], clip.labels["poses-openpose"][1])
+    there = pickle.loads(pickle.dumps(source))
+    again = there.read(ClipRequest(sequence=0, start=2, length=2, seed=5, references=(3, 0)))
+    assert torch.equal(again.labels["poses-openpose"], clip.labels["poses-openpose"])
+    assert torch.equal(again.boxes["face"], clip.boxes["face"])
+    batch = collate([clip, again])
+    assert batch.boxes["hand"].shape == (2, 2, 2, 4)
+
+
+def loose(root: Path, kind: KeypointsConfig, **more: Any) -> NDArray[np.float32]:
+    """Read labels as a stream does, which knows of no pictures but those of the subject."""
+    [sequence] = open_labels(str(root), LabelRequest(kinds=(kind,), size=SIZE, **more))
+    return np.stack([frame.labels["poses-openpose"].numpy() for frame in sequence.read()])
+
+
+def test_loose_files_are_drawn_as_in_training(tmp_path: Path) -> None:
+    kind = KeypointsConfig(skeleton="body25", smoothing=1.0)
+    root = write(tmp_path, [openpose(standing(40 + 2 * t)) for t in range(3)])
+    np.testing.assert_allclose(loose(root / "poses-openpose" / "a", kind), label(root, kind, 3), atol=1e-6)
+
+
+def test_a_stream_of_a_driver_shows_the_subject_wherever_the_driver_is(tmp_path: Path) -> None:
+    kind = KeypointsConfig(skeleton="body25")
+    subject = write(tmp_path / "subject", [openpose(standing(30, height=40))] * 2)
+    request = LabelRequest(kinds=(kind,), size=SIZE)
+    known = open_references(str(subject / "images" / "a"), request)
+    driver = write(tmp_path / "driver", [openpose(standing(500, 300, height=400))] * 2, size=(900, 900))
+    drawn = loose(driver / "poses-openpose" / "a", kind, subject=known)
+    np.testing.assert_allclose(drawn[0], draw_skeleton(standing(30, height=40), OPENPOSE_BODY25, SIZE), atol=1e-4)
+
+
+def test_parts_of_pictures_are_read_by_those_beside_or_by_the_size_that_is_given(tmp_path: Path) -> None:
+    kind = KeypointsConfig(skeleton="body25", units="normalised")
+    part = standing()
+    part[:, :2] = (part[:, :2] + 0.5) / (SIZE[1], SIZE[0])
+    root = write(tmp_path, [openpose(part)] * 2)
+    wanted = draw_skeleton(standing(), OPENPOSE_BODY25, SIZE)
+    np.testing.assert_allclose(label(root, kind)[0], wanted, atol=1e-4)
+    np.testing.assert_allclose(loose(root / "poses-openpose", kind)[0], wanted, atol=1e-4)
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the clip of a dancer is not there")

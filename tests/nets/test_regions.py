@@ -139,6 +139,16 @@ def test_a_region_that_is_not_there_does_not_count_and_parts_of_a_batch_add_up(t
     assert all((loss != 0) == seen for loss, seen in zip(each, there, strict=True))
 
 
+def test_crops_and_losses_are_islands_of_float32(net: nets.Discriminator) -> None:
+    real, fake = torch.randn(1, 3, 64, 64), torch.randn(1, 3, 64, 64)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert crop_boxes(real.bfloat16(), found_boxes(1)["face"], 16).dtype == torch.float32
+        region = region_of(net, real, fake, found_boxes(1), "hand")
+        assert region.outputs.fake.logits[0].dtype == torch.bfloat16
+        losses = region_hinge_d(region), region_hinge_g(region), region_feature_matching(region)
+    assert {loss.dtype for loss in losses} == {torch.float32}
+
+
 def test_a_clip_without_boxes_is_refused_with_the_region_that_it_lacks(net: nets.Discriminator) -> None:
     with pytest.raises(nets.VsNetsError, match="'hand' needs boxes"):
         nets.real_inputs(

@@ -70,7 +70,7 @@ def test_the_two_totals_are_what_the_readme_says() -> None:
 
 def test_regions_need_keypoints() -> None:
     document = {"discriminator": {"regions": [{"region": "hand"}]}}
-    with pytest.raises(ConfigError, match="hold no keypoints, by which a hand is found"):
+    with pytest.raises(ConfigError, match="a hand is found by keypoints, nobody knows"):
         resolve_config(TrainConfig, document, (), "here")
 
 

@@ -85,14 +85,14 @@ def read_people(
     Args:
         content: The file.
         skeleton: Whose points are wanted.
-        picture: (H, W) of the frame; None: not known, and what is normalised cannot be read.
+        picture: (H, W) of the frame; None: not known, what is normalised stays so.
         units: What coordinates are; auto: of MediaPipe normalised, of all others pixels.
 
     Raises:
         DataError: the file cannot be read, is none of these formats, or a point is far outside of the picture.
     """
     found = _read(content, skeleton)
-    people = tuple(_as_person(each, skeleton, picture, units, content) for each in found)
+    people = tuple(_as_person(each, skeleton, picture, units) for each in found)
     for person in people:
         far = None if picture is None else far_outside(person.points[:, :2], picture)
         if far is not None:
@@ -117,7 +117,7 @@ def _read(content: Content, skeleton: Skeleton) -> list[_Found]:
 
 
 class _NotAPoseError(Exception):
-    """What is wrong with the content of a file, in words."""
+    """A complaint about the content of a file, in words."""
 
 
 def _people(data: Any, skeleton: Skeleton) -> Iterator[_Found]:
@@ -264,15 +264,10 @@ def _count(got: int, wanted: int, whose: str) -> str:
     return f"holds {got} point{'s' * (got != 1)}, {wanted} are needed by {whose}"
 
 
-def _as_person(
-    found: _Found, skeleton: Skeleton, picture: tuple[int, int] | None, units: Units, content: Content
-) -> Person:
+def _as_person(found: _Found, skeleton: Skeleton, picture: tuple[int, int] | None, units: Units) -> Person:
     normalised = found.normalised if units == "auto" else units == "normalised"
     points = found.points
-    if normalised:
-        if picture is None:
-            fix = "put the pictures beside it, or write pixels"
-            raise DataError("is in parts of a picture whose size nobody knows", file=str(content), fix=fix)
+    if normalised and picture is not None:
         scaled = points[:, :2] * (picture[1], picture[0]) - 0.5
         points = np.where(points[:, 2:] > 0, np.concatenate([scaled, points[:, 2:]], axis=1), 0.0)
     known = dict(zip(found.names, points, strict=True))

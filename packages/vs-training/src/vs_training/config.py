@@ -288,12 +288,14 @@ def _check_with_references(
 
 def _check_regions(config: "TrainConfig") -> Iterator[Problem]:
     match config.data:
-        case StoredConfig(labels=labels) if know_boxes(labels):
-            return
+        case StoredConfig(labels=labels) if not know_boxes(labels):
+            hint = "data.labels hold no keypoints: add a kind 'keypoints'"
+        case StreetConfig() | FacesConfig():
+            hint = "nobody knows where they are in this world"
         case _:
-            for index, region in enumerate(config.discriminator.regions):
-                hint = f"data.labels hold no keypoints, by which a {region.region} is found"
-                yield Problem(f"discriminator.regions[{index}]", f"{hint}: add a kind 'keypoints'")
+            return
+    for index, region in enumerate(config.discriminator.regions):
+        yield Problem(f"discriminator.regions[{index}]", f"a {region.region} is found by keypoints, {hint}")
 
 
 def _check_batch(config: "TrainConfig") -> Iterator[Problem]:

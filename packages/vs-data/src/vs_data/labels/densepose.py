@@ -59,6 +59,7 @@ def handle_densepose(config: DenseposeConfig) -> LabelHandler:
         exact_levels=True,
         level_channels=3,
         mirrors=False,
+        videos=True,
         look=_look,
     )
 

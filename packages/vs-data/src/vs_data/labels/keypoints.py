@@ -110,7 +110,7 @@ def handle_keypoints(config: KeypointsConfig) -> LabelHandler:
         framed=True,
         target=partial(_target, config),
         look=partial(_look, config),
-        check_sequence=_check_sequence,
+        check_sequence=partial(_check_sequence, config),
         boxes=partial(_boxes, config),
     )
 
@@ -175,7 +175,7 @@ def _people(config: KeypointsConfig, content: Content, picture: Size | None) -> 
     return tuple(attrs.evolve(one, points=without_doubt(one.points, config.min_confidence)) for one in people)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)  # 3 kB a frame
 def _sequence_track(config: KeypointsConfig, contents: Contents, picture: Size) -> NDArray[np.float64]:
     frames = [_people_at(config, contents, frame, picture) for frame in range(contents.count)]
     return follow_all(frames, len(skeleton_in(config).points), config.follow, config.number or 0)
@@ -220,18 +220,23 @@ def _look(config: KeypointsConfig, content: Content, picture: Size | None) -> Se
     return Seen(trace=Trace(digest=digest_of(np.zeros(0) if points is None else points), points=points))
 
 
-def _check_sequence(place: str, names: Sequence[str], traces: Traces) -> Iterator[Finding]:
-    """Warn of frames without anybody, and of persons that jump."""
+def _check_sequence(config: KeypointsConfig, place: str, names: Sequence[str], traces: Traces) -> Iterator[Finding]:
+    """Warn of frames without anybody, and of persons that jump, unless whoever is nearest is followed."""
     empty = [name for name, trace in zip(names, traces, strict=True) if trace is not None and trace.points is None]
     if empty:
         what = f"nobody is in {len(empty)} of {len(names)} frames: {some(empty)}"
         fix = "their labels are empty; leave such frames out, unless that is meant"
         yield warning("frames without anybody", place, what, fix)
+    if config.follow != "nearest":
+        yield from _check_jumps(place, names, traces)
+
+
+def _check_jumps(place: str, names: Sequence[str], traces: Traces) -> Iterator[Finding]:
+    poses = [None if trace is None else trace.points for trace in traces]
     jumps = [
-        (f"between {before_name} and {after_name}", how)
-        for (before_name, before), (after_name, after) in pairwise(zip(names, traces, strict=True))
-        if before is not None and after is not None and before.points is not None and after.points is not None
-        if (how := jump_between_poses(before.points, after.points)) is not None
+        (f"between {names[index]} and {names[index + 1]}", how)
+        for index, (before, after) in enumerate(pairwise(poses))
+        if before is not None and after is not None and (how := jump_between_poses(before, after)) is not None
     ]
     if jumps:
         what = f"another person is followed {some([where for where, _ in jumps])} (first: {jumps[0][1]})"
