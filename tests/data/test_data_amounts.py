@@ -51,7 +51,7 @@ def test_packs_are_checked_as_the_folders_they_were(folder, tmp_path, capsys):
     assert main(["pack", str(root), "--out", str(tmp_path / "pack")]) == 0
     capsys.readouterr()
     for place in (root, tmp_path / "pack"):
-        status, output = checked(capsys, place, "--flow", "files", "--decode", "--show", tmp_path / f"of-{place.name}")
+        status, output = checked(capsys, place, "--decode", "--show", tmp_path / f"of-{place.name}")
         assert status == 0
         assert "14 of 14 files" in output
         assert "1 of 1 sequences shown" in output

@@ -130,11 +130,11 @@ def check(
         A folder to write contact sheets to, one for a sequence: labels over frames, and over the frames before and
         after. It must be empty or not exist yet.
     """
-    place = _given(root)
+    _given(root)
     with _typed_by_the_user():
         kinds = _label_kinds(_usual_labels(root) if labels is None else labels, classes or _CLASSES, ignore_id)
     with _typed_by_the_user(folder="--flow-folder"):
-        teacher = _teacher(place, flow, flow_folder)
+        teacher = _teacher(root, flow, flow_folder)
     with _typed_by_the_user():
         config = _stored_at(root)(root=root, labels=kinds, flow=teacher, min_frames=min_frames, order=order)
     with show_progress("checking", unit="files") as progress, _memory_suffices():
@@ -311,27 +311,23 @@ def _stored_at(root: str) -> type[StoredConfig]:
 
 def _usual_labels(root: str) -> tuple[str, ...]:
     """Return the labels of data of which nobody has said anything; of videos alone those that are computed."""
-    place, stored = expanded(root), _stored_at(root)
-    usual, *others = (kind().folder for kind in KINDS if has_files(kind()))
-    if stored is ShardsConfig:
-        packed = folders_in(root)
-        there = [folder for folder in (usual, *others) if folder in packed]
-    else:
-        there = [folder for folder in (usual, *others) if no_folder(_beside(place) / folder) is None]
-    if usual in there or not there:
-        return (usual,) if there or stored is FolderConfig else (EdgesConfig().folder,)
-    return (there[0],)
+    there = [folder for folder in (kind().folder for kind in KINDS if has_files(kind())) if _has_folder(root, folder)]
+    alone = SegMapsConfig().folder if _stored_at(root) is FolderConfig else EdgesConfig().folder
+    return (there[0] if there else alone,)
 
 
-def _beside(place: Path) -> Path:
-    """Return the folder that labels and flow lie in: that of a video, or the given one."""
-    return place.parent if place.is_file() else place
+def _has_folder(root: str, folder: str) -> bool:
+    """Tell whether there is a folder of labels or flow in a data folder or a pack, or beside videos."""
+    if _stored_at(root) is ShardsConfig:
+        return folder in folders_in(root)
+    place = expanded(root)
+    return no_folder((place.parent if place.is_file() else place) / folder) is None
 
 
-def _teacher(root: Path, flow: str, folder: str | None) -> FlowFilesConfig | NoFlowConfig:
+def _teacher(root: str, flow: str, folder: str | None) -> FlowFilesConfig | NoFlowConfig:
     """Choose flow files where they are asked for, by name too, or where there are any."""
     files = FlowFilesConfig() if folder is None else FlowFilesConfig(folder=folder)
-    there = folder is not None or no_folder(_beside(root) / files.folder) is None
+    there = folder is not None or _has_folder(root, files.folder)
     return files if flow == "files" or (flow == "auto" and there) else NoFlowConfig()
 
 

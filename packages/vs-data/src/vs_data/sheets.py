@@ -18,7 +18,8 @@ from vs_data.files import whole_or_not_at_all
 from vs_data.folder import scan_folder
 from vs_data.geometry import AugmentConfig, plan_geometry
 from vs_data.labels import LabelKind, read_labels, source_of
-from vs_data.layout import FrameFiles
+from vs_data.labels.colours import Colour
+from vs_data.layout import IMAGES, FrameFiles
 from vs_data.overlays import Meaning, meanings, overlay
 from vs_data.pictures import write_png
 from vs_data.seen import Size
@@ -143,7 +144,7 @@ def _cell(size: Size) -> Size:
 def _row(kind: LabelKind, label: Tensor, name: str, frames: Sequence[_Rgb | None], cell: Size) -> _Rgb:
     """Return a frame, and its label over others of the same size; None: there is none."""
     own, *others = frames
-    cells = [_captioned(f"frame {name}", own, cell)]
+    cells = [_captioned(f"{IMAGES} {name}", own, cell)]
     for frame, where in zip(others, _NEAR.values(), strict=True):
         cells.append(_captioned(f"{kind.folder} {where}", None if frame is None else overlay(kind, label, frame), cell))
     return np.concatenate(cells, axis=1)
@@ -161,13 +162,19 @@ def _legend(title: str, entries: Sequence[Meaning], across: int) -> _Rgb:
     """Return what the colours mean, in as many lines as it takes."""
     lines: list[list[_Rgb]] = [[_text(f"{title}:")]]
     for entry in entries[:_MOST_ENTRIES]:
-        swatch = _paper(_BAR, _BAR)
-        swatch[4:-4, 4:-4] = _PAPER if entry.colour is None else entry.colour
-        word = np.concatenate([swatch, _text(entry.text)], axis=1)
+        word = (
+            _text(entry.text) if entry.colour is None else np.concatenate([_swatch(entry.colour), _text(entry.text)], 1)
+        )
         if sum(part.shape[1] for part in lines[-1]) + word.shape[1] > across:
             lines.append([])
         lines[-1].append(word)
     return _lines(lines, across)
+
+
+def _swatch(colour: Colour) -> _Rgb:
+    swatch = _paper(_BAR, _BAR)
+    swatch[4:-4, 4:-4] = colour
+    return swatch
 
 
 def _lines(lines: Sequence[Sequence[_Rgb]], across: int) -> _Rgb:
