@@ -37,7 +37,8 @@ from vs_data import (
 )
 from vs_data.cli import main
 from vs_data.folder import scan_folder
-from vs_data.shards import INDEX, PackOptions, pack_folder
+from vs_data.pictures import write_png
+from vs_data.shards import INDEX, PackOptions, pack_folder, whole_layout
 
 READ = {
     "height": 24,
@@ -292,7 +293,7 @@ def test_the_command_packs_all_that_is_there_and_says_what_it_takes(folder, pack
     out = tmp_path / "pack"
     assert main(["pack", str(folder), "--out", str(out)]) == 0
     said = capsys.readouterr().out
-    assert "21 frames in 1 shards" in said
+    assert "21 frames in 1 shard in" in said
     assert "images: " in said
     assert "frames/s" in said
     one = open_source(ShardsConfig(root=str(pack), **kinds_of(folder)), "train").read(REQUEST)
@@ -300,6 +301,26 @@ def test_the_command_packs_all_that_is_there_and_says_what_it_takes(folder, pack
     assert main(["check", str(out), "--labels", "landmarks-dlib68", "--flow", "files"]) == 0
     assert main(["pack", str(folder), "--out", str(out)]) == 2
     assert "the folder is not empty; choose another one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("order", ["name", "natural"])
+def test_frames_of_a_pack_sort_as_those_of_its_folder(tmp_path, order):
+    for name in ("s10", "s9"):
+        (tmp_path / "data" / "images" / name).mkdir(parents=True)
+        for number in (1, 2, 9, 10, 11):
+            write_png(tmp_path / "data" / "images" / name / f"{number}.png", striped(number, (32, 48)))
+    pack_folder(whole_layout(tmp_path / "data"), tmp_path / "pack", PackOptions())
+    how = {"labels": (EdgesConfig(),), "height": 32, "width": 48, "flow": NoFlowConfig(), "order": order}
+    one, other = (
+        open_source(config, "val")
+        for config in (
+            FolderConfig(root=str(tmp_path / "data"), **how),
+            ShardsConfig(root=str(tmp_path / "pack"), **how),
+        )
+    )
+    assert one.sequences == other.sequences
+    request = ClipRequest(sequence=0, start=0, length=5)
+    assert torch.equal(one.read(request).frames, other.read(request).frames)
 
 
 def test_a_video_is_packed_as_it_is_or_as_pictures(tmp_path, capsys):

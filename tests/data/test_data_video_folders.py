@@ -194,6 +194,24 @@ def test_labels_of_a_video_lie_beside_it_and_are_held_out_along(tmp_path):
     assert np.array_equal(clip.labels["seg_maps"].numpy(), np.stack(maps[6:]))
 
 
+def test_labels_of_other_videos_beside_one_are_not_surplus(tmp_path):
+    for name in ("a", "b"):
+        numbered(tmp_path / f"{name}.mp4", LENGTHS[name])
+        as_files(tmp_path / "seg_maps" / name, frames_of(name)[1])
+    config = VideoConfig(root=str(tmp_path / "b.mp4"), height=32, width=48, flow=NoFlowConfig())
+    assert [info.name for info in open_source(config, "train").sequences] == ["b"]
+    (tmp_path / "seg_maps" / "b" / "0004.png").unlink()
+    with pytest.raises(DataError, match=r"seg_maps/b: has 4 frames, b\.mp4 has 5"):
+        open_source(config, "train")
+
+
+def test_a_video_whose_labels_are_an_empty_folder_has_none(tmp_path):
+    numbered(tmp_path / "a.mp4", 5)
+    (tmp_path / "seg_maps" / "a").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"seg_maps/a: has 0 frames, a\.mp4 has 5"):
+        open_source(VideoConfig(root=str(tmp_path / "a.mp4")), "train")
+
+
 def test_a_part_that_is_too_short_is_said(tmp_path):
     config = VideoConfig(root=str(numbered(tmp_path / "clip.mp4", 9)), labels=(EdgesConfig(),), val_seconds=10)
     with pytest.raises(DataError, match=r"clip\.mp4: has 0 frames before its last 10 s, and 9 in them; at least 2"):

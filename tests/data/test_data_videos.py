@@ -171,6 +171,23 @@ def test_odd_sizes_are_read_whole(tmp_path, size):
     assert number_of(read_rgb(at(path, 2))) == 2
 
 
+def test_frames_that_an_edit_list_hides_are_not_there(tmp_path):
+    whole = write_video(
+        tmp_path / "whole.mp4", [striped(n, SIZE) for n in range(FRAMES)], "libx264", "yuv420p", {"bf": "0"}
+    )
+    path = tmp_path / "trimmed.mp4"
+    with av.open(str(whole)) as source, av.open(str(path), "w", options={"avoid_negative_ts": "disabled"}) as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                shift = round(7 * 0.04 / packet.time_base)
+                packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, stream
+                target.mux(packet)
+    in_order = [number_of(picture) for picture in video_frames(path)]
+    assert in_order == list(range(7, FRAMES))
+    assert [number_of(read_rgb(at(path, number))) for number in range(index_of(path).count)] == in_order
+
+
 def test_threads_that_ask_at_once_get_each_their_frame(videos):
     from concurrent.futures import ThreadPoolExecutor
 

@@ -20,11 +20,13 @@ from vs_data.check import MAX_THREADS, check_folder
 from vs_data.clips import REGIONS, ClipSource
 from vs_data.errors import VsDataError
 from vs_data.faces import FacesConfig, open_faces
+from vs_data.findings import counted
 from vs_data.flow import FlowFilesConfig, NoFlowConfig
 from vs_data.folder import check_command
 from vs_data.labels import (
     KINDS,
     EdgesConfig,
+    ImageConfig,
     LabelKind,
     LandmarksConfig,
     SegMapsConfig,
@@ -33,6 +35,7 @@ from vs_data.labels import (
     kind_of,
 )
 from vs_data.layout import IMAGES, expanded, no_folder
+from vs_data.names import Order
 from vs_data.ranges import is_remote
 from vs_data.render import write_folder
 from vs_data.report import print_report
@@ -40,6 +43,7 @@ from vs_data.shards import INDEX, Frames, PackOptions, folders_in, pack_folder, 
 from vs_data.sheets import write_sheets
 from vs_data.stored import FolderConfig, ShardsConfig, StoredConfig, VideoConfig
 from vs_data.street import StreetConfig, open_street
+from vs_data.street.source import RENDER
 from vs_data.videos import VIDEO_EXTENSIONS
 
 _FIX_MEMORY = "end what else needs memory, or open fewer files at once: --threads 1 of data:check"
@@ -174,7 +178,8 @@ def render(
 ) -> int:
     """Write clips of a procedural world as a data folder: images, labels and exact flow.
 
-    Labels are seg_maps: classes of the street, or regions of faces; of faces landmarks-dlib68 are written too.
+    Labels are seg_maps: classes of the street, or regions of faces. Of the street a plain rendering is written too, as
+    pictures in render/; of faces landmarks-dlib68.
 
     Parameters
     ----------
@@ -209,6 +214,7 @@ def pack(
     *,
     out: str,
     frames: Frames = "copy",
+    order: Order = "name",
     quality: Annotated[int, _QUALITY] = 95,
     group: Annotated[int, _GROUP] = 8,
     shard_mb: Annotated[int, _SHARD_MB] = 256,
@@ -227,6 +233,9 @@ def pack(
     frames
         How pictures are stored: copied as they are (the same bits), or encoded anew as png, webp, jpeg or a video in
         which decoding can begin every GROUP frames. Labels and flow are always copied.
+    order
+        How frames sort: by name (1, 10, 2), or natural, by the numbers in their names (1, 2, 10). Where a video has
+        labels in files, these belong to its frames in that order.
     quality
         Of pictures that are encoded anew; 100 is without loss, but of jpeg.
     group
@@ -239,18 +248,20 @@ def pack(
     place = _given(root)
     options = PackOptions(frames=frames, quality=quality, group=group, shard_bytes=shard_mb * 2**20, threads=threads)
     with show_progress("packing", unit="frames") as progress, _memory_suffices():
-        packed = pack_folder(whole_layout(place), expanded(out), options, progress.update)
+        packed = pack_folder(whole_layout(place, order), expanded(out), options, progress.update)
     console = Console()
-    console.print(Text(shown(f"{packed.frames} frames in {packed.shards} shards in {out}")), soft_wrap=True)
+    console.print(
+        Text(shown(f"{counted(packed.frames, 'frame')} in {counted(packed.shards, 'shard')} in {out}")), soft_wrap=True
+    )
     for folder, size in packed.after.items():
-        console.print(Text(shown(f"  {folder}: {packed.before[folder] / 1e6:.1f} MB -> {size / 1e6:.1f} MB")))
+        console.print(Text(shown(f"  {folder}: {packed.before[folder] / 1e6:.3g} MB -> {size / 1e6:.3g} MB")))
     speed = read_back(str(expanded(out)))
     console.print(f"  read back at random: {speed.frames_per_second:.0f} frames/s, {speed.mb_per_second:.0f} MB/s")
     return 0
 
 
 _WRITTEN: dict[str, tuple[LabelKind, ...]] = {
-    "street": (SegMapsConfig(),),
+    "street": (SegMapsConfig(), ImageConfig(folder=RENDER)),
     "faces": (LandmarksConfig(), SegMapsConfig(num_classes=len(REGIONS), ignore_id=None)),
 }
 """What folders of the worlds hold."""
@@ -267,7 +278,12 @@ def _world(
     if world == "street":
         width = 2 * height if width is None else width
         street = StreetConfig(
-            height=height, width=width, sequence_length=frames, train_sequences=sequences, val_sequences=sequences
+            height=height,
+            width=width,
+            sequence_length=frames,
+            train_sequences=sequences,
+            val_sequences=sequences,
+            labels="both",
         )
         return open_street(street, split)
     people = (sequences + 1) // 2 if sequences > 0 else sequences

@@ -159,7 +159,8 @@ def scan_videos(root: Path, images: Folder, others: Sequence[Folder], how: Readi
     findings: list[Finding] = []
     if root.is_file():
         video = _list_video(root, findings)
-        return _held_together(root.parent, images, others, {same(video.name): video}, findings, how)
+        found = _held_together(root.parent, images, others, {same(video.name): video}, findings, how, alone=True)
+        return attrs.evolve(found, root=str(root))
     what = no_folder(root)
     files = [] if what is not None else [entry for entry in _entries(root, findings) if not _is_folder(entry)]
     if not any(_is_video(entry, images) for entry in files):
@@ -201,8 +202,13 @@ def _held_together(
     pictures: Mapping[str, _Listed],
     findings: list[Finding],
     how: Reading,
+    *,
+    alone: bool = False,
 ) -> Layout:
-    """Hold the other folders against the pictures, which say what sequences and frames there are."""
+    """Hold the other folders against the pictures, which say what sequences and frames there are.
+
+    `alone`: whether sequences that are in other folders alone belong to pictures that were not asked for.
+    """
     key = sort_key(how.order)
     listing = {images.name: pictures}
     for folder in others:
@@ -210,6 +216,7 @@ def _held_together(
         listing[folder.name] = {
             name: _by_number(pictures[name], each, folder, key) if name in pictures else each
             for name, each in found.items()
+            if name in pictures or not alone
         }
     sequences = []
     for name, listed in sorted(pictures.items(), key=lambda item: key(item[1].name)):
@@ -400,7 +407,8 @@ def _compare(
 def _compare_counts(pictures: _Listed, found: _Listed, other: Folder) -> Iterator[Finding]:
     """Yield an error where, with a video, there is not one label for each frame."""
     there, wanted = found.count, pictures.count
-    if wanted and there and there != wanted and not (other.first_optional and there == wanted - 1):
+    unread = any(listed.video and not listed.count for listed in (pictures, found))  # which has been said
+    if not unread and there != wanted and not (other.first_optional and there == wanted - 1):
         what = f"has {there} frames, {pictures.place.name} has {wanted}"
         yield error(found.place, what, "one for each frame is needed, in their order")
 

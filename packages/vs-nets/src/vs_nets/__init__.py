@@ -34,7 +34,7 @@ from vs_nets.few_shot import (
     SeparateSubject,
     Subject,
 )
-from vs_nets.flow import FlowConfig
+from vs_nets.flow import FlowConfig, GivenFlow
 from vs_nets.generator import (
     ConstantStart,
     Generator,
@@ -74,7 +74,7 @@ from vs_nets.references import (
 )
 from vs_nets.regions import crop_boxes
 from vs_nets.spectral import effective_weights, weight_scales
-from vs_nets.synthesis import GenerateFrame, History, Synthesis, Warp, remember, rollout
+from vs_nets.synthesis import GenerateFrame, History, Motion, Synthesis, Warp, remember, rollout
 from vs_nets.weight_generator import AttentionConfig, WeightGeneratorConfig
 
 __version__ = "0.1.0"
@@ -102,6 +102,7 @@ __all__ = [
     "GenerateFrame",
     "Generator",
     "GeneratorConfig",
+    "GivenFlow",
     "History",
     "Label",
     "LabelKind",
@@ -111,6 +112,7 @@ __all__ = [
     "LinearCombination",
     "Loss",
     "Losses",
+    "Motion",
     "MultiScaleDiscriminator",
     "NoPerceptual",
     "ObjectiveConfig",

@@ -15,6 +15,7 @@ from vs_data import (
     FolderConfig,
     LabelInfo,
     LoaderConfig,
+    NoFlowConfig,
     ShardsConfig,
     StoredConfig,
     StreetConfig,
@@ -298,6 +299,13 @@ def _check_regions(config: "TrainConfig") -> Iterator[Problem]:
         yield Problem(f"discriminator.regions[{index}]", f"a {region.region} is found by keypoints, {hint}")
 
 
+def _check_given_flow(config: "TrainConfig") -> Iterator[Problem]:
+    match config.generator, config.data:
+        case nets.GeneratorConfig(flow=nets.GivenFlow()), StoredConfig(flow=NoFlowConfig()):
+            hint = "data.flow.kind=files reads the motion that a simulator has written"
+            yield Problem("data.flow.kind", hint, expected="a teacher, with generator.flow.kind = 'given'", got="none")
+
+
 def _check_batch(config: "TrainConfig") -> Iterator[Problem]:
     size, parts = config.loader.batch_size, config.memory.micro_batches
     if size != "auto" and size % parts:
@@ -343,6 +351,7 @@ class TrainConfig:
         Check(("generator", "references", "curriculum"), _check_references),
         Check(("data", "discriminator"), _check_regions),
         Check(("loader", "memory"), _check_batch),
+        Check(("generator", "data"), _check_given_flow),
     )
 
     def __attrs_post_init__(self) -> None:

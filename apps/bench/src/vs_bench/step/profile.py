@@ -171,7 +171,7 @@ def _short(name: str) -> str:
 
 @attrs.frozen(kw_only=True)
 class Bounds:
-    """What a step could gain, and where.
+    """The limits of a step: what it could gain, and where.
 
     Attributes:
         products: the share of its time that convolutions and matrix products take.

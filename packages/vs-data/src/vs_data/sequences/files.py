@@ -12,7 +12,8 @@ from torch import Tensor
 from vs_data.content import Contents, FolderOfFiles
 from vs_data.errors import DataError
 from vs_data.face_crop import sequence_window
-from vs_data.geometry import Geometry, Window, plan_geometry
+from vs_data.flow import FLOW_EXTENSIONS
+from vs_data.geometry import Geometry, Window, plan_geometry, same_size
 from vs_data.labels import LabelKind, LooseFiles, handler_of, landmarks_among, source_of
 from vs_data.landmark_files import read_landmarks
 from vs_data.layout import IMAGES, FrameFiles
@@ -20,19 +21,27 @@ from vs_data.names import is_left_behind, same, sort_key
 from vs_data.pictures import IMAGE_EXTENSIONS, read_rgb
 from vs_data.seen import Size, size_of
 from vs_data.sequences.frames import LabelFrame, LabelRequest, LabelSequence
+from vs_data.sequences.motion import FlowAndConfidence, read_motion, refuse_motion
 from vs_data.views import View
 
 ReadSome = Callable[[Sequence[int]], Tensor]
 """Numbers of frames -> their labels of one kind."""
 
+ReadMotion = Callable[[int], FlowAndConfidence]
+"""Number of a frame -> its motion."""
+
 
 @attrs.frozen(kw_only=True)
 class Listed:
-    """The files of one sequence: its name, and of each kind the source (see `source_of`) with the files in order."""
+    """The files of one sequence: its name, and of each kind the source (see `source_of`) with the files in order.
+
+    `motion` are the flow files of its frames, where they are wanted.
+    """
 
     name: str
     places: dict[str, Path]
     files: dict[str, tuple[str, ...]]
+    motion: tuple[Path | None, ...] = ()
 
 
 def open_folder_labels(root: Path, how: LabelRequest) -> tuple[LabelSequence, ...]:
@@ -41,7 +50,7 @@ def open_folder_labels(root: Path, how: LabelRequest) -> tuple[LabelSequence, ..
     Args:
         root: a data folder with a folder for each kind in it (`seg_maps/SEQ/FRAME.png`), a folder of sequences, or a
             folder of files, which is one sequence. The last two have labels of one kind, or pictures that labels of
-            any number of kinds are computed from.
+            any number of kinds are computed from, and no motion.
         how: what they are, and how they are to be read.
 
     Raises:
@@ -60,6 +69,7 @@ def list_sequences(root: Path, how: LabelRequest) -> tuple[Listed, ...]:
         names = ", ".join(f"{name}/" for name in by_kind)
         raise DataError("has no such folder", file=str(root / missing), fix=f"the model takes several kinds: {names}")
     kind = how.kinds[0]
+    refuse_motion(how, str(root), "a folder of labels alone")
     return _from_plain_folder(root, kind, how)
 
 
@@ -101,7 +111,8 @@ def _from_data_folder(root: Path, by_kind: dict[str, Path], how: LabelRequest) -
         files = {name: _files(place, _extensions(name, how), how) for name, place in places.items()}
         for other in places:
             _check_same(places, files, first, other)
-        found.append(Listed(name=sequence, places=places, files=files))
+        motion = () if how.motion is None else _motion_files(root / how.motion.folder / sequence, files[first])
+        found.append(Listed(name=sequence, places=places, files=files, motion=motion))
     return _some(found, by_kind[first])
 
 
@@ -133,6 +144,17 @@ def _check_same(places: dict[str, Path], files: dict[str, tuple[str, ...]], firs
     for stem in sorted(wanted ^ there):
         lacking = other if stem in wanted else first
         raise DataError(f"has no file of frame {stem}", file=str(places[lacking]), fix="add it, or remove the others")
+
+
+def _motion_files(place: Path, frames: Sequence[str]) -> tuple[Path | None, ...]:
+    """Return the flow file of each frame but the first, which has no motion."""
+    there = {same(path.stem): path for path in entries_of(place) if path.suffix.lower() in FLOW_EXTENSIONS}
+    stems = [Path(name).stem for name in frames[1:]]
+    missing = next((stem for stem in stems if same(stem) not in there), None)
+    if missing is not None:
+        fix = "the model estimates no motion: write that of every frame but the first"
+        raise DataError(f"has no file of frame {missing}", file=str(place), fix=fix)
+    return (None, *(there[same(stem)] for stem in stems))
 
 
 def _extensions(name: str, how: LabelRequest) -> tuple[str, ...]:
@@ -170,14 +192,33 @@ def _sequence(listed: Listed, how: LabelRequest) -> LabelSequence:
             raise DataError(what, file=str(listed.places[source_of(kind)]), fix="bring all kinds to one size")
     count = how.limit(len(listed.files[first]))
     readers = {folder: read for folder, (_, read) in opened.items()}
-    return LabelSequence(name=listed.name, frames=count, size=size, read=partial(_read, listed, first, readers, count))
+    motion = _motion(listed, size, how)
+    read = partial(_read, listed, first, readers, motion, count)
+    return LabelSequence(name=listed.name, frames=count, size=size, read=read)
 
 
-def _read(listed: Listed, first: str, readers: Mapping[str, ReadSome], count: int) -> Iterator[LabelFrame]:
+def _motion(listed: Listed, size: Size, how: LabelRequest) -> ReadMotion | None:
+    """Return what reads the motion of a frame as its labels are read; the first file is looked at now."""
+    if how.motion is None:
+        return None
+    geometry = face_geometry(listed, _picture_size(listed, how), how) if _framed(how) else same_size(size)
+    for path in listed.motion[1:2]:
+        read_motion(path, geometry)
+    return lambda index: read_motion(listed.motion[index], geometry)
+
+
+def _read(
+    listed: Listed, first: str, readers: Mapping[str, ReadSome], motion: ReadMotion | None, count: int
+) -> Iterator[LabelFrame]:
     for index in range(count):
         name = listed.files[first][index]
         labels = {folder: read([index])[0] for folder, read in readers.items()}
-        yield LabelFrame(labels=labels, name=Path(name).stem, where=str(listed.places[first] / name))
+        yield LabelFrame(
+            labels=labels,
+            name=Path(name).stem,
+            where=str(listed.places[first] / name),
+            motion=None if motion is None else motion(index),
+        )
 
 
 def _loose(kind: LabelKind, listed: Listed, how: LabelRequest) -> LooseFiles:
@@ -185,9 +226,13 @@ def _loose(kind: LabelKind, listed: Listed, how: LabelRequest) -> LooseFiles:
         first=_first(kind, listed),
         view=partial(view_of, listed),
         geometry=lambda: face_geometry(listed, _picture_size(listed, how), how),
-        framed=any(handler_of(each).framed for each in how.kinds),
+        framed=_framed(how),
         target=None if how.subject is None else how.subject.targets.get(kind.folder),
     )
+
+
+def _framed(how: LabelRequest) -> bool:
+    return any(handler_of(each).framed for each in how.kinds)
 
 
 def _first(kind: LabelKind, listed: Listed) -> Path:

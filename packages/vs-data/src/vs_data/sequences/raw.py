@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from vs_data.errors import DataError
 from vs_data.labels import handler_of, source_of
 from vs_data.sequences.frames import LabelFrame, LabelRequest, LabelSequence
+from vs_data.sequences.motion import refuse_motion
 
 PIPE = "standard input"
 
@@ -21,6 +22,7 @@ def open_raw_labels(stream: BinaryIO, how: LabelRequest) -> LabelSequence:
     their channels, as RGB; for all kinds that are computed from frames there is one frame. The stream is read once, as
     it comes.
     """
+    refuse_motion(how, PIPE, "a pipe")
     return LabelSequence(name="stdin", frames=how.frames, size=how.size, read=partial(_read, stream, how))
 
 

@@ -10,6 +10,7 @@ from vs_data.geometry import apply_to_image, plan_geometry
 from vs_data.labels import LabelKind, handler_of, has_files
 from vs_data.seen import Size, size_of
 from vs_data.sequences.frames import LabelFrame, LabelRequest, LabelSequence
+from vs_data.sequences.motion import refuse_motion
 from vs_data.videos import Stream, opened, require_exact, video_frames, video_levels
 
 
@@ -20,8 +21,9 @@ def open_video_labels(path: Path, how: LabelRequest) -> LabelSequence:
     Frames that labels are computed from are brought to the size of the model's as training does it.
 
     Raises:
-        DataError: it is no video, loses levels that are ids, or the model takes several kinds of label.
+        DataError: it is no video, loses levels that are ids, or the model takes several kinds of label, or motion.
     """
+    refuse_motion(how, str(path), "a video")
     if not any(map(has_files, how.kinds)):
         return _of_frames(path, how)
     if len(how.kinds) > 1:

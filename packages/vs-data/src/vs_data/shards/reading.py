@@ -11,6 +11,7 @@ from vs_data.content import Contents, FramesOfVideo, Member, MembersOfShards
 from vs_data.errors import DataError
 from vs_data.findings import Finding, error
 from vs_data.layout import IMAGES, Folder, FrameFiles, Layout, Reading, file_of
+from vs_data.names import sort_key
 from vs_data.pictures import read_rgb
 from vs_data.ranges import Patience, joined, read_range, read_whole
 from vs_data.shards.index import INDEX, Index, PackedFolder, PackedSequence, Span, from_json, member_name
@@ -43,7 +44,10 @@ def scan_shards(root: str, images: Folder, others: Sequence[Folder], how: Readin
         DataError: there is no index, or it is damaged.
     """
     place = joined(root, INDEX)
-    pack = _Pack(root=root, index=from_json(read_whole(place, patience), place), how=how, patience=patience)
+    index = from_json(read_whole(place, patience), place)
+    key = sort_key(how.order)
+    index = attrs.evolve(index, sequences=tuple(sorted(index.sequences, key=lambda sequence: key(sequence.name))))
+    pack = _Pack(root=root, index=index, how=how, patience=patience)
     findings = [finding for sequence in pack.index.sequences for finding in _check(sequence, images, others, pack)]
     if not pack.index.sequences:
         findings.append(error(root, "has no sequences", "pack a folder that has some"))
@@ -70,11 +74,21 @@ def _check(sequence: PackedSequence, images: Folder, others: Sequence[Folder], p
 def _files(sequence: PackedSequence, wanted: Sequence[str], pack: _Pack) -> FrameFiles:
     nothing = PackedFolder(frames=(None,) * len(sequence.frames))
     there = {name: sequence.folders.get(name, nothing) for name in wanted}
-    contents = {name: _contents(sequence, name, folder, pack) for name, folder in there.items()}
-    return FrameFiles(name=sequence.name, frames=sequence.frames, files=contents)
+    order = _order(sequence, pack.how)
+    contents = {name: _contents(sequence, name, folder, order, pack) for name, folder in there.items()}
+    return FrameFiles(name=sequence.name, frames=tuple(sequence.frames[number] for number in order), files=contents)
 
 
-def _contents(sequence: PackedSequence, name: str, folder: PackedFolder, pack: _Pack) -> Contents:
+def _order(sequence: PackedSequence, how: Reading) -> list[int]:
+    """Return the frames, by their numbers in the pack, in the order of their names, which those of a video have not."""
+    numbers = list(range(len(sequence.frames)))
+    if any(folder.video is not None for folder in sequence.folders.values()):
+        return numbers
+    key = sort_key(how.order)
+    return sorted(numbers, key=lambda number: key(sequence.frames[number]))
+
+
+def _contents(sequence: PackedSequence, name: str, folder: PackedFolder, order: Sequence[int], pack: _Pack) -> Contents:
     def member(span: Span, frame: int | None) -> Member:
         return Member(
             shard=joined(pack.root, pack.index.shards[span.shard].name),
@@ -87,7 +101,8 @@ def _contents(sequence: PackedSequence, name: str, folder: PackedFolder, pack: _
 
     if folder.video is not None:
         return FramesOfVideo(video=member(folder.video, None), count=len(sequence.frames), room=pack.how.room)
-    members = tuple(None if span is None else member(span, frame) for frame, span in enumerate(folder.frames))
+    spans = ((number, folder.frames[number]) for number in order)
+    members = tuple(None if span is None else member(span, number) for number, span in spans)
     return MembersOfShards(place=f"{pack.root}: {name}/{sequence.name}", members=members)
 
 

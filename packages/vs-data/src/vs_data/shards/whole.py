@@ -6,25 +6,32 @@ from pathlib import Path
 from vs_data.errors import DataError
 from vs_data.flow import FLOW_EXTENSIONS
 from vs_data.layout import IMAGES, Folder, Layout, Reading, scan_layout, scan_videos
-from vs_data.names import is_left_behind
+from vs_data.names import Order, is_left_behind
 from vs_data.pictures import IMAGE_EXTENSIONS
 from vs_data.videos import VIDEO_EXTENSIONS
 
-_HOW = Reading(min_frames=1, order="natural")
 _IMAGES = Folder(name=IMAGES, extensions=IMAGE_EXTENSIONS, videos=True)
 
 
-def whole_layout(root: Path) -> Layout:
+def whole_layout(root: Path, order: Order = "name") -> Layout:
     """List a data folder, a video or a folder of videos, with everything that lies beside the pictures.
+
+    Args:
+        root: What is listed.
+        order: How sequences and frames sort, by which files belong to the frames of videos.
 
     Raises:
         DataError: there is no such folder, or names do not agree: the first such finding.
     """
+    how = Reading(min_frames=1, order=order)
+    if not root.exists():
+        fix = "expected a data folder, a video or a folder of videos"
+        raise DataError("there is no such file or folder", file=str(root), fix=fix)
     if (root / IMAGES).is_dir():
-        layout = scan_layout(root, _IMAGES, list(_others(root, None)), _HOW)
+        layout = scan_layout(root, _IMAGES, list(_others(root, None)), how)
     else:
         place, names = (root.parent, {root.stem}) if root.is_file() else (root, {path.stem for path in _videos(root)})
-        layout = scan_videos(root, _IMAGES, list(_others(place, names)), _HOW)
+        layout = scan_videos(root, _IMAGES, list(_others(place, names)), how)
     errors = [finding for finding in layout.findings if finding.severity == "error"]
     if errors:
         more = f" (and {len(errors) - 1} more: look at them with vs-data check)" if len(errors) > 1 else ""

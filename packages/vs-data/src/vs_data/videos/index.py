@@ -23,6 +23,7 @@ _VP8_SHOWN = 0x10  # bit of the first byte of a frame (RFC 6386, 9.1)
 class _Packet(NamedTuple):
     time: int | None
     key: bool
+    shown: bool
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -114,13 +115,14 @@ def _made(video: Video, _changed: int, _size: int) -> VideoIndex:
 
 
 def _packets(video: Video, container: Container, stream: Stream) -> Iterator[_Packet]:
-    """Yield the packets of frames that are shown, in the order of decoding, without their data."""
+    """Yield the packets in the order of decoding, without their data; not all of them are shown."""
     vp8 = stream.codec_context.name == "vp8"
     try:
         for packet in container.demux(stream):
-            # Of VP8, some frames only serve the decoding of others.
-            if packet.size and not packet.is_discard and not (vp8 and not bytes(packet)[0] & _VP8_SHOWN):
-                yield _Packet(packet.pts, packet.is_keyframe)
+            if packet.size:
+                # Of VP8, some frames only serve the decoding of others.
+                hidden = packet.is_discard or (vp8 and not bytes(packet)[0] & _VP8_SHOWN)
+                yield _Packet(packet.pts, packet.is_keyframe, not hidden)
     except av.FFmpegError as error:
         raise DataError(f"cannot be read to its end: {error.strerror}", file=str(video), fix=AGAIN) from None
 
@@ -134,13 +136,16 @@ def _index(packets: Sequence[_Packet], unit: float, step: float) -> VideoIndex:
         step: From frame to frame, seconds, where there are no times.
     """
     known = [packet.time for packet in packets if packet.time is not None]
-    if not packets or len(set(known)) < len(packets):
-        count = np.arange(len(packets), dtype=np.int64)
+    if len(set(known)) < len(packets) or not known:
+        count = np.arange(sum(packet.shown for packet in packets), dtype=np.int64)
         return VideoIndex(times=count, keys=count[:1], unit=step, exact=False, uneven=False)
     # What is shown before the first frame that decoding can begin at is not there: what it is made of was cut off.
-    times = np.array(sorted(time for time in known if time >= known[0]), np.int64)
-    keys = sorted(time for time, packet in zip(known, packets, strict=True) if packet.key and time >= known[0])
-    return VideoIndex(times=times, keys=np.searchsorted(times, keys), unit=unit, exact=True, uneven=_is_uneven(times))
+    timed = [(time, packet) for time, packet in zip(known, packets, strict=True) if time >= known[0]]
+    times = np.array(sorted(time for time, packet in timed if packet.shown), np.int64)
+    # Decoding may begin at a frame that is not shown: it leads to the next one that is.
+    leads = np.searchsorted(times, sorted(time for time, packet in timed if packet.key))
+    keys = np.unique(leads[leads < len(times)])
+    return VideoIndex(times=times, keys=keys, unit=unit, exact=True, uneven=_is_uneven(times))
 
 
 def _is_uneven(times: NDArray[np.int64]) -> bool:
