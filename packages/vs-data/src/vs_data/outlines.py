@@ -20,8 +20,8 @@ Outline: TypeAlias = NDArray[np.uint8]
 
 def outline_of_values(values: NDArray[Any]) -> Outline:
     """Return where a picture (H,W) or (H,W,C), of 8 bits or float32, changes."""
-    small = cv2.resize(values, LINES_SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
-    down, right = np.gradient(small.reshape(_FINE, _FINE, -1), axis=(0, 1))
+    small = cv2.resize(values, LINES_SIZE, interpolation=cv2.INTER_AREA).astype(np.float32).reshape(_FINE, _FINE, -1)
+    down, right = (np.asarray(np.gradient(small, axis=axis), np.float32) for axis in (0, 1))
     return _cells(np.sqrt((down**2 + right**2).sum(axis=2)))
 
 
