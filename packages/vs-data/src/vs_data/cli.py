@@ -16,7 +16,7 @@ from vs_config.commands import EXIT_INPUT, option_of, run_command
 from vs_config.progress import show_progress
 
 from vs_data.amounts import USUAL_FPS
-from vs_data.check import MAX_THREADS, check_folder
+from vs_data.check import MAX_THREADS, CheckReport, check_folder
 from vs_data.clips import REGIONS, ClipSource
 from vs_data.errors import VsDataError
 from vs_data.faces import FacesConfig, open_faces
@@ -141,20 +141,26 @@ def check(
         teacher = _teacher(root, flow, flow_folder)
     with _typed_by_the_user():
         config = _stored_at(root)(root=root, labels=kinds, flow=teacher, min_frames=min_frames, order=order)
-    with show_progress("checking", unit="files") as progress, _memory_suffices():
-        report = check_folder(
-            config,
-            every=every,
-            threads=threads,
-            progress=progress.update,
-            declared=classes is not None,
-            decode=decode,
-            fps=fps,
-        )
+    report = _checked(config, every=every, threads=threads, declared=classes is not None, decode=decode, fps=fps)
     if show is not None:
         _show_sheets(config, show)
     print_report(report, Console(), limit=limit)
     return EXIT_INPUT if report.errors or (strict and report.findings) else 0
+
+
+def _checked(
+    config: StoredConfig, *, every: int, threads: int | None, declared: bool, decode: bool, fps: float
+) -> CheckReport:
+    with show_progress("checking", unit="frames") as progress, _memory_suffices():
+        return check_folder(
+            config,
+            every=every,
+            threads=threads,
+            progress=progress.update,
+            declared=declared,
+            decode=decode,
+            fps=fps,
+        )
 
 
 def _show_sheets(config: StoredConfig, place: str) -> None:

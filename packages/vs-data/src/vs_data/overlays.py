@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vs_data.clips import ClassIds, FloatMaps, LabelInfo
-from vs_data.labels import LabelKind, SegMapsConfig, class_colours, handler_of
-from vs_data.labels.colours import CITYSCAPES, Colour, Colours
+from vs_data.labels import LabelKind, handler_of
+from vs_data.labels.colours import CITYSCAPES, Colour
 
 _BLACK = (0, 0, 0)
 _WHITE = (255, 255, 255)
@@ -65,12 +65,7 @@ def _table(kind: LabelKind, info: ClassIds) -> NDArray[np.uint8]:
 
     Hues stand for black, too, which would hardly be seen.
     """
-    known: Colours | None = None
-    match kind:
-        case SegMapsConfig():
-            known = class_colours(kind)
-        case _:
-            pass
+    known = handler_of(kind).colours
     if known is None:
         usual = CITYSCAPES if info.classes == len(CITYSCAPES) else (_BLACK,) * info.classes
         known = tuple(_hue(index) if colour == _BLACK else colour for index, colour in enumerate(usual))

@@ -1,6 +1,6 @@
 """Kinds of labels that folders may hold: what each is and does stands in a file of its own."""
 
-from vs_data.labels.class_ids import SegMapsConfig, class_colours
+from vs_data.labels.class_ids import SegMapsConfig
 from vs_data.labels.computed import BlurConfig, EdgesConfig, GreyConfig
 from vs_data.labels.densepose import DenseposeConfig
 from vs_data.labels.face_landmarks import LandmarksConfig
@@ -42,7 +42,6 @@ __all__ = [
     "SegMapsConfig",
     "Target",
     "boxes_in",
-    "class_colours",
     "handler_of",
     "has_files",
     "kind_in_table",

@@ -124,6 +124,7 @@ def handle_class_ids(config: SegMapsConfig) -> LabelHandler:
         videos=True,
         level_channels=1 if config.colours is None else 3,
         look=partial(_look, config),
+        colours=_class_colours(config),
     )
 
 
@@ -158,7 +159,7 @@ def only_level(levels: NDArray[np.uint8], where: str) -> NDArray[np.uint8]:
     return first
 
 
-def class_colours(config: SegMapsConfig) -> Colours | None:
+def _class_colours(config: SegMapsConfig) -> Colours | None:
     """Return the colour of each class, as it is in the files, or None where they hold ids."""
     colours = _colours_of(config)
     if colours is None or not config.map:
