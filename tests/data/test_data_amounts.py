@@ -114,3 +114,21 @@ def test_a_bad_video_is_one_line(tmp_path):
     report = check_folder(VideoConfig(root=str(tmp_path / "clip.mp4"), labels=(EdgesConfig(),), flow=NoFlowConfig()))
     assert report.errors[0].what.startswith("cannot be opened as a video")
     assert report.amount.seconds == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--fps", "0"], "--fps"),
+        (["--fps", "nan"], "--fps"),
+        (["--show", "images"], "images: the folder is not empty"),
+        (["--show", "images/a/0000.png"], "images/a/0000.png: cannot be written"),
+    ],
+)
+def test_a_mistake_is_one_line_before_any_work(folder, capsys, monkeypatch, options, message):
+    monkeypatch.chdir(folder({"a": 3}))
+    assert main(["check", ".", *options]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert message in captured.err

@@ -1,5 +1,6 @@
 """Labels out of step: how many frames labels of worlds are shifted by is found, and there is no false alarm."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,11 @@ from vs_data import (
     ClipRequest,
     FacesConfig,
     FolderConfig,
+    ImageConfig,
+    InstancesConfig,
+    LandmarksConfig,
     NoFlowConfig,
+    SegMapsConfig,
     StreetConfig,
     check_folder,
     open_faces,
@@ -82,18 +87,37 @@ def test_of_long_sequences_no_more_outlines_are_kept_than_of_short_ones(frames, 
     assert kept[-1] >= 0.9 * frames - 1
 
 
-def test_a_folder_whose_labels_were_numbered_from_another_frame_is_warned_of(tmp_path: Path):
+def test_labels_of_every_kind_of_picture_that_were_numbered_from_another_frame_are_warned_of(tmp_path: Path):
     world = StreetConfig(height=32, width=64, sequence_length=24, speed_min=15.0, speed_max=15.0)
     write_folder(open_street(world, "train"), tmp_path, sequences=1)
-    config = FolderConfig(root=str(tmp_path), flow=NoFlowConfig())
+    shutil.copytree(tmp_path / "images", tmp_path / "copies")
+    kinds = (SegMapsConfig(), InstancesConfig(), ImageConfig(folder="copies", channels=3))
+    config = FolderConfig(root=str(tmp_path), labels=kinds, flow=NoFlowConfig())
     assert check_folder(config, declared=False).findings == ()
-    (place,) = (tmp_path / "seg_maps").iterdir()
-    files = sorted(place.iterdir())
-    late = [files[max(number - 2, 0)].read_bytes() for number in range(len(files))]
-    for file, data in zip(files, late, strict=True):
-        file.write_bytes(data)
-    (finding,) = check_folder(config, declared=False).findings
-    assert finding.kind == "labels out of step"
-    assert finding.file == str(place)
-    assert finding.what == "labels come 2 frames too late: they fit the pictures 2 frames before theirs better"
+    for kind in kinds:
+        shift_files(next((tmp_path / kind.folder).iterdir()), -2)
+    findings = check_folder(config, declared=False).findings
+    assert [finding.kind for finding in findings if finding.kind != "repeated frames"] == ["labels out of step"] * 3
+    assert {Path(finding.file).parent.name for finding in findings} == {kind.folder for kind in kinds}
+    assert {finding.what for finding in findings} == {
+        "labels come 2 frames too late: they fit the pictures 2 frames before theirs better"
+    }
     assert check_folder(config, declared=False, decode=False).findings == ()
+
+
+def test_landmarks_that_come_early_are_warned_of(tmp_path: Path):
+    world = FacesConfig(height=64, width=64, sequence_length=24, movement=1.5)
+    write_folder(open_faces(world, "train"), tmp_path, sequences=1)
+    config = FolderConfig(root=str(tmp_path), labels=(LandmarksConfig(),), flow=NoFlowConfig())
+    assert check_folder(config).findings == ()
+    shift_files(next((tmp_path / "landmarks-dlib68").iterdir()), 3)
+    (finding,) = check_folder(config).findings
+    assert finding.what.startswith("labels come 3 frames too early")
+
+
+def shift_files(place: Path, by: int) -> None:
+    """Give each file of a folder the content of the one that comes `by` later, or of the first or last one."""
+    files = sorted(place.iterdir())
+    contents = [files[min(max(number + by, 0), len(files) - 1)].read_bytes() for number in range(len(files))]
+    for file, data in zip(files, contents, strict=True):
+        file.write_bytes(data)

@@ -141,9 +141,9 @@ def check(
         teacher = _teacher(root, flow, flow_folder)
     with _typed_by_the_user():
         config = _stored_at(root)(root=root, labels=kinds, flow=teacher, min_frames=min_frames, order=order)
-    report = _checked(config, every=every, threads=threads, declared=classes is not None, decode=decode, fps=fps)
     if show is not None:
         _show_sheets(config, show)
+    report = _checked(config, every=every, threads=threads, declared=classes is not None, decode=decode, fps=fps)
     print_report(report, Console(), limit=limit)
     return EXIT_INPUT if report.errors or (strict and report.findings) else 0
 
