@@ -333,23 +333,25 @@ def _stored_at(root: str) -> type[StoredConfig]:
 
 def _usual_labels(root: str) -> tuple[str, ...]:
     """Return the labels of data of which nobody has said anything; of videos alone those that are computed."""
-    there = [folder for folder in (kind().folder for kind in KINDS if has_files(kind())) if _has_folder(root, folder)]
+    there = _there(root, [kind().folder for kind in KINDS if has_files(kind())])
     alone = SegMapsConfig().folder if _stored_at(root) is FolderConfig else EdgesConfig().folder
     return (there[0] if there else alone,)
 
 
-def _has_folder(root: str, folder: str) -> bool:
-    """Tell whether there is a folder of labels or flow in a data folder or a pack, or beside videos."""
+def _there(root: str, folders: Sequence[str]) -> list[str]:
+    """Return those of some folders of labels or flow that are in a data folder or a pack, or beside videos."""
     if _stored_at(root) is ShardsConfig:
-        return folder in folders_in(root)
+        packed = folders_in(root)
+        return [folder for folder in folders if folder in packed]
     place = expanded(root)
-    return no_folder((place.parent if place.is_file() else place) / folder) is None
+    beside = place.parent if place.is_file() else place
+    return [folder for folder in folders if no_folder(beside / folder) is None]
 
 
 def _teacher(root: str, flow: str, folder: str | None) -> FlowFilesConfig | NoFlowConfig:
     """Choose flow files where they are asked for, by name too, or where there are any."""
     files = FlowFilesConfig() if folder is None else FlowFilesConfig(folder=folder)
-    there = folder is not None or _has_folder(root, files.folder)
+    there = folder is not None or bool(_there(root, [files.folder]))
     return files if flow == "files" or (flow == "auto" and there) else NoFlowConfig()
 
 

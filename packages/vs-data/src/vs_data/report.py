@@ -44,7 +44,7 @@ def _summary(report: CheckReport) -> Table:
 
 
 def _amount(amount: Amount) -> str:
-    """Write an amount in words: `0.25 h (at 25 frames/s, see --fps), 1.32 GB: images 1.30, seg_maps 0.02`."""
+    """Write an amount in words: `0.25 h; 1.32 GB: images 1.30, seg_maps 0.02`."""
     rate = "" if amount.fps is None else f" (frames that are files: {amount.fps:g} a second, see --fps)"
     lasting = f"{amount.seconds / 3600:.2f} h" if amount.seconds >= 360 else f"{amount.seconds:.1f} s"
     total = sum(amount.size.values())
