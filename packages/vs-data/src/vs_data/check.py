@@ -137,7 +137,8 @@ def check_folder(
         declared: Whether the configuration's numbers of classes are meant, so that one that never occurs is a warning;
             where only a part is opened it may occur in the rest, and nothing is said.
         decode: Whether pixels of pictures are looked at. Else their files are read, which tells sizes and most damage,
-            but neither repeated frames nor cuts nor labels out of step are found; labels and flow are read in full.
+            but repeated frames, cuts and labels that never change or are out of step are not found; labels and flow
+            are read in full.
         fps: Frames per second of sequences that are no videos, to say how long they are.
 
     Raises:

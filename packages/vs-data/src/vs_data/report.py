@@ -58,8 +58,8 @@ def _looked_at(report: CheckReport) -> str:
     files = f"{report.opened} of {report.in_all} files"
     if report.decoded:
         return f"{files}, with all pixels"
-    missing = "damage that only shows in pixels, repeated frames, cuts and labels out of step are found by --decode"
-    return f"{files}; of pictures what files say of themselves, no pixels: {missing}"
+    missing = "damage that shows in pixels alone, repeated frames, cuts, labels that never change or are out of step"
+    return f"{files}; of pictures what files say of themselves, no pixels: {missing} are found by --decode"
 
 
 def _sizes(report: CheckReport) -> Iterator[str]:
