@@ -24,6 +24,7 @@ from vs_data import (
     open_source,
     write_folder,
 )
+from vs_data.amounts import Amount
 from vs_data.cli import main
 from vs_data.errors import DataError
 
@@ -110,6 +111,20 @@ CHECKED = (
 )
 
 
+NOTHING = CheckReport(
+    root="data",
+    sequences=(),
+    sizes={},
+    class_pixels={},
+    ignored_pixels={},
+    opened=0,
+    findings=(),
+    amount=Amount(seconds=0.0, fps=None, size={}),
+    decoded=True,
+    in_all=0,
+)
+
+
 def check_command_of(config: FolderConfig) -> str:
     return "+".join([config.flow.kind, *(kind.folder for kind in config.labels)])
 
@@ -121,9 +136,7 @@ def test_the_command_of_a_configuration_checks_what_the_configuration_reads(conf
 
     def check_folder(config: FolderConfig, **_options: object) -> CheckReport:
         asked.append(config)
-        return CheckReport(
-            root=config.root, sequences=(), sizes={}, class_pixels={}, ignored_pixels={}, opened=0, findings=()
-        )
+        return NOTHING
 
     monkeypatch.setattr("vs_data.cli.check_folder", check_folder)
     words = shlex.split(check_command(config, split))
@@ -137,9 +150,11 @@ def test_the_command_of_a_configuration_checks_what_the_configuration_reads(conf
 
 def test_the_command_of_a_configuration_is_short():
     assert check_command(CHECKED[0], "val") == (
-        "hatch run data:check 'my data' --classes 35 --ignore-id 255 --flow none"
+        "hatch run data:check 'my data' --decode --classes 35 --ignore-id 255 --flow none"
     )
-    assert check_command(CHECKED[4], "val") == "hatch run data:check data --labels landmarks-dlib68 --flow none"
+    assert (
+        check_command(CHECKED[4], "val") == "hatch run data:check data --decode --labels landmarks-dlib68 --flow none"
+    )
 
 
 def test_landmarks_are_checked_by_the_name_of_their_kind(face_folder, face_points, capsys):
@@ -160,7 +175,7 @@ def test_a_folder_of_landmarks_alone_needs_no_option(face_folder, face_points, c
     shutil.rmtree(root / "seg_maps")
     status, output, _ = run(capsys, "check", root)
     assert status == 0
-    assert "files opened  4" in output
+    assert "4 of 4 files" in output
     (root / "landmarks-dlib68" / "a" / "0001.json").write_text("[]")
     assert "0001.json: holds 0 landmarks" in run(capsys, "check", root)[1]
     shutil.rmtree(root / "landmarks-dlib68")
@@ -265,7 +280,7 @@ def test_too_little_memory_is_one_line(folder, capsys, monkeypatch, failure):
         raise failure
 
     monkeypatch.setattr("vs_data.check.inspect_rgb", fail)
-    status, _, errors = run(capsys, "check", folder({"a": 3}))
+    status, _, errors = run(capsys, "check", folder({"a": 3}), "--decode")
     assert status == 2
     assert errors.count("\n") == 1
     assert "memory of this computer is too small" in errors

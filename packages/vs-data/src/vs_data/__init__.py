@@ -1,5 +1,6 @@
 """Clips for video synthesis: procedural worlds, folders, landmarks, flow teachers, loaders."""
 
+from vs_data.amounts import Amount
 from vs_data.check import CheckReport, check_folder, check_roots, every_so_often, look_at_folder
 from vs_data.clips import (
     HEAD_REGIONS,
@@ -60,6 +61,7 @@ from vs_data.street import StreetConfig, open_street
 __all__ = [
     "HEAD_REGIONS",
     "REGIONS",
+    "Amount",
     "AugmentConfig",
     "BlurConfig",
     "CheckReport",

@@ -14,19 +14,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vs_data.amounts import USUAL_FPS, Amount, amount_of
 from vs_data.census import check_classes
 from vs_data.clips import SequenceInfo, class_ids_in
-from vs_data.content import Content, short_name
+from vs_data.content import Content, all_in, short_name
 from vs_data.errors import DataError
 from vs_data.findings import Finding, counted, error, shortened, warning
 from vs_data.flow import FlowFilesConfig, NoFlowConfig, flow_files, read_flow
 from vs_data.folder import check_command, patience_of, place_of, scan_folder
 from vs_data.labels import handler_of, has_files, label_infos
 from vs_data.layout import IMAGES, FrameFiles, Layout, expanded, file_of, no_folder
-from vs_data.pictures import TURNED, TURNED_FIX, inspect_rgb
+from vs_data.pictures import TURNED, TURNED_FIX, inspect_rgb, inspect_size
 from vs_data.plausible import check_labels, check_pictures, picture_trace
-from vs_data.seen import Seen, Size, Traces, size_of
+from vs_data.seen import Seen, Size, Traces, size_of, without_outline
 from vs_data.shards import check_shards
+from vs_data.steps import check_steps, keeps_outline
 from vs_data.stored import FolderConfig, ShardsConfig, StoredConfig, VideoConfig
 
 MAX_THREADS = 256
@@ -38,6 +40,7 @@ REPORT_EVERY_S = 10.0
 _NAMED_FILES = 3  # files of which their reader says the same, besides the first
 
 _Job = tuple[FrameFiles, int]
+_Look = Callable[[Content, Size | None], Seen]
 
 
 @attrs.frozen(kw_only=True)
@@ -52,6 +55,9 @@ class CheckReport:
         ignored_pixels: Label kind -> pixels with the kind's ignore id; of the same kinds.
         opened: How many files were opened.
         findings: Everything wrong, errors first.
+        amount: How long all of it lasts, and how many bytes it takes.
+        decoded: Whether pixels of pictures were looked at.
+        in_all: How many files there are, each frame of a video counted as one.
     """
 
     root: str
@@ -61,6 +67,9 @@ class CheckReport:
     ignored_pixels: Mapping[str, int]
     opened: int
     findings: tuple[Finding, ...]
+    amount: Amount
+    decoded: bool
+    in_all: int
 
     @property
     def frames(self) -> int:
@@ -111,6 +120,8 @@ def check_folder(
     progress: Callable[[int, int], None] | None = None,
     sequences: int | None = None,
     declared: bool = True,
+    decode: bool = True,
+    fps: float = USUAL_FPS,
 ) -> CheckReport:
     """Open every file of a data folder and list everything that is wrong with it.
 
@@ -125,6 +136,10 @@ def check_folder(
         sequences: Open files of the first so many sequences only; None: of all.
         declared: Whether the configuration's numbers of classes are meant, so that one that never occurs is a warning;
             where only a part is opened it may occur in the rest, and nothing is said.
+        decode: Whether pixels of pictures are looked at. Else their files are read, which tells sizes and most damage,
+            but repeated frames, cuts and labels that never change or are out of step are not found; labels and flow
+            are read in full.
+        fps: Frames per second of sequences that are no videos, to say how long they are.
 
     Raises:
         DataError: there is no such folder, or no images in it at all.
@@ -142,7 +157,9 @@ def check_folder(
     # A sequence at a time, so that a folder of any length is checked in little memory.
     findings = [*layout.findings, *_check_shards(config, split)]
     sums = _Sums()
-    frames = zip(jobs, _check_frames(config, jobs, threads or min(8, _cores()), progress), strict=True)
+    frames = zip(
+        jobs, _check_frames(_looks(config, decode=decode), jobs, threads or min(8, _cores()), progress), strict=True
+    )
     for _, group in groupby(frames, key=lambda item: item[0][0].name):
         findings.extend(_check_sequence(config, list(group), sums))
     # What only all files say.
@@ -151,7 +168,7 @@ def check_folder(
         if folder in sums.classes:
             place = str(Path(layout.root) / folder)
             findings.extend(check_classes(place, info, sums.classes[folder], declared=declared))
-    return _report(config, layout, sums, findings)
+    return _report(config, layout, sums, findings, amount_of(layout.sequences, fps), decoded=decode)
 
 
 def _check_shards(config: StoredConfig, split: Literal["train", "val"]) -> tuple[Finding, ...]:
@@ -187,7 +204,7 @@ def _cores() -> int:
 
 
 def _check_frames(
-    config: StoredConfig,
+    looks: Sequence[tuple[str, _Look]],
     jobs: Sequence[_Job],
     threads: int,
     progress: Callable[[int, int], None] | None,
@@ -195,7 +212,7 @@ def _check_frames(
     log_level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # bad files are in the findings
     pool = ThreadPoolExecutor(threads)
     try:
-        for done, report in enumerate(pool.map(lambda job: _check_frame(config, *job), jobs), 1):
+        for done, report in enumerate(pool.map(lambda job: _check_frame(looks, *job), jobs), 1):
             yield report
             if progress is not None:
                 progress(done, len(jobs))
@@ -204,13 +221,13 @@ def _check_frames(
         cv2.utils.logging.setLogLevel(log_level)
 
 
-def _check_frame(config: StoredConfig, files: FrameFiles, frame: int) -> _FrameReport:
+def _check_frame(looks: Sequence[tuple[str, _Look]], files: FrameFiles, frame: int) -> _FrameReport:
     """Open all files of one frame; they must agree in size with the first of them that can be read."""
     findings: list[Finding] = []
     notes: list[tuple[str, str, Content]] = []
     seen: dict[str, Seen] = {}
     opened = 0
-    for folder, look in _looks(config):
+    for folder, look in looks:
         path = file_of(folder, files, frame)
         if path is None:
             continue
@@ -223,7 +240,7 @@ def _check_frame(config: StoredConfig, files: FrameFiles, frame: int) -> _FrameR
         findings.extend(now.findings)
         notes.extend((folder, note, path) for note in now.notes)
         findings.extend(_other_size(path, now.size, seen))
-        seen[folder] = now
+        seen[folder] = now if keeps_outline(frame, len(files.frames)) else without_outline(now)
     return _FrameReport(seen=seen, opened=opened, findings=tuple(findings), notes=tuple(notes))
 
 
@@ -252,6 +269,7 @@ def _check_sequence(
     for kind in filter(has_files, config.labels):
         place, traces = files.files[kind.folder].place, _traces(kind.folder, len(names), reports)
         yield from check_labels(place, traces, pictures)
+        yield from check_steps(place, traces, pictures)
         yield from handler_of(kind).check_sequence(place, names, traces)
 
 
@@ -282,22 +300,28 @@ def _noted(sums: _Sums) -> Iterator[Finding]:
         yield warning(key[1], first, f"{key[1]}{also}", "")
 
 
-_Look = Callable[[Content, Size | None], Seen]
-
-
-def _looks(config: StoredConfig) -> Iterator[tuple[str, _Look]]:
-    """Yield, by folder, how to look at one of its files, given the size of the frame's image where that is known."""
-    yield IMAGES, _look_at_picture
-    for kind in filter(has_files, config.labels):
-        yield kind.folder, handler_of(kind).look
+def _looks(config: StoredConfig, *, decode: bool) -> list[tuple[str, _Look]]:
+    """Return, by folder, how to look at one of its files, given the size of the frame's image where that is known."""
     flow = flow_files(config.flow)
-    if flow is not None:
-        yield flow.folder, lambda path, picture: Seen(size=size_of(read_flow(path, picture)[0]))
+    return [
+        (IMAGES, _look_at_picture if decode else _look_at_header),
+        *((kind.folder, handler_of(kind).look) for kind in filter(has_files, config.labels)),
+        *([] if flow is None else [(flow.folder, _look_at_flow)]),
+    ]
+
+
+def _look_at_flow(content: Content, picture: Size | None) -> Seen:
+    return Seen(size=size_of(read_flow(content, picture)[0]))
 
 
 def _look_at_picture(content: Content, _picture: Size | None) -> Seen:
     picture = inspect_rgb(content)
     return Seen(size=size_of(picture.pixels), trace=picture_trace(picture.pixels), notes=picture.notes)
+
+
+def _look_at_header(content: Content, _picture: Size | None) -> Seen:
+    size, notes = inspect_size(content)
+    return Seen(size=size, notes=notes)
 
 
 def _show(size: Size) -> str:
@@ -315,7 +339,15 @@ def _check_sizes(files: FrameFiles, reports: Mapping[int, _FrameReport]) -> Iter
             yield error(path, what, "bring the files of a sequence to one size")
 
 
-def _report(config: StoredConfig, layout: Layout, sums: _Sums, findings: Sequence[Finding]) -> CheckReport:
+def _report(
+    config: StoredConfig,
+    layout: Layout,
+    sums: _Sums,
+    findings: Sequence[Finding],
+    amount: Amount,
+    *,
+    decoded: bool,
+) -> CheckReport:
     infos = class_ids_in(label_infos(config.labels))
     totals = {folder: sums.classes.get(folder, np.zeros(256, np.int64)) for folder in infos}
     return CheckReport(
@@ -329,6 +361,9 @@ def _report(config: StoredConfig, layout: Layout, sums: _Sums, findings: Sequenc
         },
         opened=sums.opened,
         findings=tuple(sorted(findings, key=lambda finding: finding.severity)),
+        amount=amount,
+        decoded=decoded,
+        in_all=sum(1 for files in layout.sequences for contents in files.files.values() for _ in all_in(contents)),
     )
 
 

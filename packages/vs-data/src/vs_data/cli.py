@@ -15,7 +15,8 @@ from vs_config import ConfigError, Range, shown
 from vs_config.commands import EXIT_INPUT, option_of, run_command
 from vs_config.progress import show_progress
 
-from vs_data.check import MAX_THREADS, check_folder
+from vs_data.amounts import USUAL_FPS
+from vs_data.check import MAX_THREADS, CheckReport, check_folder
 from vs_data.dancers import DancersConfig
 from vs_data.errors import VsDataError
 from vs_data.extract.command import extract
@@ -23,13 +24,22 @@ from vs_data.faces import FacesConfig
 from vs_data.findings import counted
 from vs_data.flow import FlowFilesConfig, NoFlowConfig
 from vs_data.folder import check_command
-from vs_data.labels import KINDS, LabelKind, SegMapsConfig, has_files, kind_in_table, kind_of
+from vs_data.labels import (
+    KINDS,
+    EdgesConfig,
+    LabelKind,
+    SegMapsConfig,
+    has_files,
+    kind_in_table,
+    kind_of,
+)
 from vs_data.layout import IMAGES, expanded, no_folder
 from vs_data.names import Order
 from vs_data.ranges import is_remote
 from vs_data.render import write_folder
 from vs_data.report import print_report
-from vs_data.shards import INDEX, Frames, PackOptions, pack_folder, read_back, whole_layout
+from vs_data.shards import INDEX, Frames, PackOptions, folders_in, pack_folder, read_back, whole_layout
+from vs_data.sheets import write_sheets
 from vs_data.sources import SourceConfig, open_source, written_kinds
 from vs_data.stored import FolderConfig, ShardsConfig, StoredConfig, VideoConfig
 from vs_data.street import StreetConfig
@@ -44,6 +54,8 @@ _EVERY = option_of(Range(kind=int, low=1, high=_MAX_FILES))
 _QUALITY = option_of(Range(kind=int, low=1, high=100))
 _GROUP = option_of(Range(kind=int, low=1, high=1000))
 _SHARD_MB = option_of(Range(kind=int, low=1, high=2**20))
+_FLAG = Parameter(negative="")
+_FPS = option_of(Range(kind=float, low=0.01, high=1e6))
 _THREADS = option_of(Range(kind=int, low=1, high=MAX_THREADS))
 _World: TypeAlias = Literal["street", "faces", "dancers"]
 
@@ -71,6 +83,9 @@ def check(
     threads: Annotated[int | None, _THREADS] = None,
     limit: Annotated[int, _LIMIT] = 0,
     strict: bool = False,
+    decode: Annotated[bool, _FLAG] = False,
+    fps: Annotated[float, _FPS] = USUAL_FPS,
+    show: str | None = None,
 ) -> int:
     """List everything that is wrong with a data folder, and what is in it.
 
@@ -87,7 +102,7 @@ def check(
         Folders of labels: class id maps, unless the folder is called as another kind: landmarks-dlib68, image,
         instances. KIND:FOLDER says which kind it is: landmarks-dlib68:faces; and a table says all of it, as
         configurations do: '{kind = "image", folder = "depth", maximum = 80.0, minimum = 0.1}'. By default seg_maps, or
-        another kind where there is only that.
+        another kind where there is only that, or edges, which are computed, of videos without any.
     classes
         Number of class ids, 35 if it is not said; allowed in the maps are 0 to CLASSES - 1 and the id of ignored
         pixels. One number for all folders of maps, or one for each. Of numbers that are given, classes that never occur
@@ -112,20 +127,50 @@ def check(
         Findings to show; 0: all of them.
     strict
         Exit with 2 for warnings too.
+    decode
+        Look at all pixels of pictures too, which takes longer: damage that only shows in them, repeated frames, cuts,
+        and labels that come some frames early or late. Labels and flow are always read in full.
+    fps
+        Frames per second of sequences that are no videos, to say how long they are.
+    show
+        A folder to write contact sheets to, one for a sequence: labels over frames, and over the frames before and
+        after. It must be empty or not exist yet.
     """
-    place = _given(root)
+    _given(root)
     with _typed_by_the_user():
-        kinds = _label_kinds(_usual_labels(place) if labels is None else labels, classes or _CLASSES, ignore_id)
+        kinds = _label_kinds(_usual_labels(root) if labels is None else labels, classes or _CLASSES, ignore_id)
     with _typed_by_the_user(folder="--flow-folder"):
-        teacher = _teacher(place, flow, flow_folder)
+        teacher = _teacher(root, flow, flow_folder)
     with _typed_by_the_user():
         config = _stored_at(root)(root=root, labels=kinds, flow=teacher, min_frames=min_frames, order=order)
-    with show_progress("checking", unit="files") as progress, _memory_suffices():
-        report = check_folder(
-            config, every=every, threads=threads, progress=progress.update, declared=classes is not None
-        )
+    if show is not None:
+        _show_sheets(config, show)
+    report = _checked(config, every=every, threads=threads, declared=classes is not None, decode=decode, fps=fps)
     print_report(report, Console(), limit=limit)
     return EXIT_INPUT if report.errors or (strict and report.findings) else 0
+
+
+def _checked(
+    config: StoredConfig, *, every: int, threads: int | None, declared: bool, decode: bool, fps: float
+) -> CheckReport:
+    with show_progress("checking", unit="frames") as progress, _memory_suffices():
+        return check_folder(
+            config,
+            every=every,
+            threads=threads,
+            progress=progress.update,
+            declared=declared,
+            decode=decode,
+            fps=fps,
+        )
+
+
+def _show_sheets(config: StoredConfig, place: str) -> None:
+    with show_progress("drawing", unit="sheets") as progress, _memory_suffices():
+        done = write_sheets(config, expanded(place), progress=progress.update)
+    of = f"{done.sheets} of {done.sequences} sequences shown in {place}"
+    without = f"; none of {', '.join(done.failed[:3])}: files are missing or bad" if done.failed else ""
+    Console().print(Text(shown(of + without)), soft_wrap=True)
 
 
 @app.command
@@ -284,17 +329,27 @@ def _stored_at(root: str) -> type[StoredConfig]:
     return VideoConfig if any(path.suffix.lower() in VIDEO_EXTENSIONS for path in videos) else FolderConfig
 
 
-def _usual_labels(root: Path) -> tuple[str, ...]:
-    """Return the labels of a folder of which nobody has said anything."""
-    usual, *others = (kind().folder for kind in KINDS if has_files(kind()))
-    there = [folder for folder in (usual, *others) if no_folder(root / folder) is None]
-    return (usual,) if usual in there or not there else (there[0],)
+def _usual_labels(root: str) -> tuple[str, ...]:
+    """Return the labels of data of which nobody has said anything; of videos alone those that are computed."""
+    there = _there(root, [kind().folder for kind in KINDS if has_files(kind())])
+    alone = SegMapsConfig().folder if _stored_at(root) is FolderConfig else EdgesConfig().folder
+    return (there[0] if there else alone,)
 
 
-def _teacher(root: Path, flow: str, folder: str | None) -> FlowFilesConfig | NoFlowConfig:
+def _there(root: str, folders: Sequence[str]) -> list[str]:
+    """Return those of some folders of labels or flow that are in a data folder or a pack, or beside videos."""
+    if _stored_at(root) is ShardsConfig:
+        packed = folders_in(root)
+        return [folder for folder in folders if folder in packed]
+    place = expanded(root)
+    beside = place.parent if place.is_file() else place
+    return [folder for folder in folders if no_folder(beside / folder) is None]
+
+
+def _teacher(root: str, flow: str, folder: str | None) -> FlowFilesConfig | NoFlowConfig:
     """Choose flow files where they are asked for, by name too, or where there are any."""
     files = FlowFilesConfig() if folder is None else FlowFilesConfig(folder=folder)
-    there = folder is not None or no_folder(root / files.folder) is None
+    there = folder is not None or bool(_there(root, [files.folder]))
     return files if flow == "files" or (flow == "auto" and there) else NoFlowConfig()
 
 

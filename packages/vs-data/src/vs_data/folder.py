@@ -87,7 +87,7 @@ def patience_of(config: ShardsConfig) -> Patience:
 def check_command(config: StoredConfig, split: Literal["train", "val"]) -> str:
     """Write the line for a shell that lists everything wrong with a split's folder, as this configuration reads it."""
     kinds, flow = config.labels, flow_files(config.flow)
-    words = ["hatch", "run", "data:check", place_of(config, split)]
+    words = ["hatch", "run", "data:check", place_of(config, split), "--decode"]
     if [word_of(kind) for kind in kinds] != [word_of(SegMapsConfig())]:
         words += ["--labels", *(word_of(kind) for kind in kinds)]
     maps = [kind for kind in kinds if isinstance(kind, SegMapsConfig) and kind_in_table(word_of(kind)) is None]

@@ -1,5 +1,6 @@
 """Pictures on disk: frames, numbers and maps of ids. Every way in which a file can be bad is an error of one line."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from vs_data.content import Content, FrameOfVideo, bytes_of
 from vs_data.errors import DataError
 from vs_data.exif import turned
 from vs_data.headers import AGAIN, Header, png_chunks, png_of, read_header, without_strays
-from vs_data.videos import read_levels, read_shown
+from vs_data.videos import Video, VideoIndex, index_of, read_levels, read_shown
 
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -95,6 +96,30 @@ def inspect_rgb(content: Content) -> Picture:
             return Picture(pixels=shown.pixels, notes=shown.notes)
         case _:
             return _inspect_picture(content)
+
+
+def inspect_size(content: Content) -> tuple[tuple[int, int], tuple[str, ...]]:
+    """Return (H, W) of a picture as `inspect_rgb` reads it, and what it does to it, without decoding it.
+
+    The file is read, and its parts are looked at (of a PNG their checksums too); of a video the first frame is decoded,
+    once.
+
+    Raises:
+        DataError: as `inspect_rgb` does, but for damage that only decoding tells.
+    """
+    match content:
+        case FrameOfVideo():
+            return _size_in_video(content.video, index_of(content.video))
+        case _:
+            header = _open(content)[1]
+            size = (header.width, header.height) if header.orientation > 4 else (header.height, header.width)
+            return size, tuple(_notes_on_frame(header, strays=False))
+
+
+@lru_cache(maxsize=1024)
+def _size_in_video(video: Video, _index: VideoIndex) -> tuple[tuple[int, int], tuple[str, ...]]:
+    shown = read_shown(FrameOfVideo(video=video, frame=0))
+    return (shown.pixels.shape[0], shown.pixels.shape[1]), shown.notes
 
 
 def _inspect_picture(content: Content) -> Picture:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vs_data.findings import Finding, some, warning
+from vs_data.outlines import outline_of_values
 from vs_data.seen import Trace, Traces, digest_of
 
 _THUMB = 16  # pixels: coarse enough that motion changes it little
@@ -26,7 +27,7 @@ _MIN_VISIBLE_CHANGE = 1.0  # change of a thumbnail, of 255; of somebody who spea
 def picture_trace(pixels: NDArray[np.uint8]) -> Trace:
     """Return the trace of a picture (H,W,3)."""
     thumb = cv2.resize(pixels, (_THUMB, _THUMB), interpolation=cv2.INTER_AREA)
-    return Trace(digest=digest_of(pixels), thumb=np.asarray(thumb, np.uint8))
+    return Trace(digest=digest_of(pixels), thumb=np.asarray(thumb, np.uint8), outline=outline_of_values(pixels))
 
 
 def check_pictures(place: str, names: Sequence[str], traces: Traces) -> Iterator[Finding]:

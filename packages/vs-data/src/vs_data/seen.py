@@ -22,11 +22,13 @@ class Trace:
         digest: Of what it holds; equal contents have equal ones.
         thumb: (16,16,3) uint8 of a picture; None: it is no picture.
         points: (68,2) landmarks of a face, or (n,3) keypoints of a person; None: there are none.
+        outline: (64,64) where things end in it, see `outlines`; None: nobody knows.
     """
 
     digest: int
     thumb: NDArray[np.uint8] | None = None
     points: NDArray[np.float64] | None = None
+    outline: NDArray[np.uint8] | None = None
 
 
 Traces: TypeAlias = Sequence[Trace | None]
@@ -50,6 +52,11 @@ class Seen:
     counts: NDArray[np.uint32] | None = None
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+def without_outline(seen: Seen) -> Seen:
+    """Return what was seen in a file without its outline, of which there may be too many to keep."""
+    return seen if seen.trace is None else attrs.evolve(seen, trace=attrs.evolve(seen.trace, outline=None))
 
 
 def digest_of(values: NDArray[Any]) -> int:

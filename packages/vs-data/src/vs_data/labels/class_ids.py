@@ -29,6 +29,7 @@ from vs_data.labels.colours import (
     nearest_colour,
 )
 from vs_data.labels.handler import LabelHandler, LooseFiles
+from vs_data.outlines import outline_of_ids
 from vs_data.pictures import IdMap, inspect_colours, inspect_ids, inspect_wide_ids
 from vs_data.seen import Seen, Size, Trace, digest_of, size_of
 from vs_data.videos import LOSSLESS
@@ -123,6 +124,7 @@ def handle_class_ids(config: SegMapsConfig) -> LabelHandler:
         videos=True,
         level_channels=1 if config.colours is None else 3,
         look=partial(_look, config),
+        colours=_class_colours(config),
     )
 
 
@@ -155,6 +157,15 @@ def only_level(levels: NDArray[np.uint8], where: str) -> NDArray[np.uint8]:
     if levels.ndim == 3 and not (levels == first[..., None]).all():
         raise DataError("holds colours, not greys that are ids", file=where, fix=LOSSLESS)
     return first
+
+
+def _class_colours(config: SegMapsConfig) -> Colours | None:
+    """Return the colour of each class, as it is in the files, or None where they hold ids."""
+    colours = _colours_of(config)
+    if colours is None or not config.map:
+        return colours
+    of_class = {other: colours[one] for one, other in reversed(_map_of(config)) if one < len(colours)}
+    return tuple(of_class.get(index, (255, 255, 255)) for index in range(config.num_classes))
 
 
 def _map_of(config: SegMapsConfig) -> Pairs:
@@ -251,7 +262,7 @@ def _look(config: SegMapsConfig, content: Content, _picture: Size | None) -> See
     problem = _ids_out_of_range(ids, config)
     return Seen(
         size=size_of(ids),
-        trace=Trace(digest=digest_of(ids)),
+        trace=Trace(digest=digest_of(ids), outline=outline_of_ids(ids)),
         counts=np.bincount(ids.ravel(), minlength=256).astype(np.uint32),
         findings=() if problem is None else (error(content, problem, _fix_for_ids(config)),),
         notes=found.notes,

@@ -21,6 +21,7 @@ from vs_data.fields import folder_name
 from vs_data.findings import error
 from vs_data.geometry import apply_to_ids, same_size
 from vs_data.labels.handler import LabelHandler, LooseFiles
+from vs_data.outlines import outline_of_ids
 from vs_data.pictures import inspect_colours
 from vs_data.seen import Seen, Size, Trace, digest_of, size_of
 from vs_data.views import View, check_size, content_of
@@ -128,6 +129,6 @@ def _look(content: Content, _picture: Size | None) -> Seen:
     problem = _wrong_part(levels)
     return Seen(
         size=size_of(levels),
-        trace=Trace(digest=digest_of(levels)),
+        trace=Trace(digest=digest_of(levels), outline=outline_of_ids(levels[..., _PART])),
         findings=() if problem is None else (error(content, problem, _FIX),),
     )

@@ -21,6 +21,7 @@ from vs_data.geometry import apply_to_points, same_size
 from vs_data.labels.handler import ANY_PICTURE, LabelHandler, LooseFiles, Target
 from vs_data.landmark_files import LANDMARK_EXTENSIONS, read_landmarks, read_track, slightly_outside, smoothed
 from vs_data.landmarks import draw_face, is_mirrored, jump_between
+from vs_data.outlines import LINES_SIZE, outline_of_lines, scale_to_lines
 from vs_data.seen import Seen, Size, Trace, Traces, digest_of
 from vs_data.views import View, content_of, contents_of
 
@@ -139,7 +140,7 @@ def _sequence_subject(contents: Contents, picture: Size) -> Subject:
 def _look(content: Content, picture: Size | None) -> Seen:
     """Look at one file; landmarks a little outside of the picture are a warning."""
     points = read_landmarks(content, picture)
-    trace = landmark_trace(points)
+    trace = landmark_trace(points, picture)
     outside = None if picture is None else slightly_outside(points, picture)
     if outside is None:
         return Seen(trace=trace)
@@ -147,9 +148,10 @@ def _look(content: Content, picture: Size | None) -> Seen:
     return Seen(trace=trace, findings=(warning("landmarks outside of the picture", content, outside, fix),))
 
 
-def landmark_trace(points: NDArray[np.float64]) -> Trace:
-    """Return the trace of the landmarks (68,2) of a face."""
-    return Trace(digest=digest_of(points), points=points)
+def landmark_trace(points: NDArray[np.float64], picture: Size | None = None) -> Trace:
+    """Return the trace of the landmarks (68,2) of a face in a picture of this size."""
+    lines = None if picture is None else draw_face(points * scale_to_lines(picture), LINES_SIZE)
+    return Trace(digest=digest_of(points), points=points, outline=None if lines is None else outline_of_lines(lines))
 
 
 def check_faces(place: str, names: Sequence[str], traces: Traces) -> Iterator[Finding]:

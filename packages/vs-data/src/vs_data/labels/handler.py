@@ -13,6 +13,7 @@ from vs_data.content import Content
 from vs_data.driving import Subject
 from vs_data.findings import Finding
 from vs_data.geometry import Geometry
+from vs_data.labels.colours import Colours
 from vs_data.seen import Seen, Size, Traces
 from vs_data.views import View
 
@@ -84,6 +85,7 @@ class LabelHandler:
             None where the picture cannot be read. Raises `DataError` when the file is bad.
         check_sequence: (folder, names of frames, traces of their files) -> what is wrong with the files of a sequence
             that each for itself does not tell, besides what is looked for in labels of every kind; by default nothing.
+        colours: The colour of each class in the files, where classes are stored as colours; None: they are not.
         boxes: (sequence, frames, subject), as for `read` -> region of a person -> boxes (n,B,4), see `Clip.boxes`;
             None: the kind knows none.
     """
@@ -103,4 +105,5 @@ class LabelHandler:
     computed: Callable[[Sequence[NDArray[np.uint8]]], Tensor] | None = None
     target: Callable[[View], Target] | None = None
     check_sequence: Callable[[str, Sequence[str], Traces], Iterator[Finding]] = _find_nothing
+    colours: Colours | None = None
     boxes: Callable[[View, Sequence[int], View | None], dict[str, Tensor]] | None = None

@@ -20,6 +20,7 @@ from vs_data.files import MAX_PICTURE_PIXELS
 from vs_data.geometry import Geometry, apply_to_values, factor_of, same_size
 from vs_data.labels.handler import LabelHandler, LooseFiles
 from vs_data.npz import Promise, read_npy
+from vs_data.outlines import outline_of_values
 from vs_data.pictures import IMAGE_EXTENSIONS, inspect_stored
 from vs_data.seen import Seen, Size, Trace, digest_of, size_of
 from vs_data.views import View, check_size, content_of
@@ -154,7 +155,7 @@ def _look(config: ImageConfig, content: Content, _picture: Size | None) -> Seen:
     outside = bool((found.values < found.low).any() or (found.values > found.high).any())
     return Seen(
         size=size_of(found.values),
-        trace=Trace(digest=digest_of(found.values)),
+        trace=Trace(digest=digest_of(found.values), outline=outline_of_values(_scaled(config, found))),
         notes=(*found.notes, *([CLIPPED] if outside else [])),
     )
 

@@ -18,6 +18,7 @@ from vs_data.fields import folder_name
 from vs_data.geometry import apply_to_ids, same_size
 from vs_data.labels.class_ids import only_level
 from vs_data.labels.handler import LabelHandler, LooseFiles
+from vs_data.outlines import outline_of_ids
 from vs_data.pictures import describe, inspect_colours, inspect_wide_ids
 from vs_data.seen import Seen, Size, Trace, digest_of, size_of
 from vs_data.views import View, check_size, content_of
@@ -96,7 +97,7 @@ def _of_levels(config: InstancesConfig, levels: NDArray[np.uint8], where: str) -
 
 def _look(config: InstancesConfig, content: Content, _picture: Size | None) -> Seen:
     ids, notes = _ids(config, content)
-    return Seen(size=size_of(ids), trace=Trace(digest=digest_of(ids)), notes=notes)
+    return Seen(size=size_of(ids), trace=Trace(digest=digest_of(ids), outline=outline_of_ids(ids)), notes=notes)
 
 
 def _read_frame(config: InstancesConfig, view: View, frame: int) -> _Ids:

@@ -3,7 +3,7 @@
 from vs_data.shards.frames import FRAMES, Frames, encoded_video
 from vs_data.shards.index import INDEX
 from vs_data.shards.pack import Packed, PackOptions, pack_folder
-from vs_data.shards.reading import ReadSpeed, check_shards, read_back, scan_shards
+from vs_data.shards.reading import ReadSpeed, check_shards, folders_in, read_back, scan_shards
 from vs_data.shards.whole import whole_layout
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "ReadSpeed",
     "check_shards",
     "encoded_video",
+    "folders_in",
     "pack_folder",
     "read_back",
     "scan_shards",

@@ -106,6 +106,17 @@ def _contents(sequence: PackedSequence, name: str, folder: PackedFolder, order: 
     return MembersOfShards(place=f"{pack.root}: {name}/{sequence.name}", members=members)
 
 
+def folders_in(root: str) -> tuple[str, ...]:
+    """Return the folders of a pack, in the order of their names.
+
+    Raises:
+        DataError: there is no index, or it is damaged.
+    """
+    place = joined(root, INDEX)
+    index = from_json(read_whole(place, Patience()), place)
+    return tuple(sorted({folder for sequence in index.sequences for folder in sequence.folders}))
+
+
 @attrs.frozen(kw_only=True)
 class ReadSpeed:
     """The rate at which frames of a pack are read and decoded at random, by one thread."""
