@@ -60,15 +60,25 @@ def write_config(folder: Path, **changes: Any) -> Path:
 
 
 def commanded(
-    processes: RankProcesses, *words: str, event: Event | None = None, ranks: int = 2, **variables: str
+    processes: RankProcesses,
+    *words: str,
+    event: Event | None = None,
+    ranks: int = 2,
+    again: bool = False,
+    folder: Path = Path(),
+    **variables: str,
 ) -> list[Said]:
-    """Run `train:vid2vid` with these words in so many processes."""
-    return whole(processes.run(command, ["vid2vid", *words], event, variables, ranks=ranks, joins=False))
+    """Run `train:vid2vid` with these words in so many processes; `again`: after a failure, in the same launch."""
+    arguments = (["vid2vid", *words], event, variables, folder)
+    return whole(processes.run(command, *arguments, ranks=ranks, joins=False, again=again))
 
 
-def command(ranks: Ranks, words: list[str], event: Event | None, variables: dict[str, str]) -> Said:
+def command(
+    ranks: Ranks, words: list[str], event: Event | None, variables: dict[str, str], folder: Path = Path()
+) -> Said:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
         for name, value in variables.items():
             patch.setenv(name, value) if value else patch.delenv(name)
         if event is not None and event.rank == ranks.rank:

@@ -1,7 +1,7 @@
 """A command in several processes, started by torchrun: the first one speaks for all, the others are silent.
 
 An error of another one comes to the first as soon as it waits for that process. Only who has nobody left to speak for
-it says so itself, with its rank.
+it says so itself, with its rank. What was said already is not said again when all are started again.
 """
 
 import contextlib
@@ -28,10 +28,12 @@ def run_in_company(run: Callable[[Report], int]) -> int:
         return report_error(error) if _would_speak() else EXIT_INPUT
     if ranks.count == 1:
         return run(report_error)
+    from vs_runtime.ranks.store import said_before
+
     stream = sys.stderr
 
     def report(error: BaseException | str, *, status: int, label: str) -> int:
-        if ranks.first:
+        if ranks.first and not said_before(ranks, f"{label}: {error}"):
             report_error(error, status=status, label=label)
         spoken_for = parted(ranks, f"rank {ranks.rank}: {error}") or ranks.first
         if not spoken_for:

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import os
 import signal
 import time
 from collections.abc import Generator, Iterator
@@ -134,7 +133,7 @@ def _train(
     freed = keep_freed_memory(wanted=config.performance.keep_memory)
     for note in (*prepared.notes, *bound, *_places(ranks, prepared.plan), freed, *_reading(prepared)):
         progress.message(note)
-    environment = {**runtime.describe_environment(), "freed_memory": freed, **group_of(os.environ)}
+    environment = {**runtime.describe_environment(), "freed_memory": freed, **(group_of(ranks) if ranks.first else {})}
     if ranks.first and not resume:
         create_run(run, config=render_config(config), environment=environment, fixed=fixed_part(config))
     holding = hold_run(run) if ranks.first else contextlib.nullcontext(_nothing)

@@ -15,8 +15,11 @@ COUNTED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 MEETING = ("MASTER_ADDR", "MASTER_PORT")
 """Those that say where all of them meet."""
 
+LAUNCH = "TORCHELASTIC_RUN_ID"
+"""The one by which processes know that torchrun has started them; its value may come again."""
+
 ATTEMPT = "TORCHELASTIC_RESTART_COUNT"
-"""The one in which torchrun counts how often it has started all of them again."""
+"""The one in which an agent of torchrun's counts how often a process of its own has failed."""
 
 
 @attrs.frozen(kw_only=True)
