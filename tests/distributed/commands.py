@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -138,6 +139,27 @@ def diverge(state: Any) -> None:
         next(state.discriminator.parameters())[0] = float("nan")
 
 
-def comes_or_not(ranks: Ranks, words: list[str], missing: int) -> Said | None:
+def spoil_average(state: Any) -> None:
+    """A number of the EMA is not finite in this process only."""
+    with torch.no_grad():
+        next(state.generator_ema.parameters())[0] = float("nan")
+
+
+def run_out_of_memory(*_: Any) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.00 GiB")
+
+
+def be_elsewhere() -> None:
+    """Look for files in a directory that no other process is in."""
+    elsewhere = Path("elsewhere")
+    elsewhere.mkdir()
+    os.chdir(elsewhere)
+
+
+def be_terminated_soon() -> None:
+    threading.Timer(1, be_terminated).start()
+
+
+def comes_or_not(ranks: Ranks, words: list[str], missing: int, event: Event | None = None) -> Said | None:
     """Run the command but in one process."""
-    return None if ranks.rank == missing else command(ranks, ["vid2vid", *words], None, {})
+    return None if ranks.rank == missing else command(ranks, ["vid2vid", *words], event, {})

@@ -110,7 +110,7 @@ def gone_on(ranks: Ranks, kind: str, changes: dict[str, Any], stop: int, folder:
         state = restore_state(state, load_latest(folder).state)
     require_one_step(ranks, state.step)
     state, reports = went_through(config, state, recipe, stop, 2)
-    require_finite(state)
+    require_finite(state, ranks)
     saved = state_to_save(state)
     if ranks.first:
         save_checkpoint(folder, step=stop, state=saved, keep=9)
@@ -188,6 +188,8 @@ def with_difference(ranks: Ranks, place: str) -> str:
                 weight.data.view(-1)[-1:].copy_(weight.data.view(-1)[-1:].nextafter(torch.tensor(9.0)))
             case "moment":
                 next(iter(state.optimizers.discriminator.state.values()))["exp_avg"].add_(1)
+            case "lost":
+                del state.optimizers.generator.state[next(iter(state.optimizers.generator.state))]
             case "count":
                 state = attrs.evolve(state, updates=7)
     with pytest.raises(VsTrainingError) as caught:

@@ -4,13 +4,14 @@ torchrun starts all processes anew when one is lost. They have the same command 
 out that the run has begun: its environment.json says in which launch of torchrun.
 """
 
+import hashlib
 import os
 from collections.abc import Mapping
 
 from vs_config import option_path
 from vs_runtime.errors import RunDirectoryError
-from vs_runtime.ranks import Ranks, ranks_of
-from vs_runtime.ranks.members import LAUNCH
+from vs_runtime.ranks import Ranks, collected, ranks_of, told
+from vs_runtime.ranks.members import ATTEMPT, LAUNCH
 from vs_runtime.run_directory import DEFAULT_ROOT, RunDirectory, read_environment
 
 from vs_train.request import Request, Start, choose_directory, stem_of
@@ -40,6 +41,35 @@ def choose_run(request: Request, start: Start | None) -> tuple[RunDirectory, boo
     own = {} if resumed else group_of(ranks)
     earlier = _begun(request, stem_of(start), own) if own else None
     return (choose_directory(request, start), resumed) if earlier is None else (earlier, True)
+
+
+def may_start_again(environment: Mapping[str, str]) -> bool:
+    """Return whether torchrun would start processes that end early again; of a SIGTERM to itself they do not know."""
+    most, done = (environment.get(name, "") for name in ("TORCHELASTIC_MAX_RESTARTS", ATTEMPT))
+    return most.isdecimal() and done.isdecimal() and int(done) < int(most)
+
+
+def require_seen(ranks: Ranks, run: RunDirectory) -> None:
+    """See that all processes have the same run before them, as they read its checkpoints. All have to ask.
+
+    Raises:
+        RunDirectoryError: some do not, on machines that do not share a file system or in other directories.
+    """
+    written = told(ranks, _mark(run))  # nobody looks before it is there
+    seen = collected(ranks, _mark(run) == written)
+    blind = ", ".join(str(rank) for rank, same in enumerate(seen) if not same)
+    if blind:
+        what = f"{run.path}: rank {blind} does not find there what rank 0 has written"
+        raise RunDirectoryError(
+            f"{what}; choose an --out that all processes see, such as an absolute path", path=run.path
+        )
+
+
+def _mark(run: RunDirectory) -> str | None:
+    try:
+        return hashlib.sha256(run.environment.read_bytes()).hexdigest()
+    except OSError:
+        return None
 
 
 def _begun(request: Request, stem: str, own: Mapping[str, str]) -> RunDirectory | None:

@@ -102,7 +102,7 @@ def part(ranks: Ranks, error: str) -> bool:
         except RanksError:
             return False
         meeting.leave(error)
-        meeting.see_off(BRIEF)
+        meeting.see_off(BRIEF, starting=True)
         meeting.end()
     return _meeting is not None and _meeting.heard()
 
@@ -184,16 +184,19 @@ class Meeting:
         with contextlib.suppress(RuntimeError):  # the store has gone, with whoever kept it
             self.store.set(f"left/{self.ranks.rank}", json.dumps({"error": error, "stopped": stopped}))
 
-    def see_off(self, patience: float) -> None:
+    def see_off(self, patience: float, *, starting: bool = False) -> None:
         """Wait until all others have left too, or are lost, but not for longer than so many seconds.
 
         Who has the answer to a common question first, and goes, would take it from the rest. And torchrun ends the
-        others as soon as one has failed: they may have something to save or to say.
+        others as soon as one has failed: they may have something to save or to say. `starting`: those too that have not
+        come yet.
         """
         end = time.monotonic() + patience
         with contextlib.suppress(RuntimeError):
             watch = _Watch(self)
             while (still := self._without("left") - self.lost) and time.monotonic() < end:
+                if not starting and not still & self._with("here"):
+                    break
                 time.sleep(LOOK)
                 self.lost |= watch.silent(_LONG_SILENCE) & still
 
