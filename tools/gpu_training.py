@@ -22,6 +22,7 @@ import torch
 import vs_data as data
 import vs_optim as optim
 import vs_runtime as runtime
+from vs_bench.results import begin, save_records
 from vs_config import load_config
 from vs_training.config import TrainConfig, label_spec, reference_count
 from vs_training.curriculum import clip_length
@@ -98,11 +99,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--store", action="store_true")
     given = parser.parse_args(arguments)
+    begun = begin()
     losses = train(given.preset, runtime.choose_device(given.device), given.dtype, given.steps)
     path = STORED / f"first-steps-{given.preset}.json"
     if given.store:
         command = f"python tools/gpu_training.py --preset {given.preset} --device cpu --dtype float32 --store"
-        runtime.write_atomically(path, json.dumps({"command": command, "losses": losses}, indent=1) + "\n")
+        save_records({"losses": losses}, path.stem, command=command, folder=STORED, begun=begun)
         return 0
     problems = differences(losses, json.loads(path.read_text())["losses"])
     result: dict[str, Any] = {"agrees": not problems, "problems": problems, "losses": losses}

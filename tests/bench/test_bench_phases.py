@@ -140,6 +140,18 @@ def test_copies_and_allocations_are_counted():
     assert profile.profile_of(lambda: [torch.empty(3) for _ in range(7)], CPU).allocations == 7
 
 
+def test_what_bounds_a_step_is_told_by_its_products_and_by_the_calls_of_the_rest():
+    rows = (
+        profile.Row(name="mm", calls=2, seconds=3.0, flop=4 * 10**9),
+        profile.Row(name="add", calls=400, seconds=0.75, flop=None),
+        profile.Row(name="copy_", calls=100, seconds=0.25, flop=None),
+    )
+    step = profile.Profile(operators=rows, layers=rows[:1], copies=100, allocations=0, page_faults=0)
+    bounds = profile.bounds_of(step, peak=2e9)
+    assert (bounds.products, bounds.of_peak, bounds.floor) == (0.75, pytest.approx(2 / 3), 0.5)
+    assert (bounds.others, bounds.seconds_of_others) == (500, 0.002)
+
+
 def test_a_profile_of_a_step_is_printed_within_bounds_and_recorded(capsys):
     how = How(levels=("O0",), rounds=1, threads=1, device=CPU)
     record = json.loads(json.dumps(command.profile_levels(STREET, "a street", 1, how)))["levels"]["O0"]

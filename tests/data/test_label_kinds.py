@@ -18,7 +18,8 @@ def test_a_kind_says_all_that_is_asked_of_it(kind):
     handler = handler_of(kind())
     assert handler.extensions
     assert all(extension == extension.lower() and extension.startswith(".") for extension in handler.extensions)
-    assert label_infos([kind(folder="a"), kind(folder="b")]) == {"a": handler.info, "b": handler.info}
+    infos = label_infos([kind(folder="a"), kind(folder="b")])
+    assert infos == {name: handler_of(kind(folder=name)).info for name in ("a", "b")}
 
 
 def test_kinds_and_their_usual_folders_have_names_of_their_own():

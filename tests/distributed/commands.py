@@ -160,6 +160,18 @@ def be_terminated_soon() -> None:
     threading.Timer(1, be_terminated).start()
 
 
+def overflow(state: Any) -> None:
+    """The next gradient of a weight of the discriminator overflows in this process only."""
+    weight = next(p for p in state.discriminator.parameters() if p.ndim == 4)
+    handle = weight.register_hook(lambda gradient: (handle.remove(), gradient * float("inf"))[1])
+
+
+def leave_range(state: Any) -> None:
+    """The next pass of the discriminator is not finite in this process only, as after a late power iteration."""
+    head = state.discriminator.image.scales[0].head
+    handle = head.register_forward_hook(lambda *given: (handle.remove(), given[-1] * float("nan"))[1])
+
+
 def comes_or_not(ranks: Ranks, words: list[str], missing: int, event: Event | None = None) -> Said | None:
     """Run the command but in one process."""
     return None if ranks.rank == missing else command(ranks, ["vid2vid", *words], event, {})

@@ -75,6 +75,13 @@ def launched(*words: str) -> Iterator[Launch]:
                 time.sleep(0.05)
 
 
+def wait_for_step(folder: Path, step: int) -> None:
+    end = time.monotonic() + PATIENCE
+    while not (folder / "checkpoints" / f"step-{step:08d}").exists():
+        assert time.monotonic() < end, f"step {step} has not come"
+        time.sleep(0.02)
+
+
 def _parent(pid: int) -> int:
     try:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

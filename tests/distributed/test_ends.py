@@ -1,6 +1,7 @@
 """Runs in several processes that end before their time: the first one says it, and there is a way to go on."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ from commands import (
     differ,
     diverge,
     hang,
+    leave_range,
     lose_data,
+    overflow,
     run_out_of_memory,
     spoil_average,
     write_config,
@@ -100,6 +103,26 @@ def test_what_is_not_finite_in_one_process_is_named_with_it(processes: RankProce
     for named in ("step 2: ", "layer discriminator.", "clip street-", "rank 1"):
         assert named in error
     assert other.errors == []
+
+
+@pytest.mark.parametrize(
+    ("happens", "policy", "replays", "skipped"),
+    [(overflow, "independent", 0, 1), (overflow, "paired", 1, 0), (leave_range, "independent", 1, 0)],
+)
+def test_what_one_process_cannot_compute_all_skip_or_compute_again(
+    processes: RankProcesses, tmp_path: Path, happens: Callable[..., None], policy: str, replays: int, skipped: int
+) -> None:
+    """In float16; all that they have learnt and counted is compared after each step."""
+    changes = {
+        "precision": {"level": "O1", "dtype": "float16"},
+        "optim": {"scaler": {"init_scale": 1024.0, "policy": policy}},
+        "run": {"steps": 3},
+    }
+    words = ("--config", str(write_config(tmp_path, **changes)), "--out", str(tmp_path / "run"))
+    said = commanded(processes, *words, "distributed.check_every=1", event=Event(1, 2, happens))
+    assert [each.status for each in said] == [0, 0], said[0].err
+    counted = [(line["replays"], line["skipped_discriminator"]) for line in lines(tmp_path / "run")]
+    assert counted == [(0, 0), (replays, skipped), (replays, skipped)]
 
 
 def test_processes_that_have_learnt_something_else_are_found_out(processes: RankProcesses, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from commands import Event, be_terminated, commanded, write_config
 from faults import final, lines, run, same
 from in_ranks import ask
-from launches import PATIENCE, launched
+from launches import launched, wait_for_step
 from rank_processes import RankProcesses, whole
 from vs_config import load_config, read_toml
 from vs_runtime.run_directory import RunDirectory, read_environment
@@ -38,13 +38,6 @@ def undisturbed(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
     run(load_config(TrainConfig, read_toml(config)), folder)
     return folder
-
-
-def wait_for_step(folder: Path, step: int) -> None:
-    end = time.monotonic() + PATIENCE
-    while not (folder / "checkpoints" / f"step-{step:08d}").exists():
-        assert time.monotonic() < end, f"step {step} has not come"
-        time.sleep(0.02)
 
 
 def is_undisturbed(folder: Path, undisturbed: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import attrs
 import torch
 from vs_config import render_config
 from vs_data import FacesConfig, StreetConfig, open_source
@@ -11,6 +12,7 @@ from vs_nets import (
     FewShotGeneratorConfig,
     FlowConfig,
     GeneratorConfig,
+    GivenFlow,
     LinearCombination,
     NoPerceptual,
     ObjectiveConfig,
@@ -65,6 +67,15 @@ STREET = TrainConfig(
     objective=ObjectiveConfig(perceptual=RandomPerceptual(width_divisor=16, scales=1)),
     curriculum=CurriculumConfig(initial_length=2, max_length=4),
 )
+GIVEN = attrs.evolve(
+    STREET,
+    generator=attrs.evolve(
+        STREET.generator,
+        flow=GivenFlow(),
+        combination=SpadeCombination(levels=2, embedder=EmbedderConfig(filters=4, max_filters=8, downsamples=3)),
+    ),
+)
+"""STREET with the world's own motion in place of a flow network."""
 
 
 def make_run(path: Path, config: TrainConfig, seed: int = 0, **more: object) -> RunDirectory:

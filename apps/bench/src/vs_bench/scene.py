@@ -17,7 +17,7 @@ import vs_synthesis as synthesis
 from torch import Tensor
 from vs_data import Clip, ClipRequest, collate, move, open_source
 from vs_training.config import TrainConfig
-from vs_training.inputs import encode_label, encode_references
+from vs_training.inputs import encode_label, encode_references, motion_at
 
 NextFrame = Callable[[], Tensor]
 Way = Callable[[], NextFrame]
@@ -42,10 +42,14 @@ class Scene:
     contents: synthesis.ModelContents
     clip: Clip
 
-    def labels(self) -> Iterator[Mapping[str, Tensor]]:
-        """Yield the labels (1, H, W) or (1, C, H, W) of one frame after the other, without an end."""
+    def labels(self) -> Iterator[tuple[Mapping[str, Tensor], nets.Motion | None]]:
+        """Yield the labels (1, H, W) or (1, C, H, W) of one frame after the other, without an end.
+
+        With the motion to it, if the generator takes any.
+        """
         for t in itertools.cycle(range(self.clip.frames.shape[1])):
-            yield {kind: x[:, t] for kind, x in self.clip.labels.items()}
+            motion = motion_at(self.clip, t) if self.contents.config.takes_motion else None
+            yield {kind: x[:, t] for kind, x in self.clip.labels.items()}, motion
 
 
 def scene_of(config: TrainConfig) -> Scene:
@@ -88,7 +92,7 @@ def streaming(model: synthesis.Model, scene: Scene) -> Way:
 
     def begin() -> NextFrame:
         stream, labels = synthesis.start(model, _subject(model, scene)), scene.labels()
-        return lambda: stream(next(labels))
+        return lambda: stream(*next(labels))
 
     return begin
 
@@ -102,8 +106,9 @@ def rolling(scene: Scene, computing: synthesis.Computing, device: torch.device) 
         clip = move(scene.clip, device)
         with torch.inference_mode(), optim.autocast(precision, device):
             generate = forgetful(generator.bind(encode_references(clip, spec)))
-        times = itertools.cycle(range(clip.frames.shape[1]))
-        made = nets.rollout(generate, (encode_label(clip, t, spec) for t in times), past=generator.config.frames - 1)
+        times, moments = itertools.tee(itertools.cycle(range(clip.frames.shape[1])))
+        labels, motions = (encode_label(clip, t, spec) for t in times), (motion_at(clip, t) for t in moments)
+        made = nets.rollout(generate, labels, past=generator.config.frames - 1, motions=motions)
 
         def frame() -> Tensor:
             with torch.inference_mode(), optim.autocast(precision, device):
@@ -124,9 +129,9 @@ def graphed(model: synthesis.Model, scene: Scene) -> Way:
 
     def begin() -> NextFrame:
         stream, labels = synthesis.start_graphed(model, _subject(model, scene)), scene.labels()
-        for label in itertools.islice(labels, SETTLED):
-            stream(label)
-        return lambda: stream(next(labels))
+        for given in itertools.islice(labels, SETTLED):
+            stream(*given)
+        return lambda: stream(*next(labels))
 
     return begin
 

@@ -21,10 +21,10 @@ from vs_metrics import (
     ssim,
     warping_errors,
 )
-from vs_nets import History, Label, LabelSpec, Synthesis, class_ids, class_kind, rollout
+from vs_nets import History, Label, LabelSpec, Motion, Synthesis, class_ids, class_kind, rollout
 from vs_nets.synthesis import GenerateFrame
 from vs_training import pictures
-from vs_training.inputs import encode_label
+from vs_training.inputs import encode_label, motion_at
 from vs_training.tensors import map_tensors
 
 LEVELS = 127.5
@@ -197,9 +197,10 @@ def roll_out(
         driving: where the subject is shown in somebody else's motion, the frames that show whoever drives it, as clips
             of one frame; as many as the pieces have.
     """
-    frames, labelled = itertools.tee(single_frames(pieces))  # one frame apart at most: labels are taken one by one
-    labels = (_encoded(frame, spec) for frame in labelled)
-    rolled = rollout(_without_gradients(generator), labels, past=spec.past)
+    # one frame apart at most: labels and motions are taken one by one
+    frames, labelled, moving = itertools.tee(single_frames(pieces), 3)
+    labels, motions = (_encoded(frame, spec) for frame in labelled), (_motion(frame, spec) for frame in moving)
+    rolled = rollout(_without_gradients(generator), labels, past=spec.past, motions=motions)
     drivers: Iterator[Clip | None] = itertools.repeat(None) if driving is None else iter(driving)
     for index, (frame, synthesis) in enumerate(zip(frames, rolled, strict=True)):
         yield FrameView(
@@ -213,6 +214,10 @@ def roll_out(
 
 def _encoded(frame: Clip, spec: EvaluationSpec) -> Label:
     return encode_label(move(collate([frame]), spec.device), 0, spec.labels, channels_last=True)
+
+
+def _motion(frame: Clip, spec: EvaluationSpec) -> Motion | None:
+    return motion_at(move(collate([frame]), spec.device), 0)
 
 
 def _without_gradients(generator: GenerateFrame) -> GenerateFrame:
@@ -289,7 +294,8 @@ def _flow_scores(view: FrameView, before: FrameView) -> dict[str, Average]:
         "warped_real": vs_ops.warp(before.truth.frames, flow),
         "repeated_real": before.truth.frames,
     }
-    scores = flow_errors("epe", flow, view.truth.flow, view.truth.flow_confidence)
+    estimated = None if view.synthesis.given else flow
+    scores = flow_errors("epe", estimated, view.truth.flow, view.truth.flow_confidence)
     if view.truth.flow is not None and view.truth.flow_confidence is not None:
         candidates["warped_real_by_teacher"] = vs_ops.warp(before.truth.frames, view.truth.flow)
     for method, frame in candidates.items():

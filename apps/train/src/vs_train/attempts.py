@@ -86,4 +86,5 @@ def _is_of(run: RunDirectory, group: Mapping[str, str]) -> bool:
         environment = read_environment(run).get("environment", {})
     except RunDirectoryError:
         return False
-    return {GROUP: environment.get(GROUP)} == group
+    later = os.environ[ATTEMPT] != "0" or run.environment.stat().st_mtime > launcher_start()
+    return later and {GROUP: environment.get(GROUP)} == group

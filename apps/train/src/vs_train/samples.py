@@ -9,7 +9,7 @@ import vs_nets as nets
 import vs_optim as optim
 from torch import Tensor
 from vs_data import Clip, collate, cut, move
-from vs_training.inputs import encode_label, encode_references
+from vs_training.inputs import encode_label, encode_references, motion_at
 from vs_training.pictures import clip_frame, palette_of
 from vs_training.state import Recipe
 
@@ -18,10 +18,12 @@ def roll_out(generator: nets.AnyGenerator, clip: Clip, recipe: Recipe) -> list[n
     """Generate every frame of an unbatched clip; the results are on the device, with N = 1."""
     batch = move(collate([clip]), recipe.device)
     last = recipe.channels_last
-    labels = (encode_label(batch, t, recipe.labels, channels_last=last) for t in range(batch.frames.shape[1]))
+    times = range(batch.frames.shape[1])
+    labels = (encode_label(batch, t, recipe.labels, channels_last=last) for t in times)
+    motions = [motion_at(batch, t) for t in times]
     with torch.inference_mode(), optim.autocast(recipe.precision, recipe.device):
         generate = generator.bind(encode_references(batch, recipe.labels, channels_last=last))
-        return list(nets.rollout(generate, labels, past=generator.config.frames - 1))
+        return list(nets.rollout(generate, labels, past=generator.config.frames - 1, motions=motions))
 
 
 def write_samples(

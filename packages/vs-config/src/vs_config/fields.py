@@ -15,7 +15,18 @@ import attrs
 
 from vs_config.errors import refuse, refuse_choice
 from vs_config.names import child, one_of
-from vs_config.schema import ALLOWED, HELP, OR_NONE, fields_of, is_among, is_tuple, item_kinds, members, name_of
+from vs_config.schema import (
+    ALLOWED,
+    HELP,
+    NUMBERED,
+    OR_NONE,
+    fields_of,
+    is_among,
+    is_tuple,
+    item_kinds,
+    members,
+    name_of,
+)
 from vs_config.text import show
 
 Validator = Callable[[Any, "attrs.Attribute[Any]", Any], None]
@@ -153,6 +164,33 @@ def texts(default: "tuple[str, ...] | Required", help_: str, *, high: int, longe
                 raise refuse(child(name_of(attribute), index), "a text that no item before it has", each)
 
     return _field(default, help_, check, expected)
+
+
+def pairs(
+    default: "tuple[tuple[int, int], ...] | str | Required",
+    help_: str,
+    key: Range,
+    value: Range,
+    *,
+    words: Sequence[str] = (),
+) -> Any:
+    """Make a field for whole numbers by whole numbers, which documents write as a table, or for one of `words`.
+
+    The value is a tuple of (key, value), no key twice; `{7 = 0, 8 = 1}` in a document, or `[[7, 0], [8, 1]]`.
+    """
+    expected = f"a table of {value} by {key}{''.join(f' or {show(word)}' for word in words)}"
+
+    def check(_instance: object, attribute: "attrs.Attribute[Any]", given: Any) -> None:
+        if is_among(given, words):
+            return
+        is_table = type(given) is tuple and all(type(pair) is tuple and len(pair) == 2 for pair in given)
+        if not is_table or len({pair[0] for pair in given}) != len(given):
+            raise refuse(name_of(attribute), expected, given)
+        for one, other in given:
+            if one not in key or other not in value:
+                raise refuse(child(name_of(attribute), str(one)), f"{value} by {key}", other)
+
+    return attrs.field(default=default, validator=check, metadata={HELP: help_, ALLOWED: expected, NUMBERED: True})
 
 
 def choice(default: "str | int | Required", help_: str, choices: Sequence[str | int]) -> Any:

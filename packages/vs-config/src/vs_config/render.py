@@ -98,6 +98,10 @@ def _add_value(table: Container | Table, field: Field, value: Any, default: Any,
     _add_comments(table, field)
     if value is None and default is None:
         table.add(tomlkit.comment(f"{field.name} = ..."))
+    elif field.numbered and type(value) is tuple:
+        numbers = tomlkit.inline_table()
+        numbers.update({str(key): number for key, number in value})
+        table.add(field.name, numbers)
     else:
         table.add(field.name, _item(value, field.type, path))
 

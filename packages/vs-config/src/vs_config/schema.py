@@ -27,6 +27,9 @@ HELP = "help"
 ALLOWED = "allowed"
 """The key of a field's metadata under which words say what is allowed, where that is less than its type allows."""
 
+NUMBERED = "numbered"
+"""The key of a field's metadata that says that its pairs of numbers are a table in documents: `{7 = 0, 8 = 1}`."""
+
 _WORDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a string"}
 
 
@@ -52,6 +55,11 @@ class Field:
     def help(self) -> str:
         """The one line that the class gives about the field, or nothing."""
         return str(self.attribute.metadata.get(HELP, ""))
+
+    @property
+    def numbered(self) -> bool:
+        """Whether pairs of numbers are a table in documents."""
+        return NUMBERED in self.attribute.metadata
 
     @property
     def allowed(self) -> str:

@@ -299,13 +299,22 @@ def _structure_field(converter: Converter, field: Field, table: Mapping[str, Any
         return field.default
     value = None
     with _gathered(problems, field.name):
-        value = converter.structure(table[field.name], field.type)
+        value = converter.structure(_as_pairs(table[field.name]) if field.numbered else table[field.name], field.type)
     problems[:] = [_as_field_says(problem, field) for problem in problems]
     validator: Any = field.attribute.validator
     if validator is not None and not problems:
         with contextlib.suppress(AttributeError), _gathered(problems, "", field.name):
             validator(None, field.attribute, value)  # one that looks at other fields has to wait for the constructor
     return value
+
+
+def _as_pairs(value: Any) -> Any:
+    """Return a table of numbers by numbers as a list of pairs; keys of TOML are texts."""
+    match value:
+        case Mapping():
+            return [[int(key) if str(key).isdecimal() else key, number] for key, number in value.items()]
+        case _:
+            return value
 
 
 def _as_field_says(problem: Problem, field: Field) -> Problem:

@@ -27,7 +27,17 @@ from vs_data.findings import Finding
 from vs_data.flow import DisFlowConfig, FlowConfig, FlowFilesConfig, NoFlowConfig, PhotometricConfig
 from vs_data.folder import FolderConfig, check_command, open_folder
 from vs_data.geometry import AugmentConfig
-from vs_data.labels import LabelKind, LandmarksConfig, SegMapsConfig, label_infos
+from vs_data.labels import (
+    BlurConfig,
+    EdgesConfig,
+    GreyConfig,
+    ImageConfig,
+    InstancesConfig,
+    LabelKind,
+    LandmarksConfig,
+    SegMapsConfig,
+    label_infos,
+)
 from vs_data.landmarks import draw_face
 from vs_data.loader import LoaderConfig, load_clips
 from vs_data.render import write_folder
@@ -47,6 +57,7 @@ __all__ = [
     "HEAD_REGIONS",
     "REGIONS",
     "AugmentConfig",
+    "BlurConfig",
     "CheckReport",
     "ClassIds",
     "Clip",
@@ -54,6 +65,7 @@ __all__ = [
     "ClipSource",
     "DataError",
     "DisFlowConfig",
+    "EdgesConfig",
     "FaceCropConfig",
     "FacesConfig",
     "FacesSource",
@@ -62,6 +74,9 @@ __all__ = [
     "FlowConfig",
     "FlowFilesConfig",
     "FolderConfig",
+    "GreyConfig",
+    "ImageConfig",
+    "InstancesConfig",
     "LabelFrame",
     "LabelInfo",
     "LabelKind",

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from vs_data.census import check_classes
 from vs_data.clips import SequenceInfo, class_ids_in
+from vs_data.content import Content, short_name
 from vs_data.errors import DataError
 from vs_data.findings import Finding, counted, error, shortened, warning
 from vs_data.flow import FlowFilesConfig, NoFlowConfig, flow_files, read_flow
 from vs_data.folder import FolderConfig, check_command, root_of, scan_folder
-from vs_data.labels import handler_of, label_infos
-from vs_data.layout import IMAGES, FrameFiles, Layout, expanded, file_of, no_folder, place_of
+from vs_data.labels import handler_of, has_files, label_infos
+from vs_data.layout import IMAGES, FrameFiles, Layout, expanded, file_of, no_folder
 from vs_data.pictures import TURNED, TURNED_FIX, inspect_rgb
 from vs_data.plausible import check_labels, check_pictures, picture_trace
 from vs_data.seen import Seen, Size, Traces, size_of
@@ -77,7 +78,7 @@ class _FrameReport:
     seen: Mapping[str, Seen]
     opened: int
     findings: tuple[Finding, ...]
-    notes: tuple[tuple[str, str, Path], ...]
+    notes: tuple[tuple[str, str, Content], ...]
 
 
 @attrs.define(kw_only=True)
@@ -96,7 +97,7 @@ class _Sums:
     classes: dict[str, NDArray[np.int64]] = attrs.field(factory=dict)
     opened: int = 0
     notes: Counter[tuple[str, str]] = attrs.field(factory=Counter)
-    noted: dict[tuple[str, str], list[Path]] = attrs.field(factory=dict)
+    noted: dict[tuple[str, str], list[Content]] = attrs.field(factory=dict)
 
 
 def check_folder(
@@ -139,9 +140,9 @@ def check_folder(
     # A sequence at a time, so that a folder of any length is checked in little memory.
     findings = list(layout.findings)
     sums = _Sums()
-    frames = zip(jobs, _check_frames(config, layout.root, jobs, threads or min(8, _cores()), progress), strict=True)
+    frames = zip(jobs, _check_frames(config, jobs, threads or min(8, _cores()), progress), strict=True)
     for _, group in groupby(frames, key=lambda item: item[0][0].name):
-        findings.extend(_check_sequence(config, layout.root, list(group), sums))
+        findings.extend(_check_sequence(config, list(group), sums))
     # What only all files say.
     findings.extend(_noted(sums))
     for folder, info in class_ids_in(label_infos(config.labels)).items():
@@ -177,7 +178,6 @@ def _cores() -> int:
 
 def _check_frames(
     config: FolderConfig,
-    root: str,
     jobs: Sequence[_Job],
     threads: int,
     progress: Callable[[int, int], None] | None,
@@ -185,7 +185,7 @@ def _check_frames(
     log_level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # bad files are in the findings
     pool = ThreadPoolExecutor(threads)
     try:
-        for done, report in enumerate(pool.map(lambda job: _check_frame(config, root, *job), jobs), 1):
+        for done, report in enumerate(pool.map(lambda job: _check_frame(config, *job), jobs), 1):
             yield report
             if progress is not None:
                 progress(done, len(jobs))
@@ -194,14 +194,14 @@ def _check_frames(
         cv2.utils.logging.setLogLevel(log_level)
 
 
-def _check_frame(config: FolderConfig, root: str, files: FrameFiles, frame: int) -> _FrameReport:
+def _check_frame(config: FolderConfig, files: FrameFiles, frame: int) -> _FrameReport:
     """Open all files of one frame; they must agree in size with the first of them that can be read."""
     findings: list[Finding] = []
-    notes: list[tuple[str, str, Path]] = []
+    notes: list[tuple[str, str, Content]] = []
     seen: dict[str, Seen] = {}
     opened = 0
     for folder, look in _looks(config):
-        path = file_of(root, folder, files, frame)
+        path = file_of(folder, files, frame)
         if path is None:
             continue
         opened += 1
@@ -217,7 +217,7 @@ def _check_frame(config: FolderConfig, root: str, files: FrameFiles, frame: int)
     return _FrameReport(seen=seen, opened=opened, findings=tuple(findings), notes=tuple(notes))
 
 
-def _other_size(path: Path, size: Size | None, seen: Mapping[str, Seen]) -> Iterator[Finding]:
+def _other_size(path: Content, size: Size | None, seen: Mapping[str, Seen]) -> Iterator[Finding]:
     """Yield an error where a file is not as large as the first of its frame that has a size."""
     other, usual = next(((other, file.size) for other, file in seen.items() if file.size is not None), ("", None))
     if size is not None and usual is not None and size != usual:
@@ -227,7 +227,7 @@ def _other_size(path: Path, size: Size | None, seen: Mapping[str, Seen]) -> Iter
 
 
 def _check_sequence(
-    config: FolderConfig, root: str, frames: Sequence[tuple[_Job, _FrameReport]], sums: _Sums
+    config: FolderConfig, frames: Sequence[tuple[_Job, _FrameReport]], sums: _Sums
 ) -> Iterator[Finding]:
     """Yield what is wrong with the frames of a sequence, each for itself and with all of them; add to the sums."""
     files = frames[0][0][0]
@@ -235,12 +235,12 @@ def _check_sequence(
     for report in reports.values():
         yield from report.findings
         _add(sums, report)
-    yield from _check_sizes(root, files, reports)
+    yield from _check_sizes(files, reports)
     names = files.frames
     pictures = _traces(IMAGES, len(names), reports)
-    yield from check_pictures(str(place_of(root, IMAGES, files)), names, pictures)
-    for kind in config.labels:
-        place, traces = str(place_of(root, kind.folder, files)), _traces(kind.folder, len(names), reports)
+    yield from check_pictures(files.files[IMAGES].place, names, pictures)
+    for kind in filter(has_files, config.labels):
+        place, traces = files.files[kind.folder].place, _traces(kind.folder, len(names), reports)
         yield from check_labels(place, traces, pictures)
         yield from handler_of(kind).check_sequence(place, names, traces)
 
@@ -267,26 +267,26 @@ def _noted(sums: _Sums) -> Iterator[Finding]:
     """Yield one warning for all files of a folder of which their reader said the same."""
     for key, count in sums.notes.items():
         first, *others = sums.noted[key]
-        named = ", ".join(f"{path.parent.name}/{path.name}" for path in others)
+        named = ", ".join(short_name(content) for content in others)
         also = f" ({count} such files, the next: {named})" if others else ""
         yield warning(key[1], first, f"{key[1]}{also}", "")
 
 
-_Look = Callable[[Path, Size | None], Seen]
+_Look = Callable[[Content, Size | None], Seen]
 
 
 def _looks(config: FolderConfig) -> Iterator[tuple[str, _Look]]:
     """Yield, by folder, how to look at one of its files, given the size of the frame's image where that is known."""
     yield IMAGES, _look_at_picture
-    for kind in config.labels:
+    for kind in filter(has_files, config.labels):
         yield kind.folder, handler_of(kind).look
     flow = flow_files(config.flow)
     if flow is not None:
         yield flow.folder, lambda path, picture: Seen(size=size_of(read_flow(path, picture)[0]))
 
 
-def _look_at_picture(path: Path, _picture: Size | None) -> Seen:
-    picture = inspect_rgb(path)
+def _look_at_picture(content: Content, _picture: Size | None) -> Seen:
+    picture = inspect_rgb(content)
     return Seen(size=size_of(picture.pixels), trace=picture_trace(picture.pixels), notes=picture.notes)
 
 
@@ -294,13 +294,13 @@ def _show(size: Size) -> str:
     return f"{size[1]}x{size[0]}"
 
 
-def _check_sizes(root: str, files: FrameFiles, reports: Mapping[int, _FrameReport]) -> Iterator[Finding]:
+def _check_sizes(files: FrameFiles, reports: Mapping[int, _FrameReport]) -> Iterator[Finding]:
     """Yield errors for images whose size is not the usual one of their sequence."""
     sizes = {frame: report.seen[IMAGES].size for frame, report in reports.items() if IMAGES in report.seen}
     usual = Counter(sizes.values()).most_common(1)[0][0] if sizes else None
     for frame, size in sizes.items():
         if size is not None and usual is not None and size != usual:
-            path = file_of(root, IMAGES, files, frame)
+            path = file_of(IMAGES, files, frame)
             what = f"is {_show(size)} pixels, the other images of the sequence are {_show(usual)}"
             yield error(path, what, "bring the files of a sequence to one size")
 

@@ -21,11 +21,21 @@ from vs_data.errors import VsDataError
 from vs_data.faces import FacesConfig, open_faces
 from vs_data.flow import FlowFilesConfig, NoFlowConfig
 from vs_data.folder import FolderConfig, check_command
-from vs_data.labels import KINDS, LabelKind, LandmarksConfig, SegMapsConfig, kind_of
+from vs_data.labels import (
+    KINDS,
+    ImageConfig,
+    LabelKind,
+    LandmarksConfig,
+    SegMapsConfig,
+    has_files,
+    kind_in_table,
+    kind_of,
+)
 from vs_data.layout import expanded, no_folder
 from vs_data.render import write_folder
 from vs_data.report import print_report
 from vs_data.street import StreetConfig, open_street
+from vs_data.street.source import RENDER
 
 _FIX_MEMORY = "end what else needs memory, or open fewer files at once: --threads 1 of data:check"
 
@@ -61,7 +71,7 @@ def check(
     """List everything that is wrong with a data folder, and what is in it.
 
     The folder holds images/SEQUENCE/FRAME.png (or .jpg, .jpeg, .webp), labels beside them, and optionally
-    flow/SEQUENCE/FRAME.npz. Labels are seg_maps/SEQUENCE/FRAME.png with 8-bit class ids, or
+    flow/SEQUENCE/FRAME.npz. Labels are seg_maps/SEQUENCE/FRAME.png with 8-bit class ids, for example, or
     landmarks-dlib68/SEQUENCE/FRAME.json with 68 [x, y] pairs. Names must agree, and so must the sizes within a
     sequence. Exit status 0: it can be trained on; 2: it cannot.
 
@@ -70,8 +80,10 @@ def check(
     root
         The data folder.
     labels
-        Folders of labels: class id maps, or landmarks where the folder is called landmarks-dlib68. KIND:FOLDER says
-        which kind it is: landmarks-dlib68:faces. By default seg_maps, or landmarks-dlib68 where there is only that.
+        Folders of labels: class id maps, unless the folder is called as another kind: landmarks-dlib68, image,
+        instances. KIND:FOLDER says which kind it is: landmarks-dlib68:faces; and a table says all of it, as
+        configurations do: '{kind = "image", folder = "depth", maximum = 80.0, minimum = 0.1}'. By default seg_maps, or
+        another kind where there is only that.
     classes
         Number of class ids, 35 if it is not said; allowed in the maps are 0 to CLASSES - 1 and the id of ignored
         pixels. One number for all folders of maps, or one for each. Of numbers that are given, classes that never occur
@@ -125,7 +137,8 @@ def render(
 ) -> int:
     """Write clips of a procedural world as a data folder: images, labels and exact flow.
 
-    Labels are seg_maps: classes of the street, or regions of faces; of faces landmarks-dlib68 are written too.
+    Labels are seg_maps: classes of the street, or regions of faces. Of the street a plain rendering is written too, as
+    pictures in render/; of faces landmarks-dlib68.
 
     Parameters
     ----------
@@ -155,7 +168,7 @@ def render(
 
 
 _WRITTEN: dict[str, tuple[LabelKind, ...]] = {
-    "street": (SegMapsConfig(),),
+    "street": (SegMapsConfig(), ImageConfig(folder=RENDER)),
     "faces": (LandmarksConfig(), SegMapsConfig(num_classes=len(REGIONS), ignore_id=None)),
 }
 """What folders of the worlds hold."""
@@ -172,7 +185,12 @@ def _world(
     if world == "street":
         width = 2 * height if width is None else width
         street = StreetConfig(
-            height=height, width=width, sequence_length=frames, train_sequences=sequences, val_sequences=sequences
+            height=height,
+            width=width,
+            sequence_length=frames,
+            train_sequences=sequences,
+            val_sequences=sequences,
+            labels="both",
         )
         return open_street(street, split)
     people = (sequences + 1) // 2 if sequences > 0 else sequences
@@ -205,7 +223,7 @@ def _given(root: str) -> Path:
 
 def _usual_labels(root: Path) -> tuple[str, ...]:
     """Return the labels of a folder of which nobody has said anything."""
-    usual, *others = (kind().folder for kind in KINDS)
+    usual, *others = (kind().folder for kind in KINDS if has_files(kind()))
     there = [folder for folder in (usual, *others) if no_folder(root / folder) is None]
     return (usual,) if usual in there or not there else (there[0],)
 
@@ -219,11 +237,12 @@ def _teacher(root: Path, flow: str, folder: str | None) -> FlowFilesConfig | NoF
 
 def _label_kinds(words: tuple[str, ...], classes: tuple[int, ...], ignore_id: tuple[int, ...]) -> tuple[LabelKind, ...]:
     """Return the kinds that the words of --labels say; those of class ids take the numbers in turn."""
-    named = [kind_of(word) for word in words]
-    maps = [folder for kind, folder in named if kind is SegMapsConfig]
+    given = [(kind_in_table(word), *kind_of(word)) for word in words]
+    maps = [folder for whole, kind, folder in given if whole is None and kind is SegMapsConfig]
     numbers = zip(_for_each(maps, "classes", classes), _for_each(maps, "ignore-id", ignore_id), strict=True)
     return tuple(
-        _seg_maps(folder, *next(numbers)) if kind is SegMapsConfig else kind(folder=folder) for kind, folder in named
+        whole or (_seg_maps(folder, *next(numbers)) if kind is SegMapsConfig else kind(folder=folder))
+        for whole, kind, folder in given
     )
 
 

@@ -30,10 +30,18 @@ class ClassIds:
 
 @attrs.frozen(kw_only=True)
 class FloatMaps:
-    """A kind of label that is `channels` maps of numbers (edges, landmarks, poses); `title`: of pictures of them."""
+    """A kind of label that is maps of numbers.
+
+    Attributes:
+        channels: How many maps there are.
+        title: What pictures of them are called.
+        pictures: Whether they are a picture in [-1, 1] (one channel: greys, three: RGB) and are shown as one; else they
+            are lines (edges, landmarks, poses), the strongest of which is shown.
+    """
 
     channels: int
     title: str = "label"
+    pictures: bool = False
 
 
 LabelInfo: TypeAlias = ClassIds | FloatMaps
@@ -81,7 +89,8 @@ class Clip:
         flow: (T,2,H,W) float32, pixels, x then y; backward: pixel p of frame t was at p + flow in frame t-1. Zeros at
             t = 0 of the clip. None when there is no teacher.
         flow_confidence: (T,1,H,W) float32 in [0,1], 1 where the flow is to be trusted; zeros at t = 0.
-        instances: (T,H,W) int32 instance ids, or None.
+        instances: (T,H,W) int32 instance ids where a world knows them, to be written to folders; networks are shown
+            their borders, which are a kind of label. Else None.
         references: Example frames of the subject, or None when none were asked for.
         regions: (T,H,W) uint8 ids of `REGIONS`, to measure by, not to condition on; None where nobody knows them.
         name: For messages: sequence and first frame.

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from vs_config import real
 
+from vs_data.content import Contents
 from vs_data.geometry import Window
 from vs_data.landmark_files import read_track
 from vs_data.landmarks import forehead
@@ -62,11 +63,11 @@ def _shifted_inside(start: int, length: int, whole: int) -> int:
 
 @lru_cache(maxsize=1024)
 def sequence_window(
-    folder: str, names: tuple[str, ...], picture: tuple[int, int], size: tuple[int, int], config: FaceCropConfig
+    contents: Contents, picture: tuple[int, int], size: tuple[int, int], config: FaceCropConfig
 ) -> Window:
     """Return `face_window` of the landmark files of a sequence; files are taken not to change under a process.
 
     Raises:
         DataError: one of the files is bad.
     """
-    return face_window(read_track(folder, names, picture), picture, size, config)
+    return face_window(read_track(contents, picture), picture, size, config)

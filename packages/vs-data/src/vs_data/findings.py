@@ -1,11 +1,12 @@
 """What is found to be wrong with data, one thing at a time."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
 import attrs
 from vs_config import shown
+
+from vs_data.content import Content
 
 _NAMED = 5
 
@@ -29,12 +30,12 @@ class Finding:
     kind: str = ""
 
 
-def error(file: Path | str | None, what: str, fix: str | None) -> Finding:
+def error(file: Content | str | None, what: str, fix: str | None) -> Finding:
     """Make a finding of what makes training fail."""
     return Finding(severity="error", file=str(file), what=what, fix=fix or "")
 
 
-def warning(kind: str, file: Path | str, what: str, fix: str) -> Finding:
+def warning(kind: str, file: Content | str, what: str, fix: str) -> Finding:
     """Make a finding of what would work, but may not be meant."""
     return Finding(kind=kind, severity="warning", file=str(file), what=what, fix=fix)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias, assert_never
 
 import attrs
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from vs_config import choice, real, table
 
+from vs_data.content import Content
 from vs_data.errors import DataError
 from vs_data.fields import folder_name
 from vs_data.files import MAX_PICTURE_PIXELS
@@ -135,7 +135,7 @@ def photometric_confidence(
 
 
 def read_flow(
-    path: Path, size: tuple[int, int] | None = None
+    path: Content, size: tuple[int, int] | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """Read flow (H,W,2) and confidence (H,W) or None from a file.
 
@@ -160,7 +160,7 @@ def read_flow(
     return vectors, None if confidence is None else _checked(path, confidence)
 
 
-def _check_promises(path: Path, promises: Mapping[str, Promise], size: tuple[int, int] | None) -> None:
+def _check_promises(path: Content, promises: Mapping[str, Promise], size: tuple[int, int] | None) -> None:
     """Raise when the arrays of a file are not what they should be by their types and shapes."""
     flow, confidence = promises.get("flow"), promises.get("confidence")
     if flow is None:
@@ -183,7 +183,7 @@ def _is_real(promise: Promise) -> bool:
     return promise.dtype.kind == "f" and promise.dtype.itemsize in (2, 4)
 
 
-def _checked(path: Path, confidence: NDArray[Any]) -> NDArray[np.float32]:
+def _checked(path: Content, confidence: NDArray[Any]) -> NDArray[np.float32]:
     bad = ~((confidence >= 0) & (confidence <= 1))
     if bad.any():
         raise DataError(f"confidence is not in [0,1] at {_first(bad)}", file=str(path))

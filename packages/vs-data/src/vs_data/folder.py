@@ -13,16 +13,27 @@ from numpy.typing import NDArray
 from vs_config import REQUIRED, Check, Problem, check_fields, choice, path, table, tables, whole
 
 from vs_data.clips import Clip, ClipRequest, LabelInfo, References, SequenceInfo, check_request
+from vs_data.content import Content
 from vs_data.errors import DataError
 from vs_data.face_crop import FaceCropConfig, sequence_window
 from vs_data.flow import FLOW_EXTENSIONS, DisFlowConfig, FlowConfig, FlowFilesConfig, flow_files
 from vs_data.geometry import AugmentConfig, Window, apply_to_image, plan_geometry
-from vs_data.labels import LabelKind, SegMapsConfig, handler_of, label_infos, landmarks_among, word_of
-from vs_data.layout import IMAGES, Folder, FrameFiles, Layout, expanded, file_of, place_of, scan_layout
+from vs_data.labels import (
+    LabelKind,
+    SegMapsConfig,
+    handler_of,
+    has_files,
+    kind_in_table,
+    label_infos,
+    landmarks_among,
+    read_labels,
+    word_of,
+)
+from vs_data.layout import IMAGES, Folder, FrameFiles, Layout, expanded, file_of, scan_layout
 from vs_data.names import ORDERS
 from vs_data.pictures import IMAGE_EXTENSIONS
 from vs_data.teach import teach_past, teach_references
-from vs_data.views import View, names_of, read_frames, read_picture, to_tensor
+from vs_data.views import View, read_frames, read_picture, to_tensor
 
 IMAGES_FOLDER = Folder(name=IMAGES, extensions=IMAGE_EXTENSIONS)
 
@@ -120,7 +131,7 @@ def check_command(config: FolderConfig, split: Literal["train", "val"]) -> str:
     words = ["hatch", "run", "data:check", str(root_of(config, split))]
     if [word_of(kind) for kind in kinds] != [word_of(SegMapsConfig())]:
         words += ["--labels", *(word_of(kind) for kind in kinds)]
-    maps = [kind for kind in kinds if isinstance(kind, SegMapsConfig)]
+    maps = [kind for kind in kinds if isinstance(kind, SegMapsConfig) and kind_in_table(word_of(kind)) is None]
     if maps:
         words += ["--classes", *_once([str(kind.num_classes) for kind in maps])]
         words += ["--ignore-id", *_once(["-1" if kind.ignore_id is None else str(kind.ignore_id) for kind in maps])]
@@ -141,7 +152,8 @@ def _once(values: Sequence[str]) -> Sequence[str]:
 
 def scan_folder(config: FolderConfig, split: Literal["train", "val"]) -> Layout:
     """List what is in the folder of a split, by names alone; `DataError` when there is no such folder."""
-    labels = [Folder(name=kind.folder, extensions=handler_of(kind).extensions) for kind in config.labels]
+    kinds = filter(has_files, config.labels)
+    labels = [Folder(name=kind.folder, extensions=handler_of(kind).extensions) for kind in kinds]
     files = flow_files(config.flow)
     flow = [] if files is None else [Folder(name=files.folder, extensions=FLOW_EXTENSIONS, first_optional=True)]
     return scan_layout(root_of(config, split), IMAGES_FOLDER, [*labels, *flow], config.min_frames, config.order)
@@ -180,14 +192,14 @@ def read_folder_clip(source: FolderSource, request: ClipRequest) -> Clip:
     """
     check_request(source.sequences, request)
     span = range(request.start, request.start + request.length)
-    first = read_picture(source.root, source.files[request.sequence], request.start)
+    first = read_picture(source.files[request.sequence], request.start)
     view = _view(source, request.sequence, first, request.seed)
     subject = _subject_view(source, request)
     pictures = [apply_to_image(view.geometry, first), *read_frames(view, span[1:])]
-    past = teach_past(pictures, _flow_paths(source, view.files, span), view.geometry, source.config.flow)
+    past = teach_past(pictures, _flow_files(source, view.files, span), view.geometry, source.config.flow)
     return Clip(
         frames=to_tensor(pictures),
-        labels={kind.folder: handler_of(kind).read(view, span, subject) for kind in source.config.labels},
+        labels=read_labels(source.config.labels, view, span, pictures, subject),
         flow=None if past is None else past[0],
         flow_confidence=None if past is None else past[1],
         references=_references(source, request, subject or view, None if subject else pictures),
@@ -201,22 +213,21 @@ def _view(source: FolderSource, sequence: int, picture: NDArray[np.uint8], seed:
     size = picture.shape[0], picture.shape[1]
     rng = np.random.default_rng(seed) if source.random else None
     geometry = plan_geometry(size, source.size, config.augment, rng, _window(source, files, size))
-    return View(root=source.root, files=files, geometry=geometry)
+    return View(files=files, geometry=geometry)
 
 
 def _window(source: FolderSource, files: FrameFiles, picture: tuple[int, int]) -> Window | None:
     kind = landmarks_among(source.config.labels)
     if source.config.face_crop is None or kind is None:
         return None
-    place = str(place_of(source.root, kind.folder, files))
-    return sequence_window(place, names_of(files, kind.folder), picture, source.size, source.config.face_crop)
+    return sequence_window(files.files[kind.folder], picture, source.size, source.config.face_crop)
 
 
 def _subject_view(source: FolderSource, request: ClipRequest) -> View | None:
     """Return the sequence of the references, where it is another one than the clip's."""
     if request.reference_sequence is None or request.reference_sequence == request.sequence:
         return None
-    first = read_picture(source.root, source.files[request.reference_sequence], 0)
+    first = read_picture(source.files[request.reference_sequence], 0)
     return _view(source, request.reference_sequence, first, request.seed)
 
 
@@ -230,13 +241,13 @@ def _references(
     taught = None if frames is None else teach_references(frames, pictures, source.config.flow)
     return References(
         frames=to_tensor(pictures),
-        labels={kind.folder: handler_of(kind).read(view, request.references, None) for kind in source.config.labels},
+        labels=read_labels(source.config.labels, view, request.references, pictures),
         flow=None if taught is None else taught[0],
         flow_confidence=None if taught is None else taught[1],
         name=f"{view.files.name}/" + "+".join(view.files.frames[frame] for frame in request.references),
     )
 
 
-def _flow_paths(source: FolderSource, files: FrameFiles, span: range) -> list[Path | None]:
+def _flow_files(source: FolderSource, files: FrameFiles, span: range) -> list[Content | None]:
     flow = flow_files(source.config.flow)
-    return [None if flow is None else file_of(source.root, flow.folder, files, frame) for frame in span]
+    return [None if flow is None else file_of(flow.folder, files, frame) for frame in span]

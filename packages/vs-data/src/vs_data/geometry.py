@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import attrs
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from vs_config import Check, Problem, check_fields, real, truth, whole
+
+_Id = TypeVar("_Id", bound=np.generic)
 
 
 def _check_stretched(config: AugmentConfig) -> Iterator[Problem]:
@@ -125,7 +127,12 @@ def apply_to_image(geometry: Geometry, image: NDArray[np.uint8]) -> NDArray[np.u
     return _cut(geometry, _resize(geometry, image, cv2.INTER_AREA, cv2.INTER_LINEAR))
 
 
-def apply_to_ids(geometry: Geometry, ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def apply_to_values(geometry: Geometry, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Resize and crop (H,W,C) to (h,w,C) as `apply_to_image` does."""
+    return _cut(geometry, _resize(geometry, values, cv2.INTER_AREA, cv2.INTER_LINEAR).reshape(*geometry.resized, -1))
+
+
+def apply_to_ids(geometry: Geometry, ids: NDArray[_Id]) -> NDArray[_Id]:
     """Resize and crop (H,W) to (h,w): the nearest id, never a mixture."""
     return _cut(geometry, _resize(geometry, ids, cv2.INTER_NEAREST_EXACT, cv2.INTER_NEAREST_EXACT))
 
@@ -141,7 +148,7 @@ def apply_to_flow(
     vectors = _cut(geometry, _resize(geometry, flow, cv2.INTER_NEAREST_EXACT, cv2.INTER_LINEAR))
     known = _take(geometry, confidence, cv2.BORDER_CONSTANT)  # outside of the picture nothing is to be trusted
     trust = _cut(geometry, _scale(geometry, known, cv2.INTER_NEAREST_EXACT, cv2.INTER_LINEAR))
-    factor = _factor(geometry)
+    factor = factor_of(geometry)
     sign = -1.0 if geometry.flip else 1.0
     scaled = vectors * np.array((sign * factor[0], factor[1]), np.float32)
     return scaled, trust * inside(scaled)
@@ -150,7 +157,7 @@ def apply_to_flow(
 def apply_to_points(geometry: Geometry, points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Turn points (..., 2), pixels x, y of the source, into those of the result; (0, 0) is a pixel's centre."""
     corner = (0, 0) if geometry.window is None else (geometry.window.left, geometry.window.top)
-    moved = (points - np.array(corner) + 0.5) * np.array(_factor(geometry)) - 0.5
+    moved = (points - np.array(corner) + 0.5) * np.array(factor_of(geometry)) - 0.5
     moved = moved - np.array((geometry.left, geometry.top))
     if geometry.flip:
         moved = np.stack([geometry.size[1] - 1 - moved[..., 0], moved[..., 1]], axis=-1)
@@ -166,7 +173,7 @@ def inside(flow: NDArray[np.float32]) -> NDArray[np.bool_]:
     return result
 
 
-def _factor(geometry: Geometry) -> tuple[float, float]:
+def factor_of(geometry: Geometry) -> tuple[float, float]:
     """Return how much larger the result is than the source: (x, y)."""
     return geometry.resized[1] / geometry.taken[1], geometry.resized[0] / geometry.taken[0]
 

@@ -3,14 +3,13 @@
 import json
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vs_data.content import Content, Contents, all_in, bytes_of
 from vs_data.errors import DataError
-from vs_data.files import read_bytes
 from vs_data.landmarks import LANDMARKS, face_size, jump_between
 
 LANDMARK_EXTENSIONS = (".json",)
@@ -28,47 +27,47 @@ _MIN_SIGMA = 1e-3  # Gaussian, frames; whatever is narrower weighs a neighbour w
 _F64 = NDArray[np.float64]
 
 
-def read_landmarks(path: Path, picture: tuple[int, int] | None = None) -> NDArray[np.float64]:
+def read_landmarks(content: Content, picture: tuple[int, int] | None = None) -> NDArray[np.float64]:
     """Read the landmarks (68, 2), pixels, of one frame from a JSON file that is a list of 68 [x, y] pairs.
 
     Args:
-        path: The file.
+        content: The file.
         picture: (H, W) of the frame; None: not known.
 
     Raises:
         DataError: the file is missing, no JSON, or anything else than 68 pairs of finite numbers; the points are all in
             one place, as coordinates that are not in pixels would be; or one of them is far outside of the picture.
     """
-    points = _parse(path)
+    points = _parse(content)
     if not isinstance(points, list):
-        raise DataError("is not a list of points", file=str(path), fix=FIX)
+        raise DataError("is not a list of points", file=str(content), fix=FIX)
     if len(points) != LANDMARKS:
         count = f"{len(points)} landmark{'s' * (len(points) != 1)}"
-        raise DataError(f"holds {count}, {LANDMARKS} are needed", file=str(path), fix=FIX)
+        raise DataError(f"holds {count}, {LANDMARKS} are needed", file=str(content), fix=FIX)
     for index, point in enumerate(points):
         problem = _no_point(point)
         if problem is not None:
-            raise DataError(f"landmark {index} is {_shortened(point)}, {problem}", file=str(path), fix=FIX)
+            raise DataError(f"landmark {index} is {_shortened(point)}, {problem}", file=str(content), fix=FIX)
     face = np.array(points, np.float64)
     if face_size(face) < _MIN_FACE:
         what = f"the face is smaller than a pixel (centroid size {face_size(face):.3g})"
-        raise DataError(what, file=str(path), fix=FIX_PLACE)
+        raise DataError(what, file=str(content), fix=FIX_PLACE)
     far = None if picture is None else far_outside(face, picture)
     if far is not None:
-        raise DataError(far, file=str(path), fix=FIX_PLACE)
+        raise DataError(far, file=str(content), fix=FIX_PLACE)
     return face
 
 
-def _parse(path: Path) -> Any:
-    data = read_bytes(path, _MAX_FILE_BYTES)
+def _parse(content: Content) -> Any:
+    data = bytes_of(content, _MAX_FILE_BYTES)
     try:
         return json.loads(data, parse_int=_whole)
     except json.JSONDecodeError as error:
-        raise DataError(f"is not JSON: {error.msg} at line {error.lineno}", file=str(path), fix=FIX) from None
+        raise DataError(f"is not JSON: {error.msg} at line {error.lineno}", file=str(content), fix=FIX) from None
     except UnicodeDecodeError:
-        raise DataError("is not JSON: is not UTF-8 text", file=str(path), fix=FIX) from None
+        raise DataError("is not JSON: is not UTF-8 text", file=str(content), fix=FIX) from None
     except RecursionError:
-        raise DataError("is not a list of points: lists are nested too deeply", file=str(path), fix=FIX) from None
+        raise DataError("is not a list of points: lists are nested too deeply", file=str(content), fix=FIX) from None
 
 
 def _whole(digits: str) -> int | float:
@@ -125,9 +124,9 @@ def _place(points: _F64, index: int) -> str:
     return f"landmark {index} is at x={points[index, 0]:g}, y={points[index, 1]:g}"
 
 
-def read_track(folder: str, names: Sequence[str], picture: tuple[int, int]) -> NDArray[np.float64]:
+def read_track(contents: Contents, picture: tuple[int, int]) -> NDArray[np.float64]:
     """Read the landmarks of a whole sequence, as they are in its files: (frames, 68, 2); see `read_landmarks`."""
-    return np.stack([read_landmarks(Path(folder) / name, picture) for name in names])
+    return np.stack([read_landmarks(content, picture) for content in all_in(contents)])
 
 
 def smoothed(points_of: Callable[[int], _F64], frames: Sequence[int], total: int, sigma: float) -> NDArray[np.float64]:

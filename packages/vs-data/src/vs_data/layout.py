@@ -6,6 +6,7 @@ from pathlib import Path
 
 import attrs
 
+from vs_data.content import Content, Contents, FolderOfFiles, content_in
 from vs_data.errors import DataError
 from vs_data.findings import Finding, error, warning
 from vs_data.names import Order, is_left_behind, same, sort_key
@@ -31,20 +32,18 @@ class Folder:
 
 @attrs.frozen(kw_only=True)
 class FrameFiles:
-    """One sequence: the frames' names in order, and per folder the file of each frame (None: there is none).
+    """One sequence: the frames' names in order, and per folder where the data of each frame are.
 
     Attributes:
         name: Name of the sequence.
         frames: Names without extension, in their order.
-        files: Folder name -> file names, one per frame.
-        places: Folder name -> where its files of the sequence are, relative to the root; names may be encoded
-            otherwise there than among the images.
+        files: Folder name -> where its data of the sequence are, frame by frame; names may be encoded otherwise there
+            than among the images.
     """
 
     name: str
     frames: tuple[str, ...]
-    files: Mapping[str, tuple[str | None, ...]]
-    places: Mapping[str, str]
+    files: Mapping[str, Contents]
 
 
 @attrs.frozen(kw_only=True)
@@ -75,15 +74,9 @@ _Listing = Mapping[str, Mapping[str, _Listed]]
 """Folder -> sequence, `same` for all encodings -> its files there."""
 
 
-def file_of(root: str, folder: str, sequence: FrameFiles, frame: int) -> Path | None:
-    """Return the path of one frame's file in one folder, or None where the layout needs none."""
-    name = sequence.files[folder][frame]
-    return None if name is None else place_of(root, folder, sequence) / name
-
-
-def place_of(root: str, folder: str, sequence: FrameFiles) -> Path:
-    """Return where the files of a sequence are in one folder."""
-    return Path(root) / sequence.places[folder]
+def file_of(folder: str, sequence: FrameFiles, frame: int) -> Content | None:
+    """Return the data of one frame in one folder, or None where the layout needs none."""
+    return content_in(sequence.files[folder], frame)
 
 
 def expanded(path: str | Path) -> Path:
@@ -172,8 +165,10 @@ def _frame_files(root: Path, name: str, frames: Sequence[str], listing: _Listing
     return FrameFiles(
         name=images_of.name,
         frames=tuple(Path(images_of.files[frame]).stem for frame in frames),
-        files={folder: tuple(found.files.get(frame) for frame in frames) for folder, found in listed.items()},
-        places={folder: str(found.place.relative_to(root)) for folder, found in listed.items()},
+        files={
+            folder: FolderOfFiles(place=str(found.place), names=tuple(found.files.get(frame) for frame in frames))
+            for folder, found in listed.items()
+        },
     )
 
 

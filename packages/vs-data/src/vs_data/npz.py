@@ -1,4 +1,4 @@
-"""Arrays of `.npz` files. What each promises is looked at before it is unpacked; nothing in a file is ever executed."""
+"""Arrays of `.npz` and `.npy` files. What each promises is looked at before it is unpacked; nothing is executed."""
 
 import io
 import math
@@ -7,15 +7,14 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import IO, Any
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from vs_data.content import Content, bytes_of
 from vs_data.errors import DataError
-from vs_data.files import read_bytes
 
 _AGAIN = "write the file again"
 _MAGIC = b"\x93NUMPY"
@@ -52,7 +51,7 @@ class Promise:
 
 
 def read_npz(
-    path: Path, names: Sequence[str], check: Callable[[Mapping[str, Promise]], None]
+    path: Content, names: Sequence[str], check: Callable[[Mapping[str, Promise]], None]
 ) -> dict[str, NDArray[Any]]:
     """Read those arrays of an `.npz` file (compressed or not) that are asked for and in it.
 
@@ -64,7 +63,7 @@ def read_npz(
     Raises:
         DataError: the file is missing, damaged, not wanted, or holds less or more than it promises.
     """
-    data = read_bytes(path)
+    data = bytes_of(path)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = {name: archive.getinfo(f"{name}.npy") for name in names if f"{name}.npy" in archive.namelist()}
@@ -79,25 +78,51 @@ def read_npz(
         raise DataError("not a readable .npz file", file=str(path), fix=_AGAIN) from error
 
 
+def read_npy(content: Content, check: Callable[[Promise], None]) -> NDArray[Any]:
+    """Read the array of a `.npy` file.
+
+    Args:
+        content: The file.
+        check: Called with what the array promises before it is made; raises `DataError` when it is not wanted.
+
+    Raises:
+        DataError: the file is missing, damaged, not wanted, or holds less or more than it promises.
+    """
+    data = bytes_of(content)
+    try:
+        promise = _promise_of(io.BytesIO(data), "the file")
+        check(promise)
+        if len(data) != promise.start + promise.size:
+            held = max(len(data) - promise.start, 0)
+            raise _DamageError(f"it promises {promise.size} bytes of numbers and holds {held}")
+        return _elements(data, promise)
+    except _DamageError as error:
+        raise DataError(f"not a readable .npy file: {error}", file=str(content), fix=_AGAIN) from None
+
+
 class _DamageError(Exception):
-    """The file is no `.npz` file that NumPy writes."""
+    """The file is none that NumPy writes."""
 
 
 def _promise(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Promise:
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others unpack without a limit
         raise _DamageError("it is packed in another way than NumPy packs")
     with archive.open(member) as file:
-        header, start = _header(file)
+        return _promise_of(file, member.filename)
+
+
+def _promise_of(file: IO[bytes], name: str) -> Promise:
+    header, start = _header(file)
     dtype, order, shape = (pattern.search(header) for pattern in (_DTYPE, _ORDER, _SHAPE))
     if dtype is None or order is None or shape is None:
-        raise _DamageError(f"{member.filename} has no header of an array")
+        raise _DamageError(f"{name} has no header of an array")
     numbers = re.findall(rb"\d+", shape[1])
     if any(len(number) > _MAX_DIGITS for number in numbers):
-        raise _DamageError(f"{member.filename} promises more than any file holds")
+        raise _DamageError(f"{name} promises more than any file holds")
     try:
         kind = np.dtype(dtype[1].decode("ascii"))
     except TypeError:
-        raise _DamageError(f"{member.filename} has no type of elements that NumPy knows") from None
+        raise _DamageError(f"{name} has no type of elements that NumPy knows") from None
     return Promise(dtype=kind, shape=tuple(map(int, numbers)), transposed=order[1] == b"True", start=start)
 
 
@@ -120,5 +145,9 @@ def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, promise: Promis
         raise _DamageError(f"{member.filename} promises {promise.size} bytes of numbers and holds {held}")
     with archive.open(member) as file:
         data = file.read(member.file_size + 1)  # one more: the end, and with it the checksum, is looked at
+    return _elements(data, promise)
+
+
+def _elements(data: bytes, promise: Promise) -> NDArray[Any]:
     values = np.frombuffer(data, promise.dtype, offset=promise.start)
     return values.reshape(promise.shape, order="F" if promise.transposed else "C")

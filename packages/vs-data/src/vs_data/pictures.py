@@ -1,4 +1,4 @@
-"""Pictures on disk: RGB frames and maps of class ids. Every way in which a file can be bad is an error of one line."""
+"""Pictures on disk: frames, numbers and maps of ids. Every way in which a file can be bad is an error of one line."""
 
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,9 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
+from vs_data.content import Content, bytes_of
 from vs_data.errors import DataError
 from vs_data.exif import turned
-from vs_data.files import read_bytes
 from vs_data.headers import AGAIN, Header, png_chunks, png_of, read_header, without_strays
 
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
@@ -40,28 +40,44 @@ class Picture:
 
 @attrs.frozen(kw_only=True)
 class IdMap:
-    """A map of class ids as it is read.
+    """A map of ids as it is read.
 
     Attributes:
-        ids: (H,W); their range is not looked at.
+        ids: (H,W), of 8 or 16 bits; their range is not looked at.
         notes: What is unusual about the file, as in `Picture`.
     """
 
-    ids: NDArray[np.uint8]
+    ids: NDArray[Any]
     notes: tuple[str, ...] = ()
 
 
-def read_rgb(path: Path) -> NDArray[np.uint8]:
+@attrs.frozen(kw_only=True)
+class Stored:
+    """A picture with the numbers that its file holds.
+
+    Attributes:
+        values: (H,W,C), of 8 or 16 bits; C is 1 to 4: greys, greys and transparency, RGB, RGB and transparency.
+        lossy: Whether compression has changed them.
+        notes: What was done to get there, as in `Picture`.
+    """
+
+    values: NDArray[Any]
+    lossy: bool
+    notes: tuple[str, ...] = ()
+
+
+def read_rgb(content: Content) -> NDArray[np.uint8]:
     """Read a picture as (H,W,3) RGB with 8 bits, turned upright; see `inspect_rgb`."""
-    return inspect_rgb(path).pixels
+    return inspect_rgb(content).pixels
 
 
-def read_ids(path: Path) -> NDArray[np.uint8]:
+def read_ids(content: Content) -> NDArray[np.uint8]:
     """Read a map of class ids as (H,W) uint8; their range is not looked at; see `inspect_ids`."""
-    return inspect_ids(path).ids
+    ids: NDArray[np.uint8] = inspect_ids(content).ids
+    return ids
 
 
-def inspect_rgb(path: Path) -> Picture:
+def inspect_rgb(content: Content) -> Picture:
     """Read a picture, and what had to be done to see it as RGB with 8 bits.
 
     It is turned as EXIF data ask for, in a PNG and a WebP too. Greys are used three times, 16 bits are scaled to 8, the
@@ -71,12 +87,12 @@ def inspect_rgb(path: Path) -> Picture:
         DataError: the file is missing, damaged (what a JPEG decoder only warns of counts), an animation, too large, or
             no PNG, JPEG or WebP.
     """
-    data, header = _open(path)
+    data, header = _open(content)
     pixels: NDArray[Any]
     if header.format == "JPEG":
-        pixels, strays = _decode_jpeg(data, header, path)
+        pixels, strays = _decode_jpeg(data, header, content)
     else:
-        pixels, strays = _as_rgb(_decode(data, path)), False
+        pixels, strays = _as_rgb(_decode(data, content)), False
     if pixels.dtype == np.uint16:
         pixels = cv2.convertScaleAbs(pixels, alpha=1 / 257)  # 65535 / 255
     return Picture(pixels=turned(pixels, header.orientation), notes=tuple(_notes_on_frame(header, strays=strays)))
@@ -95,27 +111,84 @@ def _notes_on_frame(header: Header, *, strays: bool) -> list[str]:
     return [note for true, note in happened if true]
 
 
-def inspect_ids(path: Path) -> IdMap:
-    """Read a map of class ids, and what is unusual about its file.
+def inspect_stored(content: Content) -> Stored:
+    """Read a picture with the numbers that its file holds, turned upright as EXIF data ask for.
+
+    Greys of less than 8 bits are spread over 0 to 255, and the colours of a palette are looked up.
+
+    Raises:
+        DataError: as `inspect_rgb` does.
+    """
+    data, header = _open(content)
+    if header.format == "JPEG":
+        pixels, _ = _decode_jpeg(data, header, content)
+    else:
+        pixels = _as_stored(_decode(data, content), grey=header.colours == "grey")
+    happened = (
+        (header.colours == "palette", "has a palette, its colours are used"),
+        (header.orientation != 1, "is turned as its EXIF orientation says"),
+    )
+    notes = tuple(note for true, note in happened if true)
+    return Stored(values=turned(pixels, header.orientation), lossy=header.lossy, notes=notes)
+
+
+def inspect_colours(content: Content) -> Stored:
+    """Read a picture whose colours are codes of something: (H,W,3) of 8 bits; see `inspect_stored`.
+
+    Raises:
+        DataError: as `inspect_rgb` does, or the colours are no codes: greys, of 16 bits, or compressed with loss.
+    """
+    stored = inspect_stored(content)
+    if stored.lossy:
+        raise DataError("is compressed with loss, which changes colours", file=str(content), fix="write it as PNG")
+    values, notes = stored.values, stored.notes
+    if values.shape[2] == 4:
+        values, notes = values[..., :3], (*notes, "has transparency, which is dropped")
+    if values.shape[2] != 3 or values.dtype != np.uint8:
+        what = f"is a picture of {describe(values)}, not of RGB with 8 bits"
+        raise DataError(what, file=str(content), fix="is it a map of ids? say so in the kind's configuration")
+    return attrs.evolve(stored, values=values, notes=notes)
+
+
+def _as_stored(pixels: NDArray[Any], *, grey: bool) -> NDArray[Any]:
+    """Return (H,W) or (H,W,C) with OpenCV's order of colours as (H,W,C) in the order R, G, B, transparency."""
+    if pixels.ndim == 2:
+        return pixels[..., None]
+    if pixels.shape[2] == 4:
+        return pixels[..., 2:] if grey else np.ascontiguousarray(pixels[..., [2, 1, 0, 3]])
+    return np.ascontiguousarray(pixels[..., ::-1])
+
+
+def inspect_ids(content: Content) -> IdMap:
+    """Read a map of class ids of 8 bits, and what is unusual about its file; see `inspect_wide_ids`.
+
+    Raises:
+        DataError: the file is missing, damaged or too large; no PNG; a picture of colours; or holds values above 255.
+    """
+    found = inspect_wide_ids(content)
+    if found.ids.max() > 255:
+        what = f"holds values up to {found.ids.max()}, class ids are 0 to 255"
+        raise DataError(what, file=str(content), fix="are these depths, or instances? write class ids, with 8 bits")
+    return attrs.evolve(found, ids=found.ids.astype(np.uint8, copy=False))
+
+
+def inspect_wide_ids(content: Content) -> IdMap:
+    """Read a map of ids of 8 or 16 bits, and what is unusual about its file.
 
     Its content counts, not its name: the values of the PNG as they are stored, 1 to 16 bits, never scaled;
     of a palette the indices. Three channels are read where they are equal. Nothing is turned.
 
     Raises:
-        DataError: the file is missing, damaged or too large; no PNG; a picture of colours; or holds values above 255.
+        DataError: the file is missing, damaged or too large; no PNG; or a picture of colours.
     """
-    data, header = _open(path)
+    data, header = _open(content)
     if header.format != "PNG":
         why = "class ids do not survive lossy compression" if header.lossy else "class ids are read from PNG alone"
-        raise DataError(f"is a {header.format}: {why}", file=str(path), fix=f"{_GREYS}, from the original maps")
-    stored = _decode(_bare(data), path)
+        raise DataError(f"is a {header.format}: {why}", file=str(content), fix=f"{_GREYS}, from the original maps")
+    stored = _decode(_bare(data), content)
     if header.bits < 8:
         stored //= 255 // (2**header.bits - 1)  # OpenCV spreads them over 0 to 255
-    ids = _only_channel(stored, path)
-    if ids.max() > 255:
-        what = f"holds values up to {ids.max()}, class ids are 0 to 255"
-        raise DataError(what, file=str(path), fix="are these depths, or instances? write class ids, with 8 bits")
-    return IdMap(ids=ids.astype(np.uint8, copy=False), notes=tuple(_notes_on_map(header)))
+    return IdMap(ids=_only_channel(stored, content), notes=tuple(_notes_on_map(header)))
 
 
 def _notes_on_map(header: Header) -> list[str]:
@@ -137,14 +210,14 @@ def _bare(data: bytes) -> bytes:
     return png_of((b"IHDR", bytes(header)), *chunks[1:])
 
 
-def _only_channel(stored: NDArray[Any], path: Path) -> NDArray[Any]:
+def _only_channel(stored: NDArray[Any], content: Content) -> NDArray[Any]:
     """Return (H,W) of (H,W) or (H,W,C), whose first three channels are to be equal."""
     if stored.ndim == 2:
         return stored
     first = stored[..., 0]
     if not (np.array_equal(first, stored[..., 1]) and np.array_equal(first, stored[..., 2])):
         what = f"is a picture of colours ({describe(stored)}), not a map of class ids"
-        raise DataError(what, file=str(path), fix=f"convert each colour to its class id, then {_GREYS}")
+        raise DataError(what, file=str(content), fix=f"convert each colour to its class id, then {_GREYS}")
     return np.ascontiguousarray(first)
 
 
@@ -164,24 +237,24 @@ def write_png(path: Path, pixels: NDArray[Any]) -> None:
         raise DataError(f"cannot be written: {error.strerror}", file=str(path)) from error
 
 
-def _open(path: Path) -> tuple[bytes, Header]:
-    data = read_bytes(path)
+def _open(content: Content) -> tuple[bytes, Header]:
+    data = bytes_of(content)
     try:
         return data, read_header(data)
     except DataError as error:
-        raise DataError(error.what, file=str(path), fix=error.fix) from None
+        raise DataError(error.what, file=str(content), fix=error.fix) from None
 
 
-def _decode(data: bytes, path: Path) -> NDArray[Any]:
+def _decode(data: bytes, content: Content) -> NDArray[Any]:
     """Decode a PNG or WebP as stored: (H,W) or (H,W,C) with OpenCV's BGR order, 8 or 16 bits."""
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         if error.code == cv2.Error.StsNoMem:
-            raise MemoryError(f"no memory for the pixels of {path}") from None
+            raise MemoryError(f"no memory for the pixels of {content}") from None
         pixels = None
     if pixels is None:
-        raise DataError("not a readable picture", file=str(path), fix=AGAIN)
+        raise DataError("not a readable picture", file=str(content), fix=AGAIN)
     return np.asarray(pixels)
 
 
@@ -191,7 +264,7 @@ def _as_rgb(pixels: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGB if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB))
 
 
-def _decode_jpeg(data: bytes, header: Header, path: Path) -> tuple[NDArray[np.uint8], bool]:
+def _decode_jpeg(data: bytes, header: Header, content: Content) -> tuple[NDArray[np.uint8], bool]:
     """Decode a JPEG as (H,W,3) RGB, and say whether it holds bytes that had to be passed over.
 
     Warnings of the decoder, which tell of damage, are errors, unless the picture is whole without these bytes.
@@ -204,7 +277,7 @@ def _decode_jpeg(data: bytes, header: Header, path: Path) -> tuple[NDArray[np.ui
         try:
             pixels, strays = simplejpeg.decode_jpeg(without_strays(data), colours, strict=True), True
         except ValueError:
-            raise DataError(f"not a readable JPEG: {error}", file=str(path), fix=AGAIN) from None
+            raise DataError(f"not a readable JPEG: {error}", file=str(content), fix=AGAIN) from None
     if header.colours != "CMYK":
         return np.asarray(pixels), strays
     inks = pixels.astype(np.uint16)  # inverted, as Adobe's programs write them and all others expect it

@@ -3,7 +3,7 @@
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
@@ -11,8 +11,9 @@ from typing import TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from vs_data.clips import Clip, ClipRequest, ClipSource, class_ids_in
+from vs_data.clips import Clip, ClipRequest, ClipSource, FloatMaps, LabelInfo, class_ids_in
 from vs_data.errors import DataError
 from vs_data.faces import FacesSource
 from vs_data.layout import IMAGES
@@ -37,7 +38,8 @@ def write_folder(
 ) -> int:
     """Write the first sequences of a source as `images/SEQ/FRAME.png`, `KIND/SEQ/FRAME.png`, `flow/SEQ/FRAME.npz`.
 
-    Landmarks of faces are written as `KIND/SEQ/FRAME.json`, a list of [x, y] pairs. When writing fails or is
+    Landmarks of faces are written as `KIND/SEQ/FRAME.json`, a list of [x, y] pairs, and instance ids where clips have
+    them as `instances/SEQ/FRAME.png`, greys of 16 bits. When writing fails or is
     interrupted, nothing of it is left.
 
     Args:
@@ -64,7 +66,7 @@ def write_folder(
 def _landmarks_of(source: ClipSource) -> dict[str, _Landmarks]:
     """Return what gives the landmarks that the maps of each kind of label are drawings of."""
     ids = class_ids_in(source.label_kinds)
-    maps = [kind for kind in source.label_kinds if kind not in ids]
+    maps = [kind for kind, info in source.label_kinds.items() if kind not in ids and not _is_picture(info)]
     match source:
         case FacesSource():
             return dict.fromkeys(maps, source.landmarks)
@@ -72,6 +74,14 @@ def _landmarks_of(source: ClipSource) -> dict[str, _Landmarks]:
             raise DataError(f"labels of kind '{maps[0]}' are maps of numbers, of which folders hold none")
         case _:
             return {}
+
+
+def _is_picture(info: LabelInfo) -> bool:
+    match info:
+        case FloatMaps():
+            return info.pictures
+        case _:
+            return False
 
 
 @contextmanager
@@ -119,7 +129,8 @@ def _write_sequences(
         first = 0
         for clip in iterate_sequence(source, index, chunk=chunk, max_frames=max_frames):
             length = clip.frames.shape[0]
-            _write_clip(clip, root, info.name, first)
+            pictures = [kind for kind, label in source.label_kinds.items() if _is_picture(label)]
+            _write_clip(clip, root, info.name, first, pictures)
             request = ClipRequest(sequence=index, start=first, length=length)
             for kind, points in landmarks.items():
                 _write_landmarks(root / kind / info.name, points(request), first)
@@ -129,20 +140,30 @@ def _write_sequences(
     return done
 
 
-def _write_clip(clip: Clip, root: Path, sequence: str, first: int) -> None:
-    kinds = [IMAGES, *clip.labels] + ([] if clip.flow is None else ["flow"])
+def _write_clip(clip: Clip, root: Path, sequence: str, first: int, pictures: Sequence[str]) -> None:
+    """Write frames, labels and flow of a clip; `pictures`: those of its labels that are pictures in [-1, 1]."""
+    images = {IMAGES: _levels(clip.frames), **{kind: _levels(clip.labels[kind]) for kind in pictures}}
+    for kind, label in clip.labels.items():
+        if not label.is_floating_point():
+            images[kind] = label.to(torch.uint8).numpy()
+    if clip.instances is not None:
+        images["instances"] = clip.instances.numpy().astype(np.uint16)
+    kinds = [*images, *clip.labels] + ([] if clip.flow is None else ["flow"])
     folders = {kind: root / kind / sequence for kind in kinds}
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)
-    images = {kind: label for kind, label in clip.labels.items() if not label.is_floating_point()}
-    frames = ((clip.frames + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
-    for index, frame in enumerate(frames):
+    for index in range(len(clip.frames)):
         name = f"{first + index:06d}"
-        write_png(folders[IMAGES] / f"{name}.png", frame)
-        for kind, ids in images.items():
-            write_png(folders[kind] / f"{name}.png", ids[index].to(torch.uint8).numpy())
+        for kind, pixels in images.items():
+            write_png(folders[kind] / f"{name}.png", pixels[index])
         if clip.flow is not None and first + index > 0:
             _write_flow(folders["flow"] / f"{name}.npz", clip, index)
+
+
+def _levels(pictures: Tensor) -> NDArray[np.uint8]:
+    """Return pictures (T,C,H,W) in [-1,1], one channel or three, with 8 bits: (T,H,W) or (T,H,W,3)."""
+    levels: NDArray[np.uint8] = ((pictures + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).movedim(1, -1).numpy()
+    return levels[..., 0] if levels.shape[-1] == 1 else levels
 
 
 def _write_flow(path: Path, clip: Clip, index: int) -> None:

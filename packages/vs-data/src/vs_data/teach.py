@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import assert_never
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vs_data.content import Content
 from vs_data.flow import (
     DisFlowConfig,
     FlowConfig,
@@ -27,7 +27,7 @@ _F32 = NDArray[np.float32]
 
 
 def teach_past(
-    frames: Sequence[_Rgb], paths: Sequence[Path | None], geometry: Geometry, config: FlowConfig
+    frames: Sequence[_Rgb], paths: Sequence[Content | None], geometry: Geometry, config: FlowConfig
 ) -> tuple[Tensor, Tensor] | None:
     """Return flow and confidence of each frame to the one before it; both zero for the first. None without a teacher.
 
@@ -69,7 +69,7 @@ def teach_references(
 
 
 def _read_past(
-    frames: Sequence[_Rgb], paths: Sequence[Path | None], geometry: Geometry, config: FlowFilesConfig
+    frames: Sequence[_Rgb], paths: Sequence[Content | None], geometry: Geometry, config: FlowFilesConfig
 ) -> Iterator[tuple[_F32, _F32]]:
     for (before, now), path in zip(pairwise(frames), paths[1:], strict=True):
         assert path is not None  # noqa: S101 - open_folder has seen that every frame but the first has its file
@@ -102,7 +102,9 @@ def _tensors(taught: Sequence[tuple[_F32, _F32]]) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(flows.transpose(0, 3, 1, 2).copy()), torch.from_numpy(confidences[:, None])
 
 
-def _from_file(path: Path, geometry: Geometry, before: _Rgb, now: _Rgb, config: FlowFilesConfig) -> tuple[_F32, _F32]:
+def _from_file(
+    path: Content, geometry: Geometry, before: _Rgb, now: _Rgb, config: FlowFilesConfig
+) -> tuple[_F32, _F32]:
     flow, given = read_flow(path, geometry.source)
     scaled, trust = apply_to_flow(geometry, flow, np.ones(geometry.source, np.float32) if given is None else given)
     if given is None:

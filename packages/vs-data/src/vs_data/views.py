@@ -1,7 +1,6 @@
 """One sequence of a data folder as a request sees it: its files through one geometry."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -10,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vs_data.content import Content, Contents
 from vs_data.errors import DataError
 from vs_data.geometry import Geometry, apply_to_image
 from vs_data.layout import IMAGES, FrameFiles, file_of
@@ -21,31 +21,33 @@ class View:
     """A sequence and what is done to its pictures.
 
     Attributes:
-        root: The data folder.
         files: Of the sequence; every frame has a file of each kind that is read.
         geometry: Of all that is read.
     """
 
-    root: str
     files: FrameFiles
     geometry: Geometry
 
 
-def path_of(root: str, folder: str, files: FrameFiles, frame: int) -> Path:
-    """Return the file of a frame that is known to have one."""
-    path = file_of(root, folder, files, frame)
-    assert path is not None  # noqa: S101 - open_folder has seen that every frame that is read has its file
-    return path
+def content_of(view: View, folder: str, frame: int) -> Content:
+    """Return the data of a frame that is known to have some in a folder; `bytes_of` and `pictures` read them."""
+    return _content(view.files, folder, frame)
 
 
-def names_of(files: FrameFiles, folder: str) -> tuple[str, ...]:
-    """Return the names of all files of a sequence in a folder where every frame has one."""
-    return tuple(name for name in files.files[folder] if name is not None)
+def contents_of(view: View, folder: str) -> Contents:
+    """Return the data of all frames of the sequence in a folder."""
+    return view.files.files[folder]
 
 
-def read_picture(root: str, files: FrameFiles, frame: int) -> NDArray[np.uint8]:
-    """Read the picture of a frame as it is in its file: (H,W,3) RGB."""
-    return read_rgb(path_of(root, IMAGES, files, frame))
+def read_picture(files: FrameFiles, frame: int) -> NDArray[np.uint8]:
+    """Read the picture of a frame as it is stored: (H,W,3) RGB."""
+    return read_rgb(_content(files, IMAGES, frame))
+
+
+def _content(files: FrameFiles, folder: str, frame: int) -> Content:
+    content = file_of(folder, files, frame)
+    assert content is not None  # noqa: S101 - open_folder has seen that every frame that is read has its file
+    return content
 
 
 def read_frames(view: View, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
@@ -56,7 +58,7 @@ def read_frames(view: View, frames: Sequence[int]) -> list[NDArray[np.uint8]]:
     """
     pictures = []
     for frame in frames:
-        picture = read_picture(view.root, view.files, frame)
+        picture = read_picture(view.files, frame)
         check_size(view, frame, IMAGES, picture)
         pictures.append(apply_to_image(view.geometry, picture))
     return pictures
@@ -73,10 +75,10 @@ def check_size(view: View, frame: int, folder: str, pixels: NDArray[Any]) -> Non
     if pixels.shape[:2] == size:
         return
     with_pictures = IMAGES in view.files.files
-    notes = inspect_rgb(path_of(view.root, IMAGES, view.files, frame)).notes if with_pictures else ()
+    notes = inspect_rgb(content_of(view, IMAGES, frame)).notes if with_pictures else ()
     others = "the images of its sequence are" if with_pictures else "the others of its sequence are"
     raise DataError(
         f"is {pixels.shape[1]}x{pixels.shape[0]} pixels, {others} {size[1]}x{size[0]}",
-        file=str(path_of(view.root, folder, view.files, frame)),
+        file=str(content_of(view, folder, frame)),
         fix=TURNED_FIX if TURNED in notes else "bring the files of a sequence to one size",
     )

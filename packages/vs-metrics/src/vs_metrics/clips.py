@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 import numpy as np
+import torch
 from torch import Tensor
 
 from vs_metrics.colours import Image, flow_to_rgb, frame_to_uint8, labels_to_rgb, longest_vector, mask_to_rgb
@@ -23,7 +24,7 @@ class ClipFrame:
 
     Attributes:
         index: its number within the clip.
-        label: (H, W) class ids, or (C, H, W) maps of any range.
+        label: (H, W) class ids, (C, H, W) maps of any float type and range, or (3, H, W) uint8 colours.
         label_title: what the label is called in captions.
         real: (3, H, W) in [-1, 1], or None where there is no truth (one subject driven by another's motion).
         driving: (3, H, W) in [-1, 1], the frame of another subject that the label was taken from, or None.
@@ -59,6 +60,8 @@ class ClipFrame:
 def label_picture(label: Tensor, palette: Palette) -> Image:
     """Paint labels as (H, W, 3) uint8: class ids (H, W) in their colours; of maps (C, H, W) the strongest in grey.
 
+    What is colours already, (3, H, W) uint8, stays what it is.
+
     Maps that lie in [0, 1], as edges do, are shown as they are, 1 in white; of others the strongest value is white.
 
     Raises:
@@ -66,6 +69,8 @@ def label_picture(label: Tensor, palette: Palette) -> Image:
     """
     if label.ndim == 2:
         return labels_to_rgb(label, palette)
+    if label.dtype == torch.uint8:
+        return np.ascontiguousarray(label.detach().cpu().movedim(0, -1).numpy())
     maps = label.detach().float()
     strongest = maps.abs().amax(dim=0, keepdim=True)  # (1, H, W)
     fits = bool((maps >= 0).all() and (maps <= 1).all())

@@ -30,7 +30,7 @@ from vs_nets.few_shot import (
     SeparateSubject,
     Subject,
 )
-from vs_nets.flow import FlowConfig
+from vs_nets.flow import FlowConfig, GivenFlow
 from vs_nets.generator import (
     ConstantStart,
     Generator,
@@ -40,7 +40,7 @@ from vs_nets.generator import (
     SpadeCombination,
 )
 from vs_nets.label_map import Label, LabelMap, dense_label, keep_class_ids
-from vs_nets.labels import ClassMap, FloatMap, LabelKind, LabelSpec, class_ids, class_kind, encode_labels
+from vs_nets.labels import ClassMap, FloatMap, LabelKind, LabelSpec, class_ids, class_kind, encode_labels, float_kinds
 from vs_nets.layers import ActivationCheckpointing
 from vs_nets.objective import (
     FrameOutputs,
@@ -69,7 +69,7 @@ from vs_nets.references import (
     References,
 )
 from vs_nets.spectral import effective_weights, weight_scales
-from vs_nets.synthesis import GenerateFrame, History, Synthesis, Warp, remember, rollout
+from vs_nets.synthesis import GenerateFrame, History, Motion, Synthesis, Warp, remember, rollout
 from vs_nets.weight_generator import AttentionConfig, WeightGeneratorConfig
 
 __version__ = "0.1.0"
@@ -97,6 +97,7 @@ __all__ = [
     "GenerateFrame",
     "Generator",
     "GeneratorConfig",
+    "GivenFlow",
     "History",
     "Label",
     "LabelKind",
@@ -106,6 +107,7 @@ __all__ = [
     "LinearCombination",
     "Loss",
     "Losses",
+    "Motion",
     "MultiScaleDiscriminator",
     "NoPerceptual",
     "ObjectiveConfig",
@@ -145,6 +147,7 @@ __all__ = [
     "discriminator_losses",
     "effective_weights",
     "encode_labels",
+    "float_kinds",
     "flow_losses",
     "generator_losses",
     "keep_class_ids",

@@ -1,6 +1,7 @@
 """The flow network: where in the previous frame a pixel comes from, and whether to trust that."""
 
 from itertools import pairwise
+from typing import ClassVar, TypeAlias
 
 import attrs
 import torch
@@ -15,13 +16,24 @@ from vs_nets.spectral import normalised_at_once
 
 @attrs.frozen(kw_only=True)
 class FlowConfig:
-    """Shape of the flow network."""
+    """Flow that a network estimates; its shape."""
 
+    kind: ClassVar[str] = "estimated"
     filters: int = whole(32, "channels at full resolution", low=1, high=MAX_CHANNELS)
     max_filters: int = whole(1024, "cap of the channels", low=1, high=MAX_CHANNELS)
     downsamples: int = whole(5, "how often the resolution is halved", low=1, high=MAX_HALVINGS)
     residual_blocks: int = whole(6, "blocks at the lowest resolution", low=0, high=MAX_LAYERS)
     multiplier: float = real(40.0, "pixels for one unit of the head", low=0, high=1e6, open_low=True)
+
+
+@attrs.frozen(kw_only=True)
+class GivenFlow:
+    """Flow that comes with the labels, as simulators know it: there is no flow network."""
+
+    kind: ClassVar[str] = "given"
+
+
+AnyFlow: TypeAlias = FlowConfig | GivenFlow
 
 
 def few_shot_flow() -> FlowConfig:

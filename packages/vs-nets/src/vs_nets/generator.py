@@ -13,7 +13,7 @@ from vs_config import Check, Problem, check_fields, choice, table, truth, whole
 
 from vs_nets.embedder import Embedder, EmbedderConfig
 from vs_nets.errors import ShapeError
-from vs_nets.flow import FlowConfig, FlowNetwork
+from vs_nets.flow import AnyFlow, FlowConfig, FlowNetwork, GivenFlow
 from vs_nets.label_map import Label, join_labels, shrink_label
 from vs_nets.layers import (
     NOTHING_GENERATED,
@@ -26,7 +26,7 @@ from vs_nets.layers import (
 from vs_nets.limits import MAX_CHANNELS, MAX_FRAMES, MAX_HALVINGS
 from vs_nets.references import References
 from vs_nets.spectral import normalised_at_once
-from vs_nets.synthesis import GenerateFrame, History, Synthesis, Warp
+from vs_nets.synthesis import GenerateFrame, History, Motion, Synthesis, Warp
 
 FRAME_CHANNELS = 3
 Maps = tuple[Tensor, ...]
@@ -103,6 +103,14 @@ def _check_combination(config: "GeneratorConfig") -> Iterator[Problem]:
         yield Problem("combination.levels", expected=f"at most image_downsamples + 1, {highest}", got=spade.levels)
 
 
+def _check_given_flow(config: "GeneratorConfig") -> Iterator[Problem]:
+    match config.flow, config.combination:
+        case GivenFlow(), LinearCombination():
+            hint = "blended by a given mask, whatever is seen twice would only ever be copied, and blur"
+            expected = "'spade' with flow.kind = 'given'"
+            yield Problem("combination.kind", hint, expected=expected, got="linear")
+
+
 @attrs.frozen(kw_only=True)
 class GeneratorConfig:
     """Shape of the vid2vid generator; the defaults are the published ones for Cityscapes at 512x1024."""
@@ -117,7 +125,7 @@ class GeneratorConfig:
     frames: int = whole(3, "frames it sees: the current and past ones", low=2, high=MAX_FRAMES)
     spectral_norm: bool = truth(True, "spectral norm on all but heads and first layers")
     embedder: EmbedderConfig = table(EmbedderConfig, "embedder of the label map")
-    flow: FlowConfig = table(FlowConfig, "flow network")
+    flow: AnyFlow = table(FlowConfig, "whether a network estimates flow and mask, or the data give them")
     combination: Combination = table(SpadeCombination, "how warped and hallucinated content are combined")
     start: Start = table(LabelStart, "what the first frame starts from")
     published_layout: bool = truth(False, "also hold the parameters that the published layout has and never uses")
@@ -125,6 +133,7 @@ class GeneratorConfig:
     CHECKS: ClassVar[tuple[Check, ...]] = (
         Check(("image_downsamples", "levels"), _check_downsamples),
         Check(("combination", "image_downsamples"), _check_combination),
+        Check(("flow", "combination"), _check_given_flow),
     )
 
     def __attrs_post_init__(self) -> None:
@@ -138,7 +147,7 @@ class GeneratorConfig:
     def stride(self) -> int:
         """Height and width of the frames must be divisible by this."""
         warped = 0 if self.spade is None else self.spade.embedder.downsamples
-        return int(2 ** max(self.embedder.downsamples, self.flow.downsamples, self.levels, warped))
+        return int(2 ** max(self.embedder.downsamples, _flow_downsamples(self.flow), self.levels, warped))
 
     @property
     def spade(self) -> SpadeCombination | None:
@@ -156,11 +165,22 @@ class GeneratorConfig:
         return 0 if self.spade is None else self.spade.levels
 
 
+def _flow_downsamples(flow: AnyFlow) -> int:
+    match flow:
+        case FlowConfig():
+            return flow.downsamples
+        case GivenFlow():
+            return 0
+        case _ as never:
+            assert_never(never)
+
+
 class Generator(nn.Module):
     """The vid2vid generator: (label, history) -> `Synthesis`, the next frame of a clip.
 
     Without past frames it is an image generator that starts from the label map; with past frames it starts from an
-    encoding of the newest one; with `config.frames - 1` of them it also warps the newest one and combines both.
+    encoding of the newest one; with `config.frames - 1` of them it also warps the newest one and combines both. Where
+    flow is given, it does so from the first past frame on, and the mask is 1 - confidence.
     """
 
     def __init__(
@@ -184,9 +204,7 @@ class Generator(nn.Module):
         )
         middle = config.image_downsamples + 1
         self.middle = nn.ModuleList(self._block(middle, middle, middle) for _ in range(config.residual_blocks))
-        self.flow = FlowNetwork(
-            config.flow, label_channels * config.frames, FRAME_CHANNELS * (config.frames - 1), spectral=spectral
-        )
+        self.flow = _build_flow(config, label_channels)
         self.embed_warped = (
             None if config.spade is None else Embedder(config.spade.embedder, FRAME_CHANNELS + 1, spectral=spectral)
         )
@@ -209,7 +227,8 @@ class Generator(nn.Module):
         """Generate the frame of `label` (N, C, H, W), an encoded label map, after the frames in `history`.
 
         Raises:
-            ShapeError: the label has other channels than the network, or its size is not divisible by the stride.
+            ShapeError: the label has other channels than the network, or its size is not divisible by the stride; flow
+                is to be given, and is not, or is of another size.
         """
         check_size(label, self.label_channels, self.config.stride)
         with normalised_at_once(*(self._called(history) if self.call.plain else ())):
@@ -223,7 +242,7 @@ class Generator(nn.Module):
         return self
 
     def _can_warp(self, history: History) -> bool:
-        return len(history.frames) >= self.config.frames - 1
+        return len(history.frames) >= (1 if self.flow is None else self.config.frames - 1)
 
     def _called(self, history: History) -> list[nn.Module]:
         """Return the parts that a call with this history runs."""
@@ -231,11 +250,15 @@ class Generator(nn.Module):
         called = [self.embed_label, *self.up[:main]]
         called += [*self.down, *self.middle] if history.frames else self.up[main:]
         if self._can_warp(history):
-            called += [self.flow] if self.embed_warped is None else [self.flow, self.embed_warped]
+            called += [part for part in (self.flow, self.embed_warped) if part is not None]
         return called
 
     def _warp(self, label: Label, history: History) -> Warp:
-        """Estimate flow and mask from all labels and past frames, and fetch the newest frame through the flow."""
+        """Fetch the newest frame through the flow: the given one, or else that of all labels and past frames."""
+        if self.flow is None:
+            motion = check_motion(history.motion, label)
+            warped = vs_ops.warp(history.frames[-1], motion.flow)
+            return Warp(flow=motion.flow, mask=1 - motion.confidence, frame=warped)
         past = self.config.frames - 1
         labels = join_labels([*history.labels[-past:], label])
         flow, mask = self.call.encoders(self.flow, labels, torch.cat(history.frames[-past:], dim=1))
@@ -277,7 +300,8 @@ class Generator(nn.Module):
             return Synthesis(frame=frame, raw=raw)
         if self.embed_warped is None:
             frame, raw = warp.mask * frame + (1 - warp.mask) * warp.frame, frame
-        return Synthesis(frame=frame, raw=raw, flow=warp.flow, mask=warp.mask, warped=warp.frame)
+        given = self.flow is None
+        return Synthesis(frame=frame, raw=raw, flow=warp.flow, mask=warp.mask, warped=warp.frame, given=given)
 
     def _last_levels(self, x: Tensor, maps: Maps, extra: Maps) -> tuple[Tensor, Tensor | None]:
         """Make features of the frame and, where it is wanted, of the raw one; `extra`: maps of the warped frame."""
@@ -331,6 +355,28 @@ def _build_start(config: GeneratorConfig, label_channels: int) -> nn.Module:
             return _ConstantStart(config, start)
         case _ as never:
             assert_never(never)
+
+
+def _build_flow(config: GeneratorConfig, label_channels: int) -> FlowNetwork | None:
+    match config.flow:
+        case FlowConfig() as flow:
+            seen, past = label_channels * config.frames, FRAME_CHANNELS * (config.frames - 1)
+            return FlowNetwork(flow, seen, past, spectral=config.spectral_norm)
+        case GivenFlow():
+            return None
+        case _ as never:
+            assert_never(never)
+
+
+def check_motion(motion: Motion | None, label: Label) -> Motion:
+    """Return the motion, or raise `ShapeError` unless it is there and of the size of `label`."""
+    if motion is None:
+        raise ShapeError("this generator estimates no flow: its history needs the motion to the frame, and has none")
+    n, _, height, width = label.shape
+    for name, x, channels in (("flow", motion.flow, 2), ("confidence", motion.confidence, 1)):
+        if x.shape != (n, channels, height, width):
+            raise ShapeError(f"{name} has shape {tuple(x.shape)}: expected {(n, channels, height, width)}")
+    return motion
 
 
 def check_size(label: Label, channels: int, stride: int) -> None:

@@ -49,6 +49,8 @@ class FloatMap:
     channels: int = whole(REQUIRED, "channels of the maps", low=1, high=MAX_CHANNELS)
     title: str = "label"
     """What pictures of it are called."""
+    pictures: bool = False
+    """Whether the maps are a picture in [-1, 1], shown as one; else lines, the strongest of which is shown."""
 
 
 LabelKind = ClassMap | FloatMap
@@ -103,6 +105,11 @@ def _check_dimensions(name: str, values: Tensor, expected: int) -> None:
 def class_kind(spec: LabelSpec) -> ClassMap | None:
     """Return the first kind that has class ids, which is what pictures of labels show; None when there is none."""
     return next((kind for kind in spec.kinds if isinstance(kind, ClassMap)), None)
+
+
+def float_kinds(spec: LabelSpec) -> tuple[FloatMap, ...]:
+    """Return the kinds that are maps of numbers, in their order."""
+    return tuple(kind for kind in spec.kinds if isinstance(kind, FloatMap))
 
 
 def class_ids(labels: Mapping[str, Tensor], kind: ClassMap) -> Tensor:

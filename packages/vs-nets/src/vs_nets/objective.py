@@ -114,9 +114,9 @@ def generator_losses(
 def flow_losses(synthesis: Synthesis, target: Target, config: ObjectiveConfig) -> dict[str, Loss]:
     """Return the losses of flow, warped frame and mask, summed over what is warped: the previous frame, the reference.
 
-    None while the generator estimates no flow; `flow` needs a teacher. The mask is pulled towards 0 (use the warped
-    pixel) where the warped frame is right and towards 1 where it is wrong; how right it is carries a gradient, as
-    published.
+    None while the generator estimates no flow, or is given it; `flow` needs a teacher. The mask is pulled towards 0
+    (use the warped pixel) where the warped frame is right and towards 1 where it is wrong; how right it is carries a
+    gradient, as published.
     """
     losses: dict[str, Loss] = {}
     for warp, flow, confidence in _warps(synthesis, target):
@@ -134,6 +134,8 @@ def _warps(synthesis: Synthesis, target: Target) -> Iterator[Taught]:
     if synthesis.reference is not None:
         flow, confidence = target.reference_flow, target.reference_confidence
         yield synthesis.reference, _chosen(flow, synthesis.chosen), _chosen(confidence, synthesis.chosen)
+    if synthesis.given:
+        return
     if synthesis.flow is not None and synthesis.mask is not None and synthesis.warped is not None:
         warp = Warp(flow=synthesis.flow, mask=synthesis.mask, frame=synthesis.warped)
         yield warp, target.flow, target.flow_confidence

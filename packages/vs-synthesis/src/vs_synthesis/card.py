@@ -7,7 +7,8 @@ from typing import Any, assert_never
 
 import torch
 from vs_config import shown
-from vs_data import LabelKind, LandmarksConfig, SegMapsConfig
+from vs_data import LabelKind, SegMapsConfig
+from vs_data.labels import handler_of
 from vs_nets import ClassMap, FloatMap
 from vs_nets import LabelKind as NetworkKind
 
@@ -143,10 +144,8 @@ def _label(kind: LabelKind, colours: Sequence[str]) -> Iterator[str]:
             classes = enumerate(zip(names, colours, strict=True))
             rows = [[str(index), in_markdown(name), colour] for index, (name, colour) in classes]
             yield from _table(["id", "class", "colour where it is shown"], rows)
-        case LandmarksConfig():
-            yield f"{in_markdown(kind.folder)}: 68 landmarks of a face, drawn as lines."
         case _:
-            assert_never(kind)
+            yield f"{in_markdown(kind.folder)}: {handler_of(kind).says}."
 
 
 def _size(contents: ModelContents, dtype: torch.dtype) -> list[str]:

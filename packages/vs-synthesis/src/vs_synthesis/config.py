@@ -10,6 +10,7 @@ from vs_data import (
     AugmentConfig,
     FaceCropConfig,
     FacesConfig,
+    FlowFilesConfig,
     FolderConfig,
     LabelKind,
     SourceConfig,
@@ -22,6 +23,13 @@ from vs_training.config import LabelConfig, TrainConfig, spec_of_kinds
 
 MAX_KINDS = 64
 """Kinds of labels that a model may take."""
+
+
+def _check_motion(config: "ModelConfig") -> Iterator[Problem]:
+    given = config.generator.flow.kind == nets.GivenFlow.kind
+    if given != (config.motion is not None):
+        expected = "a table, which generator.flow.kind = 'given' needs" if given else "'none', since flow is estimated"
+        yield Problem("motion", expected=expected, got=config.motion)
 
 
 def _check_sides(config: "ModelConfig") -> Iterator[Problem]:
@@ -46,10 +54,16 @@ class ModelConfig:
     width: int = whole(256, "width of the frames that it was trained on", low=16, high=8192, unit="pixels")
     augment: AugmentConfig = table(AugmentConfig, "how pictures of another size become that size; nothing is random")
     face_crop: FaceCropConfig | None = table(None, "how the face is cut out of them; none: whole pictures are used")
+    motion: FlowFilesConfig | None = table(
+        None, "files of the motion that it is given beside labels; none: it estimates flow"
+    )
     order: Order = choice("natural", "how label files sort: name (1, 10, 2) or natural (1, 2, 10)", ORDERS)
     fps: float = real(10.0, "rate of its videos", low=0.1, high=1000, unit="frames per second")
 
-    CHECKS: ClassVar[tuple[Check, ...]] = (Check(("height", "width", "generator"), _check_sides),)
+    CHECKS: ClassVar[tuple[Check, ...]] = (
+        Check(("height", "width", "generator"), _check_sides),
+        Check(("generator", "motion"), _check_motion),
+    )
 
     def __attrs_post_init__(self) -> None:
         check_fields(self)
@@ -63,6 +77,11 @@ class ModelConfig:
     def past(self) -> int:
         """How many past frames the generator looks at."""
         return self.generator.frames - 1
+
+    @property
+    def takes_motion(self) -> bool:
+        """Whether the flow of its frames is given beside their labels, and estimated by no network."""
+        return self.motion is not None
 
     @property
     def label_spec(self) -> nets.LabelSpec:
@@ -84,9 +103,24 @@ def model_config(config: TrainConfig) -> ModelConfig:
         width=config.data.width,
         augment=augment,
         face_crop=face_crop,
+        motion=_motion_files(config),
         order=order,
         fps=float(config.run.video_fps),
     )
+
+
+def _motion_files(config: TrainConfig) -> FlowFilesConfig | None:
+    """Return where motion is read from once the model is used: as in training, or as `vs_data.write_folder` writes it.
+
+    A teacher that looked at the real frames is of no use then, since there are none.
+    """
+    match config.generator, config.data:
+        case nets.GeneratorConfig(flow=nets.GivenFlow()), FolderConfig(flow=FlowFilesConfig() as files):
+            return files
+        case nets.GeneratorConfig(flow=nets.GivenFlow()), _:
+            return FlowFilesConfig()
+        case _:
+            return None
 
 
 def _files(data: SourceConfig) -> tuple[AugmentConfig, FaceCropConfig | None, Order]:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 import vs_nets as nets
 from torch import Tensor
+from vs_data.geometry import inside
 
 from vs_synthesis.config import ModelConfig
 from vs_synthesis.errors import VsSynthesisError
@@ -86,6 +87,21 @@ def fit_labels(fit: Fit, labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {kind: _inward(fit, x) for kind, x in labels.items()}
 
 
+def fit_motion(fit: Fit, motion: tuple[Tensor, Tensor]) -> nets.Motion:
+    """Return the motion of one frame, flow (2, H, W) and confidence (1, H, W), as the generator takes it.
+
+    A mean of two motions is neither, so each pixel takes one; what comes from outside of a crop is not to be trusted.
+    """
+    if fit.way is None:
+        return nets.Motion(flow=motion[0], confidence=motion[1])
+    flow, confidence = (_nearest(x, fit.inner) if fit.way == "resize" else _inward(fit, x) for x in motion)
+    if fit.way == "resize":
+        (height, width), (inner_height, inner_width) = fit.own, fit.inner
+        flow = flow * flow.new_tensor([inner_width / width, inner_height / height]).reshape(2, 1, 1)
+    known = torch.from_numpy(inside(flow.movedim(0, -1).numpy()))
+    return nets.Motion(flow=flow, confidence=confidence * known)
+
+
 def shown_labels(fit: Fit, labels: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """Return the labels of one frame in the size of the frames, to be shown beside them."""
     return fit_labels(fit, labels) if fit.way == "crop" else labels
@@ -128,13 +144,13 @@ def _inward(fit: Fit, x: Tensor) -> Tensor:
             assert_never(fit.way)
 
 
-def _nearest(ids: Tensor, size: Size) -> Tensor:
-    """Resize ids (H, W): each pixel takes the id at its centre."""
+def _nearest(x: Tensor, size: Size) -> Tensor:
+    """Resize (..., H, W), ids for example: each pixel takes what is at its centre."""
     rows, columns = (
-        ((torch.arange(new, device=ids.device) + 0.5) * old / new).long()
-        for old, new in zip(ids.shape, size, strict=True)
+        ((torch.arange(new, device=x.device) + 0.5) * old / new).long()
+        for old, new in zip(x.shape[-2:], size, strict=True)
     )
-    return ids[rows[:, None], columns]
+    return x[..., rows[:, None], columns]
 
 
 def _interpolated(x: Tensor, size: Size) -> Tensor:

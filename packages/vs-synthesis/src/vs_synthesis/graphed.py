@@ -15,11 +15,14 @@ WARM_UPS = 2
 """Steps of a clip in its steady state that come before the graph."""
 
 
+_Given = tuple[Labels, nets.Motion | None]
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class _Step:
-    """The graph of a step, and the tensors that it reads: a label, and the past, which it also moves on."""
+    """The graph of a step, and the tensors that it reads: label and motion, and the past, which it also moves on."""
 
-    label: Labels
+    given: _Given
     state: StreamState
     recorded: Recorded[Tensor]
 
@@ -40,29 +43,30 @@ class GraphedStream:
         return self._stream.state if self._step is None else map_tensors(Tensor.clone, self._step.state)
 
     @torch.inference_mode()
-    def __call__(self, label: Labels) -> Tensor:
+    def __call__(self, label: Labels, motion: nets.Motion | None = None) -> Tensor:
         """Make the frame of a label, as `Stream` does.
 
         Raises:
-            StreamError, ShapeError: the label is not what the model takes; the stream is as it was.
+            StreamError, ShapeError: label or motion are not what the model takes; the stream is as it was.
         """
-        batch, single = batched(self._stream.model, label)
-        if self._step is not None and signature(self._step.label) != signature(_on(self._stream.model, batch)):
+        labels, motion, single = batched(self._stream.model, label, motion)
+        given = _on(self._stream.model, (labels, motion))
+        if self._step is not None and signature(self._step.given) != signature(given):
             self._stream.state, self._step, self._count = self.state, None, 0
-        frame = self._plain(batch) if self._step is None else self._replay(self._step, batch)
+        frame = self._plain(given) if self._step is None else self._replay(self._step, given)
         return frame[0] if single else frame
 
-    def _plain(self, label: Labels) -> Tensor:
-        frame = self._recorder.aside(lambda: self._stream(label))
-        kind = signature((_on(self._stream.model, label), self._stream.state))
+    def _plain(self, given: _Given) -> Tensor:
+        frame = self._recorder.aside(lambda: self._stream(*given))
+        kind = signature((given, self._stream.state))
         self._count = self._count + 1 if kind == self._warm else 0
         self._warm = kind
         if self._count >= WARM_UPS:
-            self._step = _record(self._recorder, self._stream, _on(self._stream.model, label))
+            self._step = _record(self._recorder, self._stream, given)
         return frame
 
-    def _replay(self, step: _Step, label: Labels) -> Tensor:
-        torch._foreach_copy_(list(tensors_in(step.label)), list(tensors_in(_on(self._stream.model, label))))
+    def _replay(self, step: _Step, given: _Given) -> Tensor:
+        torch._foreach_copy_(list(tensors_in(step.given)), list(tensors_in(given)))
         step.recorded.replay()
         return step.recorded.result.clone()
 
@@ -86,19 +90,19 @@ def start_graphed(
     return GraphedStream(start(model, subject), recorder or CudaRecorder(model.device))
 
 
-def _on(model: Model, label: Labels) -> Labels:
-    return map_tensors(lambda x: x.to(model.device), label)
+def _on(model: Model, given: _Given) -> _Given:
+    return map_tensors(lambda x: x.to(model.device), given)
 
 
-def _record(recorder: Recorder, stream: Stream, label: Labels) -> _Step:
+def _record(recorder: Recorder, stream: Stream, given: _Given) -> _Step:
     """Record the step behind the stream's state, which stays what it is until the first replay."""
-    own = map_tensors(Tensor.clone, label)
+    own, motion = map_tensors(Tensor.clone, given)
     state = map_tensors(Tensor.clone, stream.state)
 
     def step() -> Tensor:
-        frame, after = advance(stream.model, own, state, stream.subject)
+        frame, after = advance(stream.model, own, state, stream.subject, motion)
         for old, new in zip(tensors_in(state), tensors_in(after), strict=True):
             old.copy_(new)  # oldest first: each tensor is read before the newer one takes its place
         return frame
 
-    return _Step(label=own, state=state, recorded=recorder.record(step))
+    return _Step(given=(own, motion), state=state, recorded=recorder.record(step))

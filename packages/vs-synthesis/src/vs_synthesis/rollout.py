@@ -11,7 +11,7 @@ from vs_metrics.colours import Image, frame_to_uint8
 from vs_training.pictures import palette_of, shown_label
 
 from vs_synthesis.config import ModelConfig
-from vs_synthesis.fit import Fit, fit_labels, fit_picture, shown_labels, unfit_frame
+from vs_synthesis.fit import Fit, fit_labels, fit_motion, fit_picture, shown_labels, unfit_frame
 from vs_synthesis.model import Model
 from vs_synthesis.stream import StreamState, encode_subject, start
 
@@ -48,6 +48,7 @@ def label_request(
         face_crop=config.face_crop,
         order=config.order,
         frames=frames,
+        motion=config.motion,
     )
 
 
@@ -80,7 +81,9 @@ def synthesise_sequence(
         if first_frame is not None:
             stream.state = _after(model, labels, fit_picture(fit, first_frame))
             first_frame = None
-        yield Made(label=label, shown=shown_labels(fit, label.labels), frame=unfit_frame(fit, stream(labels)))
+        motion = None if label.motion is None else fit_motion(fit, label.motion)
+        frame = stream(labels, motion)
+        yield Made(label=label, shown=shown_labels(fit, label.labels), frame=unfit_frame(fit, frame))
 
 
 def picture_of(model: Model, made: Made, *, beside: bool) -> Image:

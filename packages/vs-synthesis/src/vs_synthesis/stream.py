@@ -17,6 +17,7 @@ import vs_nets as nets
 import vs_optim as optim
 from torch import Tensor
 from vs_training.inputs import encode_maps
+from vs_training.tensors import map_tensors
 
 from vs_synthesis.errors import VsSynthesisError
 from vs_synthesis.model import Model
@@ -45,7 +46,11 @@ class StreamState:
 
 
 def advance(
-    model: Model, label: Labels, state: StreamState, subject: nets.Subject | None = None
+    model: Model,
+    label: Labels,
+    state: StreamState,
+    subject: nets.Subject | None = None,
+    motion: nets.Motion | None = None,
 ) -> tuple[Tensor, StreamState]:
     """Make the next frame.
 
@@ -54,25 +59,33 @@ def advance(
         label: of the frame.
         state: the past; `StreamState()` before the first frame. It is left as it is.
         subject: of a few-shot model, what `encode_subject` returned.
+        motion: from the frame before, for a model of given flow; the first frame needs none.
 
     Returns:
         The frame (N, 3, H, W), float32 in [-1, 1], and the state of the next one.
 
     Raises:
-        StreamError: labels or subject are not what the model takes.
+        StreamError: labels, subject or motion are not what the model takes.
         ShapeError: sizes are not divisible by the stride, or not those of past frames and references.
     """
-    synthesis, after = synthesise(model, label, state, subject)
+    synthesis, after = synthesise(model, label, state, subject, motion)
     return synthesis.frame, after
 
 
 def synthesise(
-    model: Model, label: Labels, state: StreamState, subject: nets.Subject | None = None
+    model: Model,
+    label: Labels,
+    state: StreamState,
+    subject: nets.Subject | None = None,
+    motion: nets.Motion | None = None,
 ) -> tuple[nets.Synthesis, StreamState]:
     """Do what `advance` does, and return flow, mask and warped frame too."""
     labels = _by_kind(model, label)
     history = nets.History(
-        labels=tuple(_encoded(model, past) for past in state.labels), frames=state.frames, maps=state.maps
+        labels=tuple(_encoded(model, past) for past in state.labels),
+        frames=state.frames,
+        maps=state.maps,
+        motion=_checked_motion(model, state, motion),
     )
     with torch.inference_mode(), optim.autocast(model.precision, model.device):
         synthesis = _generate(model, subject)(_encoded(model, labels), history)
@@ -120,14 +133,16 @@ class Stream:
         self.subject = subject
         self.state = state
 
-    def __call__(self, label: Labels) -> Tensor:
+    def __call__(self, label: Labels, motion: nets.Motion | None = None) -> Tensor:
         """Make the frame of a label: (N, 3, H, W), or (3, H, W) of a label without N, float32 in [-1, 1].
 
+        A model of given flow takes the motion from the frame before too, with N where the label has it.
+
         Raises:
-            StreamError, ShapeError: the label is not what the model takes; the stream is as it was.
+            StreamError, ShapeError: label or motion are not what the model takes; the stream is as it was.
         """
-        batch, single = batched(self.model, label)
-        frame, self.state = advance(self.model, batch, self.state, self.subject)
+        batch, motion, single = batched(self.model, label, motion)
+        frame, self.state = advance(self.model, batch, self.state, self.subject, motion)
         return frame[0] if single else frame
 
 
@@ -146,15 +161,19 @@ def start(model: Model, subject: nets.Subject | None = None, *, state: StreamSta
     return Stream(model, subject, StreamState() if state is None else state)
 
 
-def batched(model: Model, label: Labels) -> tuple[Mapping[str, Tensor], bool]:
-    """Return labels by kind with a batch, and whether they came without one, which is a batch of one then.
+def batched(
+    model: Model, label: Labels, motion: nets.Motion | None
+) -> tuple[Mapping[str, Tensor], nets.Motion | None, bool]:
+    """Return labels by kind and motion with a batch, and whether they came without one, which is a batch of one then.
 
     Raises:
         StreamError: the labels are not of the kinds that the model takes.
     """
     labels = _named(model, label)
     single = all(x.dim() == _dimensions(model, name) - 1 for name, x in labels.items())
-    return ({name: x[None] for name, x in labels.items()} if single else labels), single
+    if not single:
+        return labels, motion, False
+    return *map_tensors(lambda x: x[None], (dict(labels), motion)), True
 
 
 def state_tensors(state: StreamState) -> dict[str, Tensor]:
@@ -202,6 +221,17 @@ def _generate(model: Model, subject: nets.Subject | None) -> nets.GenerateFrame:
             raise StreamError("the model is a few-shot model: it needs a subject, see encode_subject")
         case generator, known:
             return lambda label, history: generator(label, history, known)
+
+
+def _checked_motion(model: Model, state: StreamState, motion: nets.Motion | None) -> nets.Motion | None:
+    """Return the motion on the model's device; there is one where the model cannot do without, and only there."""
+    if motion is None:
+        if state.frames and model.config.takes_motion:
+            raise StreamError("the model takes the motion from the frame before beside each label: a vs_nets.Motion")
+        return None
+    if not model.config.takes_motion:
+        raise StreamError("motion is of no use: the model estimates its flow itself")
+    return map_tensors(lambda x: x.to(model.device), motion)
 
 
 def _encoded(model: Model, labels: Mapping[str, Tensor]) -> nets.Label:

@@ -7,7 +7,17 @@ import attrs
 import torch
 import vs_nets as nets
 from vs_config import Check, Problem, check_fields, choice, path, real, table, truth, whole
-from vs_data import ClassIds, ClipSource, FacesConfig, FloatMaps, FolderConfig, LabelInfo, LoaderConfig, StreetConfig
+from vs_data import (
+    ClassIds,
+    ClipSource,
+    FacesConfig,
+    FloatMaps,
+    FolderConfig,
+    LabelInfo,
+    LoaderConfig,
+    NoFlowConfig,
+    StreetConfig,
+)
 from vs_optim import (
     AdamConfig,
     ConstantSchedule,
@@ -274,6 +284,13 @@ def _check_with_references(
         yield Problem("references.max", hint, expected="2 or more", got=1)
 
 
+def _check_given_flow(config: "TrainConfig") -> Iterator[Problem]:
+    match config.generator, config.data:
+        case nets.GeneratorConfig(flow=nets.GivenFlow()), FolderConfig(flow=NoFlowConfig()):
+            hint = "data.flow.kind=files reads the motion that a simulator has written"
+            yield Problem("data.flow.kind", hint, expected="a teacher, with generator.flow.kind = 'given'", got="none")
+
+
 def _check_batch(config: "TrainConfig") -> Iterator[Problem]:
     size, parts = config.loader.batch_size, config.memory.micro_batches
     if size != "auto" and size % parts:
@@ -316,6 +333,7 @@ class TrainConfig:
         Check(("data", "curriculum"), _check_lengths),
         Check(("generator", "references", "curriculum"), _check_references),
         Check(("loader", "memory"), _check_batch),
+        Check(("generator", "data"), _check_given_flow),
     )
 
     def __attrs_post_init__(self) -> None:
@@ -345,6 +363,6 @@ def _label_kind(config: LabelConfig, name: str, info: LabelInfo) -> nets.LabelKi
         case ClassIds():
             return nets.ClassMap(name=name, classes=info.classes, dont_care=config.dont_care, ignore_id=info.ignore_id)
         case FloatMaps():
-            return nets.FloatMap(name=name, channels=info.channels, title=info.title)
+            return nets.FloatMap(name=name, channels=info.channels, title=info.title, pictures=info.pictures)
         case _ as never:
             assert_never(never)

@@ -109,17 +109,26 @@ def generator_inputs(config: nets.AnyGeneratorConfig, label: Channels) -> dict[s
 
 
 def _vid2vid_inputs(config: nets.GeneratorConfig, label: Channels) -> dict[str, Channels]:
-    ages = range(config.frames - 1, -1, -1)
-    inputs = {
-        "embed_label.first.weight": label,
-        "flow.encode_labels.0.conv.weight": _over_time(label, ages),
-        "flow.encode_frames.0.conv.weight": _over_time(_frame(), ages[:-1]),
-    }
+    inputs = {"embed_label.first.weight": label, **_flow_inputs(config, label)}
     match config.start:
         case nets.LabelStart():
             return {**inputs, "start.conv.weight": label}
         case nets.ConstantStart():
             return inputs
+        case _ as never:
+            assert_never(never)
+
+
+def _flow_inputs(config: nets.GeneratorConfig, label: Channels) -> dict[str, Channels]:
+    match config.flow:
+        case nets.FlowConfig():
+            ages = range(config.frames - 1, -1, -1)
+            return {
+                "flow.encode_labels.0.conv.weight": _over_time(label, ages),
+                "flow.encode_frames.0.conv.weight": _over_time(_frame(), ages[:-1]),
+            }
+        case nets.GivenFlow():
+            return {}
         case _ as never:
             assert_never(never)
 

@@ -101,6 +101,21 @@ def encode_maps(
             return label
 
 
+def history_of(inputs: FrameInputs) -> nets.History:
+    """Return what the generator looks at of the past of a frame, and how that moves, where it is known."""
+    flow, confidence = inputs.target.flow, inputs.target.flow_confidence
+    if flow is None or confidence is None:
+        return inputs.past.history
+    return attrs.evolve(inputs.past.history, motion=nets.Motion(flow=flow, confidence=confidence))
+
+
+def motion_at(clip: Clip, t: int) -> nets.Motion | None:
+    """Return the motion to frame t of a batch from the one before it, as the teacher knows it; None without one."""
+    if clip.flow is None or clip.flow_confidence is None:
+        return None
+    return nets.Motion(flow=clip.flow[:, t], confidence=clip.flow_confidence[:, t])
+
+
 def encode_references(clip: Clip, labels: nets.LabelSpec, *, channels_last: bool = False) -> nets.References | None:
     """Return the references of a batch (N, K, ...) with encoded labels, or None when it has none."""
     if clip.references is None:
@@ -116,22 +131,15 @@ def encode_references(clip: Clip, labels: nets.LabelSpec, *, channels_last: bool
 
 def frame_target(clip: Clip, t: int, *, channels_last: bool = False) -> nets.Target:
     """Return what frame t of a batch is compared with: the frame, and the teacher's flow where there is one."""
-    flow, confidence = _flow_to_previous(clip, t)
+    motion = motion_at(clip, t) if t else None
     reference_flow, reference_confidence = _flow_to_references(clip.references, t)
     return nets.Target(
         frame=_laid_out(clip.frames[:, t], channels_last),
-        flow=flow,
-        flow_confidence=confidence,
+        flow=None if motion is None else motion.flow,
+        flow_confidence=None if motion is None else motion.confidence,
         reference_flow=reference_flow,
         reference_confidence=reference_confidence,
     )
-
-
-def _flow_to_previous(clip: Clip, t: int) -> tuple[Tensor | None, Tensor | None]:
-    """Return the teacher's flow from frame t to the one before it (N, 2, H, W), and the confidence in it."""
-    if t == 0 or clip.flow is None or clip.flow_confidence is None:
-        return None, None
-    return clip.flow[:, t], clip.flow_confidence[:, t]
 
 
 def _flow_to_references(references: References | None, t: int) -> tuple[Tensor | None, Tensor | None]:

@@ -13,7 +13,7 @@ import vs_optim as optim
 from torch import Tensor, nn
 
 from vs_training.errors import VsTrainingError
-from vs_training.inputs import FrameInputs
+from vs_training.inputs import FrameInputs, history_of
 from vs_training.state import Recipe
 
 
@@ -50,9 +50,9 @@ def training_execution(scales: optim.Pair[optim.Scale], recipe: Recipe) -> Execu
 
 
 def generate(generator: nets.AnyGenerator, inputs: FrameInputs, run: Execution) -> nets.Synthesis:
-    """Generate the frame, from its label, its past and the references."""
+    """Generate the frame, from its label, its past and how that moves, and the references."""
     with run.forward():
-        return generator.bind(inputs.references)(inputs.label, inputs.past.history)
+        return generator.bind(inputs.references)(inputs.label, history_of(inputs))
 
 
 def show(generator: nets.AnyGenerator, discriminator: nets.Discriminator, inputs: FrameInputs, run: Execution) -> Shown:

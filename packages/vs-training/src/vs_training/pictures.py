@@ -46,11 +46,26 @@ def chosen_reference(synthesis: nets.Synthesis) -> int:
 
 
 def shown_label(spec: nets.LabelSpec, labels: Mapping[str, Tensor]) -> Tensor:
-    """Return what is drawn of the labels of a frame, (H, W) ids or (C, H, W) maps by kind: the ids, or all maps."""
+    """Return what is drawn of the labels of a frame, (H, W) ids or (C, H, W) maps by kind.
+
+    The first class ids, (H, W); or else the first kind that is a picture, (3, H, W) uint8; or else all maps, of which
+    the strongest is drawn.
+    """
     kind = nets.class_kind(spec)
     if kind is not None:
         return nets.class_ids(labels, kind)
-    return torch.cat([labels[kind.name].float() for kind in spec.kinds])
+    picture = next((labels[kind.name] for kind in nets.float_kinds(spec) if kind.pictures), None)
+    return torch.cat([labels[kind.name].float() for kind in spec.kinds]) if picture is None else _painted(picture)
+
+
+def _painted(picture: Tensor) -> Tensor:
+    """Return a picture (C, H, W) in [-1, 1] in colours, (3, H, W) uint8: greys, or the first channels as RGB."""
+    shown = picture[:3].float()
+    if len(shown) == 1:
+        shown = shown.expand(3, -1, -1)
+    elif len(shown) == 2:
+        shown = torch.cat([shown, torch.zeros_like(shown[:1])])
+    return shown.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def _only(x: Tensor | None) -> Tensor | None:

@@ -169,10 +169,45 @@ def _short(name: str) -> str:
     return name.removeprefix("autograd::engine::evaluate_function: ").removeprefix("aten::")
 
 
+@attrs.frozen(kw_only=True)
+class Bounds:
+    """The limits of a step: what it could gain, and where.
+
+    Attributes:
+        products: the share of its time that convolutions and matrix products take.
+        of_peak: the share of the peak that these get.
+        floor: the share of its time that would be left if these got the whole peak and all else took no time.
+        others: how many calls there are of everything else.
+        seconds_of_others: what one of these takes on average.
+    """
+
+    products: float
+    of_peak: float
+    floor: float
+    others: int
+    seconds_of_others: float
+
+
+def bounds_of(profile: Profile, peak: float) -> Bounds:
+    """Return what bounds a step of which some rows are convolutions or products."""
+    known = [row for row in profile.operators if row.flop is not None]
+    rest = [row for row in profile.operators if row.flop is None]
+    seconds, other_seconds = (sum(row.seconds for row in rows) for rows in (known, rest))
+    least, others = sum(row.flop or 0 for row in known) / peak, sum(row.calls for row in rest)
+    return Bounds(
+        products=seconds / (seconds + other_seconds),
+        of_peak=least / seconds if seconds else 0.0,
+        floor=least / (seconds + other_seconds),
+        others=others,
+        seconds_of_others=other_seconds / max(others, 1),
+    )
+
+
 def as_record(profile: Profile, peak: float) -> dict[str, Any]:
     """Return a profile for the file; `peak`: the FLOPs that a large convolution makes in a second."""
     return {
         "peak_flop_per_second": peak,
+        "bounds": attrs.asdict(bounds_of(profile, peak)),
         "copies": profile.copies,
         "allocations": profile.allocations,
         "page_faults": profile.page_faults,
@@ -187,6 +222,11 @@ def print_profile(profile: Profile, peak: float, title: str) -> None:
     total = sum(row.seconds for row in profile.operators)
     for what, rows in (("operators", profile.operators), ("convolutions and products, by shapes", profile.layers)):
         console.print(_table(rows[:_PRINTED], total, peak, f"{title}, {what}"))
+    bounds = bounds_of(profile, peak)
+    print_line(
+        f"{title}: convolutions and products take {bounds.products:.0%}, at {bounds.of_peak:.0%} of the peak; "
+        f"the rest is {bounds.others:,} calls of {1e6 * bounds.seconds_of_others:.1f} µs"
+    )
     print_line(
         f"{title}: {profile.copies:,} copies, {profile.allocations:,} allocations, {profile.page_faults:,} page faults"
     )

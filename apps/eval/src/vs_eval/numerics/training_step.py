@@ -9,7 +9,7 @@ import vs_nets as nets
 from torch import Tensor
 from vs_data import Clip
 from vs_training import passes
-from vs_training.inputs import FrameInputs, Past, encode_references, frame_inputs, remember
+from vs_training.inputs import FrameInputs, Past, encode_references, frame_inputs, history_of, remember
 from vs_training.tensors import map_tensors
 
 from vs_eval.numerics.execution import Execution, Networks, Step
@@ -31,7 +31,7 @@ def frames_of(
         generate = network.bind(references)
         for t in range(clip.frames.shape[1]):
             inputs = frame_inputs(clip, t, labels, references=references, past=past)
-            fake = generate(inputs.label, past.history).frame
+            fake = generate(inputs.label, history_of(inputs)).frame
             past = remember(past, inputs, fake, generator=network.config.frames - 1, discriminator=memory)
             frames.append(inputs)
     return frames

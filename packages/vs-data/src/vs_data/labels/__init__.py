@@ -1,22 +1,34 @@
 """Kinds of labels that folders may hold: what each is and does stands in a file of its own."""
 
 from vs_data.labels.class_ids import SegMapsConfig
+from vs_data.labels.computed import BlurConfig, EdgesConfig, GreyConfig
 from vs_data.labels.face_landmarks import LandmarksConfig
 from vs_data.labels.handler import LabelHandler, LooseFiles, Target
+from vs_data.labels.image import ImageConfig
+from vs_data.labels.instances import InstancesConfig
 from vs_data.labels.kinds import (
     KINDS,
     LabelKind,
     handler_of,
+    has_files,
+    kind_in_table,
     kind_of,
     label_infos,
     landmarks_among,
     of_stills,
+    read_labels,
+    source_of,
     word_of,
     written_kind,
 )
 
 __all__ = [
     "KINDS",
+    "BlurConfig",
+    "EdgesConfig",
+    "GreyConfig",
+    "ImageConfig",
+    "InstancesConfig",
     "LabelHandler",
     "LabelKind",
     "LandmarksConfig",
@@ -24,10 +36,14 @@ __all__ = [
     "SegMapsConfig",
     "Target",
     "handler_of",
+    "has_files",
+    "kind_in_table",
     "kind_of",
     "label_infos",
     "landmarks_among",
     "of_stills",
+    "read_labels",
+    "source_of",
     "word_of",
     "written_kind",
 ]

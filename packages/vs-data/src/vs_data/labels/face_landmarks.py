@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from itertools import pairwise
-from pathlib import Path
 from typing import ClassVar
 
 import attrs
@@ -14,6 +13,7 @@ from torch import Tensor
 from vs_config import real
 
 from vs_data.clips import FloatMaps
+from vs_data.content import Content, Contents
 from vs_data.driving import Subject, drive, subject_of
 from vs_data.fields import folder_name
 from vs_data.findings import Finding, some, warning
@@ -21,9 +21,8 @@ from vs_data.geometry import apply_to_points, same_size
 from vs_data.labels.handler import LabelHandler, LooseFiles, Target
 from vs_data.landmark_files import LANDMARK_EXTENSIONS, read_landmarks, read_track, slightly_outside, smoothed
 from vs_data.landmarks import draw_face, is_mirrored, jump_between
-from vs_data.layout import place_of
 from vs_data.seen import Seen, Size, Trace, Traces, digest_of
-from vs_data.views import View, names_of, path_of
+from vs_data.views import View, content_of, contents_of
 
 ANY_PICTURE = (2**20, 2**20)
 """(H, W) of pictures that are large enough for any coordinates."""
@@ -55,11 +54,13 @@ def handle_landmarks(config: LandmarksConfig) -> LabelHandler:
     """Return what is done with landmarks."""
     return LabelHandler(
         info=LANDMARKS,
+        says="68 landmarks of a face, drawn as lines",
         extensions=LANDMARK_EXTENSIONS,
         read=partial(_read, config),
         open_loose=partial(_open_loose, config),
         of_levels=_of_levels,
         exact_levels=False,
+        framed=True,
         target=partial(_target, config),
         look=_look,
         check_sequence=check_faces,
@@ -95,7 +96,7 @@ def track_of(config: LandmarksConfig, view: View) -> Track:
     """Return the landmarks in the files of a sequence."""
 
     def read(frame: int) -> NDArray[np.float64]:
-        return read_landmarks(path_of(view.root, config.folder, view.files, frame), view.geometry.source)
+        return read_landmarks(content_of(view, config.folder, frame), view.geometry.source)
 
     return Track(points_of=read, total=len(view.files.frames), subject=lambda: _subject_of(config, view))
 
@@ -127,24 +128,23 @@ def _read(config: LandmarksConfig, view: View, frames: Sequence[int], subject: V
 
 
 def _subject_of(config: LandmarksConfig, view: View) -> Subject:
-    folder = str(place_of(view.root, config.folder, view.files))
-    return _sequence_subject(folder, names_of(view.files, config.folder), view.geometry.source)
+    return _sequence_subject(contents_of(view, config.folder), view.geometry.source)
 
 
 @lru_cache(maxsize=256)
-def _sequence_subject(folder: str, names: tuple[str, ...], picture: Size) -> Subject:
-    return subject_of(read_track(folder, names, picture))
+def _sequence_subject(contents: Contents, picture: Size) -> Subject:
+    return subject_of(read_track(contents, picture))
 
 
-def _look(path: Path, picture: Size | None) -> Seen:
+def _look(content: Content, picture: Size | None) -> Seen:
     """Look at one file; landmarks a little outside of the picture are a warning."""
-    points = read_landmarks(path, picture)
+    points = read_landmarks(content, picture)
     trace = landmark_trace(points)
     outside = None if picture is None else slightly_outside(points, picture)
     if outside is None:
         return Seen(trace=trace)
     fix = "fine for a face that is cut off by the picture's edge"
-    return Seen(trace=trace, findings=(warning("landmarks outside of the picture", path, outside, fix),))
+    return Seen(trace=trace, findings=(warning("landmarks outside of the picture", content, outside, fix),))
 
 
 def landmark_trace(points: NDArray[np.float64]) -> Trace:

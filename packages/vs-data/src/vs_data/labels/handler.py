@@ -1,7 +1,6 @@
 """What a kind of label has to say of itself, so that folders of it can be listed, checked and read."""
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import attrs
 import numpy as np
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vs_data.clips import LabelInfo
+from vs_data.content import Content
 from vs_data.driving import Subject
 from vs_data.findings import Finding
 from vs_data.geometry import Geometry
@@ -33,15 +33,15 @@ class LooseFiles:
     """The label files of a sequence that no pictures need to be beside.
 
     Attributes:
-        first: the first of them.
+        first: the data of the first frame.
         view: geometry -> all of them through it.
         geometry: returns that of pictures of the sequence on their way to the size of the frames.
         framed: whether labels that have a size of their own go through that geometry too, as they do in training,
-            since landmarks beside them do.
+            since labels beside them are made at the size of the frames.
         target: where and as whose face a kind that has proportions is to be drawn, or None.
     """
 
-    first: Path
+    first: Content
     view: Callable[[Geometry], View]
     geometry: Callable[[], Geometry]
     framed: bool = False
@@ -54,6 +54,7 @@ class LabelHandler:
 
     Attributes:
         info: What it is to the networks.
+        says: What its labels are, in a few words that end a sentence; of class ids the card of a model tells more.
         extensions: Which file names its files have, lower case, with the dot; the first is the usual one.
         read: (sequence, frames, subject) -> labels of these frames at the final size, (n,H,W) class ids or (n,C,H,W)
             float32 maps. `subject` is another sequence whose subject is shown in the motion of the first, or None: a
@@ -61,23 +62,33 @@ class LabelHandler:
             when a file is bad, or not of the size that the sequence is read in.
         open_loose: label files without pictures -> (H, W) of their labels, and what reads the labels of some of them,
             as `read` gives them.
-        of_levels: ((H,W) greys or (H,W,3) with equal channels, file and frame for messages) -> the label of one frame,
-            for pictures and pipes whose levels are labels. Raises `DataError` for what is none.
+        of_levels: ((H,W) greys or (H,W,3) RGB, file and frame for messages) -> the label of one frame, for pictures and
+            pipes whose levels are labels. Raises `DataError` for what is none.
         exact_levels: Whether such levels must come as they were written, since they are ids.
+        level_channels: How many of them there are for each pixel in a pipe.
+        framed: Whether labels are made at the size of the frames, by drawing or computing, so that those that have a
+            size of their own are brought to it when they are beside.
+        computed: (pictures (H,W,3) RGB at the final size) -> their labels, as `read` gives them: the kind is computed
+            from frames and has no files of its own. Then `extensions` are those of pictures, which are what labels
+            are asked of where there are no frames: at synthesis.
         target: the sequence of a subject -> where and as whose face labels of others are to be drawn; None: the kind
             has no proportions.
-        look: (file, size of the frame's picture) -> what is seen in one file when a folder is checked; the size is None
-            where the picture cannot be read. Raises `DataError` when the file is bad.
+        look: (data of a frame, size of its picture) -> what is seen in one file when a folder is checked; the size is
+            None where the picture cannot be read. Raises `DataError` when the file is bad.
         check_sequence: (folder, names of frames, traces of their files) -> what is wrong with the files of a sequence
             that each for itself does not tell, besides what is looked for in labels of every kind; by default nothing.
     """
 
     info: LabelInfo
+    says: str
     extensions: tuple[str, ...]
     read: Callable[[View, Sequence[int], View | None], Tensor]
     open_loose: Callable[[LooseFiles], tuple[Size, Callable[[Sequence[int]], Tensor]]]
     of_levels: Callable[[NDArray[np.uint8], str], Tensor]
     exact_levels: bool
-    look: Callable[[Path, Size | None], Seen]
+    look: Callable[[Content, Size | None], Seen]
+    level_channels: int = 1
+    framed: bool = False
+    computed: Callable[[Sequence[NDArray[np.uint8]]], Tensor] | None = None
     target: Callable[[View], Target] | None = None
     check_sequence: Callable[[str, Sequence[str], Traces], Iterator[Finding]] = _find_nothing

@@ -1,16 +1,29 @@
 """All kinds of labels that folders may hold, and how they are named on a command line."""
 
+import json
 from collections.abc import Sequence
 from typing import TypeAlias, assert_never, get_args
 
 import attrs
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+from vs_config import load_config, parse_toml, to_document
+from vs_config.schema import NONE, TAG
 
 from vs_data.clips import ClassIds, FloatMaps, LabelInfo
 from vs_data.labels.class_ids import SegMapsConfig, handle_class_ids
+from vs_data.labels.computed import BlurConfig, EdgesConfig, GreyConfig, handle_blur, handle_edges, handle_grey
 from vs_data.labels.face_landmarks import LandmarksConfig, handle_landmarks
 from vs_data.labels.handler import LabelHandler
+from vs_data.labels.image import ImageConfig, handle_images
+from vs_data.labels.instances import InstancesConfig, handle_instances
+from vs_data.layout import IMAGES
+from vs_data.views import View
 
-LabelKind: TypeAlias = SegMapsConfig | LandmarksConfig
+LabelKind: TypeAlias = (
+    SegMapsConfig | LandmarksConfig | ImageConfig | InstancesConfig | EdgesConfig | BlurConfig | GreyConfig
+)
 
 KINDS: tuple[type[LabelKind], ...] = get_args(LabelKind)
 
@@ -22,6 +35,16 @@ def handler_of(kind: LabelKind) -> LabelHandler:
             return handle_class_ids(kind)
         case LandmarksConfig():
             return handle_landmarks(kind)
+        case ImageConfig():
+            return handle_images(kind)
+        case InstancesConfig():
+            return handle_instances(kind)
+        case EdgesConfig():
+            return handle_edges(kind)
+        case BlurConfig():
+            return handle_blur(kind)
+        case GreyConfig():
+            return handle_grey(kind)
         case _:
             assert_never(kind)
 
@@ -38,10 +61,49 @@ def written_kind(folder: str, info: LabelInfo) -> LabelKind:
             return SegMapsConfig(
                 folder=folder, num_classes=info.classes, ignore_id=info.ignore_id, class_names=info.names
             )
+        case FloatMaps(pictures=True):
+            return ImageConfig(folder=folder, channels=info.channels)
         case FloatMaps():
-            return LandmarksConfig(folder=folder, smoothing=0.0)  # a world's are exact
+            kind, _ = kind_of(folder)  # worlds call their labels as their kinds are called
+            return of_stills(kind(folder=folder))  # and theirs are exact
         case _:
             assert_never(info)
+
+
+def read_labels(
+    kinds: Sequence[LabelKind],
+    view: View,
+    frames: Sequence[int],
+    pictures: Sequence[NDArray[np.uint8]],
+    subject: View | None = None,
+) -> dict[str, Tensor]:
+    """Read or compute the labels of some frames, by their folder: (n,H,W) class ids or (n,C,H,W) maps.
+
+    Args:
+        kinds: Of the labels.
+        view: The sequence.
+        frames: Which of its frames.
+        pictures: These frames at the final size, (H,W,3) RGB each.
+        subject: Another sequence, whose subject is shown in this one's motion.
+
+    Raises:
+        DataError: A file is bad.
+    """
+    handlers = {kind.folder: handler_of(kind) for kind in kinds}
+    return {
+        folder: handler.read(view, frames, subject) if handler.computed is None else handler.computed(pictures)
+        for folder, handler in handlers.items()
+    }
+
+
+def has_files(kind: LabelKind) -> bool:
+    """Return whether labels of a kind are files, each beside its frame; others are computed from frames."""
+    return handler_of(kind).computed is None
+
+
+def source_of(kind: LabelKind) -> str:
+    """Return the folder that labels of a kind are made of: their own, or that of the frames they are computed from."""
+    return kind.folder if has_files(kind) else IMAGES
 
 
 def landmarks_among(kinds: Sequence[LabelKind]) -> LandmarksConfig | None:
@@ -54,16 +116,50 @@ def of_stills(kind: LabelKind) -> LabelKind:
     match kind:
         case LandmarksConfig():
             return attrs.evolve(kind, smoothing=0.0)
-        case SegMapsConfig():
-            return kind
         case _:
-            assert_never(kind)
+            return kind
 
 
 def word_of(kind: LabelKind) -> str:
-    """Write a kind and its folder as on a command line: `seg_maps`, `landmarks-dlib68:faces`; see `kind_of`."""
+    """Write a kind of label as on a command line: `seg_maps`, `landmarks-dlib68:faces`; see `kind_of`.
+
+    Where kind, folder and numbers of classes do not say all, as a table; see `kind_in_table`.
+    """
+    if not _is_plain(kind):
+        plain = to_document(type(kind)(folder=kind.folder))
+        said = {key: value for key, value in to_document(kind).items() if key in (TAG, "folder") or value != plain[key]}
+        return (
+            f"{{{', '.join(f'{key} = {json.dumps(NONE if value is None else value)}' for key, value in said.items())}}}"
+        )
     plain = kind_of(kind.folder) == (type(kind), kind.folder)
     return kind.folder if plain else f"{kind.kind}:{kind.folder}"
+
+
+def _is_plain(kind: LabelKind) -> bool:
+    match kind:
+        case SegMapsConfig():
+            usual = SegMapsConfig(folder=kind.folder)
+            return kind.colours == usual.colours and kind.map == usual.map
+        case _:
+            return kind == type(kind)(folder=kind.folder)
+
+
+@attrs.frozen(kw_only=True)
+class _Kinds:
+    labels: tuple[LabelKind, ...]
+
+
+def kind_in_table(word: str) -> LabelKind | None:
+    """Read a kind of label with its fields from a table of TOML: `{kind = "image", folder = "depth", log = true}`.
+
+    None: the word is no table, but names a kind; see `kind_of`.
+
+    Raises:
+        ConfigError: It is no table of a kind of label.
+    """
+    if not word.startswith("{"):
+        return None
+    return load_config(_Kinds, parse_toml(f"labels = [{word}]")).labels[0]
 
 
 def kind_of(word: str) -> tuple[type[LabelKind], str]:

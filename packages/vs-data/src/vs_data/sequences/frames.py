@@ -7,6 +7,7 @@ from torch import Tensor
 
 from vs_data.clips import References
 from vs_data.face_crop import FaceCropConfig
+from vs_data.flow import FlowFilesConfig
 from vs_data.geometry import AugmentConfig
 from vs_data.labels import LabelKind, Target
 from vs_data.names import Order
@@ -20,11 +21,13 @@ class LabelFrame:
         labels: kind -> (H,W) uint8 class ids, or (C,H,W) float32 maps; all of one size.
         name: of the frame, as a file name.
         where: file and frame, for messages.
+        motion: (2,H,W) flow to the frame before and (1,H,W) confidence in it, as in a clip; None unless asked for.
     """
 
     labels: Mapping[str, Tensor]
     name: str
     where: str
+    motion: tuple[Tensor, Tensor] | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -73,6 +76,7 @@ class LabelRequest:
         order: how file names sort.
         frames: at most so many frames; None: all. Worlds have 60 unless this says otherwise.
         subject: whose proportions landmarks are brought to.
+        motion: the files of motion beside the labels, for models that are given it; None: nobody asks for it.
     """
 
     kinds: tuple[LabelKind, ...]
@@ -83,6 +87,7 @@ class LabelRequest:
     order: Order = "natural"
     frames: int | None = None
     subject: ReferenceSubject | None = None
+    motion: FlowFilesConfig | None = None
 
     def limit(self, count: int) -> int:
         """Return how many of some frames are wanted."""

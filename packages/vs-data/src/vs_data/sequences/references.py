@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vs_data.clips import References
 from vs_data.errors import DataError
 from vs_data.geometry import apply_to_image
-from vs_data.labels import LabelKind, handler_of, of_stills
+from vs_data.labels import LabelKind, handler_of, has_files, of_stills, read_labels, source_of
 from vs_data.layout import IMAGES, expanded
 from vs_data.names import same, sort_key
 from vs_data.pictures import IMAGE_EXTENSIONS, read_rgb
@@ -76,11 +76,12 @@ def _of_video(path: Path, frames: Sequence[int], how: LabelRequest) -> Reference
     missing = [frame for frame in frames if frame not in found]
     if missing:
         raise DataError(f"has no frame {missing[0]} (counted from 0)", file=str(path), fix="name frames that it has")
-    places = {kind.folder: path.parent / kind.folder / path.stem for kind in how.kinds}
-    for kind in how.kinds:
+    kinds = list(filter(has_files, how.kinds))
+    places = {kind.folder: path.parent / kind.folder / path.stem for kind in kinds}
+    for kind in kinds:
         if not places[kind.folder].is_dir():
             raise DataError("has no labels", file=str(path), fix=f"put them into {places[kind.folder]}/, a file each")
-    files = {kind.folder: _sorted_files(places[kind.folder], kind, how) for kind in how.kinds}
+    files = {kind.folder: _sorted_files(places[kind.folder], kind, how) for kind in kinds}
     for folder, names in files.items():
         if max(frames) >= len(names):
             what = f"has {len(names)} files, none for frame {max(frames)}"
@@ -102,7 +103,7 @@ def _of_folder(path: Path, how: LabelRequest, count: int | None) -> ReferenceSub
         chosen = _spread(len(first.files[IMAGES]), count or 1)
         pictures = [read_rgb(first.places[IMAGES] / first.files[IMAGES][index]) for index in chosen]
         return _subject(first, pictures, chosen, how)
-    labels = {extension for kind in how.kinds for extension in handler_of(kind).extensions}
+    labels = {extension for kind in filter(has_files, how.kinds) for extension in handler_of(kind).extensions}
     photographs = [
         file
         for file in sorted(entries_of(path), key=lambda file: sort_key(how.order)(file.name))
@@ -116,10 +117,10 @@ def _of_folder(path: Path, how: LabelRequest, count: int | None) -> ReferenceSub
 def _sequence_in(path: Path, how: LabelRequest) -> Listed | None:
     """Return the first sequence of a data folder, or that whose pictures `ROOT/images/SEQ` are; None: neither."""
     whole = path.resolve()
-    if whole.parent.name == IMAGES and all((whole.parents[1] / kind.folder).is_dir() for kind in how.kinds):
+    if whole.parent.name == IMAGES and all((whole.parents[1] / source_of(kind)).is_dir() for kind in how.kinds):
         found = [listed for listed in list_sequences(whole.parents[1], how) if same(listed.name) == same(whole.name)]
         if not found:
-            fix = f"put them into {whole.parents[1] / how.kinds[0].folder / whole.name}/"
+            fix = f"put them into {whole.parents[1] / source_of(how.kinds[0]) / whole.name}/"
             raise DataError("has no labels", file=str(path), fix=fix)
         return found[0]
     return list_sequences(path, how)[0] if (path / IMAGES).is_dir() else None
@@ -154,8 +155,10 @@ def _photograph(path: Path) -> NDArray[np.uint8]:
 
 
 def _of_one_size(paths: Sequence[Path], pictures: Sequence[NDArray[np.uint8]], how: LabelRequest) -> ReferenceSubject:
-    files = {kind.folder: tuple(str(_label_beside(path, kind)) for path in paths) for kind in how.kinds}
-    listed = Listed(name=paths[0].stem, places={kind.folder: Path() for kind in how.kinds}, files=files)
+    kinds = list(filter(has_files, how.kinds))
+    files = {IMAGES: tuple(map(str, paths))}
+    files |= {kind.folder: tuple(str(_label_beside(path, kind)) for path in paths) for kind in kinds}
+    listed = Listed(name=paths[0].stem, places=dict.fromkeys(files, Path()), files=files)
     return _subject(listed, pictures, list(range(len(paths))), how)
 
 
@@ -184,9 +187,10 @@ def _subject(
     """Bring pictures and the labels of the chosen files to the size of the frames, and describe whose they are."""
     geometry = face_geometry(listed, size_of(pictures[0]), how)
     view = view_of(listed, geometry)
+    small = [apply_to_image(geometry, picture) for picture in pictures]
     references = References(
-        frames=to_tensor([apply_to_image(geometry, picture) for picture in pictures]),
-        labels={kind.folder: handler_of(kind).read(view, chosen, None) for kind in how.kinds},
+        frames=to_tensor(small),
+        labels=read_labels(how.kinds, view, chosen, small),
         name=listed.name,
     )
     having = {kind.folder: handler_of(kind).target for kind in how.kinds}

@@ -1,8 +1,9 @@
 """Videos whose frames are labels, and frames of videos as pictures, decoded one at a time."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -12,9 +13,12 @@ from vs_config import shown
 
 from vs_data.errors import DataError
 from vs_data.files import MAX_PICTURE_PIXELS
-from vs_data.labels import LabelKind, handler_of
+from vs_data.geometry import apply_to_image, plan_geometry
+from vs_data.labels import LabelKind, handler_of, has_files
 from vs_data.labels.class_ids import LOSSLESS
+from vs_data.seen import Size, size_of
 from vs_data.sequences.frames import LabelFrame, LabelRequest, LabelSequence
+from vs_data.sequences.motion import refuse_motion
 
 VIDEO_EXTENSIONS = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".nut")
 
@@ -31,13 +35,17 @@ _FILES_ALONE = {
 
 
 def open_video_labels(path: Path, how: LabelRequest) -> LabelSequence:
-    """Open a video whose frames are labels of one kind.
+    """Open a video whose frames are labels of one kind, or what labels of any number of kinds are computed from.
 
     Grey levels are class ids, stored without loss; of drawn maps (edges of a face) 255 is 1, whatever the format.
+    Frames that labels are computed from are brought to the size of the model's as training does it.
 
     Raises:
-        DataError: it is no video, loses levels that are ids, or the model takes several kinds of label.
+        DataError: it is no video, loses levels that are ids, or the model takes several kinds of label, or motion.
     """
+    refuse_motion(how, str(path), "a video")
+    if not any(map(has_files, how.kinds)):
+        return _of_frames(path, how)
     if len(how.kinds) > 1:
         names = ", ".join(kind.folder for kind in how.kinds)
         raise DataError(
@@ -47,16 +55,34 @@ def open_video_labels(path: Path, how: LabelRequest) -> LabelSequence:
     with _opened(path) as (_, stream):
         if handler_of(kind).exact_levels:
             _require_exact(stream, path)
-        known, fps = stream.frames or None, float(stream.average_rate) if stream.average_rate else None
         size = stream.height, stream.width
-    count = known if known is None else how.limit(known)
-    return LabelSequence(
-        name=path.stem,
-        frames=how.frames if count is None else count,
-        size=size,
-        read=partial(_read, path, kind, how.frames),
-        fps=fps,
-    )
+        return _sequence(path, stream, size, partial(_read, path, kind, how.frames), how)
+
+
+def _of_frames(path: Path, how: LabelRequest) -> LabelSequence:
+    """Open a video whose frames all labels are computed from."""
+    with _opened(path) as (_, stream):
+        return _sequence(path, stream, how.size, partial(_computed, path, how), how)
+
+
+def _sequence(
+    path: Path,
+    stream: av.video.stream.VideoStream,
+    size: Size,
+    read: Callable[[], Iterator[LabelFrame]],
+    how: LabelRequest,
+) -> LabelSequence:
+    frames = how.limit(stream.frames) if stream.frames else how.frames
+    fps = float(stream.average_rate) if stream.average_rate else None
+    return LabelSequence(name=path.stem, frames=frames, size=size, read=read, fps=fps)
+
+
+def _computed(path: Path, how: LabelRequest) -> Iterator[LabelFrame]:
+    for index, picture in enumerate(islice(video_frames(path), how.frames)):
+        geometry = plan_geometry(size_of(picture), how.size, how.augment, None)
+        small, where = apply_to_image(geometry, picture), f"{path} frame {index}"
+        labels = {kind.folder: handler_of(kind).of_levels(small, where) for kind in how.kinds}
+        yield LabelFrame(labels=labels, name=f"{index:06d}", where=where)
 
 
 def video_frames(path: Path) -> Iterator[NDArray[np.uint8]]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vs_data.clips import ClipRequest, ClipSource, References
+from vs_data.clips import Clip, ClipRequest, ClipSource, References
 from vs_data.driving import subject_of
 from vs_data.errors import DataError
 from vs_data.faces import FacesConfig, FacesSource, open_faces
@@ -16,8 +16,10 @@ from vs_data.faces.source import REGIONS_KIND
 from vs_data.geometry import same_size
 from vs_data.labels import Target, label_infos, landmarks_among
 from vs_data.labels.face_landmarks import Track, draw_track
+from vs_data.sampling import iterate_sequence
 from vs_data.sequences.frames import LabelFrame, LabelRequest, LabelSequence, ReferenceSubject
 from vs_data.street import StreetConfig, open_street
+from vs_data.street.source import RENDER
 
 WORLDS = ("street", "faces")
 FRAMES = 60
@@ -79,9 +81,15 @@ def _source(world: str, seed: int, how: LabelRequest) -> ClipSource:
     frames = how.frames or FRAMES
     match world:
         case "street":
-            return open_street(
-                StreetConfig(height=height, width=width, sequence_length=frames, seed=seed, val_sequences=1), "val"
+            street = StreetConfig(
+                height=height,
+                width=width,
+                sequence_length=frames,
+                seed=seed,
+                val_sequences=1,
+                labels=_labels_of_street(how),
             )
+            return open_street(street, "val")
         case _:
             config = FacesConfig(
                 height=height,
@@ -93,6 +101,11 @@ def _source(world: str, seed: int, how: LabelRequest) -> ClipSource:
                 labels=_labels_of_faces(how),
             )
             return open_faces(config, "val")
+
+
+def _labels_of_street(how: LabelRequest) -> Literal["seg_maps", "render", "both"]:
+    plain = {kind.folder == RENDER for kind in how.kinds}
+    return "both" if len(plain) > 1 else "render" if plain == {True} else "seg_maps"
 
 
 def _labels_of_faces(how: LabelRequest) -> Literal["landmarks", "regions", "both"]:
@@ -114,23 +127,35 @@ def _channels(info: object) -> object:
 
 
 def _read(world: str, source: ClipSource, how: LabelRequest, count: int) -> Iterator[LabelFrame]:
-    for start in range(0, count, _CHUNK):
-        length = min(_CHUNK, count - start)
-        labels = _labels(source, how, start, length)
+    start = 0
+    for clip in iterate_sequence(source, 0, chunk=_CHUNK, max_frames=count):
+        length = clip.frames.shape[0]
+        labels = _labels(source, how, clip, range(start, start + length))
         for index in range(length):
             where = f"{world} frame {start + index}"
             one = {name: maps[index] for name, maps in labels.items()}
-            yield LabelFrame(labels=one, name=f"{start + index:06d}", where=where)
+            yield LabelFrame(
+                labels=one,
+                name=f"{start + index:06d}",
+                where=where,
+                motion=_motion(clip, index) if how.motion else None,
+            )
+        start += length
 
 
-def _labels(source: ClipSource, how: LabelRequest, start: int, length: int) -> dict[str, Tensor]:
-    clip = source.read(ClipRequest(sequence=0, start=start, length=length))
+def _motion(clip: Clip, index: int) -> tuple[Tensor, Tensor]:
+    assert clip.flow is not None and clip.flow_confidence is not None  # noqa: S101, PT018 - worlds know their motion
+    return clip.flow[index], clip.flow_confidence[index]
+
+
+def _labels(source: ClipSource, how: LabelRequest, clip: Clip, frames: range) -> dict[str, Tensor]:
+    """Return the labels of a clip of some frames, or what they are of another subject."""
     labels = {kind.folder: clip.labels[kind.folder] for kind in how.kinds}
     kind = landmarks_among(how.kinds)
     match source:
         case FacesSource() if kind is not None and how.subject is not None:
             target = how.subject.targets[kind.folder]
-            labels[kind.folder] = draw_track(kind, _track(source), range(start, start + length), target)
+            labels[kind.folder] = draw_track(kind, _track(source), frames, target)
     return labels
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import attrs
-from vs_config import Check, Problem, check_fields, real, whole
+from vs_config import Check, Problem, check_fields, choice, real, whole
 
 MAX_SEQUENCES = 500_000
 """Training worlds are numbered from 0, validation worlds from here, so that the two never share a world."""
@@ -41,6 +41,10 @@ class StreetConfig:
     traffic: float = real(1.0, "density of cars, 0: none", low=0.0, high=2.0)
     people: float = real(1.0, "density of pedestrians, 0: none", low=0.0, high=2.0)
     greenery: float = real(1.0, "density of trees, 0: none", low=0.0, high=2.0)
+    labels: Literal["seg_maps", "render", "both"] = choice(
+        "seg_maps", "what networks are conditioned on: class ids, a plain rendering, or both in this order",
+        ("seg_maps", "render", "both"),
+    )  # fmt: skip
 
     CHECKS: ClassVar[tuple[Check, ...]] = (
         Check(("height", "width"), _check_aspect),

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from vs_data.street.arrays import F32, Bytes, Ints, Rows
 from vs_data.street.motion import backward_flow, confidence_of, homographies
 from vs_data.street.paint import PAINTERS, Fragment, Look, sunlight
+from vs_data.street.plain import plain_colours
 from vs_data.street.surfaces import PARAMETERS, Label, Material
 from vs_data.street.visibility import SKY_ROWS, Shot, column, pixel_grid, shoot
 from vs_data.street.world import World
@@ -23,6 +24,7 @@ class Frames(NamedTuple):
         instances: (T,H,W) int32, 0: none.
         flow: (T,2,H,W) float32, pixels, x then y, to the frame before.
         confidence: (T,1,H,W) float32, 0 or 1.
+        plain: (T,3,H,W) float32 in [0,1], the plain rendering (see `plain_colours`), or None.
     """
 
     rgb: F32
@@ -30,10 +32,11 @@ class Frames(NamedTuple):
     instances: Ints
     flow: F32
     confidence: F32
+    plain: F32 | None = None
 
 
-def render(world: World, start: int, length: int, size: tuple[int, int]) -> Frames:
-    """Return frames `start` to `start + length - 1` of a world, at size (H, W)."""
+def render(world: World, start: int, length: int, size: tuple[int, int], *, plain: bool = False) -> Frames:
+    """Return frames `start` to `start + length - 1` of a world, at size (H, W); `plain`: rendered plainly, too."""
     height, width = size
     frames = Frames(
         rgb=np.empty((length, 3, height, width), np.float32),
@@ -41,6 +44,7 @@ def render(world: World, start: int, length: int, size: tuple[int, int]) -> Fram
         instances=np.empty((length, height, width), np.int32),
         flow=np.zeros((length, 2, height, width), np.float32),
         confidence=np.zeros((length, 1, height, width), np.float32),
+        plain=np.empty((length, 3, height, width), np.float32) if plain else None,
     )
     # Flow is exact: the same surfaces are looked up in the frame before.
     before: Shot | None = None
@@ -53,6 +57,8 @@ def render(world: World, start: int, length: int, size: tuple[int, int]) -> Fram
         frames.labels[index] = column(shot.scene, world.surfaces.label, _SKY_LABELS)[shot.ids].reshape(size)
         frames.instances[index] = column(shot.scene, world.surfaces.instance, (0, 0, 0))[shot.ids].reshape(size)
         frames.rgb[index] = _colours(world, shot)
+        if frames.plain is not None:
+            frames.plain[index] = plain_colours(world, shot)
         before = shot
     return frames
 

@@ -1,15 +1,27 @@
 """The street as a source of clips."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import attrs
 import numpy as np
 import torch
+from torch import Tensor
 
-from vs_data.clips import ClassIds, Clip, ClipRequest, ClipSource, LabelInfo, References, SequenceInfo, check_request
+from vs_data.clips import (
+    ClassIds,
+    Clip,
+    ClipRequest,
+    ClipSource,
+    FloatMaps,
+    LabelInfo,
+    References,
+    SequenceInfo,
+    check_request,
+)
+from vs_data.street.arrays import F32
 from vs_data.street.config import MAX_SEQUENCES, StreetConfig
-from vs_data.street.render import render
+from vs_data.street.render import Frames, render
 from vs_data.street.world import build_world
 
 CLASS_NAMES = (
@@ -54,6 +66,9 @@ CLASS_NAMES = (
 IGNORE_ID = 255
 """Of pixels without a class, in Cityscapes."""
 
+RENDER = "render"
+"""The kind of label that is the street rendered plainly: (T,3,H,W) float32 in [-1,1], RGB."""
+
 
 @attrs.frozen(kw_only=True)
 class StreetSource:
@@ -70,8 +85,20 @@ class StreetSource:
 
     @property
     def label_kinds(self) -> Mapping[str, LabelInfo]:
-        """The one kind of label: class ids, numbered as in Cityscapes; the street draws no pixel without a class."""
-        return {"seg_maps": ClassIds(classes=len(CLASS_NAMES), ignore_id=IGNORE_ID, names=CLASS_NAMES)}
+        """What `config.labels` asks for: class ids, numbered as in Cityscapes, and a plain rendering.
+
+        The street draws no pixel without a class.
+        """
+        kinds: dict[str, LabelInfo] = {}
+        if self.config.labels != "render":
+            kinds["seg_maps"] = ClassIds(classes=len(CLASS_NAMES), ignore_id=IGNORE_ID, names=CLASS_NAMES)
+        if self._plain:
+            kinds[RENDER] = FloatMaps(channels=3, title=RENDER, pictures=True)
+        return kinds
+
+    @property
+    def _plain(self) -> bool:
+        return self.config.labels != "seg_maps"
 
     def read(self, request: ClipRequest) -> Clip:
         """Render a clip: a pure function of configuration, sequence and frames, in which `request.seed` plays no part.
@@ -81,10 +108,10 @@ class StreetSource:
         """
         info = check_request(self.sequences, request)
         world = build_world(self.config, self.first + request.sequence)
-        frames = render(world, request.start, request.length, self.size)
+        frames = render(world, request.start, request.length, self.size, plain=self._plain)
         return Clip(
-            frames=torch.from_numpy(frames.rgb * np.float32(2) - np.float32(1)),
-            labels={"seg_maps": torch.from_numpy(frames.labels)},
+            frames=_picture(frames.rgb),
+            labels=self._labels([frames]),
             flow=torch.from_numpy(frames.flow),
             flow_confidence=torch.from_numpy(frames.confidence),
             instances=torch.from_numpy(frames.instances),
@@ -96,13 +123,23 @@ class StreetSource:
         """Return other moments of the same street, or of another one; nobody knows the flow to them."""
         sequence = request.sequence if request.reference_sequence is None else request.reference_sequence
         world = build_world(self.config, self.first + sequence)
-        frames = [render(world, frame, 1, self.size) for frame in request.references]
-        rgb = np.concatenate([each.rgb for each in frames])
+        frames = [render(world, frame, 1, self.size, plain=self._plain) for frame in request.references]
         return References(
-            frames=torch.from_numpy(rgb * np.float32(2) - np.float32(1)),
-            labels={"seg_maps": torch.from_numpy(np.concatenate([each.labels for each in frames]))},
+            frames=_picture(np.concatenate([each.rgb for each in frames])),
+            labels=self._labels(frames),
             name=f"{self.sequences[sequence].name} frames {', '.join(map(str, request.references))}",
         )
+
+    def _labels(self, frames: Sequence[Frames]) -> dict[str, Tensor]:
+        labels = {"seg_maps": torch.from_numpy(np.concatenate([each.labels for each in frames]))}
+        if self._plain:
+            labels[RENDER] = _picture(np.concatenate([each.plain for each in frames if each.plain is not None]))
+        return {kind: labels[kind] for kind in self.label_kinds}
+
+
+def _picture(rgb: F32) -> Tensor:
+    """Return colours of [0,1] in [-1,1]."""
+    return torch.from_numpy(rgb * np.float32(2) - np.float32(1))
 
 
 def open_street(config: StreetConfig, split: Literal["train", "val"]) -> ClipSource:

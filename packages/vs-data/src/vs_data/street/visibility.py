@@ -97,7 +97,7 @@ def pixel_grid(size: tuple[int, int], centre: tuple[float, float]) -> tuple[F32,
     return np.tile(u, height), np.repeat(v, width)
 
 
-def column(scene: Scene, values: NDArray[Value], sky: tuple[int, ...]) -> NDArray[Value]:
+def column(scene: Scene, values: NDArray[Value], sky: tuple[float, ...]) -> NDArray[Value]:
     """Return the values of the rows of a scene, those of the sky first."""
     return np.concatenate([np.array(sky, values.dtype), values[scene.rows]])
 

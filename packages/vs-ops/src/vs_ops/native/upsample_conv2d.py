@@ -43,7 +43,8 @@ def _summed(weight: Tensor) -> Tensor:
     c_out, c_in, k, _ = weight.shape
     with without_autocast(weight):
         wide = compute_dtype(weight)
-        taps = weight.transpose(0, 1).reshape(c_in, c_out, k * k).to(wide)
+        # One product of a copy: the view that a channels-last weight allows would be one for each input channel.
+        taps = weight.transpose(0, 1).reshape(c_in * c_out, k * k).to(wide)
         kernel: Tensor = (taps @ _box(k, weight.device, wide)).to(weight.dtype)
         return kernel.view(c_in, c_out, k + 1, k + 1)
 

@@ -1,6 +1,10 @@
 """Where processes meet: a store of few words, in which each says that it is there, and why it leaves.
 
 A process that waits for another one which was killed, or is stuck, learns from it which one that is.
+
+torchrun keeps one store for all attempts, in which words of earlier ones are left, and nothing that it says tells all
+processes which attempt this is: each machine counts its own restarts. So the first process makes up a name for each
+meeting, and tells it to whoever calls: a call is a word that nobody has said before.
 """
 
 import contextlib
@@ -30,6 +34,8 @@ _LONG_SILENCE = 20.0
 _KNOCK = 0.05
 """Seconds between two looks at who wants to come in."""
 
+_STORE_LOST = "rank 0 was lost, and with it the place where the processes meet"
+
 _meeting: "Meeting | None" = None
 _tried: tuple[str | None, ...] | None = None
 
@@ -54,14 +60,16 @@ def opened(ranks: Ranks, timeout: float) -> "Meeting":
 
 def _led_in(ranks: Ranks, hall: Store, timeout: float) -> str:
     """Ask the first process where those meet that were started with this one: others may have met here before."""
-    knock = uuid.uuid4().hex
-    hall.set(f"knock/{ranks.rank}", knock)
-    end = time.monotonic() + timeout
-    while not hall.check([f"room/{knock}"]):
-        if time.monotonic() > end:
-            raise RanksError(late({0}, timeout))
-        time.sleep(_KNOCK)
-    room: bytes = hall.get(f"room/{knock}")
+    knock, end = uuid.uuid4().hex, time.monotonic() + timeout
+    try:
+        hall.set(f"knock/{ranks.rank}", knock)
+        while not hall.check([f"room/{knock}"]):
+            if time.monotonic() > end:
+                raise RanksError(late({0}, timeout))
+            time.sleep(_KNOCK)
+        room: bytes = hall.get(f"room/{knock}")
+    except RuntimeError as error:
+        raise RanksError(_STORE_LOST) from error
     return room.decode()
 
 
@@ -132,6 +140,8 @@ class Meeting:
                 outside -= {rank for rank in outside if self._let_in(hall, rank)}
                 number += 1
                 store.set(f"beat/{self.ranks.rank}", f"{number} {self.asked}")
+                if porter is not None:
+                    porter.look()
 
     def _let_in(self, hall: Store, rank: int) -> bool:
         """Tell a process that knocks where the meeting is; return whether it is there, and not one of before."""
@@ -215,7 +225,7 @@ class Meeting:
             return found
         except RuntimeError:
             self.lost |= {0}
-            return RanksError(f"{named({0})} was lost, and with it the place where the processes meet")
+            return RanksError(_STORE_LOST)
 
     def _explain(self, error: Exception) -> RanksError:
         watch = _Watch(self)

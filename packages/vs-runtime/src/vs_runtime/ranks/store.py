@@ -10,8 +10,8 @@ import socket
 import time
 import uuid
 from datetime import timedelta
-from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
 from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]  # exported, says the documentation
 
 from vs_runtime.errors import RanksError
@@ -57,7 +57,8 @@ def launch_name(ranks: Ranks) -> str | None:
         name: bytes = connected(ranks, BRIEF).compare_set("launch", "", uuid.uuid4().hex)
         return name.decode()
     agent = os.getppid()
-    return f"{socket.gethostname()}-{agent}-{_started(agent)}"
+    # Numbers of processes come again.
+    return f"{socket.gethostname()}-{agent}-{psutil.Process(agent).create_time():.2f}"
 
 
 def said_before(ranks: Ranks, text: str) -> bool:
@@ -84,14 +85,6 @@ def late(ranks: set[int], timeout: float) -> str:
 
 def _agent_keeps() -> bool:
     return os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True" and all(os.environ.get(name) for name in MEETING)
-
-
-def _started(process: int) -> str:
-    """Return when a process of this machine has begun, as numbers of processes come again."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        return ""
 
 
 def _await_listener(address: str, port: int, timeout: float) -> None:

@@ -75,7 +75,8 @@ def make_plan(model: Model, *, references: int = 1, size: Size | None = None) ->
         size: of the frames; None: any size if the model can take any, else that of its training.
 
     Raises:
-        ExportError: the size is none that the model takes, or references are asked of a model without.
+        ExportError: the size is none that the model takes, references are asked of a model without, or the model is
+            given its motion, which programs do not take.
     """
     # As it was trained: what is prepared for inference calls kernels of PyTorch that other formats do not have.
     model = attrs.evolve(model, generator=build_averaged(model.contents))
@@ -92,6 +93,9 @@ def make_plan(model: Model, *, references: int = 1, size: Size | None = None) ->
 
 def _check(model: Model, references: int, size: Size | None) -> None:
     stride = model.config.generator.stride
+    if model.config.takes_motion:
+        what = "the model is given the motion of its frames, which exported programs do not take"
+        raise ExportError(f"{what}; use synthesize, or vs_synthesis.start")
     if references != 1 and model.config.kind != "few-shot":
         raise ExportError("--references: the model is no few-shot model; leave it out")
     if size is None:

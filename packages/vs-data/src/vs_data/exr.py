@@ -1,0 +1,79 @@
+"""OpenEXR files: pictures of floats, as renderers write them. Read by the package OpenEXR, which is optional."""
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vs_data.content import Content, bytes_of
+from vs_data.errors import DataError
+from vs_data.files import MAX_PICTURE_PIXELS
+from vs_data.findings import some
+from vs_data.headers import AGAIN
+
+_MAGIC = b"\x76\x2f\x31\x01"
+_INSTALL = "install the package that reads such files: pip install 'OpenEXR>=3.5'; or write .npy or PNG files"
+_USUAL = (("R", "G", "B", "A"), ("R", "G", "B"), ("Y", "A"), ("Y",), ("Z",))
+"""Channels that are a picture, where nobody has said which ones are meant; the first that are there."""
+
+
+def read_exr(content: Content, channels: Sequence[str]) -> NDArray[np.float32]:
+    """Read channels of an OpenEXR file as (H,W,C).
+
+    Args:
+        content: The file.
+        channels: Their names, in order; none: R, G, B, A or Y or Z, as far as they are there, or else the only ones.
+
+    Raises:
+        DataError: the file is missing or damaged, of several parts or deep, too large, lacks a channel or holds one at
+            another resolution; or the package that reads such files is missing.
+    """
+    data = bytes_of(content)
+    if not data.startswith(_MAGIC):
+        raise DataError("is no OpenEXR file, whatever its name says", file=str(content), fix=AGAIN)
+    try:
+        import OpenEXR  # here, because it is optional
+    except ImportError:
+        raise DataError("is an OpenEXR file, for which a package is missing", file=str(content), fix=_INSTALL) from None
+    open_file = partial(OpenEXR.File, separate_channels=True, num_threads=0)  # threads would not live on in a worker
+    with _explained(content):
+        header = open_file(io.BytesIO(data), header_only=True).header()
+        there = sorted(channel.name for channel in header["channels"])
+    _check_header(header, content)
+    names = list(channels) or _usual(there)
+    missing = [name for name in names if name not in there]
+    if missing:
+        what = f"has no channel {missing[0]!r}; it has {some(there, 12)}"
+        raise DataError(what, file=str(content), fix="name its channels in the kind's exr_channels")
+    with _explained(content):
+        found = open_file(io.BytesIO(data)).channels()
+        planes = [found[name].pixels for name in names]
+    if len({plane.shape for plane in planes}) > 1:
+        raise DataError("holds channels of several resolutions", file=str(content), fix="write all at one")
+    return np.stack([np.asarray(plane, np.float32) for plane in planes], axis=-1)
+
+
+@contextmanager
+def _explained(content: Content) -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, LookupError, ValueError, TypeError) as error:
+        raise DataError(f"not a readable OpenEXR file: {error}", file=str(content), fix=AGAIN) from None
+
+
+def _check_header(header: dict[str, Any], content: Content) -> None:
+    low, high = header["dataWindow"]
+    width, height = (int(end) - int(start) + 1 for start, end in zip(low, high, strict=True))
+    if not (width > 0 and height > 0 and width * height <= MAX_PICTURE_PIXELS):
+        what = f"is a picture of {width}x{height} pixels, at most {MAX_PICTURE_PIXELS} in all are read"
+        raise DataError(what, file=str(content), fix="make the picture smaller, or render it again")
+    if "deep" in str(header.get("type", "")):
+        raise DataError("holds several samples for each pixel", file=str(content), fix="render it flat, not deep")
+
+
+def _usual(there: Sequence[str]) -> list[str]:
+    return list(next((names for names in _USUAL if set(names) <= set(there)), there))
