@@ -18,7 +18,7 @@ from vs_config import load_config
 from vs_data import Clip, load_clips, open_source
 from vs_optim import initial_scaling, resolve_precision
 from vs_runtime import list_checkpoints, load_latest, save_checkpoint, seed_everything
-from vs_runtime.ranks import Ranks, Reduce, collected, gathered, gradient_sums, most, told
+from vs_runtime.ranks import GradientSums, Ranks, Reduce, collected, gathered, gradient_sums, most, sums, told
 from vs_training import update as updates
 from vs_training.agreement import require_one_state, require_one_step
 from vs_training.config import TrainConfig, label_spec, reference_count
@@ -220,6 +220,47 @@ def sum_up(ranks: Ranks, reduce: Reduce, parts: int, bucket_bytes: int) -> list[
             here = [i for i in used if i < 3 or ranks.rank == ranks.count - 1]
             torch.stack([weights[i].sum() * (part + 1) * (i + 1) for i in here]).sum().backward()
         found.append((used, [weight.grad for weight in weights]))
+    return found
+
+
+def overlapped(ranks: Ranks, kind: str, changes: dict[str, Any]) -> list[tuple[int, int, list[int], list[int]]]:
+    """Of each update of a network in two clips of four frames: how many gradients there are, how many of them travel,
+
+    and of each bucket how many gradients had come when it was sent, and would have if it was sent as soon as it could.
+    """
+    config = config_of(kind, changes)
+    state, recipe = begun(config, ranks)
+
+    def in_buckets(network: torch.nn.Module) -> GradientSums:
+        own = list(network.parameters())
+        return gradient_sums(ranks, own, reduce="fast", bucket_bytes=sum(p.nbytes for p in own) // 20)
+
+    state = attrs.evolve(state, sums=state.networks.map(in_buckets))
+    found: list[tuple[int, int, list[int], list[int]]] = []
+    finish, send, note = sums._Buckets.finish, sums._Buckets._send_next, sums._Buckets.note
+    come, sent = [0], list[int]()
+
+    def note_here(self: Any, parameter: torch.Tensor) -> None:
+        come[0] += parameter in self  # PyTorch also tells of some that get no gradient
+        note(self, parameter)
+
+    def send_here(self: Any) -> None:
+        sent.append(come[0])
+        send(self)
+
+    def finish_here(self: Any, present: Any) -> None:
+        come[0] = 10**6  # whatever is sent now has not travelled while there was something to compute
+        finish(self, present)
+        sizes = [len(bucket) for bucket in self._buckets]
+        found.append((len(present), sum(sizes), list(sent), list(itertools.accumulate(sizes))))
+        come[0] = 0
+        sent.clear()
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, function in {"note": note_here, "_send_next": send_here, "finish": finish_here}.items():
+            patch.setattr(sums._Buckets, name, function)
+        for clip in clips_of(config, ranks, 0, 2, 4):
+            state, _ = train_clip(state, clip, recipe)
     return found
 
 

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from in_ranks import ask, leave, sum_up
+from in_ranks import ask, leave, overlapped, sum_up
 from rank_processes import RankProcesses, environment, whole
 from vs_runtime.errors import RanksError
 from vs_runtime.ranks import ONE, Ranks, ranks_of
@@ -53,6 +53,19 @@ def test_sums_of_gradients_are_those_of_all_parts(
             expected[3] = 4.0 * sum(range(2 * parts + 1, 3 * parts + 1)) if 3 in used else None
             assert [None if g is None else float(g.unique()) for g in gradients] == expected
             assert gradients[0].stride() == (8, 1, 4, 2)  # channels-last, as the parameter is
+
+
+@pytest.mark.parametrize("kind", ["vid2vid", "few-shot"])
+def test_gradients_travel_while_the_backward_pass_goes_on(processes: RankProcesses, kind: str) -> None:
+    """Once each kind of frame has been seen, each bucket goes as soon as it can, and nothing else does."""
+    changes = {"curriculum": {"flow_steps": 0}} if kind == "few-shot" else {}
+    for updates in whole(processes.run(overlapped, kind, changes, ranks=2)):
+        assert len(updates) == 2 * 2 * 4  # of both networks, in each frame of two clips
+        for gradients, travelling, sent, could in updates[8:]:
+            assert travelling == gradients
+            assert sent == could
+            assert len(sent) > 2
+        assert len({gradients for gradients, *_ in updates[8:]}) > 2  # not the same in all frames
 
 
 ALONE = """

@@ -7,13 +7,16 @@ it says so itself, with its rank. What was said already is not said again when a
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Callable
 
 from vs_config import report_error
 from vs_config.commands import EXIT_INPUT, Report
+from vs_config.processes import end_with_parent
 from vs_config.streams import dropped_streams
 from vs_runtime import RanksError
 from vs_runtime.ranks import parted, ranks_of
+from vs_runtime.ranks.members import LAUNCHER
 
 
 def run_in_company(run: Callable[[Report], int]) -> int:
@@ -21,6 +24,8 @@ def run_in_company(run: Callable[[Report], int]) -> int:
 
     Args:
         run: runs it, and tells of errors by what it is given.
+
+    Where our own launcher has started it, the command ends with that.
     """
     try:
         ranks = ranks_of(os.environ)
@@ -30,6 +35,8 @@ def run_in_company(run: Callable[[Report], int]) -> int:
         return run(report_error)
     from vs_runtime.ranks.store import said_before
 
+    if launcher := os.environ.get(LAUNCHER):
+        threading.Thread(target=end_with_parent, args=(int(launcher),), daemon=True).start()
     stream = sys.stderr
 
     def report(error: BaseException | str, *, status: int, label: str) -> int:

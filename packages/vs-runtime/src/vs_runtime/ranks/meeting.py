@@ -140,8 +140,6 @@ class Meeting:
                 outside -= {rank for rank in outside if self._let_in(hall, rank)}
                 number += 1
                 store.set(f"beat/{self.ranks.rank}", f"{number} {self.asked}")
-                if porter is not None:
-                    porter.look()
 
     def _let_in(self, hall: Store, rank: int) -> bool:
         """Tell a process that knocks where the meeting is; return whether it is there, and not one of before."""

@@ -1,6 +1,6 @@
 """The processes that train together: who one of them is, as torchrun says in the environment."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import attrs
@@ -20,6 +20,9 @@ LAUNCH = "TORCHELASTIC_RUN_ID"
 
 ATTEMPT = "TORCHELASTIC_RESTART_COUNT"
 """The one in which an agent of torchrun's counts how often a process of its own has failed."""
+
+LAUNCHER = "VS_LAUNCHER"
+"""The one in which our own launcher says its number to those that are to end with it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -51,17 +54,18 @@ ONE = Ranks()
 class GradientSums(Protocol):
     """The gradients of one network, added up over the parts of a batch and over processes."""
 
-    def each(self, parts: Iterable[T], count: int) -> Iterator[T]:
+    def each(self, parts: Iterable[T], count: int, kind: Hashable = None) -> Iterator[T]:
         """Yield the parts of a batch, of which there are `count`, each for its backward pass.
 
-        When all have been taken, every parameter has the sum of its gradients in all parts of all processes.
+        What is of one `kind` is computed alike: gradients of the same parameters come in the same order. When all parts
+        have been taken, every parameter has the sum of its gradients in all parts of all processes.
         """
 
 
 class LocalSums:
     """The gradients of a process by itself: autograd adds up those of one part after the other."""
 
-    def each(self, parts: Iterable[T], count: int) -> Iterator[T]:  # noqa: ARG002 - others have to know how many
+    def each(self, parts: Iterable[T], count: int, kind: Hashable = None) -> Iterator[T]:  # noqa: ARG002 - others ask
         """Yield the parts."""
         yield from parts
 
@@ -82,6 +86,16 @@ def ranks_of(environment: Mapping[str, str]) -> Ranks:
         said = ", ".join(f"{name}={environment[name]}" for name in COUNTED)
         raise RanksError(f"{said}: contradict one another; start by torchrun, which sets all of them")
     return ONE if count == 1 else Ranks(rank=rank, count=count, local_rank=local_rank, local_count=local_count)
+
+
+def fair_owners(sizes: Sequence[int], count: int) -> tuple[int, ...]:
+    """Return which of so many processes has each piece, the largest first to whoever has the least. Pure."""
+    loads, owners = [0] * count, [0] * len(sizes)
+    for index in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
+        owner = loads.index(min(loads))
+        owners[index] = owner
+        loads[owner] += max(1, sizes[index])
+    return tuple(owners)
 
 
 def require_one(ranks: Ranks, what: str) -> None:
