@@ -4,6 +4,7 @@ import datetime
 import io
 import math
 import pickle
+import tomllib
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -19,11 +20,14 @@ from vs_config import (
     Range,
     check_fields,
     choice,
+    load_config,
     numbers,
     option_number,
     option_path,
+    pairs,
     path,
     real,
+    render_config,
     report_error,
     show,
     table,
@@ -243,3 +247,28 @@ def test_a_report_is_a_line_for_each_problem_and_no_other():
         r"error: x\nerror: y",
         "error: MemoryError",
     ]
+
+
+@attrs.frozen(kw_only=True)
+class Numbered:
+    """A class of which a field is a table of numbers by numbers."""
+
+    map: Literal["usual"] | tuple[tuple[int, int], ...] = pairs(
+        (), "numbers", Range(kind=int, low=0, high=9), Range(kind=int, low=0, high=3), words=("usual",)
+    )
+
+
+@given(table=st.dictionaries(st.integers(0, 9), st.integers(0, 3)))
+def test_a_table_of_numbers_by_numbers_is_read_and_written_as_one(table):
+    config = load_config(Numbered, {"map": {str(key): value for key, value in table.items()}})
+    assert dict(config.map) == table
+    assert load_config(Numbered, {"map": [list(pair) for pair in table.items()]}) == config
+    assert tomllib.loads(render_config(config))["map"] == {str(key): value for key, value in table.items()}
+    assert load_config(Numbered, tomllib.loads(render_config(config))) == config
+
+
+@pytest.mark.parametrize("value", [{"1": 4}, {"10": 1}, {"a": 1}, [[1, 2], [1, 3]], [[1]], "other", 3])
+def test_what_is_no_table_of_such_numbers_is_refused(value):
+    with pytest.raises(ConfigError, match=r"^\$?\.?map"):
+        load_config(Numbered, {"map": value})
+    assert load_config(Numbered, {"map": "usual"}).map == "usual"

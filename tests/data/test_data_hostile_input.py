@@ -77,7 +77,7 @@ def test_roots_that_are_no_folders_are_one_line(tmp_path, monkeypatch, capsys, c
 
 @pytest.mark.parametrize("option", ["--height", "--width", "--frames", "--sequences"])
 @pytest.mark.parametrize("value", [-1, 0, 10**9, 10**30])
-@pytest.mark.parametrize("world", ["street", "faces"])
+@pytest.mark.parametrize("world", ["street", "faces", "dancers"])
 def test_sizes_of_worlds_are_checked_before_anything_is_made(tmp_path, capsys, option, value, world):
     status, output, errors = run(capsys, "render", tmp_path / "x", "--world", world, option, value)
     assert (status, output, errors.count("\n")) == (2, "", 1)

@@ -154,7 +154,7 @@ def test_a_map_is_never_turned(file):
     ids = np.arange(6, dtype=np.uint8).reshape(2, 3)
     found = inspect_ids(file(png_with(encoded(".png", ids), exif(6))))
     assert np.array_equal(found.ids, ids)
-    assert found.notes == ("asks for an EXIF orientation, which is not applied to class ids",)
+    assert found.notes == ("asks for an EXIF orientation, which is not applied to ids",)
 
 
 # Frames that are not 8-bit RGB
@@ -239,7 +239,7 @@ def test_equal_channels_are_read_as_ids_and_colours_are_not(file):
     ids = np.arange(12, dtype=np.uint8).reshape(3, 4)
     found = inspect_ids(file(encoded(".png", np.stack([ids] * 3, axis=-1))))
     assert np.array_equal(found.ids, ids)
-    assert found.notes == ("has three channels, all equal, one of which is read as class ids",)
+    assert found.notes == ("has three channels, all equal, one of which is read as ids",)
     with pytest.raises(
         DataError, match=r"a picture of colours \(8 bits, 3 channels\).*convert each colour to its class"
     ):

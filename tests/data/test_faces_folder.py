@@ -1,5 +1,6 @@
 """Talking heads written to disk: a folder that is fine, and that reads as the source does."""
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ def test_rendered_faces_are_a_good_folder_and_read_as_they_are(tmp_path: Path, c
     assert main(["render", str(root), *words]) == 0
     said = capsys.readouterr().out
     assert "12 frames" in said
-    command = said.split("data:check ")[1].split()
+    command = shlex.split(said.split("data:check ")[1])
     assert main(["check", *command]) == 0
     assert "0 errors, 0 warnings" in capsys.readouterr().out
 

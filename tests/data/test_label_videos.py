@@ -8,7 +8,7 @@ import pytest
 import torch
 from video_files import number_of, rgb, striped, write_video
 from vs_data import DataError, LabelRequest, LandmarksConfig, SegMapsConfig, open_labels
-from vs_data.sequences.video import video_frames
+from vs_data.videos import video_frames
 
 MAPS = SegMapsConfig()
 SIZE = (32, 48)

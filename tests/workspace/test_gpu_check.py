@@ -63,13 +63,14 @@ def test_wheels_are_unpacked_beside_the_packages_of_the_checkout(tmp_path: Path)
 
 
 def test_losses_are_compared_at_first_and_in_the_end() -> None:
-    stored = {"generator.gan": [1.0] * 20, "generator.flow": [2.0] * 20}
-    good = {"generator.gan": [1.01, *[1.2] * 19], "generator.flow": [2.0] * 20}
+    stored = {"discriminator.gan": [1.0] * 20, "generator.gan": [1.0] * 20, "generator.flow": [2.0] * 20}
+    good = {"discriminator.gan": [1.01, *[1.2] * 19], "generator.gan": [1.3] * 20, "generator.flow": [2.0] * 20}
     assert gpu_training.differences(good, stored) == []
-    bad = {"generator.gan": [1.1, *[2.0] * 19], "generator.flow": [2.0, float("nan")]}
+    bad = {"discriminator.gan": [1.1, *[2.0] * 19], "generator.gan": [1.4] * 20, "generator.flow": [2.0, float("nan")]}
     assert gpu_training.differences(bad, stored) == [
-        "generator.gan at first: 1.1, on a CPU in float32 1",
-        "generator.gan in the end: 2, on a CPU in float32 1",
+        "discriminator.gan at first: 1.1, on a CPU in float32 1",
+        "discriminator.gan in the end: 2, on a CPU in float32 1",
+        "generator.gan in the end: 1.4, on a CPU in float32 1",
         "generator.flow: missing or not finite",
     ]
 

@@ -32,7 +32,7 @@ MAY_IMPORT = {
 }
 
 # Used when somebody has installed them, and never required.
-OPTIONAL = {"OpenEXR", "apex", "amp_C", "onnx", "onnxruntime", "triton"}
+OPTIONAL = {"OpenEXR", "apex", "amp_C", "fsspec", "onnx", "onnxruntime", "triton"}
 
 # Dependencies that are used without an import of their own: the module of PyTorch that needs them.
 USED_THROUGH = {"tensorboard": "torch.utils.tensorboard"}

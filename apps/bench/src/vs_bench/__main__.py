@@ -15,7 +15,7 @@ from vs_bench import __version__
 
 app = App(
     name="vs-bench",
-    help="Measure: a training step, how it grows, many ranks, frames of a stream, operators, the talk, a busy machine.",
+    help="Measure: a training step, how it grows, many ranks, a stream, operators, the talk, a busy machine, data.",
     version=__version__,
 )
 
@@ -67,6 +67,14 @@ def distributed(*words: Words) -> Any:
 def busy(*words: Words) -> Any:
     """Measure what other processes at work cost a training step, and whether it is no more than they take."""
     from vs_bench.busy import app as command
+
+    return _call(command, words)
+
+
+@app.command(help_flags=(), version_flags=())
+def data(*words: Words) -> Any:
+    """Measure how quickly clips are read from folders, videos and shards, beside what a training step takes."""
+    from vs_bench.data import app as command
 
     return _call(command, words)
 

@@ -171,10 +171,10 @@ def synthesize(
     Args:
         model: A model directory or a run; default: the run below ./runs that wrote a checkpoint last.
         labels: A folder of label files (one sequence, or a folder of such folders, or a data folder), a video whose
-            frames are labels, - for raw bytes on standard input, or a world: street:SEED, faces:SEED. Default: the
-            world that the model was trained on, with a seed that it has not seen.
+            frames are labels, - for raw bytes on standard input, or a world: street:SEED, faces:SEED, dancers:SEED.
+            Default: the world that the model was trained on, with a seed that it has not seen.
         references: Few-shot: whom to show. Photographs with their labels beside them (a.jpg,b.jpg), a folder of them, a
-            data folder, frames of a video (clip.mp4:3,7 or clip.mp4:10-20), or faces:SEED.
+            data folder, frames of a video (clip.mp4:3,7 or clip.mp4:10-20), faces:SEED or dancers:SEED.
         out: A file (.mp4, .webm, .mkv without loss), a folder for PNG files, or - for raw RGB on standard output.
             Default: RUN/synthesis/step-XXXXXXXX/NAME.mp4, or MODEL-synthesis/NAME.mp4 beside a model directory.
         format: Of the files where there are several sequences, or no name is given; default: mp4.

@@ -11,9 +11,10 @@ import attrs
 from vs_config import shown
 from vs_data import (
     ClipSource,
+    DancersConfig,
     FacesConfig,
-    FolderConfig,
     SourceConfig,
+    StoredConfig,
     StreetConfig,
     check_roots,
     every_so_often,
@@ -198,9 +199,9 @@ def _look_at_data(trained: Trained, clips: int | None) -> tuple[str, ...]:
         DataError: something is wrong with it.
     """
     match trained.data:
-        case StreetConfig() | FacesConfig():
+        case StreetConfig() | FacesConfig() | DancersConfig():
             return ()  # what is drawn needs no look
-        case FolderConfig() as folder:
+        case StoredConfig() as folder:
             if trained.config is not None and not trained.config.run.check_data:
                 return ()
             watch = every_so_often("looking at the held-out data", lambda line: print(line, file=sys.stderr))
@@ -213,9 +214,9 @@ def _look_at_data(trained: Trained, clips: int | None) -> tuple[str, ...]:
 def is_held_out(data: SourceConfig) -> bool:
     """Say whether the sequences that are evaluated are others than those that are trained on."""
     match data:
-        case FolderConfig():
+        case StoredConfig():
             return len(check_roots(data)) > 1
-        case StreetConfig() | FacesConfig():
+        case StreetConfig() | FacesConfig() | DancersConfig():
             return True
         case _:
             assert_never(data)

@@ -19,20 +19,23 @@ from vs_data.clips import (
     map_tensors,
     move,
 )
+from vs_data.dancers import DancersConfig, DancersSource, open_dancers
 from vs_data.driving import Subject, drive, subject_of
 from vs_data.errors import DataError, LoaderError, RequestError, VsDataError
 from vs_data.face_crop import FaceCropConfig
 from vs_data.faces import FacesConfig, FacesSource, open_faces
 from vs_data.findings import Finding
 from vs_data.flow import DisFlowConfig, FlowConfig, FlowFilesConfig, NoFlowConfig, PhotometricConfig
-from vs_data.folder import FolderConfig, check_command, open_folder
+from vs_data.folder import check_command, open_folder
 from vs_data.geometry import AugmentConfig
 from vs_data.labels import (
     BlurConfig,
+    DenseposeConfig,
     EdgesConfig,
     GreyConfig,
     ImageConfig,
     InstancesConfig,
+    KeypointsConfig,
     LabelKind,
     LandmarksConfig,
     SegMapsConfig,
@@ -51,6 +54,7 @@ from vs_data.sequences import (
     open_references,
 )
 from vs_data.sources import SourceConfig, folder_kinds, open_source
+from vs_data.stored import FolderConfig, ShardsConfig, StoredConfig, VideoConfig
 from vs_data.street import StreetConfig, open_street
 
 __all__ = [
@@ -63,7 +67,10 @@ __all__ = [
     "Clip",
     "ClipRequest",
     "ClipSource",
+    "DancersConfig",
+    "DancersSource",
     "DataError",
+    "DenseposeConfig",
     "DisFlowConfig",
     "EdgesConfig",
     "FaceCropConfig",
@@ -77,6 +84,7 @@ __all__ = [
     "GreyConfig",
     "ImageConfig",
     "InstancesConfig",
+    "KeypointsConfig",
     "LabelFrame",
     "LabelInfo",
     "LabelKind",
@@ -92,9 +100,12 @@ __all__ = [
     "RequestError",
     "SegMapsConfig",
     "SequenceInfo",
+    "ShardsConfig",
     "SourceConfig",
+    "StoredConfig",
     "StreetConfig",
     "Subject",
+    "VideoConfig",
     "VsDataError",
     "check_command",
     "check_folder",
@@ -114,6 +125,7 @@ __all__ = [
     "look_at_folder",
     "map_tensors",
     "move",
+    "open_dancers",
     "open_faces",
     "open_folder",
     "open_labels",

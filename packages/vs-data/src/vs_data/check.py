@@ -20,12 +20,14 @@ from vs_data.content import Content, short_name
 from vs_data.errors import DataError
 from vs_data.findings import Finding, counted, error, shortened, warning
 from vs_data.flow import FlowFilesConfig, NoFlowConfig, flow_files, read_flow
-from vs_data.folder import FolderConfig, check_command, root_of, scan_folder
+from vs_data.folder import check_command, patience_of, place_of, scan_folder
 from vs_data.labels import handler_of, has_files, label_infos
 from vs_data.layout import IMAGES, FrameFiles, Layout, expanded, file_of, no_folder
 from vs_data.pictures import TURNED, TURNED_FIX, inspect_rgb
 from vs_data.plausible import check_labels, check_pictures, picture_trace
 from vs_data.seen import Seen, Size, Traces, size_of
+from vs_data.shards import check_shards
+from vs_data.stored import FolderConfig, ShardsConfig, StoredConfig, VideoConfig
 
 MAX_THREADS = 256
 """Files that may be decoded at once."""
@@ -101,7 +103,7 @@ class _Sums:
 
 
 def check_folder(
-    config: FolderConfig | str | Path,
+    config: StoredConfig | str | Path,
     *,
     split: Literal["train", "val"] = "train",
     every: int = 1,
@@ -138,7 +140,7 @@ def check_folder(
     jobs = [(files, frame) for files in looked_at for frame in range(len(files.frames))][::every]
     declared = declared and len(jobs) == sum(len(files.frames) for files in layout.sequences)
     # A sequence at a time, so that a folder of any length is checked in little memory.
-    findings = list(layout.findings)
+    findings = [*layout.findings, *_check_shards(config, split)]
     sums = _Sums()
     frames = zip(jobs, _check_frames(config, jobs, threads or min(8, _cores()), progress), strict=True)
     for _, group in groupby(frames, key=lambda item: item[0][0].name):
@@ -150,6 +152,14 @@ def check_folder(
             place = str(Path(layout.root) / folder)
             findings.extend(check_classes(place, info, sums.classes[folder], declared=declared))
     return _report(config, layout, sums, findings)
+
+
+def _check_shards(config: StoredConfig, split: Literal["train", "val"]) -> tuple[Finding, ...]:
+    match config:
+        case ShardsConfig():
+            return check_shards(place_of(config, split), patience_of(config))
+        case _:
+            return ()
 
 
 def every_so_often(what: str, watch: Callable[[str], None]) -> Callable[[int, int], None]:
@@ -177,7 +187,7 @@ def _cores() -> int:
 
 
 def _check_frames(
-    config: FolderConfig,
+    config: StoredConfig,
     jobs: Sequence[_Job],
     threads: int,
     progress: Callable[[int, int], None] | None,
@@ -194,7 +204,7 @@ def _check_frames(
         cv2.utils.logging.setLogLevel(log_level)
 
 
-def _check_frame(config: FolderConfig, files: FrameFiles, frame: int) -> _FrameReport:
+def _check_frame(config: StoredConfig, files: FrameFiles, frame: int) -> _FrameReport:
     """Open all files of one frame; they must agree in size with the first of them that can be read."""
     findings: list[Finding] = []
     notes: list[tuple[str, str, Content]] = []
@@ -227,7 +237,7 @@ def _other_size(path: Content, size: Size | None, seen: Mapping[str, Seen]) -> I
 
 
 def _check_sequence(
-    config: FolderConfig, frames: Sequence[tuple[_Job, _FrameReport]], sums: _Sums
+    config: StoredConfig, frames: Sequence[tuple[_Job, _FrameReport]], sums: _Sums
 ) -> Iterator[Finding]:
     """Yield what is wrong with the frames of a sequence, each for itself and with all of them; add to the sums."""
     files = frames[0][0][0]
@@ -275,7 +285,7 @@ def _noted(sums: _Sums) -> Iterator[Finding]:
 _Look = Callable[[Content, Size | None], Seen]
 
 
-def _looks(config: FolderConfig) -> Iterator[tuple[str, _Look]]:
+def _looks(config: StoredConfig) -> Iterator[tuple[str, _Look]]:
     """Yield, by folder, how to look at one of its files, given the size of the frame's image where that is known."""
     yield IMAGES, _look_at_picture
     for kind in filter(has_files, config.labels):
@@ -305,7 +315,7 @@ def _check_sizes(files: FrameFiles, reports: Mapping[int, _FrameReport]) -> Iter
             yield error(path, what, "bring the files of a sequence to one size")
 
 
-def _report(config: FolderConfig, layout: Layout, sums: _Sums, findings: Sequence[Finding]) -> CheckReport:
+def _report(config: StoredConfig, layout: Layout, sums: _Sums, findings: Sequence[Finding]) -> CheckReport:
     infos = class_ids_in(label_infos(config.labels))
     totals = {folder: sums.classes.get(folder, np.zeros(256, np.int64)) for folder in infos}
     return CheckReport(
@@ -322,13 +332,17 @@ def _report(config: FolderConfig, layout: Layout, sums: _Sums, findings: Sequenc
     )
 
 
-def check_roots(config: FolderConfig) -> tuple[Literal["train", "val"], ...]:
-    """Return the splits whose folders differ: ("train",), or ("train", "val") when there is a `val_root` of its own."""
-    return ("train",) if root_of(config, "train") == root_of(config, "val") else ("train", "val")
+def check_roots(config: StoredConfig) -> tuple[Literal["train", "val"], ...]:
+    """Return the splits that differ: ("train",), or ("train", "val") when anything of its own is held out."""
+    match config:
+        case VideoConfig(val_seconds=seconds) if seconds > 0:
+            return "train", "val"
+        case _:
+            return ("train",) if place_of(config, "train") == place_of(config, "val") else ("train", "val")
 
 
 def look_at_folder(
-    config: FolderConfig,
+    config: StoredConfig,
     split: Literal["train", "val"],
     *,
     progress: Callable[[int, int], None] | None = None,

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import attrs
 import cv2
@@ -16,26 +16,23 @@ from vs_config.commands import EXIT_INPUT, option_of, run_command
 from vs_config.progress import show_progress
 
 from vs_data.check import MAX_THREADS, check_folder
-from vs_data.clips import REGIONS, ClipSource
+from vs_data.dancers import DancersConfig
 from vs_data.errors import VsDataError
-from vs_data.faces import FacesConfig, open_faces
+from vs_data.faces import FacesConfig
+from vs_data.findings import counted
 from vs_data.flow import FlowFilesConfig, NoFlowConfig
-from vs_data.folder import FolderConfig, check_command
-from vs_data.labels import (
-    KINDS,
-    ImageConfig,
-    LabelKind,
-    LandmarksConfig,
-    SegMapsConfig,
-    has_files,
-    kind_in_table,
-    kind_of,
-)
-from vs_data.layout import expanded, no_folder
+from vs_data.folder import check_command
+from vs_data.labels import KINDS, LabelKind, SegMapsConfig, has_files, kind_in_table, kind_of
+from vs_data.layout import IMAGES, expanded, no_folder
+from vs_data.names import Order
+from vs_data.ranges import is_remote
 from vs_data.render import write_folder
 from vs_data.report import print_report
-from vs_data.street import StreetConfig, open_street
-from vs_data.street.source import RENDER
+from vs_data.shards import INDEX, Frames, PackOptions, pack_folder, read_back, whole_layout
+from vs_data.sources import SourceConfig, open_source, written_kinds
+from vs_data.stored import FolderConfig, ShardsConfig, StoredConfig, VideoConfig
+from vs_data.street import StreetConfig
+from vs_data.videos import VIDEO_EXTENSIONS
 
 _FIX_MEMORY = "end what else needs memory, or open fewer files at once: --threads 1 of data:check"
 
@@ -43,7 +40,11 @@ _SEVERAL = Parameter(consume_multiple=True, negative="")
 _MAX_FILES = 10**9
 _LIMIT = option_of(Range(kind=int, low=0, high=_MAX_FILES))
 _EVERY = option_of(Range(kind=int, low=1, high=_MAX_FILES))
+_QUALITY = option_of(Range(kind=int, low=1, high=100))
+_GROUP = option_of(Range(kind=int, low=1, high=1000))
+_SHARD_MB = option_of(Range(kind=int, low=1, high=2**20))
 _THREADS = option_of(Range(kind=int, low=1, high=MAX_THREADS))
+_World: TypeAlias = Literal["street", "faces", "dancers"]
 
 app = App(
     name="vs-data",
@@ -78,7 +79,7 @@ def check(
     Parameters
     ----------
     root
-        The data folder.
+        The data folder, a pack of one, a video or a folder of videos.
     labels
         Folders of labels: class id maps, unless the folder is called as another kind: landmarks-dlib68, image,
         instances. KIND:FOLDER says which kind it is: landmarks-dlib68:faces; and a table says all of it, as
@@ -115,7 +116,7 @@ def check(
     with _typed_by_the_user(folder="--flow-folder"):
         teacher = _teacher(place, flow, flow_folder)
     with _typed_by_the_user():
-        config = FolderConfig(root=root, labels=kinds, flow=teacher, min_frames=min_frames, order=order)
+        config = _stored_at(root)(root=root, labels=kinds, flow=teacher, min_frames=min_frames, order=order)
     with show_progress("checking", unit="files") as progress, _memory_suffices():
         report = check_folder(
             config, every=every, threads=threads, progress=progress.update, declared=classes is not None
@@ -128,7 +129,7 @@ def check(
 def render(
     root: str,
     *,
-    world: Literal["street", "faces"] = "street",
+    world: _World = "street",
     sequences: int = 4,
     frames: int = 30,
     height: int = 128,
@@ -137,15 +138,15 @@ def render(
 ) -> int:
     """Write clips of a procedural world as a data folder: images, labels and exact flow.
 
-    Labels are seg_maps: classes of the street, or regions of faces. Of the street a plain rendering is written too, as
-    pictures in render/; of faces landmarks-dlib68.
+    Labels are seg_maps: classes of the street, regions of faces, parts of dancers' bodies. Of the street a plain
+    rendering is written too, as pictures in render/; of faces landmarks-dlib68; of dancers keypoints and densepose.
 
     Parameters
     ----------
     root
         The folder to write; it must be empty or not exist yet.
     world
-        The street, or talking heads: two sequences of each person.
+        The street, or people: talking heads or dancers, two sequences of each.
     sequences
         Number of sequences.
     frames
@@ -153,57 +154,105 @@ def render(
     height
         Pixels.
     width
-        Pixels; by default twice the height for the street, and the height for faces.
+        Pixels; by default twice the height for the street, the height for people.
     split
         Which streets or people: those that training sees, or the held-out ones.
     """
     place = _given(root)
     with _typed_by_the_user():
-        source = _world(world, split, sequences, frames, (height, width))
+        source = open_source(_world(world, sequences, frames, (height, width)), split)
     with show_progress("writing", unit="frames") as progress, _memory_suffices():
         written = write_folder(source, place, sequences=sequences, progress=progress.update)
-    look = check_command(FolderConfig(root=root, labels=_WRITTEN[world], flow=FlowFilesConfig()), "train")
+    look = check_command(FolderConfig(root=root, labels=written_kinds(source), flow=FlowFilesConfig()), "train")
     Console().print(Text(shown(f"{written} frames in {root}; look at them with: {look}")), soft_wrap=True)
     return 0
 
 
-_WRITTEN: dict[str, tuple[LabelKind, ...]] = {
-    "street": (SegMapsConfig(), ImageConfig(folder=RENDER)),
-    "faces": (LandmarksConfig(), SegMapsConfig(num_classes=len(REGIONS), ignore_id=None)),
-}
-"""What folders of the worlds hold."""
+@app.command
+def pack(
+    root: str,
+    *,
+    out: str,
+    frames: Frames = "copy",
+    order: Order = "name",
+    quality: Annotated[int, _QUALITY] = 95,
+    group: Annotated[int, _GROUP] = 8,
+    shard_mb: Annotated[int, _SHARD_MB] = 256,
+    threads: Annotated[int, _THREADS] = 4,
+) -> int:
+    """Pack a data folder into a few large files: shards as WebDataset reads them, and an index for random access.
 
+    Everything in the folder is packed: pictures, labels, flow. Train on it with data.kind=shards data.root=OUT.
 
-def _world(
-    world: Literal["street", "faces"],
-    split: Literal["train", "val"],
-    sequences: int,
-    frames: int,
-    size: tuple[int, int | None],
-) -> ClipSource:
-    height, width = size
-    if world == "street":
-        width = 2 * height if width is None else width
-        street = StreetConfig(
-            height=height,
-            width=width,
-            sequence_length=frames,
-            train_sequences=sequences,
-            val_sequences=sequences,
-            labels="both",
-        )
-        return open_street(street, split)
-    people = (sequences + 1) // 2 if sequences > 0 else sequences
-    faces = FacesConfig(
-        height=height,
-        width=height if width is None else width,
-        sequence_length=frames,
-        train_identities=people,
-        val_identities=people,
-        motions=2,
-        labels="both",
+    Parameters
+    ----------
+    root
+        The data folder, a video, or a folder of videos.
+    out
+        The folder to write; it must be empty or not exist yet.
+    frames
+        How pictures are stored: copied as they are (the same bits), or encoded anew as png, webp, jpeg or a video in
+        which decoding can begin every GROUP frames. Labels and flow are always copied.
+    order
+        How frames sort: by name (1, 10, 2), or natural, by the numbers in their names (1, 2, 10). Where a video has
+        labels in files, these belong to its frames in that order.
+    quality
+        Of pictures that are encoded anew; 100 is without loss, but of jpeg.
+    group
+        Frames of a video from one at which decoding can begin to the next.
+    shard_mb
+        Size of a shard, MiB.
+    threads
+        Pictures that are encoded at once.
+    """
+    place = _given(root)
+    options = PackOptions(frames=frames, quality=quality, group=group, shard_bytes=shard_mb * 2**20, threads=threads)
+    with show_progress("packing", unit="frames") as progress, _memory_suffices():
+        packed = pack_folder(whole_layout(place, order), expanded(out), options, progress.update)
+    console = Console()
+    console.print(
+        Text(shown(f"{counted(packed.frames, 'frame')} in {counted(packed.shards, 'shard')} in {out}")), soft_wrap=True
     )
-    return open_faces(faces, split)
+    for folder, size in packed.after.items():
+        console.print(Text(shown(f"  {folder}: {packed.before[folder] / 1e6:.3g} MB -> {size / 1e6:.3g} MB")))
+    speed = read_back(str(expanded(out)))
+    console.print(f"  read back at random: {speed.frames_per_second:.0f} frames/s, {speed.mb_per_second:.0f} MB/s")
+    return 0
+
+
+def _world(world: _World, sequences: int, frames: int, size: tuple[int, int | None]) -> SourceConfig:
+    """Return a world of so many sequences in each split, with all kinds of labels that it has."""
+    height, width = size
+    width = (2 * height if world == "street" else height) if width is None else width
+    people = (sequences + 1) // 2 if sequences > 0 else sequences
+    match world:
+        case "street":
+            return StreetConfig(
+                height=height,
+                width=width,
+                sequence_length=frames,
+                train_sequences=sequences,
+                val_sequences=sequences,
+                labels="both",
+            )
+        case "faces":
+            return FacesConfig(
+                height=height,
+                width=width,
+                sequence_length=frames,
+                train_identities=people,
+                val_identities=people,
+                labels="both",
+            )
+        case "dancers":
+            return DancersConfig(
+                height=height,
+                width=width,
+                sequence_length=frames,
+                train_identities=people,
+                val_identities=people,
+                labels="all",
+            )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -219,6 +268,17 @@ def _given(root: str) -> Path:
     if not root:
         raise VsDataError("ROOT: expected the path of a folder, got ''")
     return expanded(root)
+
+
+def _stored_at(root: str) -> type[StoredConfig]:
+    """Return how clips are stored in a place: as a pack, videos, or a data folder."""
+    place = expanded(root)
+    if is_remote(root) or (place / INDEX).is_file():
+        return ShardsConfig
+    if no_folder(place / IMAGES) is None:
+        return FolderConfig
+    videos = [place] if place.is_file() else place.glob("*")
+    return VideoConfig if any(path.suffix.lower() in VIDEO_EXTENSIONS for path in videos) else FolderConfig
 
 
 def _usual_labels(root: Path) -> tuple[str, ...]:

@@ -93,6 +93,9 @@ class Clip:
             their borders, which are a kind of label. Else None.
         references: Example frames of the subject, or None when none were asked for.
         regions: (T,H,W) uint8 ids of `REGIONS`, to measure by, not to condition on; None where nobody knows them.
+        boxes: Region of a person ("face", "hand") -> (T,B,4) float32 left, top, right, bottom of squares around it,
+            pixels, as many in every frame (two hands); all zero where there is none to see. Discriminators of regions
+            look there; networks do not see them.
         name: For messages: sequence and first frame.
     """
 
@@ -103,6 +106,7 @@ class Clip:
     instances: Tensor | None = None
     references: References | None = None
     regions: Tensor | None = None
+    boxes: Mapping[str, Tensor] = attrs.field(factory=dict)
     name: str = ""
 
     def pin_memory(self) -> Clip:
@@ -205,6 +209,7 @@ def map_tensors(function: Callable[[Tensor], Tensor], clip: Clip) -> Clip:
         flow_confidence=optional(clip.flow_confidence),
         instances=optional(clip.instances),
         regions=optional(clip.regions),
+        boxes={region: function(tensor) for region, tensor in clip.boxes.items()},
         references=None if clip.references is None else _map_references(function, clip.references),
     )
 
@@ -264,6 +269,8 @@ def collate(clips: Sequence[Clip]) -> Clip:
     for clip in clips[1:]:
         if list(clip.labels) != kinds:
             raise VsDataError(f"clips of one batch differ in label kinds: {kinds} and {list(clip.labels)}")
+        if list(clip.boxes) != list(clips[0].boxes):
+            raise VsDataError(f"clips of one batch differ in boxes: {list(clips[0].boxes)} and {list(clip.boxes)}")
     return Clip(
         frames=_stack("frames", clips, [clip.frames for clip in clips]),
         labels={kind: _stack(kind, clips, [clip.labels[kind] for clip in clips]) for kind in kinds},
@@ -271,6 +278,10 @@ def collate(clips: Sequence[Clip]) -> Clip:
         flow_confidence=_stack_optional("flow_confidence", clips, [clip.flow_confidence for clip in clips]),
         instances=_stack_optional("instances", clips, [clip.instances for clip in clips]),
         regions=_stack_optional("regions", clips, [clip.regions for clip in clips]),
+        boxes={
+            region: _stack(f"boxes of {region}", clips, [clip.boxes[region] for clip in clips])
+            for region in clips[0].boxes
+        },
         references=_collate_references(clips),
         name=", ".join(clip.name for clip in clips),
     )

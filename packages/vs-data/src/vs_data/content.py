@@ -8,22 +8,7 @@ import attrs
 
 from vs_data.errors import DataError
 from vs_data.files import MAX_FILE_BYTES, read_bytes
-
-
-@attrs.frozen(kw_only=True)
-class FrameOfVideo:
-    """A frame of a video.
-
-    Attributes:
-        path: The video.
-        frame: Number of the frame as it is shown, from 0.
-    """
-
-    path: Path
-    frame: int
-
-    def __str__(self) -> str:
-        return f"{self.path} frame {self.frame}"
+from vs_data.ranges import PATIENT, Patience, read_range
 
 
 @attrs.frozen(kw_only=True)
@@ -31,19 +16,41 @@ class Member:
     """A file inside of a shard.
 
     Attributes:
-        shard: Path of the shard.
+        shard: Path or address of the shard.
         name: Name of the file in it.
         offset: Where its bytes begin.
         size: How many they are.
+        crc32: Their checksum; None: nobody knows.
+        patience: How a shard is read.
     """
 
     shard: str
     name: str
     offset: int
     size: int
+    crc32: int | None = None
+    patience: Patience = attrs.field(default=PATIENT, eq=False)
 
     def __str__(self) -> str:
         return f"{self.shard}: {self.name}"
+
+
+@attrs.frozen(kw_only=True)
+class FrameOfVideo:
+    """A frame of a video.
+
+    Attributes:
+        video: A file, of its own or in a shard.
+        frame: Number of the frame as it is shown, from 0.
+        room: Bytes that decoded frames of videos may take in this process, for those that are asked for again.
+    """
+
+    video: Path | Member
+    frame: int
+    room: int = attrs.field(default=0, eq=False)
+
+    def __str__(self) -> str:
+        return f"{self.video} frame {self.frame}"
 
 
 Content: TypeAlias = Path | FrameOfVideo | Member
@@ -62,21 +69,87 @@ class FolderOfFiles:
     place: str
     names: tuple[str | None, ...]
 
+    @property
+    def count(self) -> int:
+        """How many frames there are."""
+        return len(self.names)
 
-Contents: TypeAlias = FolderOfFiles
+
+@attrs.frozen(kw_only=True)
+class FramesOfVideo:
+    """The frames of a sequence as a video.
+
+    Attributes:
+        video: As in `FrameOfVideo`.
+        count: How many of its frames are meant.
+        first: The first of them.
+        room: As in `FrameOfVideo`.
+    """
+
+    video: Path | Member
+    count: int
+    first: int = 0
+    room: int = 0
+
+    @property
+    def place(self) -> str:
+        """The video, for messages."""
+        return str(self.video)
+
+
+@attrs.frozen(kw_only=True)
+class MembersOfShards:
+    """The frames of a sequence as files inside of shards.
+
+    Attributes:
+        place: What messages call all of them.
+        members: Of each frame; None: there is none.
+    """
+
+    place: str
+    members: tuple[Member | None, ...]
+
+    @property
+    def count(self) -> int:
+        """Frames that there are."""
+        return len(self.members)
+
+
+Contents: TypeAlias = FolderOfFiles | FramesOfVideo | MembersOfShards
 """The data of all frames of a sequence of one kind, as something that can be hashed; `place` is for messages."""
 
 
 def content_in(contents: Contents, frame: int) -> Content | None:
     """Return the data of one frame, or None where it has none."""
-    name = contents.names[frame]
-    return None if name is None else Path(contents.place) / name
+    match contents:
+        case FolderOfFiles():
+            name = contents.names[frame]
+            return None if name is None else Path(contents.place) / name
+        case FramesOfVideo():
+            return FrameOfVideo(video=contents.video, frame=contents.first + frame, room=contents.room)
+        case MembersOfShards():
+            return contents.members[frame]
+        case _:
+            assert_never(contents)
 
 
 def all_in(contents: Contents) -> Iterator[Content]:
     """Yield the data of all frames that have any."""
-    found = (content_in(contents, frame) for frame in range(len(contents.names)))
+    found = (content_in(contents, frame) for frame in range(contents.count))
     return (content for content in found if content is not None)
+
+
+def part_of(contents: Contents, start: int, stop: int) -> Contents:
+    """Return the data of frames `start` to `stop` - 1."""
+    match contents:
+        case FolderOfFiles():
+            return attrs.evolve(contents, names=contents.names[start:stop])
+        case FramesOfVideo():
+            return attrs.evolve(contents, first=contents.first + start, count=stop - start)
+        case MembersOfShards():
+            return attrs.evolve(contents, members=contents.members[start:stop])
+        case _:
+            assert_never(contents)
 
 
 def short_name(content: Content) -> str:
@@ -85,7 +158,7 @@ def short_name(content: Content) -> str:
         case Path():
             return f"{content.parent.name}/{content.name}"
         case FrameOfVideo():
-            return f"{content.path.name} frame {content.frame}"
+            return f"{short_name(content.video)} frame {content.frame}"
         case Member():
             return content.name
         case _:
@@ -114,12 +187,5 @@ def _of_member(member: Member, limit: int) -> bytes:
     if not 0 < member.size <= limit:
         what = f"is {member.size} bytes large, at least one and at most {limit} are read"
         raise DataError(what, file=str(member), fix="pack the folder again")
-    try:
-        with Path(member.shard).open("rb") as shard:
-            shard.seek(member.offset)
-            data = shard.read(member.size)
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", file=str(member)) from None
-    if len(data) < member.size:
-        raise DataError("the shard ends inside of it", file=str(member), fix="copy the shard again")
-    return data
+    how = member.patience
+    return read_range(member.shard, member.offset, member.size, how, crc32=member.crc32, name=member.name)

@@ -1,5 +1,8 @@
-"""Opening files that somebody brings: regular ones alone, and no more of them than can make sense."""
+"""Opening files that somebody brings, no more of them than can make sense; writing whole folders or none."""
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from vs_config.files import FileTooLargeError, NotAFileError, read_regular
@@ -11,6 +14,8 @@ MAX_FILE_BYTES = 2**30
 
 MAX_PICTURE_PIXELS = 8192 * 8192
 """Pixels; the largest clip that can be asked for is as large. Whatever promises more is refused before it is read."""
+
+_DRAFT = ".unfinished"
 
 _OTHER_FILE = "put a file of the right kind there"
 
@@ -37,3 +42,33 @@ def read_bytes(path: Path, limit: int = MAX_FILE_BYTES) -> bytes:
     if not data:
         raise DataError("the file is empty", file=str(path), fix="copy or render the file again")
     return data
+
+
+@contextmanager
+def whole_or_not_at_all(root: Path) -> Iterator[Path]:
+    """Give a folder to write into, whose contents become those of `root`, or nothing of it when writing fails.
+
+    What is written lies in a hidden folder inside of `root`, which may be a mount or somebody's working directory; one
+    that a killed process left is removed.
+    """
+    draft = root / _DRAFT
+    try:
+        # Folders that are made here are taken away again; whatever else is in them stays.
+        made = [folder for folder in (root, *root.parents) if not folder.exists()]
+        root.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(draft, ignore_errors=True)
+        if any(root.iterdir()):
+            raise DataError("the folder is not empty", file=str(root), fix="choose another one")
+        try:
+            draft.mkdir()
+            yield draft
+            for folder in sorted(draft.iterdir()):
+                folder.rename(root / folder.name)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+            for folder in made:
+                if not any(folder.iterdir()):
+                    folder.rmdir()
+    except OSError as error:
+        place = str(error.filename or root).replace(str(draft), str(root))
+        raise DataError(f"cannot be written: {error.strerror or error}", file=place) from error

@@ -1,26 +1,23 @@
-"""Clips from a folder of pictures: images/SEQ/FRAME.ext, labels beside them, optionally flow/SEQ/FRAME.npz."""
-
-from __future__ import annotations
+"""Clips from files: images/SEQ/FRAME.ext or images/SEQ.mp4, labels beside them, optionally flow/SEQ/FRAME.npz."""
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
-from vs_config import REQUIRED, Check, Problem, check_fields, choice, path, table, tables, whole
 
 from vs_data.clips import Clip, ClipRequest, LabelInfo, References, SequenceInfo, check_request
 from vs_data.content import Content
 from vs_data.errors import DataError
-from vs_data.face_crop import FaceCropConfig, sequence_window
-from vs_data.flow import FLOW_EXTENSIONS, DisFlowConfig, FlowConfig, FlowFilesConfig, flow_files
-from vs_data.geometry import AugmentConfig, Window, apply_to_image, plan_geometry
+from vs_data.face_crop import sequence_window
+from vs_data.flow import FLOW_EXTENSIONS, FlowFilesConfig, flow_files
+from vs_data.geometry import Window, apply_to_image, plan_geometry
 from vs_data.labels import (
-    LabelKind,
     SegMapsConfig,
+    boxes_in,
     handler_of,
     has_files,
     kind_in_table,
@@ -29,76 +26,33 @@ from vs_data.labels import (
     read_labels,
     word_of,
 )
-from vs_data.layout import IMAGES, Folder, FrameFiles, Layout, expanded, file_of, scan_layout
-from vs_data.names import ORDERS
+from vs_data.layout import (
+    IMAGES,
+    Folder,
+    FrameFiles,
+    Layout,
+    Reading,
+    expanded,
+    file_of,
+    held_out,
+    scan_layout,
+    scan_videos,
+)
 from vs_data.pictures import IMAGE_EXTENSIONS
+from vs_data.ranges import Patience, is_remote
+from vs_data.shards import scan_shards
+from vs_data.stored import ShardsConfig, StoredConfig, VideoConfig
 from vs_data.teach import teach_past, teach_references
 from vs_data.views import View, read_frames, read_picture, to_tensor
 
-IMAGES_FOLDER = Folder(name=IMAGES, extensions=IMAGE_EXTENSIONS)
-
-MAX_KINDS = 64
-"""Kinds of labels that a folder may have; every one of them is a folder in it."""
-
-
-def _check_folders(config: FolderConfig) -> Iterator[Problem]:
-    taken = {IMAGES}
-    for index, kind in enumerate(config.labels):
-        if kind.folder in taken:
-            expected = "a folder that neither images nor other labels are in"
-            yield Problem(f"labels[{index}].folder", expected=expected, got=kind.folder)
-        taken.add(kind.folder)
-
-
-def _check_flow_folder(config: FolderConfig) -> Iterator[Problem]:
-    flow = flow_files(config.flow)
-    if flow is not None and flow.folder in {IMAGES, *(kind.folder for kind in config.labels)}:
-        yield Problem("flow.folder", expected="a folder that neither images nor labels are in", got=flow.folder)
-
-
-def _check_face_crop(config: FolderConfig) -> Iterator[Problem]:
-    if config.face_crop is not None and landmarks_among(config.labels) is None:
-        yield Problem("face_crop", "labels hold no landmarks, which it needs: add a kind 'landmarks-dlib68' to labels")
-
-
-@attrs.frozen(kw_only=True)
-class FolderConfig:
-    """A folder of sequences on disk. Paths may start with `~` and are otherwise relative to the working directory."""
-
-    kind: ClassVar[str] = "folder"
-
-    root: str = path(REQUIRED, "folder that holds images/, seg_maps/, ...")
-    val_root: str | None = path(None, "the same for held-out sequences; none: the training root itself", optional=True)
-    height: int = whole(128, "height of the clips", low=16, high=8192, unit="pixels")
-    width: int = whole(256, "width of the clips", low=16, high=8192, unit="pixels")
-    labels: tuple[LabelKind, ...] = tables(
-        (SegMapsConfig(),), "kinds of labels, each in its folder", low=1, high=MAX_KINDS
-    )
-    min_frames: int = whole(2, "sequences with fewer frames are an error", low=1, high=1_000_000)
-    order: Literal["name", "natural"] = choice(
-        "name", "how frames and sequences sort: name (1, 10, 2) or natural, by the numbers in names (1, 2, 10)", ORDERS
-    )
-    flow: FlowConfig = table(DisFlowConfig, "teacher of optical flow")
-    augment: AugmentConfig = table(AugmentConfig, "resizing, cropping, mirroring")
-    face_crop: FaceCropConfig | None = table(
-        None, "cut out the face before anything else, by its landmarks; none: the whole picture"
-    )
-
-    CHECKS: ClassVar[tuple[Check, ...]] = (
-        Check(("labels",), _check_folders),
-        Check(("flow", "labels"), _check_flow_folder),
-        Check(("face_crop", "labels"), _check_face_crop),
-    )
-
-    def __attrs_post_init__(self) -> None:
-        check_fields(self)
+IMAGES_FOLDER = Folder(name=IMAGES, extensions=IMAGE_EXTENSIONS, videos=True)
 
 
 @attrs.frozen(kw_only=True)
 class FolderSource:
-    """Clips from a data folder; made by `open_folder`. Follows the protocol `ClipSource`."""
+    """Clips from a data folder, videos or shards; made by `open_folder`. Follows the protocol `ClipSource`."""
 
-    config: FolderConfig
+    config: StoredConfig
     root: str
     random: bool
     files: tuple[FrameFiles, ...]
@@ -119,16 +73,21 @@ class FolderSource:
         return read_folder_clip(self, request)
 
 
-def root_of(config: FolderConfig, split: Literal["train", "val"]) -> Path:
-    """Return the folder that holds a split."""
+def place_of(config: StoredConfig, split: Literal["train", "val"]) -> str:
+    """Return the folder or video that holds a split, or the address of a pack, which is no path."""
     root = config.val_root if split == "val" and config.val_root is not None else config.root
-    return expanded(root)
+    return root if is_remote(root) else str(expanded(root))
 
 
-def check_command(config: FolderConfig, split: Literal["train", "val"]) -> str:
+def patience_of(config: ShardsConfig) -> Patience:
+    """Return how the shards of a pack are read."""
+    return Patience(tries=config.tries, wait=config.wait, ahead=config.ahead_mb * 2**20)
+
+
+def check_command(config: StoredConfig, split: Literal["train", "val"]) -> str:
     """Write the line for a shell that lists everything wrong with a split's folder, as this configuration reads it."""
     kinds, flow = config.labels, flow_files(config.flow)
-    words = ["hatch", "run", "data:check", str(root_of(config, split))]
+    words = ["hatch", "run", "data:check", place_of(config, split)]
     if [word_of(kind) for kind in kinds] != [word_of(SegMapsConfig())]:
         words += ["--labels", *(word_of(kind) for kind in kinds)]
     maps = [kind for kind in kinds if isinstance(kind, SegMapsConfig) and kind_in_table(word_of(kind)) is None]
@@ -138,9 +97,9 @@ def check_command(config: FolderConfig, split: Literal["train", "val"]) -> str:
     words += ["--flow", "none" if flow is None else "files"]
     if flow is not None and flow.folder != FlowFilesConfig().folder:
         words += ["--flow-folder", flow.folder]
-    if config.min_frames != attrs.fields(FolderConfig).min_frames.default:
+    if config.min_frames != attrs.fields(StoredConfig).min_frames.default:
         words += ["--min-frames", str(config.min_frames)]
-    if config.order != attrs.fields(FolderConfig).order.default:
+    if config.order != attrs.fields(StoredConfig).order.default:
         words += ["--order", config.order]
     return shlex.join(words)
 
@@ -150,16 +109,33 @@ def _once(values: Sequence[str]) -> Sequence[str]:
     return values[:1] if len(set(values)) == 1 else values
 
 
-def scan_folder(config: FolderConfig, split: Literal["train", "val"]) -> Layout:
-    """List what is in the folder of a split, by names alone; `DataError` when there is no such folder."""
-    kinds = filter(has_files, config.labels)
-    labels = [Folder(name=kind.folder, extensions=handler_of(kind).extensions) for kind in kinds]
+def scan_folder(config: StoredConfig, split: Literal["train", "val"]) -> Layout:
+    """List what there is of a split, by names and indexes alone; `DataError` when there is no such folder."""
+    how = Reading(min_frames=config.min_frames, order=config.order, room=config.cache_mb * 2**20)
+    place, folders = place_of(config, split), folders_of(config)
+    match config:
+        case ShardsConfig():
+            return scan_shards(place, IMAGES_FOLDER, folders, how, patience_of(config))
+        case VideoConfig():
+            layout = scan_videos(Path(place), IMAGES_FOLDER, folders, how)
+            seconds = config.val_seconds if config.val_root is None else 0.0
+            return held_out(layout, split, seconds, how) if seconds > 0 else layout
+        case _:
+            return scan_layout(Path(place), IMAGES_FOLDER, folders, how)
+
+
+def folders_of(config: StoredConfig) -> list[Folder]:
+    """Return the folders of labels and flow that a configuration reads."""
+    labels = [
+        Folder(name=kind.folder, extensions=handler_of(kind).extensions, videos=handler_of(kind).videos)
+        for kind in filter(has_files, config.labels)
+    ]
     files = flow_files(config.flow)
     flow = [] if files is None else [Folder(name=files.folder, extensions=FLOW_EXTENSIONS, first_optional=True)]
-    return scan_layout(root_of(config, split), IMAGES_FOLDER, [*labels, *flow], config.min_frames, config.order)
+    return [*labels, *flow]
 
 
-def open_folder(config: FolderConfig, split: Literal["train", "val"]) -> FolderSource:
+def open_folder(config: StoredConfig, split: Literal["train", "val"]) -> FolderSource:
     """List a data folder; "val" reads without anything random. No picture is opened: `check_folder` does that.
 
     Raises:
@@ -203,6 +179,7 @@ def read_folder_clip(source: FolderSource, request: ClipRequest) -> Clip:
         flow=None if past is None else past[0],
         flow_confidence=None if past is None else past[1],
         references=_references(source, request, subject or view, None if subject else pictures),
+        boxes=boxes_in(source.config.labels, view, span, subject),
         name=f"{view.files.name}/{view.files.frames[request.start]}",
     )
 

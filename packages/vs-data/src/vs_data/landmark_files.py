@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vs_data.content import Content, Contents, all_in, bytes_of
+from vs_data.content import Content, Contents, all_in
 from vs_data.errors import DataError
+from vs_data.json_files import read_json
 from vs_data.landmarks import LANDMARKS, face_size, jump_between
 
 LANDMARK_EXTENSIONS = (".json",)
@@ -21,7 +22,7 @@ FIX_PLACE = "write coordinates in pixels of the frame"
 _MAX_FILE_BYTES = 2**20  # bytes; 68 points take about 3,000, with all the digits of a double precision number
 
 _MIN_FACE = 1.0  # centroid size of a face, pixels
-_MAX_COORDINATE = 1e6  # coordinate, pixels
+MAX_COORDINATE = 1e6  # coordinate, pixels
 _MIN_SIGMA = 1e-3  # Gaussian, frames; whatever is narrower weighs a neighbour with nothing either
 
 _F64 = NDArray[np.float64]
@@ -38,7 +39,7 @@ def read_landmarks(content: Content, picture: tuple[int, int] | None = None) -> 
         DataError: the file is missing, no JSON, or anything else than 68 pairs of finite numbers; the points are all in
             one place, as coordinates that are not in pixels would be; or one of them is far outside of the picture.
     """
-    points = _parse(content)
+    points = read_json(content, _MAX_FILE_BYTES, FIX)
     if not isinstance(points, list):
         raise DataError("is not a list of points", file=str(content), fix=FIX)
     if len(points) != LANDMARKS:
@@ -58,30 +59,13 @@ def read_landmarks(content: Content, picture: tuple[int, int] | None = None) -> 
     return face
 
 
-def _parse(content: Content) -> Any:
-    data = bytes_of(content, _MAX_FILE_BYTES)
-    try:
-        return json.loads(data, parse_int=_whole)
-    except json.JSONDecodeError as error:
-        raise DataError(f"is not JSON: {error.msg} at line {error.lineno}", file=str(content), fix=FIX) from None
-    except UnicodeDecodeError:
-        raise DataError("is not JSON: is not UTF-8 text", file=str(content), fix=FIX) from None
-    except RecursionError:
-        raise DataError("is not a list of points: lists are nested too deeply", file=str(content), fix=FIX) from None
-
-
-def _whole(digits: str) -> int | float:
-    """Read a whole number; one of very many digits, which Python refuses to read as such, as infinite."""
-    return int(digits) if len(digits) < 600 else float(digits)
-
-
 def _no_point(point: Any) -> str | None:
     """Say what is wrong with what should be [x, y], or None."""
     match point:
         case [x, y] if {type(x), type(y)} <= {int, float}:  # truth values are none
             if not all(abs(number) < math.inf for number in point):
                 return "not finite"
-            return None if all(abs(number) <= _MAX_COORDINATE for number in point) else "beyond any picture"
+            return None if all(abs(number) <= MAX_COORDINATE for number in point) else "beyond any picture"
         case _:
             return "not a pair of numbers [x, y]"
 
@@ -152,18 +136,23 @@ def smoothed(points_of: Callable[[int], _F64], frames: Sequence[int], total: int
         [
             _mean(np.stack([found[near] for near in kept]), np.array(kept) - frame, sigma)
             for frame, span in zip(frames, spans, strict=True)
-            for kept in [_without_jumps(frame, span, jumps)]
+            for kept in [without_jumps(frame, span, jumps)]
         ]
     )
 
 
-def _without_jumps(frame: int, span: range, jumps: Sequence[int]) -> range:
+def without_jumps(frame: int, span: range, jumps: Sequence[int]) -> range:
     """Return what of a span around a frame shows the same face; `jumps` are the frames that the face jumps to."""
     first = max((jump for jump in jumps if jump <= frame), default=0)
     stop = min((jump for jump in jumps if jump > frame), default=span.stop)
     return range(max(first, span.start), min(stop, span.stop))
 
 
+def gaussian(distance: NDArray[np.int64], sigma: float) -> NDArray[np.float64]:
+    """Return what neighbours at distances (n,), frames, weigh in a mean."""
+    return np.asarray(np.exp(-0.5 * np.square(distance / max(sigma, _MIN_SIGMA))))
+
+
 def _mean(points: _F64, distance: NDArray[np.int64], sigma: float) -> _F64:
-    weights = np.exp(-0.5 * np.square(distance / max(sigma, _MIN_SIGMA)))
+    weights = gaussian(distance, sigma)
     return np.asarray(np.average(points, axis=0, weights=weights), np.float64)

@@ -175,7 +175,7 @@ def _draw(lines: list[_F64], width: float, size: tuple[int, int]) -> NDArray[np.
     middles = np.rint((starts + stops) / 2).astype(np.int64)
     x = middles[:, 0, None, None] + steps[None, None, :]
     y = middles[:, 1, None, None] + steps[None, :, None]
-    covered = np.clip(width / 2 + 0.5 - _distance(x, y, starts, stops), 0.0, 1.0).astype(np.float32)
+    covered = np.clip(width / 2 + 0.5 - distance_to(x, y, starts, stops), 0.0, 1.0).astype(np.float32)
     x, y = np.broadcast_arrays(x, y)
     height, columns = size
     seen = (x >= 0) & (x < columns) & (y >= 0) & (y < height)
@@ -184,7 +184,7 @@ def _draw(lines: list[_F64], width: float, size: tuple[int, int]) -> NDArray[np.
     return canvas.reshape(size)
 
 
-def _distance(x: NDArray[np.int64], y: NDArray[np.int64], starts: _F64, stops: _F64) -> _F64:
+def distance_to(x: NDArray[np.int64], y: NDArray[np.int64], starts: _F64, stops: _F64) -> _F64:
     """Return the distance of the pixels around each piece, (n, 1, s) and (n, s, 1), from it: (n, s, s)."""
     (ax, ay), (dx, dy) = starts.T[:, :, None, None], (stops - starts).T[:, :, None, None]
     length = np.maximum(dx**2 + dy**2, 1e-12)

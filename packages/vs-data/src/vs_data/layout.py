@@ -1,16 +1,21 @@
-"""The layout of a data folder: images/SEQ/FRAME.ext and, beside it, one folder per kind of data, names alike."""
+"""The layout of a data folder: images/SEQ/FRAME.ext and, beside it, one folder per kind of data, names alike.
+
+A video, images/SEQ.mp4, may stand for a folder of pictures, and for one of labels that are pictures.
+"""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal, TypeAlias
 
 import attrs
 
-from vs_data.content import Content, Contents, FolderOfFiles, content_in
+from vs_data.content import Content, Contents, FolderOfFiles, FramesOfVideo, content_in, part_of
 from vs_data.errors import DataError
 from vs_data.findings import Finding, error, warning
 from vs_data.names import Order, is_left_behind, same, sort_key
 from vs_data.order import check_order
+from vs_data.videos import VIDEO_EXTENSIONS, first_of_last, index_of
 
 IMAGES = "images"
 
@@ -23,11 +28,13 @@ class Folder:
         name: Name inside the root.
         extensions: Allowed file name extensions, lower case, with the dot.
         first_optional: Whether the first frame of a sequence may be missing (flow has none).
+        videos: Whether a video may stand for the files of a sequence.
     """
 
     name: str
     extensions: tuple[str, ...]
     first_optional: bool = False
+    videos: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -56,19 +63,40 @@ class Layout:
 
 
 @attrs.frozen(kw_only=True)
+class Reading:
+    """The way in which a layout is read.
+
+    Attributes:
+        min_frames: Sequences with fewer frames are an error.
+        order: How sequences and frames sort.
+        room: Bytes that decoded frames of videos may take in a process.
+    """
+
+    min_frames: int
+    order: Order = "name"
+    room: int = 0
+
+
+@attrs.frozen(kw_only=True)
 class _Listed:
     """The files of a sequence in one folder.
 
     Attributes:
         name: Of the sequence, as it is written in this folder.
-        place: Their folder.
-        files: Name of the frame, `same` for all encodings -> name of the file.
+        place: Their folder, or the video.
+        files: Name of the frame, `same` for all encodings -> name of the file; frames of a video are numbers.
+        video: Whether it is a video.
+        count: How many frames there are, those that belong to none of the pictures among them.
     """
 
     name: str
     place: Path
     files: Mapping[str, str]
+    video: bool = False
+    count: int = attrs.field(default=attrs.Factory(lambda self: len(self.files), takes_self=True))
 
+
+_SortKey: TypeAlias = Callable[[str], Any]
 
 _Listing = Mapping[str, Mapping[str, _Listed]]
 """Folder -> sequence, `same` for all encodings -> its files there."""
@@ -91,8 +119,8 @@ def expanded(path: str | Path) -> Path:
         raise DataError("there is no such user", file=str(path), fix="write the folder's whole path") from None
 
 
-def scan_layout(root: Path, images: Folder, others: Sequence[Folder], min_frames: int, order: Order = "name") -> Layout:
-    """List a data folder and everything that its names alone say is wrong; no file is opened.
+def scan_layout(root: Path, images: Folder, others: Sequence[Folder], how: Reading) -> Layout:
+    """List a data folder and everything that its names say is wrong; no file is opened, but videos for their index.
 
     Names that differ only in how accents are encoded are the same name; what systems leave behind is passed over.
 
@@ -100,8 +128,7 @@ def scan_layout(root: Path, images: Folder, others: Sequence[Folder], min_frames
         root: The data folder.
         images: Its folder of pictures, which says what sequences and frames there are.
         others: Its other folders.
-        min_frames: Sequences with fewer frames are an error.
-        order: How sequences and frames sort.
+        how: How all of it is read.
 
     Raises:
         DataError: the root is missing, is no folder, or has no folder of images.
@@ -112,26 +139,116 @@ def scan_layout(root: Path, images: Folder, others: Sequence[Folder], min_frames
             raise DataError(
                 what, file=str(folder), fix=f"expected {images.name}/SEQUENCE/FRAME.png and so on in the root"
             )
-    # Everything is listed once; what a folder itself says wrong is found on the way.
     findings: list[Finding] = []
-    listing = {folder.name: _list_folder(root, folder, findings) for folder in (images, *others)}
-    key = sort_key(order)
-    # The images say what sequences and frames there are; the other folders are held against them.
+    pictures = _list_folder(root, images, findings)
+    return _held_together(root, images, others, pictures, findings, how)
+
+
+def scan_videos(root: Path, images: Folder, others: Sequence[Folder], how: Reading) -> Layout:
+    """List a video, or a folder of them, each of which is a sequence; other data lie in folders beside the videos.
+
+    Args:
+        root: The video or folder.
+        images: Says what the pictures are called.
+        others: The folders of other data.
+        how: How all of it is read.
+
+    Raises:
+        DataError: there is no such file or folder.
+    """
+    findings: list[Finding] = []
+    if root.is_file():
+        video = _list_video(root, findings)
+        found = _held_together(root.parent, images, others, {same(video.name): video}, findings, how, alone=True)
+        return attrs.evolve(found, root=str(root))
+    what = no_folder(root)
+    files = [] if what is not None else [entry for entry in _entries(root, findings) if not _is_folder(entry)]
+    if not any(_is_video(entry, images) for entry in files):
+        fix = f"expected a video, or a folder of them: {', '.join(VIDEO_EXTENSIONS)}"
+        raise DataError(what or "holds no videos", file=str(root), fix=fix)
+    return _held_together(root, images, others, _list_sequences(files, images, findings), findings, how)
+
+
+def held_out(layout: Layout, split: Literal["train", "val"], seconds: float, how: Reading) -> Layout:
+    """Return what of videos is for training, all but their last seconds, or what is held out, the rest."""
+    findings = list(layout.findings)
     sequences = []
-    for name, listed in sorted(listing[images.name].items(), key=lambda item: key(item[1].name)):
-        frames = sorted(listed.files, key=lambda frame: key(Path(listed.files[frame]).stem))
-        files = _frame_files(root, name, frames, listing, images)
+    for files in layout.sequences:
+        there = files.files[IMAGES]
+        match there:
+            case FramesOfVideo(video=video, count=count) if count:
+                cut = first_of_last(index_of(video), seconds)
+                kept = (0, cut) if split == "train" else (cut, count)
+                if min(cut, count - cut) < how.min_frames:
+                    what = f"has {cut} frames before its last {seconds:g} s, and {count - cut} in them"
+                    fix = f"at least {how.min_frames} are needed in each part; choose other val_seconds"
+                    findings.append(error(there.place, what, fix))
+                sequences.append(part_of_sequence(files, *kept))
+            case _:
+                sequences.append(files)
+    return attrs.evolve(layout, sequences=tuple(sequences), findings=tuple(findings))
+
+
+def part_of_sequence(files: FrameFiles, start: int, stop: int) -> FrameFiles:
+    """Return frames `start` to `stop` - 1 of a sequence."""
+    parts = {folder: part_of(contents, start, stop) for folder, contents in files.files.items()}
+    return attrs.evolve(files, frames=files.frames[start:stop], files=parts)
+
+
+def _held_together(
+    root: Path,
+    images: Folder,
+    others: Sequence[Folder],
+    pictures: Mapping[str, _Listed],
+    findings: list[Finding],
+    how: Reading,
+    *,
+    alone: bool = False,
+) -> Layout:
+    """Hold the other folders against the pictures, which say what sequences and frames there are.
+
+    `alone`: whether sequences that are in other folders alone belong to pictures that were not asked for.
+    """
+    key = sort_key(how.order)
+    listing = {images.name: pictures}
+    for folder in others:
+        found = _list_folder(root, folder, findings)
+        listing[folder.name] = {
+            name: _by_number(pictures[name], each, folder, key) if name in pictures else each
+            for name, each in found.items()
+            if name in pictures or not alone
+        }
+    sequences = []
+    for name, listed in sorted(pictures.items(), key=lambda item: key(item[1].name)):
+        frames = _sorted(listed, key)
+        files = _frame_files(root, name, frames, listing, images, how.room)
         sequences.append(files)
-        findings.extend(_check_sequence(str(listed.place), files.frames, min_frames))
+        findings.extend(_check_sequence(str(listed.place), files.frames, how.min_frames))
         for other in others:
             if name in listing[other.name]:
                 findings.extend(_compare(images, other, listed, listing[other.name][name], frames))
     for other in others:
         findings.extend(_compare_sequences(root, images, other, listing))
-    if not listing[images.name]:
+    if not pictures:
         place = _place(root, images.name)
         findings.append(error(place, "has no sequences", f"put frames into {images.name}/SEQUENCE/"))
     return Layout(root=str(root), sequences=tuple(sequences), findings=tuple(findings))
+
+
+def _sorted(listed: _Listed, key: _SortKey) -> list[str]:
+    if listed.video:
+        return list(listed.files)
+    return sorted(listed.files, key=lambda frame: key(Path(listed.files[frame]).stem))
+
+
+def _by_number(pictures: _Listed, found: _Listed, folder: Folder, key: _SortKey) -> _Listed:
+    """Call files by the frames of the pictures in order where one of both is a video, whose frames have no names."""
+    if pictures.video == found.video:
+        return found
+    frames, names = _sorted(pictures, key), _sorted(found, key)
+    if folder.first_optional and len(names) == len(frames) - 1:
+        frames = frames[1:]
+    return attrs.evolve(found, files=dict(zip(frames, (found.files[name] for name in names), strict=False)))
 
 
 def no_folder(path: Path) -> str | None:
@@ -158,18 +275,23 @@ def _place(root: Path, name: str) -> Path:
     return next((Path(entry.path) for entry in _entries(root, []) if same(entry.name) == same(name)), root / name)
 
 
-def _frame_files(root: Path, name: str, frames: Sequence[str], listing: _Listing, images: Folder) -> FrameFiles:
+def _frame_files(
+    root: Path, name: str, frames: Sequence[str], listing: _Listing, images: Folder, room: int
+) -> FrameFiles:
     images_of = listing[images.name][name]
     empty = _Listed(name=name, place=root, files={})
     listed = {folder: found.get(name, empty) for folder, found in listing.items()}
     return FrameFiles(
         name=images_of.name,
         frames=tuple(Path(images_of.files[frame]).stem for frame in frames),
-        files={
-            folder: FolderOfFiles(place=str(found.place), names=tuple(found.files.get(frame) for frame in frames))
-            for folder, found in listed.items()
-        },
+        files={folder: _contents(found, frames, room) for folder, found in listed.items()},
     )
+
+
+def _contents(found: _Listed, frames: Sequence[str], room: int) -> Contents:
+    if found.video:
+        return FramesOfVideo(video=found.place, count=len(found.files), room=room)
+    return FolderOfFiles(place=str(found.place), names=tuple(found.files.get(frame) for frame in frames))
 
 
 def _list_folder(root: Path, folder: Folder, findings: list[Finding]) -> dict[str, _Listed]:
@@ -178,18 +300,41 @@ def _list_folder(root: Path, folder: Folder, findings: list[Finding]) -> dict[st
     if problem is not None:
         findings.append(error(place, problem, "create it, or leave this kind of data out"))
         return {}
+    return _list_sequences(_entries(place, findings), folder, findings)
+
+
+def _list_sequences(entries: Sequence[os.DirEntry[str]], folder: Folder, findings: list[Finding]) -> dict[str, _Listed]:
     sequences: dict[str, _Listed] = {}
-    for entry in _entries(place, findings):
-        known = sequences.get(same(entry.name))
-        if not _is_folder(entry):
+    for entry in entries:
+        path, video = Path(entry.path), _is_video(entry, folder)
+        name = path.stem if video else entry.name
+        known = sequences.get(same(name))
+        if not (video or _is_folder(entry)):
             findings.append(_no_sequence(entry, folder))
         elif known is not None:
-            what = f"the same sequence as {known.name}: only the accents in the names are encoded otherwise"
+            what = f"the same sequence as {known.place.name}" + (
+                "" if video or known.video else ": only the accents in the names are encoded otherwise"
+            )
             findings.append(error(entry.path, what, "remove one of the two, or put their frames together"))
+        elif video:
+            sequences[same(name)] = _list_video(path, findings)
         else:
-            files = _list_sequence(Path(entry.path), folder, findings)
-            sequences[same(entry.name)] = _Listed(name=entry.name, place=Path(entry.path), files=files)
+            files = _list_sequence(path, folder, findings)
+            sequences[same(name)] = _Listed(name=name, place=path, files=files)
     return sequences
+
+
+def _is_video(entry: os.DirEntry[str], folder: Folder) -> bool:
+    return folder.videos and Path(entry.path).suffix.lower() in VIDEO_EXTENSIONS and not _is_folder(entry)
+
+
+def _list_video(path: Path, findings: list[Finding]) -> _Listed:
+    frames: list[str] = []
+    try:
+        frames = [f"{number:06d}" for number in range(index_of(path).count)]
+    except DataError as failure:
+        findings.append(error(failure.file or path, failure.what, failure.fix))
+    return _Listed(name=path.stem, place=path, files=dict(zip(frames, frames, strict=True)), video=True)
 
 
 def _no_sequence(entry: os.DirEntry[str], folder: Folder) -> Finding:
@@ -245,6 +390,9 @@ def _compare(
 ) -> Iterator[Finding]:
     """Yield errors for frames of a sequence that have no file, and for files that belong to no frame."""
     place = f"{images.name}/{pictures.name}"
+    if pictures.video or found.video:
+        yield from _compare_counts(pictures, found, other)
+        return
     for frame in frames[1:] if other.first_optional else frames:
         if frame not in found.files:
             stem = Path(pictures.files[frame]).stem
@@ -254,6 +402,15 @@ def _compare(
         if frame not in pictures.files:
             what = f"surplus: there is no frame {place}/{Path(file).stem}.*"
             yield error(found.place / file, what, "remove it, or add the frame")
+
+
+def _compare_counts(pictures: _Listed, found: _Listed, other: Folder) -> Iterator[Finding]:
+    """Yield an error where, with a video, there is not one label for each frame."""
+    there, wanted = found.count, pictures.count
+    unread = any(listed.video and not listed.count for listed in (pictures, found))  # which has been said
+    if not unread and there != wanted and not (other.first_optional and there == wanted - 1):
+        what = f"has {there} frames, {pictures.place.name} has {wanted}"
+        yield error(found.place, what, "one for each frame is needed, in their order")
 
 
 def _compare_sequences(root: Path, images: Folder, other: Folder, listing: _Listing) -> Iterator[Finding]:

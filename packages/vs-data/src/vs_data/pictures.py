@@ -9,10 +9,11 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from vs_data.content import Content, bytes_of
+from vs_data.content import Content, FrameOfVideo, bytes_of
 from vs_data.errors import DataError
 from vs_data.exif import turned
 from vs_data.headers import AGAIN, Header, png_chunks, png_of, read_header, without_strays
+from vs_data.videos import read_levels, read_shown
 
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -80,13 +81,23 @@ def read_ids(content: Content) -> NDArray[np.uint8]:
 def inspect_rgb(content: Content) -> Picture:
     """Read a picture, and what had to be done to see it as RGB with 8 bits.
 
-    It is turned as EXIF data ask for, in a PNG and a WebP too. Greys are used three times, 16 bits are scaled to 8, the
-    colours of a palette are looked up, CMYK is converted; transparency is dropped and colours stay as they are.
+    A frame of a video is what a player shows. A file is turned as EXIF data ask for, in a PNG and a WebP too. Greys are
+    used three times, 16 bits are scaled to 8, the colours of a palette are looked up, CMYK is converted;
+    transparency is dropped and colours stay as they are.
 
     Raises:
         DataError: the file is missing, damaged (what a JPEG decoder only warns of counts), an animation, too large, or
             no PNG, JPEG or WebP.
     """
+    match content:
+        case FrameOfVideo():
+            shown = read_shown(content)
+            return Picture(pixels=shown.pixels, notes=shown.notes)
+        case _:
+            return _inspect_picture(content)
+
+
+def _inspect_picture(content: Content) -> Picture:
     data, header = _open(content)
     pixels: NDArray[Any]
     if header.format == "JPEG":
@@ -114,11 +125,21 @@ def _notes_on_frame(header: Header, *, strays: bool) -> list[str]:
 def inspect_stored(content: Content) -> Stored:
     """Read a picture with the numbers that its file holds, turned upright as EXIF data ask for.
 
-    Greys of less than 8 bits are spread over 0 to 255, and the colours of a palette are looked up.
+    Greys of less than 8 bits are spread over 0 to 255, and the colours of a palette are looked up. Of a frame
+    of a video they are the colours that a player shows.
 
     Raises:
         DataError: as `inspect_rgb` does.
     """
+    match content:
+        case FrameOfVideo():
+            shown = read_shown(content)
+            return Stored(values=shown.pixels, lossy=True, notes=shown.notes)
+        case _:
+            return _inspect_numbers(content)
+
+
+def _inspect_numbers(content: Content) -> Stored:
     data, header = _open(content)
     if header.format == "JPEG":
         pixels, _ = _decode_jpeg(data, header, content)
@@ -138,7 +159,13 @@ def inspect_colours(content: Content) -> Stored:
     Raises:
         DataError: as `inspect_rgb` does, or the colours are no codes: greys, of 16 bits, or compressed with loss.
     """
-    stored = inspect_stored(content)
+    match content:
+        case FrameOfVideo():
+            shown = read_levels(content)
+            values = shown.pixels if shown.pixels.ndim == 3 else shown.pixels[..., None]
+            stored = Stored(values=values, lossy=False, notes=shown.notes)
+        case _:
+            stored = inspect_stored(content)
     if stored.lossy:
         raise DataError("is compressed with loss, which changes colours", file=str(content), fix="write it as PNG")
     values, notes = stored.values, stored.notes
@@ -175,12 +202,22 @@ def inspect_ids(content: Content) -> IdMap:
 def inspect_wide_ids(content: Content) -> IdMap:
     """Read a map of ids of 8 or 16 bits, and what is unusual about its file.
 
-    Its content counts, not its name: the values of the PNG as they are stored, 1 to 16 bits, never scaled;
-    of a palette the indices. Three channels are read where they are equal. Nothing is turned.
+    Of a lossless video they are the levels. Of a file its content counts, not its name: the values of the PNG as they
+    are stored, 1 to 16 bits, never scaled; of a palette the indices. Three channels are read where they are equal.
+    Nothing is turned.
 
     Raises:
         DataError: the file is missing, damaged or too large; no PNG; or a picture of colours.
     """
+    match content:
+        case FrameOfVideo():
+            shown = read_levels(content)
+            return IdMap(ids=_only_channel(shown.pixels, content), notes=shown.notes)
+        case _:
+            return _inspect_map(content)
+
+
+def _inspect_map(content: Content) -> IdMap:
     data, header = _open(content)
     if header.format != "PNG":
         why = "class ids do not survive lossy compression" if header.lossy else "class ids are read from PNG alone"
@@ -193,11 +230,11 @@ def inspect_wide_ids(content: Content) -> IdMap:
 
 def _notes_on_map(header: Header) -> list[str]:
     happened = (
-        (header.colours == "RGB", "has three channels, all equal, one of which is read as class ids"),
-        (header.colours == "palette", "has a palette, its indices are read as class ids"),
+        (header.colours == "RGB", "has three channels, all equal, one of which is read as ids"),
+        (header.colours == "palette", "has a palette, its indices are read as ids"),
         (header.alpha and header.colours != "palette", "has transparency, which is ignored"),
-        (header.bits != 8, f"has {header.bits} bits per pixel, its values are read as class ids as they are"),
-        (header.orientation != 1, "asks for an EXIF orientation, which is not applied to class ids"),
+        (header.bits != 8, f"has {header.bits} bits per pixel, its values are read as ids as they are"),
+        (header.orientation != 1, "asks for an EXIF orientation, which is not applied to ids"),
     )
     return [note for true, note in happened if true]
 

@@ -2,11 +2,10 @@
 
 import io
 import json
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -14,18 +13,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vs_data.clips import Clip, ClipRequest, ClipSource, FloatMaps, LabelInfo, class_ids_in
+from vs_data.dancers import DancersSource
+from vs_data.dancers.source import DENSEPOSE_KIND, KEYPOINTS_KIND
 from vs_data.errors import DataError
 from vs_data.faces import FacesSource
+from vs_data.files import whole_or_not_at_all
+from vs_data.labels.densepose import levels_of
 from vs_data.layout import IMAGES
 from vs_data.pictures import write_png
 from vs_data.sampling import iterate_sequence
 
-_DRAFT = ".unfinished"
 _CHUNK = 16  # frames made at once
 _PIXELS = 16 * 512 * 1024  # of all of them at most; each takes some 40 bytes
 
-_Landmarks: TypeAlias = Callable[[ClipRequest], NDArray[np.float64]]
-"""(T,68,2) landmarks in the frames of a request."""
+_Writer: TypeAlias = Callable[[Clip, ClipRequest, Path], None]
+"""Writes the maps of a clip of a request to a folder, as the files that they are drawn from."""
 
 
 def write_folder(
@@ -38,9 +40,9 @@ def write_folder(
 ) -> int:
     """Write the first sequences of a source as `images/SEQ/FRAME.png`, `KIND/SEQ/FRAME.png`, `flow/SEQ/FRAME.npz`.
 
-    Landmarks of faces are written as `KIND/SEQ/FRAME.json`, a list of [x, y] pairs, and instance ids where clips have
-    them as `instances/SEQ/FRAME.png`, greys of 16 bits. When writing fails or is
-    interrupted, nothing of it is left.
+    Landmarks of faces are written as `KIND/SEQ/FRAME.json`, a list of [x, y] pairs; keypoints of dancers as OpenPose
+    writes them, DensePose as `DenseposeConfig` reads it; and instance ids where clips have them as
+    `instances/SEQ/FRAME.png`, greys of 16 bits. When writing fails or is interrupted, nothing of it is left.
 
     Args:
         source: What to write; its label kinds become folders, and `flow` is written if clips have it.
@@ -54,22 +56,28 @@ def write_folder(
 
     Raises:
         DataError: the folder is not empty or cannot be written; more sequences are asked for than there are; a label
-            is a map of which nobody knows the landmarks.
+            is a map of which nobody knows what it was drawn from.
     """
-    landmarks = _landmarks_of(source)
+    writers = _writers_of(source)
     if not 1 <= sequences <= len(source.sequences):
         raise DataError(f"{sequences} sequences asked for, allowed: 1 to {len(source.sequences)}")
-    with _whole_or_not_at_all(root) as draft:
-        return _write_sequences(source, draft, landmarks, sequences, max_frames, progress)
+    with whole_or_not_at_all(root) as draft:
+        return _write_sequences(source, draft, writers, sequences, max_frames, progress)
 
 
-def _landmarks_of(source: ClipSource) -> dict[str, _Landmarks]:
-    """Return what gives the landmarks that the maps of each kind of label are drawings of."""
+def _writers_of(source: ClipSource) -> Mapping[str, _Writer]:
+    """Return what writes each kind of label that is maps of numbers."""
     ids = class_ids_in(source.label_kinds)
     maps = [kind for kind, info in source.label_kinds.items() if kind not in ids and not _is_picture(info)]
     match source:
         case FacesSource():
-            return dict.fromkeys(maps, source.landmarks)
+            return dict.fromkeys(maps, partial(_write_landmarks, source))
+        case DancersSource():
+            known: dict[str, _Writer] = {
+                KEYPOINTS_KIND: partial(_write_keypoints, source),
+                DENSEPOSE_KIND: _write_densepose,
+            }
+            return {kind: write for kind, write in known.items() if kind in source.label_kinds}
         case _ if maps:
             raise DataError(f"labels of kind '{maps[0]}' are maps of numbers, of which folders hold none")
         case _:
@@ -84,56 +92,26 @@ def _is_picture(info: LabelInfo) -> bool:
             return False
 
 
-@contextmanager
-def _whole_or_not_at_all(root: Path) -> Iterator[Path]:
-    """Give a folder to write into, whose contents become those of `root`, or nothing of it when writing fails.
-
-    What is written lies in a hidden folder inside of `root`, which may be a mount or somebody's working directory; one
-    that a killed process left is removed.
-    """
-    draft = root / _DRAFT
-    try:
-        # Folders that are made here are taken away again; whatever else is in them stays.
-        made = [folder for folder in (root, *root.parents) if not folder.exists()]
-        root.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(draft, ignore_errors=True)
-        if any(root.iterdir()):
-            raise DataError("the folder is not empty", file=str(root), fix="choose another one")
-        try:
-            draft.mkdir()
-            yield draft
-            for folder in sorted(draft.iterdir()):
-                folder.rename(root / folder.name)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
-            for folder in made:
-                if not any(folder.iterdir()):
-                    folder.rmdir()
-    except OSError as error:
-        place = str(error.filename or root).replace(str(draft), str(root))
-        raise DataError(f"cannot be written: {error.strerror or error}", file=place) from error
-
-
 def _write_sequences(
     source: ClipSource,
     root: Path,
-    landmarks: Mapping[str, _Landmarks],
+    writers: Mapping[str, _Writer],
     sequences: int,
     max_frames: int | None,
     progress: Callable[[int, int], None] | None,
 ) -> int:
     lengths = [min(info.frames, max_frames or info.frames) for info in source.sequences[:sequences]]
     chunk = max(1, min(_CHUNK, _PIXELS // (source.size[0] * source.size[1])))
+    pictures = [kind for kind, info in source.label_kinds.items() if _is_picture(info) and kind not in writers]
     done = 0
     for index, info in enumerate(source.sequences[:sequences]):
         first = 0
         for clip in iterate_sequence(source, index, chunk=chunk, max_frames=max_frames):
             length = clip.frames.shape[0]
-            pictures = [kind for kind, label in source.label_kinds.items() if _is_picture(label)]
             _write_clip(clip, root, info.name, first, pictures)
             request = ClipRequest(sequence=index, start=first, length=length)
-            for kind, points in landmarks.items():
-                _write_landmarks(root / kind / info.name, points(request), first)
+            for kind, write in writers.items():
+                write(clip, request, root / kind / info.name)
             first, done = first + length, done + length
             if progress is not None:
                 progress(done, sum(lengths))
@@ -176,7 +154,24 @@ def _write_flow(path: Path, clip: Clip, index: int) -> None:
     path.write_bytes(buffer.getvalue())
 
 
-def _write_landmarks(folder: Path, points: NDArray[np.float64], first: int) -> None:
-    """Write landmarks (T,68,2) of frames from `first` on, to a thousandth of a pixel."""
-    for index, face in enumerate(points.round(3).tolist()):
-        (folder / f"{first + index:06d}.json").write_text(json.dumps(face), encoding="utf-8")
+def _write_landmarks(source: FacesSource, _clip: Clip, request: ClipRequest, folder: Path) -> None:
+    for frame, face in enumerate(_shortened(source.landmarks(request)), request.start):
+        (folder / f"{frame:06d}.json").write_text(json.dumps(face), encoding="utf-8")
+
+
+def _write_keypoints(source: DancersSource, _clip: Clip, request: ClipRequest, folder: Path) -> None:
+    for frame, points in enumerate(source.keypoints(request), request.start):
+        person = {"person_id": [-1], "pose_keypoints_2d": _shortened(points.ravel())}
+        text = json.dumps({"version": 1.3, "people": [person]})
+        (folder / f"{frame:06d}.json").write_text(text, encoding="utf-8")
+
+
+def _shortened(points: NDArray[np.float64]) -> list[Any]:
+    """Return coordinates to a thousandth of a pixel."""
+    found: list[Any] = points.round(3).tolist()
+    return found
+
+
+def _write_densepose(clip: Clip, request: ClipRequest, folder: Path) -> None:
+    for frame, maps in enumerate(clip.labels[DENSEPOSE_KIND], request.start):
+        write_png(folder / f"{frame:06d}.png", levels_of(maps.numpy()))

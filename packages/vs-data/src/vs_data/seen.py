@@ -16,12 +16,12 @@ Size: TypeAlias = tuple[int, int]
 
 @attrs.frozen(kw_only=True, eq=False)
 class Trace:
-    """A trace of one file of a frame, a kilobyte at most.
+    """A trace of one file of a frame, a few kilobytes at most.
 
     Attributes:
         digest: Of what it holds; equal contents have equal ones.
         thumb: (16,16,3) uint8 of a picture; None: it is no picture.
-        points: (68,2) landmarks; None: there are none.
+        points: (68,2) landmarks of a face, or (n,3) keypoints of a person; None: there are none.
     """
 
     digest: int

@@ -6,13 +6,10 @@ from vs_nets.discriminator import (
     Condition,
     Discriminate,
     Discriminator,
-    DiscriminatorConfig,
     DiscriminatorOutput,
     MultiScaleDiscriminator,
-    PatchConfig,
     Pyramid,
     RealFakeOutputs,
-    TemporalConfig,
     build_discriminator,
     condition_pyramid,
     discriminate_both,
@@ -20,6 +17,13 @@ from vs_nets.discriminator import (
     pyramid,
     temporal_memory,
     temporal_window,
+)
+from vs_nets.discriminator_config import (
+    DiscriminatorConfig,
+    PatchConfig,
+    RegionConfig,
+    TemporalConfig,
+    smallest_side,
 )
 from vs_nets.embedder import EmbedderConfig
 from vs_nets.errors import ShapeError, VsNetsError, WeightsError
@@ -68,6 +72,7 @@ from vs_nets.prepared import prepare_for_inference
 from vs_nets.references import (
     References,
 )
+from vs_nets.regions import crop_boxes
 from vs_nets.spectral import effective_weights, weight_scales
 from vs_nets.synthesis import GenerateFrame, History, Motion, Synthesis, Warp, remember, rollout
 from vs_nets.weight_generator import AttentionConfig, WeightGeneratorConfig
@@ -119,6 +124,7 @@ __all__ = [
     "RealFakeOutputs",
     "RealInputs",
     "References",
+    "RegionConfig",
     "SeparateSubject",
     "ShapeError",
     "SpadeCombination",
@@ -139,6 +145,7 @@ __all__ = [
     "class_kind",
     "condition_channels",
     "condition_pyramid",
+    "crop_boxes",
     "dense_label",
     "discriminate_both",
     "discriminate_fake",
@@ -157,6 +164,7 @@ __all__ = [
     "real_inputs",
     "remember",
     "rollout",
+    "smallest_side",
     "temporal_memory",
     "temporal_window",
     "total",

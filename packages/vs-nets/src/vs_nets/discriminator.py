@@ -6,11 +6,10 @@ import attrs
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from vs_config import table, truth, whole
 
+from vs_nets.discriminator_config import DiscriminatorConfig, PatchConfig, TemporalConfig
 from vs_nets.label_map import Label, convolve_label, dense_label
 from vs_nets.layers import Conv2d, InstanceNorm2d, leaky_relu, width
-from vs_nets.limits import MAX_CHANNELS, MAX_FRAMES, MAX_SCALES
 from vs_nets.spectral import has_power_iteration, normalised_at_once
 
 Pyramid = tuple[Tensor, ...]
@@ -18,34 +17,6 @@ Pyramid = tuple[Tensor, ...]
 
 Condition = tuple[Label, ...]
 """An encoded label at each scale of a discriminator, finest first; the finest may hold class ids."""
-
-
-@attrs.frozen(kw_only=True)
-class PatchConfig:
-    """Shape of a multi-scale patch discriminator; the defaults are the published ones for Cityscapes."""
-
-    filters: int = whole(64, "channels of the first layer", low=1, high=MAX_CHANNELS)
-    max_filters: int = whole(512, "cap of the channels", low=1, high=MAX_CHANNELS)
-    layers: int = whole(3, "4x4 convolutions after the first", low=1, high=MAX_SCALES)
-    scales: int = whole(2, "networks, each on half the resolution", low=1, high=MAX_SCALES)
-    spectral_norm: bool = truth(False, "spectral norm on everything, the head included")
-
-
-@attrs.frozen(kw_only=True)
-class TemporalConfig:
-    """Temporal discriminators: one for each time scale s, on frames t - 2 * 3^s, t - 3^s, t (for 3 frames)."""
-
-    time_scales: int = whole(1, "number of temporal discriminators", low=1, high=MAX_SCALES)
-    frames: int = whole(3, "frames that each of them sees", low=2, high=MAX_FRAMES)
-    patch: PatchConfig = table(PatchConfig, "shape of each of them")
-
-
-@attrs.frozen(kw_only=True)
-class DiscriminatorConfig:
-    """The discriminators of a training run."""
-
-    image: PatchConfig = table(PatchConfig, "discriminator of single frames and labels")
-    temporal: TemporalConfig | None = table(None, "discriminators over time, or none")
 
 
 @attrs.frozen(kw_only=True)
@@ -158,7 +129,10 @@ class MultiScaleDiscriminator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """All discriminators of a run: `image` on frames beside labels, `temporal[s]` on frames over time."""
+    """All discriminators of a run.
+
+    `image` sees frames beside labels, `temporal[s]` frames over time, `regions[name]` crops of frames.
+    """
 
     def __init__(self, config: DiscriminatorConfig, label_channels: int, frame_channels: int = 3) -> None:
         super().__init__()
@@ -169,6 +143,9 @@ class Discriminator(nn.Module):
         if temporal is not None:
             channels = frame_channels * temporal.frames
             self.temporal.extend(MultiScaleDiscriminator(temporal.patch, channels) for _ in range(temporal.time_scales))
+        self.regions = nn.ModuleDict(
+            {each.region: MultiScaleDiscriminator(each.patch, frame_channels) for each in config.regions}
+        )
 
 
 def build_discriminator(config: DiscriminatorConfig, *, label_channels: int) -> Discriminator:

@@ -2,7 +2,7 @@
 
 Each loss gets its weight where it is computed; `total` is their weighted sum. Names are for logs: `gan`,
 `feature_matching`, `perceptual` (with `_raw` for the raw output), `flow`, `flow_warp`, `flow_mask`, and
-`temporal_gan_S`, `temporal_feature_matching_S` for time scale S.
+`temporal_gan_S`, `temporal_feature_matching_S` for time scale S, `gan_R` and `feature_matching_R` for region R.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +18,7 @@ from vs_nets.discriminator import RealFakeOutputs
 from vs_nets.limits import MAX_WEIGHT
 from vs_nets.perceptual import NoPerceptual, Perceptual, PerceptualConfig
 from vs_nets.references import pick_reference
+from vs_nets.regions import RegionOutputs, region_feature_matching, region_hinge_d, region_hinge_g
 from vs_nets.synthesis import Synthesis, Warp
 
 
@@ -68,6 +69,7 @@ class FrameOutputs:
     image: RealFakeOutputs
     raw: RealFakeOutputs | None = None
     temporal: tuple[RealFakeOutputs | None, ...] = ()
+    regions: Mapping[str, RegionOutputs] = attrs.field(factory=dict)
 
 
 def discriminator_losses(outputs: FrameOutputs, config: ObjectiveConfig) -> dict[str, Loss]:
@@ -78,6 +80,8 @@ def discriminator_losses(outputs: FrameOutputs, config: ObjectiveConfig) -> dict
     for scale, output in enumerate(outputs.temporal):
         if output is not None:
             losses[f"temporal_gan_{scale}"] = Loss(_hinge_d(output), config.temporal_gan)
+    for name, region in outputs.regions.items():
+        losses[f"gan_{name}"] = Loss(region_hinge_d(region), config.gan * region.weight)
     return losses
 
 
@@ -100,6 +104,10 @@ def generator_losses(
         if output is not None:
             losses[f"temporal_gan_{scale}"] = Loss(_hinge_g(output), config.temporal_gan)
             losses[f"temporal_feature_matching_{scale}"] = Loss(_feature_matching(output), config.feature_matching)
+    for name, region in outputs.regions.items():
+        weight = config.feature_matching * region.weight
+        losses[f"gan_{name}"] = Loss(region_hinge_g(region), config.gan * region.weight)
+        losses[f"feature_matching_{name}"] = Loss(region_feature_matching(region), weight)
     if perceptual is not None:
         with torch.no_grad():
             features = perceptual.features(target.frame)

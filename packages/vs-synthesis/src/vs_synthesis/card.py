@@ -16,7 +16,7 @@ from vs_synthesis.config import ModelConfig
 from vs_synthesis.contents import ModelContents
 from vs_synthesis.directory import derived_facts
 
-_DRAWN = {"street": "a procedural street", "faces": "procedural faces"}
+_DRAWN = {"street": "a procedural street", "faces": "procedural faces", "dancers": "procedural dancers"}
 _KINDS = {"vid2vid": "a video", "few-shot": "a video of somebody whom a few pictures show"}
 _SPECIAL = re.compile(r"[\\`*_{}\[\]()<>#+|~&$!@:.]")
 

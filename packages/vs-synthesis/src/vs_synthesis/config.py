@@ -8,12 +8,13 @@ import vs_nets as nets
 from vs_config import REQUIRED, Check, Problem, check_fields, choice, real, table, tables, truth, whole
 from vs_data import (
     AugmentConfig,
+    DancersConfig,
     FaceCropConfig,
     FacesConfig,
     FlowFilesConfig,
-    FolderConfig,
     LabelKind,
     SourceConfig,
+    StoredConfig,
     StreetConfig,
     folder_kinds,
     label_infos,
@@ -115,7 +116,7 @@ def _motion_files(config: TrainConfig) -> FlowFilesConfig | None:
     A teacher that looked at the real frames is of no use then, since there are none.
     """
     match config.generator, config.data:
-        case nets.GeneratorConfig(flow=nets.GivenFlow()), FolderConfig(flow=FlowFilesConfig() as files):
+        case nets.GeneratorConfig(flow=nets.GivenFlow()), StoredConfig(flow=FlowFilesConfig() as files):
             return files
         case nets.GeneratorConfig(flow=nets.GivenFlow()), _:
             return FlowFilesConfig()
@@ -126,9 +127,9 @@ def _motion_files(config: TrainConfig) -> FlowFilesConfig | None:
 def _files(data: SourceConfig) -> tuple[AugmentConfig, FaceCropConfig | None, Order]:
     """Return what is done with pictures, nothing of it random, and how files sort; worlds have none."""
     match data:
-        case FolderConfig():
+        case StoredConfig():
             return attrs.evolve(data.augment, scale=0.0, flip=0.0), data.face_crop, data.order
-        case StreetConfig() | FacesConfig():
+        case StreetConfig() | FacesConfig() | DancersConfig():
             return AugmentConfig(), None, "natural"
         case _:
             assert_never(data)

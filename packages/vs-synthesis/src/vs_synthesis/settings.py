@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 from vs_config import load_config, to_document
-from vs_data import FolderConfig, SourceConfig
+from vs_data import FolderConfig, SourceConfig, StoredConfig
 from vs_training.config import TrainConfig
 
 from vs_synthesis.config import ModelConfig
@@ -55,9 +55,9 @@ def _with_folder(contents: ModelContents, folder: Path | None) -> Any:
     """Return the table `data` with a folder in the place of the one that it was trained on."""
     known: Any = (contents.settings or {}).get("data")
     match known, folder:
-        case {"kind": "folder"}, None:
+        case {"kind": "folder" | "video" | "shards"}, None:
             raise ModelError(contents.path, "was trained on a folder that is no part of it; name one with --data")
-        case {"kind": "folder"}, Path():
+        case {"kind": "folder" | "video" | "shards"}, Path():
             return {**known, "root": str(folder), "val_root": "none"}
         case _, None:
             return known
@@ -65,14 +65,14 @@ def _with_folder(contents: ModelContents, folder: Path | None) -> Any:
             raise ModelError(contents.path, _WORLD)
 
 
-def held_out_in(data: SourceConfig, folder: Path, where: Path) -> FolderConfig:
+def held_out_in(data: SourceConfig, folder: Path, where: Path) -> SourceConfig:
     """Return where a training's clips come from, with another folder for those that are held out.
 
     Raises:
         ModelError: the training, at `where`, is one on a built-in world.
     """
     match data:
-        case FolderConfig():
+        case StoredConfig():
             return attrs.evolve(data, val_root=str(folder))
         case _:
             raise ModelError(where, _WORLD)

@@ -7,10 +7,11 @@ from typing import assert_never
 from vs_config import refuse
 from vs_data import (
     ClipSource,
+    DancersConfig,
     FacesConfig,
-    FolderConfig,
     SequenceInfo,
     SourceConfig,
+    StoredConfig,
     StreetConfig,
     VsDataError,
     check_lengths,
@@ -31,9 +32,9 @@ def check_data(config: SourceConfig, watch: Callable[[str], None]) -> tuple[str,
         DataError: something is wrong; the first finding, and how many more there are.
     """
     match config:
-        case StreetConfig() | FacesConfig():
+        case StreetConfig() | FacesConfig() | DancersConfig():
             return ()
-        case FolderConfig():
+        case StoredConfig():
             looked = (
                 look_at_folder(config, split, progress=every_so_often(f"looking at the {split} data", watch))
                 for split in check_roots(config)

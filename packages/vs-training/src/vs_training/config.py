@@ -10,14 +10,19 @@ from vs_config import Check, Problem, check_fields, choice, path, real, table, t
 from vs_data import (
     ClassIds,
     ClipSource,
+    DancersConfig,
     FacesConfig,
     FloatMaps,
     FolderConfig,
     LabelInfo,
     LoaderConfig,
     NoFlowConfig,
+    ShardsConfig,
+    StoredConfig,
     StreetConfig,
+    VideoConfig,
 )
+from vs_data.labels import know_boxes
 from vs_optim import (
     AdamConfig,
     ConstantSchedule,
@@ -220,8 +225,7 @@ def _smallest_size(config: "TrainConfig") -> int:
     patches = [config.discriminator.image]
     if config.discriminator.temporal is not None:
         patches.append(config.discriminator.temporal.patch)
-    # The last 4x4 convolution of stride 1 takes a pixel away and must leave two for an instance norm to mean anything.
-    needed = [3 * 2 ** (patch.layers + patch.scales - 1) for patch in patches]
+    needed = [nets.smallest_side(patch) for patch in patches]
     match config.objective.perceptual:
         case nets.NoPerceptual():
             pass
@@ -243,9 +247,13 @@ def _check_start(config: "TrainConfig") -> Iterator[Problem]:
 
 def _check_lengths(config: "TrainConfig") -> Iterator[Problem]:
     match config.data:
-        case FolderConfig():
+        case StoredConfig():
             pass  # its sequences are looked at before a run begins
-        case StreetConfig(sequence_length=frames) | FacesConfig(sequence_length=frames):
+        case (
+            StreetConfig(sequence_length=frames)
+            | FacesConfig(sequence_length=frames)
+            | DancersConfig(sequence_length=frames)
+        ):
             longest = config.curriculum.max_length
             if longest > frames:
                 expected = f"at most data.sequence_length, {frames}"
@@ -284,9 +292,21 @@ def _check_with_references(
         yield Problem("references.max", hint, expected="2 or more", got=1)
 
 
+def _check_regions(config: "TrainConfig") -> Iterator[Problem]:
+    match config.data:
+        case StoredConfig(labels=labels) if not know_boxes(labels):
+            hint = "data.labels hold no keypoints: add a kind 'keypoints'"
+        case StreetConfig() | FacesConfig():
+            hint = "nobody knows where they are in this world"
+        case _:
+            return
+    for index, region in enumerate(config.discriminator.regions):
+        yield Problem(f"discriminator.regions[{index}]", f"a {region.region} is found by keypoints, {hint}")
+
+
 def _check_given_flow(config: "TrainConfig") -> Iterator[Problem]:
     match config.generator, config.data:
-        case nets.GeneratorConfig(flow=nets.GivenFlow()), FolderConfig(flow=NoFlowConfig()):
+        case nets.GeneratorConfig(flow=nets.GivenFlow()), StoredConfig(flow=NoFlowConfig()):
             hint = "data.flow.kind=files reads the motion that a simulator has written"
             yield Problem("data.flow.kind", hint, expected="a teacher, with generator.flow.kind = 'given'", got="none")
 
@@ -305,7 +325,9 @@ class TrainConfig:
 
     seed: int = whole(0, "seed of weights, data order and augmentation", low=0, high=2**63 - 1)
     device: Literal["auto", "cpu", "cuda"] = choice("auto", "auto: a GPU where there is one", ("auto", "cpu", "cuda"))
-    data: StreetConfig | FacesConfig | FolderConfig = table(StreetConfig, "where clips come from")
+    data: StreetConfig | FacesConfig | DancersConfig | FolderConfig | VideoConfig | ShardsConfig = table(
+        StreetConfig, "where clips come from"
+    )
     references: ReferencesConfig | None = table(
         None, "examples of the subject: a must for few-shot generators, none for others"
     )
@@ -332,6 +354,7 @@ class TrainConfig:
         Check(("data", "generator"), _check_start),
         Check(("data", "curriculum"), _check_lengths),
         Check(("generator", "references", "curriculum"), _check_references),
+        Check(("data", "discriminator"), _check_regions),
         Check(("loader", "memory"), _check_batch),
         Check(("generator", "data"), _check_given_flow),
     )

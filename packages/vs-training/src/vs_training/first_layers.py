@@ -159,6 +159,8 @@ def discriminator_inputs(
         case _ as never:
             assert_never(never)
     inputs = {f"image.scales.{i}.convs.0.weight": (*condition, *_frame()) for i in range(config.image.scales)}
+    for region in config.regions:
+        inputs |= {f"regions.{region.region}.scales.{i}.convs.0.weight": _frame() for i in range(region.patch.scales)}
     if config.temporal is None:
         return inputs
     window = _over_time(_frame(), range(config.temporal.frames - 1, -1, -1))

@@ -31,14 +31,16 @@ class Past:
 class FrameInputs:
     """One frame of a batch on the device, and its past.
 
-    `references` are there for few-shot generators. `clip` and `frame` are for messages: the name of the clip and the
-    frame's index within it. Every tensor in here has the batch as its first dimension.
+    `boxes` are (N, B, 4) by region of a person, see `vs_data.Clip`. `references` are there for few-shot generators.
+    `clip` and `frame` are for messages: the name of the clip and the frame's index within it. Every tensor in here has
+    the batch as its first dimension.
     """
 
     label: nets.Label
     target: nets.Target
     past: Past = attrs.field(factory=Past)
     references: nets.References | None = None
+    boxes: Mapping[str, Tensor] = attrs.field(factory=dict)
     clip: str = ""
     frame: int = 0
 
@@ -58,6 +60,7 @@ def frame_inputs(
         target=frame_target(clip, t, channels_last=channels_last),
         past=past,
         references=references,
+        boxes={region: boxes[:, t] for region, boxes in clip.boxes.items()},
         clip=clip.name,
         frame=t,
     )

@@ -59,7 +59,7 @@ def show(generator: nets.AnyGenerator, discriminator: nets.Discriminator, inputs
     """Generate the frame, and put it beside the real one."""
     synthesis = generate(generator, inputs, run)
     condition = nets.discriminator_condition(inputs.label, inputs.references, synthesis)
-    real = nets.real_inputs(condition, inputs.target.frame, inputs.past.real, discriminator.config)
+    real = nets.real_inputs(condition, inputs.target.frame, inputs.past.real, discriminator.config, inputs.boxes)
     return Shown(inputs=inputs, real=real, synthesis=synthesis)
 
 

@@ -5,13 +5,13 @@ made. It is a program as `rank` is: it answers each name of a work by doing it, 
 """
 
 import functools
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 import vs_optim as optim
 from torch import nn
-from torch.distributed.optim import ZeroRedundancyOptimizer
 from vs_config.progress import Progress, show_bytes
 from vs_data import open_source
 from vs_runtime.ranks import Ranks
@@ -66,14 +66,7 @@ def works_of(config: TrainConfig, _: int, ranks: Ranks) -> dict[str, Work]:
     shards = share_parameters(ranks, parameters)
     ours, _choice = optim.build_adam(shards.of(ranks.rank), adam)
     tell_after_steps(ours, shards)
-    theirs = ZeroRedundancyOptimizer(
-        _with_gradients(config),
-        optimizer_class=torch.optim.Adam,
-        lr=adam.lr,
-        betas=adam.betas,
-        eps=adam.eps,
-        fused=True,
-    )
+    theirs = _zero_redundancy(_with_gradients(config), adam)
     return {
         EACH: _stepped(each),
         OURS: _stepped(ours),
@@ -82,6 +75,16 @@ def works_of(config: TrainConfig, _: int, ranks: Ranks) -> dict[str, Work]:
         GATHER_THEIRS: lambda: theirs.consolidate_state_dict(to=0),
         BYTES: lambda: {EACH: _kept(each), OURS: _kept(ours), THEIRS: _kept(theirs.optim)},
     }
+
+
+def _zero_redundancy(parameters: list[nn.Parameter], adam: optim.AdamConfig) -> Any:
+    """Return PyTorch's optimizer, whose package compiles old programs when it is imported, and warns of them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from torch.distributed.optim import ZeroRedundancyOptimizer
+    return ZeroRedundancyOptimizer(
+        parameters, optimizer_class=torch.optim.Adam, lr=adam.lr, betas=adam.betas, eps=adam.eps, fused=True
+    )
 
 
 def _with_gradients(config: TrainConfig) -> list[nn.Parameter]:

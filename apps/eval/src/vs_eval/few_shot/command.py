@@ -7,7 +7,17 @@ from typing import assert_never
 import attrs
 from rich.console import Console
 from torch import Tensor
-from vs_data import Clip, ClipRequest, ClipSource, FacesConfig, FolderConfig, SourceConfig, StreetConfig, open_source
+from vs_data import (
+    Clip,
+    ClipRequest,
+    ClipSource,
+    DancersConfig,
+    FacesConfig,
+    SourceConfig,
+    StoredConfig,
+    StreetConfig,
+    open_source,
+)
 from vs_nets import FewShotGeneratorConfig
 from vs_runtime.ranks import ONE, Ranks
 
@@ -131,11 +141,13 @@ def plan_evaluation(request: FewShotRequest, source: ClipSource, people: Sequenc
 
 
 def people_of(data: SourceConfig, source: ClipSource) -> tuple[int, ...]:
-    """Return a number for the person in each sequence: faces have several sequences of each, folders one each."""
+    """Return a number for the person in each sequence: worlds of people have several of each, folders one each."""
     match data:
-        case FacesConfig(motions=motions):
+        case DancersConfig(person=int()):
+            each = len(source.sequences)
+        case FacesConfig(motions=motions) | DancersConfig(motions=motions):
             each = motions
-        case StreetConfig() | FolderConfig():
+        case StreetConfig() | StoredConfig():
             each = 1
         case other:
             assert_never(other)

@@ -161,7 +161,7 @@ def _default_references(contents: ModelContents) -> str:
 
 def _world(contents: ModelContents) -> tuple[str, int]:
     match contents.settings:
-        case {"data": {"kind": "street" | "faces" as world, "seed": int(seed)}}:
+        case {"data": {"kind": "street" | "faces" | "dancers" as world, "seed": int(seed)}}:
             return world, seed % 10**17
         case _:
             kinds = ", ".join(kind.folder for kind in contents.config.labels)

@@ -160,7 +160,7 @@ def make_plan(config: TrainConfig, say: Say, *, measured: bool = True, processes
 
 @attrs.frozen
 class _Room:
-    """What a process may take, the batches that it holds at a time, and what it has beside what was measured."""
+    """The memory that a process may take, the batches that it holds at a time, and what it has beside a measurement."""
 
     limit: Limit
     held: int

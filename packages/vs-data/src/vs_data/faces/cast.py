@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vs_data.faces.arrays import F32, F64, Bytes, Rows
 from vs_data.faces.features import jaw_rest
 from vs_data.faces.head import Subject, look_up
 from vs_data.faces.identity import Glasses, Shape
 from vs_data.faces.parts import ON_BODY, Part, Solid, hairline
 from vs_data.faces.stage import Stage, from_screen
+from vs_data.procedural.arrays import F32, F64, Bytes, Rows
 
 _STEPS = 7
 _MIN_SLOPE = 1.6  # of a parabola that comes to 0, over the root of its value: beside the nose the slope may be less

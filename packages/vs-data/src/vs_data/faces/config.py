@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 import attrs
-from vs_config import Check, Problem, check_fields, choice, real, whole
+from vs_config import Check, check_fields, choice, real, whole
 
-MAX_IDENTITIES = 500_000
-"""Training identities are numbered from 0, validation identities from here, so that the two never share a person."""
-
-
-def _check_aspect(config: FacesConfig) -> Iterator[Problem]:
-    if not 1 / 4 <= config.width / config.height <= 4:
-        yield Problem("width", expected=f"a quarter to 4 times the height, {config.height}", got=config.width)
+from vs_data.procedural.fields import aspect_up_to
+from vs_data.procedural.film import MAX_IDENTITIES
 
 
 @attrs.frozen(kw_only=True)
@@ -37,7 +31,7 @@ class FacesConfig:
         ("landmarks", "regions", "both"),
     )  # fmt: skip
 
-    CHECKS: ClassVar[tuple[Check, ...]] = (Check(("height", "width"), _check_aspect),)
+    CHECKS: ClassVar[tuple[Check, ...]] = (aspect_up_to(4),)
 
     def __attrs_post_init__(self) -> None:
         check_fields(self)

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vs_data.faces.arrays import F32, F64, smooth
 from vs_data.faces.identity import Shape
 from vs_data.faces.motion import Moment
+from vs_data.procedural.arrays import F32, F64, smooth
 
 _JAW_LENGTH = 0.48
 """How far below the mouth the skin follows the jaw completely, head units."""

@@ -11,9 +11,9 @@ import attrs
 import cv2
 import numpy as np
 
-from vs_data.faces.arrays import F32, F64, bump, smooth
-from vs_data.faces.identity import Colour, Identity, Looks, Shape, draw_identity
+from vs_data.faces.identity import Identity, Looks, Shape, draw_identity
 from vs_data.faces.parts import Solid, solids_of
+from vs_data.procedural.arrays import F32, F64, bump, smooth
 
 EXTENT = 1.3
 """The tables reach from -EXTENT to EXTENT in x and y."""
@@ -220,8 +220,3 @@ def _jaw(shape: Shape) -> F64:
         inside = _surface(shape, middle * across, _JAW_MIDDLE + middle * down) > 0
         low, high = np.where(inside, middle, low), np.where(inside, high, middle)
     return np.stack([_JAW_PART * low * across, _JAW_MIDDLE + _JAW_PART * low * down])
-
-
-def darker(colour: Colour, factor: float) -> Colour:
-    """Return a colour, darkened."""
-    return colour[0] * factor, colour[1] * factor, colour[2] * factor

@@ -1,13 +1,11 @@
 """Who somebody is: proportions, colours and styles, drawn from a seed."""
 
-import colorsys
 from typing import Literal, NamedTuple, TypeAlias
 
 import attrs
 import numpy as np
 
-Colour: TypeAlias = tuple[float, float, float]
-"""RGB in [0,1]."""
+from vs_data.procedural.colours import SKIN_TONES, Colour, hair_colour, mixed, tone_between, vivid
 
 HairStyle: TypeAlias = Literal["bald", "buzz", "short", "quiff", "curls", "bob", "long", "bun"]
 Beard: TypeAlias = Literal["none", "stubble", "moustache", "goatee", "full"]
@@ -129,25 +127,6 @@ class Identity:
     looks: Looks
 
 
-_SKIN_TONES: tuple[Colour, ...] = (
-    (0.99, 0.86, 0.77),
-    (0.96, 0.78, 0.66),
-    (0.90, 0.69, 0.54),
-    (0.80, 0.57, 0.41),
-    (0.65, 0.43, 0.29),
-    (0.48, 0.30, 0.20),
-    (0.33, 0.20, 0.14),
-)
-_HAIR_TONES: tuple[Colour, ...] = (
-    (0.09, 0.08, 0.09),
-    (0.24, 0.15, 0.10),
-    (0.42, 0.26, 0.15),
-    (0.62, 0.42, 0.22),
-    (0.88, 0.72, 0.40),
-    (0.68, 0.27, 0.12),
-    (0.62, 0.62, 0.64),
-    (0.92, 0.91, 0.88),
-)
 _IRIS_TONES: tuple[Colour, ...] = (
     (0.32, 0.19, 0.10),
     (0.45, 0.30, 0.12),
@@ -199,20 +178,20 @@ def _shape(random: np.random.Generator) -> Shape:
 
 
 def _looks(random: np.random.Generator) -> Looks:
-    skin = _between(random, _SKIN_TONES)
-    hair = _hair_colour(random)
+    skin = tone_between(random, SKIN_TONES)
+    hair = hair_colour(random)
     style: HairStyle = HAIR_STYLES[int(random.choice(8, p=(0.08, 0.10, 0.16, 0.13, 0.13, 0.14, 0.16, 0.10)))]
-    clothes = _vivid(random, (0.25, 0.95), (0.15, 0.95))
+    clothes = vivid(random, (0.25, 0.95), (0.15, 0.95))
     backdrop: tuple[Backdrop, ...] = ("plain", "gradient", "glow", "panels", "lights")
     pattern: tuple[Pattern, ...] = ("plain", "stripes", "bars", "dots")
     beards: tuple[Beard, ...] = ("none", "stubble", "moustache", "goatee", "full")
-    behind = _vivid(random, (0.1, 0.75), (0.2, 0.95))
+    behind = vivid(random, (0.1, 0.75), (0.2, 0.95))
     return Looks(
         skin=skin,
         hair=hair,
-        brows=_mixed(hair, (0.1, 0.07, 0.05), 0.45),
-        iris=_between(random, _IRIS_TONES, exact=True),
-        lips=_mixed(_mixed(skin, (0.75, 0.22, 0.25), float(random.uniform(0.3, 0.75))), (0, 0, 0), 0.08),
+        brows=mixed(hair, (0.1, 0.07, 0.05), 0.45),
+        iris=tone_between(random, _IRIS_TONES, exact=True),
+        lips=mixed(mixed(skin, (0.75, 0.22, 0.25), float(random.uniform(0.3, 0.75))), (0, 0, 0), 0.08),
         style=style,
         fringe=float(random.uniform(-0.62, -0.40)),
         parting=float(random.uniform(-0.35, 0.35)),
@@ -221,20 +200,13 @@ def _looks(random: np.random.Generator) -> Looks:
         freckles=bool(random.random() < 0.15),
         glasses=_glasses(random),
         clothes=clothes,
-        trim=_vivid(random, (0.0, 0.8), (0.1, 1.0)),
+        trim=vivid(random, (0.0, 0.8), (0.1, 1.0)),
         pattern=pattern[int(random.integers(4))],
         neckline=float(random.uniform(0.0, 0.62)),
         backdrop=backdrop[int(random.integers(5))],
-        behind=(behind, _vivid(random, (0.1, 0.7), (0.2, 0.95))),
+        behind=(behind, vivid(random, (0.1, 0.7), (0.2, 0.95))),
         detail=int(random.integers(2**31)),
     )
-
-
-def _hair_colour(random: np.random.Generator) -> Colour:
-    if random.random() < 0.14:  # dyed
-        return _vivid(random, (0.55, 0.85), (0.45, 0.9))
-    tone = _HAIR_TONES[int(random.integers(len(_HAIR_TONES)))]
-    return _mixed(tone, _HAIR_TONES[int(random.integers(len(_HAIR_TONES)))], float(random.uniform(0.0, 0.25)))
 
 
 def _glasses(random: np.random.Generator) -> Glasses | None:
@@ -245,24 +217,5 @@ def _glasses(random: np.random.Generator) -> Glasses | None:
         height=float(random.uniform(0.16, 0.23)),
         rim=float(random.uniform(0.018, 0.034)),
         roundness=float(random.choice((2.0, 2.6, 4.0))),
-        colour=(0.10, 0.09, 0.10) if dark else _vivid(random, (0.5, 0.9), (0.3, 0.8)),
+        colour=(0.10, 0.09, 0.10) if dark else vivid(random, (0.5, 0.9), (0.3, 0.8)),
     ) if some else None  # fmt: skip
-
-
-def _between(random: np.random.Generator, tones: tuple[Colour, ...], *, exact: bool = False) -> Colour:
-    """Return one of a row of colours, or one between two neighbours, with a little noise."""
-    place = float(random.uniform(0, len(tones) - 1))
-    low = min(int(place), len(tones) - 2)
-    colour = tones[round(place)] if exact else _mixed(tones[low], tones[low + 1], place - low)
-    noise = random.normal(0.0, 0.012, 3)
-    red, green, blue = (float(min(max(c + n, 0.02), 1.0)) for c, n in zip(colour, noise, strict=True))
-    return red, green, blue
-
-
-def _mixed(one: Colour, other: Colour, part: float) -> Colour:
-    red, green, blue = (a + (b - a) * part for a, b in zip(one, other, strict=True))
-    return red, green, blue
-
-
-def _vivid(random: np.random.Generator, saturation: tuple[float, float], value: tuple[float, float]) -> Colour:
-    return colorsys.hsv_to_rgb(*(float(random.uniform(*limits)) for limits in ((0.0, 1.0), saturation, value)))

@@ -5,8 +5,8 @@ import math
 import attrs
 import numpy as np
 
-from vs_data.faces.arrays import F64
 from vs_data.faces.config import FacesConfig
+from vs_data.procedural.waves import Waves, draw_waves, waves_at
 
 _CHANNELS = (
     # amplitude of the whole, shortest and longest period in frames
@@ -27,9 +27,6 @@ _CHANNELS = (
 _EXPRESSION = 9
 """Channels from here on are expression, those before are movement."""
 
-_WAVES = 3
-_STRENGTHS = np.array([0.72, 0.20, 0.08])
-_SPEEDS = np.array([1.0, 1.7, 2.6])
 _BLINK = 7.0
 
 
@@ -38,15 +35,13 @@ class Motion:
     """A motion: sums of waves, blinks and speech. Periods are counted in frames.
 
     Attributes:
-        amplitude, rate, phase: (13,3) waves of each channel.
+        waves: Of the 13 channels.
         blink: Period and phase of blinking.
         speech: Rate and phase of sentences, then of syllables, radians per frame and radians.
         loudness: How far the mouth opens in speech.
     """
 
-    amplitude: F64
-    rate: F64
-    phase: F64
+    waves: Waves
     blink: tuple[float, float]
     speech: tuple[float, float, float, float]
     loudness: float
@@ -92,15 +87,9 @@ FRONTAL = Moment(
 def draw_motion(config: FacesConfig, number: int, motion: int) -> Motion:
     """Draw motion `motion` that goes with person `number`; it knows nothing of who that person is."""
     random = np.random.default_rng([config.seed, number, motion, 815])
-    channels = np.array(_CHANNELS)
-    strength = np.where(np.arange(len(channels)) < _EXPRESSION, config.movement, config.expression)
-    size = random.uniform(0.7, 1.0, len(channels)) * channels[:, 0] * strength
-    period = random.uniform(channels[:, 1], channels[:, 2])
-    speeds = _SPEEDS * random.uniform(0.9, 1.1, (len(channels), _WAVES))
+    strength = np.where(np.arange(len(_CHANNELS)) < _EXPRESSION, config.movement, config.expression)
     return Motion(
-        amplitude=size[:, None] * _STRENGTHS,
-        rate=2 * math.pi / period[:, None] * speeds,
-        phase=random.uniform(0, 2 * math.pi, (len(channels), _WAVES)),
+        waves=draw_waves(random, _CHANNELS, strength),
         blink=(float(random.uniform(24, 50)), float(random.uniform(0, 50))),
         speech=(
             2 * math.pi / float(random.uniform(30, 60)),
@@ -114,7 +103,7 @@ def draw_motion(config: FacesConfig, number: int, motion: int) -> Motion:
 
 def moment_at(motion: Motion, frame: int, expression: float) -> Moment:
     """Return the pose and expression in one frame; `expression` as in the configuration (0: no blinks)."""
-    values = (motion.amplitude * np.sin(motion.rate * frame + motion.phase)).sum(axis=1)
+    values = waves_at(motion.waves, frame)
     yaw, pitch, roll, x, y, scale, body_x, body_y, body_roll, gaze_x, gaze_y, smile, brows = map(float, values)
     sentence = 0.5 + 0.5 * math.sin(motion.speech[0] * frame + motion.speech[1])
     syllable = 0.5 + 0.5 * math.sin(motion.speech[2] * frame + motion.speech[3])

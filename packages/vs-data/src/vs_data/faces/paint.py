@@ -6,12 +6,13 @@ from typing import TypeAlias
 
 import numpy as np
 
-from vs_data.faces.arrays import F32, F64, bump, smooth
 from vs_data.faces.features import iris_radius
-from vs_data.faces.head import Subject, darker, look_up, shade_of
-from vs_data.faces.identity import Colour, Identity
+from vs_data.faces.head import Subject, look_up, shade_of
+from vs_data.faces.identity import Identity
 from vs_data.faces.parts import Part
 from vs_data.faces.trace import Traces
+from vs_data.procedural.arrays import F32, F64, bump, smooth
+from vs_data.procedural.colours import blended, darker, tinted
 
 Painter: TypeAlias = Callable[[Subject, F32], F32]
 """Colours (3,n) of material (3,n) of one part."""
@@ -27,15 +28,6 @@ def colours_of(subject: Subject, traces: Traces) -> F32:
     return np.clip(picture, 0, 1, out=picture)
 
 
-def _tinted(colour: Colour, brightness: F32) -> F32:
-    return np.asarray(np.multiply.outer(np.array(colour, np.float32), brightness), np.float32)
-
-
-def _mixed(one: F32, other: Colour, part: F32) -> F32:
-    """Return colours (3,n) that change to another one where `part` (n,) is 1."""
-    return np.asarray(one + (np.array(other, np.float32)[:, None] - one) * part)
-
-
 def _skin(subject: Subject, material: F32) -> F32:
     return look_up(subject.skin, material[0], material[1])[:, :3].T
 
@@ -45,7 +37,7 @@ def _scalp(subject: Subject, material: F32) -> F32:
     looks = subject.identity.looks
     bald = looks.style == "bald"
     colour = looks.skin if bald else darker(looks.hair, 0.75)
-    return _tinted(colour, shade_of(np.stack([x, y, z + np.float32(0.1)])))
+    return tinted(colour, shade_of(np.stack([x, y, z + np.float32(0.1)])))
 
 
 def _ear(subject: Subject, material: F32) -> F32:
@@ -53,20 +45,20 @@ def _ear(subject: Subject, material: F32) -> F32:
     shape = subject.identity.shape
     inner = bump(np.abs(x), y, (shape.width + 0.03, 0.04), (0.09, 0.62 * shape.ears)) * (z > -0.12)
     light = shade_of(np.stack([x, (y - np.float32(0.06)) * np.float32(1.5), z + np.float32(0.35)]))
-    return _tinted(subject.identity.looks.skin, light * (1 - np.float32(0.28) * inner) * np.float32(0.94))
+    return tinted(subject.identity.looks.skin, light * (1 - np.float32(0.28) * inner) * np.float32(0.94))
 
 
 def _neck(subject: Subject, material: F32) -> F32:
     x, y, z = material
     under_the_chin = 1 - smooth((y - np.float32(0.85)) * np.float32(1.6))
     light = shade_of(np.stack([x, np.zeros_like(y), z + np.float32(0.3)]))
-    return _tinted(subject.identity.looks.skin, light * (np.float32(0.92) - np.float32(0.34) * under_the_chin))
+    return tinted(subject.identity.looks.skin, light * (np.float32(0.92) - np.float32(0.34) * under_the_chin))
 
 
 def _chest(subject: Subject, material: F32) -> F32:
     x, y, _ = material
     light = shade_of(np.stack([x, y - np.float32(2.0), np.full_like(x, 0.8)]))
-    return _tinted(subject.identity.looks.skin, light * np.float32(0.94))
+    return tinted(subject.identity.looks.skin, light * np.float32(0.94))
 
 
 def _hair(subject: Subject, material: F32) -> F32:
@@ -81,7 +73,7 @@ def _hair(subject: Subject, material: F32) -> F32:
     light = shade_of(np.stack([x, y - np.float32(0.1), z + np.float32(0.2)]))
     shine = bump(x, y, (-0.25, -0.72), (0.60, 0.20)) * (z > 0)
     bright = light * (np.float32(0.94) + np.float32(0.20) * strand * (1 + shine))
-    return _mixed(_tinted(looks.hair, bright), (1.0, 0.98, 0.94), np.float32(0.20) * shine)
+    return blended(tinted(looks.hair, bright), (1.0, 0.98, 0.94), np.float32(0.20) * shine)
 
 
 def _clothes(subject: Subject, material: F32) -> F32:
@@ -100,29 +92,29 @@ def _clothes(subject: Subject, material: F32) -> F32:
     light = shade_of(np.stack([x * np.float32(0.7), y - np.float32(2.2), z + np.float32(0.7)]))
     folds = 1 + np.float32(0.05) * np.sin(x * np.float32(7) + 2 * np.sin(y * np.float32(5)))
     light = light * folds * (1 - np.float32(0.25) * bump(x, y, (0.0, 1.36), (0.85, 0.40)))
-    return np.asarray(_mixed(_tinted(looks.clothes, np.ones_like(x)), looks.trim, trim) * light)
+    return np.asarray(blended(tinted(looks.clothes, np.ones_like(x)), looks.trim, trim) * light)
 
 
 def _glasses(subject: Subject, material: F32) -> F32:
     glasses = subject.identity.looks.glasses
     assert glasses is not None  # noqa: S101 - nobody else shows this part
     shine = bump(np.abs(material[0]), material[1], (0.30, -0.22), (0.2, 0.12))
-    return _mixed(_tinted(glasses.colour, np.ones_like(shine)), (1.0, 1.0, 1.0), np.float32(0.35) * shine)
+    return blended(tinted(glasses.colour, np.ones_like(shine)), (1.0, 1.0, 1.0), np.float32(0.35) * shine)
 
 
 def _brow(subject: Subject, material: F32) -> F32:
-    return _tinted(subject.identity.looks.brows, 1 + np.float32(0.08) * np.sin(material[0] * np.float32(90)))
+    return tinted(subject.identity.looks.brows, 1 + np.float32(0.08) * np.sin(material[0] * np.float32(90)))
 
 
 def _lash(_subject: Subject, material: F32) -> F32:
-    return _tinted((0.10, 0.07, 0.07), np.ones_like(material[0]))
+    return tinted((0.10, 0.07, 0.07), np.ones_like(material[0]))
 
 
 def _sclera(subject: Subject, material: F32) -> F32:
     shape = subject.identity.shape
     across = (np.abs(material[0]) - np.float32(shape.eye_x)) / np.float32(shape.eye_width)
     light = 1 - np.float32(0.22) * across**2 - np.float32(0.9) * np.maximum(np.float32(shape.eye_y) - material[1], 0)
-    return _tinted((0.97, 0.96, 0.95), light)
+    return tinted((0.97, 0.96, 0.95), light)
 
 
 def _iris(subject: Subject, material: F32) -> F32:
@@ -131,9 +123,9 @@ def _iris(subject: Subject, material: F32) -> F32:
     light = np.float32(0.72) + np.float32(0.45) * smooth(y + np.float32(0.5))
     light = light * (1 - np.float32(0.55) * smooth((radius - np.float32(0.78)) * np.float32(5)))
     pupil = smooth((np.float32(0.50) - radius) * np.float32(9))
-    colour = _mixed(_tinted(subject.identity.looks.iris, light), (0.03, 0.03, 0.04), pupil)
+    colour = blended(tinted(subject.identity.looks.iris, light), (0.03, 0.03, 0.04), pupil)
     spark = smooth((np.float32(0.26) - np.hypot(x + np.float32(0.30), y + np.float32(0.28))) * np.float32(12))
-    return _mixed(colour, (1.0, 1.0, 1.0), spark)
+    return blended(colour, (1.0, 1.0, 1.0), spark)
 
 
 def _lips(subject: Subject, material: F32, part: Part) -> F32:
@@ -141,23 +133,23 @@ def _lips(subject: Subject, material: F32, part: Part) -> F32:
     lit = part == Part.LOWER_LIP
     light = np.float32(0.86 if not lit else 0.98) + np.float32(0.10) * np.sin(across * np.float32(np.pi))
     edge = smooth((np.float32(0.16) - across) * np.float32(8)) * np.float32(0.30)
-    colour = _tinted(subject.identity.looks.lips, light * (1 - edge) * (1 - np.float32(0.12) * u * u))
+    colour = tinted(subject.identity.looks.lips, light * (1 - edge) * (1 - np.float32(0.12) * u * u))
     spot = bump(u, across, (-0.15, 0.45), (0.32, 0.25)) if lit else np.zeros_like(u)
-    return _mixed(colour, (1.0, 0.95, 0.93), np.float32(0.28) * spot)
+    return blended(colour, (1.0, 0.95, 0.93), np.float32(0.28) * spot)
 
 
 def _teeth(subject: Subject, material: F32) -> F32:
     x, _, _ = material
     gap = np.float32(1) - np.float32(0.10) * np.abs(np.sin(x * np.float32(38)))
     fade = 1 - np.float32(0.45) * (x / np.float32(subject.identity.shape.mouth_width)) ** 2
-    return _tinted((0.96, 0.95, 0.91), gap * fade)
+    return tinted((0.96, 0.95, 0.91), gap * fade)
 
 
 def _mouth(subject: Subject, material: F32) -> F32:
     x, y, _ = material
     shape = subject.identity.shape
     tongue = bump(x, y, (0.0, shape.mouth_y + 0.26), (0.22, 0.17))
-    return _mixed(_tinted((0.24, 0.06, 0.07), np.ones_like(x)), (0.78, 0.34, 0.36), tongue)
+    return blended(tinted((0.24, 0.06, 0.07), np.ones_like(x)), (0.78, 0.34, 0.36), tongue)
 
 
 _PAINTERS: tuple[tuple[Part, Painter], ...] = (

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vs_data.faces.arrays import F32, smooth
 from vs_data.faces.identity import Identity
+from vs_data.procedural.arrays import F32, smooth
 
 
 class Part(IntEnum):

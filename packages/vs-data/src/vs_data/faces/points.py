@@ -3,11 +3,11 @@
 import numpy as np
 
 from vs_data.faces import features
-from vs_data.faces.arrays import F64
 from vs_data.faces.head import Subject, height_at
 from vs_data.faces.identity import Shape
 from vs_data.faces.motion import Moment
 from vs_data.faces.stage import Stage, to_pixels, to_screen
+from vs_data.procedural.arrays import F64
 
 
 def landmarks_at(subject: Subject, stage: Stage, size: tuple[int, int]) -> F64:

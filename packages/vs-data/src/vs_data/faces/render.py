@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vs_data.faces.arrays import F32, F64, Bytes, Rows
 from vs_data.faces.head import Subject
 from vs_data.faces.paint import backdrop, colours_of
 from vs_data.faces.parts import REGION_OF, Part
 from vs_data.faces.stage import Stage, from_pixels, to_pixels
 from vs_data.faces.trace import Traces, locate, trace
+from vs_data.procedural.arrays import F32, F64, Bytes, Rows
 
 _SAMPLES_PER_SQUARE = 20_000
 """So many samples in a square as wide as the picture's shorter side are enough for its edges and small features."""

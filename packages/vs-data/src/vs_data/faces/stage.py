@@ -6,8 +6,8 @@ Screen coordinates are x to the right, y down, z to the viewer, in head units; (
 import attrs
 import numpy as np
 
-from vs_data.faces.arrays import F32, F64
 from vs_data.faces.motion import Moment
+from vs_data.procedural.arrays import F32, F64
 
 REACH = 1.62
 """From the middle of a picture to its nearer borders it is so far, head units."""

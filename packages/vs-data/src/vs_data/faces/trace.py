@@ -5,13 +5,13 @@ from typing import NamedTuple
 import numpy as np
 
 from vs_data.faces import features
-from vs_data.faces.arrays import F32, F64, Bytes, Rows
 from vs_data.faces.cast import Hits, cast
 from vs_data.faces.head import Subject, height_at, look_up
 from vs_data.faces.identity import Identity, Shape
 from vs_data.faces.motion import Moment
 from vs_data.faces.parts import ON_BODY, Part
 from vs_data.faces.stage import Stage, to_screen
+from vs_data.procedural.arrays import F32, F64, Bytes, Rows
 
 
 class Traces(NamedTuple):

@@ -31,11 +31,8 @@ from vs_data.labels.colours import (
 from vs_data.labels.handler import LabelHandler, LooseFiles
 from vs_data.pictures import IdMap, inspect_colours, inspect_ids, inspect_wide_ids
 from vs_data.seen import Seen, Size, Trace, digest_of, size_of
+from vs_data.videos import LOSSLESS
 from vs_data.views import View, check_size, content_of
-
-LOSSLESS = "write it without loss in greys or RGB, by ffmpeg -c:v ffv1 -pix_fmt bgr0 for example, or as PNG files"
-"""What to do about levels that are no ids."""
-
 
 _WIDEST = Range(kind=int, low=0, high=65_535)
 _CLASS = Range(kind=int, low=0, high=255)
@@ -123,6 +120,7 @@ def handle_class_ids(config: SegMapsConfig) -> LabelHandler:
         open_loose=partial(_open_loose, config),
         of_levels=partial(_of_levels, config),
         exact_levels=True,
+        videos=True,
         level_channels=1 if config.colours is None else 3,
         look=partial(_look, config),
     )

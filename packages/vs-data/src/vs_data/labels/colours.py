@@ -81,7 +81,7 @@ def ids_of_colours(pixels: NDArray[np.uint8], colours: Colours) -> NDArray[np.in
 
 def nearest_colour(colour: Colour, colours: Colours) -> int:
     """Return the place in a table of the colour that differs least from another."""
-    return int(np.abs(np.array(colours, np.int64) - np.array(colour)).sum(axis=1).argmin())
+    return int(((np.array(colours, np.int64) - np.array(colour)) ** 2).sum(axis=1).argmin())
 
 
 @lru_cache(maxsize=64)

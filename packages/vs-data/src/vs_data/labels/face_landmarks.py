@@ -18,14 +18,11 @@ from vs_data.driving import Subject, drive, subject_of
 from vs_data.fields import folder_name
 from vs_data.findings import Finding, some, warning
 from vs_data.geometry import apply_to_points, same_size
-from vs_data.labels.handler import LabelHandler, LooseFiles, Target
+from vs_data.labels.handler import ANY_PICTURE, LabelHandler, LooseFiles, Target
 from vs_data.landmark_files import LANDMARK_EXTENSIONS, read_landmarks, read_track, slightly_outside, smoothed
 from vs_data.landmarks import draw_face, is_mirrored, jump_between
 from vs_data.seen import Seen, Size, Trace, Traces, digest_of
 from vs_data.views import View, content_of, contents_of
-
-ANY_PICTURE = (2**20, 2**20)
-"""(H, W) of pictures that are large enough for any coordinates."""
 
 LANDMARKS = FloatMaps(channels=1, title="landmarks")
 """The drawings of landmarks as networks and pictures take them, whoever makes them."""
@@ -85,8 +82,11 @@ class Track:
 def draw_track(config: LandmarksConfig, track: Track, frames: Sequence[int], target: Target) -> Tensor:
     """Smooth landmarks over time, bring them to the subject's proportions and draw them: (n,1,H,W)."""
     points = smoothed(track.points_of, frames, track.total, config.smoothing)
-    if target.subject is not None:
-        points = drive(points, track.subject(), target.subject)
+    match target.subject:
+        case Subject() as subject:
+            points = drive(points, track.subject(), subject)
+        case _:
+            pass
     geometry = target.geometry
     drawings = [draw_face(apply_to_points(geometry, face), geometry.size) for face in points]
     return torch.from_numpy(np.stack(drawings)[:, None])  # (n,1,H,W)

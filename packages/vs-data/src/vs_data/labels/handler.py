@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vs_data.body_driving import BodySubject
 from vs_data.clips import LabelInfo
 from vs_data.content import Content
 from vs_data.driving import Subject
@@ -20,12 +21,16 @@ def _find_nothing(_place: str, _names: Sequence[str], _traces: Traces) -> Iterat
     return iter(())
 
 
+ANY_PICTURE = (2**20, 2**20)
+"""(H, W) of pictures that are large enough for any coordinates."""
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class Target:
-    """The place where a face is to be drawn: a geometry, and whose face it is to become; None: it stays whose it is."""
+    """The place where a subject is to be drawn: a geometry, and whose face or body it is to become; None: its own."""
 
     geometry: Geometry
-    subject: Subject | None = None
+    subject: Subject | BodySubject | None = None
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -65,9 +70,11 @@ class LabelHandler:
         of_levels: ((H,W) greys or (H,W,3) RGB, file and frame for messages) -> the label of one frame, for pictures and
             pipes whose levels are labels. Raises `DataError` for what is none.
         exact_levels: Whether such levels must come as they were written, since they are ids.
+        videos: Whether a video may stand for the files of a sequence, which are pictures then.
         level_channels: How many of them there are for each pixel in a pipe.
         framed: Whether labels are made at the size of the frames, by drawing or computing, so that those that have a
             size of their own are brought to it when they are beside.
+        mirrors: Whether labels can be mirrored with their frames; else `augment.flip` is refused beside them.
         computed: (pictures (H,W,3) RGB at the final size) -> their labels, as `read` gives them: the kind is computed
             from frames and has no files of its own. Then `extensions` are those of pictures, which are what labels
             are asked of where there are no frames: at synthesis.
@@ -77,6 +84,8 @@ class LabelHandler:
             None where the picture cannot be read. Raises `DataError` when the file is bad.
         check_sequence: (folder, names of frames, traces of their files) -> what is wrong with the files of a sequence
             that each for itself does not tell, besides what is looked for in labels of every kind; by default nothing.
+        boxes: (sequence, frames, subject), as for `read` -> region of a person -> boxes (n,B,4), see `Clip.boxes`;
+            None: the kind knows none.
     """
 
     info: LabelInfo
@@ -87,8 +96,11 @@ class LabelHandler:
     of_levels: Callable[[NDArray[np.uint8], str], Tensor]
     exact_levels: bool
     look: Callable[[Content, Size | None], Seen]
+    videos: bool = False
     level_channels: int = 1
     framed: bool = False
+    mirrors: bool = True
     computed: Callable[[Sequence[NDArray[np.uint8]]], Tensor] | None = None
     target: Callable[[View], Target] | None = None
     check_sequence: Callable[[str, Sequence[str], Traces], Iterator[Finding]] = _find_nothing
+    boxes: Callable[[View, Sequence[int], View | None], dict[str, Tensor]] | None = None

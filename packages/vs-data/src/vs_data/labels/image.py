@@ -12,7 +12,7 @@ from torch import Tensor
 from vs_config import Check, Problem, Range, check_fields, numbers, real, texts, truth, whole
 
 from vs_data.clips import FloatMaps
-from vs_data.content import Content
+from vs_data.content import Content, FrameOfVideo
 from vs_data.errors import DataError
 from vs_data.exr import read_exr
 from vs_data.fields import folder_name
@@ -128,6 +128,7 @@ def handle_images(config: ImageConfig) -> LabelHandler:
         of_levels=partial(_of_levels, config),
         exact_levels=False,
         level_channels=config.channels,
+        videos=True,
         look=partial(_look, config),
     )
 
@@ -144,10 +145,7 @@ def _open_loose(config: ImageConfig, files: LooseFiles) -> tuple[Size, Callable[
 
 
 def _of_levels(config: ImageConfig, levels: NDArray[np.uint8], where: str) -> Tensor:
-    values = levels if levels.ndim == 3 else levels[..., None]
-    if config.channels == 1:  # what was greys once may have become colours that are nearly grey
-        values = values.mean(axis=2, keepdims=True).round().astype(np.uint8)
-    found = _found(config, values, where)
+    found = _found(config, _of_a_video(config, levels if levels.ndim == 3 else levels[..., None]), where)
     return torch.from_numpy(np.ascontiguousarray(np.moveaxis(_scaled(config, found), -1, 0)))
 
 
@@ -177,8 +175,17 @@ def _find(config: ImageConfig, content: Content) -> _Found:
             return _found(config, read_exr(content, config.exr_channels), str(content))
         case _:
             stored = inspect_stored(content)
-            found = _found(config, stored.values, str(content))
+            of_video = isinstance(content, FrameOfVideo)
+            values = _of_a_video(config, stored.values) if of_video else stored.values
+            found = _found(config, values, str(content))
             return attrs.evolve(found, notes=(*stored.notes, *found.notes))
+
+
+def _of_a_video(config: ImageConfig, values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return (H,W,C) of a video, in which what was greys may have become colours that are nearly grey."""
+    if config.channels > 1:
+        return values
+    return np.asarray(values.mean(axis=2, keepdims=True, dtype=np.float32).round(), np.uint8)
 
 
 def _read_array(content: Content) -> NDArray[Any]:

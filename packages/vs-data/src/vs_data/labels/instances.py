@@ -73,6 +73,7 @@ def handle_instances(config: InstancesConfig) -> LabelHandler:
         of_levels=partial(_of_levels, config),
         exact_levels=True,
         level_channels=3 if config.stored == "rgb" else 1,
+        videos=True,
         look=partial(_look, config),
     )
 
@@ -105,10 +106,9 @@ def _read_frame(config: InstancesConfig, view: View, frame: int) -> _Ids:
 
 
 def _ids(config: InstancesConfig, content: Content) -> tuple[_Ids, tuple[str, ...]]:
-    """Read the ids (H,W) of a file, and what is unusual about it."""
+    """Read the ids (H,W) of a file, and what is to be said of it; 16 bits are nothing unusual here."""
     if config.stored == "ids":
-        found = inspect_wide_ids(content)
-        return found.ids.astype(np.int32), found.notes
+        return inspect_wide_ids(content).ids.astype(np.int32), ()
     colours = inspect_colours(content)
     return _unpacked(colours.values, str(content)), colours.notes
 

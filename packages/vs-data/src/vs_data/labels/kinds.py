@@ -14,15 +14,25 @@ from vs_config.schema import NONE, TAG
 from vs_data.clips import ClassIds, FloatMaps, LabelInfo
 from vs_data.labels.class_ids import SegMapsConfig, handle_class_ids
 from vs_data.labels.computed import BlurConfig, EdgesConfig, GreyConfig, handle_blur, handle_edges, handle_grey
+from vs_data.labels.densepose import DenseposeConfig, handle_densepose
 from vs_data.labels.face_landmarks import LandmarksConfig, handle_landmarks
 from vs_data.labels.handler import LabelHandler
 from vs_data.labels.image import ImageConfig, handle_images
 from vs_data.labels.instances import InstancesConfig, handle_instances
+from vs_data.labels.keypoints import KeypointsConfig, handle_keypoints
 from vs_data.layout import IMAGES
 from vs_data.views import View
 
 LabelKind: TypeAlias = (
-    SegMapsConfig | LandmarksConfig | ImageConfig | InstancesConfig | EdgesConfig | BlurConfig | GreyConfig
+    SegMapsConfig
+    | LandmarksConfig
+    | ImageConfig
+    | InstancesConfig
+    | EdgesConfig
+    | BlurConfig
+    | GreyConfig
+    | KeypointsConfig
+    | DenseposeConfig
 )
 
 KINDS: tuple[type[LabelKind], ...] = get_args(LabelKind)
@@ -45,6 +55,10 @@ def handler_of(kind: LabelKind) -> LabelHandler:
             return handle_blur(kind)
         case GreyConfig():
             return handle_grey(kind)
+        case KeypointsConfig():
+            return handle_keypoints(kind)
+        case DenseposeConfig():
+            return handle_densepose(kind)
         case _:
             assert_never(kind)
 
@@ -61,7 +75,7 @@ def written_kind(folder: str, info: LabelInfo) -> LabelKind:
             return SegMapsConfig(
                 folder=folder, num_classes=info.classes, ignore_id=info.ignore_id, class_names=info.names
             )
-        case FloatMaps(pictures=True):
+        case FloatMaps(pictures=True) if folder not in {kind.kind for kind in KINDS}:
             return ImageConfig(folder=folder, channels=info.channels)
         case FloatMaps():
             kind, _ = kind_of(folder)  # worlds call their labels as their kinds are called
@@ -111,10 +125,21 @@ def landmarks_among(kinds: Sequence[LabelKind]) -> LandmarksConfig | None:
     return next((kind for kind in kinds if isinstance(kind, LandmarksConfig)), None)
 
 
+def know_boxes(kinds: Sequence[LabelKind]) -> bool:
+    """Return whether some kind knows where the regions of a person are."""
+    return any(handler_of(kind).boxes is not None for kind in kinds)
+
+
+def boxes_in(kinds: Sequence[LabelKind], view: View, frames: Sequence[int], subject: View | None) -> dict[str, Tensor]:
+    """Return the boxes (n,B,4) of the regions of a person, by the first kind that knows any; see `Clip.boxes`."""
+    finders = (handler_of(kind).boxes for kind in kinds)
+    return next((find(view, frames, subject) for find in finders if find is not None), {})
+
+
 def of_stills(kind: LabelKind) -> LabelKind:
     """Return a kind of label of pictures that do not follow each other in time: nothing is smoothed."""
     match kind:
-        case LandmarksConfig():
+        case LandmarksConfig() | KeypointsConfig():
             return attrs.evolve(kind, smoothing=0.0)
         case _:
             return kind

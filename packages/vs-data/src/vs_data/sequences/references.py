@@ -1,7 +1,6 @@
 """Examples of a subject: photographs with their labels, a data folder, frames of a video, a person of a world."""
 
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 
 import attrs
@@ -10,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from vs_data.clips import References
+from vs_data.content import FrameOfVideo
 from vs_data.errors import DataError
 from vs_data.geometry import apply_to_image
 from vs_data.labels import LabelKind, handler_of, has_files, of_stills, read_labels, source_of
@@ -19,8 +19,8 @@ from vs_data.pictures import IMAGE_EXTENSIONS, read_rgb
 from vs_data.seen import Size, size_of
 from vs_data.sequences.files import Listed, entries_of, face_geometry, list_sequences, view_of
 from vs_data.sequences.frames import LabelRequest, ReferenceSubject
-from vs_data.sequences.video import VIDEO_EXTENSIONS, video_frames
 from vs_data.sequences.worlds import world_of, world_subject
+from vs_data.videos import VIDEO_EXTENSIONS
 from vs_data.views import to_tensor
 
 MOST = 64
@@ -71,11 +71,7 @@ def _frames_of_video(source: str) -> tuple[Path, list[int] | None]:
 
 
 def _of_video(path: Path, frames: Sequence[int], how: LabelRequest) -> ReferenceSubject:
-    beginning = enumerate(islice(video_frames(path), max(frames) + 1))
-    found = {index: picture for index, picture in beginning if index in frames}
-    missing = [frame for frame in frames if frame not in found]
-    if missing:
-        raise DataError(f"has no frame {missing[0]} (counted from 0)", file=str(path), fix="name frames that it has")
+    found = {frame: read_rgb(FrameOfVideo(video=path, frame=frame)) for frame in frames}
     kinds = list(filter(has_files, how.kinds))
     places = {kind.folder: path.parent / kind.folder / path.stem for kind in kinds}
     for kind in kinds:

@@ -1,6 +1,6 @@
 """The procedural worlds as sources of labels, and of people to show."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Literal
 
@@ -8,20 +8,25 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vs_data.body_driving import BodySubject, body_subject_of, drive_body
 from vs_data.clips import Clip, ClipRequest, ClipSource, References
+from vs_data.dancers import DancersConfig, DancersSource, open_dancers
+from vs_data.dancers.source import LABELS
 from vs_data.driving import subject_of
 from vs_data.errors import DataError
 from vs_data.faces import FacesConfig, FacesSource, open_faces
 from vs_data.faces.source import REGIONS_KIND
 from vs_data.geometry import same_size
-from vs_data.labels import Target, label_infos, landmarks_among
+from vs_data.labels import KeypointsConfig, LabelKind, LandmarksConfig, Target, label_infos, landmarks_among
 from vs_data.labels.face_landmarks import Track, draw_track
+from vs_data.labels.keypoints import draw_poses, skeleton_in
 from vs_data.sampling import iterate_sequence
 from vs_data.sequences.frames import LabelFrame, LabelRequest, LabelSequence, ReferenceSubject
+from vs_data.skeletons import OPENPOSE_BODY25, Skeleton
 from vs_data.street import StreetConfig, open_street
 from vs_data.street.source import RENDER
 
-WORLDS = ("street", "faces")
+WORLDS = ("street", "faces", "dancers")
 FRAMES = 60
 """Frames of a world unless another number is asked for."""
 
@@ -30,7 +35,7 @@ _CHUNK = 8
 
 
 def world_of(source: str) -> tuple[str, int] | None:
-    """Return world and seed of `street:SEED` or `faces:SEED`; None: it is no world.
+    """Return world and seed of `street:SEED`, `faces:SEED` or `dancers:SEED`; None: it is no world.
 
     Raises:
         DataError: the seed is no number.
@@ -90,8 +95,8 @@ def _source(world: str, seed: int, how: LabelRequest) -> ClipSource:
                 labels=_labels_of_street(how),
             )
             return open_street(street, "val")
-        case _:
-            config = FacesConfig(
+        case "faces":
+            faces = FacesConfig(
                 height=height,
                 width=width,
                 sequence_length=frames,
@@ -100,7 +105,19 @@ def _source(world: str, seed: int, how: LabelRequest) -> ClipSource:
                 motions=1,
                 labels=_labels_of_faces(how),
             )
-            return open_faces(config, "val")
+            return open_faces(faces, "val")
+        case _:
+            wanted = {kind.folder for kind in how.kinds}
+            dancers = DancersConfig(
+                height=height,
+                width=width,
+                sequence_length=frames,
+                seed=seed,
+                val_identities=1,
+                motions=1,
+                labels=next((name for name, kinds in LABELS.items() if wanted <= set(kinds)), "all"),
+            )
+            return open_dancers(dancers, "val")
 
 
 def _labels_of_street(how: LabelRequest) -> Literal["seg_maps", "render", "both"]:
@@ -151,21 +168,53 @@ def _motion(clip: Clip, index: int) -> tuple[Tensor, Tensor]:
 def _labels(source: ClipSource, how: LabelRequest, clip: Clip, frames: range) -> dict[str, Tensor]:
     """Return the labels of a clip of some frames, or what they are of another subject."""
     labels = {kind.folder: clip.labels[kind.folder] for kind in how.kinds}
-    kind = landmarks_among(how.kinds)
-    match source:
-        case FacesSource() if kind is not None and how.subject is not None:
-            target = how.subject.targets[kind.folder]
-            labels[kind.folder] = draw_track(kind, _track(source), frames, target)
+    if how.subject is not None:
+        labels |= _driven(source, how, frames, how.subject.targets)
     return labels
 
 
-def _targets(source: ClipSource, how: LabelRequest) -> Mapping[str, Target]:
-    kind = landmarks_among(how.kinds)
-    match source:
-        case FacesSource() if kind is not None:
-            return {kind.folder: Target(geometry=same_size(how.size), subject=_track(source).subject())}
+def _driven(source: ClipSource, how: LabelRequest, frames: range, targets: Mapping[str, Target]) -> dict[str, Tensor]:
+    """Return the labels that have proportions, brought to those of a subject."""
+    match source, landmarks_among(how.kinds), _keypoints_among(how.kinds):
+        case FacesSource(), LandmarksConfig() as kind, _:
+            return {kind.folder: draw_track(kind, _track(source), frames, targets[kind.folder])}
+        case DancersSource(), _, KeypointsConfig() as kind:
+            return {kind.folder: _driven_poses(kind, _poses(source, skeleton_in(kind)), frames, targets[kind.folder])}
         case _:
             return {}
+
+
+def _driven_poses(kind: KeypointsConfig, poses: NDArray[np.float64], frames: range, target: Target) -> Tensor:
+    """Draw some frames of poses (frames,n,3) as the body of a target."""
+    skeleton = skeleton_in(kind)
+    assert isinstance(target.subject, BodySubject)  # noqa: S101 - a target of keypoints has no other
+    driver = body_subject_of(poses, skeleton)
+    driven = drive_body(poses[frames.start : frames.stop], driver, target.subject, skeleton)
+    return draw_poses(kind, driven, target.geometry.size)
+
+
+def _targets(source: ClipSource, how: LabelRequest) -> Mapping[str, Target]:
+    place = same_size(how.size)
+    match source, landmarks_among(how.kinds), _keypoints_among(how.kinds):
+        case FacesSource(), LandmarksConfig() as kind, _:
+            return {kind.folder: Target(geometry=place, subject=_track(source).subject())}
+        case DancersSource(), _, KeypointsConfig() as kind:
+            skeleton = skeleton_in(kind)
+            return {kind.folder: Target(geometry=place, subject=body_subject_of(_poses(source, skeleton), skeleton))}
+        case _:
+            return {}
+
+
+def _keypoints_among(kinds: Sequence[LabelKind]) -> KeypointsConfig | None:
+    return next((kind for kind in kinds if isinstance(kind, KeypointsConfig)), None)
+
+
+def _poses(source: DancersSource, skeleton: Skeleton) -> NDArray[np.float64]:
+    """Return the keypoints of the whole first sequence as points (frames,n,3) of a skeleton; others are absent."""
+    whole = ClipRequest(sequence=0, start=0, length=source.sequences[0].frames)
+    known = source.keypoints(whole)
+    places = [OPENPOSE_BODY25.points.index(name) if name in OPENPOSE_BODY25.points else -1 for name in skeleton.points]
+    return np.concatenate([known, np.zeros_like(known[:, :1])], axis=1)[:, places]
 
 
 def _track(source: FacesSource) -> Track:

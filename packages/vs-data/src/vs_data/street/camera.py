@@ -3,7 +3,7 @@
 import attrs
 import numpy as np
 
-from vs_data.street.arrays import F64
+from vs_data.procedural.arrays import F64
 
 HORIZON = 0.46
 """Height of the horizon in the picture when the camera looks straight ahead, from the top, as a part of the height."""

@@ -8,13 +8,10 @@ from typing import ClassVar, Literal
 import attrs
 from vs_config import Check, Problem, check_fields, choice, real, whole
 
+from vs_data.procedural.fields import aspect_up_to
+
 MAX_SEQUENCES = 500_000
 """Training worlds are numbered from 0, validation worlds from here, so that the two never share a world."""
-
-
-def _check_aspect(config: StreetConfig) -> Iterator[Problem]:
-    if not 1 / 4 <= config.width / config.height <= 8:
-        yield Problem("width", expected=f"a quarter to 8 times the height, {config.height}", got=config.width)
 
 
 def _check_speeds(config: StreetConfig) -> Iterator[Problem]:
@@ -47,7 +44,7 @@ class StreetConfig:
     )  # fmt: skip
 
     CHECKS: ClassVar[tuple[Check, ...]] = (
-        Check(("height", "width"), _check_aspect),
+        aspect_up_to(8),
         Check(("speed_min", "speed_max"), _check_speeds),
     )
 

@@ -3,7 +3,7 @@
 import attrs
 import numpy as np
 
-from vs_data.street.arrays import F64
+from vs_data.procedural.arrays import F64
 
 
 @attrs.frozen(kw_only=True, eq=False)

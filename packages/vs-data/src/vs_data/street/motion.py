@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from vs_data.street.arrays import F32, F64, Rows
+from vs_data.procedural.arrays import F32, F64, Rows
 from vs_data.street.visibility import Pose, Shot, column, matrices_of, nearness, pixel_grid
 from vs_data.street.world import World
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vs_data.street.arrays import F64
+from vs_data.procedural.arrays import F64
 from vs_data.street.camera import CameraPath, position_at
 
 

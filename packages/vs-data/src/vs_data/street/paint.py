@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 import attrs
 import numpy as np
 
-from vs_data.street.arrays import F32, Rows
+from vs_data.procedural.arrays import F32, Rows, smooth
+from vs_data.procedural.noise import GRAIN_WAVELENGTH, billows, fade, grain, pulse, sample
 from vs_data.street.camera import View
 from vs_data.street.ground import FRONT, ROAD_HALF
 from vs_data.street.light import Light
-from vs_data.street.noise import GRAIN_WAVELENGTH, billows, fade, grain, pulse, sample, smooth
 from vs_data.street.profile import along as along_street
 from vs_data.street.profile import sun_above
 from vs_data.street.surfaces import Material

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vs_data.street.arrays import F32
+from vs_data.procedural.arrays import F32
 from vs_data.street.surfaces import Material, Vec
 from vs_data.street.visibility import Shot, column
 from vs_data.street.world import World

@@ -9,8 +9,8 @@ import attrs
 import cv2
 import numpy as np
 
-from vs_data.street.arrays import F32, Bytes
-from vs_data.street.noise import look_up
+from vs_data.procedural.arrays import F32, Bytes
+from vs_data.procedural.noise import look_up
 
 BLURS = (0.3, 0.9, 2.5, 8.0)
 """Widths over which the levels of a table are averaged, metres."""

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vs_data.street.arrays import F32, Bytes, Ints, Rows
+from vs_data.procedural.arrays import F32, Bytes, Ints, Rows
 from vs_data.street.motion import backward_flow, confidence_of, homographies
 from vs_data.street.paint import PAINTERS, Fragment, Look, sunlight
 from vs_data.street.plain import plain_colours

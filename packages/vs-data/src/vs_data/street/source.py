@@ -19,7 +19,7 @@ from vs_data.clips import (
     SequenceInfo,
     check_request,
 )
-from vs_data.street.arrays import F32
+from vs_data.procedural.arrays import F32
 from vs_data.street.config import MAX_SEQUENCES, StreetConfig
 from vs_data.street.render import Frames, render
 from vs_data.street.world import build_world

@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from vs_data.street.arrays import F32, F64, Bytes, Ints, Rows
+from vs_data.procedural.arrays import F32, F64, Bytes, Ints, Rows
 
 Shared = TypeVar("Shared")
 Value = TypeVar("Value", bound=np.generic)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vs_data.street.arrays import F32, F64, Ints, Rows
+from vs_data.procedural.arrays import F32, F64, Ints, Rows
 from vs_data.street.camera import View, view_at
 from vs_data.street.movement import offsets_at, strides_at
 from vs_data.street.surfaces import Layer, Surfaces

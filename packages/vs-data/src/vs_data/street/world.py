@@ -7,7 +7,7 @@ from itertools import pairwise
 import attrs
 import numpy as np
 
-from vs_data.street.arrays import F64
+from vs_data.procedural.arrays import F64
 from vs_data.street.camera import CameraPath
 from vs_data.street.config import StreetConfig
 from vs_data.street.greenery import lamp, tree

@@ -1,4 +1,4 @@
-"""Names for the arrays that faces are computed with."""
+"""Names for the arrays that procedural worlds are computed with, and two curves that all of them draw."""
 
 from typing import Any, TypeAlias
 
@@ -12,6 +12,7 @@ F64: TypeAlias = NDArray[np.float64]
 """float64, for geometry."""
 
 Bytes: TypeAlias = NDArray[np.uint8]
+Ints: TypeAlias = NDArray[np.int32]
 Rows: TypeAlias = NDArray[np.intp]
 """Indices."""
 

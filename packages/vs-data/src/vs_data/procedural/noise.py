@@ -6,7 +6,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from vs_data.street.arrays import F32, F64, Bytes
+from vs_data.procedural.arrays import F32, F64, Bytes, smooth
 
 GRAIN_WAVELENGTH = 8.0
 """Typical wavelength of `grain`, texels."""
@@ -51,12 +51,6 @@ def look_up(table: F32 | Bytes, x: F32, y: F32) -> F32:
     columns, lines = where.reshape(2, rows, _ROW)
     taken = cv2.remap(table, columns, lines, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     return np.asarray(taken, np.float32).reshape(-1)[:count]
-
-
-def smooth(x: F32) -> F32:
-    """Return the cubic step from 0 at x <= 0 to 1 at x >= 1."""
-    x = np.clip(x, 0, 1)
-    return x * x * (3 - 2 * x)
 
 
 def pulse(distance: F32, half_width: F32 | float, footprint: F32) -> F32:

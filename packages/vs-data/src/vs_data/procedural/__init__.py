@@ -1,0 +1,1 @@
+"""What procedural worlds share: arrays, noise, colours, and how shots become clips."""

@@ -1,0 +1,56 @@
+"""All that a data folder holds, whatever it is called, so that it can be packed without a configuration."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from vs_data.errors import DataError
+from vs_data.flow import FLOW_EXTENSIONS
+from vs_data.layout import IMAGES, Folder, Layout, Reading, scan_layout, scan_videos
+from vs_data.names import Order, is_left_behind
+from vs_data.pictures import IMAGE_EXTENSIONS
+from vs_data.videos import VIDEO_EXTENSIONS
+
+_IMAGES = Folder(name=IMAGES, extensions=IMAGE_EXTENSIONS, videos=True)
+
+
+def whole_layout(root: Path, order: Order = "name") -> Layout:
+    """List a data folder, a video or a folder of videos, with everything that lies beside the pictures.
+
+    Args:
+        root: What is listed.
+        order: How sequences and frames sort, by which files belong to the frames of videos.
+
+    Raises:
+        DataError: there is no such folder, or names do not agree: the first such finding.
+    """
+    how = Reading(min_frames=1, order=order)
+    if not root.exists():
+        fix = "expected a data folder, a video or a folder of videos"
+        raise DataError("there is no such file or folder", file=str(root), fix=fix)
+    if (root / IMAGES).is_dir():
+        layout = scan_layout(root, _IMAGES, list(_others(root, None)), how)
+    else:
+        place, names = (root.parent, {root.stem}) if root.is_file() else (root, {path.stem for path in _videos(root)})
+        layout = scan_videos(root, _IMAGES, list(_others(place, names)), how)
+    errors = [finding for finding in layout.findings if finding.severity == "error"]
+    if errors:
+        more = f" (and {len(errors) - 1} more: look at them with vs-data check)" if len(errors) > 1 else ""
+        raise DataError(errors[0].what, file=errors[0].file, fix=errors[0].fix + more)
+    return layout
+
+
+def _videos(root: Path) -> Iterator[Path]:
+    if root.is_dir():
+        yield from (path for path in root.iterdir() if path.suffix.lower() in VIDEO_EXTENSIONS)
+
+
+def _others(root: Path, names: set[str] | None) -> Iterator[Folder]:
+    """Yield the folders beside pictures, those alone that hold something of the named sequences; None: all."""
+    for place in sorted(root.iterdir()):
+        if place.name == IMAGES or is_left_behind(place.name) or not place.is_dir():
+            continue
+        if names is not None and not any(path.stem in names for path in place.iterdir()):
+            continue
+        endings = {path.suffix.lower() for path in place.glob("*/*") if not is_left_behind(path.name)}
+        flow = bool(endings) and endings <= set(FLOW_EXTENSIONS)  # of which the first frame has none
+        yield Folder(name=place.name, extensions=tuple(sorted(endings)), first_optional=flow, videos=True)
