@@ -89,6 +89,16 @@ def test_any_process_may_be_lost_at_any_moment(config: Path, undisturbed: Path, 
 
 
 @pytest.mark.slow
+def test_no_process_outlives_the_command_that_has_started_it(config: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    words = ("--config", str(config), "--out", str(folder), "--processes", "2", "run.steps=1000")
+    with launched("vs_train", "vid2vid", *words) as launch:
+        wait_for_step(folder, 1)
+        launch.process.kill()
+        launch.ended()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_process_of_any_machine_may_be_lost(config: Path, undisturbed: Path, tmp_path: Path, rank: int) -> None:
     """Two agents, each of which counts its own failures only, as with one on each machine."""

@@ -86,5 +86,4 @@ def _is_of(run: RunDirectory, group: Mapping[str, str]) -> bool:
         environment = read_environment(run).get("environment", {})
     except RunDirectoryError:
         return False
-    later = os.environ[ATTEMPT] != "0" or run.environment.stat().st_mtime > launcher_start()
-    return later and {GROUP: environment.get(GROUP)} == group
+    return {GROUP: environment.get(GROUP)} == group

@@ -25,6 +25,7 @@ from vs_train.planning.fitting import (
     held_batches,
     limit_of,
     look,
+    with_batch,
 )
 
 _BATCHES = (1, 2, 4, 8, 16, 32)
