@@ -31,12 +31,12 @@ def run_in_company(run: Callable[[Report], int]) -> int:
         ranks = ranks_of(os.environ)
     except RanksError as error:
         return report_error(error) if _would_speak() else EXIT_INPUT
+    if launcher := os.environ.get(LAUNCHER):
+        threading.Thread(target=end_with_parent, args=(int(launcher),), daemon=True).start()
     if ranks.count == 1:
         return run(report_error)
     from vs_runtime.ranks.store import said_before
 
-    if launcher := os.environ.get(LAUNCHER):
-        threading.Thread(target=end_with_parent, args=(int(launcher),), daemon=True).start()
     stream = sys.stderr
 
     def report(error: BaseException | str, *, status: int, label: str) -> int:
