@@ -206,17 +206,21 @@ def ask(ranks: Ranks) -> tuple[Any, ...]:
     return found, gathered(ranks, own).tolist(), told(ranks, value), collected(ranks, words)
 
 
-def sum_up(ranks: Ranks, reduce: Reduce, parts: int, bucket_bytes: int) -> list[tuple[list[int], list[Any]]]:
-    """The gradients of four parameters after batches of which each uses some."""
+def sum_up(
+    ranks: Ranks, reduce: Reduce, parts: int, bucket_bytes: int, kinds: bool
+) -> list[tuple[list[int], list[Any]]]:
+    """The gradients of four parameters after batches of which each uses some, as it is said or not."""
     shapes = [(2, 2, 2, 2), (3,), (1, 1), (2,)]
     weights = [torch.nn.Parameter(torch.ones(shape)) for shape in shapes]
     weights[0] = torch.nn.Parameter(torch.ones(2, 2, 2, 2).to(memory_format=torch.channels_last))
     sums = gradient_sums(ranks, weights, reduce=reduce, bucket_bytes=bucket_bytes)
     found = []
-    for used in ([0, 1, 2, 3], [0, 2], [0, 1, 3]):
+    for used in ([0, 1, 2, 3], [0, 2], [0, 1, 3], [0, 1, 3], [0, 2]):
         for weight in weights:
             weight.grad = None
-        for part in sums.each(range(ranks.rank * parts, (ranks.rank + 1) * parts), parts):
+        for part in sums.each(
+            range(ranks.rank * parts, (ranks.rank + 1) * parts), parts, tuple(used) if kinds else None
+        ):
             here = [i for i in used if i < 3 or ranks.rank == ranks.count - 1]
             torch.stack([weights[i].sum() * (part + 1) * (i + 1) for i in here]).sum().backward()
         found.append((used, [weight.grad for weight in weights]))
@@ -237,7 +241,8 @@ def overlapped(ranks: Ranks, kind: str, changes: dict[str, Any]) -> list[tuple[i
 
     state = attrs.evolve(state, sums=state.networks.map(in_buckets))
     found: list[tuple[int, int, list[int], list[int]]] = []
-    finish, send, note = sums._Buckets.finish, sums._Buckets._send_next, sums._Buckets.note
+    names = ("note", "_send_next", "send_rest", "take")
+    note, send, rest, take = (getattr(sums._Buckets, name) for name in names)
     come, sent = [0], list[int]()
 
     def note_here(self: Any, parameter: torch.Tensor) -> None:
@@ -248,16 +253,19 @@ def overlapped(ranks: Ranks, kind: str, changes: dict[str, Any]) -> list[tuple[i
         sent.append(come[0])
         send(self)
 
-    def finish_here(self: Any, present: Any) -> None:
+    def send_rest_here(self: Any) -> None:
         come[0] = 10**6  # whatever is sent now has not travelled while there was something to compute
-        finish(self, present)
+        rest(self)
+
+    def take_here(self: Any, present: Any) -> None:
+        take(self, present)
         sizes = [len(bucket) for bucket in self._buckets]
         found.append((len(present), sum(sizes), list(sent), list(itertools.accumulate(sizes))))
         come[0] = 0
         sent.clear()
 
     with pytest.MonkeyPatch.context() as patch:
-        for name, function in {"note": note_here, "_send_next": send_here, "finish": finish_here}.items():
+        for name, function in zip(names, (note_here, send_here, send_rest_here, take_here), strict=True):
             patch.setattr(sums._Buckets, name, function)
         for clip in clips_of(config, ranks, 0, 2, 4):
             state, _ = train_clip(state, clip, recipe)

@@ -41,12 +41,13 @@ def test_all_get_the_same_answers(processes: RankProcesses) -> None:
 @pytest.mark.parametrize("reduce", ["fast", "ordered"])
 @pytest.mark.parametrize("parts", [1, 2])
 @pytest.mark.parametrize("bucket_bytes", [1, 40, 2**20])
+@pytest.mark.parametrize("kinds", [False, True])
 def test_sums_of_gradients_are_those_of_all_parts(
-    processes: RankProcesses, reduce: str, parts: int, bucket_bytes: int
+    processes: RankProcesses, reduce: str, parts: int, bucket_bytes: int, kinds: bool
 ) -> None:
     """By the derivative: in a part parameter i has the gradient (part + 1) * (i + 1), and some have none at times."""
     total = sum(range(1, 3 * parts + 1))
-    for found in whole(processes.run(sum_up, reduce, parts, bucket_bytes, ranks=3)):
+    for found in whole(processes.run(sum_up, reduce, parts, bucket_bytes, kinds, ranks=3)):
         for used, gradients in found:
             expected = [total * (i + 1.0) if i in used else None for i in range(4)]
             # Of a parameter that only the last process uses, all get the gradient.

@@ -4,7 +4,7 @@ A process that waits for another one which was killed, or is stuck, learns from 
 
 torchrun keeps one store for all attempts, in which words of earlier ones are left, and nothing that it says tells all
 processes which attempt this is: each machine counts its own restarts. So the first process makes up a name for each
-meeting, and tells it to whoever calls: a call is a word that nobody has said before.
+meeting, and tells it to whoever knocks, by a word that nobody has said before.
 """
 
 import contextlib

@@ -56,14 +56,17 @@ class OverlappedSums:
 
     @answered()
     def _finish(self, kind: Hashable) -> None:
-        buckets, have = self._under_way or _Buckets([]), agreed_presence(self._parameters)
+        buckets = self._under_way or _Buckets([])
+        buckets.send_rest()  # before anything else is asked: some have sent them already
+        have = agreed_presence(self._parameters)
         present = {p for p, is_there in zip(self._parameters, have, strict=True) if is_there}
         if kind not in self._learnt or not all(p in buckets for p in present):
             # What nobody has foreseen goes last, at the first update everything, as it has come in the first process.
             order = dict.fromkeys([*told(self._come), *reversed(range(len(have)))])
             new = [p for p in (self._parameters[number] for number in order) if p in present and p not in buckets]
             self._learnt[kind] = buckets.add(new, self._bucket_bytes)
-        buckets.finish(present)
+            buckets.send_rest()
+        buckets.take(present)
 
 
 class _Buckets:
@@ -90,10 +93,13 @@ class _Buckets:
         self._buckets += buckets_of(parameters, size)
         return self._buckets
 
-    def finish(self, present: Set[Tensor]) -> None:
-        """Send what is left, as this process may lack gradients that others have, and take what has come."""
+    def send_rest(self) -> None:
+        """Send what is left: this process may lack gradients that others have."""
         while len(self.travelling) < len(self._buckets):
             self._send_next()
+
+    def take(self, present: Set[Tensor]) -> None:
+        """Give all parameters their sums, once these have come, and no gradient to those that have none anywhere."""
         for bucket, (flat, work) in zip(self._buckets, self.travelling, strict=True):
             work.wait()
             give(bucket, flat, [p in present for p in bucket])
