@@ -196,7 +196,10 @@ def test_an_interruption_is_said_in_one_line(folder, monkeypatch, capsys):
         (["check", ".", "--flow-folder", "a/b"], "--flow-folder: expected the name of a folder"),
         (["check", ".", "--flow-folder", "images"], "--flow-folder: expected a folder that neither images nor"),
         (["check", ".", "--every", "0"], "--every: expected a whole number from 1 to 1000000000, got '0'"),
-        (["render", "somewhere", "--world", "moon"], "--world: expected one of 'street', 'faces', got 'moon'"),
+        (
+            ["render", "somewhere", "--world", "moon"],
+            "--world: expected one of 'street', 'faces', 'dancers', got 'moon'",
+        ),
         (["render", "somewhere", "--sequences", "0"], "--sequences: expected a whole number from 1 to"),
         (["chek", "."], "chek"),
         (["render", "somewhere", "--height", "3"], "--height: expected a whole number from 16 to 4096 pixels, got 3"),

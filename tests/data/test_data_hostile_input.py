@@ -140,7 +140,7 @@ def test_what_a_kill_left_is_swept_and_the_working_directory_can_be_written(tmp_
     (tmp_path / ".unfinished" / "images").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     assert write_folder(STREET, Path(), sequences=1) == 3
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["flow", "images", "seg_maps"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["flow", "images", "instances", "seg_maps"]
 
 
 def test_sigterm_undoes_a_half_written_world(tmp_path, monkeypatch):

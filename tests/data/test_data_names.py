@@ -62,7 +62,7 @@ def test_frames_and_sequences_come_in_the_order_asked_for(folder):
     assert plain.files[2].frames[:3] == ("0", "1", "10")
     assert [info.name for info in natural.sequences] == ["s1", "s2", "s10"]
     assert natural.files[1].frames == tuple(str(frame) for frame in range(12))
-    assert natural.files[1].files["seg_maps"][2] == "2.png"
+    assert natural.files[1].files["seg_maps"].names[2] == "2.png"
     with pytest.raises(ValueError, match="order: expected one of 'name', 'natural', got 'random'"):
         config(root, order="random")
 
@@ -117,7 +117,7 @@ def test_accents_in_two_encodings_are_one_name_and_files_are_opened_by_their_own
     source = open_folder(settings, "train")
     assert source.sequences[0].name == "é"
     assert source.files[0].frames == tuple(accents)
-    assert unicodedata.is_normalized("NFD", str(source.files[0].files["seg_maps"][1]))
+    assert unicodedata.is_normalized("NFD", str(source.files[0].files["seg_maps"].names[1]))
     assert source.read(ClipRequest(sequence=0, start=0, length=3)).labels["seg_maps"].shape == (3, 32, 48)
 
 

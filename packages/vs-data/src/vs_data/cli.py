@@ -18,6 +18,7 @@ from vs_config.progress import show_progress
 from vs_data.check import MAX_THREADS, check_folder
 from vs_data.dancers import DancersConfig
 from vs_data.errors import VsDataError
+from vs_data.extract.command import extract
 from vs_data.faces import FacesConfig
 from vs_data.findings import counted
 from vs_data.flow import FlowFilesConfig, NoFlowConfig
@@ -51,6 +52,8 @@ app = App(
     help="Look at data folders before training on them, or write one.",
     version_flags=[],
 )
+
+app.command(extract)
 
 
 @app.command

@@ -24,7 +24,8 @@ _FIX_SIZE = "compute the flow at the size of the frames, turned as their EXIF or
 
 _FIX_UNKNOWN = "write 0 there, with confidence 0"
 
-_MAX_FLOW = 1e6  # pixels; more is no motion, but a mark of what is not known: 1e9 or 1e10 in Middlebury's files
+MAX_FLOW = 1e6
+"""Pixels; more is no motion, but a mark of what is not known: 1e9 or 1e10 in Middlebury's files."""
 
 _PRESETS = {
     "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
@@ -153,7 +154,7 @@ def read_flow(
     arrays = read_npz(path, ("flow", "confidence"), lambda promises: _check_promises(path, promises, size))
     flow, confidence = arrays["flow"], arrays.get("confidence")
     vectors = np.ascontiguousarray(flow.transpose(1, 2, 0).astype(np.float32))  # (H,W,2)
-    for what, known in (("not finite", np.isfinite(vectors)), ("beyond any picture", np.abs(vectors) <= _MAX_FLOW)):
+    for what, known in (("not finite", np.isfinite(vectors)), ("beyond any picture", np.abs(vectors) <= MAX_FLOW)):
         unknown = np.asarray(~known.all(axis=2))
         if unknown.any():
             raise DataError(f"flow is {what} at {_first(unknown)}", file=str(path), fix=_FIX_UNKNOWN)

@@ -1,7 +1,5 @@
 """The configuration of the world of dancers."""
 
-from __future__ import annotations
-
 from typing import ClassVar, Literal, TypeAlias, get_args
 
 import attrs

@@ -1,7 +1,5 @@
 """The configuration of the world of talking heads."""
 
-from __future__ import annotations
-
 from typing import ClassVar, Literal
 
 import attrs
