@@ -4,9 +4,13 @@ import copy
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import connection
+
+_LOOK = 0.5
+"""Seconds between two looks at whether a process still lives."""
 
 
 @contextmanager
@@ -31,12 +35,19 @@ def leave_signals_to_parent() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def end_with_parent() -> None:
+def end_with_parent(started_by: int | None = None) -> None:
     """Wait for the end of the process that started this one and end it too, also when it hangs somewhere.
 
     It is for a thread of its own.
+
+    Args:
+        started_by: the number of that process, where it is not Python's `multiprocessing` that has started this one.
     """
     parent = multiprocessing.parent_process()
+    if started_by is not None:
+        while os.getppid() == started_by:
+            time.sleep(_LOOK)
+        os._exit(1)
     if parent is not None:
         connection.wait([parent.sentinel])
         os._exit(0)
