@@ -8,13 +8,14 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from pathlib import Path
 
 import cv2
 import pytest
 import torch
 from loader_sources import HAS_FORK, Endless, drain, length_of, open_small_folder, take
-from vs_data import LoaderConfig, LoaderError, load_clips, loader
+from vs_data import Clip, LoaderConfig, LoaderError, load_clips, loader
 
 
 @pytest.fixture
@@ -41,6 +42,38 @@ def test_forking_after_opencv_has_started_threads_works(source, wait_for_workers
         assert cv2.getNumThreads() == 4
     finally:
         cv2.setNumThreads(threads)
+
+
+class OfParent:
+    """Garbage that hangs if a child collects it, as a decoder with threads does."""
+
+    def __init__(self):
+        self.itself, self.owner = self, os.getpid()
+
+    def __del__(self):
+        if os.getpid() != self.owner:
+            time.sleep(3600)
+
+
+class Collecting(Endless):
+    """A source that collects garbage whenever it reads."""
+
+    def read(self, request):
+        gc.collect()
+        return Clip(frames=torch.zeros(request.length, 3, 2, 2))
+
+
+@pytest.mark.skipif(not HAS_FORK, reason="this system does not fork")
+def test_a_forked_worker_collects_no_garbage_of_the_process_that_it_was_forked_from(wait_for_workers):
+    gc.disable()
+    try:
+        OfParent()
+        config = LoaderConfig(batch_size=1, workers=1, start_method="fork", timeout=5)
+        assert len(list(load_clips(Collecting(), config, seed=0, length_of=lambda _: 2, stop=2))) == 2
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+        gc.collect()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGBUS, signal.SIGSEGV])

@@ -1,6 +1,7 @@
 """Processes that work for another one: how they start unharmed by signals, end with it, and send it their errors."""
 
 import copy
+import gc
 import multiprocessing
 import os
 import signal
@@ -24,6 +25,27 @@ def signals_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def collection_held() -> Iterator[None]:
+    """Hold the collection of garbage back while processes are forked; each of them begins with `keep_inherited`."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def keep_inherited() -> None:
+    """Never collect what the process that forked this one had made, and collect garbage of its own from now on.
+
+    What ends threads when it is collected, as decoders of videos do, would wait for ever: a fork has none of them.
+    """
+    gc.freeze()
+    gc.enable()
 
 
 def leave_signals_to_parent() -> None:

@@ -24,7 +24,14 @@ import attrs
 import cv2
 import torch
 from torch import Tensor
-from vs_config.processes import end_with_parent, fit_to_be_sent, leave_signals_to_parent, signals_held
+from vs_config.processes import (
+    collection_held,
+    end_with_parent,
+    fit_to_be_sent,
+    keep_inherited,
+    leave_signals_to_parent,
+    signals_held,
+)
 
 from vs_data.clips import Clip, map_tensors
 from vs_data.errors import LoaderError, VsDataError
@@ -75,7 +82,8 @@ def start_pool(
     """
     pool = None
     try:
-        with signals_held():  # which workers and threads inherit: signals are the caller's thread's, once all is made
+        # Workers and threads inherit held signals: they are the caller's thread's, once all is made.
+        with signals_held(), collection_held():
             pool = _make_pool(read, workers, start_method, pin_memory, worker_init)
     except BaseException:  # what a signal's handler raises, too
         if pool is not None:
@@ -242,6 +250,7 @@ def _end_processes(
 
 def _serve(channel: Connection, read: Read, worker: int, worker_init: Callable[[int], None] | None) -> None:
     """Answer requests as long as somebody asks. Never returns: taking an interpreter apart has no use here."""
+    keep_inherited()
     leave_signals_to_parent()
     try:
         failure = _attempt(partial(_prepare, worker, worker_init))
