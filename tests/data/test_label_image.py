@@ -190,6 +190,27 @@ def test_channels_of_exr_files_are_chosen_by_name(folder, tmp_path):
         read(root, ImageConfig(channels=1, **ranged), min_frames=1)
 
 
+@pytest.mark.parametrize("left", [-5, 0, 7, 100])
+def test_what_an_exr_file_stores_lies_where_its_picture_has_it(folder, left):
+    """Cropped renders store less than the picture, overscan more of it."""
+    import OpenEXR
+
+    (height, width), top, stored = SIZE, -3, (30, 20)
+    plane = np.arange(1.0, 601, dtype=np.float32).reshape(stored)
+    header = {
+        "compression": OpenEXR.NO_COMPRESSION,
+        "type": OpenEXR.scanlineimage,
+        "dataWindow": (np.array([left, top], np.int32), np.array([left + 19, top + 29], np.int32)),
+        "displayWindow": (np.array([0, 0], np.int32), np.array([width - 1, height - 1], np.int32)),
+    }
+    root = folder(".exr", b"-")
+    OpenEXR.File(header, {"Z": plane}).write(str(root / "image" / "a" / "000.exr"))
+    found = read(root, ImageConfig(channels=1, minimum=-600.0, maximum=600.0), min_frames=1)[0] * 600
+    everywhere = {(y + top, x + left): plane[y, x] for y in range(30) for x in range(20)}
+    wanted = [[everywhere.get((y, x), 0.0) for x in range(width)] for y in range(height)]
+    np.testing.assert_allclose(found, wanted, atol=1e-3)
+
+
 def test_the_package_that_reads_exr_files_is_named_where_it_is_missing(folder, monkeypatch):
     root = folder(".exr", b"\x76\x2f\x31\x01\x02")
     usual = builtins.__import__
