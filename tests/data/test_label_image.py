@@ -129,6 +129,17 @@ def test_what_is_outside_of_the_range_is_clipped_and_said(folder):
     assert [finding.what for finding in report.findings] == [CLIPPED]
 
 
+@pytest.mark.parametrize(
+    ("number", "wanted"), [(np.float64(1e300), 1.0), (np.float64(-1e300), -1.0), (np.float16(0), 0)]
+)
+def test_arrays_may_be_wider_or_narrower_than_labels(folder, number, wanted):
+    """Neither numbers that float32 cannot hold nor a range that float16 cannot is worth a warning of NumPy."""
+    root = folder(".npy", np.full(SIZE, number))
+    kind = ImageConfig(channels=1, minimum=-1e6, maximum=1e6)
+    assert (read(root, kind, min_frames=1) == wanted).all()
+    assert any(finding.what.startswith(CLIPPED) for finding in check(root, kind).findings) == (wanted != 0)
+
+
 def broken(value: float) -> np.ndarray:
     values = np.ones(SIZE, np.float32)
     values[7, 9] = value
