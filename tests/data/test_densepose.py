@@ -90,6 +90,16 @@ def test_bad_files_are_refused_when_they_are_read_and_found_by_the_check(tmp_pat
     assert [Path(finding.file).name for finding in errors] == ["001.png"]
 
 
+def test_transparency_is_dropped_and_the_check_says_so(tmp_path: Path) -> None:
+    clear = np.full((*SIZE, 1), 128, np.uint8)
+    root = write(tmp_path, [np.concatenate([maps(seed), clear], axis=-1) for seed in (0, 1)])
+    opaque = write(tmp_path / "opaque", [maps(0), maps(1)])
+    np.testing.assert_array_equal(label(folder_of(root)), label(folder_of(opaque)))
+    assert any(
+        "has transparency, which is dropped" in finding.what for finding in check_folder(folder_of(root)).findings
+    )
+
+
 def test_a_lossless_video_of_the_maps_gives_the_same_labels(tmp_path: Path) -> None:
     frames = [maps(0), maps(1)]
     files, video = write(tmp_path / "files", frames), write(tmp_path / "video", frames)

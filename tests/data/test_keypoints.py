@@ -171,6 +171,7 @@ BAD = {
     "words": {"landmarks": [{"x": "a", "y": 2}]},
     "too many people": {"people": [{}] * 1001},
     "another face": openpose(standing(), face_keypoints_2d=[1.0] * 9),
+    "a face that is no list": openpose(standing(), face_keypoints_2d=5),
 }
 
 
@@ -190,7 +191,13 @@ def test_bad_files_are_an_error_of_one_line(tmp_path: Path, content: Any) -> Non
         lambda x: (
             st.lists(x)
             | st.dictionaries(
-                st.sampled_from(["people", "keypoints", "annotations", "landmarks", "pose_keypoints_2d", "x", "y"]), x
+                st.sampled_from(
+                    [
+                        *("people", "pose_keypoints_2d", "hand_left_keypoints_2d", "person_id"),
+                        *("keypoints", "annotations", "track_id", "landmarks", "x", "y", "visibility"),
+                    ]
+                ),
+                x,
             )
         ),
         max_leaves=8,
@@ -409,6 +416,23 @@ def test_a_stream_of_a_driver_shows_the_subject_wherever_the_driver_is(tmp_path:
     np.testing.assert_allclose(drawn[0], draw_skeleton(standing(30, height=40), OPENPOSE_BODY25, SIZE), atol=1e-4)
 
 
+def test_nobody_can_be_no_subject(tmp_path: Path) -> None:
+    kind = KeypointsConfig(skeleton="body25")
+    root = write(tmp_path, [openpose()] * 2)
+    with pytest.raises(DataError, match=r"a: nobody is in any of its frames.*; take another sequence as the subject"):
+        open_references(str(root / "images" / "a"), LabelRequest(kinds=(kind,), size=SIZE))
+
+
+def test_parts_of_pictures_that_nobody_said_to_be_some_are_an_error(tmp_path: Path) -> None:
+    part = standing()
+    part[:, :2] = (part[:, :2] + 0.5) / (SIZE[1], SIZE[0])
+    with pytest.raises(DataError, match="in the first pixel of the picture; set units = 'normalised'"):
+        read(tmp_path, openpose(part))
+    assert read(tmp_path, openpose(part), units="normalised")[0].points[0] == pytest.approx(standing()[0])
+    part[2:] = 0
+    assert len(read(tmp_path, openpose(part))) == 1
+
+
 def test_parts_of_pictures_are_read_by_those_beside_or_by_the_size_that_is_given(tmp_path: Path) -> None:
     kind = KeypointsConfig(skeleton="body25", units="normalised")
     part = standing()
@@ -417,6 +441,24 @@ def test_parts_of_pictures_are_read_by_those_beside_or_by_the_size_that_is_given
     wanted = draw_skeleton(standing(), OPENPOSE_BODY25, SIZE)
     np.testing.assert_allclose(label(root, kind)[0], wanted, atol=1e-4)
     np.testing.assert_allclose(loose(root / "poses-openpose", kind)[0], wanted, atol=1e-4)
+
+
+def test_a_driver_who_comes_later_is_drawn_as_one_who_is_there_from_the_start(tmp_path: Path) -> None:
+    """Points that are parts of a picture know its shape in either case."""
+    kind = KeypointsConfig(skeleton="mediapipe33")
+    marks = [{"x": 0.3 + 0.01 * index, "y": 0.2 + 0.02 * (index % 7)} for index in range(33)]
+    subject = write(tmp_path / "subject", [{"pose_landmarks": [marks]}] * 2)
+    known = open_references(str(subject / "images" / "a"), LabelRequest(kinds=(kind,), size=SIZE))
+    drawn = [
+        loose(write(tmp_path / name, frames, size=(200, 64)), kind, subject=known)
+        for name, frames in {
+            "later": [{"pose_landmarks": []}, {"pose_landmarks": [marks]}],
+            "always": [{"pose_landmarks": [marks]}] * 2,
+        }.items()
+    ]
+    assert drawn[0][0].max() == 0
+    assert drawn[1].max() > 0.5
+    np.testing.assert_allclose(drawn[0][1], drawn[1][1], atol=1e-6)
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the clip of a dancer is not there")

@@ -129,6 +129,17 @@ def test_what_is_outside_of_the_range_is_clipped_and_said(folder):
     assert [finding.what for finding in report.findings] == [CLIPPED]
 
 
+@pytest.mark.parametrize(
+    ("number", "wanted"), [(np.float64(1e300), 1.0), (np.float64(-1e300), -1.0), (np.float16(0), 0)]
+)
+def test_arrays_may_be_wider_or_narrower_than_labels(folder, number, wanted):
+    """Neither numbers that float32 cannot hold nor a range that float16 cannot is worth a warning of NumPy."""
+    root = folder(".npy", np.full(SIZE, number))
+    kind = ImageConfig(channels=1, minimum=-1e6, maximum=1e6)
+    assert (read(root, kind, min_frames=1) == wanted).all()
+    assert any(finding.what.startswith(CLIPPED) for finding in check(root, kind).findings) == (wanted != 0)
+
+
 def broken(value: float) -> np.ndarray:
     values = np.ones(SIZE, np.float32)
     values[7, 9] = value
@@ -188,6 +199,27 @@ def test_channels_of_exr_files_are_chosen_by_name(folder, tmp_path):
         read(root, ImageConfig(exr_channels=("N.X", "N.Y", "N.W"), **ranged), min_frames=1)
     with pytest.raises(DataError, match="has 4 channels, channels = 1"):
         read(root, ImageConfig(channels=1, **ranged), min_frames=1)
+
+
+@pytest.mark.parametrize("left", [-5, 0, 7, 100])
+def test_what_an_exr_file_stores_lies_where_its_picture_has_it(folder, left):
+    """Cropped renders store less than the picture, overscan more of it."""
+    import OpenEXR
+
+    (height, width), top, stored = SIZE, -3, (30, 20)
+    plane = np.arange(1.0, 601, dtype=np.float32).reshape(stored)
+    header = {
+        "compression": OpenEXR.NO_COMPRESSION,
+        "type": OpenEXR.scanlineimage,
+        "dataWindow": (np.array([left, top], np.int32), np.array([left + 19, top + 29], np.int32)),
+        "displayWindow": (np.array([0, 0], np.int32), np.array([width - 1, height - 1], np.int32)),
+    }
+    root = folder(".exr", b"-")
+    OpenEXR.File(header, {"Z": plane}).write(str(root / "image" / "a" / "000.exr"))
+    found = read(root, ImageConfig(channels=1, minimum=-600.0, maximum=600.0), min_frames=1)[0] * 600
+    everywhere = {(y + top, x + left): plane[y, x] for y in range(30) for x in range(20)}
+    wanted = [[everywhere.get((y, x), 0.0) for x in range(width)] for y in range(height)]
+    np.testing.assert_allclose(found, wanted, atol=1e-3)
 
 
 def test_the_package_that_reads_exr_files_is_named_where_it_is_missing(folder, monkeypatch):

@@ -19,6 +19,7 @@ from vs_data import (
     ClipRequest,
     FloatMaps,
     FolderConfig,
+    KeypointsConfig,
     LabelRequest,
     LandmarksConfig,
     NoFlowConfig,
@@ -30,6 +31,7 @@ from vs_data import (
     open_references,
 )
 from vs_data.labels import KINDS, handler_of, has_files, kind_in_table, kind_of, label_infos, word_of
+from vs_data.skeletons import LimbConfig, SkeletonConfig
 from vs_metrics import label_picture
 from vs_training.config import LabelConfig, spec_of_kinds
 from vs_training.pictures import palette_of, shown_label
@@ -55,6 +57,21 @@ def test_kinds_and_their_usual_folders_have_names_of_their_own():
 @given(kind=st.sampled_from(KINDS), folder=st.sampled_from(["a", "seg_maps", "landmarks-dlib68", "landmarks-dlib68:a"]))
 def test_the_word_for_a_kind_and_its_folder_is_read_back(kind, folder):
     assert kind_of(word_of(kind(folder=folder))) == (kind, folder)
+
+
+ROD = SkeletonConfig(points=("left end", "top"), limbs=(LimbConfig(ends=("top", "left end")),))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        KeypointsConfig(own=ROD),
+        SegMapsConfig(folder="é 'x'", map=((7, 0), (8, 1)), class_names=("\U0001f697", 'a "b" \\'), num_classes=2),
+        SegMapsConfig(colours=((0, 0, 0), (255, 1, 2)), num_classes=2, ignore_id=None),
+    ],
+)
+def test_a_kind_whose_fields_are_tables_and_lists_is_written_as_a_word_and_read_back(kind):
+    assert kind_in_table(word_of(kind)) == kind
 
 
 def test_a_bare_folder_holds_class_ids_unless_it_is_called_as_another_kind():

@@ -7,7 +7,19 @@ import numpy as np
 import pytest
 import torch
 from video_files import number_of, rgb, striped, write_video
-from vs_data import DataError, LabelRequest, LandmarksConfig, SegMapsConfig, open_labels
+from vs_data import (
+    ClipRequest,
+    DataError,
+    FolderConfig,
+    ImageConfig,
+    LabelRequest,
+    LandmarksConfig,
+    NoFlowConfig,
+    SegMapsConfig,
+    open_folder,
+    open_labels,
+)
+from vs_data.pictures import write_png
 from vs_data.videos import video_frames
 
 MAPS = SegMapsConfig()
@@ -128,6 +140,26 @@ def test_a_truncated_video_gives_what_is_there_and_says_where_it_ends(tmp_path: 
     assert 5 < len(got) < 20
     assert f"frame {len(got)} " in str(caught.value) or f"ends after frame {len(got) - 1}" in str(caught.value)
     assert np.array_equal(np.stack(got), np.stack(frames[: len(got)]))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("colours", [{"colorprim": "bt709", "transfer": "bt709", "colormatrix": "bt709"}, {}])
+def test_pictures_in_a_video_are_labels_as_in_training(tmp_path: Path, channels: int, colours: dict[str, str]):
+    """Whatever matrix of YUV the video names, which a reader of bare levels would not look at."""
+    (tmp_path / "image").mkdir()
+    frames = [np.full((48, 64, 3), (40 * number + 20, 200, 90), np.uint8) for number in range(4)]
+    (tmp_path / "images" / "a").mkdir(parents=True)
+    for number, frame in enumerate(frames):
+        write_png(tmp_path / "images" / "a" / f"{number}.png", frame)
+    parameters = ":".join(f"{key}={value}" for key, value in colours.items())
+    options = {"x264-params": parameters} if parameters else {}
+    video = write_video(tmp_path / "image" / "a.mp4", frames, "libx264", "yuv420p", options)
+    kind = ImageConfig(channels=channels)
+    config = FolderConfig(root=str(tmp_path), height=48, width=64, labels=(kind,), flow=NoFlowConfig())
+    trained = open_folder(config, "val").read(ClipRequest(sequence=0, start=0, length=4)).labels["image"]
+    (sequence,) = open_labels(str(video), LabelRequest(kinds=(kind,), size=(48, 64)))
+    driven = torch.stack([frame.labels["image"] for frame in sequence.read()])
+    assert torch.equal(driven, trained)
 
 
 def test_a_truncated_mp4_that_plays_at_once_says_where_it_ends(tmp_path: Path):

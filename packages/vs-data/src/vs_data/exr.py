@@ -22,7 +22,7 @@ _USUAL = (("R", "G", "B", "A"), ("R", "G", "B"), ("Y", "A"), ("Y",), ("Z",))
 
 
 def read_exr(content: Content, channels: Sequence[str]) -> NDArray[np.float32]:
-    """Read channels of an OpenEXR file as (H,W,C).
+    """Read channels of an OpenEXR file as (H,W,C): its display window, with 0 where no pixels are stored.
 
     Args:
         content: The file.
@@ -54,7 +54,7 @@ def read_exr(content: Content, channels: Sequence[str]) -> NDArray[np.float32]:
         planes = [found[name].pixels for name in names]
     if len({plane.shape for plane in planes}) > 1:
         raise DataError("holds channels of several resolutions", file=str(content), fix="write all at one")
-    return np.stack([np.asarray(plane, np.float32) for plane in planes], axis=-1)
+    return _displayed(np.stack([np.asarray(plane, np.float32) for plane in planes], axis=-1), header)
 
 
 @contextmanager
@@ -66,13 +66,35 @@ def _explained(content: Content) -> Iterator[None]:
 
 
 def _check_header(header: dict[str, Any], content: Content) -> None:
-    low, high = header["dataWindow"]
-    width, height = (int(end) - int(start) + 1 for start, end in zip(low, high, strict=True))
-    if not (width > 0 and height > 0 and width * height <= MAX_PICTURE_PIXELS):
-        what = f"is a picture of {width}x{height} pixels, at most {MAX_PICTURE_PIXELS} in all are read"
-        raise DataError(what, file=str(content), fix="make the picture smaller, or render it again")
+    for name in ("dataWindow", "displayWindow"):
+        left, top, right, bottom = _window(header, name)
+        width, height = right - left, bottom - top
+        if not (width > 0 and height > 0 and width * height <= MAX_PICTURE_PIXELS):
+            what = f"is a picture of {width}x{height} pixels, at most {MAX_PICTURE_PIXELS} in all are read"
+            raise DataError(what, file=str(content), fix="make the picture smaller, or render it again")
     if "deep" in str(header.get("type", "")):
         raise DataError("holds several samples for each pixel", file=str(content), fix="render it flat, not deep")
+
+
+def _window(header: dict[str, Any], name: str) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom of a window, the last two beyond its pixels."""
+    (left, top), (right, bottom) = header[name]
+    return int(left), int(top), int(right) + 1, int(bottom) + 1
+
+
+def _displayed(stored: NDArray[np.float32], header: dict[str, Any]) -> NDArray[np.float32]:
+    """Put what is stored, (H,W,C), where it belongs in the picture: renderers leave out black borders, or add some."""
+    data, picture = (_window(header, name) for name in ("dataWindow", "displayWindow"))
+    if data == picture:
+        return stored
+    left, top, right, bottom = picture
+    shown = np.zeros((bottom - top, right - left, stored.shape[2]), np.float32)
+    beyond, above = data[0] - left, data[1] - top
+    part = stored[max(-above, 0) :, max(-beyond, 0) :]
+    place = shown[max(above, 0) :, max(beyond, 0) :]
+    height, width = (min(one, other) for one, other in zip(part.shape[:2], place.shape[:2], strict=True))
+    place[:height, :width] = part[:height, :width]
+    return shown
 
 
 def _usual(there: Sequence[str]) -> list[str]:

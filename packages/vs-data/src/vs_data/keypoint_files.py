@@ -5,7 +5,8 @@ Formats: a list of [x, y] or [x, y, confidence], one for each point of the skele
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Literal, TypeAlias
 
 import attrs
@@ -39,6 +40,7 @@ FIX = (
 
 _MAX_FILE_BYTES = 2**22
 _MAX_PEOPLE = 1000
+_SOME = 3  # points; fewer may happen to be in one place
 
 _F64 = NDArray[np.float64]
 
@@ -89,9 +91,13 @@ def read_people(
         units: What coordinates are; auto: of MediaPipe normalised, of all others pixels.
 
     Raises:
-        DataError: the file cannot be read, is none of these formats, or a point is far outside of the picture.
+        DataError: the file cannot be read, is none of these formats, a point is far outside of the picture, or a person
+            is as small as coordinates that nobody has said to be normalised make it.
     """
     found = _read(content, skeleton)
+    if units == "auto" and any(_in_one_pixel(each.points) for each in found if not each.normalised):
+        fix = "set units = 'normalised' where coordinates are parts of the picture, else 'pixels'"
+        raise DataError("all points of a person lie in the first pixel of the picture", file=str(content), fix=fix)
     people = tuple(_as_person(each, skeleton, picture, units) for each in found)
     for person in people:
         far = None if picture is None else far_outside(person.points[:, :2], picture)
@@ -101,11 +107,21 @@ def read_people(
     return people
 
 
-def are_normalised(content: Content, skeleton: Skeleton, units: Units) -> bool:
-    """Return whether the coordinates in a file are parts of the picture's width and height."""
+def _in_one_pixel(points: _F64) -> bool:
+    """Return whether all points (n, 3) that are there, if they are some, have coordinates in [0, 1]."""
+    seen = points[points[:, 2] > 0, :2]
+    return len(seen) >= _SOME and bool(((seen >= 0) & (seen <= 1)).all())
+
+
+def are_normalised(contents: Iterable[Content], skeleton: Skeleton, units: Units) -> bool:
+    """Return whether the coordinates in files are parts of the picture's width and height.
+
+    The first file that somebody is in decides.
+    """
     if units != "auto":
         return units == "normalised"
-    return any(found.normalised for found in _read(content, skeleton))
+    people = (found for content in contents for found in _read(content, skeleton))
+    return any(found.normalised for found in islice(people, 1))
 
 
 def _read(content: Content, skeleton: Skeleton) -> list[_Found]:
@@ -156,7 +172,7 @@ def _of_openpose(person: Any, index: int) -> _Found:
         case _:
             raise _NotAPoseError(f"person {index} has no pose_keypoints_2d")
     for name, old, skeleton in _OPENPOSE_PARTS:
-        values = person.get(name) or person.get(old) or []
+        values = person.get(name) or person.get(old)
         if values:
             points = _of_triples(values, f"{name} of person {index}")
             if len(points) != len(skeleton.points):
@@ -231,8 +247,8 @@ def _of_rows(rows: list[Any]) -> _F64:
     return _checked(np.array(points, np.float64))
 
 
-def _of_triples(values: list[Any], whose: str) -> _F64:
-    if len(values) % 3 or not _are_numbers(*values):
+def _of_triples(values: Any, whose: str) -> _F64:
+    if type(values) is not list or len(values) % 3 or not _are_numbers(*values):
         raise _NotAPoseError(f"{whose}: expected x, y, confidence of each point, in one list")
     return _checked(np.array([_finite(value) for value in values], np.float64).reshape(-1, 3))
 

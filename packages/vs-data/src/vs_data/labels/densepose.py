@@ -125,10 +125,12 @@ def _wrong_part(levels: NDArray[np.uint8]) -> str | None:
 
 
 def _look(content: Content, _picture: Size | None) -> Seen:
-    levels = _read_levels(content)
+    stored = inspect_colours(content)
+    levels: NDArray[np.uint8] = stored.values
     problem = _wrong_part(levels)
     return Seen(
         size=size_of(levels),
         trace=Trace(digest=digest_of(levels), outline=outline_of_ids(levels[..., _PART])),
         findings=() if problem is None else (error(content, problem, _FIX),),
+        notes=stored.notes,
     )

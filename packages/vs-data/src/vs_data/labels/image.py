@@ -152,7 +152,8 @@ def _of_levels(config: ImageConfig, levels: NDArray[np.uint8], where: str) -> Te
 
 def _look(config: ImageConfig, content: Content, _picture: Size | None) -> Seen:
     found = _find(config, content)
-    outside = bool((found.values < found.low).any() or (found.values > found.high).any())
+    low, high = np.float64(found.low), np.float64(found.high)  # wide enough, whatever the values are
+    outside = bool((found.values < low).any() or (found.values > high).any())
     return Seen(
         size=size_of(found.values),
         trace=Trace(digest=digest_of(found.values), outline=outline_of_values(_scaled(config, found))),
@@ -244,7 +245,8 @@ def _with_channels(config: ImageConfig, values: NDArray[Any], where: str) -> tup
 
 def _scaled(config: ImageConfig, found: _Found) -> _F32:
     """Return values as (H,W,C) in [-1, 1]."""
-    values = np.clip(found.values.astype(np.float32), np.float32(found.low), np.float32(found.high))
+    with np.errstate(over="ignore"):  # what float32 cannot hold is clipped
+        values = np.clip(found.values.astype(np.float32), np.float32(found.low), np.float32(found.high))
     low, high = found.low, found.high
     if config.log:
         values, low, high = np.log(values), float(np.log(low)), float(np.log(high))

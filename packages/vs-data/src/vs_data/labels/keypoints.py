@@ -17,7 +17,7 @@ from vs_config import Check, Problem, check_fields, choice, real, table, whole
 from vs_data.body_driving import BodySubject, body_subject_of, drive_body
 from vs_data.boxes import boxes_of
 from vs_data.clips import FloatMaps
-from vs_data.content import Content, Contents, content_in
+from vs_data.content import Content, Contents, all_in, content_in
 from vs_data.errors import DataError
 from vs_data.fields import folder_name
 from vs_data.findings import Finding, some, warning
@@ -189,8 +189,11 @@ def _sequence_subject(config: KeypointsConfig, contents: Contents, picture: Size
 
 def _target(config: KeypointsConfig, subject: View) -> Target:
     """Return how bodies are drawn that are to become that of a sequence."""
-    described = _sequence_subject(config, contents_of(subject, config.folder), subject.geometry.source)
-    return Target(geometry=subject.geometry, subject=described)
+    contents, picture = contents_of(subject, config.folder), subject.geometry.source
+    if not there(_sequence_track(config, contents, picture)).any():
+        what = "nobody is in any of its frames, who could be shown in another's motion"
+        raise DataError(what, file=contents.place, fix="take another sequence as the subject")
+    return Target(geometry=subject.geometry, subject=_sequence_subject(config, contents, picture))
 
 
 def _open_loose(config: KeypointsConfig, files: LooseFiles) -> tuple[Size, Callable[[Sequence[int]], Tensor]]:
@@ -198,8 +201,10 @@ def _open_loose(config: KeypointsConfig, files: LooseFiles) -> tuple[Size, Calla
     target = Target(geometry=files.geometry()) if files.target is None else files.target
     # Of a driver neither place nor size in its pictures matters, so that nobody needs to know how large these are,
     # unless its points are parts of them.
-    placed = files.target is None or are_normalised(files.first, skeleton_in(config), config.units)
-    view = files.view(files.geometry() if placed else same_size(ANY_PICTURE))
+    view = files.view(same_size(ANY_PICTURE))
+    contents = all_in(contents_of(view, config.folder))
+    if files.target is None or are_normalised(contents, skeleton_in(config), config.units):
+        view = files.view(files.geometry())
     size = target.geometry.size
     return size, lambda frames: draw_poses(config, _poses(config, view, frames, target), size)
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import TypeAlias, assert_never, get_args
+from typing import Any, TypeAlias, assert_never, get_args
 
 import attrs
 import numpy as np
@@ -153,11 +153,20 @@ def word_of(kind: LabelKind) -> str:
     if not _is_plain(kind):
         plain = to_document(type(kind)(folder=kind.folder))
         said = {key: value for key, value in to_document(kind).items() if key in (TAG, "folder") or value != plain[key]}
-        return (
-            f"{{{', '.join(f'{key} = {json.dumps(NONE if value is None else value)}' for key, value in said.items())}}}"
-        )
+        return _inline(said)
     plain = kind_of(kind.folder) == (type(kind), kind.folder)
     return kind.folder if plain else f"{kind.kind}:{kind.folder}"
+
+
+def _inline(value: Any) -> str:
+    """Write plain data as a value of TOML that stands in one line."""
+    match value:
+        case dict():
+            return f"{{{', '.join(f'{key} = {_inline(below)}' for key, below in value.items())}}}"
+        case list():
+            return f"[{', '.join(map(_inline, value))}]"
+        case _:
+            return json.dumps(NONE if value is None else value, ensure_ascii=False)
 
 
 def _is_plain(kind: LabelKind) -> bool:

@@ -19,7 +19,7 @@ def open_labels(source: str, how: LabelRequest, *, stdin: BinaryIO | None = None
     Args:
         source: a folder of label files (see `open_folder_labels`), a video whose frames are labels
             (`open_video_labels`), `-` for raw bytes on standard input (`open_raw_labels`), or a world with a seed,
-            `street:SEED` or `faces:SEED`.
+            `street:SEED`, `faces:SEED` or `dancers:SEED`.
         how: what labels they are, and how they are to be read.
         stdin: what `-` stands for.
 
@@ -36,5 +36,7 @@ def open_labels(source: str, how: LabelRequest, *, stdin: BinaryIO | None = None
         return open_folder_labels(path, how)
     if path.is_file():
         return (open_video_labels(path, how),)
-    fix = "expected a folder of label files, a video, - for raw bytes, or a world: street:SEED, faces:SEED"
+    fix = (
+        "expected a folder of label files, a video, - for raw bytes, or a world: street:SEED, faces:SEED, dancers:SEED"
+    )
     raise DataError("there is no such file or folder", file=source, fix=fix)

@@ -17,7 +17,8 @@ from vs_data.videos import Stream, opened, require_exact, video_frames, video_le
 def open_video_labels(path: Path, how: LabelRequest) -> LabelSequence:
     """Open a video whose frames are labels of one kind, or what labels of any number of kinds are computed from.
 
-    Grey levels are class ids, stored without loss; of drawn maps (edges of a face) 255 is 1, whatever the format.
+    Grey levels are class ids, stored without loss; of drawn maps (edges of a face) 255 is 1, whatever the format. Of
+    pictures they are the colours that a player shows, as in training.
     Frames that labels are computed from are brought to the size of the model's as training does it.
 
     Raises:
@@ -66,7 +67,9 @@ def _computed(path: Path, how: LabelRequest) -> Iterator[LabelFrame]:
 
 
 def _read(path: Path, kind: LabelKind, most: int | None) -> Iterator[LabelFrame]:
-    for index, levels in enumerate(islice(video_levels(path), most)):
+    handler = handler_of(kind)
+    as_shown = handler.videos and not handler.exact_levels  # as training reads them where a video stands for files
+    for index, levels in enumerate(islice(video_frames(path) if as_shown else video_levels(path), most)):
         where = f"{path} frame {index}"
-        labels = {kind.folder: handler_of(kind).of_levels(levels, where)}
+        labels = {kind.folder: handler.of_levels(levels, where)}
         yield LabelFrame(labels=labels, name=f"{index:06d}", where=where)
