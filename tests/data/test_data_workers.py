@@ -10,10 +10,13 @@ import textwrap
 import threading
 from pathlib import Path
 
+import av
 import cv2
+import numpy as np
 import pytest
 import torch
 from loader_sources import HAS_FORK, Endless, drain, length_of, open_small_folder, take
+from video_files import write_video
 from vs_data import LoaderConfig, LoaderError, load_clips, loader
 
 
@@ -41,6 +44,29 @@ def test_forking_after_opencv_has_started_threads_works(source, wait_for_workers
         assert cv2.getNumThreads() == 4
     finally:
         cv2.setNumThreads(threads)
+
+
+def _collect(_worker: int) -> None:
+    gc.collect()
+
+
+@pytest.mark.skipif(not HAS_FORK, reason="this system does not fork")
+def test_decoders_with_threads_that_are_garbage_at_the_fork_are_not_collected_in_workers(source, tmp_path):
+    path = write_video(tmp_path / "a.mkv", [np.zeros((64, 64, 3), np.uint8)] * 2, "ffv1", "bgr0", {"slices": "4"})
+    gc.disable()
+    try:
+        container = av.open(str(path))
+        container.streams.video[0].thread_type = "SLICE"
+        container.streams.video[0].codec_context.thread_count = 4
+        next(container.decode(video=0))
+        del container  # which is garbage, since it and its streams hold each other: only a collection ends its threads
+        config = LoaderConfig(workers=1, start_method="fork", timeout=20)
+        clips = load_clips(source, config, seed=0, length_of=length_of, worker_init=_collect)
+        assert not gc.isenabled()
+        next(clips)
+        clips.close()
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGBUS, signal.SIGSEGV])

@@ -1,6 +1,7 @@
 """Processes that work for another one: how they start unharmed by signals, end with it, and send it their errors."""
 
 import copy
+import gc
 import multiprocessing
 import os
 import signal
@@ -20,6 +21,31 @@ def signals_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def garbage_kept() -> Iterator[None]:
+    """Collect no garbage, so that a process that is forked meanwhile begins with all that this one had.
+
+    It has to call `leave_garbage_to_parent` before it collects any.
+    """
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
+
+
+def leave_garbage_to_parent() -> None:
+    """Never collect what the process that forked this one had, garbage or not, and collect what comes from now on.
+
+    Decoders and encoders that are collected wait for their threads, which a fork does not have: for ever, and while no
+    other thread of this process can run.
+    """
+    gc.freeze()
+    gc.enable()
 
 
 def leave_signals_to_parent() -> None:

@@ -24,7 +24,14 @@ import attrs
 import cv2
 import torch
 from torch import Tensor
-from vs_config.processes import end_with_parent, fit_to_be_sent, leave_signals_to_parent, signals_held
+from vs_config.processes import (
+    end_with_parent,
+    fit_to_be_sent,
+    garbage_kept,
+    leave_garbage_to_parent,
+    leave_signals_to_parent,
+    signals_held,
+)
 
 from vs_data.clips import Clip, map_tensors
 from vs_data.errors import LoaderError, VsDataError
@@ -164,9 +171,10 @@ def _start_worker(
     try:
         context: Any = multiprocessing.get_context(start_method)
         process: BaseProcess = context.Process(target=_serve, args=(theirs, read, worker, worker_init), daemon=True)
-        # Forking with threads about is safe: workers use neither CUDA nor a thread pool of this process. OpenCV's has
-        # to be taken down first, since a fork that inherits it waits for ever for threads that it does not have.
-        with one_opencv_thread(), warnings.catch_warnings():
+        # Forking with threads about is safe: workers use neither CUDA nor a thread pool of this process, and collect no
+        # garbage of it. OpenCV's pool has to be taken down first, since a fork that inherits it waits for ever for
+        # threads that it does not have.
+        with one_opencv_thread(), garbage_kept(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
             process.start()
     except BaseException:
@@ -242,6 +250,7 @@ def _end_processes(
 
 def _serve(channel: Connection, read: Read, worker: int, worker_init: Callable[[int], None] | None) -> None:
     """Answer requests as long as somebody asks. Never returns: taking an interpreter apart has no use here."""
+    leave_garbage_to_parent()
     leave_signals_to_parent()
     try:
         failure = _attempt(partial(_prepare, worker, worker_init))
