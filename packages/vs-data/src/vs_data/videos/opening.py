@@ -124,7 +124,7 @@ def require_exact(stream: Stream, video: Video) -> None:
         raise DataError(what, file=str(video), fix=LOSSLESS)
 
 
-def is_cut_short(container: Container, stream: Stream, count: int, end: float) -> bool:
+def is_cut_short(container: Container, stream: Stream, count: int, end: float, longest: float = 0.0) -> bool:
     """Say whether a file says of itself that it has more frames, or lasts longer, than was found in it.
 
     Args:
@@ -132,12 +132,13 @@ def is_cut_short(container: Container, stream: Stream, count: int, end: float) -
         stream: its pictures.
         count: how many were found.
         end: time of the last of them, seconds.
+        longest: that one of them is shown, seconds: the last may be shown as long; 0: nobody knows.
     """
     if stream.frames:
         return count < stream.frames
     if not container.duration or not stream.average_rate or len(container.streams) > 1:
         return False  # nobody knows, or sound may last longer than pictures
-    return end + 2.5 / float(stream.average_rate) < container.duration / av.time_base
+    return end + 2.5 * max(longest, 1 / float(stream.average_rate)) < container.duration / av.time_base
 
 
 def next_of(decoded: Iterator[av.VideoFrame], video: Video, index: int) -> av.VideoFrame | None:

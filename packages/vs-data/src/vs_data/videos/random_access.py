@@ -209,8 +209,9 @@ def _find(reader: _Reader, wanted: int, pass_over: _PassOver) -> av.VideoFrame:
 def _move(reader: _Reader, start: int) -> None:
     """Let the next frame that is decoded be this one, or one before it."""
     if start == 0 or not reader.index.exact:
+        container, stream = open_video(reader.video)
         reader.container.close()
-        reader.container, reader.stream = open_video(reader.video)
+        reader.container, reader.stream = container, stream
         reader.after = 0
     else:
         _seek(reader, int(reader.index.times[start]))
