@@ -7,6 +7,7 @@ import attrs
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from vs_config import shown
 
 from vs_data.clips import References
 from vs_data.content import Contents, FolderOfFiles, FrameOfVideo
@@ -72,10 +73,13 @@ def _frames_of_video(source: str) -> tuple[Path, list[int] | None]:
     frames: list[int] = []
     for item in part.split(","):
         first, dash, last = item.partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()) or int(last or first) < int(first):
+        ends = first, last if dash else first
+        if not all(end.isdecimal() and len(end) < 10 for end in ends) or int(ends[1]) < int(ends[0]):
             fix = "3,7 or 10-20 for example, counted from 0"
-            raise DataError(f"expected numbers of frames behind the video, got {part!r}", file=name, fix=fix)
-        frames += list(range(int(first), min(int(last or first), int(first) + MOST) + 1))[:MOST]
+            raise DataError(
+                f"expected numbers of frames behind the video, got {shown(part, 100)!r}", file=name, fix=fix
+            )
+        frames += list(range(int(ends[0]), min(int(ends[1]), int(ends[0]) + MOST) + 1))[:MOST]
     return expanded(name), frames
 
 
