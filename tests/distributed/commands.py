@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -60,15 +61,25 @@ def write_config(folder: Path, **changes: Any) -> Path:
 
 
 def commanded(
-    processes: RankProcesses, *words: str, event: Event | None = None, ranks: int = 2, **variables: str
+    processes: RankProcesses,
+    *words: str,
+    event: Event | None = None,
+    ranks: int = 2,
+    again: bool = False,
+    folder: Path = Path(),
+    **variables: str,
 ) -> list[Said]:
-    """Run `train:vid2vid` with these words in so many processes."""
-    return whole(processes.run(command, ["vid2vid", *words], event, variables, ranks=ranks, joins=False))
+    """Run `train:vid2vid` with these words in so many processes; `again`: after a failure, in the same launch."""
+    arguments = (["vid2vid", *words], event, variables, folder)
+    return whole(processes.run(command, *arguments, ranks=ranks, joins=False, again=again))
 
 
-def command(ranks: Ranks, words: list[str], event: Event | None, variables: dict[str, str]) -> Said:
+def command(
+    ranks: Ranks, words: list[str], event: Event | None, variables: dict[str, str], folder: Path = Path()
+) -> Said:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
         for name, value in variables.items():
             patch.setenv(name, value) if value else patch.delenv(name)
         if event is not None and event.rank == ranks.rank:
@@ -128,6 +139,27 @@ def diverge(state: Any) -> None:
         next(state.discriminator.parameters())[0] = float("nan")
 
 
+def spoil_average(state: Any) -> None:
+    """A number of the EMA is not finite in this process only."""
+    with torch.no_grad():
+        next(state.generator_ema.parameters())[0] = float("nan")
+
+
+def run_out_of_memory(*_: Any) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.00 GiB")
+
+
+def be_elsewhere() -> None:
+    """Look for files in a directory that no other process is in."""
+    elsewhere = Path("elsewhere")
+    elsewhere.mkdir()
+    os.chdir(elsewhere)
+
+
+def be_terminated_soon() -> None:
+    threading.Timer(1, be_terminated).start()
+
+
 def overflow(state: Any) -> None:
     """The next gradient of a weight of the discriminator overflows in this process only."""
     weight = next(p for p in state.discriminator.parameters() if p.ndim == 4)
@@ -140,6 +172,6 @@ def leave_range(state: Any) -> None:
     handle = head.register_forward_hook(lambda *given: (handle.remove(), given[-1] * float("nan"))[1])
 
 
-def comes_or_not(ranks: Ranks, words: list[str], missing: int) -> Said | None:
+def comes_or_not(ranks: Ranks, words: list[str], missing: int, event: Event | None = None) -> Said | None:
     """Run the command but in one process."""
-    return None if ranks.rank == missing else command(ranks, ["vid2vid", *words], None, {})
+    return None if ranks.rank == missing else command(ranks, ["vid2vid", *words], event, {})

@@ -18,7 +18,7 @@ from vs_config import load_config
 from vs_data import Clip, load_clips, open_source
 from vs_optim import initial_scaling, resolve_precision
 from vs_runtime import list_checkpoints, load_latest, save_checkpoint, seed_everything
-from vs_runtime.ranks import Ranks, Reduce, collected, gathered, gradient_sums, most, told
+from vs_runtime.ranks import GradientSums, Ranks, Reduce, collected, gathered, gradient_sums, most, sums, told
 from vs_training import update as updates
 from vs_training.agreement import require_one_state, require_one_step
 from vs_training.config import TrainConfig, label_spec, reference_count
@@ -110,7 +110,7 @@ def gone_on(ranks: Ranks, kind: str, changes: dict[str, Any], stop: int, folder:
         state = restore_state(state, load_latest(folder).state)
     require_one_step(ranks, state.step)
     state, reports = went_through(config, state, recipe, stop, 2)
-    require_finite(state)
+    require_finite(state, ranks)
     saved = state_to_save(state)
     if ranks.first:
         save_checkpoint(folder, step=stop, state=saved, keep=9)
@@ -188,6 +188,8 @@ def with_difference(ranks: Ranks, place: str) -> str:
                 weight.data.view(-1)[-1:].copy_(weight.data.view(-1)[-1:].nextafter(torch.tensor(9.0)))
             case "moment":
                 next(iter(state.optimizers.discriminator.state.values()))["exp_avg"].add_(1)
+            case "lost":
+                del state.optimizers.generator.state[next(iter(state.optimizers.generator.state))]
             case "count":
                 state = attrs.evolve(state, updates=7)
     with pytest.raises(VsTrainingError) as caught:
@@ -204,20 +206,69 @@ def ask(ranks: Ranks) -> tuple[Any, ...]:
     return found, gathered(ranks, own).tolist(), told(ranks, value), collected(ranks, words)
 
 
-def sum_up(ranks: Ranks, reduce: Reduce, parts: int, bucket_bytes: int) -> list[tuple[list[int], list[Any]]]:
-    """The gradients of four parameters after batches of which each uses some."""
+def sum_up(
+    ranks: Ranks, reduce: Reduce, parts: int, bucket_bytes: int, kinds: bool
+) -> list[tuple[list[int], list[Any]]]:
+    """The gradients of four parameters after batches of which each uses some, as it is said or not."""
     shapes = [(2, 2, 2, 2), (3,), (1, 1), (2,)]
     weights = [torch.nn.Parameter(torch.ones(shape)) for shape in shapes]
     weights[0] = torch.nn.Parameter(torch.ones(2, 2, 2, 2).to(memory_format=torch.channels_last))
     sums = gradient_sums(ranks, weights, reduce=reduce, bucket_bytes=bucket_bytes)
     found = []
-    for used in ([0, 1, 2, 3], [0, 2], [0, 1, 3]):
+    for used in ([0, 1, 2, 3], [0, 2], [0, 1, 3], [0, 1, 3], [0, 2]):
         for weight in weights:
             weight.grad = None
-        for part in sums.each(range(ranks.rank * parts, (ranks.rank + 1) * parts), parts):
+        for part in sums.each(
+            range(ranks.rank * parts, (ranks.rank + 1) * parts), parts, tuple(used) if kinds else None
+        ):
             here = [i for i in used if i < 3 or ranks.rank == ranks.count - 1]
             torch.stack([weights[i].sum() * (part + 1) * (i + 1) for i in here]).sum().backward()
         found.append((used, [weight.grad for weight in weights]))
+    return found
+
+
+def overlapped(ranks: Ranks, kind: str, changes: dict[str, Any]) -> list[tuple[int, int, list[int], list[int]]]:
+    """Of each update of a network in two clips of four frames: how many gradients there are, how many of them travel,
+
+    and of each bucket how many gradients had come when it was sent, and would have if it was sent as soon as it could.
+    """
+    config = config_of(kind, changes)
+    state, recipe = begun(config, ranks)
+
+    def in_buckets(network: torch.nn.Module) -> GradientSums:
+        own = list(network.parameters())
+        return gradient_sums(ranks, own, reduce="fast", bucket_bytes=sum(p.nbytes for p in own) // 20)
+
+    state = attrs.evolve(state, sums=state.networks.map(in_buckets))
+    found: list[tuple[int, int, list[int], list[int]]] = []
+    names = ("note", "_send_next", "send_rest", "take")
+    note, send, rest, take = (getattr(sums._Buckets, name) for name in names)
+    come, sent = [0], list[int]()
+
+    def note_here(self: Any, parameter: torch.Tensor) -> None:
+        come[0] += parameter in self  # PyTorch also tells of some that get no gradient
+        note(self, parameter)
+
+    def send_here(self: Any) -> None:
+        sent.append(come[0])
+        send(self)
+
+    def send_rest_here(self: Any) -> None:
+        come[0] = 10**6  # whatever is sent now has not travelled while there was something to compute
+        rest(self)
+
+    def take_here(self: Any, present: Any) -> None:
+        take(self, present)
+        sizes = [len(bucket) for bucket in self._buckets]
+        found.append((len(present), sum(sizes), list(sent), list(itertools.accumulate(sizes))))
+        come[0] = 0
+        sent.clear()
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, function in zip(names, (note_here, send_here, send_rest_here, take_here), strict=True):
+            patch.setattr(sums._Buckets, name, function)
+        for clip in clips_of(config, ranks, 0, 2, 4):
+            state, _ = train_clip(state, clip, recipe)
     return found
 
 

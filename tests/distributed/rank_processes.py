@@ -27,18 +27,28 @@ class RankProcesses:
 
     def __init__(self, channels: list[Connection]) -> None:
         self._channels, self._groups = channels, 0
+        self._store: TCPStore | None = None
 
     def run(
-        self, function: Callable[..., Any], *arguments: Any, ranks: int, timeout: float = PATIENCE, joins: bool = True
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        ranks: int,
+        timeout: float = PATIENCE,
+        joins: bool = True,
+        again: bool = False,
     ) -> list[Any]:
         """Return what `function(ranks, *arguments)` returns in each process, or the error that it raises there.
 
-        Unless `joins`, it is left to the function to join the others.
+        Unless `joins`, it is left to the function to join the others. `again`: as when torchrun starts the processes of
+        one launch again; each agent counts for itself how often it does.
         """
         self._groups += 1
-        store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # as torchrun does for each group
+        if self._store is None or not again:  # torchrun makes one for each launch
+            self._store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
         for rank, channel in enumerate(self._channels[:ranks]):
-            variables = environment(rank, ranks, store.port)
+            counted = {"TORCHELASTIC_RESTART_COUNT": str(self._groups * (rank + 1))}
+            variables = {**environment(rank, ranks, self._store.port), **counted}
             channel.send((self._groups, variables, timeout, joins, function, arguments))
         return [self._answer(channel) for channel in self._channels[:ranks]]
 
@@ -54,8 +64,9 @@ class RankProcesses:
 def environment(rank: int, count: int, port: int = 1) -> dict[str, str]:
     """What torchrun sets on one machine; it keeps the store in which processes meet."""
     said = {"RANK": rank, "WORLD_SIZE": count, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": count}
-    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
-    return {**meeting, **{name: str(value) for name, value in said.items()}}
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    agent = {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RUN_ID": "none"}
+    return {**meeting, **agent, **{name: str(value) for name, value in said.items()}}
 
 
 def serve(channel: Connection) -> None:

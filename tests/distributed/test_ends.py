@@ -1,13 +1,16 @@
 """Runs in several processes that end before their time: the first one says it, and there is a way to go on."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from commands import (
     Event,
+    be_elsewhere,
     be_late,
     be_terminated,
+    be_terminated_soon,
     comes_or_not,
     commanded,
     differ,
@@ -16,6 +19,8 @@ from commands import (
     leave_range,
     lose_data,
     overflow,
+    run_out_of_memory,
+    spoil_average,
     write_config,
 )
 from faults import final, lines, run, same
@@ -126,5 +131,60 @@ def test_processes_that_have_learnt_something_else_are_found_out(processes: Rank
     assert (first.status, other.status) == (2, 2)
     (error,) = first.errors
     assert "step 2: " in error
-    assert "(rank 1 differs)" in error
+    assert "(ranks 0 and 1 differ)" in error
+    assert "could not be saved" not in first.err
     assert other.errors == []
+
+
+def test_what_is_saved_was_the_same_in_all_processes(processes: RankProcesses, tmp_path: Path) -> None:
+    """They are compared for each checkpoint, and the one before the difference is what one is sent to."""
+    words = ("--config", str(write_config(tmp_path)), "--out", str(tmp_path / "run"), "run.checkpoint_every=2")
+    first, other = commanded(processes, *words, event=Event(1, 3, differ))
+    assert (first.status, other.status) == (2, 2)
+    (error,) = first.errors
+    assert error.startswith("error: step 4: generator.")
+    assert "(ranks 0 and 1 differ), and at step 2 all was" in error
+    assert "step 2 is saved; go on with: " in error
+    assert checkpoints(tmp_path / "run") == ["step-00000002"]
+
+
+def test_all_go_back_when_what_one_has_learnt_is_not_finite(processes: RankProcesses, tmp_path: Path) -> None:
+    words = ("--config", str(write_config(tmp_path)), "--out", str(tmp_path / "run"), "distributed.check_every=1")
+    every = ("run.checkpoint_every=1", "run.on_divergence=roll-back")
+    first, other = commanded(processes, *words, *every, event=Event(1, 3, spoil_average))
+    assert (first.status, other.status) == (0, 0)
+    (told,) = (line for line in first.err.splitlines() if "roll-back 1 of 3" in line)
+    for named in ("step 3: ", "averaged weight", "rank 1", "step-00000002"):
+        assert named in told
+    assert checkpoints(tmp_path / "run")[0] == "step-00000004"
+
+
+def test_all_have_to_see_where_the_first_writes(processes: RankProcesses, tmp_path: Path) -> None:
+    words = ("--config", str(write_config(tmp_path)), "--out", "run")
+    first, other = commanded(processes, *words, folder=tmp_path, event=Event(1, 0, be_elsewhere))
+    assert (first.status, other.status) == (2, 2)
+    (error,) = first.errors
+    assert error.startswith("error: run: rank 1 does not find there what rank 0 has written")
+    assert other.errors == []
+
+
+def test_memory_that_is_too_small_in_one_process_is_one_line_with_advice(
+    processes: RankProcesses, tmp_path: Path
+) -> None:
+    words = ("--config", str(write_config(tmp_path)), "--out", str(tmp_path / "run"))
+    first, other = commanded(processes, *words, event=Event(1, 3, run_out_of_memory))
+    assert (first.status, other.status) == (2, 2)
+    (error,) = first.errors
+    assert error.startswith("error: rank 1: the GPU's memory is too small (CUDA out of memory.")
+    assert "choose memory.checkpoint=blocks" in error
+    assert other.errors == []
+
+
+def test_a_stop_is_heard_while_others_are_waited_for(processes: RankProcesses, tmp_path: Path) -> None:
+    words = ["--config", str(write_config(tmp_path)), "--out", str(tmp_path / "run"), "distributed.timeout=60"]
+    began = time.monotonic()
+    event = Event(0, 0, be_terminated_soon)
+    there, _ = processes.run(comes_or_not, words, 1, event, ranks=2, joins=False)
+    assert time.monotonic() - began < 4
+    assert there.status == 143
+    assert not (tmp_path / "run").exists()

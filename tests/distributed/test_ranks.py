@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from in_ranks import ask, leave, sum_up
+from in_ranks import ask, leave, overlapped, sum_up
 from rank_processes import RankProcesses, environment, whole
 from vs_runtime.errors import RanksError
 from vs_runtime.ranks import ONE, Ranks, ranks_of
@@ -41,18 +41,32 @@ def test_all_get_the_same_answers(processes: RankProcesses) -> None:
 @pytest.mark.parametrize("reduce", ["fast", "ordered"])
 @pytest.mark.parametrize("parts", [1, 2])
 @pytest.mark.parametrize("bucket_bytes", [1, 40, 2**20])
+@pytest.mark.parametrize("kinds", [False, True])
 def test_sums_of_gradients_are_those_of_all_parts(
-    processes: RankProcesses, reduce: str, parts: int, bucket_bytes: int
+    processes: RankProcesses, reduce: str, parts: int, bucket_bytes: int, kinds: bool
 ) -> None:
     """By the derivative: in a part parameter i has the gradient (part + 1) * (i + 1), and some have none at times."""
     total = sum(range(1, 3 * parts + 1))
-    for found in whole(processes.run(sum_up, reduce, parts, bucket_bytes, ranks=3)):
+    for found in whole(processes.run(sum_up, reduce, parts, bucket_bytes, kinds, ranks=3)):
         for used, gradients in found:
             expected = [total * (i + 1.0) if i in used else None for i in range(4)]
             # Of a parameter that only the last process uses, all get the gradient.
             expected[3] = 4.0 * sum(range(2 * parts + 1, 3 * parts + 1)) if 3 in used else None
             assert [None if g is None else float(g.unique()) for g in gradients] == expected
             assert gradients[0].stride() == (8, 1, 4, 2)  # channels-last, as the parameter is
+
+
+@pytest.mark.parametrize("kind", ["vid2vid", "few-shot"])
+def test_gradients_travel_while_the_backward_pass_goes_on(processes: RankProcesses, kind: str) -> None:
+    """Once each kind of frame has been seen, each bucket goes as soon as it can, and nothing else does."""
+    changes = {"curriculum": {"flow_steps": 0}} if kind == "few-shot" else {}
+    for updates in whole(processes.run(overlapped, kind, changes, ranks=2)):
+        assert len(updates) == 2 * 2 * 4  # of both networks, in each frame of two clips
+        for gradients, travelling, sent, could in updates[8:]:
+            assert travelling == gradients
+            assert sent == could
+            assert len(sent) > 2
+        assert len({gradients for gradients, *_ in updates[8:]}) > 2  # not the same in all frames
 
 
 ALONE = """

@@ -1,20 +1,23 @@
 """A run whose processes are lost and started again is the run that nobody has disturbed."""
 
 import contextlib
+import functools
 import os
 import random
 import signal
+import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
-from commands import write_config
+from commands import Event, be_terminated, commanded, write_config
 from faults import final, lines, run, same
+from in_ranks import ask
 from launches import launched, wait_for_step
+from rank_processes import RankProcesses, whole
 from vs_config import load_config, read_toml
-from vs_runtime import list_checkpoints
 from vs_runtime.run_directory import RunDirectory, read_environment
-from vs_train import attempts
 from vs_train.cli import main
 from vs_training.config import TrainConfig
 
@@ -85,27 +88,69 @@ def test_any_process_may_be_lost_at_any_moment(config: Path, undisturbed: Path, 
     assert is_undisturbed(folder, undisturbed)
 
 
-def test_an_attempt_goes_on_with_the_run_of_an_earlier_one_of_the_same_processes_only(
-    config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name, value in {"RUN_ID": "a", "RESTART_COUNT": "0"}.items():
-        monkeypatch.setenv(f"TORCHELASTIC_{name}", value)
-    assert main(["vid2vid", "--config", str(config), "run.steps=1"]) == 0
-    (folder,) = (tmp_path / "runs").iterdir()
-    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
-    assert main(["vid2vid", "--config", str(config), "run.steps=2"]) == 0
-    assert main(["vid2vid", "--config", str(config), "--out", str(folder), "run.steps=2"]) == 0
-    assert list((tmp_path / "runs").iterdir()) == [folder]
-    assert {path.name for path in list_checkpoints(folder / "checkpoints")} == {"step-00000001", "step-00000002"}
-    # Another machine counts its own restarts: what tells is whether the run is younger than torchrun.
-    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
-    assert main(["vid2vid", "--config", str(config), "--out", str(folder), "run.steps=2"]) == 0
-    monkeypatch.setattr(attempts, "launcher_start", lambda: time.time() + 1)
-    capsys.readouterr()
-    assert main(["vid2vid", "--config", str(config), "--out", str(folder), "run.steps=2"]) == 2
-    assert "holds a run already" in capsys.readouterr().err
-    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "b")
-    assert main(["vid2vid", "--config", str(config), "--out", str(folder), "run.steps=2"]) == 2
-    assert "holds a run already" in capsys.readouterr().err
+@pytest.mark.slow
+def test_no_process_outlives_the_command_that_has_started_it(config: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    words = ("--config", str(config), "--out", str(folder), "--processes", "2", "run.steps=1000")
+    with launched("vs_train", "vid2vid", *words) as launch:
+        wait_for_step(folder, 1)
+        launch.process.kill()
+        launch.ended()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_process_of_any_machine_may_be_lost(config: Path, undisturbed: Path, tmp_path: Path, rank: int) -> None:
+    """Two agents, each of which counts its own failures only, as with one on each machine."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        endpoint = f"127.0.0.1:{free.getsockname()[1]}"
+    folder = tmp_path / "run"
+    agent = ("--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d", "--rdzv-endpoint", endpoint)
+    job = ("--max-restarts", "3", "-m", "vs_train", "vid2vid", "--config", str(config), "--out", str(folder))
+    words = ("torch.distributed.run", *agent, *job)
+    with launched(*words) as one, launched(*words) as other:
+        wait_for_step(folder, 1)
+        os.kill({**one.ranks(), **other.ranks()}[rank], signal.SIGKILL)
+        said = one.ended() + other.ended()
+    assert (one.process.returncode, other.process.returncode) == (0, 0), said
+    assert "going on from" in said
+    assert is_undisturbed(folder, undisturbed)
+
+
+def test_processes_that_start_again_meet_whatever_their_agents_have_counted(processes: RankProcesses) -> None:
+    whole(processes.run(ask, ranks=3))
+    found = whole(processes.run(ask, ranks=3, again=True))
+    assert found == [found[0]] * 3
+    assert whole(processes.run(ask, ranks=2, again=True))  # one machine fewer
+
+
+def test_a_launch_goes_on_with_a_run_of_its_own_and_no_other(processes: RankProcesses, tmp_path: Path) -> None:
+    """By its name or without it; the identity that is given to torchrun is the same each time."""
+    words = ["--config", str(write_config(tmp_path)), "run.checkpoint_every=1"]
+    stopped = Event(1, 2, be_terminated)
+    for named in ([], ["--out", "mine"]):
+        folder = tmp_path / ("mine" if named else "runs")
+        ends = functools.partial(in_folder, processes, tmp_path, *words, *named)
+        assert ends("run.steps=3", event=stopped) == [143, 143]
+        assert ends("run.steps=3", again=True) == [0, 0]  # a process was lost, says the agent
+        run = folder if named else next(folder.iterdir())
+        assert (run / "checkpoints" / "step-00000003").exists()
+        refused = [2, 2] if named else [0, 0]
+        assert ends("run.steps=4") == refused
+        assert ends("run.steps=4", again=True) == refused
+        assert not (run / "checkpoints" / "step-00000004").exists()
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+
+
+def in_folder(processes: RankProcesses, folder: Path, *words: str, **options: Any) -> list[int]:
+    return [said.status for said in commanded(processes, *words, folder=folder, **options)]
+
+
+def test_what_is_wrong_is_said_once_however_often_it_is_tried(processes: RankProcesses, tmp_path: Path) -> None:
+    words = ("--config", str(write_config(tmp_path)), "--out", str(tmp_path / "run"), "loader.batch_size=3")
+    first, *others = (commanded(processes, *words, again=again) for again in (False, True, True))
+    assert [len(said.errors) for said in first] == [1, 0]
+    assert [(said.status, said.out, said.err) for each in others for said in each] == [(2, "", "")] * 4
+    (error, _) = commanded(processes, *words, "memory.micro_batches=3", again=True)  # something else
+    assert len(error.errors) == 1

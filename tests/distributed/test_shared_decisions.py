@@ -54,6 +54,7 @@ def test_a_gradient_is_named_with_its_process(processes: RankProcesses) -> None:
         ("weight", "generator."),
         ("moment", "discriminator_optimizer.params.0.exp_avg"),
         ("count", "numbers"),
+        ("lost", "generator_optimizer.params.0.exp_avg"),
     ],
 )
 def test_a_planted_difference_is_caught_and_named(processes: RankProcesses, place: str, name: str) -> None:

@@ -16,8 +16,9 @@ from rank_processes import RankProcesses, whole
 from toy_runs import FEW_SHOT, STREET, make_run
 from vs_data import StreetConfig, open_source, write_folder
 from vs_eval.scoring import ClipScores
-from vs_eval.sharing import deal, in_words
+from vs_eval.sharing import in_words, own_share
 from vs_metrics import Average
+from vs_runtime.ranks import Ranks
 
 WEIGHTS = st.lists(st.integers(1, 300), max_size=40)
 
@@ -121,8 +122,7 @@ def test_what_is_wrong_everywhere_is_said_once(answers: dict[str, list[Answer]])
 
 @given(weights=WEIGHTS, count=st.integers(1, 12))
 def test_every_piece_is_dealt_once_and_nobody_has_more_than_one_piece_too_many(weights: list[int], count: int) -> None:
-    shares = deal(weights, count)
-    assert len(shares) == count
+    shares = [own_share(Ranks(rank=rank, count=count), weights) for rank in range(count)]
     assert sorted(piece for share in shares for piece in share) == list(range(len(weights)))
     assert all(share == sorted(share) for share in shares)
     loads = [sum(weights[piece] for piece in share) for share in shares]

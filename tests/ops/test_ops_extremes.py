@@ -165,6 +165,19 @@ def test_a_flow_out_of_every_image_fetches_its_border(impl: str, dtype: torch.dt
     torch.testing.assert_close(result, border.expand_as(image), rtol=0, atol=4 * torch.finfo(dtype).eps)
 
 
+def test_a_flow_that_is_no_number_is_seen_in_the_result_and_ends_no_process() -> None:
+    """PyTorch's own kernel makes a pixel of it, and its gradient on the CPU a segmentation fault."""
+    image, flow = noise(1, 1, 3, 16, 16).requires_grad_(), noise(2, 1, 2, 16, 16)
+    flow[:, 0, 3] = torch.nan
+    flow[:, 1, 5:7] = torch.nan
+    flow.requires_grad_()
+    result = vs_ops.warp(image, flow, impl="reference")
+    assert torch.equal(result.isnan(), flow.isnan().any(dim=1, keepdim=True).expand_as(result))
+    result.nansum().backward()
+    assert image.grad is not None
+    assert image.grad.isfinite().all()
+
+
 @low_precision
 @pytest.mark.parametrize("magnitude", MAGNITUDES)
 @each_of(vs_ops.WARP_AND_BLEND)

@@ -1,6 +1,8 @@
 """No number of a configuration is without bounds, and what can be known of a whole run costs no time."""
 
 import math
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
@@ -12,7 +14,10 @@ from hypothesis import strategies as st
 from vs_config import ConfigError, resolve_config
 from vs_config.schema import Field, fields_of, members
 from vs_nets import ClassMap, LabelSpec
+from vs_runtime.ranks import Ranks
+from vs_training import memory
 from vs_training.config import TrainConfig
+from vs_training.counts import count_networks
 from vs_training.curriculum import CurriculumConfig, clip_length, images_between
 from vs_training.memory import check_memory
 from vs_training.presets import read_preset
@@ -72,6 +77,29 @@ def test_networks_larger_than_the_memory_are_refused_before_they_are_built() -> 
         check_memory(wide, LABELS, torch.device("cpu"))
 
 
+@pytest.mark.parametrize("kind", ["cuda", "cpu"])
+def test_several_processes_have_room_for_what_they_share(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """By counting: gradients travel in a second copy, of Adam's averages and the EMA each has its half."""
+    config = resolve_config(TrainConfig, read_preset("street-tiny").document, ["loader.batch_size=2"], "")
+    shared = attrs.evolve(config, distributed=attrs.evolve(config.distributed, shard_optimizer=True))
+    counts = count_networks(config, LABELS)
+    trained = counts.generator + counts.discriminator
+    weights = trained + counts.perceptual
+    travelling = max(counts.generator, counts.discriminator)
+    bytes_of = {
+        config: 4 * (weights + 3 * trained + counts.ema + travelling),
+        shared: 4 * (weights + trained + travelling + (2 * trained + counts.ema) / 2),
+    }
+    pair = Ranks(count=2, local_count=2)
+    for each, needed in bytes_of.items():
+        for total in (needed - 1, needed):
+            room = total if kind == "cuda" else 2 * total  # processes of one machine share that of the CPU
+            monkeypatch.setattr(memory, "memory_of", lambda _, room=room: SimpleNamespace(total=room))
+            refusing = pytest.raises(ConfigError, match="need at least") if total < needed else nullcontext()
+            with refusing:
+                check_memory(each, LABELS, torch.device(kind), pair)
+
+
 def test_a_batch_larger_than_the_memory_is_refused() -> None:
     config = resolve_config(TrainConfig, read_preset("street-tiny").document, [], "")
     large = attrs.evolve(
@@ -82,3 +110,7 @@ def test_a_batch_larger_than_the_memory_is_refused() -> None:
     )
     with pytest.raises(ConfigError, match=r"^a batch of frames alone needs .* GiB of memory.*: lower loader"):
         check_memory(large, LABELS, torch.device("cpu"))
+    short = attrs.evolve(large, curriculum=config.curriculum)
+    with pytest.raises(ConfigError, match=r"^a batch of frames alone"):
+        check_memory(short, LABELS, torch.device("cpu"))
+    check_memory(short, LABELS, torch.device("cpu"), Ranks(count=4096))  # each machine has a clip of it

@@ -1,11 +1,13 @@
 """Few-shot training: its configuration, its step, and runs through the real command line."""
 
+import math
 import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import torch
 import vs_nets as nets
@@ -19,9 +21,10 @@ from vs_nets.layers import InstanceNorm2d
 from vs_train.cli import main
 from vs_train.numbers import named_losses
 from vs_train.samples import roll_out
+from vs_training import divergence
 from vs_training.checks import check_references
 from vs_training.config import ReferencesConfig, TrainConfig, label_spec, reference_count
-from vs_training.errors import VsTrainingError
+from vs_training.errors import NonFiniteError, VsTrainingError
 from vs_training.inputs import encode_references
 from vs_training.networks import build_recipe, build_state
 from vs_training.state import Recipe, TrainState
@@ -151,6 +154,23 @@ def test_flow_steps_train_the_flow_network_and_nothing_else() -> None:
     state, report = train_clip(state, faces_clip(config, (4, 5)), recipe)
     assert {"g_gan", "d_gan"} <= set(named_losses(report.losses))
     assert (state.step, state.updates) == (2, 4)
+
+
+def test_a_flow_step_that_diverges_is_explained_by_what_it_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    document = {**SMALL, "curriculum": {"flow_steps": 1, "initial_length": 3, "max_length": 3}}
+    config, state, recipe = setup(document)
+    computed, original = [], nets.warp_losses
+
+    def spoiled(*arguments: Any) -> nets.Losses:
+        losses = original(*arguments)
+        computed.append(losses)
+        return {name: attrs.evolve(loss, value=loss.value * math.inf) for name, loss in losses.items()}
+
+    monkeypatch.setattr(nets, "warp_losses", spoiled)
+    monkeypatch.setattr(divergence, "show", lambda *_: pytest.fail("no frame is generated in such a step"))
+    with pytest.raises(NonFiniteError, match="loss flow"):
+        train_clip(state, faces_clip(config, (4, 5), frames=1), recipe)
+    assert len(computed) == 2  # once to learn, once to look where it comes from
 
 
 def test_flow_steps_learn_from_every_reference() -> None:

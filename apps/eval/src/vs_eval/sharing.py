@@ -13,7 +13,7 @@ import torch
 from vs_config import report_error
 from vs_config.commands import EXIT_INPUT
 from vs_config.streams import dropped_streams
-from vs_runtime.ranks import Ranks, collected, joined, require_one, told
+from vs_runtime.ranks import Ranks, collected, fair_owners, joined, require_one, told
 
 from vs_eval.errors import VsEvalError, memory_explained
 from vs_eval.input_errors import INPUT_ERRORS
@@ -25,6 +25,9 @@ T = TypeVar("T")
 PATIENCE = 24 * 3600.0
 """Seconds that a process waits for another's share, which may be long; torchrun ends all of them when one dies."""
 
+MEETING = 600.0
+"""Seconds that a process waits for the others to start."""
+
 
 @contextlib.contextmanager
 def joined_ranks() -> Iterator[Ranks]:
@@ -32,7 +35,7 @@ def joined_ranks() -> Iterator[Ranks]:
 
     Of several the first one says what is wrong before any of them ends: torchrun ends all as soon as one has.
     """
-    with joined(timeout=PATIENCE) as ranks, _speaking(ranks):
+    with joined(meeting=MEETING, timeout=PATIENCE) as ranks, _speaking(ranks):
         if ranks.count > 1 and torch.cuda.is_available():
             torch.cuda.set_device(ranks.local_rank % torch.cuda.device_count())
         try:
@@ -64,28 +67,9 @@ def _speaking(ranks: Ranks) -> Iterator[None]:
             raise SystemExit(130) from None
 
 
-def deal(weights: Sequence[int], count: int) -> list[list[int]]:
-    """Deal work to so many ranks: the heaviest first, each to whoever has least. Pure.
-
-    Args:
-        weights: of each piece of work, such as its frames.
-        count: the number of ranks.
-
-    Returns:
-        The numbers of each rank's pieces, in rising order.
-    """
-    shares: list[list[int]] = [[] for _ in range(count)]
-    loads = [0] * count
-    for piece in sorted(range(len(weights)), key=lambda piece: -weights[piece]):
-        lightest = loads.index(min(loads))
-        shares[lightest].append(piece)
-        loads[lightest] += weights[piece]
-    return [sorted(share) for share in shares]
-
-
 def own_share(ranks: Ranks, weights: Sequence[int]) -> list[int]:
-    """Return the numbers of the pieces of work that this process has."""
-    return deal(weights, ranks.count)[ranks.rank]
+    """Return the numbers of the pieces of work that this process has, in rising order."""
+    return [piece for piece, owner in enumerate(fair_owners(weights, ranks.count)) if owner == ranks.rank]
 
 
 def shared(ranks: Ranks, weights: Sequence[int], work: Callable[[int], T], kind: Any) -> list[T]:
@@ -93,7 +77,7 @@ def shared(ranks: Ranks, weights: Sequence[int], work: Callable[[int], T], kind:
 
     Args:
         ranks: the processes.
-        weights: of each piece, see `deal`.
+        weights: of each piece, such as its frames: all are to have about as many of them.
         work: does the piece of a number.
         kind: what it returns, which cattrs can bring into JSON and back.
 
@@ -104,13 +88,8 @@ def shared(ranks: Ranks, weights: Sequence[int], work: Callable[[int], T], kind:
     made = agreed(ranks, lambda: [work(piece) for piece in own])
     if ranks.count == 1:
         return made
-    parts = collected(ranks, cattrs.unstructure(made))
-    every = {
-        piece: answer
-        for share, part in zip(deal(weights, ranks.count), parts, strict=True)
-        for piece, answer in zip(share, part, strict=True)
-    }
-    return [cattrs.structure(every[piece], kind) for piece in range(len(weights))]
+    parts = [iter(part) for part in collected(ranks, cattrs.unstructure(made))]
+    return [cattrs.structure(next(parts[owner]), kind) for owner in fair_owners(weights, ranks.count)]
 
 
 def agreed(ranks: Ranks, work: Callable[[], T]) -> T:

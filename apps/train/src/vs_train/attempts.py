@@ -1,33 +1,33 @@
 """A run that torchrun's processes train again and again, until one attempt comes to its end: it stays the same run.
 
 torchrun starts all processes anew when one is lost. They have the same command line, so that it is for them to find
-out that the run has begun: its environment.json says in which group of processes. Each machine counts its own restarts,
-so that a first attempt may be a later one of another machine: then the run is younger than torchrun is.
+out that the run has begun: its environment.json says in which launch of torchrun.
 """
 
+import hashlib
 import os
-import socket
 from collections.abc import Mapping
 
 from vs_config import option_path
 from vs_runtime.errors import RunDirectoryError
-from vs_runtime.ranks import ranks_of
-from vs_runtime.ranks.members import ATTEMPT, launcher_start
+from vs_runtime.ranks import Ranks, collected, ranks_of, told
+from vs_runtime.ranks.members import ATTEMPT, LAUNCH
 from vs_runtime.run_directory import DEFAULT_ROOT, RunDirectory, read_environment
 
-from vs_train.request import Request, Start, choose_directory
+from vs_train.request import Request, Start, choose_directory, stem_of
 
 GROUP = "group"
-"""The key of a run's environment under which its group of processes is named."""
+"""The key of a run's environment under which the launch is named that has begun it."""
 
 
-def group_of(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return what a run's environment says of the group of processes that torchrun has started; nothing without it."""
-    name = environment.get("TORCHELASTIC_RUN_ID")
-    if name is None:
+def group_of(ranks: Ranks) -> dict[str, str]:
+    """Return what the environment of a run that begins here says of the launch; nothing without torchrun."""
+    if not os.environ.get(LAUNCH):
         return {}
-    # Processes whose place of meeting is given by hand have no name: torchrun itself is what they have in common.
-    return {GROUP: f"{socket.gethostname()}-{os.getppid()}" if name == "none" else name}
+    from vs_runtime.ranks.store import launch_name
+
+    name = launch_name(ranks)
+    return {} if name is None else {GROUP: name}
 
 
 def choose_run(request: Request, start: Start | None) -> tuple[RunDirectory, bool]:
@@ -35,24 +35,50 @@ def choose_run(request: Request, start: Start | None) -> tuple[RunDirectory, boo
 
     Others than the first process have no say in it: it tells them.
     """
-    resumed = request.resume is not None
-    if not ranks_of(os.environ).first:
+    resumed, ranks = request.resume is not None, ranks_of(os.environ)
+    if not ranks.first:
         return RunDirectory(DEFAULT_ROOT), resumed
-    if not resumed and ATTEMPT in os.environ:
-        earlier = _begun(request, "" if start is None else start.stem)
-        if earlier is not None:
-            return earlier, True
-    return choose_directory(request, start), resumed
+    own = {} if resumed else group_of(ranks)
+    earlier = _begun(request, stem_of(start), own) if own else None
+    return (choose_directory(request, start), resumed) if earlier is None else (earlier, True)
 
 
-def _begun(request: Request, stem: str) -> RunDirectory | None:
-    """Return the run that an earlier attempt of the same processes has begun."""
+def may_start_again(environment: Mapping[str, str]) -> bool:
+    """Return whether torchrun would start processes that end early again; of a SIGTERM to itself they do not know."""
+    most, done = (environment.get(name, "") for name in ("TORCHELASTIC_MAX_RESTARTS", ATTEMPT))
+    return most.isdecimal() and done.isdecimal() and int(done) < int(most)
+
+
+def require_seen(ranks: Ranks, run: RunDirectory) -> None:
+    """See that all processes have the same run before them, as they read its checkpoints. All have to ask.
+
+    Raises:
+        RunDirectoryError: some do not, on machines that do not share a file system or in other directories.
+    """
+    written = told(ranks, _mark(run))  # nobody looks before it is there
+    seen = collected(ranks, _mark(run) == written)
+    blind = ", ".join(str(rank) for rank, same in enumerate(seen) if not same)
+    if blind:
+        what = f"{run.path}: rank {blind} does not find there what rank 0 has written"
+        raise RunDirectoryError(
+            f"{what}; choose an --out that all processes see, such as an absolute path", path=run.path
+        )
+
+
+def _mark(run: RunDirectory) -> str | None:
+    try:
+        return hashlib.sha256(run.environment.read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+def _begun(request: Request, stem: str, own: Mapping[str, str]) -> RunDirectory | None:
+    """Return the run that this launch has begun already."""
     if request.out is not None:
         places = [option_path(request.out)]
     else:
         places = sorted((path for path in DEFAULT_ROOT.glob("*") if path.name.startswith(f"{stem}-")), reverse=True)
-    own = group_of(os.environ)
-    return next((run for run in map(RunDirectory, places) if own and _is_of(run, own)), None)
+    return next((run for run in map(RunDirectory, places) if _is_of(run, own)), None)
 
 
 def _is_of(run: RunDirectory, group: Mapping[str, str]) -> bool:
@@ -60,5 +86,4 @@ def _is_of(run: RunDirectory, group: Mapping[str, str]) -> bool:
         environment = read_environment(run).get("environment", {})
     except RunDirectoryError:
         return False
-    later = os.environ[ATTEMPT] != "0" or run.environment.stat().st_mtime > launcher_start()
-    return later and {GROUP: environment.get(GROUP)} == group
+    return {GROUP: environment.get(GROUP)} == group

@@ -307,8 +307,10 @@ def _gathered(problems: list[Problem]) -> Iterator[None]:
 
 
 def _train(command: str, job: Job, config: Any, run: RunDirectory, *, resume: bool) -> int:
+    from vs_train.attempts import may_start_again
     from vs_train.commands import resume_command
 
+    way = "go on with" if not may_start_again(os.environ) else "unless torchrun starts it again, go on with"
     go_on = shown(resume_command(command, run))
     with stop_requests() as stop:
         try:
@@ -319,7 +321,7 @@ def _train(command: str, job: Job, config: Any, run: RunDirectory, *, resume: bo
         except KeyboardInterrupt:
             return _stopped(run, "at once", go_on, status=128 + signal.SIGINT)
     if not result.finished:
-        print(f"stopped after step {result.step} ({stop.requested}); go on with: {go_on}", file=sys.stderr)
+        print(f"stopped after step {result.step} ({stop.requested}); {way}: {go_on}", file=sys.stderr)
         return stop.exit_status
     print(_where_everything_is(run))
     return 0

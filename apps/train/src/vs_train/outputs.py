@@ -11,7 +11,6 @@ from vs_config.progress import Progress
 from vs_runtime.metrics_log import MetricsLog
 from vs_runtime.ranks import ONE, Ranks
 from vs_runtime.run_directory import RunDirectory, open_run, require_folder
-from vs_training.divergence import require_finite
 from vs_training.saved import state_to_save
 from vs_training.shards import whole_average
 from vs_training.state import StepReport, TrainState
@@ -125,13 +124,11 @@ def sample(out: Outputs, prepared: Prepared, state: TrainState) -> Path | None:
 
 
 def save(out: Outputs, prepared: Prepared, state: TrainState) -> None:
-    """Write a checkpoint that the run can go on from: finite, in a run that is still one, behind its metrics.
+    """Write a checkpoint that the run can go on from: in a run that is still one, behind its metrics.
 
     Raises:
-        NonFiniteError: The state is not finite.
         RunDirectoryError: The run's directory, or the line of this step, is not there.
     """
-    require_finite(state)
     learnt = state_to_save(state)  # of processes that share it, each has a part
     if out.files is None:
         return

@@ -7,6 +7,7 @@ of the clips depends on the number of roll-backs, which every later checkpoint r
 
 import attrs
 import vs_runtime as runtime
+from vs_runtime.ranks import told
 from vs_runtime.run_directory import RunDirectory
 from vs_training.config import TrainConfig
 from vs_training.errors import NonFiniteError
@@ -31,15 +32,19 @@ def may_roll_back(config: TrainConfig, roll_backs: int) -> bool:
 def roll_back(prepared: Prepared, run: RunDirectory, roll_backs: int) -> tuple[TrainState, str]:
     """Go back to the newest intact checkpoint for the `roll_backs`-th time; return its state, and where it is from.
 
-    Before the first checkpoint that is the state in which the run began.
+    Before the first checkpoint that is the state in which the run began. Of several processes the first one says which.
 
     Raises:
         NoCheckpoint: there are checkpoints, and all of them are damaged.
+        DamagedCheckpoint: this process cannot read the one that the first has read.
     """
-    loaded = newest_checkpoint(run)
-    if loaded is None:
-        state, place = begin(prepare(prepared.config, check=False, ranks=prepared.recipe.ranks)).state, "its beginning"
+    ranks = prepared.recipe.ranks
+    loaded = newest_checkpoint(run) if ranks.first else None
+    name = told(ranks, None if loaded is None else loaded.path.name)
+    if name is None:
+        state, place = begin(prepare(prepared.config, check=False, ranks=ranks)).state, "its beginning"
     else:
+        loaded = loaded or runtime.load_checkpoint(run.checkpoints / name)
         state, place = state_of(run, prepared, loaded), str(loaded.path)
     return attrs.evolve(state, roll_backs=roll_backs), place
 

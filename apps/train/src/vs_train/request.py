@@ -163,7 +163,12 @@ def choose_directory(request: Request, start: Start | None) -> RunDirectory:
     if request.out is not None and len(option_path(request.out).name.encode()) > LONGEST_RUN_NAME:
         raise VsTrainingError(f"--out: the name of a run has at most {LONGEST_RUN_NAME} bytes, got {show(request.out)}")
     out = None if request.out is None else option_path(request.out)
-    return plan_run(out, "" if start is None else start.stem[:_LONGEST_STEM], now=datetime.datetime.now())
+    return plan_run(out, stem_of(start), now=datetime.datetime.now())
+
+
+def stem_of(start: Start | None) -> str:
+    """Return what the name of a new run begins with."""
+    return "" if start is None else start.stem[:_LONGEST_STEM]
 
 
 def check_command(request: Request, command: str | None, source: str) -> None:

@@ -77,7 +77,7 @@ def prepare(
     source, validation_source = open_source(config.data, "train"), open_source(config.data, "val")
     short = check_sequences(config, source)
     labels = label_spec(config.labels, source)
-    check_memory(config, labels, device)
+    check_memory(config, labels, device, ranks)
     references = 0 if config.references is None else config.references.min
     recipe = build_recipe(config, labels, precision, device, ranks)
     graphs = settle_graphs(config, device, ranks)

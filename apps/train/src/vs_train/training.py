@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import os
 import signal
 import time
 from collections.abc import Generator, Iterator
@@ -17,13 +16,14 @@ from vs_config import render_config, shown
 from vs_config.progress import Pace, Progress, observe, per_second, seconds_left, show_bytes
 from vs_config.signals import StopNow, StopRequest
 from vs_config.tuning import keep_freed_memory
-from vs_runtime.ranks import Ranks, collected, joined, most, ready, told
+from vs_runtime.ranks import ONE, Ranks, collected, joined, most, ready, told
 from vs_runtime.run_directory import RunDirectory, begin_writing, create_run, record_resume
 from vs_runtime.run_lock import hold_run
 from vs_training.agreement import require_one_state, require_one_step
 from vs_training.config import TrainConfig, reference_count
 from vs_training.curriculum import clip_length, images_between, tell_left_out
-from vs_training.errors import NonFiniteError, VsTrainingError
+from vs_training.divergence import require_finite
+from vs_training.errors import NonFiniteError, UnequalStatesError, VsTrainingError
 from vs_training.fixed import fixed_part
 from vs_training.graphs import frame_updater
 from vs_training.saved import SHOWN_CHARACTERS
@@ -31,7 +31,7 @@ from vs_training.sharing import check_sharing, own_loader
 from vs_training.state import TrainState
 from vs_training.step import train_clip
 
-from vs_train.attempts import group_of
+from vs_train.attempts import group_of, require_seen
 from vs_train.beginning import begin, write_report
 from vs_train.commands import resume_command
 from vs_train.numbers import UNKNOWN, last_measured
@@ -83,16 +83,26 @@ def train(
     """
     device_type = runtime.choose_device(config.device).type
     try:
-        with joined(device_type=device_type, timeout=config.distributed.timeout) as ranks:
-            # The first process has decided where to write, and whether that has begun.
-            path, resume = told(ranks, [str(run.path), resume])
+        with contextlib.ExitStack() as company:
+            with stop.at_once():  # while it waits for others
+                ranks = company.enter_context(joined(device_type=device_type, timeout=config.distributed.timeout))
+                # The first process has decided where to write, and whether that has begun.
+                path, resume = told(ranks, [str(run.path), resume])
             run = RunDirectory(Path(path))
-            return _train(config, run, ranks, resume=resume, progress=progress, stop=stop)
+            with _memory_explained(config, run):
+                return _train(config, run, ranks, resume=resume, progress=progress, stop=stop)
     except runtime.RanksError as error:
         if not error.stopped:
             raise
         stop.requested = stop.requested or signal.SIGTERM.name
         raise StopNow from error
+
+
+@contextlib.contextmanager
+def _memory_explained(config: TrainConfig, run: RunDirectory) -> Iterator[None]:
+    """Say what to do about memory that is too small, to the other processes too."""
+    try:
+        yield
     except Exception as error:
         if not runtime.is_out_of_memory(error):
             raise
@@ -129,14 +139,15 @@ def _train(
         check = config.run.check_data and not resume and ranks.first
         prepared = prepare(config, check=check, watch=progress.message, ranks=ranks)
         prepared = prepared if resume else begin(prepared)
-    ready(ranks)  # nobody has found anything wrong
+        ready(ranks)  # nobody has found anything wrong
     bound = runtime.apply_affinity(prepared.plan, threads=config.run.threads or None)[-1:]
     freed = keep_freed_memory(wanted=config.performance.keep_memory)
     for note in (*prepared.notes, *bound, *_places(ranks, prepared.plan), freed, *_reading(prepared)):
         progress.message(note)
-    environment = {**runtime.describe_environment(), "freed_memory": freed, **group_of(os.environ)}
+    environment = {**runtime.describe_environment(), "freed_memory": freed, **(group_of(ranks) if ranks.first else {})}
     if ranks.first and not resume:
         create_run(run, config=render_config(config), environment=environment, fixed=fixed_part(config))
+    require_seen(ranks, run)
     holding = hold_run(run) if ranks.first else contextlib.nullcontext(_nothing)
     with runtime.giving_way(wanted=config.performance.give_way), holding as claim:
         state = resume_state(run, prepared, progress.message) if resume else prepared.state
@@ -191,7 +202,7 @@ def _places(ranks: Ranks, plan: runtime.AffinityPlan) -> tuple[str, ...]:
 
 def _reading(prepared: Prepared) -> tuple[str, ...]:
     """Say what reading ahead costs: memory of this process, and no shared memory, which containers have little of."""
-    loader = prepared.config.loader
+    loader = own_loader(prepared.config, prepared.recipe.ranks)
     if loader.workers == 0:
         return ()
     frame = data.count_bytes(prepared.validation) / prepared.validation.frames.shape[0]
@@ -214,6 +225,8 @@ def _loop(prepared: Prepared, state: TrainState, out: Outputs, stop: StopRequest
         _save_rest(standing, prepared, out)
     except NonFiniteError:
         raise
+    except UnequalStatesError as error:
+        raise VsTrainingError(f"{error}; {_way_on(standing, prepared.config, out.run)}") from error
     except runtime.RanksError as error:
         if standing.whole:
             _rescue(standing, prepared, out)
@@ -245,11 +258,13 @@ class _Standing:
 
     Attributes:
         saved: the step of the newest checkpoint, None before the first.
+        alike: the last step after which all processes were found to have learnt the same, None before the first.
         whole: whether no step is half done: a step changes networks and optimizers in place.
     """
 
     state: TrainState
     saved: int | None
+    alike: int | None = None
     whole: bool = True
     picture: Path | None = None
 
@@ -290,7 +305,7 @@ def _go_through(
         state, report = train_clip(standing.state, data.move(clip, prepared.recipe.device), prepared.recipe, update)
         standing.state, standing.whole = state, True
         if config.distributed.check_every and state.step % config.distributed.check_every == 0:
-            require_one_state(prepared.recipe.ranks, state)
+            _look_at(standing, prepared)
         # What files and people are told of it.
         images_left -= report.frames
         pace = observe(pace, time.monotonic(), report.frames * config.loader.clips)
@@ -328,26 +343,43 @@ def _next(batches: Iterator[data.Clip], stop: StopRequest, ranks: Ranks) -> data
     return clip
 
 
+def _look_at(standing: _Standing, prepared: Prepared) -> None:
+    """See that what was learnt is finite, and the same in all processes."""
+    ranks, state = prepared.recipe.ranks, standing.state
+    require_finite(state, ranks)
+    if prepared.config.distributed.check_every and standing.alike != state.step:
+        require_one_state(ranks, state, since=standing.alike)
+        standing.alike = state.step
+
+
 def _save(standing: _Standing, prepared: Prepared, out: Outputs) -> None:
+    """Save the state, once it is known to be good: whatever goes on does so from there."""
+    _look_at(standing, prepared)
     save(out, prepared, standing.state)
     standing.saved = standing.state.step
 
 
 def _save_rest(standing: _Standing, prepared: Prepared, out: Outputs) -> None:
     """Save the steps that were done since the last checkpoint."""
-    if standing.state.step > (standing.saved or 0):
+    if _is_behind(standing):
         _save(standing, prepared, out)
 
 
+def _is_behind(standing: _Standing) -> bool:
+    return standing.state.step > (standing.saved or 0)
+
+
 def _rescue(standing: _Standing, prepared: Prepared, out: Outputs) -> None:
-    """Do the same as far as that is still possible, after an error that is worth more than another."""
-    if out.files is None:  # the first process does
+    """Do the same in one process, as far as that is possible, after an error that is worth more than another."""
+    if out.files is None or not _is_behind(standing):  # the first process does
         return
     if standing.state.shards.generator is not None:  # the other processes, which have the rest of it, know of no error
         out.progress.message(f"step {standing.state.step} could not be saved: no process has all of it")
         return
     try:
-        _save_rest(standing, prepared, out)
+        require_finite(standing.state, ONE)
+        save(out, prepared, standing.state)
+        standing.saved = standing.state.step
     except (OSError, VsTrainingError, runtime.VsRuntimeError) as error:
         out.progress.message(f"step {standing.state.step} could not be saved: {error}")
 

@@ -5,9 +5,13 @@ import gc
 import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import connection
+
+_LOOK = 0.5
+"""Seconds between two looks at whether a process still lives."""
 
 
 @contextmanager
@@ -24,25 +28,21 @@ def signals_held() -> Iterator[None]:
 
 
 @contextmanager
-def garbage_kept() -> Iterator[None]:
-    """Collect no garbage, so that a process that is forked meanwhile begins with all that this one had.
-
-    It has to call `leave_garbage_to_parent` before it collects any.
-    """
-    before = gc.isenabled()
+def collection_held() -> Iterator[None]:
+    """Hold the collection of garbage back while processes are forked; each of them begins with `keep_inherited`."""
+    enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if before:
+        if enabled:
             gc.enable()
 
 
-def leave_garbage_to_parent() -> None:
-    """Never collect what the process that forked this one had, garbage or not, and collect what comes from now on.
+def keep_inherited() -> None:
+    """Never collect what the process that forked this one had made, and collect garbage of its own from now on.
 
-    Decoders and encoders that are collected wait for their threads, which a fork does not have: for ever, and while no
-    other thread of this process can run.
+    What ends threads when it is collected, as decoders of videos do, would wait for ever: a fork has none of them.
     """
     gc.freeze()
     gc.enable()
@@ -57,12 +57,19 @@ def leave_signals_to_parent() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def end_with_parent() -> None:
+def end_with_parent(started_by: int | None = None) -> None:
     """Wait for the end of the process that started this one and end it too, also when it hangs somewhere.
 
     It is for a thread of its own.
+
+    Args:
+        started_by: the number of that process, where it is not Python's `multiprocessing` that has started this one.
     """
     parent = multiprocessing.parent_process()
+    if started_by is not None:
+        while os.getppid() == started_by:
+            time.sleep(_LOOK)
+        os._exit(1)
     if parent is not None:
         connection.wait([parent.sentinel])
         os._exit(0)

@@ -25,10 +25,10 @@ import cv2
 import torch
 from torch import Tensor
 from vs_config.processes import (
+    collection_held,
     end_with_parent,
     fit_to_be_sent,
-    garbage_kept,
-    leave_garbage_to_parent,
+    keep_inherited,
     leave_signals_to_parent,
     signals_held,
 )
@@ -82,7 +82,8 @@ def start_pool(
     """
     pool = None
     try:
-        with signals_held():  # which workers and threads inherit: signals are the caller's thread's, once all is made
+        # Workers and threads inherit held signals: they are the caller's thread's, once all is made.
+        with signals_held(), collection_held():
             pool = _make_pool(read, workers, start_method, pin_memory, worker_init)
     except BaseException:  # what a signal's handler raises, too
         if pool is not None:
@@ -171,10 +172,9 @@ def _start_worker(
     try:
         context: Any = multiprocessing.get_context(start_method)
         process: BaseProcess = context.Process(target=_serve, args=(theirs, read, worker, worker_init), daemon=True)
-        # Forking with threads about is safe: workers use neither CUDA nor a thread pool of this process, and collect no
-        # garbage of it. OpenCV's pool has to be taken down first, since a fork that inherits it waits for ever for
-        # threads that it does not have.
-        with one_opencv_thread(), garbage_kept(), warnings.catch_warnings():
+        # Forking with threads about is safe: workers use neither CUDA nor a thread pool of this process. OpenCV's has
+        # to be taken down first, since a fork that inherits it waits for ever for threads that it does not have.
+        with one_opencv_thread(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*fork.*", category=DeprecationWarning)
             process.start()
     except BaseException:
@@ -250,7 +250,7 @@ def _end_processes(
 
 def _serve(channel: Connection, read: Read, worker: int, worker_init: Callable[[int], None] | None) -> None:
     """Answer requests as long as somebody asks. Never returns: taking an interpreter apart has no use here."""
-    leave_garbage_to_parent()
+    keep_inherited()
     leave_signals_to_parent()
     try:
         failure = _attempt(partial(_prepare, worker, worker_init))

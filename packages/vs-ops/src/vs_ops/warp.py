@@ -18,7 +18,7 @@ def warp(
     Bilinear; positions outside are clamped to the border; corners are aligned, so zero flow is the identity. `flow` is
     in pixels, horizontal then vertical. Coordinates and interpolation are float32 (float64 for float64), whatever
     autocast says; the result has the dtype and the memory format of `image`. Differentiable in both arguments; the
-    gradient in flow is zero where the position was clamped.
+    gradient in flow is zero where the position was clamped. Where flow is NaN, so is the result in plain PyTorch.
 
     Raises:
         ShapeError: `image` is not (N, C, H, W) or `flow` not (N, 2, H, W).

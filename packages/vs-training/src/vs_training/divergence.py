@@ -7,13 +7,13 @@ from typing import Any
 import torch
 import vs_optim as optim
 from torch import Tensor, nn
-from vs_runtime.ranks import ONE, most
+from vs_runtime.ranks import Ranks, most
 
 from vs_training.agreement import first_struck
 from vs_training.batches import split_batch
 from vs_training.errors import NonFiniteError
 from vs_training.inputs import FrameInputs
-from vs_training.passes import Execution, discriminator_pass, generator_pass, show, training_execution
+from vs_training.passes import Execution, discriminator_pass, flow_pass, generator_pass, show, training_execution
 from vs_training.state import FrameUpdate, Recipe, TrainState
 from vs_training.tensors import tensors_in
 
@@ -32,11 +32,12 @@ def explain(
     loss = bad_loss(update, network)
     layer = bad_weight(state)
     struck = loss is not None or layer is not None
+    flow_alone = update.gradients.discriminator is None
     if not struck:
         layer = bad_gradient(state, network)
-        struck = recipe.ranks.count > 1 and _strikes_here(state, network, inputs, recipe)
+        struck = recipe.ranks.count > 1 and _strikes_here(state, network, inputs, recipe, flow_alone=flow_alone)
     elif layer is None:
-        layer = bad_output(state, inputs, recipe)
+        layer = bad_output(state, inputs, recipe, flow_alone=flow_alone)
     if loss is not None:
         what, problem = f"loss {loss}", "is not finite"
     elif divergence.reason == "not_finite":
@@ -55,16 +56,15 @@ def explain(
     return first_struck(recipe.ranks, error, struck=struck)
 
 
-def require_finite(state: TrainState) -> None:
+def require_finite(state: TrainState, ranks: Ranks) -> None:
     """Refuse a state that is not finite, so that no checkpoint with such weights buries the good one before it.
 
-    Processes that share optimizers all ask, and all get the error.
+    Several processes all ask, and all get the error.
 
     Raises:
         NonFiniteError: it names the step, the network and the first such tensor.
     """
-    shards = state.shards.generator
-    ranks, own = ONE if shards is None else shards.ranks, _first_bad(state)
+    own = _first_bad(state)
     (struck,) = most(ranks, [own is not None])
     if struck:
         heard = own or NonFiniteError(step=state.step, what="the state")
@@ -114,11 +114,11 @@ def bad_gradient(state: TrainState, network: optim.Network) -> str | None:
 
 
 @torch.no_grad()
-def bad_output(state: TrainState, inputs: FrameInputs, recipe: Recipe) -> str | None:
+def bad_output(state: TrainState, inputs: FrameInputs, recipe: Recipe, *, flow_alone: bool) -> str | None:
     """Return `NETWORK.MODULE`, the first in the order of computation with an output that is not finite.
 
     `data` where what goes into the networks is not finite itself, `perceptual.MODULE` for that network. Computes the
-    losses of the frame again and leaves the networks as they were.
+    losses of the frame again, or of the flow network alone, and leaves the networks as they were.
     """
     if _is_bad((inputs.target, inputs.label, inputs.references, inputs.past.history)):
         return "data"
@@ -133,7 +133,7 @@ def bad_output(state: TrainState, inputs: FrameInputs, recipe: Recipe) -> str | 
                 handle = layer.register_forward_hook(_watch(f"{network}.{name}".rstrip("."), found))
                 stack.callback(handle.remove)
         run = Execution(forward=recipe.autocast, backward=lambda *_: None)
-        _compute_losses(state, inputs, recipe, run)
+        _compute_losses(state, inputs, recipe, run, flow_alone=flow_alone)
     optim.put_back(kept)
     return found[0] if found else None
 
@@ -146,20 +146,27 @@ def _watch(name: str, found: list[str]) -> Callable[[nn.Module, Any, Any], None]
     return hook
 
 
-def _strikes_here(state: TrainState, network: optim.Network, inputs: FrameInputs, recipe: Recipe) -> bool:
+def _strikes_here(
+    state: TrainState, network: optim.Network, inputs: FrameInputs, recipe: Recipe, *, flow_alone: bool
+) -> bool:
     """Tell whether it is this process's part of a gradient that is not finite; its gradients are lost."""
     for module in (state.generator, state.discriminator):
         module.zero_grad(set_to_none=True)
     scales: optim.Pair[optim.Scale] = state.scaling.scales.map(lambda scale: scale.scale)
-    _compute_losses(state, inputs, recipe, training_execution(scales, recipe))
+    _compute_losses(state, inputs, recipe, training_execution(scales, recipe), flow_alone=flow_alone)
     return bad_gradient(state, network) is not None
 
 
-def _compute_losses(state: TrainState, inputs: FrameInputs, recipe: Recipe, run: Execution) -> None:
+def _compute_losses(
+    state: TrainState, inputs: FrameInputs, recipe: Recipe, run: Execution, *, flow_alone: bool
+) -> None:
     for part in split_batch(inputs, recipe.micro_batches):
+        if flow_alone:
+            flow_pass(state.generator, part, recipe.objective, run, parts=recipe.parts)
+            continue
         shown = show(state.generator, state.discriminator, part, run)
-        discriminator_pass(state.discriminator, shown, recipe.objective, run)
-        generator_pass(state.discriminator, shown, recipe.objective, recipe.perceptual, run)
+        discriminator_pass(state.discriminator, shown, recipe.objective, run, parts=recipe.parts)
+        generator_pass(state.discriminator, shown, recipe.objective, recipe.perceptual, run, parts=recipe.parts)
 
 
 def _is_bad(value: object) -> bool:

@@ -24,6 +24,10 @@ class PresetError(VsTrainingError):
         super().__init__(message)
 
 
+class UnequalStatesError(VsTrainingError):
+    """Processes that train together have learnt different things: what one of them has must not be saved."""
+
+
 class NonFiniteError(VsTrainingError):
     """Training has diverged: something is not finite that no smaller loss scale cures.
 

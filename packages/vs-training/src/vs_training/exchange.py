@@ -1,8 +1,8 @@
 """How long processes wait for gradients, computed from stated links. Pure.
 
-Gradients of a network become ready bucket by bucket, evenly over its backward pass; they are added up by ring
-all-reduces, one after the other, beside what is left of that pass. What has not arrived when the pass ends is waited
-for: that is *exposed*.
+Gradients of a network are taken to become ready bucket by bucket, evenly over its backward pass; they are added up by
+ring all-reduces, one after the other, beside what is left of that pass. What has not arrived when the pass ends is
+waited for: that is *exposed*.
 """
 
 import math

@@ -7,31 +7,37 @@ import vs_nets as nets
 from vs_config import ConfigError, Problem
 from vs_config.progress import show_bytes
 from vs_runtime import memory_of
+from vs_runtime.ranks import ONE, Ranks
 
 from vs_training.config import TrainConfig
-from vs_training.counts import count_networks
+from vs_training.counts import added_bytes, count_networks
+from vs_training.sharing import own_loader
 
 _FLOAT32 = 4
 _RGB = 3
 
 
-def check_memory(config: TrainConfig, labels: nets.LabelSpec, device: torch.device) -> None:
+def check_memory(config: TrainConfig, labels: nets.LabelSpec, device: torch.device, ranks: Ranks = ONE) -> None:
     """See that the networks with their optimizers, and a batch of frames, are no larger than the memory.
 
-    It is a lower bound: activations, which take most of it, are not counted. No memory is asked for to find it.
+    It is a lower bound: activations, which take most of it, are not counted. No memory is asked for to find it. Each of
+    several processes has its own networks, on a GPU of its own or beside the others of its machine, and its share of a
+    batch.
 
     Raises:
         ConfigError: They are larger, with what to lower.
     """
     machine, networks = memory_of(torch.device("cpu")).total, memory_of(device).total
     whose = "the GPU" if device.type == "cuda" else "this machine"
-    needed = count_networks(config, labels).training_bytes
+    counts = count_networks(config, labels)
+    each = counts.training_bytes + added_bytes(config, counts, ranks.count)
+    needed = each if device.type == "cuda" else each * ranks.local_count
     if needed > networks:
         _refuse(
             f"the networks with their gradients and optimizers need at least {show_bytes(needed)} of memory, and "
             f"{whose} has {show_bytes(networks)}: lower filters, max_filters or levels of generator and discriminator"
         )
-    frames = config.loader.clips * config.curriculum.max_length
+    frames = own_loader(config, ranks).clips * ranks.local_count * config.curriculum.max_length
     needed = frames * config.data.height * config.data.width * _RGB * _FLOAT32
     if needed > machine:
         _refuse(

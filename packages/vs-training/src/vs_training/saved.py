@@ -58,7 +58,7 @@ def _in_every_process(state: TrainState) -> dict[str, Any]:
 def restore_state(state: TrainState, saved: Mapping[str, Any]) -> TrainState:
     """Load a saved state into the modules and optimizers of `state`; set the process's random state too.
 
-    Everything is compared with what `state_to_save` would give now before anything is loaded.
+    Everything is compared with what `state_to_save` would give now before anything is loaded. Nobody else is asked.
 
     Raises:
         VsTrainingError: something is missing, of another kind, dtype or shape, or is no number.
@@ -107,14 +107,15 @@ def current_format(saved: Mapping[str, Any]) -> dict[str, Any]:
 
 def _template(state: TrainState) -> dict[str, Any]:
     """Return what a saved state of the same networks looks like, whatever was trained and drawn before it was saved."""
-    now = state_to_save(state)
-    words, counts, _ = now["random"]["python"]
+    random = runtime.random_state()
+    words, counts, _ = random["python"]
     return {
-        **now,
+        **_in_every_process(state),
+        EMA: state.generator_ema.state_dict(),  # of what other processes have there are shapes
         "generator_optimizer": _adam_template(state.generator),
         "discriminator_optimizer": _adam_template(state.discriminator),
         "random": {
-            **now["random"],
+            **random,
             "python": (words, counts, runtime.Maybe(0.0)),
             "cuda": runtime.Every(torch.zeros(16, dtype=torch.uint8)),  # a GPU's state has 16 bytes
         },

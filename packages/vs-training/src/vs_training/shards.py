@@ -14,7 +14,7 @@ import torch
 import vs_optim as optim
 from torch import Tensor, nn
 from vs_config import ConfigError, Problem
-from vs_runtime.ranks import Ranks, collected, spread
+from vs_runtime.ranks import Ranks, collected, fair_owners, spread
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -53,16 +53,6 @@ def share_parameters(ranks: Ranks, parameters: Iterable[Tensor]) -> Shards:
         hint = f"a network has {len(those)} parameters for {ranks.count} processes"
         raise ConfigError([Problem("distributed.shard_optimizer", hint, expected="false", got=True)])
     return Shards(ranks=ranks, parameters=those, owners=fair_owners([p.numel() for p in those], ranks.count))
-
-
-def fair_owners(sizes: Sequence[int], count: int) -> tuple[int, ...]:
-    """Return who owns what, the largest first to whoever has the least. Pure."""
-    loads, owners = [0] * count, [0] * len(sizes)
-    for index in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
-        owner = loads.index(min(loads))
-        owners[index] = owner
-        loads[owner] += max(1, sizes[index])
-    return tuple(owners)
 
 
 def tell_after_steps(optimizer: torch.optim.Optimizer, shards: Shards) -> None:

@@ -1,6 +1,6 @@
 """One update on one frame: where D steps, where G steps by what the new D says, and where the EMA moves."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 
 import attrs
 import torch
@@ -104,7 +104,7 @@ def update_flow(state: TrainState, inputs: FrameInputs, recipe: Recipe, replays:
     state.generator.zero_grad(set_to_none=True)
     found = [
         flow_pass(state.generator, part, recipe.objective, run, parts=recipe.parts)
-        for part in state.sums.generator.each(from_one_start(parts, state.generator), len(parts))
+        for part in state.sums.generator.each(from_one_start(parts, state.generator), len(parts), "flow")
     ]
     losses = values_of([part_losses for part_losses, _ in found])
     gradients = optim.Pair(discriminator=None, generator=check_gradients(state, "generator", losses, recipe, terms))
@@ -204,6 +204,13 @@ class ShownBatch:
         """Return what was generated, detached."""
         return torch.cat([shown.synthesis.frame.detach() for shown in self.parts])
 
+    @property
+    def kind(self) -> Hashable:
+        """Return what decides which parts of the networks have gradients, and when: how much each looks at."""
+        inputs = self.parts[0].inputs
+        references = 0 if inputs.references is None else inputs.references.count
+        return len(inputs.past.history.frames), len(inputs.past.real), references
+
 
 def _show_batch(state: TrainState, inputs: FrameInputs, recipe: Recipe, run: Execution) -> ShownBatch:
     """Generate the batch.
@@ -226,7 +233,7 @@ def _discriminator_losses(state: TrainState, batch: ShownBatch, recipe: Recipe, 
     return values_of(
         [
             discriminator_pass(state.discriminator, shown, recipe.objective, run, parts=recipe.parts)
-            for shown in state.sums.discriminator.each(parts, len(batch.parts))
+            for shown in state.sums.discriminator.each(parts, len(batch.parts), batch.kind)
         ]
     )
 
@@ -237,7 +244,7 @@ def _generator_losses(state: TrainState, batch: ShownBatch, recipe: Recipe, run:
         optim.put_back(batch.start)
     losses = []
     parts = from_one_start(batch.parts, state.generator, state.discriminator)
-    for shown in state.sums.generator.each(parts, len(batch.parts)):
+    for shown in state.sums.generator.each(parts, len(batch.parts), batch.kind):
         if batch.start is not None:
             shown = attrs.evolve(shown, synthesis=generate(state.generator, shown.inputs, run))
         losses.append(

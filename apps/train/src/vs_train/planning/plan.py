@@ -6,6 +6,7 @@ import attrs
 import vs_data as data
 import vs_optim as optim
 import vs_runtime as runtime
+from vs_runtime.ranks import Ranks
 from vs_training.config import TrainConfig, label_spec
 from vs_training.counts import Counts, added_bytes, clip_size, count_networks
 from vs_training.curriculum import images_between, stages
@@ -24,6 +25,7 @@ from vs_train.planning.fitting import (
     held_batches,
     limit_of,
     look,
+    with_batch,
 )
 
 _BATCHES = (1, 2, 4, 8, 16, 32)
@@ -125,7 +127,8 @@ def make_plan(config: TrainConfig, say: Say, *, measured: bool = True, processes
     labels = label_spec(config.labels, source)
     automatic = config.loader.batch_size == "auto"
     own = own_share(config, processes, device)
-    check_memory(own, labels, device)
+    ranks = Ranks(count=processes, local_count=processes)
+    check_memory(with_batch(own, processes * own.loader.clips), labels, device, ranks)
     counts = count_networks(config, labels)
     added = added_bytes(config, counts, processes)
     limit, held = limit_of(device, processes), held_batches(config, device)

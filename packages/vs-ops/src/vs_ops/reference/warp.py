@@ -19,7 +19,11 @@ def warp_reference(image: Tensor, flow: Tensor) -> Tensor:
         # grid_sample counts from -1 to 1; an axis of one pixel has nowhere to go.
         half_x, half_y = max(width - 1, 1) / 2, max(height - 1, 1) / 2
         grid = torch.stack((x / half_x - 1, y / half_y - 1), dim=-1)
+        # PyTorch's CPU kernel writes beyond its memory for the gradient of positions that are no numbers.
+        lost = grid.isnan()
+        grid = grid.masked_fill(lost, 0)
         sampled = F.grid_sample(image.to(dtype), grid, mode="bilinear", padding_mode="border", align_corners=True)
+        sampled = sampled.masked_fill(lost.any(dim=-1)[:, None], torch.nan)
         # The sampling kernels answer in contiguous order, whatever they are given.
         return sampled.to(image.dtype).contiguous(memory_format=memory_format_of(image))
 

@@ -12,7 +12,7 @@ from vs_runtime.ranks.collective import (
     spread,
     told,
 )
-from vs_runtime.ranks.members import ONE, GradientSums, LocalSums, Ranks, ranks_of, require_one
+from vs_runtime.ranks.members import ONE, GradientSums, LocalSums, Ranks, fair_owners, ranks_of, require_one
 
 __all__ = [
     "ONE",
@@ -21,6 +21,7 @@ __all__ = [
     "Ranks",
     "Reduce",
     "collected",
+    "fair_owners",
     "gathered",
     "gradient_sums",
     "joined",

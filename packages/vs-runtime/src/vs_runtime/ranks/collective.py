@@ -14,12 +14,13 @@ Reduce = Literal["fast", "ordered"]
 
 
 @contextlib.contextmanager
-def joined(*, device_type: str = "cpu", timeout: float = 600.0) -> Iterator[Ranks]:
+def joined(*, device_type: str = "cpu", timeout: float = 600.0, meeting: float | None = None) -> Iterator[Ranks]:
     """Join the processes that torchrun has started with this one, and leave them at the end; `ONE` without torchrun.
 
     Args:
         device_type: where gradients will be, `cpu` or `cuda`.
         timeout: seconds that a process waits for another one, now and whenever they talk.
+        meeting: seconds that it waits for the others to start, if that is something else.
 
     Raises:
         RanksError: the variables are incomplete or contradict one another, or a process does not come.
@@ -30,7 +31,9 @@ def joined(*, device_type: str = "cpu", timeout: float = 600.0) -> Iterator[Rank
         return
     from vs_runtime.ranks import group
 
-    with group.formed(ranks, device_type=device_type, timeout=timeout):
+    with group.formed(
+        ranks, device_type=device_type, timeout=timeout, meeting_timeout=timeout if meeting is None else meeting
+    ):
         yield ranks
 
 

@@ -26,22 +26,23 @@ _SPREAD_BYTES = 25 * 2**20
 
 
 @contextlib.contextmanager
-def formed(ranks: Ranks, *, device_type: str, timeout: float) -> Iterator[None]:
+def formed(ranks: Ranks, *, device_type: str, timeout: float, meeting_timeout: float) -> Iterator[None]:
     """Form the group of all processes, and leave it at the end.
 
     Args:
         ranks: this process.
         device_type: where gradients are; those of `cuda` go through NCCL.
-        timeout: seconds that a process waits for the others, here and later.
+        timeout: seconds that a process waits for the others once they are there.
+        meeting_timeout: seconds that it waits for them to come.
 
     Raises:
         RanksError: one of them does not come, or does not answer.
     """
-    place = meeting.opened(ranks, timeout)
+    place = meeting.opened(ranks, meeting_timeout)
     try:
         with _left(place, ranks, timeout):
             with answered():
-                place.arrive(timeout)
+                place.arrive(meeting_timeout)
             backend = "cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo"
             patience = datetime.timedelta(seconds=timeout)
             with answered():

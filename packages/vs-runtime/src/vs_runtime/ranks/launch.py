@@ -12,6 +12,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from vs_runtime.affinity import allowed_cpus
+from vs_runtime.ranks.members import LAUNCHER
 
 _LEAVE = "TORCH_ELASTIC_SHUTDOWN_TIMEOUT"
 _LEAVE_SECONDS = 300
@@ -32,6 +33,7 @@ def launch(
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, len(allowed_cpus()) // processes)))
     os.environ.setdefault(_LEAVE, str(_LEAVE_SECONDS))
+    os.environ[LAUNCHER] = str(os.getpid())
     _quieten()
     config = LaunchConfig(
         min_nodes=1,
@@ -48,6 +50,8 @@ def launch(
         return 128 + stop.sigval
     except ChildFailedError as error:
         return _status(error, tell)
+    finally:
+        del os.environ[LAUNCHER]
     return 0
 
 

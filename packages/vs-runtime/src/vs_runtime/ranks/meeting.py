@@ -4,24 +4,23 @@ A process that waits for another one which was killed, or is stuck, learns from 
 
 torchrun keeps one store for all attempts, in which words of earlier ones are left, and nothing that it says tells all
 processes which attempt this is: each machine counts its own restarts. So the first process makes up a name for each
-meeting, and tells it to whoever calls: a call is a word that nobody has said before.
+meeting, and tells it to whoever knocks, by a word that nobody has said before.
 """
 
 import contextlib
 import json
 import os
-import socket
 import threading
 import time
 import uuid
 from collections.abc import Iterator
-from datetime import timedelta
 
-from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]  # exported, says the documentation
+from torch.distributed import PrefixStore, Store  # type: ignore[attr-defined]  # exported, says the documentation
 
 from vs_runtime.errors import RanksError
 from vs_runtime.memory import is_out_of_memory
 from vs_runtime.ranks.members import ATTEMPT, MEETING, Ranks
+from vs_runtime.ranks.store import BRIEF, LOOK, connected, late, named
 
 _BEAT = 0.5
 """Seconds between the signs of life of a process."""
@@ -32,11 +31,10 @@ _SILENCE = 3.0
 _LONG_SILENCE = 20.0
 """The same while nothing else speaks for it: much at work may keep a process from giving signs for a while."""
 
-_BRIEF = 30.0
-"""Seconds that a process which ends before they have met waits for others, which may still be starting."""
+_KNOCK = 0.05
+"""Seconds between two looks at who wants to come in."""
 
-_LOOK = 0.2
-"""Seconds between two looks at who is there."""
+_STORE_LOST = "rank 0 was lost, and with it the place where the processes meet"
 
 _meeting: "Meeting | None" = None
 _tried: tuple[str | None, ...] | None = None
@@ -48,17 +46,31 @@ def _place() -> tuple[str | None, ...]:
 
 
 def opened(ranks: Ranks, timeout: float) -> "Meeting":
-    """Go to where the processes meet, which torchrun's agent keeps, or else the first process.
+    """Go to where the processes meet, in the store that they share.
 
     Raises:
         RanksError: the first process, or the agent, does not come within so many seconds.
     """
     global _meeting, _tried  # as PyTorch's group of all processes is one of the whole process
     _meeting, _tried = None, _place()
-    store, end = _store(ranks, timeout), time.monotonic() + timeout
-    name = uuid.uuid4().hex if ranks.first else _called(ranks, store, end, timeout)
-    _meeting = Meeting(ranks, PrefixStore(name, store), _Porter(ranks, store, name) if ranks.first else None)
+    hall = connected(ranks, timeout)
+    _meeting = Meeting(ranks, hall, uuid.uuid4().hex if ranks.first else _led_in(ranks, hall, timeout))
     return _meeting
+
+
+def _led_in(ranks: Ranks, hall: Store, timeout: float) -> str:
+    """Ask the first process where those meet that were started with this one: others may have met here before."""
+    knock, end = uuid.uuid4().hex, time.monotonic() + timeout
+    try:
+        hall.set(f"knock/{ranks.rank}", knock)
+        while not hall.check([f"room/{knock}"]):
+            if time.monotonic() > end:
+                raise RanksError(late({0}, timeout))
+            time.sleep(_KNOCK)
+        room: bytes = hall.get(f"room/{knock}")
+    except RuntimeError as error:
+        raise RanksError(_STORE_LOST) from error
+    return room.decode()
 
 
 def present() -> "Meeting":
@@ -94,100 +106,46 @@ def part(ranks: Ranks, error: str) -> bool:
     """
     if _tried != _place():  # they were to meet later
         try:
-            meeting = opened(ranks, _BRIEF)
+            meeting = opened(ranks, BRIEF)
         except RanksError:
             return False
         meeting.leave(error)
-        meeting.see_off(_BRIEF)
+        meeting.see_off(BRIEF, starting=True)
         meeting.end()
     return _meeting is not None and _meeting.heard()
 
 
-def _store(ranks: Ranks, timeout: float) -> Store:
-    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    keeps = ranks.first and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
-    patience = timedelta(seconds=timeout)
-    try:
-        if not keeps:
-            _await_listener(address, port, timeout)
-        # Nobody waits for the others here: it would not be known for whom.
-        return TCPStore(address, port, None, keeps, patience, wait_for_workers=False, multi_tenant=True)
-    except (RuntimeError, ValueError, OSError) as error:
-        why = "".join(str(error).strip().splitlines()[:1])
-        who = (
-            "cannot keep the place where the processes meet"
-            if keeps
-            else f"rank 0 did not start within {timeout:g} seconds"
-        )
-        raise RanksError(f"MASTER_ADDR and MASTER_PORT, {address}:{port}: {who} ({why})") from error
-
-
-def _called(ranks: Ranks, store: Store, end: float, timeout: float) -> str:
-    """Return the name of the meeting, which the first process tells once it is there."""
-    call = uuid.uuid4().hex
-    try:
-        store.set(f"call/{ranks.rank}", call)
-        while not store.check([f"answer/{call}"]):
-            if time.monotonic() > end:
-                raise RanksError(f"rank 0 did not start within {timeout:g} seconds")
-            time.sleep(_LOOK)
-        return store.get(f"answer/{call}").decode()
-    except RuntimeError as error:
-        raise RanksError("rank 0 was lost, and with it the place where the processes meet") from error
-
-
-class _Porter:
-    """The first process, as it tells the name of the meeting to those who call, those of earlier attempts included."""
-
-    def __init__(self, ranks: Ranks, store: Store, name: str) -> None:
-        self._store, self._name = store.clone(), name  # type: ignore[attr-defined]
-        self._waiting = set(range(1, ranks.count))
-        self._answered: set[str] = set()
-
-    def look(self) -> None:
-        """Answer all new calls."""
-        for rank in self._waiting:
-            key = f"call/{rank}"
-            call = self._store.get(key).decode() if self._store.check([key]) else ""
-            if call and call not in self._answered:
-                self._store.set(f"answer/{call}", self._name)
-                self._answered.add(call)
-
-
-def _await_listener(address: str, port: int, timeout: float) -> None:
-    """Wait until somebody listens there: PyTorch's store would write of each attempt at length."""
-    end = time.monotonic() + timeout
-    while True:
-        try:
-            socket.create_connection((address, port), max(end - time.monotonic(), _LOOK)).close()
-        except OSError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(_LOOK)
-        else:
-            return
-
-
 class Meeting:
-    """This process at the meeting: it gives a sign of life now and then until it is over."""
+    """This process at the meeting: it gives a sign of life now and then until it is over, and the first lets others in.
 
-    def __init__(self, ranks: Ranks, store: Store, porter: _Porter | None = None) -> None:
-        self.ranks, self.store = ranks, store
-        self._porter = porter
+    Args:
+        ranks: the processes.
+        hall: the store that they share with those who were started before them.
+        room: the part of it that these have for themselves.
+    """
+
+    def __init__(self, ranks: Ranks, hall: Store, room: str) -> None:
+        self.ranks, self.store, self._room = ranks, PrefixStore(room, hall), room
         self.asked = 0
         self.lost: frozenset[int] = frozenset()
         self._over = threading.Event()
-        self._beating = threading.Thread(target=self._beat, args=(store.clone(),), daemon=True)  # type: ignore[attr-defined]
+        self._beating = threading.Thread(target=self._beat, args=(hall.clone(),), daemon=True)  # type: ignore[attr-defined]
         self._beating.start()
 
-    def _beat(self, store: Store) -> None:
+    def _beat(self, hall: Store) -> None:
+        store, number = PrefixStore(self._room, hall), 0
+        outside = self._others() if self.ranks.first else set()
         with contextlib.suppress(RuntimeError):  # whoever keeps the store has gone
-            number = 0
-            while not self._over.wait(_BEAT if (porter := self._porter) is None else _LOOK):
+            while not self._over.wait(_KNOCK if outside else _BEAT):
+                outside -= {rank for rank in outside if self._let_in(hall, rank)}
                 number += 1
                 store.set(f"beat/{self.ranks.rank}", f"{number} {self.asked}")
-                if porter is not None:
-                    porter.look()
+
+    def _let_in(self, hall: Store, rank: int) -> bool:
+        """Tell a process that knocks where the meeting is; return whether it is there, and not one of before."""
+        if hall.check([f"knock/{rank}"]):
+            hall.set(f"room/{hall.get(f'knock/{rank}').decode()}", self._room)
+        return bool(hall.check([f"{self._room}/beat/{rank}"]))
 
     def end(self) -> None:
         """Give no more signs of life."""
@@ -207,10 +165,9 @@ class Meeting:
             self._raise_errors()
             if time.monotonic() > end:
                 self.lost |= late
-                raise RanksError(f"{_named(late)} did not start within {timeout:g} seconds")
-            time.sleep(_LOOK)
+                raise RanksError(f"{named(late)} did not start within {timeout:g} seconds")
+            time.sleep(LOOK)
             late = self._without("here")
-        self._porter = None  # nobody calls any more
 
     def ready(self) -> None:
         """Say that this process is ready, and wait until all are.
@@ -223,7 +180,7 @@ class Meeting:
         while self._without("ready"):
             self._raise_errors()
             self._raise_silent(watch, _LONG_SILENCE)
-            time.sleep(_LOOK)
+            time.sleep(LOOK)
 
     def leave(self, error: str | None, *, stopped: bool = False) -> None:
         """Say that this process leaves, and why.
@@ -235,17 +192,20 @@ class Meeting:
         with contextlib.suppress(RuntimeError):  # the store has gone, with whoever kept it
             self.store.set(f"left/{self.ranks.rank}", json.dumps({"error": error, "stopped": stopped}))
 
-    def see_off(self, patience: float) -> None:
+    def see_off(self, patience: float, *, starting: bool = False) -> None:
         """Wait until all others have left too, or are lost, but not for longer than so many seconds.
 
         Who has the answer to a common question first, and goes, would take it from the rest. And torchrun ends the
-        others as soon as one has failed: they may have something to save or to say.
+        others as soon as one has failed: they may have something to save or to say. `starting`: those too that have not
+        come yet.
         """
         end = time.monotonic() + patience
         with contextlib.suppress(RuntimeError):
             watch = _Watch(self)
             while (still := self._without("left") - self.lost) and time.monotonic() < end:
-                time.sleep(_LOOK)
+                if not starting and not still & self._with("here"):
+                    break
+                time.sleep(LOOK)
                 self.lost |= watch.silent(_LONG_SILENCE) & still
 
     def heard(self) -> bool:
@@ -263,18 +223,18 @@ class Meeting:
             return found
         except RuntimeError:
             self.lost |= {0}
-            return RanksError(f"{_named({0})} was lost, and with it the place where the processes meet")
+            return RanksError(_STORE_LOST)
 
     def _explain(self, error: Exception) -> RanksError:
         watch = _Watch(self)
         end = time.monotonic() + _SILENCE + _BEAT
         while time.monotonic() < end:
             self._raise_errors()
-            time.sleep(_LOOK)
+            time.sleep(LOOK)
             self._raise_silent(watch, _SILENCE)
         behind = {rank for rank, asked in watch.asked.items() if asked < self.asked}
         why = "".join(str(error).strip().splitlines()[:1])
-        who = f"{_named(behind)} did not answer in time" if behind else "the processes cannot hear one another"
+        who = f"{named(behind)} did not answer in time" if behind else "the processes cannot hear one another"
         return RanksError(f"{who}, though all of them live ({why})")
 
     def _raise_errors(self) -> None:
@@ -287,7 +247,7 @@ class Meeting:
         silent = watch.silent(seconds) - self._with("left")
         if silent:
             self.lost |= silent
-            raise RanksError(f"{_named(silent)} was lost: no answer, and no sign of life")
+            raise RanksError(f"{named(silent)} was lost: no answer, and no sign of life")
 
     def _with(self, word: str) -> set[int]:
         return {rank for rank in self._others() if self.store.check([f"{word}/{rank}"])}
@@ -319,7 +279,3 @@ class _Watch:
                 self._seen[rank] = (sign, now)
                 self.asked[rank] = int(sign.split()[1])
         return {rank for rank, (_, since) in self._seen.items() if now - since > seconds}
-
-
-def _named(ranks: set[int]) -> str:
-    return f"rank{'s' if len(ranks) > 1 else ''} {', '.join(map(str, sorted(ranks)))}"

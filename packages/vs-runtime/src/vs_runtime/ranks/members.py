@@ -1,11 +1,9 @@
 """The processes that train together: who one of them is, as torchrun says in the environment."""
 
-import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 import attrs
-import psutil  # type: ignore[import-untyped]
 
 from vs_runtime.errors import RanksError
 
@@ -17,8 +15,14 @@ COUNTED = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 MEETING = ("MASTER_ADDR", "MASTER_PORT")
 """Those that say where all of them meet."""
 
+LAUNCH = "TORCHELASTIC_RUN_ID"
+"""The one by which processes know that torchrun has started them; its value may come again."""
+
 ATTEMPT = "TORCHELASTIC_RESTART_COUNT"
-"""The one in which torchrun, on each machine by itself, counts how often it has started all of them again."""
+"""The one in which an agent of torchrun's counts how often a process of its own has failed."""
+
+LAUNCHER = "VS_LAUNCHER"
+"""The one in which our own launcher says its number to those that are to end with it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -50,17 +54,18 @@ ONE = Ranks()
 class GradientSums(Protocol):
     """The gradients of one network, added up over the parts of a batch and over processes."""
 
-    def each(self, parts: Iterable[T], count: int) -> Iterator[T]:
+    def each(self, parts: Iterable[T], count: int, kind: Hashable = None) -> Iterator[T]:
         """Yield the parts of a batch, of which there are `count`, each for its backward pass.
 
-        When all have been taken, every parameter has the sum of its gradients in all parts of all processes.
+        What is of one `kind` is computed alike: gradients of the same parameters come in the same order. When all parts
+        have been taken, every parameter has the sum of its gradients in all parts of all processes.
         """
 
 
 class LocalSums:
     """The gradients of a process by itself: autograd adds up those of one part after the other."""
 
-    def each(self, parts: Iterable[T], count: int) -> Iterator[T]:  # noqa: ARG002 - others have to know how many
+    def each(self, parts: Iterable[T], count: int, kind: Hashable = None) -> Iterator[T]:  # noqa: ARG002 - others ask
         """Yield the parts."""
         yield from parts
 
@@ -83,9 +88,14 @@ def ranks_of(environment: Mapping[str, str]) -> Ranks:
     return ONE if count == 1 else Ranks(rank=rank, count=count, local_rank=local_rank, local_count=local_count)
 
 
-def launcher_start() -> float:
-    """Return when the process that has started this one, such as torchrun, was started itself, as time since 1970."""
-    return float(psutil.Process(os.getppid()).create_time())
+def fair_owners(sizes: Sequence[int], count: int) -> tuple[int, ...]:
+    """Return which of so many processes has each piece, the largest first to whoever has the least. Pure."""
+    loads, owners = [0] * count, [0] * len(sizes)
+    for index in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
+        owner = loads.index(min(loads))
+        owners[index] = owner
+        loads[owner] += max(1, sizes[index])
+    return tuple(owners)
 
 
 def require_one(ranks: Ranks, what: str) -> None:

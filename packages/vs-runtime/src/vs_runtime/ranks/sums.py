@@ -6,7 +6,7 @@ made again.
 """
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence, Set
 from typing import Any, TypeVar
 
 import torch
@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from vs_runtime.ranks.buckets import Bucket, buckets_of, flattened, pieces
-from vs_runtime.ranks.group import most
+from vs_runtime.ranks.group import most, told
 from vs_runtime.ranks.meeting import answered
 from vs_runtime.ranks.members import Ranks
 
@@ -22,60 +22,102 @@ T = TypeVar("T")
 
 
 class OverlappedSums:
-    """Sums that travel while the backward pass of the last part still goes on, bucket by bucket."""
+    """Sums that travel while the backward pass of the last part still goes on, bucket by bucket.
+
+    In which order gradients come, and of which parameters there are any, depends on what is computed: the first frame
+    of a clip uses other parameters than later ones. It is learnt at the first update of each kind.
+    """
 
     def __init__(self, parameters: Iterable[Tensor], bucket_bytes: int) -> None:
-        # Gradients of what is computed last are there first.
-        self._buckets = buckets_of(reversed([p for p in parameters if p.requires_grad]), bucket_bytes)
-        self._travelling: list[tuple[Tensor, Any]] = []
-        self._missing: list[int] = []
-        for number, bucket in enumerate(self._buckets):
-            for parameter in bucket:
-                parameter.register_post_accumulate_grad_hook(_tell(weakref.ref(self), number))
+        self._parameters = [p for p in parameters if p.requires_grad]
+        self._bucket_bytes = bucket_bytes
+        self._learnt: dict[Hashable, list[Bucket]] = {}
+        self._under_way: _Buckets | None = None
+        self._come: list[int] = []
+        for number, parameter in enumerate(self._parameters):
+            parameter.register_post_accumulate_grad_hook(_tell(weakref.ref(self), number))
 
-    def each(self, parts: Iterable[T], count: int) -> Iterator[T]:
+    def each(self, parts: Iterable[T], count: int, kind: Hashable = None) -> Iterator[T]:
         """Yield the parts; when all have been taken, wait for what travels."""
         try:
             for number, part in enumerate(parts, start=1):
                 if number == count:
-                    self._missing = [len(bucket) for bucket in self._buckets]
+                    self._come, self._under_way = [], _Buckets(self._learnt.get(kind, []))
                 yield part
-            self._finish()
+            self._finish(kind)
         finally:
-            self._missing, self._travelling = [], []
+            self._under_way = None
 
-    def arrived(self, bucket: int) -> None:
-        """Note that a parameter of a bucket has its gradient; send the buckets that are complete, in their order."""
-        if not self._missing:
-            return
-        self._missing[bucket] -= 1
-        while len(self._travelling) < len(self._buckets) and not self._missing[len(self._travelling)]:
+    def arrived(self, number: int) -> None:
+        """Note that a parameter has its gradient."""
+        if self._under_way is not None:
+            self._come.append(number)
+            self._under_way.note(self._parameters[number])
+
+    @answered()
+    def _finish(self, kind: Hashable) -> None:
+        buckets = self._under_way or _Buckets([])
+        buckets.send_rest()  # before anything else is asked: some have sent them already
+        have = agreed_presence(self._parameters)
+        present = {p for p, is_there in zip(self._parameters, have, strict=True) if is_there}
+        if kind not in self._learnt or not all(p in buckets for p in present):
+            # What nobody has foreseen goes last, at the first update everything, as it has come in the first process.
+            order = dict.fromkeys([*told(self._come), *reversed(range(len(have)))])
+            new = [p for p in (self._parameters[number] for number in order) if p in present and p not in buckets]
+            self._learnt[kind] = buckets.add(new, self._bucket_bytes)
+            buckets.send_rest()
+        buckets.take(present)
+
+
+class _Buckets:
+    """The buckets of an update, sent one after the other as they fill; all processes send them in the same order."""
+
+    def __init__(self, buckets: Iterable[Bucket]) -> None:
+        self._buckets = list(buckets)
+        self._number = {p: number for number, bucket in enumerate(self._buckets) for p in bucket}
+        self._missing = [len(bucket) for bucket in self._buckets]
+        self.travelling: list[tuple[Tensor, Any]] = []
+
+    def __contains__(self, parameter: Tensor) -> bool:
+        return parameter in self._number
+
+    def note(self, parameter: Tensor) -> None:
+        """Note that a parameter has its gradient; send what is complete."""
+        if parameter in self._number:
+            self._missing[self._number[parameter]] -= 1
+        while len(self.travelling) < len(self._buckets) and not self._missing[len(self.travelling)]:
             self._send_next()
+
+    def add(self, parameters: Iterable[Tensor], size: int) -> list[Bucket]:
+        """Add parameters that nobody has foreseen, and return all buckets."""
+        self._buckets += buckets_of(parameters, size)
+        return self._buckets
+
+    def send_rest(self) -> None:
+        """Send what is left: this process may lack gradients that others have."""
+        while len(self.travelling) < len(self._buckets):
+            self._send_next()
+
+    def take(self, present: Set[Tensor]) -> None:
+        """Give all parameters their sums, once these have come, and no gradient to those that have none anywhere."""
+        for bucket, (flat, work) in zip(self._buckets, self.travelling, strict=True):
+            work.wait()
+            give(bucket, flat, [p in present for p in bucket])
 
     @answered()
     def _send_next(self) -> None:
-        """Send a bucket; all processes send them in the same order."""
-        bucket = self._buckets[len(self._travelling)]
+        bucket = self._buckets[len(self.travelling)]
         flat = flattened(bucket, [p.grad for p in bucket])
-        self._travelling.append((flat, dist.all_reduce(flat, async_op=True)))
-
-    @answered()
-    def _finish(self) -> None:
-        while len(self._travelling) < len(self._buckets):  # some have parameters without a gradient
-            self._send_next()
-        present = iter(agreed_presence([p for bucket in self._buckets for p in bucket]))
-        for bucket, (flat, work) in zip(self._buckets, self._travelling, strict=True):
-            work.wait()
-            give(bucket, flat, [next(present) for _ in bucket])
+        self.travelling.append((flat, dist.all_reduce(flat, async_op=True)))
 
 
-def _tell(sums: "weakref.ref[OverlappedSums]", bucket: int) -> Callable[[Tensor], None]:
+def _tell(sums: "weakref.ref[OverlappedSums]", number: int) -> Callable[[Tensor], None]:
     """Return a hook that does not keep the sums, which keep the parameters, alive."""
 
     def hook(_: Tensor) -> None:
         found = sums()
         if found is not None:
-            found.arrived(bucket)
+            found.arrived(number)
 
     return hook
 
@@ -92,7 +134,7 @@ class OrderedSums:
         self._parameters = [p for p in parameters if p.requires_grad]
         self._bucket_bytes = bucket_bytes
 
-    def each(self, parts: Iterable[T], count: int) -> Iterator[T]:  # noqa: ARG002 - others have to know how many
+    def each(self, parts: Iterable[T], count: int, kind: Hashable = None) -> Iterator[T]:  # noqa: ARG002 - others ask
         """Yield the parts, and keep the gradients of each until all are added up."""
         taken: list[list[Tensor | None]] = []
         for part in parts:
