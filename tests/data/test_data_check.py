@@ -1,6 +1,7 @@
 """The check of a data folder: every kind of bad data is found, with file, place and value."""
 
 import json
+import time
 from pathlib import Path
 
 import cv2
@@ -18,7 +19,7 @@ from vs_data import (
     check_folder,
     check_roots,
 )
-from vs_data.pictures import Picture, read_rgb
+from vs_data.pictures import Picture, inspect_rgb, read_rgb
 
 
 def only(report: CheckReport) -> Finding:
@@ -314,3 +315,22 @@ def test_greys_are_a_warning_and_the_folder_can_be_used(folder):
     finding = only(check_folder(root))
     assert finding.severity == "warning"
     assert finding.what.endswith("used three times (3 such files, the next: a/0001.png, a/0002.png)")
+
+
+def test_no_more_frames_are_looked_at_than_are_soon_needed(folder, monkeypatch):
+    """So that the memory of a check does not grow with the folder."""
+    looked, ahead = [], []
+
+    def inspect(content):
+        looked.append(content)
+        return inspect_rgb(content)
+
+    def progress(done, _total):
+        if done == 5:
+            time.sleep(0.3)
+        ahead.append(len(looked) - done)
+
+    monkeypatch.setattr("vs_data.check.inspect_rgb", inspect)
+    assert check_folder(folder({"a": 60}), threads=1, progress=progress).opened == 120
+    assert len(looked) == 60
+    assert max(ahead) <= 16

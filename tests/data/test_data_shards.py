@@ -3,6 +3,8 @@
 import contextlib
 import json
 import logging
+import os
+import sys
 import tarfile
 import threading
 from pathlib import Path
@@ -236,11 +238,14 @@ def broken(change) -> str:
     ("content", "message"),
     [
         ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
         ("[]", "is no index of shards"),
         (broken(lambda d: d.update(version=9)), "is of version 9, this program reads version 1"),
         (broken(lambda d: d["shards"][0].update(name="../../etc/passwd")), "does not agree with itself"),
         (broken(lambda d: d["shards"][0].update(size=40)), "a file ends beyond its shard 0.tar"),
         (broken(lambda d: d["sequences"][0].update(frames=["0", "1"])), "does not have 2 frames"),
+        (broken(lambda d: d["sequences"][0].update(name="../a")), "has the name of none"),
+        (broken(lambda d: d["sequences"].append(d["sequences"][0])), "two sequences have one name"),
         (broken(lambda d: d["sequences"][0]["folders"]["images"].update(frames=[[7, 0, 1, 1, ""]])), "not described"),
     ],
 )
@@ -344,3 +349,49 @@ def test_a_pack_of_the_same_folder_is_the_same_bytes(folder, pack, tmp_path):
     pack_folder(layout, tmp_path / "again", PackOptions(shard_bytes=40_000, threads=1))
     for path in pack.iterdir():
         assert np.array_equal(path.read_bytes(), (tmp_path / "again" / path.name).read_bytes())
+
+
+def packed_video(tmp_path: Path) -> Path:
+    frames = [np.random.default_rng(number).integers(0, 256, (32, 48, 3)).astype(np.uint8) for number in range(6)]
+    path = write_video(tmp_path / "clip.nut", frames, "rawvideo", "rgb24")
+    pack_folder(whole_layout(path), tmp_path / "pack", PackOptions())
+    return path
+
+
+VIDEO = {"labels": (EdgesConfig(),), "height": 32, "width": 48, "flow": NoFlowConfig()}
+
+
+def test_a_video_is_copied_in_pieces_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(ranges, "_PIECE", 1000)  # videos may be larger than memory
+    path = packed_video(tmp_path)
+    with tarfile.open(tmp_path / "pack" / "000000.tar") as archive:
+        member = archive.extractfile("clip/video.images.nut")
+        assert member is not None
+        assert member.read() == path.read_bytes()
+    configs = ShardsConfig(root=str(tmp_path / "pack"), **VIDEO), VideoConfig(root=str(path), **VIDEO)
+    request = ClipRequest(sequence=0, start=2, length=3)
+    packed, alone = (open_source(config, "val").read(request) for config in configs)
+    assert torch.equal(packed.frames, alone.frames)
+
+
+def test_damage_in_a_packed_video_that_no_decoder_sees_is_found(tmp_path):
+    packed_video(tmp_path)
+    shard = tmp_path / "pack" / "000000.tar"
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    source = open_source(ShardsConfig(root=str(tmp_path / "pack"), **VIDEO), "val")
+    with pytest.raises(DataError, match=r"000000\.tar: clip/video\.images\.nut: does not hold what was packed"):
+        source.read(ClipRequest(sequence=0, start=0, length=1))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names that are no text")
+def test_names_that_are_no_text_are_packed(tmp_path):
+    name = os.fsdecode(b"caf\xe9")
+    (tmp_path / "data" / "images" / name).mkdir(parents=True)
+    for number in range(2):
+        write_png(tmp_path / "data" / "images" / name / f"{number}.png", striped(number, (32, 48)))
+    pack_folder(whole_layout(tmp_path / "data"), tmp_path / "pack", PackOptions())
+    source = open_source(ShardsConfig(root=str(tmp_path / "pack"), **VIDEO), "val")
+    assert [info.name for info in source.sequences] == [name]
+    assert source.read(ClipRequest(sequence=0, start=0, length=2)).frames.shape[0] == 2

@@ -1,5 +1,7 @@
 """Frames of videos by their numbers: none is off by one, in whatever order, and colours are those of the standards."""
 
+import gc
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,6 +25,7 @@ CONTAINERS = {
     "one-key.mkv": ("libx264", "yuv420p", {"bf": "3", "g": "250", "sc_threshold": "0"}),
     "vp8.webm": ("libvpx", "yuv420p", {"auto-alt-ref": "1", "lag-in-frames": "16", "b": "300k", "g": "10"}),
     "vp9.webm": ("libvpx-vp9", "yuv420p", {"crf": "10", "lag-in-frames": "8", "g": "10"}),
+    "h264.avi": ("libx264", "yuv420p", {"bf": "3", "g": "7"}),
     "mpeg4.avi": ("mpeg4", "yuv420p", {"bf": "2", "qscale": "2"}),
     "mjpeg.avi": ("mjpeg", "yuvj420p", {}),
     "ffv1.nut": ("ffv1", "bgr0", {}),
@@ -197,6 +200,32 @@ def test_threads_that_ask_at_once_get_each_their_frame(videos):
     assert list(found) == wanted
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not list open files")
+def test_videos_that_are_kept_no_longer_are_closed_at_once(videos, tmp_path):
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    gc.disable()
+    try:
+        for number in range(20):
+            path = tmp_path / f"{number}.mp4"
+            path.write_bytes((videos / "b-frames.mp4").read_bytes())
+            assert [number_of(read_rgb(at(path, frame))) for frame in (3, 0)] == [3, 0]
+        assert len(list(Path("/proc/self/fd").iterdir())) - before <= 16
+    finally:
+        gc.enable()
+
+
+def test_threads_that_ask_for_more_videos_than_are_kept_open_get_each_their_frame(videos, tmp_path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    paths = [tmp_path / f"{number}.mp4" for number in range(24)]
+    for path in paths:
+        path.write_bytes((videos / "b-frames.mp4").read_bytes())
+    wanted = [(path, frame) for frame in (2, 1, 4) for path in paths]
+    with ThreadPoolExecutor(32) as pool:
+        found = list(pool.map(lambda job: number_of(read_rgb(at(*job))), wanted))
+    assert found == [frame for _, frame in wanted]
+
+
 def test_a_frame_that_was_kept_cannot_be_changed_by_who_gets_it(videos):
     picture = read_rgb(at(videos / "ffv1.nut", 3, 2**20))
     with pytest.raises(ValueError, match="read-only"):
@@ -228,11 +257,35 @@ def test_a_truncated_video_is_found_by_its_index(tmp_path, share):
         index_of(path)
 
 
+def test_a_last_frame_that_is_shown_long_is_no_sign_of_a_file_that_is_cut_off(tmp_path):
+    """As in recordings of screens, of uneven rate."""
+    path, times = tmp_path / "a.mkv", (0, 40, 80, 1080, 1120)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25, time_base=Fraction(1, 1000))
+        stream.height, stream.width, stream.pix_fmt = *SIZE, "bgr0"
+        for number, time in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(striped(number, SIZE), format="rgb24")
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            for packet in stream.encode(frame):
+                packet.duration = 2000 if time == times[-1] else 0
+                container.mux(packet)
+        container.mux(stream.encode(None))
+    assert index_of(path).seconds.tolist() == [time / 1000 for time in times]
+    assert [number_of(picture) for picture in video_frames(path)] == list(range(len(times)))
+
+
 def test_a_file_that_is_replaced_is_read_anew(tmp_path):
     path = write_video(tmp_path / "a.mkv", [striped(1, SIZE)] * 3, "ffv1", "bgr0")
     assert number_of(read_rgb(at(path, 2, 2**20))) == 1
     write_video(path, [striped(2, SIZE)] * 4, "ffv1", "bgr0")
     assert number_of(read_rgb(at(path, 2, 2**20))) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.mp4")
+    with pytest.raises(DataError, match=r"a\.mp4: is not a regular file; expected a video"):
+        index_of(tmp_path / "a.mp4")
 
 
 def test_a_frame_that_is_not_there_is_said(videos):

@@ -10,7 +10,9 @@ from video_files import number_of, rgb, striped, write_video
 from vs_data import (
     ClipRequest,
     DataError,
+    EdgesConfig,
     FolderConfig,
+    GreyConfig,
     ImageConfig,
     LabelRequest,
     LandmarksConfig,
@@ -18,6 +20,8 @@ from vs_data import (
     SegMapsConfig,
     open_folder,
     open_labels,
+    open_references,
+    open_source,
 )
 from vs_data.pictures import write_png
 from vs_data.videos import video_frames
@@ -191,3 +195,41 @@ def test_what_is_no_video_is_one_line(tmp_path: Path, content):
     with pytest.raises(DataError, match=r"b\.mkv: cannot be opened as a video") as caught:
         open_labels(str(path), HOW)
     assert "\n" not in str(caught.value)
+
+
+def test_videos_of_labels_in_a_data_folder_are_read_as_training_reads_them(tmp_path: Path):
+    """Of one kind beside another that is in files, and of references too."""
+    ids, other = numbered(9), numbered(9, most=7)
+    for place in ("images", "seg_maps", "parts/a"):
+        (tmp_path / place).mkdir(parents=True)
+    write_video(tmp_path / "images" / "a.mp4", [striped(number, SIZE) for number in range(9)], "libx264", "yuv420p")
+    lossless(tmp_path / "seg_maps", "ffv1.mkv", ids).rename(tmp_path / "seg_maps" / "a.MKV")
+    for number, frame in enumerate(other):
+        write_png(tmp_path / "parts" / "a" / f"{number}.png", frame)
+    kinds = (MAPS, SegMapsConfig(folder="parts"))
+    how = LabelRequest(kinds=kinds, size=SIZE)
+    (sequence,) = open_labels(str(tmp_path), how)
+    found = list(sequence.read())
+    config = FolderConfig(root=str(tmp_path), height=32, width=48, labels=kinds, flow=NoFlowConfig())
+    clip = open_source(config, "val").read(ClipRequest(sequence=0, start=0, length=9))
+    assert (sequence.name, sequence.frames, found[3].name) == ("a", 9, "000003")
+    for kind in ("seg_maps", "parts"):
+        assert torch.equal(torch.stack([frame.labels[kind] for frame in found]), clip.labels[kind])
+    for source in (tmp_path, f"{tmp_path / 'images' / 'a.mp4'}:4"):
+        examples = open_references(str(source), how, count=1).references
+        assert number_of(((examples.frames[0].permute(1, 2, 0) + 1) * 127.5).numpy()) == 4
+        assert torch.equal(examples.labels["seg_maps"], clip.labels["seg_maps"][4:5])
+    (tmp_path / "parts" / "a" / "0.png").unlink()
+    with pytest.raises(DataError, match=r"parts/a: has 8 frames, .*a\.MKV has 9; one for each frame is needed"):
+        open_labels(str(tmp_path), how)
+
+
+def test_a_folder_of_driving_videos_is_a_sequence_each(tmp_path: Path):
+    for name, length in (("a", 4), ("b", 6)):
+        write_video(tmp_path / f"{name}.mkv", [striped(number, SIZE) for number in range(length)], "ffv1", "bgr0")
+    how = LabelRequest(kinds=(EdgesConfig(), GreyConfig()), size=SIZE)
+    both = open_labels(str(tmp_path), how)
+    assert [(sequence.name, sequence.frames) for sequence in both] == [("a", 4), ("b", 6)]
+    (alone,) = open_labels(str(tmp_path / "b.mkv"), how)
+    for one, other in zip(both[1].read(), alone.read(), strict=True):
+        assert all(torch.equal(one.labels[kind], other.labels[kind]) for kind in ("edges", "grey"))

@@ -209,3 +209,11 @@ def test_a_run_is_read_wherever_a_model_is_and_a_model_has_no_checkpoints(tmp_pa
         read_trained(tmp_path / "run", checkpoint=7)
     with pytest.raises(ModelError, match="no such directory"):
         read_trained(tmp_path / "nowhere")
+
+
+def test_of_videos_that_are_named_for_a_model_all_is_held_out(run, tmp_path):
+    contents = read_run(run)
+    data = {"kind": "video", "height": 32, "width": 64, "val_seconds": 2.0, "labels": [{"kind": "edges"}]}
+    known = attrs.evolve(contents, settings={**contents.settings, "data": data})
+    config = training_config(known, data=tmp_path).data
+    assert (config.kind, config.root, config.val_root) == ("video", str(tmp_path), str(tmp_path))

@@ -13,7 +13,7 @@ from vs_data import FacesConfig, open_source, write_folder
 from vs_synthesis import ModelContents, load_model, read_model, read_trained, write_model
 from vs_train.adapting import fitting
 from vs_train.adapting.fitting import Score, begin_fitting, fit
-from vs_train.adapting.settings import Options, adaptation_config
+from vs_train.adapting.settings import Options, adaptation_config, folder_of
 from vs_train.adapting.subject import open_subject
 from vs_train.cli import main
 from vs_training.adapting import is_adapted
@@ -70,6 +70,17 @@ def test_fitting_begins_as_the_very_function_of_the_model(run: Path) -> None:
     assert contents.training is not None
     kept = contents.training.discriminator
     assert all(torch.equal(tensor, kept[name]) for name, tensor in state.discriminator.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", ["folder", "video", "shards"])
+def test_a_model_of_clips_that_lay_in_files_of_any_kind_is_fitted_to_a_folder(
+    kind: str, run: Path, person: Path
+) -> None:
+    contents = read_trained(run, training=True)
+    folder = folder_of(contents, person)
+    data = {"kind": kind, "height": 32, "width": 32, "labels": [{"kind": "landmarks-dlib68"}]}
+    known = attrs.evolve(contents, settings={**(contents.settings or {}), "data": data})
+    assert adaptation_config(known, folder, QUICK) == adaptation_config(contents, folder, QUICK)
 
 
 @pytest.mark.parametrize("given", ["run", "model"])

@@ -2,9 +2,9 @@
 
 import os
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
 from typing import Literal
@@ -36,6 +36,8 @@ MAX_THREADS = 256
 
 REPORT_EVERY_S = 10.0
 """Time between two lines about the looking at files."""
+
+_AHEAD = 16  # frames that are looked at, for each thread, before those before them have been dealt with
 
 _NAMED_FILES = 3  # files of which their reader says the same, besides the first
 
@@ -212,13 +214,26 @@ def _check_frames(
     log_level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # bad files are in the findings
     pool = ThreadPoolExecutor(threads)
     try:
-        for done, report in enumerate(pool.map(lambda job: _check_frame(looks, *job), jobs), 1):
+        for done, report in enumerate(_in_order(pool, looks, jobs, _AHEAD * threads), 1):
             yield report
             if progress is not None:
                 progress(done, len(jobs))
     finally:
         pool.shutdown(cancel_futures=True)
         cv2.utils.logging.setLogLevel(log_level)
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, looks: Sequence[tuple[str, _Look]], jobs: Sequence[_Job], ahead: int
+) -> Iterator[_FrameReport]:
+    """Yield the reports of frames in order; no more than so many are worked on, or done and not yet asked for."""
+    begun: deque[Future[_FrameReport]] = deque()
+    for job in jobs:
+        begun.append(pool.submit(_check_frame, looks, *job))
+        if len(begun) == ahead:
+            yield begun.popleft().result()
+    while begun:
+        yield begun.popleft().result()
 
 
 def _check_frame(looks: Sequence[tuple[str, _Look]], files: FrameFiles, frame: int) -> _FrameReport:

@@ -1,5 +1,6 @@
 """Where the data of one frame are: in a file of its own, in a video, or in a shard; and how their bytes are read."""
 
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias, assert_never
@@ -8,7 +9,7 @@ import attrs
 
 from vs_data.errors import DataError
 from vs_data.files import MAX_FILE_BYTES, read_bytes
-from vs_data.ranges import PATIENT, Patience, read_range
+from vs_data.ranges import PATIENT, Patience, parts_of, read_range
 
 
 @attrs.frozen(kw_only=True)
@@ -181,6 +182,20 @@ def bytes_of(content: Content, limit: int = MAX_FILE_BYTES) -> bytes:
             raise DataError(what, file=str(content), fix="put a folder with a file for each frame in its place")
         case _:
             assert_never(content)
+
+
+def require_whole(member: Member) -> None:
+    """See that a file inside of a shard is what was packed, however large; its bytes are not kept.
+
+    Raises:
+        DataError: it is not, or cannot be read.
+    """
+    checksum = 0
+    for part in parts_of(member.shard, member.offset, member.size, member.patience, member.name):
+        checksum = zlib.crc32(part, checksum)
+    if member.crc32 not in (None, checksum):
+        what = "does not hold what was packed: the checksum is another"
+        raise DataError(what, file=str(member), fix="copy the shard again, or pack the folder again")
 
 
 def _of_member(member: Member, limit: int) -> bytes:

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -22,6 +22,8 @@ _Read = TypeVar("_Read")
 
 _MAX_OPEN = 64
 """Remote files that a thread keeps open."""
+
+_PIECE = 2**24
 
 _open_files = threading.local()
 """Of each thread: (process, address) -> file. Positions in files are shared by nobody."""
@@ -90,6 +92,12 @@ def read_range(
         return data
 
     return _tried(place, patience, read, name)
+
+
+def parts_of(place: str, start: int, size: int, patience: Patience, name: str = "") -> Iterator[bytes]:
+    """Yield a part of a file, however large, in pieces of some megabytes; see `read_range`."""
+    for at in range(start, start + size, _PIECE):
+        yield read_range(place, at, min(_PIECE, start + size - at), patience, name=name)
 
 
 class _DamagedError(OSError):

@@ -58,7 +58,7 @@ def _with_folder(contents: ModelContents, folder: Path | None) -> Any:
         case {"kind": "folder" | "video" | "shards"}, None:
             raise ModelError(contents.path, "was trained on a folder that is no part of it; name one with --data")
         case {"kind": "folder" | "video" | "shards"}, Path():
-            return {**known, "root": str(folder), "val_root": "none"}
+            return {**known, "root": str(folder), "val_root": str(folder)}  # all of it, not the end of each video
         case _, None:
             return known
         case _:

@@ -101,7 +101,7 @@ def adaptation_config(contents: ModelContents, data: SourceConfig, options: Opti
 def _known(contents: ModelContents, data: SourceConfig) -> TrainConfig:
     """Return the configuration that the model was trained with, or one that fits it if nobody knows."""
     match contents.settings, data:
-        case {"data": {"kind": "folder"}}, FolderConfig(root=root):
+        case {"data": {"kind": "folder" | "video" | "shards"}}, FolderConfig(root=root):
             return training_config(contents, data=Path(root))
         case None, _:
             return TrainConfig(

@@ -1,15 +1,16 @@
-"""Sequences of label files: a folder of them, a folder of such folders, or a data folder as training reads it."""
+"""Sequences of labels: files in a folder, folders of such folders or of videos, or a data folder as in training."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import attrs
 import numpy as np
 from torch import Tensor
 
-from vs_data.content import Contents, FolderOfFiles
+from vs_data.content import Content, Contents, FolderOfFiles, FramesOfVideo, all_in, content_in
 from vs_data.errors import DataError
 from vs_data.face_crop import sequence_window
 from vs_data.flow import FLOW_EXTENSIONS
@@ -22,6 +23,7 @@ from vs_data.pictures import IMAGE_EXTENSIONS, read_rgb
 from vs_data.seen import Size, size_of
 from vs_data.sequences.frames import LabelFrame, LabelRequest, LabelSequence
 from vs_data.sequences.motion import FlowAndConfidence, read_motion, refuse_motion
+from vs_data.videos import VIDEO_EXTENSIONS, index_of
 from vs_data.views import View
 
 ReadSome = Callable[[Sequence[int]], Tensor]
@@ -31,16 +33,19 @@ ReadMotion = Callable[[int], FlowAndConfidence]
 """Number of a frame -> its motion."""
 
 
+_ROOM = 2**26
+"""Bytes that decoded frames of videos may take: labels of several kinds may be asked of one."""
+
+
 @attrs.frozen(kw_only=True)
 class Listed:
-    """The files of one sequence: its name, and of each kind the source (see `source_of`) with the files in order.
+    """One sequence: its name, and of each kind the source (see `source_of`) with the data of all frames.
 
     `motion` are the flow files of its frames, where they are wanted.
     """
 
     name: str
-    places: dict[str, Path]
-    files: dict[str, tuple[str, ...]]
+    contents: dict[str, Contents]
     motion: tuple[Path | None, ...] = ()
 
 
@@ -48,9 +53,9 @@ def open_folder_labels(root: Path, how: LabelRequest) -> tuple[LabelSequence, ..
     """Open the sequences of a folder of label files; names alone are read, and the first file of each for its size.
 
     Args:
-        root: a data folder with a folder for each kind in it (`seg_maps/SEQ/FRAME.png`), a folder of sequences, or a
-            folder of files, which is one sequence. The last two have labels of one kind, or pictures that labels of
-            any number of kinds are computed from, and no motion.
+        root: a data folder with a folder for each kind in it (`seg_maps/SEQ/FRAME.png`, or `seg_maps/SEQ.mkv`), a
+            folder of sequences, or a folder of files, which is one sequence. The last two have labels of one kind, or
+            pictures that labels of any number of kinds are computed from, and no motion.
         how: what they are, and how they are to be read.
 
     Raises:
@@ -74,19 +79,28 @@ def list_sequences(root: Path, how: LabelRequest) -> tuple[Listed, ...]:
 
 
 def view_of(listed: Listed, geometry: Geometry) -> View:
-    """Return the files of a sequence through a geometry; those of pictures are among them if they were listed."""
-    first = next(iter(listed.files.values()), ())  # none: labels of given pictures are computed
-    files = FrameFiles(
-        name=listed.name,
-        frames=tuple(Path(name).stem for name in first),
-        files={folder: contents_in(listed, folder) for folder in listed.files},
-    )
-    return View(files=files, geometry=geometry)
+    """Return the data of a sequence through a geometry; those of pictures are among them if they were listed."""
+    first = next(iter(listed.contents.values()), None)  # none: labels of given pictures are computed
+    frames = () if first is None else tuple(_names_in(first))
+    return View(files=FrameFiles(name=listed.name, frames=frames, files=listed.contents), geometry=geometry)
 
 
-def contents_in(listed: Listed, folder: str) -> Contents:
-    """Return the files of a sequence in one folder."""
-    return FolderOfFiles(place=str(listed.places[folder]), names=listed.files[folder])
+def content_at(listed: Listed, folder: str, frame: int) -> Content:
+    """Return the data of a frame of a sequence in one folder."""
+    content = content_in(listed.contents[folder], frame)
+    assert content is not None  # noqa: S101 - every frame that is listed has some
+    return content
+
+
+def _names_in(contents: Contents) -> Iterator[str]:
+    """Yield the names of frames, which those of videos have not but for their numbers."""
+    for frame in range(contents.count):
+        content = content_in(contents, frame)
+        match content:
+            case Path():
+                yield content.stem
+            case _:
+                yield f"{frame:06d}"
 
 
 def face_geometry(listed: Listed, picture: tuple[int, int], how: LabelRequest) -> Geometry:
@@ -98,63 +112,98 @@ def _window(listed: Listed, picture: tuple[int, int], how: LabelRequest) -> Wind
     kind = landmarks_among(how.kinds)
     if how.face_crop is None or kind is None:
         return None
-    return sequence_window(contents_in(listed, kind.folder), picture, how.size, how.face_crop)
+    return sequence_window(listed.contents[kind.folder], picture, how.size, how.face_crop)
 
 
 def _from_data_folder(root: Path, by_kind: dict[str, Path], how: LabelRequest) -> tuple[Listed, ...]:
     first = next(iter(by_kind))
     found = []
-    for sequence in _folders(by_kind[first], how):
-        places = {name: place / sequence for name, place in by_kind.items()}
-        if IMAGES not in places and (root / IMAGES / sequence).is_dir():
-            places[IMAGES] = root / IMAGES / sequence
-        files = {name: _files(place, _extensions(name, how), how) for name, place in places.items()}
-        for other in places:
-            _check_same(places, files, first, other)
-        motion = () if how.motion is None else _motion_files(root / how.motion.folder / sequence, files[first])
-        found.append(Listed(name=sequence, places=places, files=files, motion=motion))
+    for sequence in _sequences(by_kind[first], first, how):
+        contents = {name: contents_at(place, sequence, name, how) for name, place in by_kind.items()}
+        pictures = contents_at(root / IMAGES, sequence, IMAGES, how) if IMAGES not in by_kind else None
+        known = {name: each for name, each in contents.items() if each is not None}
+        lacking = next((name for name in contents if name not in known), None)
+        if lacking is not None:
+            raise DataError("has no such sequence", file=str(by_kind[lacking] / sequence), fix="add its labels")
+        known |= {} if pictures is None else {IMAGES: pictures}
+        for other in known.values():
+            _check_same(known[first], other)
+        motion = () if how.motion is None else _motion_files(root / how.motion.folder / sequence, known[first], how)
+        found.append(Listed(name=sequence, contents=known, motion=motion))
     return _some(found, by_kind[first])
 
 
 def _from_plain_folder(root: Path, kind: LabelKind, how: LabelRequest) -> tuple[Listed, ...]:
-    extensions = handler_of(kind).extensions
+    source, extensions = source_of(kind), handler_of(kind).extensions
     here = _files(root, extensions, how)
-    places = {root.resolve().name: root} if here else {name: root / name for name in _folders(root, how)}
-    listed = [
-        Listed(name=name, places={source_of(kind): place}, files={source_of(kind): files})
-        for name, place in places.items()
-        if (files := _files(place, extensions, how))
-    ]
+    if here:
+        found: dict[str, Contents | None] = {
+            root.resolve().name: FolderOfFiles(place=str(root), names=here),
+        }
+    else:
+        found = {name: contents_at(root, name, source, how) for name in _sequences(root, source, how)}
+    listed = [Listed(name=name, contents={source: each}) for name, each in found.items() if each and each.count]
     if not listed:
         what = f"holds no labels: expected files ending in {', '.join(extensions)}, or folders of such files"
+        what += ", or of videos" if _video_extensions(source, how) else ""
         raise DataError(what, file=str(root), fix=f"the model takes {kind.kind}")
     return tuple(listed)
 
 
 def _some(found: Sequence[Listed], place: Path) -> tuple[Listed, ...]:
-    with_files = tuple(listed for listed in found if all(listed.files.values()))
+    with_files = tuple(listed for listed in found if all(each.count for each in listed.contents.values()))
     if not with_files:
         raise DataError("holds no sequences", file=str(place), fix="put label files into folders in it, one a sequence")
     return with_files
 
 
-def _check_same(places: dict[str, Path], files: dict[str, tuple[str, ...]], first: str, other: str) -> None:
-    """See that two folders of a sequence have files of the same names."""
-    wanted, there = ({same(Path(name).stem) for name in files[each]} for each in (first, other))
-    for stem in sorted(wanted ^ there):
-        lacking = other if stem in wanted else first
-        raise DataError(f"has no file of frame {stem}", file=str(places[lacking]), fix="add it, or remove the others")
+def _check_same(first: Contents, other: Contents) -> None:
+    """See that two places have the same frames of a sequence: by their names, or as many where one is a video."""
+    match first, other:
+        case FolderOfFiles(), FolderOfFiles():
+            wanted, there = ({same(name) for name in _names_in(each)} for each in (first, other))
+            for stem in sorted(wanted ^ there):
+                lacking = other if stem in wanted else first
+                raise DataError(f"has no file of frame {stem}", file=lacking.place, fix="add it, or remove the others")
+        case _ if first.count != other.count:
+            what = f"has {other.count} frames, {first.place} has {first.count}"
+            raise DataError(what, file=other.place, fix="one for each frame is needed, in their order")
 
 
-def _motion_files(place: Path, frames: Sequence[str]) -> tuple[Path | None, ...]:
+def _motion_files(place: Path, frames: Contents, how: LabelRequest) -> tuple[Path | None, ...]:
     """Return the flow file of each frame but the first, which has no motion."""
-    there = {same(path.stem): path for path in entries_of(place) if path.suffix.lower() in FLOW_EXTENSIONS}
-    stems = [Path(name).stem for name in frames[1:]]
-    missing = next((stem for stem in stems if same(stem) not in there), None)
-    if missing is not None:
-        fix = "the model estimates no motion: write that of every frame but the first"
-        raise DataError(f"has no file of frame {missing}", file=str(place), fix=fix)
-    return (None, *(there[same(stem)] for stem in stems))
+    fix = "the model estimates no motion: write that of every frame but the first"
+    paths = [path for path in entries_of(place) if path.suffix.lower() in FLOW_EXTENSIONS]
+    match frames:
+        case FolderOfFiles():
+            there = {same(path.stem): path for path in paths}
+            stems = list(_names_in(frames))[1:]
+            missing = next((stem for stem in stems if same(stem) not in there), None)
+            if missing is not None:
+                raise DataError(f"has no file of frame {missing}", file=str(place), fix=fix)
+            return (None, *(there[same(stem)] for stem in stems))
+        case _:
+            in_order = sorted(paths, key=lambda path: sort_key(how.order)(path.stem))
+            if len(in_order) not in (frames.count - 1, frames.count):
+                what = f"has {len(in_order)} files, {frames.place} has {frames.count} frames"
+                raise DataError(what, file=str(place), fix=fix)
+            return (None, *in_order[len(in_order) - frames.count + 1 :])
+
+
+def contents_at(place: Path, sequence: str, source: str, how: LabelRequest) -> Contents | None:
+    """Return the data of a sequence in a folder: files in a folder of its own, or a video; None: neither is there."""
+    if (place / sequence).is_dir():
+        return FolderOfFiles(place=str(place / sequence), names=_files(place / sequence, _extensions(source, how), how))
+    endings = _video_extensions(source, how)
+    videos = [path for path in (entries_of(place) if endings and place.is_dir() else ()) if _is_video(path, endings)]
+    video = next((path for path in videos if same(path.stem) == same(sequence)), None)
+    return None if video is None else FramesOfVideo(video=video, count=index_of(video).count, room=_ROOM)
+
+
+def _video_extensions(source: str, how: LabelRequest) -> tuple[str, ...]:
+    """Return how names of videos end that may stand for the files of a sequence."""
+    taken = source == IMAGES or any(handler_of(kind).videos for kind in how.kinds if source_of(kind) == source)
+    return VIDEO_EXTENSIONS if taken else ()
 
 
 def _extensions(name: str, how: LabelRequest) -> tuple[str, ...]:
@@ -163,8 +212,18 @@ def _extensions(name: str, how: LabelRequest) -> tuple[str, ...]:
     return next(handler_of(kind).extensions for kind in how.kinds if source_of(kind) == name)
 
 
-def _folders(place: Path, how: LabelRequest) -> list[str]:
-    names = [path.name for path in entries_of(place) if path.is_dir()]
+def _is_video(path: Path, endings: Sequence[str]) -> bool:
+    return path.suffix.lower() in endings and path.is_file()
+
+
+def _sequences(place: Path, source: str, how: LabelRequest) -> list[str]:
+    """Return the names of sequences in a folder, which are folders or videos."""
+    endings = _video_extensions(source, how)
+    names = {
+        path.name if path.is_dir() else path.stem
+        for path in entries_of(place)
+        if path.is_dir() or _is_video(path, endings)
+    }
     return sorted(names, key=sort_key(how.order))
 
 
@@ -189,8 +248,8 @@ def _sequence(listed: Listed, how: LabelRequest) -> LabelSequence:
         other, _ = opened[kind.folder]
         if other != size:
             what = f"labels are {other[1]}x{other[0]} pixels, those of {first} {size[1]}x{size[0]}"
-            raise DataError(what, file=str(listed.places[source_of(kind)]), fix="bring all kinds to one size")
-    count = how.limit(len(listed.files[first]))
+            raise DataError(what, file=listed.contents[source_of(kind)].place, fix="bring all kinds to one size")
+    count = how.limit(listed.contents[first].count)
     readers = {folder: read for folder, (_, read) in opened.items()}
     motion = _motion(listed, size, how)
     read = partial(_read, listed, first, readers, motion, count)
@@ -210,20 +269,19 @@ def _motion(listed: Listed, size: Size, how: LabelRequest) -> ReadMotion | None:
 def _read(
     listed: Listed, first: str, readers: Mapping[str, ReadSome], motion: ReadMotion | None, count: int
 ) -> Iterator[LabelFrame]:
-    for index in range(count):
-        name = listed.files[first][index]
+    for index, name in enumerate(islice(_names_in(listed.contents[first]), count)):
         labels = {folder: read([index])[0] for folder, read in readers.items()}
         yield LabelFrame(
             labels=labels,
-            name=Path(name).stem,
-            where=str(listed.places[first] / name),
+            name=name,
+            where=str(content_at(listed, first, index)),
             motion=None if motion is None else motion(index),
         )
 
 
 def _loose(kind: LabelKind, listed: Listed, how: LabelRequest) -> LooseFiles:
     return LooseFiles(
-        first=_first(kind, listed),
+        first=content_at(listed, source_of(kind), 0),
         view=partial(view_of, listed),
         geometry=lambda: face_geometry(listed, _picture_size(listed, how), how),
         framed=_framed(how),
@@ -235,16 +293,11 @@ def _framed(how: LabelRequest) -> bool:
     return any(handler_of(each).framed for each in how.kinds)
 
 
-def _first(kind: LabelKind, listed: Listed) -> Path:
-    source = source_of(kind)
-    return listed.places[source] / listed.files[source][0]
-
-
 def _picture_size(listed: Listed, how: LabelRequest) -> Size:
     """Return (H, W) of the pictures that landmarks are pixels of: as pictures, maps or the caller say, or a guess."""
-    if IMAGES in listed.files:
-        return size_of(read_rgb(listed.places[IMAGES] / listed.files[IMAGES][0]))
-    own = (handler_of(kind).look(_first(kind, listed), None).size for kind in how.kinds)
+    if IMAGES in listed.contents:
+        return size_of(read_rgb(content_at(listed, IMAGES, 0)))
+    own = (handler_of(kind).look(content_at(listed, source_of(kind), 0), None).size for kind in how.kinds)
     return next((size for size in own if size is not None), how.picture) or _guessed_size(listed, how)
 
 
@@ -256,8 +309,7 @@ def _guessed_size(listed: Listed, how: LabelRequest) -> Size:
     kind = landmarks_among(how.kinds)
     if kind is None or how.face_crop is None:
         return how.size
-    place = listed.places[kind.folder]
-    track = np.stack([read_landmarks(place / name) for name in listed.files[kind.folder]])
+    track = np.stack([read_landmarks(content) for content in all_in(listed.contents[kind.folder])])
     low, high = track.min(axis=(0, 1)), track.max(axis=(0, 1))
     width, height = (math.ceil(end + (end - start)) for start, end in zip(low, high, strict=True))
     return max(height, how.size[0]), max(width, how.size[1])

@@ -7,17 +7,27 @@ import attrs
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from vs_config import shown
 
 from vs_data.clips import References
-from vs_data.content import FrameOfVideo
+from vs_data.content import Contents, FolderOfFiles, FrameOfVideo
 from vs_data.errors import DataError
+from vs_data.findings import counted
 from vs_data.geometry import apply_to_image
 from vs_data.labels import LabelKind, handler_of, has_files, of_stills, read_labels, source_of
 from vs_data.layout import IMAGES, expanded
 from vs_data.names import same, sort_key
 from vs_data.pictures import IMAGE_EXTENSIONS, read_rgb
 from vs_data.seen import Size, size_of
-from vs_data.sequences.files import Listed, entries_of, face_geometry, list_sequences, view_of
+from vs_data.sequences.files import (
+    Listed,
+    content_at,
+    contents_at,
+    entries_of,
+    face_geometry,
+    list_sequences,
+    view_of,
+)
 from vs_data.sequences.frames import LabelRequest, ReferenceSubject
 from vs_data.sequences.worlds import world_of, world_subject
 from vs_data.videos import VIDEO_EXTENSIONS
@@ -35,7 +45,7 @@ def open_references(source: str, how: LabelRequest, *, count: int | None = None)
             (`a.json`, `a.png`) or in a folder of the kind's name (`landmarks-dlib68/a.json`); a folder of such
             photographs, of one size or of several; a data folder, whose first sequence is the subject's, or a sequence
             of one (`ROOT/images/SEQ`); frames of a video (`clip.mp4:10-20`, `clip.mp4:3,7`), whose labels are in
-            `KIND/clip/` beside it, a file for each frame; or `faces:SEED`, `dancers:SEED`.
+            `KIND/clip/` beside it, a file for each frame, or `KIND/clip.mkv`; or `faces:SEED`, `dancers:SEED`.
         how: the model's kinds of label and its size; `subject` of it plays no part.
         count: how many at most, spread evenly over those that there are; None: all photographs, or one of a sequence.
 
@@ -63,41 +73,43 @@ def _frames_of_video(source: str) -> tuple[Path, list[int] | None]:
     frames: list[int] = []
     for item in part.split(","):
         first, dash, last = item.partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()) or int(last or first) < int(first):
+        ends = first, last if dash else first
+        if not all(end.isdecimal() and len(end) < 10 for end in ends) or int(ends[1]) < int(ends[0]):
             fix = "3,7 or 10-20 for example, counted from 0"
-            raise DataError(f"expected numbers of frames behind the video, got {part!r}", file=name, fix=fix)
-        frames += list(range(int(first), min(int(last or first), int(first) + MOST) + 1))[:MOST]
+            raise DataError(
+                f"expected numbers of frames behind the video, got {shown(part, 100)!r}", file=name, fix=fix
+            )
+        frames += list(range(int(ends[0]), min(int(ends[1]), int(ends[0]) + MOST) + 1))[:MOST]
     return expanded(name), frames
 
 
 def _of_video(path: Path, frames: Sequence[int], how: LabelRequest) -> ReferenceSubject:
     found = {frame: read_rgb(FrameOfVideo(video=path, frame=frame)) for frame in frames}
     kinds = list(filter(has_files, how.kinds))
-    places = {kind.folder: path.parent / kind.folder / path.stem for kind in kinds}
-    for kind in kinds:
-        if not places[kind.folder].is_dir():
-            raise DataError("has no labels", file=str(path), fix=f"put them into {places[kind.folder]}/, a file each")
-    files = {kind.folder: _sorted_files(places[kind.folder], kind, how) for kind in kinds}
-    for folder, names in files.items():
-        if max(frames) >= len(names):
-            what = f"has {len(names)} files, none for frame {max(frames)}"
-            raise DataError(what, file=str(places[folder]), fix=f"a file for each frame of {path.name}, in order")
-    listed = Listed(name=path.stem, places=places, files=files)
-    return _subject(listed, [found[frame] for frame in frames], list(frames), how)
+    root = path.parent.parent if path.parent.name == IMAGES else path.parent
+    contents = {kind.folder: _labels_of(path, root / kind.folder, kind, how) for kind in kinds}
+    for each in contents.values():
+        if max(frames) >= each.count:
+            what = f"has {counted(each.count, 'label')}, none for frame {max(frames)}"
+            raise DataError(what, file=each.place, fix=f"one for each frame of {path.name}, in order")
+    return _subject(Listed(name=path.stem, contents=contents), [found[frame] for frame in frames], list(frames), how)
 
 
-def _sorted_files(place: Path, kind: LabelKind, how: LabelRequest) -> tuple[str, ...]:
-    (listed,) = list_sequences(place, LabelRequest(kinds=(kind,), size=how.size, order=how.order))[:1]
-    return listed.files[kind.folder]
+def _labels_of(video: Path, place: Path, kind: LabelKind, how: LabelRequest) -> Contents:
+    """Return the labels of all frames of a video, of one kind."""
+    found = contents_at(place, video.stem, kind.folder, how)
+    if found is None:
+        raise DataError("has no labels", file=str(video), fix=f"put them into {place / video.stem}/, a file each")
+    return found
 
 
 def _of_folder(path: Path, how: LabelRequest, count: int | None) -> ReferenceSubject:
     first = _sequence_in(path, how)
     if first is not None:
-        if IMAGES not in first.files:
+        if IMAGES not in first.contents:
             raise DataError("has no pictures of this sequence", file=str(path / IMAGES / first.name), fix="add them")
-        chosen = _spread(len(first.files[IMAGES]), count or 1)
-        pictures = [read_rgb(first.places[IMAGES] / first.files[IMAGES][index]) for index in chosen]
+        chosen = _spread(first.contents[IMAGES].count, count or 1)
+        pictures = [read_rgb(content_at(first, IMAGES, index)) for index in chosen]
         return _subject(first, pictures, chosen, how)
     labels = {extension for kind in filter(has_files, how.kinds) for extension in handler_of(kind).extensions}
     photographs = [
@@ -156,7 +168,8 @@ def _of_one_size(paths: Sequence[Path], pictures: Sequence[NDArray[np.uint8]], h
     kinds = list(filter(has_files, how.kinds))
     files = {IMAGES: tuple(map(str, paths))}
     files |= {kind.folder: tuple(str(_label_beside(path, kind)) for path in paths) for kind in kinds}
-    listed = Listed(name=paths[0].stem, places=dict.fromkeys(files, Path()), files=files)
+    contents = {folder: FolderOfFiles(place=".", names=names) for folder, names in files.items()}
+    listed = Listed(name=paths[0].stem, contents=dict(contents))
     return _subject(listed, pictures, list(range(len(paths))), how)
 
 

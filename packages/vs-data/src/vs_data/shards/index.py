@@ -87,7 +87,7 @@ def to_json(index: Index) -> str:
             for sequence in index.sequences
         ],
     }
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(document, separators=(",", ":"))  # ASCII: names may be no text
 
 
 def _written(folder: PackedFolder) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def from_json(data: bytes, place: str) -> Index:
     """
     try:
         document = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise DataError("is not JSON", file=place, fix=_FIX) from None
     match document:
         case {"format": "vs-shards", "version": int(version)} if version != VERSION:
@@ -116,7 +116,10 @@ def from_json(data: bytes, place: str) -> Index:
             raise DataError("is no index of shards", file=place, fix=_FIX)
     try:
         known = tuple(_shard(each) for each in shards)
-        return Index(shards=known, sequences=tuple(_sequence(each, known) for each in sequences))
+        found = tuple(_sequence(each, known) for each in sequences)
+        if len({sequence.name for sequence in found}) < len(found):
+            raise ValueError("two sequences have one name")
+        return Index(shards=known, sequences=found)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise DataError(f"does not agree with itself: {error}", file=place, fix=_FIX) from None
 
@@ -133,11 +136,18 @@ def _is_plain(name: str) -> bool:
     return name.isprintable() and name not in ("", ".", "..") and not set("/\\") & set(name)
 
 
+def _is_name(name: str) -> bool:
+    """Tell whether a file or folder could have a name: what is written by it stays where it belongs."""
+    return name not in ("", ".", "..") and not set("/\0") & set(name)
+
+
 def _sequence(entry: Any, shards: tuple[Shard, ...]) -> PackedSequence:
     match entry:
         case {"name": str(name), "frames": [*frames], "folders": {**folders}} if {type(each) for each in frames} <= {
             str
         }:
+            if not all(_is_name(each) for each in (name, *frames, *folders)):
+                raise ValueError("a sequence, a frame or a folder has the name of none")
             packed = {str(folder): _folder(each, shards, len(frames)) for folder, each in folders.items()}
             return PackedSequence(name=name, frames=tuple(frames), folders=packed)
         case _:

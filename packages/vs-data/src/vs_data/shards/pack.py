@@ -3,19 +3,31 @@
 import hashlib
 import tarfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import IO, assert_never
 
 import attrs
 
-from vs_data.content import Content, Contents, FrameOfVideo, FramesOfVideo, Member, all_in, bytes_of, content_in
-from vs_data.files import MAX_FILE_BYTES, whole_or_not_at_all
+from vs_data.content import (
+    Content,
+    Contents,
+    FrameOfVideo,
+    FramesOfVideo,
+    Member,
+    all_in,
+    bytes_of,
+    content_in,
+    require_whole,
+)
+from vs_data.files import whole_or_not_at_all
 from vs_data.layout import IMAGES, FrameFiles, Layout
 from vs_data.pictures import read_rgb
+from vs_data.ranges import PATIENT, parts_of
 from vs_data.shards.frames import ENDINGS, Frames, encoded, encoded_video
 from vs_data.shards.index import INDEX, Index, PackedFolder, PackedSequence, Shard, Span, member_name, to_json
+from vs_data.videos import Video
 
 _AT_ONCE = 32
 """Files that are read, and encoded, before they are written."""
@@ -106,7 +118,7 @@ def _pack_sequence(
     for folder, contents in files.files.items():
         writer.before[folder] = writer.before.get(folder, 0) + _bytes_before(contents)
     packed = {
-        folder: PackedFolder(video=_write(writer, files.name, None, folder, *_whole_video(files, folder, options)))
+        folder: PackedFolder(video=_write_video(writer, files, folder, options))
         for folder, contents in files.files.items()
         if _is_one_file(contents, folder, options)
     }
@@ -135,15 +147,29 @@ def _is_one_file(contents: Contents, folder: str, options: PackOptions) -> bool:
             return False
 
 
-def _whole_video(files: FrameFiles, folder: str, options: PackOptions) -> tuple[bytes, str]:
-    """Return the bytes of a video of all frames, and how its name ends."""
+def _write_video(writer: _Writer, files: FrameFiles, folder: str, options: PackOptions) -> Span:
+    """Append a video of all frames."""
     contents = files.files[folder]
     match contents:
         case FramesOfVideo(video=video) if folder != IMAGES or options.frames == "copy":
-            return bytes_of(video, MAX_FILE_BYTES), _ending(video)
+            name = member_name(files.name, None, folder, _ending(video))
+            return _write_parts(writer, name, folder, _parts_of(video), (_size(video), _ending(video)))
         case _:
             pictures = (read_rgb(content) for content in all_in(contents))
-            return encoded_video(pictures, options.quality, options.group), ENDINGS["video"]
+            data = encoded_video(pictures, options.quality, options.group)
+            return _write(writer, files.name, None, folder, data, ENDINGS["video"])
+
+
+def _parts_of(video: Video) -> Iterator[bytes]:
+    """Yield the bytes of a video, which may be larger than memory."""
+    match video:
+        case Path():
+            yield from parts_of(str(video), 0, _size(video), PATIENT)
+        case Member(shard=shard, offset=offset, size=size, patience=patience, name=name):
+            require_whole(video)
+            yield from parts_of(shard, offset, size, patience, name)
+        case _:
+            assert_never(video)
 
 
 def _stored(files: FrameFiles, folder: str, frame: int, options: PackOptions) -> tuple[bytes, str] | None:
@@ -190,6 +216,15 @@ def _size(content: Content) -> int:
 
 def _write(writer: _Writer, sequence: str, frame: int | None, folder: str, data: bytes, ending: str) -> Span:
     """Append a file to the shard that is open."""
+    name = member_name(sequence, frame, folder, ending)
+    return _write_parts(writer, name, folder, [data], (len(data), ending))
+
+
+def _write_parts(
+    writer: _Writer, name: str, folder: str, parts: Iterable[bytes], size_and_ending: tuple[int, str]
+) -> Span:
+    """Append a file that comes in parts, which are as large as it is said to be."""
+    size, ending = size_and_ending
     if writer.file is not None and writer.at >= writer.limit:
         _close(writer)
     if writer.file is None:
@@ -198,13 +233,16 @@ def _write(writer: _Writer, sequence: str, frame: int | None, folder: str, data:
             0,
             hashlib.sha256(),
         )
-    info = tarfile.TarInfo(member_name(sequence, frame, folder, ending))
-    info.size = len(data)
-    header = info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
-    span = Span(len(writer.shards), writer.at + len(header), len(data), zlib.crc32(data), ending)
-    _append(writer, header + data + bytes(-len(data) % tarfile.BLOCKSIZE))
-    writer.after[folder] = writer.after.get(folder, 0) + len(data)
-    return span
+    info = tarfile.TarInfo(name)
+    info.size = size
+    _append(writer, info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape"))
+    offset, checksum = writer.at, 0
+    for part in parts:
+        checksum = zlib.crc32(part, checksum)
+        _append(writer, part)
+    _append(writer, bytes(-size % tarfile.BLOCKSIZE))
+    writer.after[folder] = writer.after.get(folder, 0) + size
+    return Span(len(writer.shards), offset, size, checksum, ending)
 
 
 def _append(writer: _Writer, data: bytes) -> None:

@@ -13,10 +13,9 @@ from vs_data.findings import Finding, error
 from vs_data.layout import IMAGES, Folder, FrameFiles, Layout, Reading, file_of
 from vs_data.names import sort_key
 from vs_data.pictures import read_rgb
-from vs_data.ranges import Patience, joined, read_range, read_whole
+from vs_data.ranges import Patience, joined, parts_of, read_whole
 from vs_data.shards.index import INDEX, Index, PackedFolder, PackedSequence, Span, from_json, member_name
 
-_BLOCK = 2**24
 _AGAIN = "copy the shard again, or pack the folder again"
 
 
@@ -163,8 +162,8 @@ def check_shards(root: str, patience: Patience) -> tuple[Finding, ...]:
     for shard in index.shards:
         digest, where = hashlib.sha256(), joined(root, shard.name)
         try:
-            for start in range(0, shard.size, _BLOCK):
-                digest.update(read_range(where, start, min(_BLOCK, shard.size - start), patience))
+            for part in parts_of(where, 0, shard.size, patience):
+                digest.update(part)
         except DataError as failure:
             findings.append(error(where, failure.what, failure.fix))
             continue

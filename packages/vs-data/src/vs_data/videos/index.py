@@ -11,7 +11,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from vs_data.content import Member
+from vs_data.content import Member, require_whole
 from vs_data.errors import DataError
 from vs_data.videos.opening import AGAIN, Container, Stream, Video, is_cut_short, opened
 
@@ -69,7 +69,7 @@ class VideoIndex:
 def index_of(video: Video) -> VideoIndex:
     """Return the index of a video, made once per process for as long as the file does not change.
 
-    The whole file is read, nothing is decoded.
+    The whole file is read, nothing is decoded. Of one in a shard, the checksum is compared.
 
     Raises:
         DataError: it is no video, is damaged or cut off, or holds no frames.
@@ -101,6 +101,11 @@ def _version(video: Video) -> tuple[int, int]:
 
 @lru_cache(maxsize=2**16)
 def _made(video: Video, _changed: int, _size: int) -> VideoIndex:
+    match video:
+        case Member():
+            require_whole(video)  # decoders see no more than some of the damage that there can be
+        case Path():
+            pass
     with opened(video) as (container, stream):
         packets = list(_packets(video, container, stream))
         begin = next((number for number, packet in enumerate(packets) if packet.key), 0)
@@ -109,7 +114,8 @@ def _made(video: Video, _changed: int, _size: int) -> VideoIndex:
         if index.count == 0:
             raise DataError("holds no frames", file=str(video), fix="expected a video")
         end = float(index.seconds[-1]) if index.exact else math.inf
-        if is_cut_short(container, stream, len(packets), end):
+        longest = float(np.diff(index.seconds).max(initial=0.0)) if index.exact else 0.0
+        if is_cut_short(container, stream, len(packets), end, longest):
             raise DataError(f"ends after frame {index.count - 1}, before its last", file=str(video), fix=AGAIN)
         return index
 
@@ -117,12 +123,14 @@ def _made(video: Video, _changed: int, _size: int) -> VideoIndex:
 def _packets(video: Video, container: Container, stream: Stream) -> Iterator[_Packet]:
     """Yield the packets in the order of decoding, without their data; not all of them are shown."""
     vp8 = stream.codec_context.name == "vp8"
+    # AVI has no times: what FFmpeg gives for them are those of decoding, which say nothing where frames are reordered.
+    timed = container.format.name != "avi" or not stream.codec_context.has_b_frames
     try:
         for packet in container.demux(stream):
             if packet.size:
                 # Of VP8, some frames only serve the decoding of others.
                 hidden = packet.is_discard or (vp8 and not bytes(packet)[0] & _VP8_SHOWN)
-                yield _Packet(packet.pts, packet.is_keyframe, not hidden)
+                yield _Packet(packet.pts if timed else None, packet.is_keyframe, not hidden)
     except av.FFmpegError as error:
         raise DataError(f"cannot be read to its end: {error.strerror}", file=str(video), fix=AGAIN) from None
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeAlias, assert_never
 
 import av
+import cv2
 from vs_config import shown
 
 from vs_data.content import Member
@@ -32,6 +33,9 @@ _LOSSLESS_H264 = "High 4:4:4 Predictive"
 _EXACT = {"gray", "rgb24", "bgr24", "gbrp", "bgr0", "rgb0", "0rgb", "0bgr", "rgba", "bgra", "argb", "abgr", "pal8"}
 """Formats of pixels whose levels are stored as they are; all others are converted, which rounds."""
 
+_MAX_THREADS = 16
+"""Of a decoder."""
+
 _FILES_ALONE = {
     "protocol_whitelist": "file",
     "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,nut,mpegts,mpeg,ogg,flv",
@@ -45,6 +49,8 @@ def open_video(video: Video) -> tuple[Container, Stream]:
     Raises:
         DataError: it is no video, or has no pictures that can be read.
     """
+    if isinstance(video, Path) and video.exists() and not video.is_file():  # a pipe could be waited for for ever
+        raise DataError("is not a regular file", file=str(video), fix="expected a video")
     try:
         container = av.open(_source(video), "r", options=_FILES_ALONE)
     except (av.FFmpegError, OSError, ValueError) as error:
@@ -85,6 +91,8 @@ def _pictures_of(container: Container, video: Video) -> Stream:
         what = f"has pictures of {size[1]}x{size[0]} pixels"
         raise DataError(what, file=str(video), fix=f"{AGAIN}, or expected smaller ones")
     stream.thread_type = "SLICE"  # frames in several threads would come late, and after a seek in vain
+    # As many as pictures are worked on by in this process: processes that read clips have one.
+    stream.codec_context.thread_count = min(cv2.getNumThreads(), _MAX_THREADS)
     stream.codec_context.options = {"err_detect": "explode"}  # rather than pixels that somebody made up
     return stream
 
@@ -116,7 +124,7 @@ def require_exact(stream: Stream, video: Video) -> None:
         raise DataError(what, file=str(video), fix=LOSSLESS)
 
 
-def is_cut_short(container: Container, stream: Stream, count: int, end: float) -> bool:
+def is_cut_short(container: Container, stream: Stream, count: int, end: float, longest: float = 0.0) -> bool:
     """Say whether a file says of itself that it has more frames, or lasts longer, than was found in it.
 
     Args:
@@ -124,12 +132,13 @@ def is_cut_short(container: Container, stream: Stream, count: int, end: float) -
         stream: its pictures.
         count: how many were found.
         end: time of the last of them, seconds.
+        longest: that one of them is shown, seconds: the last may be shown as long; 0: nobody knows.
     """
     if stream.frames:
         return count < stream.frames
     if not container.duration or not stream.average_rate or len(container.streams) > 1:
         return False  # nobody knows, or sound may last longer than pictures
-    return end + 2.5 / float(stream.average_rate) < container.duration / av.time_base
+    return end + 2.5 * max(longest, 1 / float(stream.average_rate)) < container.duration / av.time_base
 
 
 def next_of(decoded: Iterator[av.VideoFrame], video: Video, index: int) -> av.VideoFrame | None:

@@ -81,6 +81,7 @@ class _Reader:
     stream: Stream
     decoded: Iterator[av.VideoFrame]
     after: int = 0  # number of the frame that comes next, at the earliest
+    closed: bool = False  # it is kept no longer
     reformatter: VideoReformatter = attrs.field(factory=VideoReformatter)
     lock: threading.Lock = attrs.field(factory=threading.Lock)
 
@@ -104,30 +105,53 @@ def _read(content: FrameOfVideo, *, exact: bool) -> Shown:
     if not 0 <= content.frame < index.count:
         what = f"has no frame {content.frame} (counted from 0), but {index.count} frames"
         raise DataError(what, file=str(content.video), fix="name frames that it has")
-    with kept.lock:
-        found = kept.frames.get((index, exact, content.frame))
-        reader = None if found else _reader_of(kept, content.video, index, exact=exact)
-    if found is not None:
-        return found
-    assert reader is not None  # noqa: S101 - what is not kept has just got one
-    with reader.lock:
-        return _decode(kept, reader, content)
+    while True:
+        with kept.lock:
+            found = kept.frames.get((index, exact, content.frame))
+            reader = None if found else _reader_of(kept, content.video, index, exact=exact)
+            surplus = _surplus_of(kept)
+        for other in surplus:
+            _close(other)
+        if found is not None:
+            return found
+        assert reader is not None  # noqa: S101 - what is not kept has just got one
+        with reader.lock:
+            if not reader.closed:  # by another thread, since
+                return _decode(kept, reader, content)
 
 
 def _reader_of(kept: _Kept, video: Video, index: VideoIndex, *, exact: bool) -> _Reader:
     reader = kept.readers.get((index, exact))
     if reader is None:
-        container, stream = open_video(video)
-        if exact:
-            require_exact(stream, video)
-        reader = _Reader(
-            video=video, index=index, exact=exact, container=container, stream=stream, decoded=container.decode(stream)
-        )
+        reader = _opened(video, index, exact=exact)
         kept.readers[index, exact] = reader
-        if len(kept.readers) > _MAX_OPEN:
-            kept.readers.popitem(last=False)
     kept.readers.move_to_end((index, exact))
     return reader
+
+
+def _opened(video: Video, index: VideoIndex, *, exact: bool) -> _Reader:
+    container, stream = open_video(video)
+    try:
+        if exact:
+            require_exact(stream, video)
+    except DataError:
+        container.close()
+        raise
+    return _Reader(
+        video=video, index=index, exact=exact, container=container, stream=stream, decoded=container.decode(stream)
+    )
+
+
+def _surplus_of(kept: _Kept) -> list[_Reader]:
+    """Take away those of the open videos that are too many, the longest unused first."""
+    return [kept.readers.popitem(last=False)[1] for _ in range(len(kept.readers) - _MAX_OPEN)]
+
+
+def _close(reader: _Reader) -> None:
+    """Close a video, once nobody decodes it: its file and threads would else wait for a collection of garbage."""
+    with reader.lock:
+        reader.closed = True
+        reader.container.close()
 
 
 def _decode(kept: _Kept, reader: _Reader, content: FrameOfVideo) -> Shown:
@@ -185,7 +209,9 @@ def _find(reader: _Reader, wanted: int, pass_over: _PassOver) -> av.VideoFrame:
 def _move(reader: _Reader, start: int) -> None:
     """Let the next frame that is decoded be this one, or one before it."""
     if start == 0 or not reader.index.exact:
-        reader.container, reader.stream = open_video(reader.video)
+        container, stream = open_video(reader.video)
+        reader.container.close()
+        reader.container, reader.stream = container, stream
         reader.after = 0
     else:
         _seek(reader, int(reader.index.times[start]))
