@@ -35,7 +35,7 @@ def open_references(source: str, how: LabelRequest, *, count: int | None = None)
             (`a.json`, `a.png`) or in a folder of the kind's name (`landmarks-dlib68/a.json`); a folder of such
             photographs, of one size or of several; a data folder, whose first sequence is the subject's, or a sequence
             of one (`ROOT/images/SEQ`); frames of a video (`clip.mp4:10-20`, `clip.mp4:3,7`), whose labels are in
-            `KIND/clip/` beside it, a file for each frame; or `faces:SEED`.
+            `KIND/clip/` beside it, a file for each frame; `faces:SEED` or `dancers:SEED`.
         how: the model's kinds of label and its size; `subject` of it plays no part.
         count: how many at most, spread evenly over those that there are; None: all photographs, or one of a sequence.
 
@@ -145,8 +145,8 @@ def _of_photographs(paths: Sequence[Path], how: LabelRequest, count: int | None)
 
 def _photograph(path: Path) -> NDArray[np.uint8]:
     if path.suffix.lower() not in IMAGE_EXTENSIONS:
-        expected = f"{', '.join(IMAGE_EXTENSIONS)}, a folder, frames of a video (clip.mp4:3,7) or faces:SEED"
-        raise DataError("is no photograph", file=str(path), fix=f"expected {expected}")
+        expected = f"{', '.join(IMAGE_EXTENSIONS)}, a folder, frames of a video (clip.mp4:3,7)"
+        raise DataError("is no photograph", file=str(path), fix=f"expected {expected}, faces:SEED or dancers:SEED")
     return read_rgb(path)
 
 
