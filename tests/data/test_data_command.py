@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from label_examples import EXAMPLES, write_examples
 from vs_data import (
     CheckReport,
     ClipRequest,
@@ -47,6 +48,21 @@ def test_a_good_folder_is_fine(folder, capsys):
     assert errors == ""
     assert "80x48 (3 images)" in output
     assert "0 errors, 0 warnings" in output
+
+
+@pytest.mark.parametrize("name", ["body", "densepose", "face"])
+def test_a_folder_of_one_kind_is_checked_as_that_kind_whether_it_is_named_or_not(name, tmp_path, capsys):
+    example = EXAMPLES[name]
+    kind = attrs.evolve(example.kind, folder=type(example.kind)().folder)
+    write_examples(tmp_path, attrs.evolve(example, kind=kind))
+    skeleton = ["{kind = 'keypoints', skeleton = 'coco17'}"] if name == "body" else [kind.kind]
+    for labels in ([], ["--labels", kind.kind], ["--labels", *skeleton]):
+        status, output, errors = run(capsys, "check", tmp_path, *labels)
+        assert errors == ""
+        assert "the folder does not exist" not in output
+        assert "not used" not in output
+        assert status == (2 if name == "body" and skeleton[0] not in labels else 0)
+        assert ("skeleton = 'coco17' has as many" in output) is bool(status)
 
 
 def test_findings_are_listed_and_the_status_is_2(folder, capsys):

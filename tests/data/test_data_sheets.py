@@ -19,7 +19,7 @@ from vs_data import (
     SegMapsConfig,
     VideoConfig,
 )
-from vs_data.labels import LabelKind
+from vs_data.labels import LabelKind, handler_of
 from vs_data.overlays import meanings, overlay
 from vs_data.pictures import read_rgb
 from vs_data.sheets import MAX_SHEETS, write_sheets
@@ -77,14 +77,27 @@ def test_points_and_depth_and_what_is_computed_are_shown(face_folder, face_point
     kinds = (LandmarksConfig(), KeypointsConfig(), ImageConfig(folder="depth", channels=1), EdgesConfig())
     assert write_sheets(config_of(root, *kinds), tmp_path / "out").failed == ()
     height, width = read_rgb(tmp_path / "out" / "0000-a.png").shape[:2]
-    assert width == 4 * 324
-    assert height == 18 + 4 * (240 + 18 + 4 + 18)
+    assert width == 4 * (2 * 128 + 4)
+    assert height == 18 + 4 * (2 * 96 + 18 + 4 + 18)
 
 
 def test_a_video_alone_is_shown(tmp_path):
     path = write_video(tmp_path / "clip.mkv", [striped(number, (32, 50)) for number in range(6)], "ffv1", "bgr0")
     config = VideoConfig(root=str(path), labels=(EdgesConfig(),), flow=NoFlowConfig())
     assert write_sheets(config, tmp_path / "out").sheets == 1
+
+
+def test_of_small_frames_the_label_is_shown_that_is_trained_on_and_no_other_of_enlarged_ones(tmp_path):
+    (tmp_path / "images" / "a").mkdir(parents=True)
+    frame = striped(3, (40, 64))
+    cv2.imwrite(str(tmp_path / "images" / "a" / "0.png"), frame[..., ::-1])
+    kind = EdgesConfig()
+    write_sheets(config_of(tmp_path, kind), tmp_path / "out")
+    computed = handler_of(kind).computed
+    assert computed is not None
+    shown = overlay(kind, computed([frame])[0], frame)
+    own = read_rgb(tmp_path / "out" / "0000-a.png")[36 : 36 + 200, 648 : 648 + 320]
+    np.testing.assert_array_equal(own, shown.repeat(5, axis=0).repeat(5, axis=1))
 
 
 def test_lines_and_classes_have_colours_that_can_be_told_from_the_frame():

@@ -7,15 +7,19 @@ import numpy as np
 import pytest
 from vs_data import (
     ClipRequest,
+    DancersConfig,
+    DenseposeConfig,
     FacesConfig,
     FolderConfig,
     ImageConfig,
     InstancesConfig,
+    KeypointsConfig,
     LandmarksConfig,
     NoFlowConfig,
     SegMapsConfig,
     StreetConfig,
     check_folder,
+    open_dancers,
     open_faces,
     open_street,
     write_folder,
@@ -103,6 +107,14 @@ def test_labels_of_every_kind_of_picture_that_were_numbered_from_another_frame_a
         "labels come 2 frames too late: they fit the pictures 2 frames before theirs better"
     }
     assert check_folder(config, declared=False, decode=False).findings == ()
+
+
+def test_keypoints_which_say_little_of_where_a_body_ends_raise_no_alarm(tmp_path: Path):
+    world = DancersConfig(height=128, width=64, sequence_length=24, train_identities=1)
+    write_folder(open_dancers(world, "train"), tmp_path, sequences=2)
+    kinds = (KeypointsConfig(folder="keypoints"), DenseposeConfig(folder="densepose"))
+    config = FolderConfig(root=str(tmp_path), labels=kinds, flow=NoFlowConfig())
+    assert check_folder(config).findings == ()
 
 
 def test_landmarks_that_come_early_are_warned_of(tmp_path: Path):

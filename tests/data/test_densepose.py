@@ -100,6 +100,13 @@ def test_transparency_is_dropped_and_the_check_says_so(tmp_path: Path) -> None:
     )
 
 
+def test_greys_are_told_what_a_file_should_hold(tmp_path: Path) -> None:
+    report = check_folder(folder_of(write(tmp_path, [maps(), BAD["grey"]])))
+    assert [finding.fix for finding in report.errors] == [
+        "write the part, 0 to 24, into the blue channel of a PNG, U and V, 0 to 255, into green and red"
+    ]
+
+
 def test_a_lossless_video_of_the_maps_gives_the_same_labels(tmp_path: Path) -> None:
     frames = [maps(0), maps(1)]
     files, video = write(tmp_path / "files", frames), write(tmp_path / "video", frames)

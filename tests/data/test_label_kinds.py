@@ -264,3 +264,5 @@ def test_a_damaged_file_is_one_line_with_its_name(root, example, tmp_path):
 def test_names_of_kinds_in_a_table_are_checked_like_all_others():
     with pytest.raises(ConfigError, match="maximun: unknown key; did you mean 'maximum'"):
         kind_in_table('{kind = "image", maximun = 3.0}')
+    with pytest.raises(ConfigError, match=r'^\{kind = "image": is not TOML'):
+        kind_in_table('{kind = "image"')

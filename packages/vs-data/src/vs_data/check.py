@@ -415,7 +415,7 @@ def look_at_folder(
     command = check_command(config, split)
     if report.errors:
         first, more = report.errors[0], len(report.errors) - 1
-        rest = f" ({more} more findings: `{command}` lists all)" if more else ""
+        rest = f" ({counted(more, 'more finding')}: `{command}` lists all)" if more else ""
         raise DataError(first.what, file=first.file, fix=f"{first.fix}{rest}")
     frames = sum(info.frames for info in report.sequences[:sequences])
     if not report.findings:

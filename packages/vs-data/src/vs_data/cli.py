@@ -32,6 +32,7 @@ from vs_data.labels import (
     has_files,
     kind_in_table,
     kind_of,
+    word_of,
 )
 from vs_data.layout import IMAGES, expanded, no_folder
 from vs_data.names import Order
@@ -100,9 +101,10 @@ def check(
         The data folder, a pack of one, a video or a folder of videos.
     labels
         Folders of labels: class id maps, unless the folder is called as another kind: landmarks-dlib68, image,
-        instances. KIND:FOLDER says which kind it is: landmarks-dlib68:faces; and a table says all of it, as
-        configurations do: '{kind = "image", folder = "depth", maximum = 80.0, minimum = 0.1}'. By default seg_maps, or
-        another kind where there is only that, or edges, which are computed, of videos without any.
+        instances. Where there is no such folder, a kind is read from its usual one: keypoints from poses-openpose.
+        KIND:FOLDER says which kind it is: landmarks-dlib68:faces; and a table says all of it, as configurations do:
+        '{kind = "image", folder = "depth", maximum = 80.0, minimum = 0.1}'. By default seg_maps, or another kind where
+        there is only that, or edges, which are computed, of videos without any.
     classes
         Number of class ids, 35 if it is not said; allowed in the maps are 0 to CLASSES - 1 and the id of ignored
         pixels. One number for all folders of maps, or one for each. Of numbers that are given, classes that never occur
@@ -138,7 +140,7 @@ def check(
     """
     _given(root)
     with _typed_by_the_user():
-        kinds = _label_kinds(_usual_labels(root) if labels is None else labels, classes or _CLASSES, ignore_id)
+        kinds = _label_kinds(root, _usual_labels(root) if labels is None else labels, classes or _CLASSES, ignore_id)
     with _typed_by_the_user(folder="--flow-folder"):
         teacher = _teacher(root, flow, flow_folder)
     with _typed_by_the_user():
@@ -331,9 +333,10 @@ def _stored_at(root: str) -> type[StoredConfig]:
 
 def _usual_labels(root: str) -> tuple[str, ...]:
     """Return the labels of data of which nobody has said anything; of videos alone those that are computed."""
-    there = _there(root, [kind().folder for kind in KINDS if has_files(kind())])
+    usual = {kind().folder: word_of(kind()) for kind in KINDS if has_files(kind())}
+    there = _there(root, list(usual))
     alone = SegMapsConfig().folder if _stored_at(root) is FolderConfig else EdgesConfig().folder
-    return (there[0] if there else alone,)
+    return (usual[there[0]] if there else alone,)
 
 
 def _there(root: str, folders: Sequence[str]) -> list[str]:
@@ -353,15 +356,24 @@ def _teacher(root: str, flow: str, folder: str | None) -> FlowFilesConfig | NoFl
     return files if flow == "files" or (flow == "auto" and there) else NoFlowConfig()
 
 
-def _label_kinds(words: tuple[str, ...], classes: tuple[int, ...], ignore_id: tuple[int, ...]) -> tuple[LabelKind, ...]:
+def _label_kinds(
+    root: str, words: tuple[str, ...], classes: tuple[int, ...], ignore_id: tuple[int, ...]
+) -> tuple[LabelKind, ...]:
     """Return the kinds that the words of --labels say; those of class ids take the numbers in turn."""
-    given = [(kind_in_table(word), *kind_of(word)) for word in words]
+    given = [(kind_in_table(word), *_kind_named(root, word)) for word in words]
     maps = [folder for whole, kind, folder in given if whole is None and kind is SegMapsConfig]
     numbers = zip(_for_each(maps, "classes", classes), _for_each(maps, "ignore-id", ignore_id), strict=True)
     return tuple(
         whole or (_seg_maps(folder, *next(numbers)) if kind is SegMapsConfig else kind(folder=folder))
         for whole, kind, folder in given
     )
+
+
+def _kind_named(root: str, word: str) -> tuple[type[LabelKind], str]:
+    """Return what a word names; where there is no folder called as the kind, the kind's usual one, if that is there."""
+    kind, folder = kind_of(word)
+    usual = kind().folder
+    return kind, usual if folder == kind.kind and _there(root, [folder, usual]) == [usual] else folder
 
 
 def _seg_maps(folder: str, classes: int, ignored: int) -> SegMapsConfig:

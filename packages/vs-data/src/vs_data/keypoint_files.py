@@ -18,6 +18,7 @@ from vs_data.errors import DataError
 from vs_data.json_files import read_json
 from vs_data.landmark_files import MAX_COORDINATE, far_outside
 from vs_data.skeletons import (
+    BUILT_IN,
     COCO17,
     LEFT_HAND21,
     MEDIAPIPE33,
@@ -272,7 +273,10 @@ def _checked(points: _F64) -> _F64:
 
 def _names(count: int, skeleton: Skeleton) -> tuple[str, ...]:
     if count != len(skeleton.points):
-        raise _NotAPoseError(_count(count, len(skeleton.points), "the skeleton"))
+        fitting = next(
+            (f"; skeleton = {name!r} has as many" for name, other in BUILT_IN.items() if len(other.points) == count), ""
+        )
+        raise _NotAPoseError(_count(count, len(skeleton.points), "the skeleton") + fitting)
     return skeleton.points
 
 

@@ -12,7 +12,7 @@ import attrs
 
 from vs_data.content import Content, Contents, FolderOfFiles, FramesOfVideo, content_in, part_of
 from vs_data.errors import DataError
-from vs_data.findings import Finding, error, warning
+from vs_data.findings import Finding, counted, error, warning
 from vs_data.names import Order, is_left_behind, same, sort_key
 from vs_data.order import check_order
 from vs_data.videos import VIDEO_EXTENSIONS, first_of_last, index_of
@@ -223,7 +223,8 @@ def _held_together(
         frames = _sorted(listed, key)
         files = _frame_files(root, name, frames, listing, images, how.room)
         sequences.append(files)
-        findings.extend(_check_sequence(str(listed.place), files.frames, how.min_frames))
+        if files.frames or not listed.video:  # of a video without frames it is known why
+            findings.extend(_check_sequence(str(listed.place), files.frames, how.min_frames))
         for other in others:
             if name in listing[other.name]:
                 findings.extend(_compare(images, other, listed, listing[other.name][name], frames))
@@ -409,7 +410,7 @@ def _compare_counts(pictures: _Listed, found: _Listed, other: Folder) -> Iterato
     there, wanted = found.count, pictures.count
     unread = any(listed.video and not listed.count for listed in (pictures, found))  # which has been said
     if not unread and there != wanted and not (other.first_optional and there == wanted - 1):
-        what = f"has {there} frames, {pictures.place.name} has {wanted}"
+        what = f"has {counted(there, 'frame')}, {pictures.place.name} has {wanted}"
         yield error(found.place, what, "one for each frame is needed, in their order")
 
 

@@ -178,8 +178,12 @@ def _inspect_numbers(content: Content) -> Stored:
     return Stored(values=turned(pixels, header.orientation), lossy=header.lossy, notes=notes)
 
 
-def inspect_colours(content: Content) -> Stored:
+def inspect_colours(content: Content, fix: str = "is it a map of ids? say so in the kind's configuration") -> Stored:
     """Read a picture whose colours are codes of something: (H,W,3) of 8 bits; see `inspect_stored`.
+
+    Args:
+        content: The file.
+        fix: What to do where it is no such picture.
 
     Raises:
         DataError: as `inspect_rgb` does, or the colours are no codes: greys, of 16 bits, or compressed with loss.
@@ -198,7 +202,7 @@ def inspect_colours(content: Content) -> Stored:
         values, notes = values[..., :3], (*notes, "has transparency, which is dropped")
     if values.shape[2] != 3 or values.dtype != np.uint8:
         what = f"is a picture of {describe(values)}, not of RGB with 8 bits"
-        raise DataError(what, file=str(content), fix="is it a map of ids? say so in the kind's configuration")
+        raise DataError(what, file=str(content), fix=fix)
     return attrs.evolve(stored, values=values, notes=notes)
 
 
@@ -279,7 +283,8 @@ def _only_channel(stored: NDArray[Any], content: Content) -> NDArray[Any]:
     first = stored[..., 0]
     if not (np.array_equal(first, stored[..., 1]) and np.array_equal(first, stored[..., 2])):
         what = f"is a picture of colours ({describe(stored)}), not a map of class ids"
-        raise DataError(what, file=str(content), fix=f"convert each colour to its class id, then {_GREYS}")
+        fix = f"say what colours are in the kind's configuration, or convert each colour to its class id, then {_GREYS}"
+        raise DataError(what, file=str(content), fix=fix)
     return np.ascontiguousarray(first)
 
 

@@ -124,11 +124,13 @@ def sheet_of(kinds: Sequence[LabelKind], files: FrameFiles) -> _Rgb:
     near = sorted({frame for moment in moments for frame in range(moment - 1, moment + 2) if 0 <= frame < frames})
     pictures = dict(zip(near, read_frames(view, near), strict=True))
     labels = read_labels(kinds, view, moments, [pictures[moment] for moment in moments])
-    across = (1 + len(_NEAR)) * (cell[1] + _GAP)
+    times = max(1, round(_LONGEST_SIDE / max(cell)))
+    place = cell[0] * times, cell[1] * times
+    across = (1 + len(_NEAR)) * (place[1] + _GAP)
     parts = [_lines([[_text(f"{files.name}, {frames} frames")]], across)]
     for kind in kinds:
         parts += [
-            _row(kind, label, files.frames[moment], [pictures.get(moment + by) for by in (0, *_NEAR)], cell)
+            _row(kind, label, files.frames[moment], [pictures.get(moment + by) for by in (0, *_NEAR)], place)
             for moment, label in zip(moments, labels[kind.folder], strict=True)
         ]
         parts.append(_legend(kind.folder, meanings(kind, labels[kind.folder]), across))
@@ -136,8 +138,8 @@ def sheet_of(kinds: Sequence[LabelKind], files: FrameFiles) -> _Rgb:
 
 
 def _cell(size: Size) -> Size:
-    """Return (H, W) of pictures on a sheet, of the shape of the frames."""
-    factor = _LONGEST_SIDE / max(size)
+    """Return (H, W) at which frames are read and labels made, of the shape of the frames and never larger."""
+    factor = min(1.0, _LONGEST_SIDE / max(size))  # what is computed of enlarged frames is not what networks see
     return max(_SMALLEST_SIDE, round(size[0] * factor)), max(_SMALLEST_SIDE, round(size[1] * factor))
 
 
@@ -151,9 +153,11 @@ def _row(kind: LabelKind, label: Tensor, name: str, frames: Sequence[_Rgb | None
 
 
 def _captioned(text: str, picture: _Rgb | None, cell: Size) -> _Rgb:
+    """Return a picture below a line of text, each pixel of it as many times as it takes to fill the cell."""
     canvas = _paper(_BAR + cell[0] + _GAP, cell[1] + _GAP)
     if picture is not None:
-        canvas[_BAR : _BAR + cell[0], : cell[1]] = picture
+        times = cell[0] // picture.shape[0]
+        canvas[_BAR : _BAR + cell[0], : cell[1]] = picture.repeat(times, axis=0).repeat(times, axis=1)
     canvas[:_BAR] = _lines([[_text(text)]], cell[1] + _GAP)
     return canvas
 

@@ -71,7 +71,7 @@ def _read(config: DenseposeConfig, view: View, frames: Sequence[int], _subject: 
 
 
 def _read_levels(content: Content) -> NDArray[np.uint8]:
-    levels: NDArray[np.uint8] = inspect_colours(content).values
+    levels: NDArray[np.uint8] = inspect_colours(content, _FIX).values
     return levels
 
 

@@ -17,6 +17,7 @@ from vs_data.errors import DataError
 from vs_data.exr import read_exr
 from vs_data.fields import folder_name
 from vs_data.files import MAX_PICTURE_PIXELS
+from vs_data.findings import counted
 from vs_data.geometry import Geometry, apply_to_values, factor_of, same_size
 from vs_data.labels.handler import LabelHandler, LooseFiles
 from vs_data.npz import Promise, read_npy
@@ -122,7 +123,7 @@ def handle_images(config: ImageConfig) -> LabelHandler:
     """Return what is done with pictures beside the frames."""
     return LabelHandler(
         info=FloatMaps(channels=config.channels, title=config.folder, pictures=True),
-        says=f"a picture of {config.channels} channels, scaled to [-1, 1]",
+        says=f"a picture of {counted(config.channels, 'channel')}, scaled to [-1, 1]",
         extensions=(*IMAGE_EXTENSIONS, ".exr", ".npy"),
         read=partial(_read, config),
         open_loose=partial(_open_loose, config),

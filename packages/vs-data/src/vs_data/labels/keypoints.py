@@ -24,7 +24,6 @@ from vs_data.findings import Finding, some, warning
 from vs_data.geometry import apply_to_points, same_size
 from vs_data.keypoint_files import KEYPOINT_EXTENSIONS, Person, are_normalised, read_people, without_doubt
 from vs_data.labels.handler import ANY_PICTURE, LabelHandler, LooseFiles, Target
-from vs_data.outlines import LINES_SIZE, outline_of_lines, scale_to_lines
 from vs_data.people import choose, follow_all, jump_between_poses, smoothed_poses, there
 from vs_data.seen import Seen, Size, Trace, Traces, digest_of
 from vs_data.skeletons import (
@@ -223,15 +222,8 @@ def _look(config: KeypointsConfig, content: Content, picture: Size | None) -> Se
     people = _people(config, content, picture)
     follow = "largest" if config.follow == "nearest" else config.follow
     points = choose(people, follow, config.number or 0, None)
-    outline = None if points is None or picture is None else _outline(config, points, picture)
-    return Seen(
-        trace=Trace(digest=digest_of(np.zeros(0) if points is None else points), points=points, outline=outline)
-    )
-
-
-def _outline(config: KeypointsConfig, points: NDArray[np.float64], picture: Size) -> NDArray[np.uint8]:
-    scaled = np.concatenate([points[:, :2] * scale_to_lines(picture), points[:, 2:]], axis=1)
-    return outline_of_lines(draw_skeleton(scaled, skeleton_in(config), LINES_SIZE).max(axis=0))
+    # Without an outline: limbs are not where bodies end, so that steps between labels and frames are not told by them.
+    return Seen(trace=Trace(digest=digest_of(np.zeros(0) if points is None else points), points=points))
 
 
 def _check_sequence(config: KeypointsConfig, place: str, names: Sequence[str], traces: Traces) -> Iterator[Finding]:

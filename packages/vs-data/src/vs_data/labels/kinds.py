@@ -193,7 +193,7 @@ def kind_in_table(word: str) -> LabelKind | None:
     """
     if not word.startswith("{"):
         return None
-    return load_config(_Kinds, parse_toml(f"labels = [{word}]")).labels[0]
+    return load_config(_Kinds, parse_toml(f"labels = [{word}]", word)).labels[0]
 
 
 def kind_of(word: str) -> tuple[type[LabelKind], str]:

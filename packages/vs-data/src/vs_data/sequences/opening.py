@@ -8,7 +8,7 @@ from vs_data.sequences.files import open_folder_labels
 from vs_data.sequences.frames import LabelRequest, LabelSequence
 from vs_data.sequences.raw import open_raw_labels
 from vs_data.sequences.video import open_video_labels
-from vs_data.sequences.worlds import open_world_labels, world_of
+from vs_data.sequences.worlds import WORLDS, open_world_labels, world_of
 
 STDIN = "-"
 
@@ -36,7 +36,6 @@ def open_labels(source: str, how: LabelRequest, *, stdin: BinaryIO | None = None
         return open_folder_labels(path, how)
     if path.is_file():
         return (open_video_labels(path, how),)
-    fix = (
-        "expected a folder of label files, a video, - for raw bytes, or a world: street:SEED, faces:SEED, dancers:SEED"
-    )
+    worlds = ", ".join(f"{name}:SEED" for name in WORLDS)
+    fix = f"expected a folder of label files, a video, - for raw bytes, or a world: {worlds}"
     raise DataError("there is no such file or folder", file=source, fix=fix)

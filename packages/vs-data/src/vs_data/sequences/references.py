@@ -157,10 +157,8 @@ def _of_photographs(paths: Sequence[Path], how: LabelRequest, count: int | None)
 
 def _photograph(path: Path) -> NDArray[np.uint8]:
     if path.suffix.lower() not in IMAGE_EXTENSIONS:
-        expected = (
-            f"{', '.join(IMAGE_EXTENSIONS)}, a folder, frames of a video (clip.mp4:3,7), faces:SEED or dancers:SEED"
-        )
-        raise DataError("is no photograph", file=str(path), fix=f"expected {expected}")
+        expected = f"{', '.join(IMAGE_EXTENSIONS)}, a folder, frames of a video (clip.mp4:3,7)"
+        raise DataError("is no photograph", file=str(path), fix=f"expected {expected}, faces:SEED or dancers:SEED")
     return read_rgb(path)
 
 
