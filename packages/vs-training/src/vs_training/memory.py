@@ -11,7 +11,6 @@ from vs_runtime.ranks import ONE, Ranks
 
 from vs_training.config import TrainConfig
 from vs_training.counts import added_bytes, count_networks
-from vs_training.sharing import own_loader
 
 _FLOAT32 = 4
 _RGB = 3
@@ -37,7 +36,8 @@ def check_memory(config: TrainConfig, labels: nets.LabelSpec, device: torch.devi
             f"the networks with their gradients and optimizers need at least {show_bytes(needed)} of memory, and "
             f"{whose} has {show_bytes(networks)}: lower filters, max_filters or levels of generator and discriminator"
         )
-    frames = own_loader(config, ranks).clips * ranks.local_count * config.curriculum.max_length
+    clips = -(-config.loader.clips // ranks.count)  # whether they can be divided is asked elsewhere
+    frames = clips * ranks.local_count * config.curriculum.max_length
     needed = frames * config.data.height * config.data.width * _RGB * _FLOAT32
     if needed > machine:
         _refuse(
