@@ -70,7 +70,7 @@ def read_all(config: FolderConfig) -> dict[str, torch.Tensor] | VsDataError:
 def judge(config: FolderConfig, original: FolderConfig, arguments: list[str], damaged: Path, done: str, capsys) -> str:
     """Check a folder and read it; return what came of it: "named", "refused", "unnoticeable" or "unharmed"."""
     with no_longer_than(20):
-        status = main(["check", *arguments])
+        status = main(["check", "--decode", *arguments])
     out, err = capsys.readouterr()
     assert status in (0, 2)
     assert [line for line in (out + err).splitlines() if not line.isprintable()] == []
@@ -120,7 +120,7 @@ def test_a_damaged_file_of_faces_is_named_or_read_as_it_was(seeds, faces, tmp_pa
 
 
 def test_the_undamaged_folders_are_fine(street, faces, capsys):
-    assert main(["check", str(street), "--classes", "35"]) == 0
-    assert main(["check", str(faces), *FACES]) == 0
+    assert main(["check", "--decode", str(street), "--classes", "35"]) == 0
+    assert main(["check", "--decode", str(faces), *FACES]) == 0
     assert {*read_all(street_config(street))} == {"frames", "flow", "confidence", "seg_maps"}
     assert {*read_all(faces_config(faces))} == {"frames", "flow", "confidence", "seg_maps", "landmarks-dlib68"}

@@ -125,7 +125,7 @@ def _wrong_part(levels: NDArray[np.uint8]) -> str | None:
 
 
 def _look(content: Content, _picture: Size | None) -> Seen:
-    stored = inspect_colours(content)
+    stored = inspect_colours(content, _FIX)
     levels: NDArray[np.uint8] = stored.values
     problem = _wrong_part(levels)
     return Seen(
