@@ -82,6 +82,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 def figures(report: bytes) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(report)
     del found["measured"]
+    for of_process in ("cpus_usable", "threads"):  # which may have been bound to its share of the cores before
+        del found["environment"][of_process]
     return found
 
 
