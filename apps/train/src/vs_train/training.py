@@ -145,33 +145,36 @@ def _train(
     for note in (*prepared.notes, *bound, *_places(ranks, prepared.plan), freed, *_reading(prepared)):
         progress.message(note)
     environment = {**runtime.describe_environment(), "freed_memory": freed, **(group_of(ranks) if ranks.first else {})}
-    if ranks.first and not resume:
-        create_run(run, config=render_config(config), environment=environment, fixed=fixed_part(config))
-    require_seen(ranks, run)
-    holding = hold_run(run) if ranks.first else contextlib.nullcontext(_nothing)
-    with runtime.giving_way(wanted=config.performance.give_way), holding as claim:
-        state = resume_state(run, prepared, progress.message) if resume else prepared.state
-        require_one_step(ranks, state.step)
-        # From here on things are written: a run whose resuming was refused is as it was.
-        if ranks.first:
-            claim()
-            begin_writing(run)
-            write_report(run, prepared.begun)
-        if ranks.first and resume:
-            record_resume(run, config=render_config(config), environment=environment)
-        # Each time round, training has diverged and gone back to a checkpoint, or to its beginning.
-        while True:
-            try:
-                with open_outputs(run, progress, step=state.step, purge=resume, ranks=ranks) as out:
-                    return _loop(prepared, state, out, stop)
-            except NonFiniteError as error:
-                failure = error.with_traceback(None)  # which would keep the tensors of the step
-            if not may_roll_back(config, state.roll_backs):
-                raise with_advice(failure, config, run, state.roll_backs)
-            state, place = roll_back(prepared, run, state.roll_backs + 1)
-            count = f"roll-back {state.roll_backs} of {config.run.max_roll_backs}"
-            progress.message(f"{failure}; {count}: going on from {place} with other clips")
-            resume = True
+    with contextlib.ExitStack() as refused:
+        if ranks.first and not resume:
+            discard = create_run(run, config=render_config(config), environment=environment, fixed=fixed_part(config))
+            refused.callback(discard)
+        require_seen(ranks, run)
+        holding = hold_run(run) if ranks.first else contextlib.nullcontext(_nothing)
+        with runtime.giving_way(wanted=config.performance.give_way), holding as claim:
+            state = resume_state(run, prepared, progress.message) if resume else prepared.state
+            require_one_step(ranks, state.step)
+            # From here on things are written: a run whose resuming was refused is as it was.
+            if ranks.first:
+                claim()
+                begin_writing(run)
+                write_report(run, prepared.begun)
+            if ranks.first and resume:
+                record_resume(run, config=render_config(config), environment=environment)
+            # Each time round, training has diverged and gone back to a checkpoint, or to its beginning.
+            while True:
+                try:
+                    with open_outputs(run, progress, step=state.step, purge=resume, ranks=ranks) as out:
+                        refused.pop_all()
+                        return _loop(prepared, state, out, stop)
+                except NonFiniteError as error:
+                    failure = error.with_traceback(None)  # which would keep the tensors of the step
+                if not may_roll_back(config, state.roll_backs):
+                    raise with_advice(failure, config, run, state.roll_backs)
+                state, place = roll_back(prepared, run, state.roll_backs + 1)
+                count = f"roll-back {state.roll_backs} of {config.run.max_roll_backs}"
+                progress.message(f"{failure}; {count}: going on from {place} with other clips")
+                resume = True
 
 
 def _take_gpu(config: TrainConfig, ranks: Ranks) -> None:
