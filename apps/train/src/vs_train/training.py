@@ -89,8 +89,8 @@ def train(
                 # The first process has decided where to write, and whether that has begun.
                 path, resume = told(ranks, [str(run.path), resume])
             run = RunDirectory(Path(path))
-            with _memory_explained(config, run):
-                return _train(config, run, ranks, resume=resume, progress=progress, stop=stop)
+            with _memory_explained(config, run), contextlib.ExitStack() as refused:
+                return _train(config, run, ranks, refused, resume=resume, progress=progress, stop=stop)
     except runtime.RanksError as error:
         if not error.stopped:
             raise
@@ -129,8 +129,16 @@ def _first_line(error: Exception) -> str:
 
 
 def _train(
-    config: TrainConfig, run: RunDirectory, ranks: Ranks, *, resume: bool, progress: Progress, stop: StopRequest
+    config: TrainConfig,
+    run: RunDirectory,
+    ranks: Ranks,
+    refused: contextlib.ExitStack,
+    *,
+    resume: bool,
+    progress: Progress,
+    stop: StopRequest,
 ) -> TrainResult:
+    """Train; `refused` is told what to do about a run that is refused after its directory was made."""
     check_sharing(config, ranks)
     _take_gpu(config, ranks)
     # Everything that can be wrong is found before anything is written; whoever waits for it may stop at once.
@@ -145,36 +153,35 @@ def _train(
     for note in (*prepared.notes, *bound, *_places(ranks, prepared.plan), freed, *_reading(prepared)):
         progress.message(note)
     environment = {**runtime.describe_environment(), "freed_memory": freed, **(group_of(ranks) if ranks.first else {})}
-    with contextlib.ExitStack() as refused:
-        if ranks.first and not resume:
-            discard = create_run(run, config=render_config(config), environment=environment, fixed=fixed_part(config))
-            refused.callback(discard)
-        require_seen(ranks, run)
-        holding = hold_run(run) if ranks.first else contextlib.nullcontext(_nothing)
-        with runtime.giving_way(wanted=config.performance.give_way), holding as claim:
-            state = resume_state(run, prepared, progress.message) if resume else prepared.state
-            require_one_step(ranks, state.step)
-            # From here on things are written: a run whose resuming was refused is as it was.
-            if ranks.first:
-                claim()
-                begin_writing(run)
-                write_report(run, prepared.begun)
-            if ranks.first and resume:
-                record_resume(run, config=render_config(config), environment=environment)
-            # Each time round, training has diverged and gone back to a checkpoint, or to its beginning.
-            while True:
-                try:
-                    with open_outputs(run, progress, step=state.step, purge=resume, ranks=ranks) as out:
-                        refused.pop_all()
-                        return _loop(prepared, state, out, stop)
-                except NonFiniteError as error:
-                    failure = error.with_traceback(None)  # which would keep the tensors of the step
-                if not may_roll_back(config, state.roll_backs):
-                    raise with_advice(failure, config, run, state.roll_backs)
-                state, place = roll_back(prepared, run, state.roll_backs + 1)
-                count = f"roll-back {state.roll_backs} of {config.run.max_roll_backs}"
-                progress.message(f"{failure}; {count}: going on from {place} with other clips")
-                resume = True
+    if ranks.first and not resume:
+        discard = create_run(run, config=render_config(config), environment=environment, fixed=fixed_part(config))
+        refused.callback(discard)
+    require_seen(ranks, run)
+    holding = hold_run(run) if ranks.first else contextlib.nullcontext(_nothing)
+    with runtime.giving_way(wanted=config.performance.give_way), holding as claim:
+        state = resume_state(run, prepared, progress.message) if resume else prepared.state
+        require_one_step(ranks, state.step)
+        # From here on things are written: a run whose resuming was refused is as it was.
+        if ranks.first:
+            claim()
+            begin_writing(run)
+            write_report(run, prepared.begun)
+        if ranks.first and resume:
+            record_resume(run, config=render_config(config), environment=environment)
+        # Each time round, training has diverged and gone back to a checkpoint, or to its beginning.
+        while True:
+            try:
+                with open_outputs(run, progress, step=state.step, purge=resume, ranks=ranks) as out:
+                    refused.pop_all()
+                    return _loop(prepared, state, out, stop)
+            except NonFiniteError as error:
+                failure = error.with_traceback(None)  # which would keep the tensors of the step
+            if not may_roll_back(config, state.roll_backs):
+                raise with_advice(failure, config, run, state.roll_backs)
+            state, place = roll_back(prepared, run, state.roll_backs + 1)
+            count = f"roll-back {state.roll_backs} of {config.run.max_roll_backs}"
+            progress.message(f"{failure}; {count}: going on from {place} with other clips")
+            resume = True
 
 
 def _take_gpu(config: TrainConfig, ranks: Ranks) -> None:
