@@ -25,8 +25,6 @@ FOLDER = "trackers"
 PROJECT = "vs"
 """What runs are kept under where a program wants a name for that."""
 
-_PACKAGES = {"wandb": "wandb", "mlflow": "mlflow-skinny", "aim": "aim"}
-
 
 @attrs.frozen(kw_only=True)
 class Tracker:
@@ -81,7 +79,7 @@ def check_trackers(names: Iterable[str]) -> None:
     """
     for name in names:
         if importlib.util.find_spec(name) is None:
-            raise refuse("run.trackers", f"what is installed; add it by `pip install {_PACKAGES[name]}`", name)
+            raise refuse("run.trackers", f"what is installed; add it by `pip install {name}`", name)
 
 
 def open_trackers(config: TrainConfig, run: RunDirectory, message: Callable[[str], None]) -> Trackers:
@@ -138,10 +136,12 @@ def _open_mlflow(run: RunDirectory, document: Mapping[str, Any]) -> Tracker:
     import mlflow
     from mlflow.entities import Metric, Param
 
-    here = (run.path.resolve() / FOLDER / "mlflow").as_uri()
-    client = mlflow.MlflowClient(tracking_uri=os.environ.get("MLFLOW_TRACKING_URI", here))
+    elsewhere, folder = os.environ.get("MLFLOW_TRACKING_URI"), run.path.resolve() / FOLDER
+    folder.mkdir(exist_ok=True)
+    client = mlflow.MlflowClient(tracking_uri=elsewhere or f"sqlite:///{folder / 'mlflow.db'}")
     known = client.get_experiment_by_name(PROJECT)
-    experiment = client.create_experiment(PROJECT) if known is None else known.experiment_id
+    pictures = None if elsewhere else (folder / "mlflow").as_uri()
+    experiment = client.create_experiment(PROJECT, pictures) if known is None else known.experiment_id
     name = run.path.resolve().name
     told = client.create_run(experiment, run_name=name).info.run_id
     client.log_batch(told, params=[Param(key, str(value)[:500]) for key, value in _flat(document)])
