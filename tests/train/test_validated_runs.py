@@ -11,9 +11,11 @@ import vs_runtime as runtime
 from faults import final, lines, run, run_config, same
 from vs_config import ConfigError
 from vs_data import DataError
+from vs_eval.app import main as evaluate
 from vs_runtime.metrics_log import MetricsLog, read_metrics, read_validations
 from vs_synthesis import ModelError, build_model, read_origin, read_trained
 from vs_train import validating
+from vs_train.cli import main
 from vs_training.config import TrainConfig
 from vs_training.errors import VsTrainingError
 from vs_training.quality import course
@@ -63,6 +65,60 @@ def test_the_best_is_kept_with_its_weights_and_can_be_used(validated: Path) -> N
     assert same(dict(by_path.generator), dict(contents.generator))
     assert read_origin(validated / "checkpoints" / "best").raw is not None
     assert read_trained(validated / "checkpoints" / "step-00000004").provenance["steps"] == 4
+
+
+def test_the_evaluation_finds_the_same_scores(validated: Path, tmp_path: Path) -> None:
+    words = [
+        "vid2vid",
+        str(validated),
+        "--checkpoint",
+        "best",
+        "--clips",
+        "1",
+        "--frames",
+        "4",
+        "--out",
+        str(tmp_path / "e"),
+    ]
+    with pytest.raises(SystemExit, match="0"):
+        evaluate(words)
+    report = json.loads((tmp_path / "e" / "report.json").read_text())
+    best = runtime.best_step(validated / "checkpoints")
+    assert report["checkpoint"]["step"] == best
+    assert " --checkpoint best " in report["command"]
+    (line,) = [line for line in read_validations(validated / "metrics.jsonl") if line["step"] == best]
+    known = {name: score["value"] for name, score in report["scores"].items() if not name.endswith("/class_mean")}
+    assert known == {name: line[name] for name in known}
+    assert "ssim/generated" in known
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        (
+            ["run.keep_best=ssim", "run.validate_every=0"],
+            "run.validate_every: expected 1 or more, with keep_best, got 0",
+        ),
+        (["run.keep_best=fid", "run.validate_every=2"], "run.keep_best: expected one of 'none', 'psnr', "),
+        (["run.profile_steps=[5, 3]"], "run.profile_steps: expected [], or the first step and the last one, "),
+        (['run.trackers=["aim"]'], "run.trackers: expected what is installed; add it by `pip install aim`, got 'aim'"),
+    ],
+)
+def test_wrong_words_are_one_line_and_nothing_is_written(
+    words: list[str], error: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert main(["vid2vid", "--out", str(tmp_path / "run"), *words]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.removeprefix("error: ").removeprefix("command line: ").startswith(error)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_checkpoint_that_is_no_step_and_not_the_best_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        evaluate(["vid2vid", "runs/a", "--checkpoint", "worst"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "error: --checkpoint: expected a whole number from 0 to 99999999 or 'best', got 'worst'"
 
 
 class Killed(BaseException):

@@ -5,6 +5,7 @@ directory, and send nothing anywhere unless their own environment variables say 
 first time that one fails it is said, and it is told no more.
 """
 
+import functools
 import importlib.util
 import os
 import time
@@ -67,7 +68,7 @@ class Trackers:
 
     def _tell(self, what: Callable[[Tracker], object]) -> None:
         for name, tracker in list(self.live.items()):
-            if not _succeeds(name, lambda tracker=tracker: what(tracker), self.message):  # type: ignore[misc] # bound
+            if not _succeeds(name, functools.partial(what, tracker), self.message):
                 del self.live[name]
 
 
@@ -85,14 +86,14 @@ def check_trackers(names: Iterable[str]) -> None:
 def open_trackers(config: TrainConfig, run: RunDirectory, message: Callable[[str], None]) -> Trackers:
     """Begin with a run in all programs that its configuration names."""
     live: dict[str, Tracker] = {}
-    openers = {"wandb": _open_wandb, "mlflow": _open_mlflow, "aim": _open_aim}
     for name in config.run.trackers:
-
-        def begin(name: str = name) -> None:
-            live[name] = openers[name](run, to_document(config))
-
-        _succeeds(name, begin, message)
+        _succeeds(name, functools.partial(_begin, name, live, run, to_document(config)), message)
     return Trackers(live, message)
+
+
+def _begin(name: str, live: dict[str, Tracker], run: RunDirectory, document: Mapping[str, Any]) -> None:
+    openers = {"wandb": _open_wandb, "mlflow": _open_mlflow, "aim": _open_aim}
+    live[name] = openers[name](run, document)
 
 
 def _succeeds(name: str, what: Callable[[], object], message: Callable[[str], None]) -> bool:
