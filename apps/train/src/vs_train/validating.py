@@ -32,7 +32,12 @@ Course = tuple[Validation, ...]
 
 @attrs.frozen(kw_only=True)
 class Verdict:
-    """What follows from a validation: whether its checkpoint is to be kept as the best, and whether the run ends."""
+    """A verdict on what was learnt.
+
+    Attributes:
+        best: it is to be kept as the best checkpoint.
+        over: the run ends with it.
+    """
 
     best: bool
     over: bool
