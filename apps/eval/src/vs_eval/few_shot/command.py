@@ -20,6 +20,9 @@ from vs_data import (
 )
 from vs_nets import FewShotGeneratorConfig
 from vs_runtime.ranks import ONE, Ranks
+from vs_training.quality.rolling import ClipPlan, plan_clips
+from vs_training.quality.scoring import ClipScores
+from vs_training.quality.summary import summarise
 
 from vs_eval.command import Task, announce, evaluation_spec, write_evaluation
 from vs_eval.facts import Facts, with_notices
@@ -30,11 +33,9 @@ from vs_eval.few_shot.subjects import plan_subjects, training_region_colours
 from vs_eval.few_shot.tables import CLAIMS, DRIVING_CLAIMS
 from vs_eval.opening import Opened, Request, open_evaluation
 from vs_eval.parts import Evaluation
-from vs_eval.report import summarise
-from vs_eval.scoring import ClipScores
 from vs_eval.sharing import agreed, shared
 from vs_eval.terminal import Advance, say
-from vs_eval.videos import ClipPlan, Setting, files_of, plan_clips, score_video
+from vs_eval.videos import Setting, files_of, score_video
 
 NO_ATTENTION = "the model has no attention over references: for each frame the reference with the nearest label is used"
 
