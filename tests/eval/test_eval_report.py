@@ -50,7 +50,7 @@ def test_tables_show_what_there_is_and_dashes_for_the_rest(report):
     assert frames.rows[0] == ("generated", "21.67", "–", "–")
     assert [row[0] for row in frames.rows] == ["generated", "mean colour of each class"]
     assert "generated 21.00 dB" in frames.note
-    assert motion.rows == (("generated flow", "3.000", "–"), ("zero flow", "2.000", "–"))
+    assert motion.rows == (("generated flow", "3.000", "–", "–"), ("zero flow", "2.000", "–", "–"))
     assert [row[-1] for row in comparisons.rows] == ["yes", "no"]
     each = clip_table(report)
     assert [row[:3] for row in each.rows] == [("a", "5", "20.00"), ("b", "3", "25.00")]

@@ -16,15 +16,15 @@ METHODS: Mapping[str, str] = {
     "real": "real video",
 }
 
-MOTION: tuple[tuple[str, str], ...] = (
-    ("epe/generated", "generated flow"),
-    ("epe/zero", "zero flow"),
-    ("l1/warped_generated", "previous generated frame, warped by the generated flow"),
-    ("l1/repeated_generated", "previous generated frame, repeated"),
-    ("l1/warped_real", "previous real frame, warped by the generated flow"),
-    ("l1/warped_real_by_teacher", "previous real frame, warped by the teacher's flow"),
-    ("l1/repeated_real", "previous real frame, repeated"),
-)
+MOTION: Mapping[str, str] = {
+    "generated": "generated flow",
+    "zero": "zero flow",
+    "warped_generated": "previous generated frame, warped by the generated flow",
+    "repeated_generated": "previous generated frame, repeated",
+    "warped_real": "previous real frame, warped by the generated flow",
+    "warped_real_by_teacher": "previous real frame, warped by the teacher's flow",
+    "repeated_real": "previous real frame, repeated",
+}
 
 
 @attrs.frozen(kw_only=True)
@@ -120,7 +120,8 @@ def _scores_json(totals: Mapping[str, Average]) -> dict[str, dict[str, Any]]:
 
 
 def _frame_table(totals: Mapping[str, Average]) -> Table:
-    measures = [measure for measure in MEASURES if measure.name in ("psnr", "ssim", "warping")]
+    wanted = ("psnr", "ssim", "warping", *(["person_psnr"] if "person_psnr/generated" in totals else []))
+    measures = [measure for measure in MEASURES if measure.name in wanted]
     rows = score_rows(METHODS, lambda method: [shown(f"{measure.name}/{method}", totals) for measure in measures])
     first = ", ".join(
         f"{METHODS[method]} {shown(f'first_psnr/{method}', totals)} dB, SSIM {shown(f'first_ssim/{method}', totals)}"
@@ -139,14 +140,11 @@ def score_rows(names: Mapping[str, str], values: Callable[[str], list[str]]) -> 
 
 
 def _motion_table(totals: Mapping[str, Average]) -> Table:
-    rows = []
-    for name, title in MOTION:
-        if name in totals:
-            cells = ("–", shown(name, totals)) if measure_of(name).name == "l1" else (shown(name, totals), "–")
-            rows.append((title, *cells))
-    heads = ("motion", *(headed(measure) for measure in MEASURES if measure.name in ("epe", "l1")))
+    measures = [measure for measure in MEASURES if measure.name in ("epe", "moving_epe", "l1")]
+    rows = score_rows(MOTION, lambda method: [shown(f"{measure.name}/{method}", totals) for measure in measures])
+    heads = ("motion", *(headed(measure) for measure in measures))
     note = "On the frames for which the generator warps the previous one."
-    return Table(title="Motion", heads=heads, rows=tuple(rows), note=note)
+    return Table(title="Motion", heads=heads, rows=rows, note=note)
 
 
 def comparison_table(comparisons: Sequence[Comparison]) -> Table:

@@ -8,6 +8,7 @@ import attrs
 from vs_metrics import PSNR_CAP, Average, mean_of
 
 from vs_training.quality.few_shot import COLOUR_REGIONS, MOVED
+from vs_training.quality.scoring import MOVING
 
 
 @attrs.frozen(kw_only=True)
@@ -79,6 +80,25 @@ MEASURES: tuple[Measure, ...] = (
         better="lower",
         digits=3,
         explanation="Mean length of the difference to the teacher's flow, where that flow is to be trusted.",
+    ),
+    Measure(
+        name="moving_epe",
+        title="end-point error where it moves",
+        unit="pixels",
+        better="lower",
+        digits=3,
+        explanation=(
+            f"The same where the teacher's flow is longer than {MOVING} pixels alone: where most of a frame holds "
+            "still, zero flow is hard to beat over all of it, and worth nothing."
+        ),
+    ),
+    Measure(
+        name="person_psnr",
+        title="PSNR in the person",
+        unit="dB",
+        better="higher",
+        digits=2,
+        explanation="PSNR over the pixels that show the person alone, where the world knows them; mean over frames.",
     ),
     Measure(
         name="l1",

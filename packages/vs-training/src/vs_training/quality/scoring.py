@@ -7,7 +7,7 @@ import attrs
 import torch
 import vs_ops
 from torch import Tensor
-from vs_data import Clip, collate, cut, move
+from vs_data import REGIONS, Clip, collate, cut, move
 from vs_metrics import (
     PSNR_CAP,
     Average,
@@ -16,6 +16,7 @@ from vs_metrics import (
     average_of,
     combine,
     end_point_errors,
+    masked_psnr,
     paint_classes,
     psnr,
     ssim,
@@ -30,6 +31,11 @@ from vs_training.tensors import map_tensors
 
 LEVELS = 127.5
 """Levels of 255 in one unit of a frame in [-1, 1]."""
+
+MOVING = 0.5
+"""What the teacher's flow moves by more, pixels, is moving."""
+
+_BACKGROUND = REGIONS.index("background")
 
 _CURVES = {"psnr": "psnr", "first_psnr": "psnr", "ssim": "ssim", "first_ssim": "ssim"}
 """Measure -> the curve over the frames of a clip that it is a part of."""
@@ -242,7 +248,9 @@ def score_frame(view: FrameView, before: FrameView | None) -> dict[str, Average]
     """Return measure -> average of one frame; the first of a clip has measures of its own, as nothing precedes it."""
     if before is None:
         return image_scores("first_psnr", "first_ssim", view.truth.frames, _candidates(view, None))
-    scores = image_scores("psnr", "ssim", view.truth.frames, _candidates(view, before))
+    candidates = _candidates(view, before)
+    scores = image_scores("psnr", "ssim", view.truth.frames, candidates)
+    scores |= _person_scores(view.truth, candidates)
     scores |= temporal_scores(view, before)
     return scores | _flow_scores(view, before)
 
@@ -264,6 +272,18 @@ def image_scores(psnr_name: str, ssim_name: str, real: Tensor, candidates: Mappi
         scores[f"{psnr_name}/{method}"] = average_of(psnr(frame, real).clamp_max(PSNR_CAP))
         scores[f"{ssim_name}/{method}"] = average_of(ssim(frame, real))
     return scores
+
+
+def _person_scores(truth: Clip, candidates: Mapping[str, Tensor]) -> dict[str, Average]:
+    """Measure PSNR over the pixels that show a person, in frames whose regions are known."""
+    if truth.regions is None:
+        return {}
+    person = (truth.regions != _BACKGROUND).float().unsqueeze(-3)
+    found = {method: masked_psnr(frame, truth.frames, person) for method, frame in candidates.items()}
+    return {
+        f"person_psnr/{method}": average_of(loud.clamp_max(PSNR_CAP), (seen > 0).float())
+        for method, (loud, seen) in found.items()
+    }
 
 
 def temporal_scores(view: FrameView, before: FrameView) -> dict[str, Average]:
@@ -295,13 +315,21 @@ def _flow_scores(view: FrameView, before: FrameView) -> dict[str, Average]:
         "warped_real": vs_ops.warp(before.truth.frames, flow),
         "repeated_real": before.truth.frames,
     }
-    estimated = None if view.synthesis.given else flow
-    scores = flow_errors("epe", estimated, view.truth.flow, view.truth.flow_confidence)
+    estimated, confidence = None if view.synthesis.given else flow, view.truth.flow_confidence
+    scores = flow_errors("epe", estimated, view.truth.flow, confidence)
+    scores |= flow_errors("moving_epe", estimated, view.truth.flow, _where_moving(view.truth.flow, confidence))
     if view.truth.flow is not None and view.truth.flow_confidence is not None:
         candidates["warped_real_by_teacher"] = vs_ops.warp(before.truth.frames, view.truth.flow)
     for method, frame in candidates.items():
         scores[f"l1/{method}"] = average_of(LEVELS * absolute_errors(frame, view.truth.frames)[0])
     return scores
+
+
+def _where_moving(flow: Tensor | None, confidence: Tensor | None) -> Tensor | None:
+    """Return the confidence in a flow where it is longer than `MOVING`, 0 elsewhere."""
+    if flow is None or confidence is None:
+        return None
+    return confidence * (torch.linalg.vector_norm(flow, dim=-3, keepdim=True) > MOVING)
 
 
 def flow_errors(name: str, flow: Tensor | None, target: Tensor | None, confidence: Tensor | None) -> dict[str, Average]:

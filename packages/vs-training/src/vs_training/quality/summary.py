@@ -33,7 +33,9 @@ Claim = tuple[str, str, str]
 CLAIMS: tuple[Claim, ...] = (
     ("PSNR above the mean colour of each class", "psnr/generated", "psnr/class_mean"),
     ("SSIM above the mean colour of each class", "ssim/generated", "ssim/class_mean"),
+    ("PSNR in the person above the mean colour of each class", "person_psnr/generated", "person_psnr/class_mean"),
     ("flow closer to the teacher's than zero flow", "epe/generated", "epe/zero"),
+    ("flow closer to the teacher's than zero flow where it moves", "moving_epe/generated", "moving_epe/zero"),
     (
         "warped generated frame closer to the real one than the repeated one",
         "l1/warped_generated",
