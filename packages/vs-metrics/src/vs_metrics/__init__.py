@@ -8,6 +8,14 @@ from vs_metrics.baselines import (
     moved_frames,
     paint_classes,
 )
+from vs_metrics.classes import (
+    MIN_CLASS_PIXELS,
+    ClassScores,
+    class_scores,
+    confusions,
+    mean_iou,
+    pixel_accuracy,
+)
 from vs_metrics.clips import (
     ClipFrame,
     Palette,
@@ -35,6 +43,15 @@ from vs_metrics.identity import (
     identity_distances,
     region_colours,
 )
+from vs_metrics.intervals import (
+    LEAST_CLIPS,
+    RESAMPLES,
+    Interval,
+    bootstrap_means,
+    interval_of,
+    resample_counts,
+)
+from vs_metrics.lattice import GRID_PERIOD, grid_amplitudes
 from vs_metrics.scores import (
     PSNR_CAP,
     absolute_errors,
@@ -46,19 +63,27 @@ from vs_metrics.scores import (
     warping_errors,
 )
 from vs_metrics.sinks import SinkOptions, check_sink, open_pipe, open_sink, unfinished
+from vs_metrics.temporal import FLICKER_FRAMES, distance_changes, flicker_errors, flow_changes
 from vs_metrics.tiles import Panel, grid, strip
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "FLICKER_FRAMES",
+    "GRID_PERIOD",
+    "LEAST_CLIPS",
+    "MIN_CLASS_PIXELS",
     "MIN_REGION_PIXELS",
     "PSNR_CAP",
+    "RESAMPLES",
     "Average",
     "ClassColours",
     "ClassIdError",
+    "ClassScores",
     "ClipFrame",
     "IdentityDistances",
     "Image",
+    "Interval",
     "Palette",
     "Panel",
     "ShapeError",
@@ -69,23 +94,32 @@ __all__ = [
     "VsMetricsError",
     "absolute_errors",
     "average_of",
+    "bootstrap_means",
     "check_sink",
     "class_mean_colours",
+    "class_scores",
     "clip_picture",
     "colour_distances",
     "combine",
+    "confusions",
+    "distance_changes",
     "end_point_errors",
+    "flicker_errors",
+    "flow_changes",
     "flow_to_rgb",
     "frame_to_uint8",
     "grid",
+    "grid_amplitudes",
     "head_mask",
     "identity_distances",
+    "interval_of",
     "label_picture",
     "labels_to_rgb",
     "mask_to_rgb",
     "masked_psnr",
     "masked_ssim",
     "matrix_picture",
+    "mean_iou",
     "mean_of",
     "moved_frames",
     "open_pipe",
@@ -93,8 +127,10 @@ __all__ = [
     "paint_classes",
     "palette_for",
     "panel_row",
+    "pixel_accuracy",
     "psnr",
     "region_colours",
+    "resample_counts",
     "ssim",
     "strip",
     "strip_frames",
