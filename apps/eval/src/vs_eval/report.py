@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
-from vs_metrics import Average, mean_of
+from vs_metrics import Average, Interval, mean_of
 from vs_training.quality.measures import MEASURES, Measure, headed, measure_of, method_of, shown
+from vs_training.quality.sets import interval_json, set_metric_json
 from vs_training.quality.summary import Comparison, Report
 
 METHODS: Mapping[str, str] = {
@@ -94,9 +95,16 @@ def measures_json(measures: Sequence[Measure]) -> dict[str, dict[str, str]]:
 def report_json(report: Report) -> dict[str, Any]:
     """Return the scores of a report: in all, compared, and of each clip."""
     return {
-        "scores": _scores_json(report.totals),
+        "scores": _scores_json(report.totals, report.intervals),
+        "sets": [set_metric_json(metric) for metric in report.sets],
         "comparisons": [
-            {"claim": item.claim, "value": item.value, "baseline": item.baseline, "holds": item.holds}
+            {
+                "claim": item.claim,
+                "value": item.value,
+                "baseline": item.baseline,
+                "holds": item.holds,
+                "lead": interval_json(item.lead),
+            }
             for item in report.comparisons
         ],
         "clips": [
@@ -111,9 +119,17 @@ def report_json(report: Report) -> dict[str, Any]:
     }
 
 
-def _scores_json(totals: Mapping[str, Average]) -> dict[str, dict[str, Any]]:
+def _scores_json(
+    totals: Mapping[str, Average], intervals: Mapping[str, Interval] | None = None
+) -> dict[str, dict[str, Any]]:
+    ends = {} if intervals is None else {name: interval_json(interval) for name, interval in intervals.items()}
     return {
-        name: {"value": mean_of(average), "unit": measure_of(name).unit, "weight": average.weight}
+        name: {
+            "value": mean_of(average),
+            "unit": measure_of(name).unit,
+            "weight": average.weight,
+            **({"interval": ends[name]} if name in ends else {}),
+        }
         for name, average in totals.items()
         if math.isfinite(mean_of(average))
     }
