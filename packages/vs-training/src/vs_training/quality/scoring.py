@@ -106,8 +106,8 @@ class ClipScores:
     Attributes:
         name: the clip's name.
         frames: number of frames.
-        totals: measure -> average over the frames that it exists for (see `quality.measures`); nan or infinite where one
-            of them is broken.
+        totals: measure -> average over the frames that it exists for (see `measures`); nan or infinite where one of
+            them is broken.
         curves: measure -> mean of each scored frame in order, for `psnr/...` and `ssim/...`: how a roll-out drifts.
         broken: numbers of the frames that were generated with values that are not finite, in frame or flow.
     """
