@@ -80,6 +80,7 @@ def vid2vid(
     clips: Count = None,
     frames: Count = None,
     data: AnyPath = None,
+    agreement: bool = True,
 ) -> None:
     """Roll the EMA of a run's generator over whole held-out clips; write videos, pictures, scores and a page.
 
@@ -92,13 +93,24 @@ def vid2vid(
         clips: How many held-out clips; default: all of them.
         frames: At most so many frames of each clip; default: all of them.
         data: Folder of held-out sequences in place of the run's; needed for a model that was trained on a folder.
+        agreement: Also train a small network on real training frames to read labels, and say how it reads generated
+            ones; some seconds, once for all reports on the same data that lie beside one another.
     """
     from vs_eval.opening import Request
     from vs_eval.sharing import joined_ranks
     from vs_eval.terminal import open_console
     from vs_eval.vid2vid import evaluate_vid2vid
 
-    request = Request(run=run, out=out, checkpoint=checkpoint, device=device, clips=clips, frames=frames, data=data)
+    request = Request(
+        run=run,
+        out=out,
+        checkpoint=checkpoint,
+        device=device,
+        clips=clips,
+        frames=frames,
+        data=data,
+        agreement=agreement,
+    )
     with joined_ranks() as ranks, _computing():
         evaluate_vid2vid(request, open_console(), ranks)
 
@@ -116,6 +128,7 @@ def few_shot(
     frames: Count = None,
     data: AnyPath = None,
     drive: bool = True,
+    agreement: bool = True,
 ) -> None:
     """Generate held-out subjects from a few references of each; write videos, pictures, scores and a page.
 
@@ -130,13 +143,24 @@ def few_shot(
         frames: At most so many frames of each sequence; default: all of them.
         data: Folder of held-out sequences in place of the run's; needed for a model that was trained on a folder.
         drive: Also show each subject in the next one's motion, and all of them in one.
+        agreement: Also train a small network on real training frames to read labels, and say how it reads generated
+            ones; some seconds, once for all reports on the same data that lie beside one another.
     """
     from vs_eval.few_shot.command import FewShotRequest, evaluate_few_shot
     from vs_eval.opening import Request
     from vs_eval.sharing import joined_ranks
     from vs_eval.terminal import open_console
 
-    common = Request(run=run, out=out, checkpoint=checkpoint, device=device, clips=clips, frames=frames, data=data)
+    common = Request(
+        run=run,
+        out=out,
+        checkpoint=checkpoint,
+        device=device,
+        clips=clips,
+        frames=frames,
+        data=data,
+        agreement=agreement,
+    )
     asked = FewShotRequest(common=common, references=references, drive=drive)
     with joined_ranks() as ranks, _computing():
         evaluate_few_shot(asked, open_console(), ranks)

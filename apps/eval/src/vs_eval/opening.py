@@ -60,6 +60,7 @@ class Request:
     clips: int | None
     frames: int | None
     data: Path | None = None
+    agreement: bool = True
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -238,6 +239,7 @@ def _command(request: Request, trained: Trained, where: Path, device: str) -> st
         "data": None if request.data is None else shlex.quote(str(place(request.data))),
     }
     given = [f"--{name} {value}" for name, value in options.items() if value is not None]
+    given += [] if request.agreement else ["--no-agreement"]
     return " ".join([COMMANDS[trained.contents.config.kind], shlex.quote(str(where)), *given])
 
 

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -24,6 +25,8 @@ from vs_nets.synthesis import GenerateFrame
 from vs_runtime.ranks import ONE, Ranks
 from vs_training.inputs import encode_references
 from vs_training.pictures import palette_of
+from vs_training.quality.reader import count_readings
+from vs_training.quality.reading import reading_metrics
 from vs_training.quality.scoring import (
     ClipScores,
     EvaluationSpec,
@@ -34,8 +37,10 @@ from vs_training.quality.scoring import (
     score_views,
     single_frames,
 )
+from vs_training.quality.sets import SetMetric
 from vs_training.quality.summary import CLAIMS, Claim, Report, summarise
 
+from vs_eval.agreement import Reading
 from vs_eval.page import ClipFiles
 from vs_eval.pictures import clip_frame
 from vs_eval.sharing import shared
@@ -61,6 +66,7 @@ class Setting:
         directory: where videos and pictures go; it exists.
         fps: frames a second of the videos.
         ranks: the processes that share the videos.
+        reading: what reads labels in generated frames; None: nothing does.
     """
 
     bind: BindReferences
@@ -69,6 +75,7 @@ class Setting:
     directory: Path
     fps: float = 10.0
     ranks: Ranks = ONE
+    reading: Reading | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -117,11 +124,11 @@ def plan_clips(source: ClipSource, *, clips: int | None, frames: int | None) -> 
     ]
 
 
-def plan_videos(source: ClipSource, plans: Sequence[ClipPlan]) -> list[Video]:
-    """Plan a video `clip-000-NAME` of each clip."""
+def plan_videos(source: ClipSource, plans: Sequence[ClipPlan], score: ScoreFrame = score_frame) -> list[Video]:
+    """Plan a video `clip-000-NAME` of each clip; `score`: what each frame is measured by."""
     names = [source.sequences[plan.sequence].name for plan in plans]
     return [
-        Video(name=name, stem=f"clip-{index:03d}-{file_name(name)}", plan=plan)
+        Video(name=name, stem=f"clip-{index:03d}-{file_name(name)}", plan=plan, score=score)
         for index, (name, plan) in enumerate(zip(names, plans, strict=True))
     ]
 
@@ -143,7 +150,12 @@ def evaluate_videos(
         lambda index: score_video(setting, videos[index], index, advance),
         ClipScores,
     )
-    return summarise(scores, claims), files_of(videos)
+    return summarise(scores, claims, sets_of(setting, scores)), files_of(videos)
+
+
+def sets_of(setting: Setting, scores: Sequence[ClipScores]) -> tuple[SetMetric, ...]:
+    """Return what is measured of all frames of some clips together."""
+    return () if setting.reading is None else reading_metrics(scores, setting.reading.readable)
 
 
 def score_video(setting: Setting, video: Video, index: int, advance: Advance) -> ClipScores:
@@ -157,7 +169,9 @@ def score_video(setting: Setting, video: Video, index: int, advance: Advance) ->
             draw(clip_frame(setting.spec.labels, view))
             advance(video.name, index)
 
-        return score_views(roll_video(setting, video), name=video.name, score=video.score, watch=watch)
+        views, reading = roll_video(setting, video), setting.reading
+        add = None if reading is None else partial(count_readings, reading.reader, reading.readable)
+        return score_views(views, name=video.name, score=video.score, add=add, watch=watch)
 
 
 def files_of(videos: Sequence[Video]) -> list[ClipFiles]:

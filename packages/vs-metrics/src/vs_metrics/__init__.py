@@ -45,6 +45,7 @@ from vs_metrics.identity import (
 )
 from vs_metrics.intervals import (
     LEAST_CLIPS,
+    LEVEL,
     RESAMPLES,
     Interval,
     bootstrap_means,
@@ -72,6 +73,7 @@ __all__ = [
     "FLICKER_FRAMES",
     "GRID_PERIOD",
     "LEAST_CLIPS",
+    "LEVEL",
     "MIN_CLASS_PIXELS",
     "MIN_REGION_PIXELS",
     "PSNR_CAP",
