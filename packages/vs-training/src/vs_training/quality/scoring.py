@@ -186,21 +186,26 @@ def score_views(
         add: what is added up of all frames that have scores and are not broken, if anything.
         watch: called with every frame in order, to draw it.
     """
-    score = score or score_frame
     rows: list[Mapping[str, Average]] = []
     broken: list[int] = []
     sums: dict[str, Tensor] = {}
-    past: tuple[FrameView, ...] = ()
-    for view in views:
-        rows.append(score(view, past))
+    for view, row in scored_views(views, score or score_frame):
+        rows.append(row)
         if is_broken(view):
             broken.append(view.index)
-        elif add is not None and rows[-1]:
+        elif add is not None and row:
             sums = {key: sums.get(key, 0) + value.double() for key, value in add(view).items()}
         if watch is not None:
             watch(view)
-        past = (*past, view)[-MEMORY:]
     return clip_scores(name, rows, broken, sums)
+
+
+def scored_views(views: Iterable[FrameView], score: ScoreFrame) -> Iterator[tuple[FrameView, Mapping[str, Average]]]:
+    """Yield each frame as it is rolled out, with its scores."""
+    past: tuple[FrameView, ...] = ()
+    for view in views:
+        yield view, score(view, past)
+        past = (*past, view)[-MEMORY:]
 
 
 def clip_scores(
