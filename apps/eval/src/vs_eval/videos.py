@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import attrs
+from torch import Tensor
 from vs_data import ClipSource, spread_frames
 from vs_metrics import (
     ClassColours,
@@ -33,6 +34,7 @@ from vs_training.quality.scoring import (
     score_views,
 )
 from vs_training.quality.sets import SetMetric
+from vs_training.quality.still_grid import add_tiles, grid_metrics
 from vs_training.quality.summary import CLAIMS, Claim, Report, summarise
 
 from vs_eval.agreement import Reading
@@ -130,7 +132,14 @@ def evaluate_videos(
 
 def sets_of(setting: Setting, scores: Sequence[ClipScores]) -> tuple[SetMetric, ...]:
     """Return what is measured of all frames of some clips together."""
-    return () if setting.reading is None else reading_metrics(scores, setting.reading.readable)
+    read = () if setting.reading is None else reading_metrics(scores, setting.reading.readable)
+    return (*read, *grid_metrics(scores))
+
+
+def add_up(reading: Reading | None, view: FrameView) -> dict[str, Tensor]:
+    """Return what a frame adds to what is measured of all frames together."""
+    read = {} if reading is None else count_readings(reading.reader, reading.readable, view)
+    return {**read, **add_tiles(view)}
 
 
 def score_video(setting: Setting, video: Video, index: int, advance: Advance) -> ClipScores:
@@ -144,9 +153,8 @@ def score_video(setting: Setting, video: Video, index: int, advance: Advance) ->
             draw(clip_frame(setting.spec.labels, view))
             advance(video.name, index)
 
-        views, reading = roll_video(setting, video), setting.reading
-        add = None if reading is None else partial(count_readings, reading.reader, reading.readable)
-        return score_views(views, name=video.name, score=video.score, add=add, watch=watch)
+        add = partial(add_up, setting.reading)
+        return score_views(roll_video(setting, video), name=video.name, score=video.score, add=add, watch=watch)
 
 
 def files_of(videos: Sequence[Video]) -> list[ClipFiles]:

@@ -321,7 +321,7 @@ def image_scores(psnr_name: str, ssim_name: str, real: Tensor, candidates: Mappi
 
 
 def temporal_scores(view: FrameView, past: Sequence[FrameView]) -> dict[str, Average]:
-    """Measure how videos change up to a frame, beside the real one, and the grid that does not move in them."""
+    """Measure how videos change up to a frame, beside the real one, and the grid in it."""
     scores = _grid_scores(view) | _flow_change(view, past[-1])
     views = (*past, view)
     motions = [motion for each in views if (motion := _motion_of(each)) is not None]
