@@ -123,8 +123,14 @@ def sample(out: Outputs, prepared: Prepared, state: TrainState) -> Path | None:
     return picture
 
 
-def save(out: Outputs, prepared: Prepared, state: TrainState) -> None:
+def save(out: Outputs, prepared: Prepared, state: TrainState, *, best: bool = False) -> None:
     """Write a checkpoint that the run can go on from: in a run that is still one, behind its metrics.
+
+    Args:
+        out: Where to.
+        prepared: What is trained.
+        state: What it has learnt.
+        best: Write the one that is kept apart as the best; the run does not go on from that.
 
     Raises:
         RunDirectoryError: The run's directory, or the line of this step, is not there.
@@ -139,5 +145,8 @@ def save(out: Outputs, prepared: Prepared, state: TrainState) -> None:
     out.files.curves.flush()
     saved = to_save(learnt, prepared, out.files.log)
     keep = prepared.config.run.keep_checkpoints
-    path = runtime.save_checkpoint(out.run.checkpoints, step=state.step, state=saved, keep=keep)
+    if best:
+        path = runtime.keep_best(out.run.checkpoints, step=state.step, state=saved)
+    else:
+        path = runtime.save_checkpoint(out.run.checkpoints, step=state.step, state=saved, keep=keep)
     out.progress.message(f"step {state.step}: saved {path}")

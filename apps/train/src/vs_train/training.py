@@ -40,6 +40,7 @@ from vs_train.planning.automatic import settle_batch_size
 from vs_train.recovery import data_seed, may_roll_back, roll_back, with_advice
 from vs_train.resuming import resume_state
 from vs_train.setup import Prepared, prepare
+from vs_train.validating import Course, check_validation, end_in_words, is_due, is_over, read_course, validate_step
 
 
 @attrs.frozen(kw_only=True)
@@ -48,7 +49,7 @@ class TrainResult:
 
     Attributes:
         step: steps done in all.
-        finished: whether that is all that the configuration asks for.
+        finished: whether that is all that the configuration asks for, or validations have ended the run.
         checkpoint: the newest checkpoint; None: somebody asked to stop before the first step.
         picture: the newest strip of pictures, if this call wrote one.
         seconds: how long this call trained.
@@ -139,6 +140,7 @@ def _train(
         check = config.run.check_data and not resume and ranks.first
         prepared = prepare(config, check=check, watch=progress.message, ranks=ranks)
         prepared = prepared if resume else begin(prepared)
+        check_validation(prepared)
         ready(ranks)  # nobody has found anything wrong
     bound = runtime.apply_affinity(prepared.plan, threads=config.run.threads or None)[-1:]
     freed = keep_freed_memory(wanted=config.performance.keep_memory)
@@ -214,7 +216,7 @@ def _reading(prepared: Prepared) -> tuple[str, ...]:
 
 def _loop(prepared: Prepared, state: TrainState, out: Outputs, stop: StopRequest) -> TrainResult:
     """Go on from `state`, step after step; what ends it between two steps finds a checkpoint of those done."""
-    standing = _Standing(state=state, saved=state.step or None)
+    standing = _Standing(state=state, saved=state.step or None, course=read_course(out))
     started = time.monotonic()
     if prepared.config.init.from_ is not None and state.step == 0:
         _save(standing, prepared, out)  # nobody knows what becomes of the model: whatever goes on needs it no more
@@ -245,7 +247,7 @@ def _loop(prepared: Prepared, state: TrainState, out: Outputs, stop: StopRequest
     saved = standing.saved
     return TrainResult(
         step=standing.state.step,
-        finished=standing.state.step >= prepared.config.run.steps,
+        finished=standing.over or standing.state.step >= prepared.config.run.steps,
         checkpoint=None if saved is None else runtime.checkpoint_path(out.run.checkpoints, saved),
         picture=standing.picture,
         seconds=time.monotonic() - started,
@@ -260,10 +262,14 @@ class _Standing:
         saved: the step of the newest checkpoint, None before the first.
         alike: the last step after which all processes were found to have learnt the same, None before the first.
         whole: whether no step is half done: a step changes networks and optimizers in place.
+        course: the validations so far.
+        over: whether they have not got better for so long that the run ends.
     """
 
     state: TrainState
     saved: int | None
+    course: Course
+    over: bool = False
     alike: int | None = None
     whole: bool = True
     picture: Path | None = None
@@ -291,6 +297,10 @@ def _go_through(
 ) -> None:
     config = prepared.config
     first = standing.state.step
+    over = told(prepared.recipe.ranks, is_over(config.run, standing.course))
+    _end_if(standing, config, out, over=over)
+    if over:
+        return
     # Graphs are of the very tensors that the state holds now: a state that was loaded has new ones.
     update = frame_updater(config, prepared.recipe.device, out.progress.message, prepared.recipe.ranks)
     pace = observe(Pace(), time.monotonic(), 0)
@@ -319,11 +329,30 @@ def _go_through(
         record(out, state, report, clock)
         show_step(out, state, report, underflow, clock, config.run.steps)
         # What is due now and then, and at the end.
-        finished = state.step == config.run.steps
+        if is_due(config.run, state.step):
+            _validate(standing, prepared, out)
+        finished = standing.over or state.step == config.run.steps
         if state.step % config.run.sample_every == 0 or finished:
             standing.picture = sample(out, prepared, state)
         if state.step % config.run.checkpoint_every == 0 or finished:
             _save(standing, prepared, out)
+        if standing.over:
+            return
+
+
+def _validate(standing: _Standing, prepared: Prepared, out: Outputs) -> None:
+    """Validate what was learnt, keep it if it is the best, and see whether it is time to end."""
+    standing.course, verdict = validate_step(out, prepared, standing.state, standing.course)
+    if verdict.best:
+        _look_at(standing, prepared)
+        save(out, prepared, standing.state, best=True)
+    _end_if(standing, prepared.config, out, over=verdict.over)
+
+
+def _end_if(standing: _Standing, config: TrainConfig, out: Outputs, *, over: bool) -> None:
+    standing.over = over
+    if over and out.files is not None:
+        out.progress.message(f"step {standing.state.step}: {end_in_words(config.run, standing.course)}")
 
 
 def _next(batches: Iterator[data.Clip], stop: StopRequest, ranks: Ranks) -> data.Clip | None:
