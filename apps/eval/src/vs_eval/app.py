@@ -20,6 +20,10 @@ def _path(_: Any, tokens: Sequence[Token]) -> Path:
     return option_path(tokens[0].value)
 
 
+def _paths(_: Any, tokens: Sequence[Token]) -> tuple[Path, ...]:
+    return tuple(option_path(token.value) for token in tokens)
+
+
 def _place(_: Any, tokens: Sequence[Token]) -> str:
     text = tokens[0].value
     if text.startswith("-") and text != "-":
@@ -58,6 +62,9 @@ Sizes = Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")
 Several = Annotated[int, option_of(Range(kind=int, low=1, high=100_000))]
 """A number that is not left out."""
 
+Paths = Annotated[tuple[Path, ...], Parameter(converter=_paths, consume_multiple=True, negative="")]
+"""As many files as follow."""
+
 AnyPath = Annotated[Path | None, Parameter(converter=_path)]
 """A file or directory, or what there is by default."""
 
@@ -80,6 +87,7 @@ def vid2vid(
     clips: Count = None,
     frames: Count = None,
     data: AnyPath = None,
+    features: Paths = (),
 ) -> None:
     """Roll the EMA of a run's generator over whole held-out clips; write videos, pictures, scores and a page.
 
@@ -92,13 +100,24 @@ def vid2vid(
         clips: How many held-out clips; default: all of them.
         frames: At most so many frames of each clip; default: all of them.
         data: Folder of held-out sequences in place of the run's; needed for a model that was trained on a folder.
+        features: Files of feature networks, to measure LPIPS, FID, KID and FVD with; tools/convert_features.py makes
+            them of published weights.
     """
     from vs_eval.opening import Request
     from vs_eval.sharing import joined_ranks
     from vs_eval.terminal import open_console
     from vs_eval.vid2vid import evaluate_vid2vid
 
-    request = Request(run=run, out=out, checkpoint=checkpoint, device=device, clips=clips, frames=frames, data=data)
+    request = Request(
+        run=run,
+        out=out,
+        checkpoint=checkpoint,
+        device=device,
+        clips=clips,
+        frames=frames,
+        data=data,
+        features=features,
+    )
     with joined_ranks() as ranks, _computing():
         evaluate_vid2vid(request, open_console(), ranks)
 
@@ -115,6 +134,7 @@ def few_shot(
     clips: Count = None,
     frames: Count = None,
     data: AnyPath = None,
+    features: Paths = (),
     drive: bool = True,
 ) -> None:
     """Generate held-out subjects from a few references of each; write videos, pictures, scores and a page.
@@ -129,6 +149,8 @@ def few_shot(
         clips: How many held-out sequences; default: all of them.
         frames: At most so many frames of each sequence; default: all of them.
         data: Folder of held-out sequences in place of the run's; needed for a model that was trained on a folder.
+        features: Files of feature networks, to measure LPIPS, FID, KID and FVD with; tools/convert_features.py makes
+            them of published weights.
         drive: Also show each subject in the next one's motion, and all of them in one.
     """
     from vs_eval.few_shot.command import FewShotRequest, evaluate_few_shot
@@ -136,7 +158,16 @@ def few_shot(
     from vs_eval.sharing import joined_ranks
     from vs_eval.terminal import open_console
 
-    common = Request(run=run, out=out, checkpoint=checkpoint, device=device, clips=clips, frames=frames, data=data)
+    common = Request(
+        run=run,
+        out=out,
+        checkpoint=checkpoint,
+        device=device,
+        clips=clips,
+        frames=frames,
+        data=data,
+        features=features,
+    )
     asked = FewShotRequest(common=common, references=references, drive=drive)
     with joined_ranks() as ranks, _computing():
         evaluate_few_shot(asked, open_console(), ranks)

@@ -53,7 +53,15 @@ def write_evaluation(opened: Opened[ConfigKind], task: Task, console: Console, r
     warn_of_idle(ranks, len(task.frames))
     with shared_report(ranks, opened.out) as draft:
         bind = opened.model.generator.bind
-        setting = Setting(bind=bind, source=opened.source, spec=task.spec, directory=draft, fps=facts.fps, ranks=ranks)
+        setting = Setting(
+            bind=bind,
+            source=opened.source,
+            spec=task.spec,
+            directory=draft,
+            fps=facts.fps,
+            ranks=ranks,
+            networks=opened.networks,
+        )
         own = sum(task.frames[piece] for piece in own_share(ranks, task.frames))
         with show_progress(console, clips=task.videos, frames=own) as advance:
             found = task.roll_out(setting, advance)

@@ -37,6 +37,7 @@ from vs_synthesis import (
     training_config,
 )
 from vs_training.config import TrainConfig
+from vs_training.quality.features import FeatureNetworks, open_networks
 
 from vs_eval.facts import Facts, ModelFacts, RunFacts, step_title
 from vs_eval.output import check_output, checkpoint_name, results_of
@@ -61,6 +62,7 @@ class Request:
     clips: int | None
     frames: int | None
     data: Path | None = None
+    features: tuple[Path, ...] = ()
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -111,6 +113,7 @@ class Opened(Generic[ConfigKind]):
         source: held-out sequences.
         out: where the report goes.
         facts: what the report is made from.
+        networks: what frames are also measured with.
     """
 
     trained: Trained
@@ -119,6 +122,7 @@ class Opened(Generic[ConfigKind]):
     source: ClipSource
     out: Path
     facts: Facts
+    networks: FeatureNetworks
 
 
 def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKind]:
@@ -145,6 +149,7 @@ def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKi
     source = open_source(trained.data, "val")
     looked_at = _look_at_data(trained, request.clips)
     model = build_model(contents, device=request.device)
+    networks = open_networks(request.features, model.device, source.size)
     return Opened(
         trained=trained,
         generator=generator,
@@ -152,6 +157,7 @@ def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKi
         source=source,
         out=out,
         facts=_facts(request, trained, model, looked_at),
+        networks=networks,
     )
 
 
@@ -229,6 +235,10 @@ def place(path: Path) -> Path:
     return whole.relative_to(here) if here in whole.parents else Path(whole.name)
 
 
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(place(path)))
+
+
 def _command(request: Request, trained: Trained, where: Path, device: str) -> str:
     """Return what repeats the evaluation, whatever checkpoints there are by then; where the report goes is left out."""
     options: Mapping[str, Any] = {
@@ -236,7 +246,8 @@ def _command(request: Request, trained: Trained, where: Path, device: str) -> st
         "device": device,
         "clips": request.clips,
         "frames": request.frames,
-        "data": None if request.data is None else shlex.quote(str(place(request.data))),
+        "data": None if request.data is None else _quoted(request.data),
+        "features": " ".join(map(_quoted, request.features)) or None,
     }
     given = [f"--{name} {value}" for name, value in options.items() if value is not None]
     return " ".join([COMMANDS[trained.contents.config.kind], shlex.quote(str(where)), *given])

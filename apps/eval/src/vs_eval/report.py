@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 from vs_metrics import Average, Interval, mean_of
 from vs_training.quality.measures import MEASURES, Measure, headed, measure_of, method_of, shown
-from vs_training.quality.sets import interval_json, set_metric_json
+from vs_training.quality.sets import SetMetric, interval_json, set_metric_json
 from vs_training.quality.summary import Comparison, Report
 
 METHODS: Mapping[str, str] = {
@@ -40,7 +40,12 @@ class Table:
 
 def tables(report: Report) -> tuple[Table, ...]:
     """Return the tables of a report: frames, motion (when the generator warps), comparisons."""
-    made = [_frame_table(report.totals), _motion_table(report.totals), comparison_table(report.comparisons)]
+    made = [
+        _frame_table(report.totals),
+        set_table(report),
+        _motion_table(report.totals),
+        comparison_table(report.comparisons),
+    ]
     return tuple(table for table in made if table.rows)
 
 
@@ -136,7 +141,8 @@ def _scores_json(
 
 
 def _frame_table(totals: Mapping[str, Average]) -> Table:
-    measures = [measure for measure in MEASURES if measure.name in ("psnr", "ssim", "warping")]
+    optional = {name.partition("/")[0] for name in totals} & {"lpips"}
+    measures = [measure for measure in MEASURES if measure.name in ("psnr", "ssim", "warping", *optional)]
     rows = score_rows(METHODS, lambda method: [shown(f"{measure.name}/{method}", totals) for measure in measures])
     first = ", ".join(
         f"{METHODS[method]} {shown(f'first_psnr/{method}', totals)} dB, SSIM {shown(f'first_ssim/{method}', totals)}"
@@ -146,6 +152,31 @@ def _frame_table(totals: Mapping[str, Average]) -> Table:
     note = f"All frames but the first of each clip, which has no frame before. First frames: {first}." if first else ""
     heads = ("video", *(headed(measure) for measure in measures))
     return Table(title="Frames", heads=heads, rows=rows if totals else (), note=note)
+
+
+def set_table(report: Report) -> Table:
+    """Return one row for each measure of all frames together; without rows where there is none."""
+    rows = tuple(
+        (
+            _headed_set(metric),
+            f"{metric.value:.{metric.measure.digits}f}" if math.isfinite(metric.value) else "–",
+            "–" if metric.interval is None else _ends(metric.interval, metric.measure.digits),
+            str(metric.frames),
+            metric.note,
+        )
+        for metric in report.sets
+    )
+    heads = ("all frames together", "generated", "95 % over clips", "frames", "")
+    return Table(title="Sets of frames", heads=heads, rows=rows)
+
+
+def _headed_set(metric: SetMetric) -> str:
+    arrow = "↑" if metric.measure.better == "higher" else "↓"
+    return f"{metric.measure.title} {arrow}"
+
+
+def _ends(interval: Interval, digits: int) -> str:
+    return f"{interval.low:.{digits}f} to {interval.high:.{digits}f}"
 
 
 def score_rows(names: Mapping[str, str], values: Callable[[str], list[str]]) -> tuple[tuple[str, ...], ...]:

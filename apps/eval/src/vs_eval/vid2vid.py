@@ -9,6 +9,7 @@ from vs_data import SourceConfig, open_source
 from vs_metrics import ClassColours
 from vs_nets import ClassMap, GeneratorConfig, class_kind
 from vs_runtime.ranks import ONE, Ranks
+from vs_training.quality.features import advice_on
 from vs_training.quality.measures import FIRST_FRAME_MEASURES, MEASURES
 from vs_training.quality.rolling import plan_clips
 from vs_training.quality.summary import Report
@@ -45,7 +46,7 @@ def _open(request: Request, console: Console) -> tuple[Opened[GeneratorConfig], 
     colours = None if kind is None or seen is None else _class_colours(seen, kind, console)
 
     def roll_out(setting: Setting, advance: Advance) -> Evaluation:
-        return evaluated_clips(*evaluate_videos(setting, videos, advance))
+        return evaluated_clips(*evaluate_videos(setting, videos, advance), advice_on(setting.networks))
 
     task = Task(
         spec=evaluation_spec(opened.model, colours),
@@ -56,14 +57,15 @@ def _open(request: Request, console: Console) -> tuple[Opened[GeneratorConfig], 
     return opened, task
 
 
-def evaluated_clips(report: Report, files: Sequence[ClipFiles]) -> Evaluation:
-    """Return what the scores of clips say of a generator."""
+def evaluated_clips(report: Report, files: Sequence[ClipFiles], texts: Sequence[str] = ()) -> Evaluation:
+    """Return what the scores of clips say of a generator; `texts`: what the page says beside them."""
     part = Part(
         report=report,
         tables=tables(report),
         clip_tables=(clip_table(report),),
         files=tuple(files),
         caption="Videos: label, real, generated. Strips: some frames of each clip, one a row.",
+        texts=tuple(texts),
     )
     frames = sum(clip.frames for clip in report.clips)
     return Evaluation(

@@ -20,6 +20,13 @@ from vs_metrics import (
 from vs_nets import ClassMap, class_ids
 from vs_runtime.ranks import ONE, Ranks
 from vs_training.pictures import palette_of
+from vs_training.quality.features import (
+    FeatureGatherer,
+    FeatureNetworks,
+    load_clip_features,
+    save_clip_features,
+    set_metrics,
+)
 from vs_training.quality.rolling import BindReferences, ClipPlan, roll_sequence
 from vs_training.quality.scoring import (
     ClipScores,
@@ -29,6 +36,7 @@ from vs_training.quality.scoring import (
     score_frame,
     score_views,
 )
+from vs_training.quality.sets import SetMetric
 from vs_training.quality.summary import CLAIMS, Claim, Report, summarise
 
 from vs_eval.page import ClipFiles
@@ -53,6 +61,7 @@ class Setting:
         directory: where videos and pictures go; it exists.
         fps: frames a second of the videos.
         ranks: the processes that share the videos.
+        networks: what frames are also measured with.
     """
 
     bind: BindReferences
@@ -61,6 +70,7 @@ class Setting:
     directory: Path
     fps: float = 10.0
     ranks: Ranks = ONE
+    networks: FeatureNetworks = attrs.field(factory=FeatureNetworks)
 
 
 @attrs.frozen(kw_only=True)
@@ -118,7 +128,7 @@ def evaluate_videos(
         lambda index: score_video(setting, videos[index], index, advance),
         ClipScores,
     )
-    return summarise(scores, claims), files_of(videos)
+    return summarise(scores, claims, measured_sets(setting, videos)), files_of(videos)
 
 
 def score_video(setting: Setting, video: Video, index: int, advance: Advance) -> ClipScores:
@@ -132,7 +142,22 @@ def score_video(setting: Setting, video: Video, index: int, advance: Advance) ->
             draw(clip_frame(setting.spec.labels, view))
             advance(video.name, index)
 
-        return score_views(roll_video(setting, video), name=video.name, score=video.score, watch=watch)
+        gather = FeatureGatherer(setting.networks, video.score)
+        scores = score_views(roll_video(setting, video), name=video.name, score=gather, watch=watch)
+    if setting.networks.of_sets:
+        save_clip_features(_features_file(setting, video), gather.features())
+    return scores
+
+
+def measured_sets(setting: Setting, videos: Sequence[Video]) -> tuple[SetMetric, ...]:
+    """Return what is measured of all frames of videos together, in the first process; nothing in others."""
+    if not (setting.networks.of_sets and setting.ranks.first):
+        return ()
+    return set_metrics(setting.networks, [load_clip_features(_features_file(setting, video)) for video in videos])
+
+
+def _features_file(setting: Setting, video: Video) -> Path:
+    return setting.directory / f"{video.stem}.features"
 
 
 def files_of(videos: Sequence[Video]) -> list[ClipFiles]:

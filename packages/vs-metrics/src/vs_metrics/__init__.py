@@ -35,12 +35,14 @@ from vs_metrics.colours import (
     palette_for,
 )
 from vs_metrics.distances import (
+    KERNEL_LEAST,
     GaussianStatistics,
     KernelDistance,
     add_statistics,
     frechet_distance,
     gaussian_statistics,
     kernel_distance,
+    kernel_sums,
 )
 from vs_metrics.errors import (
     ClassIdError,
@@ -86,6 +88,7 @@ __version__ = "0.1.0"
 __all__ = [
     "FLICKER_FRAMES",
     "GRID_PERIOD",
+    "KERNEL_LEAST",
     "LEAST_CLIPS",
     "MIN_CLASS_PIXELS",
     "MIN_REGION_PIXELS",
@@ -136,6 +139,7 @@ __all__ = [
     "identity_distances",
     "interval_of",
     "kernel_distance",
+    "kernel_sums",
     "label_picture",
     "labels_to_rgb",
     "mask_to_rgb",

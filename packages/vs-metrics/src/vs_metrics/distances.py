@@ -6,7 +6,7 @@ and on how many samples there are: they can be compared only where all of these 
 """
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import attrs
 import torch
@@ -167,6 +167,28 @@ def kernel_distance(
     values = torch.stack([_discrepancy(_draw(x, size, generator), _draw(y, size, generator)) for _ in range(subsets)])
     error = float(values.std()) / subsets**0.5 if subsets > 1 else float("nan")
     return KernelDistance(value=float(values.mean()), error=error, subsets=subsets, size=min(size, fewest))
+
+
+def kernel_sums(
+    a: Sequence[Float[Tensor, "_ d"]], b: Sequence[Float[Tensor, "_ d"]], *, itself: bool = True
+) -> Float[Tensor, "parts parts2"]:
+    """Return what each pair of parts of two sets adds to sums of the kernel of `kernel_distance`, in float64.
+
+    Args:
+        a: features (N, D) of each part of one set, of a clip perhaps.
+        b: of the other.
+        itself: whether a sample makes a pair with itself; only where b is a.
+    """
+    rows = [_rows("b", part) for part in b]
+    whole = torch.cat(rows)
+    owners = torch.arange(len(rows)).repeat_interleave(torch.tensor([len(part) for part in rows]))
+    sums = torch.zeros(len(a), len(rows), dtype=torch.float64)
+    for index, part in enumerate(a):
+        pairs = _kernel(_rows("a", part), whole)
+        sums[index].index_add_(0, owners, pairs.sum(dim=0))
+        if not itself:
+            sums[index, index] -= pairs[:, owners == index].trace()
+    return sums
 
 
 def _rows(name: str, features: Tensor) -> Tensor:

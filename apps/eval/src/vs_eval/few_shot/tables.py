@@ -7,7 +7,7 @@ from vs_training.quality.few_shot import COLOUR_REGIONS
 from vs_training.quality.measures import headed, measure_of, method_of, shown
 from vs_training.quality.summary import Claim, Report
 
-from vs_eval.report import Table, comparison_table, score_rows
+from vs_eval.report import Table, comparison_table, score_rows, set_table
 
 METHODS: Mapping[str, str] = {
     "generated": "generated",
@@ -73,7 +73,13 @@ DRIVING_CLAIMS: tuple[Claim, ...] = (
 def subject_tables(report: Report) -> tuple[Table, ...]:
     """Return the tables of frames, motion, identity and comparisons for which there are scores."""
     totals = report.totals
-    made = [_frame_table(totals), _motion_table(totals), _identity_table(totals), comparison_table(report.comparisons)]
+    made = [
+        _frame_table(totals),
+        set_table(report),
+        _motion_table(totals),
+        _identity_table(totals),
+        comparison_table(report.comparisons),
+    ]
     return tuple(table for table in made if table.rows)
 
 
@@ -95,7 +101,9 @@ def _frame_table(totals: Mapping[str, Average]) -> Table:
     note = f"{counted} frames are counted."
     if "head_psnr/generated" in totals:
         note += f" In {moved} of them the head has moved: those are counted in the head."
-    return _table("Frames", METHODS, ("psnr", "ssim", "head_psnr", "head_ssim", "warping"), totals, "video", note)
+    return _table(
+        "Frames", METHODS, ("psnr", "ssim", "lpips", "head_psnr", "head_ssim", "warping"), totals, "video", note
+    )
 
 
 def _motion_table(totals: Mapping[str, Average]) -> Table:

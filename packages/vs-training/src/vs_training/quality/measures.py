@@ -62,6 +62,17 @@ MEASURES: tuple[Measure, ...] = (
         ),
     ),
     Measure(
+        name="lpips",
+        title="LPIPS",
+        unit="",
+        better="lower",
+        digits=3,
+        explanation=(
+            "Distance to the real frame in a classifier's features, weighted as people judge (Zhang et al. 2018), mean "
+            "over frames; it depends on the frames' size."
+        ),
+    ),
+    Measure(
         name="warping",
         title="temporal warping error",
         unit="levels of 255",
@@ -93,7 +104,7 @@ MEASURES: tuple[Measure, ...] = (
 """What vid2vid generators are measured by."""
 
 FEW_SHOT_MEASURES: tuple[Measure, ...] = (
-    *(measure for measure in MEASURES if measure.name in ("psnr", "ssim", "warping", "epe")),
+    *(measure for measure in MEASURES if measure.name in ("psnr", "ssim", "lpips", "warping", "epe")),
     Measure(
         name="head_psnr",
         title="PSNR in the head",
