@@ -20,6 +20,10 @@ def _path(_: Any, tokens: Sequence[Token]) -> Path:
     return option_path(tokens[0].value)
 
 
+def _paths(_: Any, tokens: Sequence[Token]) -> tuple[Path, ...]:
+    return tuple(option_path(token.value) for token in tokens)
+
+
 def _place(_: Any, tokens: Sequence[Token]) -> str:
     text = tokens[0].value
     if text.startswith("-") and text != "-":
@@ -60,6 +64,8 @@ Several = Annotated[int, option_of(Range(kind=int, low=1, high=100_000))]
 
 ManyFrames = Annotated[int, option_of(Range(kind=int, low=31, high=3_000))]
 """More frames than make a band, and not more than a world has."""
+Paths = Annotated[tuple[Path, ...], Parameter(converter=_paths, consume_multiple=True, negative="")]
+"""As many files as follow."""
 
 AnyPath = Annotated[Path | None, Parameter(converter=_path)]
 """A file or directory, or what there is by default."""
@@ -84,6 +90,7 @@ def vid2vid(
     frames: Count = None,
     data: AnyPath = None,
     agreement: bool = True,
+    features: Paths = (),
 ) -> None:
     """Roll the EMA of a run's generator over whole held-out clips; write videos, pictures, scores and a page.
 
@@ -98,6 +105,8 @@ def vid2vid(
         data: Folder of held-out sequences in place of the run's; needed for a model that was trained on a folder.
         agreement: Also train a small network on real training frames to read labels, and say how it reads generated
             ones; some seconds, once for all reports on the same data that lie beside one another.
+        features: Files of feature networks, to measure LPIPS, FID, KID and FVD with; tools/convert_features.py makes
+            them of published weights.
     """
     from vs_eval.opening import Request
     from vs_eval.sharing import joined_ranks
@@ -113,6 +122,7 @@ def vid2vid(
         frames=frames,
         data=data,
         agreement=agreement,
+        features=features,
     )
     with joined_ranks() as ranks, _computing():
         evaluate_vid2vid(request, open_console(), ranks)
@@ -130,6 +140,7 @@ def few_shot(
     clips: Count = None,
     frames: Count = None,
     data: AnyPath = None,
+    features: Paths = (),
     drive: bool = True,
     agreement: bool = True,
 ) -> None:
@@ -145,6 +156,8 @@ def few_shot(
         clips: How many held-out sequences; default: all of them.
         frames: At most so many frames of each sequence; default: all of them.
         data: Folder of held-out sequences in place of the run's; needed for a model that was trained on a folder.
+        features: Files of feature networks, to measure LPIPS, FID, KID and FVD with; tools/convert_features.py makes
+            them of published weights.
         drive: Also show each subject in the next one's motion, and all of them in one.
         agreement: Also train a small network on real training frames to read labels, and say how it reads generated
             ones; some seconds, once for all reports on the same data that lie beside one another.
@@ -163,6 +176,7 @@ def few_shot(
         frames=frames,
         data=data,
         agreement=agreement,
+        features=features,
     )
     asked = FewShotRequest(common=common, references=references, drive=drive)
     with joined_ranks() as ranks, _computing():

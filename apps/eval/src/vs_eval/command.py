@@ -76,6 +76,7 @@ def write_evaluation(opened: Opened[ConfigKind], task: Task, console: Console, r
             fps=facts.fps,
             ranks=ranks,
             reading=reading,
+            networks=opened.networks,
         )
         own = sum(task.frames[piece] for piece in own_share(ranks, task.frames))
         with show_progress(console, clips=task.videos, frames=own) as advance:

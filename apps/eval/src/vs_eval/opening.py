@@ -37,6 +37,7 @@ from vs_synthesis import (
     training_config,
 )
 from vs_training.config import TrainConfig
+from vs_training.quality.features import FeatureNetworks, open_networks
 
 from vs_eval.facts import Facts, ModelFacts, RunFacts, step_title
 from vs_eval.output import check_output, checkpoint_name, results_of
@@ -62,6 +63,7 @@ class Request:
     frames: int | None
     data: Path | None = None
     agreement: bool = True
+    features: tuple[Path, ...] = ()
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -112,6 +114,7 @@ class Opened(Generic[ConfigKind]):
         source: held-out sequences.
         out: where the report goes.
         facts: what the report is made from.
+        networks: what frames are also measured with.
     """
 
     trained: Trained
@@ -120,6 +123,7 @@ class Opened(Generic[ConfigKind]):
     source: ClipSource
     out: Path
     facts: Facts
+    networks: FeatureNetworks
 
 
 def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKind]:
@@ -158,6 +162,7 @@ def open_held_out(request: Request, trained: Trained, generator: ConfigKind, out
     source = open_source(trained.data, "val")
     looked_at = _look_at_data(trained, request.clips)
     model = build_model(trained.contents, device=request.device)
+    networks = open_networks(request.features, model.device, source.size)
     return Opened(
         trained=trained,
         generator=generator,
@@ -165,6 +170,7 @@ def open_held_out(request: Request, trained: Trained, generator: ConfigKind, out
         source=source,
         out=out,
         facts=_facts(request, trained, model, looked_at),
+        networks=networks,
     )
 
 
@@ -243,6 +249,10 @@ def place(path: Path) -> Path:
     return whole.relative_to(here) if here in whole.parents else Path(whole.name)
 
 
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(place(path)))
+
+
 def _command(request: Request, trained: Trained, where: Path, device: str) -> str:
     """Return what repeats the evaluation, whatever checkpoints there are by then; where the report goes is left out."""
     options: Mapping[str, Any] = {
@@ -250,7 +260,8 @@ def _command(request: Request, trained: Trained, where: Path, device: str) -> st
         "device": device,
         "clips": request.clips,
         "frames": request.frames,
-        "data": None if request.data is None else shlex.quote(str(place(request.data))),
+        "data": None if request.data is None else _quoted(request.data),
+        "features": " ".join(map(_quoted, request.features)) or None,
     }
     given = [f"--{name} {value}" for name, value in options.items() if value is not None]
     given += [] if request.agreement else ["--no-agreement"]

@@ -10,6 +10,7 @@ from vs_data import ClassIds, ClipSource, SourceConfig, open_source
 from vs_metrics import ClassColours
 from vs_nets import ClassMap, GeneratorConfig, class_kind
 from vs_runtime.ranks import ONE, Ranks
+from vs_training.quality.features import advice_on
 from vs_training.quality.measures import FIRST_FRAME_MEASURES, MEASURES
 from vs_training.quality.rolling import plan_clips
 from vs_training.quality.scoring import score_frame
@@ -48,7 +49,8 @@ def _open(request: Request, console: Console) -> tuple[Opened[GeneratorConfig], 
     colours = None if kind is None or seen is None else _class_colours(seen, kind, console)
 
     def roll_out(setting: Setting, advance: Advance) -> Evaluation:
-        return evaluated_clips(*evaluate_videos(setting, videos, advance), class_names(opened.source, kind))
+        report, files = evaluate_videos(setting, videos, advance)
+        return evaluated_clips(report, files, advice_on(setting.networks), names=class_names(opened.source, kind))
 
     task = Task(
         spec=evaluation_spec(opened.model, colours),
@@ -69,14 +71,24 @@ def class_names(source: ClipSource, kind: ClassMap | None) -> tuple[str, ...]:
             return ()
 
 
-def evaluated_clips(report: Report, files: Sequence[ClipFiles], names: Sequence[str] = ()) -> Evaluation:
-    """Return what the scores of clips say of a generator; `names`: of the classes of their labels."""
+def evaluated_clips(
+    report: Report, files: Sequence[ClipFiles], texts: Sequence[str] = (), names: Sequence[str] = ()
+) -> Evaluation:
+    """Return what the scores of clips say of a generator.
+
+    Args:
+        report: the scores.
+        files: videos and strips.
+        texts: what the page says beside them.
+        names: what the classes of the labels are called.
+    """
     part = Part(
         report=report,
         tables=tables(report),
         clip_tables=tuple(table for table in (class_table(report, names), clip_table(report)) if table.rows),
         files=tuple(files),
         caption="Videos: label, real, generated. Strips: some frames of each clip, one a row.",
+        texts=tuple(texts),
     )
     frames = sum(clip.frames for clip in report.clips)
     return Evaluation(

@@ -22,6 +22,13 @@ from vs_metrics import (
 from vs_nets import ClassMap, class_ids
 from vs_runtime.ranks import ONE, Ranks
 from vs_training.pictures import palette_of
+from vs_training.quality.features import (
+    FeatureGatherer,
+    FeatureNetworks,
+    load_clip_features,
+    save_clip_features,
+    set_metrics,
+)
 from vs_training.quality.reader import count_readings
 from vs_training.quality.reading import reading_metrics
 from vs_training.quality.rolling import BindReferences, ClipPlan, roll_sequence
@@ -61,6 +68,7 @@ class Setting:
         fps: frames a second of the videos.
         ranks: the processes that share the videos.
         reading: what reads labels in generated frames; None: nothing does.
+        networks: what frames are also measured with.
     """
 
     bind: BindReferences
@@ -70,6 +78,7 @@ class Setting:
     fps: float = 10.0
     ranks: Ranks = ONE
     reading: Reading | None = None
+    networks: FeatureNetworks = attrs.field(factory=FeatureNetworks)
 
 
 @attrs.frozen(kw_only=True)
@@ -127,19 +136,7 @@ def evaluate_videos(
         lambda index: score_video(setting, videos[index], index, advance),
         ClipScores,
     )
-    return summarise(scores, claims, sets_of(setting, scores)), files_of(videos)
-
-
-def sets_of(setting: Setting, scores: Sequence[ClipScores]) -> tuple[SetMetric, ...]:
-    """Return what is measured of all frames of some clips together."""
-    read = () if setting.reading is None else reading_metrics(scores, setting.reading.readable)
-    return (*read, *grid_metrics(scores))
-
-
-def add_up(reading: Reading | None, view: FrameView) -> dict[str, Tensor]:
-    """Return what a frame adds to what is measured of all frames together."""
-    read = {} if reading is None else count_readings(reading.reader, reading.readable, view)
-    return {**read, **add_tiles(view)}
+    return summarise(scores, claims, measured_sets(setting, videos, scores)), files_of(videos)
 
 
 def score_video(setting: Setting, video: Video, index: int, advance: Advance) -> ClipScores:
@@ -153,8 +150,31 @@ def score_video(setting: Setting, video: Video, index: int, advance: Advance) ->
             draw(clip_frame(setting.spec.labels, view))
             advance(video.name, index)
 
-        add = partial(add_up, setting.reading)
-        return score_views(roll_video(setting, video), name=video.name, score=video.score, add=add, watch=watch)
+        gather, add = FeatureGatherer(setting.networks, video.score), partial(add_up, setting.reading)
+        scores = score_views(roll_video(setting, video), name=video.name, score=gather, add=add, watch=watch)
+    if setting.networks.of_sets:
+        save_clip_features(_features_file(setting, video), gather.features())
+    return scores
+
+
+def add_up(reading: Reading | None, view: FrameView) -> dict[str, Tensor]:
+    """Return what a frame adds to what is measured of all frames together."""
+    read = {} if reading is None else count_readings(reading.reader, reading.readable, view)
+    return {**read, **add_tiles(view)}
+
+
+def measured_sets(setting: Setting, videos: Sequence[Video], scores: Sequence[ClipScores]) -> tuple[SetMetric, ...]:
+    """Return what is measured of all frames of videos together; by features in the first process alone."""
+    read = () if setting.reading is None else reading_metrics(scores, setting.reading.readable)
+    found = (*read, *grid_metrics(scores))
+    if not (setting.networks.of_sets and setting.ranks.first):
+        return found
+    features = [load_clip_features(_features_file(setting, video)) for video in videos]
+    return (*found, *set_metrics(setting.networks, features))
+
+
+def _features_file(setting: Setting, video: Video) -> Path:
+    return setting.directory / f"{video.stem}.features"
 
 
 def files_of(videos: Sequence[Video]) -> list[ClipFiles]:

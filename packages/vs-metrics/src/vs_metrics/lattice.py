@@ -64,7 +64,7 @@ def grid_tiles(
     fine = _less_local_mean(frames.detach().float().reshape(-1, 1, *frames.shape[-2:]), period)
     height, width = (side - side % period for side in fine.shape[-2:])
     tiles = fine[..., :height, :width].unflatten(-1, (-1, period)).unflatten(-3, (-1, period))
-    tile = tiles.mean(dim=(-4, -2))  # (N, 1, period, period)
+    tile: Tensor = tiles.mean(dim=(-4, -2))  # (N, 1, period, period)
     return (tile - tile.mean(dim=(-2, -1), keepdim=True)).reshape(*frames.shape[:-2], period, period)
 
 

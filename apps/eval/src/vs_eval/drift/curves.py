@@ -104,7 +104,7 @@ def running_mean(values: Curve, window: int) -> Curve:
     finite = np.isfinite(values)
     sums, counts = (np.cumsum([*np.zeros(window), *x]) for x in (np.where(finite, values, 0.0), finite))
     totals, numbers = (x[window:] - x[:-window] for x in (sums, counts))
-    return np.divide(totals, numbers, out=np.full(len(values), math.nan), where=numbers > 0)
+    return np.asarray(np.divide(totals, numbers, out=np.full(len(values), math.nan), where=numbers > 0))
 
 
 def stays_from(outside: NDArray[np.bool_]) -> int | None:

@@ -102,7 +102,7 @@ def _frame_table(report: Report) -> Table:
     note = f"{counted} frames are counted."
     if "head_psnr/generated" in totals:
         note += f" In {moved} of them the head has moved: those are counted in the head."
-    measures = ("psnr", "ssim", "head_psnr", "head_ssim", "grid")
+    measures = ("psnr", "ssim", "lpips", "head_psnr", "head_ssim", "grid")
     return score_table("Frames", METHODS, measures, report, "video", with_intervals(note, report))
 
 

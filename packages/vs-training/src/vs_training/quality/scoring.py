@@ -364,11 +364,9 @@ def _flow_change(view: FrameView, before: FrameView) -> dict[str, Average]:
     """Measure tOF by OpenCV's DIS; none in a video that is broken."""
     if is_broken(view) or is_broken(before):
         return {}
-    videos = [
-        torch.cat([before.synthesis.frame, view.synthesis.frame]),
-        torch.cat([before.truth.frames, view.truth.frames]),
-    ]
-    errors, weights = flow_changes(*videos, estimate_flow)
+    generated = torch.cat([before.synthesis.frame, view.synthesis.frame])
+    real = torch.cat([before.truth.frames, view.truth.frames])
+    errors, weights = flow_changes(generated, real, estimate_flow)
     return {"tof/generated": average_of(errors[1], weights[1])}
 
 
