@@ -202,8 +202,8 @@ MEASURES: tuple[Measure, ...] = (
         better="lower",
         digits=3,
         explanation=(
-            f"The same where the teacher's flow is longer than {MOVING} pixels alone: where most of a frame holds "
-            "still, zero flow is hard to beat over all of it, and worth nothing."
+            f"End-point error where the teacher's flow is longer than {MOVING} pixels alone: where most of a frame "
+            "holds still, zero flow is hard to beat over all of it, and worth nothing."
         ),
     ),
     Measure(
