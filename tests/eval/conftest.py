@@ -200,6 +200,13 @@ def all_but_the_time() -> Callable[[Path], dict[str, bytes]]:
     return read
 
 
+@pytest.fixture(autouse=True)
+def hasty_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let readers of labels learn next to nothing: what they would cost is not what is tested."""
+    monkeypatch.setattr("vs_eval.agreement.STEPS", 1)
+    monkeypatch.setattr("vs_eval.agreement.TRAINING_FRAMES", 2)
+
+
 @pytest.fixture
 def run_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

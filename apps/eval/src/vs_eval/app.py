@@ -88,6 +88,7 @@ def vid2vid(
     frames: Count = None,
     data: AnyPath = None,
     features: Paths = (),
+    agreement: bool = True,
 ) -> None:
     """Roll the EMA of a run's generator over whole held-out clips; write videos, pictures, scores and a page.
 
@@ -102,6 +103,8 @@ def vid2vid(
         data: Folder of held-out sequences in place of the run's; needed for a model that was trained on a folder.
         features: Files of feature networks, to measure LPIPS, FID, KID and FVD with; tools/convert_features.py makes
             them of published weights.
+        agreement: Also train a small network on real training frames to read labels, and say how it reads generated
+            ones; some seconds, once for all reports on the same data that lie beside one another.
     """
     from vs_eval.opening import Request
     from vs_eval.sharing import joined_ranks
@@ -117,6 +120,7 @@ def vid2vid(
         frames=frames,
         data=data,
         features=features,
+        agreement=agreement,
     )
     with joined_ranks() as ranks, _computing():
         evaluate_vid2vid(request, open_console(), ranks)
@@ -136,6 +140,7 @@ def few_shot(
     data: AnyPath = None,
     features: Paths = (),
     drive: bool = True,
+    agreement: bool = True,
 ) -> None:
     """Generate held-out subjects from a few references of each; write videos, pictures, scores and a page.
 
@@ -152,6 +157,8 @@ def few_shot(
         features: Files of feature networks, to measure LPIPS, FID, KID and FVD with; tools/convert_features.py makes
             them of published weights.
         drive: Also show each subject in the next one's motion, and all of them in one.
+        agreement: Also train a small network on real training frames to read labels, and say how it reads generated
+            ones; some seconds, once for all reports on the same data that lie beside one another.
     """
     from vs_eval.few_shot.command import FewShotRequest, evaluate_few_shot
     from vs_eval.opening import Request
@@ -167,6 +174,7 @@ def few_shot(
         frames=frames,
         data=data,
         features=features,
+        agreement=agreement,
     )
     asked = FewShotRequest(common=common, references=references, drive=drive)
     with joined_ranks() as ranks, _computing():

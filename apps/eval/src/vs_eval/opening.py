@@ -62,6 +62,7 @@ class Request:
     clips: int | None
     frames: int | None
     data: Path | None = None
+    agreement: bool = True
     features: tuple[Path, ...] = ()
 
 
@@ -250,6 +251,7 @@ def _command(request: Request, trained: Trained, where: Path, device: str) -> st
         "features": " ".join(map(_quoted, request.features)) or None,
     }
     given = [f"--{name} {value}" for name, value in options.items() if value is not None]
+    given += [] if request.agreement else ["--no-agreement"]
     return " ".join([COMMANDS[trained.contents.config.kind], shlex.quote(str(where)), *given])
 
 

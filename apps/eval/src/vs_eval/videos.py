@@ -3,6 +3,7 @@
 import contextlib
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -27,6 +28,8 @@ from vs_training.quality.features import (
     save_clip_features,
     set_metrics,
 )
+from vs_training.quality.reader import count_readings
+from vs_training.quality.reading import reading_metrics
 from vs_training.quality.rolling import BindReferences, ClipPlan, roll_sequence
 from vs_training.quality.scoring import (
     ClipScores,
@@ -39,6 +42,7 @@ from vs_training.quality.scoring import (
 from vs_training.quality.sets import SetMetric
 from vs_training.quality.summary import CLAIMS, Claim, Report, summarise
 
+from vs_eval.agreement import Reading
 from vs_eval.page import ClipFiles
 from vs_eval.pictures import clip_frame
 from vs_eval.sharing import shared
@@ -61,6 +65,7 @@ class Setting:
         directory: where videos and pictures go; it exists.
         fps: frames a second of the videos.
         ranks: the processes that share the videos.
+        reading: what reads labels in generated frames; None: nothing does.
         networks: what frames are also measured with.
     """
 
@@ -70,6 +75,7 @@ class Setting:
     directory: Path
     fps: float = 10.0
     ranks: Ranks = ONE
+    reading: Reading | None = None
     networks: FeatureNetworks = attrs.field(factory=FeatureNetworks)
 
 
@@ -102,11 +108,11 @@ def training_colours(source: ClipSource, kind: ClassMap, *, frames: int = COLOUR
     )
 
 
-def plan_videos(source: ClipSource, plans: Sequence[ClipPlan]) -> list[Video]:
-    """Plan a video `clip-000-NAME` of each clip."""
+def plan_videos(source: ClipSource, plans: Sequence[ClipPlan], score: ScoreFrame = score_frame) -> list[Video]:
+    """Plan a video `clip-000-NAME` of each clip; `score`: what each frame is measured by."""
     names = [source.sequences[plan.sequence].name for plan in plans]
     return [
-        Video(name=name, stem=f"clip-{index:03d}-{file_name(name)}", plan=plan)
+        Video(name=name, stem=f"clip-{index:03d}-{file_name(name)}", plan=plan, score=score)
         for index, (name, plan) in enumerate(zip(names, plans, strict=True))
     ]
 
@@ -128,7 +134,16 @@ def evaluate_videos(
         lambda index: score_video(setting, videos[index], index, advance),
         ClipScores,
     )
-    return summarise(scores, claims, measured_sets(setting, videos)), files_of(videos)
+    return summarise(scores, claims, sets_of(setting, scores, videos)), files_of(videos)
+
+
+def sets_of(setting: Setting, scores: Sequence[ClipScores], videos: Sequence[Video]) -> tuple[SetMetric, ...]:
+    """Return what is measured of all frames of some videos together; of features in the first process alone."""
+    read = () if setting.reading is None else reading_metrics(scores, setting.reading.readable)
+    if not (setting.networks.of_sets and setting.ranks.first):
+        return read
+    features = [load_clip_features(_features_file(setting, video)) for video in videos]
+    return (*read, *set_metrics(setting.networks, features))
 
 
 def score_video(setting: Setting, video: Video, index: int, advance: Advance) -> ClipScores:
@@ -142,18 +157,13 @@ def score_video(setting: Setting, video: Video, index: int, advance: Advance) ->
             draw(clip_frame(setting.spec.labels, view))
             advance(video.name, index)
 
+        views, reading = roll_video(setting, video), setting.reading
+        add = None if reading is None else partial(count_readings, reading.reader, reading.readable)
         gather = FeatureGatherer(setting.networks, video.score)
-        scores = score_views(roll_video(setting, video), name=video.name, score=gather, watch=watch)
+        scores = score_views(views, name=video.name, score=gather, add=add, watch=watch)
     if setting.networks.of_sets:
         save_clip_features(_features_file(setting, video), gather.features())
     return scores
-
-
-def measured_sets(setting: Setting, videos: Sequence[Video]) -> tuple[SetMetric, ...]:
-    """Return what is measured of all frames of videos together, in the first process; nothing in others."""
-    if not (setting.networks.of_sets and setting.ranks.first):
-        return ()
-    return set_metrics(setting.networks, [load_clip_features(_features_file(setting, video)) for video in videos])
 
 
 def _features_file(setting: Setting, video: Video) -> Path:

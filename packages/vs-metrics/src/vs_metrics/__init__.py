@@ -62,6 +62,7 @@ from vs_metrics.identity import (
 )
 from vs_metrics.intervals import (
     LEAST_CLIPS,
+    LEVEL,
     RESAMPLES,
     Interval,
     bootstrap_means,
@@ -90,6 +91,7 @@ __all__ = [
     "GRID_PERIOD",
     "KERNEL_LEAST",
     "LEAST_CLIPS",
+    "LEVEL",
     "MIN_CLASS_PIXELS",
     "MIN_REGION_PIXELS",
     "PSNR_CAP",

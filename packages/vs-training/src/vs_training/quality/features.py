@@ -154,7 +154,7 @@ class FeatureGatherer:
         self._rows: dict[str, list[Tensor]] = {f"{name}/{side}": [] for name in networks.of_sets for side in SIDES}
         self._windows: dict[str, list[tuple[bool, Tensor]]] = {name: [] for name in networks.of_sets}
 
-    def __call__(self, view: FrameView, before: FrameView | None) -> Mapping[str, Average]:
+    def __call__(self, view: FrameView, before: Sequence[FrameView]) -> Mapping[str, Average]:
         """Return the scores of a frame; see `ScoreFrame`."""
         scores = self._score(view, before)
         counted = bool(scores)
@@ -191,16 +191,16 @@ class FeatureGatherer:
                 self._rows[f"{name}/{side}"].append(network(one.to(device)).cpu())
 
 
-def _lpips_scores(network: Lpips, view: FrameView, before: FrameView | None) -> dict[str, Average]:
+def _lpips_scores(network: Lpips, view: FrameView, before: Sequence[FrameView]) -> dict[str, Average]:
     """Measure the generated frame and what it is to be better than; not a first frame, where that is counted apart."""
     chosen = chosen_reference(view)
-    if chosen is None and before is None:
+    if chosen is None and not before:
         return {}
     candidates = {"generated": view.synthesis.frame}
     if chosen is not None:
         candidates["repeated"] = chosen.frame
-    elif before is not None:
-        candidates["previous"] = before.truth.frames
+    else:
+        candidates["previous"] = before[-1].truth.frames
         candidates |= {} if view.painted is None else {"class_mean": view.painted}
     device = next(network.parameters()).device
     real = view.truth.frames.to(device)
@@ -245,7 +245,7 @@ def _distances(
         note = "frames were generated with values that are not finite"
         yield from (SetMetric(measure=one, value=math.nan, frames=frames, note=note) for one in (frechet, kernel))
         return
-    note = "" if length == 1 else f"{len(x)} windows of {length} frames"
+    note = "" if length == 1 else f"{kind.frechet} is of {len(x)} windows of {length} frames"
     yield set_metric(
         frechet, frames, lambda: frechet_distance(gaussian_statistics(x), gaussian_statistics(y)), note=note
     )
