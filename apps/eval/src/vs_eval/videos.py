@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import attrs
+from safetensors.torch import load_file, save_file
 from vs_data import ClipSource, spread_frames
 from vs_metrics import (
     ClassColours,
@@ -24,8 +25,7 @@ from vs_training.pictures import palette_of
 from vs_training.quality.features import (
     FeatureGatherer,
     FeatureNetworks,
-    load_clip_features,
-    save_clip_features,
+    Features,
     set_metrics,
 )
 from vs_training.quality.reader import count_readings
@@ -142,8 +142,9 @@ def sets_of(setting: Setting, scores: Sequence[ClipScores], videos: Sequence[Vid
     read = () if setting.reading is None else reading_metrics(scores, setting.reading.readable)
     if not (setting.networks.of_sets and setting.ranks.first):
         return read
-    features = [load_clip_features(_features_file(setting, video)) for video in videos]
-    return (*read, *set_metrics(setting.networks, features))
+    features = [_taken_features(setting, video) for video in videos]
+    counted = [each for each, clip in zip(features, scores, strict=True) if clip.totals]
+    return (*read, *set_metrics(setting.networks, counted))
 
 
 def score_video(setting: Setting, video: Video, index: int, advance: Advance) -> ClipScores:
@@ -162,8 +163,16 @@ def score_video(setting: Setting, video: Video, index: int, advance: Advance) ->
         gather = FeatureGatherer(setting.networks, video.score)
         scores = score_views(views, name=video.name, score=gather, add=add, watch=watch)
     if setting.networks.of_sets:
-        save_clip_features(_features_file(setting, video), gather.features())
+        save_file(dict(gather.features()), _features_file(setting, video))
     return scores
+
+
+def _taken_features(setting: Setting, video: Video) -> Features:
+    """Return the features of a video that some process has left in the draft of the report, and remove them there."""
+    path = _features_file(setting, video)
+    features = load_file(path)
+    path.unlink()
+    return features
 
 
 def _features_file(setting: Setting, video: Video) -> Path:

@@ -1,7 +1,6 @@
 """What feature networks measure in an evaluation: LPIPS of every frame, and distances of all frames and clips together.
 
-The features of a clip are gathered while it is rolled out, and go through a file, so that several processes can share
-the clips, and no frame is kept.
+The features of a clip are gathered while it is rolled out, so that no frame is kept.
 """
 
 import math
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import attrs
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from vs_metrics import (
     KERNEL_LEAST,
@@ -111,34 +109,35 @@ def open_networks(paths: Sequence[Path], device: torch.device, size: tuple[int, 
     Raises:
         FeatureFileError: a file holds no feature network, or a second one of a kind, or one for larger frames.
     """
-    found: dict[str, FeatureNetwork] = {}
+    networks = FeatureNetworks()
     for path in paths:
         network = load_features(path).to(device)
-        name = _name_of(network)
-        if name in found:
-            raise FeatureFileError(path, f"a second network of the kind {name}: give one of each kind")
         if isinstance(network, Lpips) and min(size) < network.config.smallest_side:
             least = network.config.smallest_side
             raise FeatureFileError(path, f"needs frames of {least}x{least} pixels, these have {size[0]}x{size[1]}")
-        found[name] = network
-    return FeatureNetworks(**found)  # type: ignore[arg-type]
+        networks = _added(networks, network, path)
+    return networks
+
+
+def _added(networks: FeatureNetworks, network: FeatureNetwork, path: Path) -> FeatureNetworks:
+    """Return the networks with one more; raises `FeatureFileError` where there is one of its kind."""
+    match network:
+        case Lpips():
+            before, now = networks.lpips, attrs.evolve(networks, lpips=network)
+        case Inception():
+            before, now = networks.inception, attrs.evolve(networks, inception=network)
+        case I3d():
+            before, now = networks.i3d, attrs.evolve(networks, i3d=network)
+        case VideoMae():
+            before, now = networks.videomae, attrs.evolve(networks, videomae=network)
+    if before is not None:
+        raise FeatureFileError(path, f"a second {type(network).__name__}: give one network of each kind")
+    return now
 
 
 def advice_on(networks: FeatureNetworks) -> tuple[str, ...]:
     """Say what could be measured too, where no network was given."""
     return () if networks else (ADVICE,)
-
-
-def _name_of(network: FeatureNetwork) -> str:
-    match network:
-        case Lpips():
-            return "lpips"
-        case Inception():
-            return "inception"
-        case I3d():
-            return "i3d"
-        case VideoMae():
-            return "videomae"
 
 
 class FeatureGatherer:
@@ -207,18 +206,6 @@ def _lpips_scores(network: Lpips, view: FrameView, before: Sequence[FrameView]) 
     with torch.inference_mode():
         found = {method: network(frame.to(device), real) for method, frame in candidates.items()}
     return {f"lpips/{method}": average_of(distance.cpu()) for method, distance in found.items()}
-
-
-def save_clip_features(path: Path, features: Features) -> None:
-    """Write what was gathered of a clip, for `load_clip_features` in another process."""
-    save_file({name: rows.contiguous() for name, rows in features.items()}, path)
-
-
-def load_clip_features(path: Path) -> Features:
-    """Read what was gathered of a clip, and remove the file."""
-    features = load_file(path)
-    path.unlink()
-    return features
 
 
 def set_metrics(networks: FeatureNetworks, clips: Sequence[Features]) -> tuple[SetMetric, ...]:
