@@ -182,7 +182,8 @@ def plan_of(state: Published, where: Path, heads: Path | None) -> tuple[Plan, Pu
 
 def fill(plan: Plan, state: Published, where: Path) -> FeatureNetwork:
     """Return the network of a plan with the published tensors; raises `ConversionError` for the first that misfits."""
-    network = build(plan.config)
+    with torch.device("meta"):
+        network = build(plan.config)
     filled = {}
     for published, (ours, tensor) in zip(plan.names, network.state_dict().items(), strict=True):
         found = state.get(published)
@@ -191,8 +192,8 @@ def fill(plan: Plan, state: Published, where: Path) -> FeatureNetwork:
             raise ConversionError(f"{where}: {published} is {what}, expected {tuple(tensor.shape)}")
         require_numbers(found, f"{where}: {published}")
         filled[ours] = found.to(torch.float32).reshape(tensor.shape)
-    network.load_state_dict(filled)
-    return network
+    network.load_state_dict(filled, assign=True)
+    return network.requires_grad_(False)
 
 
 def convert(source: Path, target: Path, heads: Path | None = None) -> FeatureNetwork:

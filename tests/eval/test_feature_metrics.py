@@ -27,8 +27,6 @@ from vs_training.quality.features import (
     FeatureGatherer,
     FeatureNetworks,
     kernel_interval,
-    load_clip_features,
-    save_clip_features,
     set_metrics,
 )
 
@@ -50,14 +48,14 @@ def files(tmp_path_factory):
 
 @pytest.fixture
 def run_main(run_command):
-    return partial(run_command, "vid2vid")
+    return partial(run_command, "vid2vid", "--no-agreement")
 
 
 def report_of(folder):
     return json.loads((folder / "report.json").read_text())
 
 
-def test_given_networks_are_measured_with_and_others_left_out(run_main, files, tmp_path, all_but_the_time):
+def test_given_networks_are_measured_with_and_others_left_out(run_main, files, tmp_path):
     config = attrs.evolve(STREET, data=attrs.evolve(STREET.data, sequence_length=10))
     make_run(tmp_path / "run", config)
     assert run_main("run", "--out", "plain")[0] == 0
@@ -66,18 +64,19 @@ def test_given_networks_are_measured_with_and_others_left_out(run_main, files, t
     assert (status, err) == (0, "")
     assert "LPIPS" in out
     plain, found = report_of(tmp_path / "plain"), report_of(tmp_path / "with")
-    assert plain["sets"] == []
+    assert [one["name"] for one in plain["sets"]] == ["still_grid"]
     assert "tools/convert_features.py" in (tmp_path / "plain" / "report.html").read_text()
     page = (tmp_path / "with" / "report.html").read_text()
     assert "tools/convert_features.py" not in page
     assert "FVD, content-debiased" in page
-    others = {name: score for name, score in found["scores"].items() if not name.startswith("lpips/")}
+    others = {name: score for name, score in found["scores"].items() if not name.startswith(("lpips/", "tlp/"))}
     assert others == plain["scores"]
     assert found["scores"].keys() - others.keys() == {
-        f"lpips/{name}" for name in ("generated", "previous", "class_mean")
+        *(f"lpips/{name}" for name in ("generated", "previous", "class_mean")),
+        "tlp/generated",
     }
     assert found["scores"]["lpips/generated"]["weight"] == 2 * 9
-    sets = {one["name"]: one for one in found["sets"]}
+    sets = {one["name"]: one for one in found["sets"] if one["name"] != "still_grid"}
     assert list(sets) == ["fid", "kid", "fvd", "kvd", "fvd-content-debiased", "kvd-content-debiased"]
     assert [one["frames"] for one in sets.values()] == [20, 20, 18, 18, 20, 20]
     assert sets["fvd"]["value"] is None  # two clips are fewer than three logits and one
@@ -85,13 +84,14 @@ def test_given_networks_are_measured_with_and_others_left_out(run_main, files, t
     assert sets["fvd-content-debiased"]["value"] >= 0
     assert {path.suffix for path in (tmp_path / "with").iterdir()} == {".html", ".json", ".mp4", ".png"}
     assert str(tmp_path) not in json.dumps(found)
-    assert run_main(*shlex.split(found["command"])[3:], "--out", "again")[0] == 0
-    assert all_but_the_time(tmp_path / "with") == all_but_the_time(tmp_path / "again")
+    asked = shlex.split(found["command"])
+    named = {f"my networks/{name}.safetensors" for name in files}
+    assert set(asked[asked.index("--features") + 1 : asked.index("--no-agreement")]) == named
 
 
 def test_few_shot_sections_have_their_own_distances(run_command, files, tmp_path):
     make_run(tmp_path / "run", FEW_SHOT)
-    few = partial(run_command, "few-shot")
+    few = partial(run_command, "few-shot", "--no-agreement")
     asked = ["--references", "1", "--features", str(files["lpips"]), str(files["videomae"])]
     status, _, err = few("run", "--out", "with", *asked)
     assert status == 0, err
@@ -100,16 +100,17 @@ def test_few_shot_sections_have_their_own_distances(run_command, files, tmp_path
     # Of five frames one is the reference, which is not scored; windows of two frames it is a part of.
     assert own["scores"]["lpips/generated"]["weight"] == 2 * 4
     for section in (own, driven):
-        assert [one["frames"] for one in section["sets"]] == [8, 8]
-        assert section["sets"][0]["value"] >= 0
-        assert section["sets"][1]["value"] is None
+        _, *sets = section["sets"]
+        assert [one["frames"] for one in sets] == [8, 8]
+        assert sets[0]["value"] >= 0
+        assert sets[1]["value"] is None
 
 
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [
         (["lpips", "none"], "none.safetensors: no such file; tools/convert_features.py makes such a file"),
-        (["i3d", "i3d"], "a second network of the kind i3d: give one of each kind"),
+        (["i3d", "i3d"], "a second I3d: give one network of each kind"),
         (["run/config.toml"], "not a safetensors file"),
     ],
 )
@@ -141,18 +142,16 @@ def frames(count, seed):
     return torch.rand(count, 3, 24, 24, generator=torch.Generator().manual_seed(seed)) * 2 - 1
 
 
-def test_what_is_gathered_is_what_the_networks_say_of_all_counted_frames(tmp_path):
+def test_what_is_gathered_is_what_the_networks_say_of_all_counted_frames():
     torch.manual_seed(0)
     inception = build_inception(TINY["inception"])
     networks = FeatureNetworks(inception=inception)
     clips, real, made = [], frames(6, 1), frames(6, 2)
     for start in (0, 3):
-        gather = FeatureGatherer(networks, lambda view, before: {"a": Average()} if view.index % 3 != 1 else {})
+        gather = FeatureGatherer(networks, lambda view, past: {"a": Average()} if view.index % 3 != 1 else {})
         for index in range(start, start + 3):
-            gather(view(real[index : index + 1], made[index : index + 1], index), None)
-        save_clip_features(tmp_path / "clip", gather.features())
-        clips.append(load_clip_features(tmp_path / "clip"))
-    assert not (tmp_path / "clip").exists()
+            gather(view(real[index : index + 1], made[index : index + 1], index), ())
+        clips.append(gather.features())
     rows = [torch.cat([clip[f"inception/{side}"] for clip in clips]) for side in ("real", "generated")]
     for row, some in zip(rows, (real, made), strict=True):
         assert torch.allclose(row, inception(some[[0, 2, 3, 5]]), atol=1e-5)
@@ -224,8 +223,10 @@ def test_lpips_of_the_previous_frame_is_that_of_the_network():
     lpips = build_lpips(TINY["lpips"])
     real, made = (torch.rand(2, 3, 40, 40) * 2 - 1 for _ in range(2))
     first, second = (view(real[i : i + 1], made[i : i + 1]) for i in range(2))
-    gather = FeatureGatherer(FeatureNetworks(lpips=lpips), lambda view, before: {"psnr/generated": Average()})
-    assert gather(first, None).keys() == {"psnr/generated"}
-    scores = gather(second, first)
+    gather = FeatureGatherer(FeatureNetworks(lpips=lpips), lambda view, past: {"psnr/generated": Average()})
+    assert gather(first, ()).keys() == {"psnr/generated"}
+    scores = gather(second, [first])
     assert scores["lpips/generated"].total == pytest.approx(lpips(made[1:], real[1:]).item())
     assert scores["lpips/previous"].total == pytest.approx(lpips(real[:1], real[1:]).item())
+    change = lpips(made[:1], made[1:]) - lpips(real[:1], real[1:])
+    assert scores["tlp/generated"].total == pytest.approx(change.abs().item(), rel=1e-4)

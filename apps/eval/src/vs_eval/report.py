@@ -219,7 +219,7 @@ def set_table(report: Report) -> Table:
     )
     notes = dict.fromkeys(metric.note for metric in report.sets if metric.note)
     heads = ("of all frames together", "generated", "real frames", "frames")
-    return Table(title="Sets", heads=heads, rows=rows, note=" ".join(notes))
+    return Table(title="Sets", heads=heads, rows=rows, note="; ".join(notes))
 
 
 def _set_value(metric: SetMetric) -> str:

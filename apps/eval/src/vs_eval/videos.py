@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import attrs
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from vs_data import ClipSource, spread_frames
 from vs_metrics import (
@@ -25,8 +26,7 @@ from vs_training.pictures import palette_of
 from vs_training.quality.features import (
     FeatureGatherer,
     FeatureNetworks,
-    load_clip_features,
-    save_clip_features,
+    Features,
     set_metrics,
 )
 from vs_training.quality.reader import count_readings
@@ -136,7 +136,18 @@ def evaluate_videos(
         lambda index: score_video(setting, videos[index], index, advance),
         ClipScores,
     )
-    return summarise(scores, claims, measured_sets(setting, videos, scores)), files_of(videos)
+    return summarise(scores, claims, sets_of(setting, scores, videos)), files_of(videos)
+
+
+def sets_of(setting: Setting, scores: Sequence[ClipScores], videos: Sequence[Video]) -> tuple[SetMetric, ...]:
+    """Return what is measured of all frames of some videos together; of features in the first process alone."""
+    read = () if setting.reading is None else reading_metrics(scores, setting.reading.readable)
+    found = (*read, *grid_metrics(scores))
+    if not (setting.networks.of_sets and setting.ranks.first):
+        return found
+    features = [_taken_features(setting, video) for video in videos]
+    counted = [each for each, clip in zip(features, scores, strict=True) if clip.totals]
+    return (*found, *set_metrics(setting.networks, counted))
 
 
 def score_video(setting: Setting, video: Video, index: int, advance: Advance) -> ClipScores:
@@ -153,7 +164,7 @@ def score_video(setting: Setting, video: Video, index: int, advance: Advance) ->
         gather, add = FeatureGatherer(setting.networks, video.score), partial(add_up, setting.reading)
         scores = score_views(roll_video(setting, video), name=video.name, score=gather, add=add, watch=watch)
     if setting.networks.of_sets:
-        save_clip_features(_features_file(setting, video), gather.features())
+        save_file(dict(gather.features()), _features_file(setting, video))
     return scores
 
 
@@ -163,14 +174,12 @@ def add_up(reading: Reading | None, view: FrameView) -> dict[str, Tensor]:
     return {**read, **add_tiles(view)}
 
 
-def measured_sets(setting: Setting, videos: Sequence[Video], scores: Sequence[ClipScores]) -> tuple[SetMetric, ...]:
-    """Return what is measured of all frames of videos together; by features in the first process alone."""
-    read = () if setting.reading is None else reading_metrics(scores, setting.reading.readable)
-    found = (*read, *grid_metrics(scores))
-    if not (setting.networks.of_sets and setting.ranks.first):
-        return found
-    features = [load_clip_features(_features_file(setting, video)) for video in videos]
-    return (*found, *set_metrics(setting.networks, features))
+def _taken_features(setting: Setting, video: Video) -> Features:
+    """Return the features of a video that some process has left in the draft of the report, and remove them there."""
+    path = _features_file(setting, video)
+    features = load_file(path)
+    path.unlink()
+    return features
 
 
 def _features_file(setting: Setting, video: Video) -> Path:

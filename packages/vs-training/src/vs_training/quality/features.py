@@ -1,7 +1,6 @@
 """What feature networks measure in an evaluation: LPIPS of every frame, and distances of all frames and clips together.
 
-The features of a clip are gathered while it is rolled out, and go through a file, so that several processes can share
-the clips, and no frame is kept.
+The features of a clip are gathered while it is rolled out, so that no frame is kept.
 """
 
 import math
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import attrs
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from vs_metrics import (
     KERNEL_LEAST,
@@ -112,34 +110,35 @@ def open_networks(paths: Sequence[Path], device: torch.device, size: tuple[int, 
     Raises:
         FeatureFileError: a file holds no feature network, or a second one of a kind, or one for larger frames.
     """
-    found: dict[str, FeatureNetwork] = {}
+    networks = FeatureNetworks()
     for path in paths:
         network = load_features(path).to(device)
-        name = _name_of(network)
-        if name in found:
-            raise FeatureFileError(path, f"a second network of the kind {name}: give one of each kind")
         if isinstance(network, Lpips) and min(size) < network.config.smallest_side:
             least = network.config.smallest_side
             raise FeatureFileError(path, f"needs frames of {least}x{least} pixels, these have {size[0]}x{size[1]}")
-        found[name] = network
-    return FeatureNetworks(**found)  # type: ignore[arg-type]
+        networks = _added(networks, network, path)
+    return networks
+
+
+def _added(networks: FeatureNetworks, network: FeatureNetwork, path: Path) -> FeatureNetworks:
+    """Return the networks with one more; raises `FeatureFileError` where there is one of its kind."""
+    match network:
+        case Lpips():
+            before, now = networks.lpips, attrs.evolve(networks, lpips=network)
+        case Inception():
+            before, now = networks.inception, attrs.evolve(networks, inception=network)
+        case I3d():
+            before, now = networks.i3d, attrs.evolve(networks, i3d=network)
+        case VideoMae():
+            before, now = networks.videomae, attrs.evolve(networks, videomae=network)
+    if before is not None:
+        raise FeatureFileError(path, f"a second {type(network).__name__}: give one network of each kind")
+    return now
 
 
 def advice_on(networks: FeatureNetworks) -> tuple[str, ...]:
     """Say what could be measured too, where no network was given."""
     return () if networks else (ADVICE,)
-
-
-def _name_of(network: FeatureNetwork) -> str:
-    match network:
-        case Lpips():
-            return "lpips"
-        case Inception():
-            return "inception"
-        case I3d():
-            return "i3d"
-        case VideoMae():
-            return "videomae"
 
 
 class FeatureGatherer:
@@ -165,8 +164,7 @@ class FeatureGatherer:
         lpips = self._networks.lpips
         if lpips is None or not counted:
             return scores
-        before = past[-1] if past else None
-        return {**scores, **_lpips_scores(lpips, view, before), **_lpips_changes(lpips, view, before)}
+        return {**scores, **_lpips_scores(lpips, view, past), **_lpips_changes(lpips, view, past)}
 
     def features(self) -> Features:
         """Return what was gathered; a window that the end of the clip cut off does not count."""
@@ -195,16 +193,16 @@ class FeatureGatherer:
                 self._rows[f"{name}/{side}"].append(network(one.to(device)).cpu())
 
 
-def _lpips_scores(network: Lpips, view: FrameView, before: FrameView | None) -> dict[str, Average]:
+def _lpips_scores(network: Lpips, view: FrameView, past: Sequence[FrameView]) -> dict[str, Average]:
     """Measure the generated frame and what it is to be better than; not a first frame, where that is counted apart."""
     chosen = chosen_reference(view)
-    if chosen is None and before is None:
+    if chosen is None and not past:
         return {}
     candidates = {"generated": view.synthesis.frame}
     if chosen is not None:
         candidates["repeated"] = chosen.frame
-    elif before is not None:
-        candidates["previous"] = before.truth.frames
+    else:
+        candidates["previous"] = past[-1].truth.frames
         candidates |= {} if view.painted is None else {"class_mean": view.painted}
     device = next(network.parameters()).device
     real = view.truth.frames.to(device)
@@ -213,11 +211,11 @@ def _lpips_scores(network: Lpips, view: FrameView, before: FrameView | None) -> 
     return {f"lpips/{method}": average_of(distance.cpu()) for method, distance in found.items()}
 
 
-def _lpips_changes(network: Lpips, view: FrameView, before: FrameView | None) -> dict[str, Average]:
+def _lpips_changes(network: Lpips, view: FrameView, past: Sequence[FrameView]) -> dict[str, Average]:
     """Measure tLP: how differently both videos change from the frame before, to the eye."""
-    if before is None:
+    if not past:
         return {}
-    device = next(network.parameters()).device
+    before, device = past[-1], next(network.parameters()).device
     generated, real = (
         torch.cat(pair).to(device)
         for pair in ((before.synthesis.frame, view.synthesis.frame), (before.truth.frames, view.truth.frames))
@@ -225,18 +223,6 @@ def _lpips_changes(network: Lpips, view: FrameView, before: FrameView | None) ->
     with torch.inference_mode():
         errors, weights = distance_changes(generated, real, network)
     return {"tlp/generated": average_of(errors.cpu(), weights.cpu())}
-
-
-def save_clip_features(path: Path, features: Features) -> None:
-    """Write what was gathered of a clip, for `load_clip_features` in another process."""
-    save_file({name: rows.contiguous() for name, rows in features.items()}, path)
-
-
-def load_clip_features(path: Path) -> Features:
-    """Read what was gathered of a clip, and remove the file."""
-    features = load_file(path)
-    path.unlink()
-    return features
 
 
 def set_metrics(networks: FeatureNetworks, clips: Sequence[Features]) -> tuple[SetMetric, ...]:
@@ -263,7 +249,7 @@ def _distances(
         note = "frames were generated with values that are not finite"
         yield from (SetMetric(measure=one, value=math.nan, frames=frames, note=note) for one in (frechet, kernel))
         return
-    note = "" if length == 1 else f"{len(x)} windows of {length} frames"
+    note = "" if length == 1 else f"{kind.frechet} is of {len(x)} windows of {length} frames"
     yield set_metric(
         frechet, frames, lambda: frechet_distance(gaussian_statistics(x), gaussian_statistics(y)), note=note
     )
