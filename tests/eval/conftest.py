@@ -171,6 +171,11 @@ def world() -> MovingWorld:
 
 
 @pytest.fixture
+def town() -> type[MovingWorld]:
+    return MovingWorld
+
+
+@pytest.fixture
 def clip(world: MovingWorld) -> Clip:
     return world.read(ClipRequest(sequence=0, start=0, length=6))
 

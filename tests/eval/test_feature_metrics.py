@@ -64,18 +64,21 @@ def test_given_networks_are_measured_with_and_others_left_out(run_main, files, t
     assert (status, err) == (0, "")
     assert "LPIPS" in out
     plain, found = report_of(tmp_path / "plain"), report_of(tmp_path / "with")
-    assert plain["sets"] == []
     assert "tools/convert_features.py" in (tmp_path / "plain" / "report.html").read_text()
     page = (tmp_path / "with" / "report.html").read_text()
     assert "tools/convert_features.py" not in page
     assert "FVD, content-debiased" in page
-    others = {name: score for name, score in found["scores"].items() if not name.startswith("lpips/")}
+    others = {name: score for name, score in found["scores"].items() if not name.startswith(("lpips/", "tlp/"))}
     assert others == plain["scores"]
     assert found["scores"].keys() - others.keys() == {
-        f"lpips/{name}" for name in ("generated", "previous", "class_mean")
+        "lpips/generated",
+        "lpips/previous",
+        "lpips/class_mean",
+        "tlp/generated",
     }
     assert found["scores"]["lpips/generated"]["weight"] == 2 * 9
-    sets = {one["name"]: one for one in found["sets"]}
+    assert found["sets"][: len(plain["sets"])] == plain["sets"]
+    sets = {one["name"]: one for one in found["sets"][len(plain["sets"]) :]}
     assert list(sets) == ["fid", "kid", "fvd", "kvd", "fvd-content-debiased", "kvd-content-debiased"]
     assert [one["frames"] for one in sets.values()] == [20, 20, 18, 18, 20, 20]
     assert sets["fvd"]["value"] is None  # two clips are fewer than three logits and one
@@ -99,9 +102,11 @@ def test_few_shot_sections_have_their_own_distances(run_command, files, tmp_path
     # Of five frames one is the reference, which is not scored; windows of two frames it is a part of.
     assert own["scores"]["lpips/generated"]["weight"] == 2 * 4
     for section in (own, driven):
-        assert [one["frames"] for one in section["sets"]] == [8, 8]
-        assert section["sets"][0]["value"] >= 0
-        assert section["sets"][1]["value"] is None
+        sets = {one["name"]: one for one in section["sets"]}
+        frechet, kernel = sets["fvd-content-debiased"], sets["kvd-content-debiased"]
+        assert (frechet["frames"], kernel["frames"]) == (8, 8)
+        assert frechet["value"] >= 0
+        assert kernel["value"] is None
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vs_metrics import ShapeError, VsMetricsError, grid_amplitudes
+from vs_metrics import ShapeError, VsMetricsError, grid_amplitudes, grid_tiles, tile_amplitudes
 
 
 def checkerboard(height: int, width: int, side: int) -> torch.Tensor:
@@ -60,3 +60,13 @@ def test_frames_are_measured_one_by_one_and_wrong_input_is_refused() -> None:
         grid_amplitudes(frames[..., :20])
     with pytest.raises(VsMetricsError, match="even"):
         grid_amplitudes(frames, 3)
+
+
+def test_the_mean_pattern_of_many_frames_shows_a_grid_that_no_single_one_does() -> None:
+    noise = 0.2 * torch.randn(64, 3, 40, 40, generator=torch.Generator().manual_seed(0))
+    frames = noise + 0.005 * checkerboard(40, 40, 4)
+    assert float(grid_amplitudes(frames).mean()) > 0.03  # five times the grid, of which the noise is the most
+    still = float(tile_amplitudes(grid_tiles(frames).mean(dim=0)))
+    assert still == pytest.approx(
+        (0.005**2 + float(tile_amplitudes(grid_tiles(noise).mean(dim=0))) ** 2) ** 0.5, rel=0.1
+    )

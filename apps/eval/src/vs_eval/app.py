@@ -62,6 +62,8 @@ Sizes = Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")
 Several = Annotated[int, option_of(Range(kind=int, low=1, high=100_000))]
 """A number that is not left out."""
 
+ManyFrames = Annotated[int, option_of(Range(kind=int, low=31, high=3_000))]
+"""More frames than make a band, and not more than a world has."""
 Paths = Annotated[tuple[Path, ...], Parameter(converter=_paths, consume_multiple=True, negative="")]
 """As many files as follow."""
 
@@ -87,8 +89,8 @@ def vid2vid(
     clips: Count = None,
     frames: Count = None,
     data: AnyPath = None,
-    features: Paths = (),
     agreement: bool = True,
+    features: Paths = (),
 ) -> None:
     """Roll the EMA of a run's generator over whole held-out clips; write videos, pictures, scores and a page.
 
@@ -101,10 +103,10 @@ def vid2vid(
         clips: How many held-out clips; default: all of them.
         frames: At most so many frames of each clip; default: all of them.
         data: Folder of held-out sequences in place of the run's; needed for a model that was trained on a folder.
-        features: Files of feature networks, to measure LPIPS, FID, KID and FVD with; tools/convert_features.py makes
-            them of published weights.
         agreement: Also train a small network on real training frames to read labels, and say how it reads generated
             ones; some seconds, once for all reports on the same data that lie beside one another.
+        features: Files of feature networks, to measure LPIPS, FID, KID and FVD with; tools/convert_features.py makes
+            them of published weights.
     """
     from vs_eval.opening import Request
     from vs_eval.sharing import joined_ranks
@@ -119,8 +121,8 @@ def vid2vid(
         clips=clips,
         frames=frames,
         data=data,
-        features=features,
         agreement=agreement,
+        features=features,
     )
     with joined_ranks() as ranks, _computing():
         evaluate_vid2vid(request, open_console(), ranks)
@@ -173,12 +175,48 @@ def few_shot(
         clips=clips,
         frames=frames,
         data=data,
-        features=features,
         agreement=agreement,
+        features=features,
     )
     asked = FewShotRequest(common=common, references=references, drive=drive)
     with joined_ranks() as ranks, _computing():
         evaluate_few_shot(asked, open_console(), ranks)
+
+
+@app.command
+def drift(
+    run: AnyPath = None,
+    /,
+    *,
+    frames: ManyFrames = 1000,
+    clips: Several = 1,
+    out: AnyPath = None,
+    checkpoint: Step = None,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    data: AnyPath = None,
+) -> None:
+    """Roll a generator out far beyond the clips of its training, and show every metric against the frame number.
+
+    A world goes on for so many frames; a stored sequence that is shorter is shown forwards and backwards in turn.
+
+    Args:
+        run: A run or model directory; default: the run below ./runs that wrote a checkpoint last.
+        frames: Frames of the roll-out, more than the 30 first ones, whose mean and deviation are the band.
+        clips: How many held-out sequences, the longest first; curves are means over them.
+        out: Where the report goes; default: RUN/eval/drift-step-XXXXXXXX, or MODEL-eval/drift-scores beside a model. A
+            report that is there is replaced.
+        checkpoint: Training step of the run's checkpoint, or best; default: the newest one that is intact.
+        device: What to compute on; auto is a GPU where there is one.
+        data: Folder of held-out sequences in place of the run's; needed for a model that was trained on a folder.
+    """
+    from vs_eval.drift.command import measure_drift
+    from vs_eval.opening import Request
+    from vs_eval.sharing import by_itself
+    from vs_eval.terminal import open_console
+
+    request = Request(run=run, out=out, checkpoint=checkpoint, device=device, clips=clips, frames=frames, data=data)
+    with by_itself("eval:drift"), _computing():
+        measure_drift(request, open_console())
 
 
 @app.command

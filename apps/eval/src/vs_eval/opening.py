@@ -144,12 +144,24 @@ def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKi
     if not isinstance(generator, kind):
         command = f"{COMMANDS[generator.kind]} {path}"
         raise ModelError(path, f"its generator is a {generator.kind} generator; evaluate it by `{command}`")
-    out = request.out or results_of(contents, "eval") / _report_name(contents)
+    out = request.out or results_of(contents, "eval") / report_name(contents)
     check_output(out)
+    return open_held_out(request, trained, generator, out)
+
+
+def open_held_out(request: Request, trained: Trained, generator: ConfigKind, out: Path) -> Opened[ConfigKind]:
+    """Open held-out data and the generator of what was read; nothing is written.
+
+    Args:
+        request: what the command line asks for.
+        trained: what was read.
+        generator: the configuration of its generator.
+        out: where the report goes.
+    """
     # What it has never seen, looked at as long as nothing has been computed.
     source = open_source(trained.data, "val")
     looked_at = _look_at_data(trained, request.clips)
-    model = build_model(contents, device=request.device)
+    model = build_model(trained.contents, device=request.device)
     networks = open_networks(request.features, model.device, source.size)
     return Opened(
         trained=trained,
@@ -185,7 +197,8 @@ def open_trained(path: Path, *, checkpoint: Which, data: Path | None, training: 
     return Trained(contents=contents, config=config, data=config.data, seen=config.data if data is None else None)
 
 
-def _report_name(contents: ModelContents) -> str:
+def report_name(contents: ModelContents) -> str:
+    """Return what the report on a run or a model is called."""
     return "scores" if contents.checkpoint is None else checkpoint_name(contents)
 
 

@@ -164,7 +164,7 @@ def _frame_table(report: Report) -> Table:
 def change_table(report: Report, methods: Mapping[str, str]) -> Table:
     """Return how videos change from frame to frame; without rows where nobody knows."""
     note = "What the real video has is the floor of the first two."
-    return score_table("Change", methods, ("warping", "flicker", "tof"), report, "video", note)
+    return score_table("Change", methods, ("warping", "flicker", "tof", "tlp"), report, "video", note)
 
 
 def with_intervals(note: str, report: Report) -> str:
@@ -204,7 +204,12 @@ def class_table(report: Report, names: Sequence[str]) -> Table:
 def set_table(report: Report) -> Table:
     """Return what is measured of all frames together; without rows where nothing is."""
     rows = tuple(
-        (metric.measure.title, _set_value(metric), _set_number(metric, metric.real), str(metric.frames))
+        (
+            f"{metric.measure.title} {'↑' if metric.measure.better == 'higher' else '↓'}",
+            _set_value(metric),
+            _set_number(metric, metric.real),
+            str(metric.frames),
+        )
         for metric in report.sets
     )
     notes = dict.fromkeys(metric.note for metric in report.sets if metric.note)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import attrs
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 from vs_data import ClipSource, spread_frames
 from vs_metrics import (
     ClassColours,
@@ -40,6 +41,7 @@ from vs_training.quality.scoring import (
     score_views,
 )
 from vs_training.quality.sets import SetMetric
+from vs_training.quality.still_grid import add_tiles, grid_metrics
 from vs_training.quality.summary import CLAIMS, Claim, Report, summarise
 
 from vs_eval.agreement import Reading
@@ -134,17 +136,7 @@ def evaluate_videos(
         lambda index: score_video(setting, videos[index], index, advance),
         ClipScores,
     )
-    return summarise(scores, claims, sets_of(setting, scores, videos)), files_of(videos)
-
-
-def sets_of(setting: Setting, scores: Sequence[ClipScores], videos: Sequence[Video]) -> tuple[SetMetric, ...]:
-    """Return what is measured of all frames of some videos together; of features in the first process alone."""
-    read = () if setting.reading is None else reading_metrics(scores, setting.reading.readable)
-    if not (setting.networks.of_sets and setting.ranks.first):
-        return read
-    features = [_taken_features(setting, video) for video in videos]
-    counted = [each for each, clip in zip(features, scores, strict=True) if clip.totals]
-    return (*read, *set_metrics(setting.networks, counted))
+    return summarise(scores, claims, measured_sets(setting, videos, scores)), files_of(videos)
 
 
 def score_video(setting: Setting, video: Video, index: int, advance: Advance) -> ClipScores:
@@ -158,13 +150,28 @@ def score_video(setting: Setting, video: Video, index: int, advance: Advance) ->
             draw(clip_frame(setting.spec.labels, view))
             advance(video.name, index)
 
-        views, reading = roll_video(setting, video), setting.reading
-        add = None if reading is None else partial(count_readings, reading.reader, reading.readable)
-        gather = FeatureGatherer(setting.networks, video.score)
-        scores = score_views(views, name=video.name, score=gather, add=add, watch=watch)
+        gather, add = FeatureGatherer(setting.networks, video.score), partial(add_up, setting.reading)
+        scores = score_views(roll_video(setting, video), name=video.name, score=gather, add=add, watch=watch)
     if setting.networks.of_sets:
         save_file(dict(gather.features()), _features_file(setting, video))
     return scores
+
+
+def add_up(reading: Reading | None, view: FrameView) -> dict[str, Tensor]:
+    """Return what a frame adds to what is measured of all frames together."""
+    read = {} if reading is None else count_readings(reading.reader, reading.readable, view)
+    return {**read, **add_tiles(view)}
+
+
+def measured_sets(setting: Setting, videos: Sequence[Video], scores: Sequence[ClipScores]) -> tuple[SetMetric, ...]:
+    """Return what is measured of all frames of videos together; by features in the first process alone."""
+    read = () if setting.reading is None else reading_metrics(scores, setting.reading.readable)
+    found = (*read, *grid_metrics(scores))
+    if not (setting.networks.of_sets and setting.ranks.first):
+        return found
+    features = [_taken_features(setting, video) for video in videos]
+    counted = [each for each, clip in zip(features, scores, strict=True) if clip.totals]
+    return (*found, *set_metrics(setting.networks, counted))
 
 
 def _taken_features(setting: Setting, video: Video) -> Features:

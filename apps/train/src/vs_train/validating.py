@@ -83,7 +83,7 @@ def validate_step(out: Outputs, prepared: Prepared, state: TrainState, course: C
         now = validation_of(state.step, report)
         course = (*course, now)
         out.files.log.append_validation(state.step, to_line(now), {"time": time.time()})
-        out.files.curves.scalars(state.step, {f"validation/{name}": value for name, value in now.scores.items()})
+        out.files.numbers(state.step, {f"validation/{name}": value for name, value in now.scores.items()})
         if config.keep_best != "none":
             best = beats_kept(course, config.keep_best, runtime.best_step(out.run.checkpoints))
             over = is_over(config, course)

@@ -69,7 +69,7 @@ from vs_metrics.intervals import (
     interval_of,
     resample_counts,
 )
-from vs_metrics.lattice import GRID_PERIOD, grid_amplitudes
+from vs_metrics.lattice import GRID_PERIOD, grid_amplitudes, grid_tiles, tile_amplitudes
 from vs_metrics.scores import (
     PSNR_CAP,
     absolute_errors,
@@ -137,6 +137,7 @@ __all__ = [
     "gaussian_statistics",
     "grid",
     "grid_amplitudes",
+    "grid_tiles",
     "head_mask",
     "identity_distances",
     "interval_of",
@@ -163,6 +164,7 @@ __all__ = [
     "ssim",
     "strip",
     "strip_frames",
+    "tile_amplitudes",
     "unfinished",
     "video_frame",
     "warping_errors",

@@ -13,6 +13,9 @@ GRID_PERIOD = 8
 def grid_amplitudes(frames: Float[Tensor, "*batch c h w"], period: int = GRID_PERIOD) -> Float[Tensor, "*batch"]:
     """Return per frame the strength of the pattern that repeats every `period` pixels, in both directions.
 
+    This is `tile_amplitudes(grid_tiles(frames, period))`. Tiles add up: the mean tile of many frames keeps a grid that
+    stays where it is, and little of what moves, so that it shows a much weaker grid.
+
     A layer that doubles the size of its input treats even and odd pixels unlike; a pile of them leaves a pattern of 2,
     4, 8 ... pixels in every frame (the checkerboard of Odena et al. 2016, the spectral peaks at N/2, N/4, N/8 of Zhang
     et al. 2019). What is measured is the energy at just these frequencies, all multiples of N / period that are not 0:
@@ -38,6 +41,22 @@ def grid_amplitudes(frames: Float[Tensor, "*batch c h w"], period: int = GRID_PE
         ShapeError: a side is too short.
         VsMetricsError: the period is odd, or below 2.
     """
+    return tile_amplitudes(grid_tiles(frames, period))
+
+
+def grid_tiles(
+    frames: Float[Tensor, "*batch c h w"], period: int = GRID_PERIOD
+) -> Float[Tensor, "*batch c period period"]:
+    """Return per frame and channel the pattern that repeats every `period` pixels, of mean 0: see `grid_amplitudes`.
+
+    Args:
+        frames: (..., C, H, W), at least 3 periods high and wide.
+        period: an even number of pixels.
+
+    Raises:
+        ShapeError: a side is too short.
+        VsMetricsError: the period is odd, or below 2.
+    """
     if period < 2 or period % 2:
         raise VsMetricsError(f"period must be an even number of pixels, got {period}")
     if frames.ndim < 3 or min(frames.shape[-2:]) < 3 * period:
@@ -45,10 +64,13 @@ def grid_amplitudes(frames: Float[Tensor, "*batch c h w"], period: int = GRID_PE
     fine = _less_local_mean(frames.detach().float().reshape(-1, 1, *frames.shape[-2:]), period)
     height, width = (side - side % period for side in fine.shape[-2:])
     tiles = fine[..., :height, :width].unflatten(-1, (-1, period)).unflatten(-3, (-1, period))
-    tile = tiles.mean(dim=(-4, -2))  # (N, 1, period, period)
-    tile = tile - tile.mean(dim=(-2, -1), keepdim=True)
-    energy = tile.square().mean(dim=(-2, -1)).reshape(*frames.shape[:-2])  # (..., C)
-    return energy.mean(dim=-1).sqrt()
+    tile: Tensor = tiles.mean(dim=(-4, -2))  # (N, 1, period, period)
+    return (tile - tile.mean(dim=(-2, -1), keepdim=True)).reshape(*frames.shape[:-2], period, period)
+
+
+def tile_amplitudes(tiles: Float[Tensor, "*batch c period period"]) -> Float[Tensor, "*batch"]:
+    """Return the root mean square of patterns, over their channels too."""
+    return tiles.square().mean(dim=(-3, -2, -1)).sqrt()
 
 
 def _less_local_mean(images: Tensor, period: int) -> Tensor:

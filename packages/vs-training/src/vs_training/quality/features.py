@@ -17,6 +17,7 @@ from vs_metrics import (
     FeatureFileError,
     Interval,
     average_of,
+    distance_changes,
     frechet_distance,
     gaussian_statistics,
     interval_of,
@@ -153,15 +154,18 @@ class FeatureGatherer:
         self._rows: dict[str, list[Tensor]] = {f"{name}/{side}": [] for name in networks.of_sets for side in SIDES}
         self._windows: dict[str, list[tuple[bool, Tensor]]] = {name: [] for name in networks.of_sets}
 
-    def __call__(self, view: FrameView, before: Sequence[FrameView]) -> Mapping[str, Average]:
+    def __call__(self, view: FrameView, past: Sequence[FrameView]) -> Mapping[str, Average]:
         """Return the scores of a frame; see `ScoreFrame`."""
-        scores = self._score(view, before)
+        scores = self._score(view, past)
         counted = bool(scores)
         for name, network in self._networks.of_sets.items():
             pair = torch.cat([view.truth.frames, view.synthesis.frame])  # (2, 3, H, W): real, generated
             self._gather(name, network, pair, counted)
         lpips = self._networks.lpips
-        return scores if lpips is None or not counted else {**scores, **_lpips_scores(lpips, view, before)}
+        if lpips is None or not counted:
+            return scores
+        before = past[-1] if past else None
+        return {**scores, **_lpips_scores(lpips, view, before), **_lpips_changes(lpips, view, before)}
 
     def features(self) -> Features:
         """Return what was gathered; a window that the end of the clip cut off does not count."""
@@ -190,22 +194,36 @@ class FeatureGatherer:
                 self._rows[f"{name}/{side}"].append(network(one.to(device)).cpu())
 
 
-def _lpips_scores(network: Lpips, view: FrameView, before: Sequence[FrameView]) -> dict[str, Average]:
+def _lpips_scores(network: Lpips, view: FrameView, before: FrameView | None) -> dict[str, Average]:
     """Measure the generated frame and what it is to be better than; not a first frame, where that is counted apart."""
     chosen = chosen_reference(view)
-    if chosen is None and not before:
+    if chosen is None and before is None:
         return {}
     candidates = {"generated": view.synthesis.frame}
     if chosen is not None:
         candidates["repeated"] = chosen.frame
-    else:
-        candidates["previous"] = before[-1].truth.frames
+    elif before is not None:
+        candidates["previous"] = before.truth.frames
         candidates |= {} if view.painted is None else {"class_mean": view.painted}
     device = next(network.parameters()).device
     real = view.truth.frames.to(device)
     with torch.inference_mode():
         found = {method: network(frame.to(device), real) for method, frame in candidates.items()}
     return {f"lpips/{method}": average_of(distance.cpu()) for method, distance in found.items()}
+
+
+def _lpips_changes(network: Lpips, view: FrameView, before: FrameView | None) -> dict[str, Average]:
+    """Measure tLP: how differently both videos change from the frame before, to the eye."""
+    if before is None:
+        return {}
+    device = next(network.parameters()).device
+    generated, real = (
+        torch.cat(pair).to(device)
+        for pair in ((before.synthesis.frame, view.synthesis.frame), (before.truth.frames, view.truth.frames))
+    )
+    with torch.inference_mode():
+        errors, weights = distance_changes(generated, real, network)
+    return {"tlp/generated": average_of(errors.cpu(), weights.cpu())}
 
 
 def set_metrics(networks: FeatureNetworks, clips: Sequence[Features]) -> tuple[SetMetric, ...]:

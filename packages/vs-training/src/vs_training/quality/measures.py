@@ -115,6 +115,20 @@ MEASURES: tuple[Measure, ...] = (
         ),
     ),
     Measure(
+        name="tlp",
+        title="tLP",
+        unit="",
+        better="lower",
+        digits=4,
+        explanation=(
+            "Mean difference between how much the generated video changes from frame to frame, by LPIPS, and how much "
+            "the real one does."
+        ),
+        source="Chu et al. 2020, who multiply it by 100",
+        limits="it compares amounts of change: a video may change as much as the real one, and elsewhere",
+        least_frames=2,
+    ),
+    Measure(
         name="warping",
         title="temporal warping error",
         unit="levels of 255",
@@ -193,7 +207,7 @@ MEASURES: tuple[Measure, ...] = (
 )
 """What vid2vid generators are measured by."""
 
-SHARED_MEASURES = ("psnr", "ssim", "lpips", "warping", "flicker", "tof", "grid", "epe")
+SHARED_MEASURES = ("psnr", "ssim", "lpips", "warping", "flicker", "tof", "tlp", "grid", "epe")
 """Those of vid2vid generators that few-shot generators are measured by too."""
 
 FEW_SHOT_MEASURES: tuple[Measure, ...] = (

@@ -99,7 +99,7 @@ def train_reader(
     random = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        reader = LabelReader(classes).to(memory_format=torch.channels_last)
+        reader = LabelReader(classes)
     optimizer = torch.optim.AdamW(reader.parameters(), lr=LEARNING_RATE)
     weights = class_weights(examples.ids, classes)
     for step in range(steps):

@@ -186,21 +186,26 @@ def score_views(
         add: what is added up of all frames that have scores and are not broken, if anything.
         watch: called with every frame in order, to draw it.
     """
-    score = score or score_frame
     rows: list[Mapping[str, Average]] = []
     broken: list[int] = []
     sums: dict[str, Tensor] = {}
-    past: tuple[FrameView, ...] = ()
-    for view in views:
-        rows.append(score(view, past))
+    for view, row in scored_views(views, score or score_frame):
+        rows.append(row)
         if is_broken(view):
             broken.append(view.index)
-        elif add is not None and rows[-1]:
+        elif add is not None and row:
             sums = {key: sums.get(key, 0) + value.double() for key, value in add(view).items()}
         if watch is not None:
             watch(view)
-        past = (*past, view)[-MEMORY:]
     return clip_scores(name, rows, broken, sums)
+
+
+def scored_views(views: Iterable[FrameView], score: ScoreFrame) -> Iterator[tuple[FrameView, Mapping[str, Average]]]:
+    """Yield each frame as it is rolled out, with its scores."""
+    past: tuple[FrameView, ...] = ()
+    for view in views:
+        yield view, score(view, past)
+        past = (*past, view)[-MEMORY:]
 
 
 def clip_scores(
@@ -316,7 +321,7 @@ def image_scores(psnr_name: str, ssim_name: str, real: Tensor, candidates: Mappi
 
 
 def temporal_scores(view: FrameView, past: Sequence[FrameView]) -> dict[str, Average]:
-    """Measure how videos change up to a frame, beside the real one, and the grid that does not move in them."""
+    """Measure how videos change up to a frame, beside the real one, and the grid in it."""
     scores = _grid_scores(view) | _flow_change(view, past[-1])
     views = (*past, view)
     motions = [motion for each in views if (motion := _motion_of(each)) is not None]
@@ -359,11 +364,9 @@ def _flow_change(view: FrameView, before: FrameView) -> dict[str, Average]:
     """Measure tOF by OpenCV's DIS; none in a video that is broken."""
     if is_broken(view) or is_broken(before):
         return {}
-    videos = [
-        torch.cat([before.synthesis.frame, view.synthesis.frame]),
-        torch.cat([before.truth.frames, view.truth.frames]),
-    ]
-    errors, weights = flow_changes(*videos, estimate_flow)
+    generated = torch.cat([before.synthesis.frame, view.synthesis.frame])
+    real = torch.cat([before.truth.frames, view.truth.frames])
+    errors, weights = flow_changes(generated, real, estimate_flow)
     return {"tof/generated": average_of(errors[1], weights[1])}
 
 
