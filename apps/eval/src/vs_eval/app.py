@@ -89,8 +89,8 @@ def vid2vid(
     clips: Count = None,
     frames: Count = None,
     data: AnyPath = None,
-    agreement: bool = True,
     features: Paths = (),
+    agreement: bool = True,
 ) -> None:
     """Roll the EMA of a run's generator over whole held-out clips; write videos, pictures, scores and a page.
 
@@ -103,10 +103,10 @@ def vid2vid(
         clips: How many held-out clips; default: all of them.
         frames: At most so many frames of each clip; default: all of them.
         data: Folder of held-out sequences in place of the run's; needed for a model that was trained on a folder.
-        agreement: Also train a small network on real training frames to read labels, and say how it reads generated
-            ones; some seconds, once for all reports on the same data that lie beside one another.
         features: Files of feature networks, to measure LPIPS, FID, KID and FVD with; tools/convert_features.py makes
             them of published weights.
+        agreement: Also train a small network on real training frames to read labels, and say how it reads generated
+            ones; some seconds, once for all reports on the same data that lie beside one another.
     """
     from vs_eval.opening import Request
     from vs_eval.sharing import joined_ranks
@@ -121,8 +121,8 @@ def vid2vid(
         clips=clips,
         frames=frames,
         data=data,
-        agreement=agreement,
         features=features,
+        agreement=agreement,
     )
     with joined_ranks() as ranks, _computing():
         evaluate_vid2vid(request, open_console(), ranks)
@@ -175,8 +175,8 @@ def few_shot(
         clips=clips,
         frames=frames,
         data=data,
-        agreement=agreement,
         features=features,
+        agreement=agreement,
     )
     asked = FewShotRequest(common=common, references=references, drive=drive)
     with joined_ranks() as ranks, _computing():

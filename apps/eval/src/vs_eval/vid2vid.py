@@ -48,9 +48,10 @@ def _open(request: Request, console: Console) -> tuple[Opened[GeneratorConfig], 
     announce(opened, console)
     colours = None if kind is None or seen is None else _class_colours(seen, kind, console)
 
+    names = class_names(opened.source, kind)
+
     def roll_out(setting: Setting, advance: Advance) -> Evaluation:
-        report, files = evaluate_videos(setting, videos, advance)
-        return evaluated_clips(report, files, advice_on(setting.networks), names=class_names(opened.source, kind))
+        return evaluated_clips(*evaluate_videos(setting, videos, advance), names, advice_on(setting.networks))
 
     task = Task(
         spec=evaluation_spec(opened.model, colours),
@@ -72,15 +73,15 @@ def class_names(source: ClipSource, kind: ClassMap | None) -> tuple[str, ...]:
 
 
 def evaluated_clips(
-    report: Report, files: Sequence[ClipFiles], texts: Sequence[str] = (), names: Sequence[str] = ()
+    report: Report, files: Sequence[ClipFiles], names: Sequence[str] = (), texts: Sequence[str] = ()
 ) -> Evaluation:
     """Return what the scores of clips say of a generator.
 
     Args:
         report: the scores.
-        files: videos and strips.
-        texts: what the page says beside them.
-        names: what the classes of the labels are called.
+        files: of the clips.
+        names: of the classes of their labels.
+        texts: what the page says beside the scores.
     """
     part = Part(
         report=report,

@@ -136,7 +136,18 @@ def evaluate_videos(
         lambda index: score_video(setting, videos[index], index, advance),
         ClipScores,
     )
-    return summarise(scores, claims, measured_sets(setting, videos, scores)), files_of(videos)
+    return summarise(scores, claims, sets_of(setting, scores, videos)), files_of(videos)
+
+
+def sets_of(setting: Setting, scores: Sequence[ClipScores], videos: Sequence[Video]) -> tuple[SetMetric, ...]:
+    """Return what is measured of all frames of some videos together; of features in the first process alone."""
+    read = () if setting.reading is None else reading_metrics(scores, setting.reading.readable)
+    found = (*read, *grid_metrics(scores))
+    if not (setting.networks.of_sets and setting.ranks.first):
+        return found
+    features = [_taken_features(setting, video) for video in videos]
+    counted = [each for each, clip in zip(features, scores, strict=True) if clip.totals]
+    return (*found, *set_metrics(setting.networks, counted))
 
 
 def score_video(setting: Setting, video: Video, index: int, advance: Advance) -> ClipScores:
@@ -161,17 +172,6 @@ def add_up(reading: Reading | None, view: FrameView) -> dict[str, Tensor]:
     """Return what a frame adds to what is measured of all frames together."""
     read = {} if reading is None else count_readings(reading.reader, reading.readable, view)
     return {**read, **add_tiles(view)}
-
-
-def measured_sets(setting: Setting, videos: Sequence[Video], scores: Sequence[ClipScores]) -> tuple[SetMetric, ...]:
-    """Return what is measured of all frames of videos together; by features in the first process alone."""
-    read = () if setting.reading is None else reading_metrics(scores, setting.reading.readable)
-    found = (*read, *grid_metrics(scores))
-    if not (setting.networks.of_sets and setting.ranks.first):
-        return found
-    features = [_taken_features(setting, video) for video in videos]
-    counted = [each for each, clip in zip(features, scores, strict=True) if clip.totals]
-    return (*found, *set_metrics(setting.networks, counted))
 
 
 def _taken_features(setting: Setting, video: Video) -> Features:

@@ -5,6 +5,7 @@ directory, and send nothing anywhere unless their own environment variables say 
 first time that one fails it is said, and it is told no more.
 """
 
+import functools
 import importlib.util
 import os
 import time
@@ -24,8 +25,6 @@ FOLDER = "trackers"
 
 PROJECT = "vs"
 """What runs are kept under where a program wants a name for that."""
-
-_PACKAGES = {"wandb": "wandb", "mlflow": "mlflow-skinny", "aim": "aim"}
 
 
 @attrs.frozen(kw_only=True)
@@ -69,7 +68,7 @@ class Trackers:
 
     def _tell(self, what: Callable[[Tracker], object]) -> None:
         for name, tracker in list(self.live.items()):
-            if not _succeeds(name, lambda tracker=tracker: what(tracker), self.message):  # type: ignore[misc] # bound
+            if not _succeeds(name, functools.partial(what, tracker), self.message):
                 del self.live[name]
 
 
@@ -81,20 +80,20 @@ def check_trackers(names: Iterable[str]) -> None:
     """
     for name in names:
         if importlib.util.find_spec(name) is None:
-            raise refuse("run.trackers", f"what is installed; add it by `pip install {_PACKAGES[name]}`", name)
+            raise refuse("run.trackers", f"what is installed; add it by `pip install {name}`", name)
 
 
 def open_trackers(config: TrainConfig, run: RunDirectory, message: Callable[[str], None]) -> Trackers:
     """Begin with a run in all programs that its configuration names."""
     live: dict[str, Tracker] = {}
-    openers = {"wandb": _open_wandb, "mlflow": _open_mlflow, "aim": _open_aim}
     for name in config.run.trackers:
-
-        def begin(name: str = name) -> None:
-            live[name] = openers[name](run, to_document(config))
-
-        _succeeds(name, begin, message)
+        _succeeds(name, functools.partial(_begin, name, live, run, to_document(config)), message)
     return Trackers(live, message)
+
+
+def _begin(name: str, live: dict[str, Tracker], run: RunDirectory, document: Mapping[str, Any]) -> None:
+    openers = {"wandb": _open_wandb, "mlflow": _open_mlflow, "aim": _open_aim}
+    live[name] = openers[name](run, document)
 
 
 def _succeeds(name: str, what: Callable[[], object], message: Callable[[str], None]) -> bool:
@@ -138,10 +137,12 @@ def _open_mlflow(run: RunDirectory, document: Mapping[str, Any]) -> Tracker:
     import mlflow
     from mlflow.entities import Metric, Param
 
-    here = (run.path.resolve() / FOLDER / "mlflow").as_uri()
-    client = mlflow.MlflowClient(tracking_uri=os.environ.get("MLFLOW_TRACKING_URI", here))
+    elsewhere, folder = os.environ.get("MLFLOW_TRACKING_URI"), run.path.resolve() / FOLDER
+    folder.mkdir(exist_ok=True)
+    client = mlflow.MlflowClient(tracking_uri=elsewhere or f"sqlite:///{folder / 'mlflow.db'}")
     known = client.get_experiment_by_name(PROJECT)
-    experiment = client.create_experiment(PROJECT) if known is None else known.experiment_id
+    pictures = None if elsewhere else (folder / "mlflow").as_uri()
+    experiment = client.create_experiment(PROJECT, pictures) if known is None else known.experiment_id
     name = run.path.resolve().name
     told = client.create_run(experiment, run_name=name).info.run_id
     client.log_batch(told, params=[Param(key, str(value)[:500]) for key, value in _flat(document)])

@@ -105,7 +105,7 @@ def _train(
     config: TrainConfig, run: RunDirectory, ranks: Ranks, *, resume: bool, progress: Progress, stop: StopRequest
 ) -> TrainResult:
     check_sharing(config, ranks)
-    check_trackers(config.run.trackers)
+    check_trackers(config.run.trackers if ranks.first else ())  # it alone tells them
     _take_gpu(config, ranks)
     # Everything that can be wrong is found before anything is written; whoever waits for it may stop at once.
     with stop.at_once():
@@ -113,8 +113,8 @@ def _train(
         check = config.run.check_data and not resume and ranks.first
         prepared = prepare(config, check=check, watch=progress.message, ranks=ranks)
         prepared = prepared if resume else begin(prepared)
-        check_validation(prepared)
         ready(ranks)  # nobody has found anything wrong
+        check_validation(prepared)
     bound = runtime.apply_affinity(prepared.plan, threads=config.run.threads or None)[-1:]
     freed = keep_freed_memory(wanted=config.performance.keep_memory)
     for note in (*prepared.notes, *bound, *_places(ranks, prepared.plan), freed, *_reading(prepared)):

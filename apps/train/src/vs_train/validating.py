@@ -32,7 +32,12 @@ Course = tuple[Validation, ...]
 
 @attrs.frozen(kw_only=True)
 class Verdict:
-    """What follows from a validation: whether its checkpoint is to be kept as the best, and whether the run ends."""
+    """A verdict on what was learnt.
+
+    Attributes:
+        best: it is to be kept as the best checkpoint.
+        over: the run ends with it.
+    """
 
     best: bool
     over: bool
@@ -50,10 +55,13 @@ def check_validation(prepared: Prepared) -> None:
         ConfigError: they do not.
     """
     config, state = prepared.config.run, prepared.state
-    if config.keep_best == "none" or not prepared.recipe.ranks.first or state.ema_shards is not None:
+    if config.keep_best == "none":
+        return
+    average = whole_average(state.generator_ema, state.ema_shards)  # all have to ask
+    if average is None or not prepared.recipe.ranks.first:
         return
     few = attrs.evolve(_held_out(prepared), clips=1, frames=state.generator.config.frames + 1)
-    found = validate(state.generator_ema, few, prepared.recipe.labels, prepared.recipe.device).totals
+    found = validate(average, few, prepared.recipe.labels, prepared.recipe.device).totals
     if f"{config.keep_best}/generated" not in found:
         known = ", ".join(name.removesuffix("/generated") for name in found if name.endswith("/generated"))
         raise refuse("run.keep_best", f"a measure that these held-out clips have ({known})", config.keep_best)

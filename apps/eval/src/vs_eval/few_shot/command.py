@@ -36,7 +36,7 @@ from vs_eval.opening import Opened, Request, open_evaluation
 from vs_eval.parts import Evaluation
 from vs_eval.sharing import agreed, shared
 from vs_eval.terminal import Advance, say
-from vs_eval.videos import Setting, files_of, measured_sets, score_video
+from vs_eval.videos import Setting, files_of, score_video, sets_of
 
 NO_ATTENTION = "the model has no attention over references: for each frame the reference with the nearest label is used"
 
@@ -186,12 +186,12 @@ def run_plan(
     parts: list[SubjectPart] = []
     for count, some in zip(plan.counts, subjects, strict=True):
         own = [next(found) for _ in some]
-        report = summarise(own, CLAIMS, measured_sets(setting, some, own))
+        report = summarise(own, CLAIMS, sets_of(setting, own, some))
         advice = advice_on(setting.networks) if not parts else ()
         parts.append(subjects_part(report, files_of(some), count, (*remarks, *advice)))
     if driven:
         rest = list(found)
-        report = summarise(rest, DRIVING_CLAIMS, measured_sets(setting, driven, rest))
+        report = summarise(rest, DRIVING_CLAIMS, sets_of(setting, rest, driven))
         parts.append(driving_part(report, files_of(driven), MATRIX, driven_from))
     return parts
 

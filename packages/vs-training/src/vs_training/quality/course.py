@@ -135,8 +135,9 @@ def in_words(validation: Validation) -> str:
     """Return a validation in one line: what the generated video scores."""
     names = [name for measure in SHOWN if (name := f"{measure}/generated") in validation.scores]
     shown = [_shown(measure_of(name), validation.scores[name]) for name in names]
-    broken = f"; {validation.broken} frames have values that are not finite" if validation.broken else ""
-    return f"{validation.clips} clips, {validation.frames} frames: {', '.join(shown)}{broken}"
+    broken = f"; {validation.broken} of the frames are not finite" if validation.broken else ""
+    clips = f"{validation.clips} clip{'s' * (validation.clips > 1)}"
+    return f"{clips}, {validation.frames} frames: {', '.join(shown)}{broken}"
 
 
 def _shown(measure: Measure, value: float) -> str:

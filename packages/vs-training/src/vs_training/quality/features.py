@@ -165,8 +165,7 @@ class FeatureGatherer:
         lpips = self._networks.lpips
         if lpips is None or not counted:
             return scores
-        before = past[-1] if past else None
-        return {**scores, **_lpips_scores(lpips, view, before), **_lpips_changes(lpips, view, before)}
+        return {**scores, **_lpips_scores(lpips, view, past), **_lpips_changes(lpips, view, past)}
 
     def features(self) -> Features:
         """Return what was gathered; a window that the end of the clip cut off does not count."""
@@ -195,16 +194,16 @@ class FeatureGatherer:
                 self._rows[f"{name}/{side}"].append(network(one.to(device)).cpu())
 
 
-def _lpips_scores(network: Lpips, view: FrameView, before: FrameView | None) -> dict[str, Average]:
+def _lpips_scores(network: Lpips, view: FrameView, past: Sequence[FrameView]) -> dict[str, Average]:
     """Measure the generated frame and what it is to be better than; not a first frame, where that is counted apart."""
     chosen = chosen_reference(view)
-    if chosen is None and before is None:
+    if chosen is None and not past:
         return {}
     candidates = {"generated": view.synthesis.frame}
     if chosen is not None:
         candidates["repeated"] = chosen.frame
-    elif before is not None:
-        candidates["previous"] = before.truth.frames
+    else:
+        candidates["previous"] = past[-1].truth.frames
         candidates |= {} if view.painted is None else {"class_mean": view.painted}
     device = next(network.parameters()).device
     real = view.truth.frames.to(device)
@@ -213,11 +212,11 @@ def _lpips_scores(network: Lpips, view: FrameView, before: FrameView | None) -> 
     return {f"lpips/{method}": average_of(distance.cpu()) for method, distance in found.items()}
 
 
-def _lpips_changes(network: Lpips, view: FrameView, before: FrameView | None) -> dict[str, Average]:
+def _lpips_changes(network: Lpips, view: FrameView, past: Sequence[FrameView]) -> dict[str, Average]:
     """Measure tLP: how differently both videos change from the frame before, to the eye."""
-    if before is None:
+    if not past:
         return {}
-    device = next(network.parameters()).device
+    before, device = past[-1], next(network.parameters()).device
     generated, real = (
         torch.cat(pair).to(device)
         for pair in ((before.synthesis.frame, view.synthesis.frame), (before.truth.frames, view.truth.frames))
