@@ -122,6 +122,7 @@ def open_networks(paths: Sequence[Path], device: torch.device, size: tuple[int, 
 
 def _added(networks: FeatureNetworks, network: FeatureNetwork, path: Path) -> FeatureNetworks:
     """Return the networks with one more; raises `FeatureFileError` where there is one of its kind."""
+    before: FeatureNetwork | None
     match network:
         case Lpips():
             before, now = networks.lpips, attrs.evolve(networks, lpips=network)
