@@ -15,6 +15,7 @@ from vs_metrics.clips import (
     label_picture,
     matrix_picture,
     panel_row,
+    panel_rows,
     strip_frames,
     video_frame,
 )
@@ -46,7 +47,7 @@ from vs_metrics.scores import (
     warping_errors,
 )
 from vs_metrics.sinks import SinkOptions, check_sink, open_pipe, open_sink, unfinished
-from vs_metrics.tiles import Panel, grid, strip
+from vs_metrics.tiles import Panel, Place, grid, grid_places, strip
 
 __version__ = "0.1.0"
 
@@ -61,6 +62,7 @@ __all__ = [
     "Image",
     "Palette",
     "Panel",
+    "Place",
     "ShapeError",
     "SinkOptions",
     "VideoError",
@@ -78,6 +80,7 @@ __all__ = [
     "flow_to_rgb",
     "frame_to_uint8",
     "grid",
+    "grid_places",
     "head_mask",
     "identity_distances",
     "label_picture",
@@ -93,6 +96,7 @@ __all__ = [
     "paint_classes",
     "palette_for",
     "panel_row",
+    "panel_rows",
     "psnr",
     "region_colours",
     "ssim",
