@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from rank_processes import RankProcesses, whole
 from toy_runs import FEW_SHOT, STREET, make_run
 from vs_data import StreetConfig, open_source, write_folder
-from vs_eval.scoring import ClipScores
 from vs_eval.sharing import in_words, own_share
 from vs_metrics import Average
 from vs_runtime.ranks import Ranks
+from vs_training.quality.scoring import ClipScores
 
 WEIGHTS = st.lists(st.integers(1, 300), max_size=40)
 

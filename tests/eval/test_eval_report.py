@@ -2,11 +2,12 @@ import json
 import math
 
 import pytest
-from vs_eval.measures import FEW_SHOT_MEASURES, MEASURES, headed, measure_of, shown
 from vs_eval.page import ClipFiles, Picture, Section, render_page
-from vs_eval.report import clip_table, summarise, tables, to_json
-from vs_eval.scoring import ClipScores
+from vs_eval.report import clip_table, tables, to_json
 from vs_metrics import Average, mean_of
+from vs_training.quality.measures import FEW_SHOT_MEASURES, MEASURES, headed, measure_of, shown
+from vs_training.quality.scoring import ClipScores
+from vs_training.quality.summary import summarise
 
 
 def scores(name, frames, **totals):

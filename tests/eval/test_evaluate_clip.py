@@ -6,11 +6,12 @@ import pytest
 import torch
 from vs_data import cut, iterate_sequence, move
 from vs_eval.output import write_json
-from vs_eval.report import broken_frames, summarise, tables, to_json
-from vs_eval.scoring import EvaluationSpec, evaluate_clip, evaluate_pieces, roll_out
+from vs_eval.report import broken_frames, tables, to_json
 from vs_eval.videos import training_colours
 from vs_metrics import PSNR_CAP, class_mean_colours, mean_of, paint_classes, psnr
 from vs_nets import ClassMap, FloatMap, LabelSpec, Synthesis
+from vs_training.quality.scoring import EvaluationSpec, evaluate_clip, evaluate_pieces, roll_out
+from vs_training.quality.summary import summarise
 
 
 @pytest.fixture

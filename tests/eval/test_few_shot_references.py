@@ -18,11 +18,11 @@ from vs_eval.few_shot.references import check_counts, reference_frames
 from vs_eval.few_shot.subjects import plan_subjects, training_region_colours
 from vs_eval.few_shot.tables import CLAIMS, DRIVING_CLAIMS
 from vs_eval.pictures import clip_frame
-from vs_eval.scoring import EvaluationSpec, roll_out
 from vs_eval.terminal import show_progress
 from vs_eval.videos import ClipPlan, Setting, evaluate_videos, plan_clips, plan_videos, roll_video
 from vs_metrics import mean_of, panel_row
 from vs_nets import Synthesis
+from vs_training.quality.scoring import EvaluationSpec, roll_out
 
 
 @given(st.integers(1, 300), st.data())

@@ -6,12 +6,12 @@ import attrs
 import pytest
 import torch
 from vs_data import REGIONS, cut
-from vs_eval.few_shot.scoring import COLOUR_REGIONS, score_driven_frame, score_subject_frame
 from vs_eval.few_shot.tables import CLAIMS, DRIVING_CLAIMS, subject_clip_table, subject_tables
-from vs_eval.report import summarise
-from vs_eval.scoring import EvaluationSpec, clip_scores, roll_out, score_views, single_frames
 from vs_metrics import PSNR_CAP, colour_distances, masked_psnr, mean_of, psnr, ssim
 from vs_nets import Synthesis, Warp
+from vs_training.quality.few_shot import COLOUR_REGIONS, score_driven_frame, score_subject_frame
+from vs_training.quality.scoring import EvaluationSpec, clip_scores, roll_out, score_views, single_frames
+from vs_training.quality.summary import summarise
 
 TRAINING = torch.zeros(len(REGIONS), 3)
 

@@ -8,12 +8,12 @@ from rich.console import Console
 from vs_metrics import ClassColours
 from vs_runtime.ranks import Ranks
 from vs_synthesis import Model
+from vs_training.quality.scoring import EvaluationSpec
 
 from vs_eval.facts import with_notices
 from vs_eval.opening import ConfigKind, Opened, warn
 from vs_eval.parts import Evaluation, write_report
 from vs_eval.report import broken_frames
-from vs_eval.scoring import EvaluationSpec
 from vs_eval.sharing import agreed, own_share, shared_report, warn_of_idle
 from vs_eval.terminal import Advance, say, show_progress, show_tables
 from vs_eval.videos import Setting

@@ -9,14 +9,15 @@ from vs_data import SourceConfig, open_source
 from vs_metrics import ClassColours
 from vs_nets import ClassMap, GeneratorConfig, class_kind
 from vs_runtime.ranks import ONE, Ranks
+from vs_training.quality.measures import FIRST_FRAME_MEASURES, MEASURES
+from vs_training.quality.summary import Report
 
 from vs_eval.command import Task, announce, evaluation_spec, write_evaluation
 from vs_eval.facts import with_notices
-from vs_eval.measures import FIRST_FRAME_MEASURES, MEASURES
 from vs_eval.opening import Opened, Request, open_evaluation
 from vs_eval.page import ClipFiles
 from vs_eval.parts import Evaluation, Part, json_files, measures_in
-from vs_eval.report import Report, clip_table, tables, to_json
+from vs_eval.report import clip_table, tables, to_json
 from vs_eval.sharing import agreed
 from vs_eval.terminal import Advance, say
 from vs_eval.videos import Setting, evaluate_videos, plan_clips, plan_videos, training_colours

@@ -24,11 +24,7 @@ from vs_nets.synthesis import GenerateFrame
 from vs_runtime.ranks import ONE, Ranks
 from vs_training.inputs import encode_references
 from vs_training.pictures import palette_of
-
-from vs_eval.page import ClipFiles
-from vs_eval.pictures import clip_frame
-from vs_eval.report import CLAIMS, Claim, Report, summarise
-from vs_eval.scoring import (
+from vs_training.quality.scoring import (
     ClipScores,
     EvaluationSpec,
     FrameView,
@@ -38,6 +34,10 @@ from vs_eval.scoring import (
     score_views,
     single_frames,
 )
+from vs_training.quality.summary import CLAIMS, Claim, Report, summarise
+
+from vs_eval.page import ClipFiles
+from vs_eval.pictures import clip_frame
 from vs_eval.sharing import shared
 from vs_eval.terminal import Advance
 

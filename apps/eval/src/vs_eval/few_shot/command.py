@@ -20,6 +20,8 @@ from vs_data import (
 )
 from vs_nets import FewShotGeneratorConfig
 from vs_runtime.ranks import ONE, Ranks
+from vs_training.quality.scoring import ClipScores
+from vs_training.quality.summary import summarise
 
 from vs_eval.command import Task, announce, evaluation_spec, write_evaluation
 from vs_eval.facts import Facts, with_notices
@@ -30,8 +32,6 @@ from vs_eval.few_shot.subjects import plan_subjects, training_region_colours
 from vs_eval.few_shot.tables import CLAIMS, DRIVING_CLAIMS
 from vs_eval.opening import Opened, Request, open_evaluation
 from vs_eval.parts import Evaluation
-from vs_eval.report import summarise
-from vs_eval.scoring import ClipScores
 from vs_eval.sharing import agreed, shared
 from vs_eval.terminal import Advance, say
 from vs_eval.videos import ClipPlan, Setting, files_of, plan_clips, score_video

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from vs_metrics import Average
+from vs_training.quality.few_shot import COLOUR_REGIONS
+from vs_training.quality.measures import headed, measure_of, method_of, shown
+from vs_training.quality.summary import Claim, Report
 
-from vs_eval.few_shot.scoring import COLOUR_REGIONS
-from vs_eval.measures import headed, measure_of, method_of, shown
-from vs_eval.report import Claim, Report, Table, comparison_table, score_rows
+from vs_eval.report import Table, comparison_table, score_rows
 
 METHODS: Mapping[str, str] = {
     "generated": "generated",

@@ -7,7 +7,7 @@ from typing import Literal
 import attrs
 from vs_metrics import PSNR_CAP, Average, mean_of
 
-from vs_eval.few_shot.scoring import COLOUR_REGIONS, MOVED
+from vs_training.quality.few_shot import COLOUR_REGIONS, MOVED
 
 
 @attrs.frozen(kw_only=True)

@@ -20,7 +20,7 @@ from vs_metrics import (
     region_colours,
 )
 
-from vs_eval.scoring import (
+from vs_training.quality.scoring import (
     ChosenReference,
     FrameView,
     chosen_reference,
@@ -39,7 +39,7 @@ COLOUR_REGIONS = ("skin", "hair", "clothes", "background")
 def score_subject_frame(
     view: FrameView, before: FrameView | None, *, references: Collection[int] = (), training: Tensor | None = None
 ) -> dict[str, Average]:
-    """Return measure -> average of one frame (see `vs_eval.measures.FEW_SHOT_MEASURES`); nothing for a reference.
+    """Return measure -> average of one frame (see `measures.FEW_SHOT_MEASURES`); nothing for a reference.
 
     What needs the teacher's flow or the regions of the frame is left out where there are none.
 

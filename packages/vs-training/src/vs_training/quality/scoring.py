@@ -23,6 +23,7 @@ from vs_metrics import (
 )
 from vs_nets import History, Label, LabelSpec, Motion, Synthesis, class_ids, class_kind, rollout
 from vs_nets.synthesis import GenerateFrame
+
 from vs_training import pictures
 from vs_training.inputs import encode_label, motion_at
 from vs_training.tensors import map_tensors
@@ -105,8 +106,8 @@ class ClipScores:
     Attributes:
         name: the clip's name.
         frames: number of frames.
-        totals: measure -> average over the frames that it exists for (see `vs_eval.measures`); nan or infinite where
-            one of them is broken.
+        totals: measure -> average over the frames that it exists for (see `measures`); nan or infinite where one of
+            them is broken.
         curves: measure -> mean of each scored frame in order, for `psnr/...` and `ssim/...`: how a roll-out drifts.
         broken: numbers of the frames that were generated with values that are not finite, in frame or flow.
     """
