@@ -86,7 +86,7 @@ def to_json(report: Report, facts: Mapping[str, Any]) -> dict[str, Any]:
 def measures_json(measures: Sequence[Measure]) -> dict[str, dict[str, str]]:
     """Say what the numbers of a report mean."""
     return {
-        measure.name: {"unit": measure.unit, "better": measure.better, "explanation": measure.explanation}
+        measure.name: {name: value for name, value in attrs.asdict(measure).items() if name != "name"}
         for measure in measures
     }
 

@@ -20,7 +20,6 @@ from vs_data import (
 )
 from vs_nets import FewShotGeneratorConfig
 from vs_runtime.ranks import ONE, Ranks
-from vs_training.quality.scoring import ClipScores
 from vs_training.quality.summary import summarise
 
 from vs_eval.command import Task, announce, evaluation_spec, write_evaluation
@@ -34,7 +33,7 @@ from vs_eval.opening import Opened, Request, open_evaluation
 from vs_eval.parts import Evaluation
 from vs_eval.sharing import agreed, shared
 from vs_eval.terminal import Advance, say
-from vs_eval.videos import ClipPlan, Setting, files_of, plan_clips, score_video
+from vs_eval.videos import ClipPlan, Rolled, Setting, plan_clips, score_video
 
 NO_ATTENTION = "the model has no attention over references: for each frame the reference with the nearest label is used"
 
@@ -171,21 +170,23 @@ def run_plan(
     driven = plan_driven(source, plan.drives, driven_from)
     videos = [video for some in (*subjects, driven) for video in some]
 
-    def work(piece: int) -> ClipScores | None:
+    def work(piece: int) -> Rolled | None:
         if piece < len(videos):
             return score_video(setting, videos[piece], piece, advance)
         draw_matrix(setting, plan.matrix, driven_from, lambda name, row: advance(name, len(videos) + row))
         return None
 
-    scores: list[ClipScores | None] = shared(setting.ranks, plan.frames, work, ClipScores | None)
-    found = iter([each for each in scores if each is not None])
+    made: list[Rolled | None] = shared(setting.ranks, plan.frames, work, Rolled | None)
+    rolled = iter([each for each in made if each is not None])
     parts = []
     for count, some in zip(plan.counts, subjects, strict=True):
-        report = summarise([next(found) for _ in some], CLAIMS)
-        parts.append(subjects_part(report, files_of(some), count, remarks))
+        own = [next(rolled) for _ in some]
+        report = summarise([each.scores for each in own], CLAIMS)
+        parts.append(subjects_part(report, [each.files for each in own], count, remarks))
     if driven:
-        report = summarise(list(found), DRIVING_CLAIMS)
-        parts.append(driving_part(report, files_of(driven), MATRIX, driven_from))
+        own = list(rolled)
+        report = summarise([each.scores for each in own], DRIVING_CLAIMS)
+        parts.append(driving_part(report, [each.files for each in own], MATRIX, driven_from))
     return parts
 
 
