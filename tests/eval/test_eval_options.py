@@ -22,7 +22,8 @@ COMMANDS = {
     "report": app.report_pages,
 }
 TYPES = [(name, *hint) for name, command in COMMANDS.items() for hint in typing.get_type_hints(command).items()]
-NUMBERS = [(name, option) for name, option, kind in TYPES if kind in (int | None, float | None, float, tuple[int, ...])]
+KINDS = (int | None, int | typing.Literal["best"] | None, float | None, float, tuple[int, ...])
+NUMBERS = [(name, option) for name, option, kind in TYPES if kind in KINDS]
 PATHS = [(name, option) for name, option, kind in TYPES if kind == Path | None and option != "run"]
 
 

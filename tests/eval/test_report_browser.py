@@ -209,6 +209,19 @@ def test_runs_are_seen_beside_each_other(show: Callable[..., Any]) -> None:
     assert page.locator("#configuration td").count() >= 2
 
 
+def test_a_curve_tells_its_values_where_one_points(show: Callable[..., Any]) -> None:
+    page = show("mine")
+    curve = page.locator("#training figure.curve").first
+    curve.scroll_into_view_if_needed()
+    before = curve.locator("output").first.inner_text()
+    box = curve.locator(".drawing").bounding_box()
+    page.mouse.move(box["x"] + 0.13 * box["width"], box["y"] + 20)
+    assert curve.locator("figcaption").inner_text() == "Losses of the generator, step 1"
+    assert curve.locator("output").first.inner_text() == "1"
+    page.mouse.move(0, 0)
+    assert curve.locator("output").first.inner_text() == before == "0.2"
+
+
 @pytest.mark.parametrize("name", ["mine", "evil", "both"])
 def test_nothing_is_wider_than_a_phone(show: Callable[..., Any], name: str) -> None:
     page = show(name, width=360)

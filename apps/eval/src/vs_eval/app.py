@@ -40,8 +40,8 @@ References = Annotated[
 ]
 """As many numbers as follow."""
 
-Step = Annotated[int | None, option_of(Range(kind=int, low=0, high=10**8 - 1))]
-"""A training step, or what there is by default."""
+Step = Annotated[int | Literal["best"] | None, option_of(Range(kind=int, low=0, high=10**8 - 1), words=("best",))]
+"""A training step, the checkpoint that is kept as the best, or what there is by default."""
 
 Scale = Annotated[float | None, option_of(Range(kind=float, low=1e-30, high=1e30))]
 """A loss scale in float32, or what there is by default."""
@@ -90,7 +90,7 @@ def vid2vid(
         run: A run or model directory; default: the vid2vid run below ./runs that wrote a checkpoint last.
         out: Where the report goes; default: RUN/eval/step-XXXXXXXX, or MODEL-eval/scores beside a model directory. A
             report that is there is replaced.
-        checkpoint: Training step of the run's checkpoint; default: the newest one that is intact.
+        checkpoint: Training step of the run's checkpoint, or best; default: the newest one that is intact.
         device: What to compute on; auto is a GPU where there is one.
         clips: How many held-out clips; default: all of them.
         frames: At most so many frames of each clip; default: all of them.
@@ -127,7 +127,7 @@ def few_shot(
         references: Numbers of references; a section of the report for each.
         out: Where the report goes; default: RUN/eval/step-XXXXXXXX, or MODEL-eval/scores beside a model directory. A
             report that is there is replaced.
-        checkpoint: Training step of the run's checkpoint; default: the newest one that is intact.
+        checkpoint: Training step of the run's checkpoint, or best; default: the newest one that is intact.
         device: What to compute on; auto is a GPU where there is one.
         clips: How many held-out sequences; default: all of them.
         frames: At most so many frames of each sequence; default: all of them.
@@ -189,7 +189,7 @@ def synthesize(
         picture: HEIGHTxWIDTH of the pictures that landmarks are pixels of, where no pictures are beside them.
         first_frame: A picture to go on from; it counts as the frame before the first.
         frames: At most so many of each sequence; default: all, or 60 of a world.
-        checkpoint: Training step of the run's checkpoint; default: the newest one that is intact.
+        checkpoint: Training step of the run's checkpoint, or best; default: the newest one that is intact.
         device: What to compute on; auto is a GPU where there is one.
         precision: In which format to compute.
     """
@@ -238,7 +238,7 @@ def package(
         run: A run, or a model to be written again in another format; default: the run below ./runs that wrote a
             checkpoint last.
         out: The model's directory; default: RUN-model, beside the run. A model that is there is replaced.
-        checkpoint: Training step of the run's checkpoint; default: the newest one that is intact.
+        checkpoint: Training step of the run's checkpoint, or best; default: the newest one that is intact.
         dtype: Of the generator's weights; networks compute in float32 all the same.
         training: Also write what eval:numerics needs and training goes on from: the generator before averaging, and
             the discriminators, in float32.
@@ -274,7 +274,7 @@ def export(
         size: Sizes of frames, HEIGHTxWIDTH, with programs for each; default: programs for any, if the model can.
         references: Example frames of the subject of a few-shot model.
         check_frames: How many frames it makes from its own frames, beside the model, before it is called good.
-        checkpoint: Of a run, the training step; default: the newest checkpoint that is intact.
+        checkpoint: Of a run, the training step, or best; default: the newest checkpoint that is intact.
     """
     from vs_eval.export import export_to
     from vs_eval.sharing import by_itself
@@ -310,7 +310,7 @@ def numerics(
         preset: A preset with fresh weights instead of a run.
         out: Where the result goes; default: RUN/eval/numerics-step-XXXXXXXX-DTYPE, MODEL-eval/numerics-DTYPE beside a
             model directory, or runs/numerics-PRESET-DATE-TIME. A result that is there is replaced.
-        checkpoint: Training step of the run's checkpoint; default: the newest one that is intact.
+        checkpoint: Training step of the run's checkpoint, or best; default: the newest one that is intact.
         device: What to compute on; auto is a GPU where there is one.
         dtype: The low precision, on the CPU as well.
         reference: What it is compared with; auto is float64, or float32 for frames of more than 128x256 pixels.

@@ -22,12 +22,13 @@ from vs_data import (
     open_source,
 )
 from vs_nets import AnyGeneratorConfig
-from vs_runtime import choose_device, describe_environment
+from vs_runtime import BEST, choose_device, describe_environment
 from vs_runtime.run_directory import open_run, read_run_config
 from vs_synthesis import (
     Model,
     ModelContents,
     ModelError,
+    Which,
     build_model,
     find_run,
     folder_for,
@@ -38,7 +39,7 @@ from vs_synthesis import (
 from vs_training.config import TrainConfig
 
 from vs_eval.facts import Facts, ModelFacts, RunFacts, step_title
-from vs_eval.output import check_output, results_of
+from vs_eval.output import check_output, checkpoint_name, results_of
 
 COMMANDS: Mapping[str, str] = {"vid2vid": "hatch run eval:vid2vid", "few-shot": "hatch run eval:few-shot"}
 """What evaluates a run or model, by the kind of its generator."""
@@ -55,7 +56,7 @@ class Request:
 
     run: Path | None
     out: Path | None
-    checkpoint: int | None
+    checkpoint: Which
     device: Literal["auto", "cpu", "cuda"]
     clips: int | None
     frames: int | None
@@ -154,12 +155,12 @@ def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKi
     )
 
 
-def open_trained(path: Path, *, checkpoint: int | None, data: Path | None, training: bool = False) -> Trained:
+def open_trained(path: Path, *, checkpoint: Which, data: Path | None, training: bool = False) -> Trained:
     """Read a run or a model directory, with the data that it is looked at with.
 
     Args:
         path: of the directory.
-        checkpoint: of a run, the training step; None: the newest checkpoint that is intact.
+        checkpoint: of a run, which.
         data: folder of held-out sequences; None: those of the training.
         training: also read what training goes on from, where it is there.
 
@@ -168,7 +169,7 @@ def open_trained(path: Path, *, checkpoint: int | None, data: Path | None, train
     """
     contents = read_trained(path, checkpoint=checkpoint, training=training)
     if contents.checkpoint is not None:
-        config = read_run_config(open_run(path), TrainConfig)
+        config = read_run_config(open_run(contents.path), TrainConfig)
         known = config.data if data is None else held_out_in(config.data, data, path)
         return Trained(contents=contents, config=attrs.evolve(config, data=known), data=known, seen=known)
     if contents.settings is None and data is not None:
@@ -178,7 +179,7 @@ def open_trained(path: Path, *, checkpoint: int | None, data: Path | None, train
 
 
 def _report_name(contents: ModelContents) -> str:
-    return "scores" if contents.checkpoint is None else contents.checkpoint.name
+    return "scores" if contents.checkpoint is None else checkpoint_name(contents)
 
 
 def warn(notices: tuple[str, ...]) -> None:
@@ -231,7 +232,7 @@ def place(path: Path) -> Path:
 def _command(request: Request, trained: Trained, where: Path, device: str) -> str:
     """Return what repeats the evaluation, whatever checkpoints there are by then; where the report goes is left out."""
     options: Mapping[str, Any] = {
-        "checkpoint": None if trained.contents.checkpoint is None else trained.step,
+        "checkpoint": _asked_for(trained),
         "device": device,
         "clips": request.clips,
         "frames": request.frames,
@@ -239,6 +240,12 @@ def _command(request: Request, trained: Trained, where: Path, device: str) -> st
     }
     given = [f"--{name} {value}" for name, value in options.items() if value is not None]
     return " ".join([COMMANDS[trained.contents.config.kind], shlex.quote(str(where)), *given])
+
+
+def _asked_for(trained: Trained) -> int | str | None:
+    """Return what names a run's checkpoint again: the best one may have no other with its step beside it."""
+    checkpoint = trained.contents.checkpoint
+    return None if checkpoint is None else trained.step if checkpoint.name != BEST else BEST
 
 
 def _facts(request: Request, trained: Trained, model: Model, looked_at: tuple[str, ...]) -> Facts:

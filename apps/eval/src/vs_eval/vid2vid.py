@@ -10,6 +10,7 @@ from vs_metrics import ClassColours
 from vs_nets import ClassMap, GeneratorConfig, class_kind
 from vs_runtime.ranks import ONE, Ranks
 from vs_training.quality.measures import FIRST_FRAME_MEASURES, MEASURES
+from vs_training.quality.rolling import plan_clips
 from vs_training.quality.summary import Report
 
 from vs_eval.command import Task, announce, evaluation_spec, write_evaluation
@@ -20,7 +21,7 @@ from vs_eval.parts import Evaluation, Part, looks_json, measures_in
 from vs_eval.report import clip_table, tables, to_json
 from vs_eval.sharing import agreed
 from vs_eval.terminal import Advance, say
-from vs_eval.videos import Setting, evaluate_videos, plan_clips, plan_videos, training_colours
+from vs_eval.videos import Setting, evaluate_videos, plan_videos, training_colours
 
 UNSEEN = "a model does not come with the frames that it was trained on: there is no baseline of class colours"
 """What is said where mean colours of training frames cannot be had."""

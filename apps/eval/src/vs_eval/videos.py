@@ -5,14 +5,12 @@ plays all at the same frame; where they are is told with it.
 """
 
 import contextlib
-import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import attrs
-import torch
-from vs_data import Clip, ClipSource, collate, cut, iterate_sequence, move, spread_frames
+from vs_data import ClipSource, spread_frames
 from vs_metrics import (
     ClassColours,
     ClipFrame,
@@ -27,20 +25,17 @@ from vs_metrics import (
     strip_frames,
     write_png,
 )
-from vs_nets import ClassMap, References, class_ids
-from vs_nets.synthesis import GenerateFrame
+from vs_nets import ClassMap, class_ids
 from vs_runtime.ranks import ONE, Ranks
-from vs_training.inputs import encode_references
 from vs_training.pictures import palette_of
+from vs_training.quality.rolling import BindReferences, ClipPlan, roll_sequence
 from vs_training.quality.scoring import (
     ClipScores,
     EvaluationSpec,
     FrameView,
     ScoreFrame,
-    roll_out,
     score_frame,
     score_views,
-    single_frames,
 )
 from vs_training.quality.summary import CLAIMS, Claim, Report, summarise
 
@@ -54,9 +49,6 @@ COLOUR_FRAMES = 64
 
 FULL_COLOUR = 1 / 16
 """Length at which the colour of a flow is full, as a part of the frame's width."""
-
-BindReferences = Callable[[References | None], GenerateFrame]
-"""References of a clip, if it has any -> what generates its frames."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -78,14 +70,6 @@ class Setting:
     directory: Path
     fps: float = 10.0
     ranks: Ranks = ONE
-
-
-@attrs.frozen(kw_only=True)
-class ClipPlan:
-    """A sequence to roll out from its first frame on: its index in the source, and how many frames of it."""
-
-    sequence: int
-    frames: int
 
 
 @attrs.frozen(kw_only=True)
@@ -115,15 +99,6 @@ def training_colours(source: ClipSource, kind: ClassMap, *, frames: int = COLOUR
         ((clip.frames, class_ids(clip.labels, kind)) for clip in spread_frames(source, frames)),
         num_classes=kind.classes,
     )
-
-
-def plan_clips(source: ClipSource, *, clips: int | None, frames: int | None) -> list[ClipPlan]:
-    """Plan whole sequences: the first `clips` of them, cut to `frames` frames each."""
-    chosen = source.sequences if clips is None else source.sequences[:clips]
-    return [
-        ClipPlan(sequence=index, frames=info.frames if frames is None else min(frames, info.frames))
-        for index, info in enumerate(chosen)
-    ]
 
 
 def plan_videos(source: ClipSource, plans: Sequence[ClipPlan]) -> list[Video]:
@@ -187,26 +162,15 @@ def score_video(setting: Setting, video: Video, index: int, advance: Advance) ->
 
 
 def roll_video(setting: Setting, video: Video) -> Iterator[FrameView]:
-    """Yield the frames of a video; its references are encoded once, however many pieces it is read in."""
-    source, sequence, frames = setting.source, video.plan.sequence, video.plan.frames
-    pieces = iterate_sequence(
-        source,
-        sequence,
-        max_frames=frames,
+    """Yield the frames of a video."""
+    return roll_sequence(
+        setting.bind,
+        setting.source,
+        video.plan,
+        setting.spec,
         references=video.references,
-        reference_sequence=video.subject if video.subject != sequence else None,
+        subject=video.subject,
     )
-    first = next(pieces)
-    driven = video.subject is not None
-    driving = single_frames(iterate_sequence(source, sequence, max_frames=frames)) if driven else None
-    yield from roll_out(_bind(setting, first), itertools.chain([first], pieces), setting.spec, driving)
-
-
-def _bind(setting: Setting, clip: Clip) -> GenerateFrame:
-    """Give the generator the references that a clip comes with, encoded."""
-    batch = move(collate([cut(clip, 0, 1)]), setting.spec.device)
-    with torch.inference_mode():
-        return setting.bind(encode_references(batch, setting.spec.labels, channels_last=True))
 
 
 class _Drawing:

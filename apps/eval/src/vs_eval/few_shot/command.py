@@ -20,6 +20,7 @@ from vs_data import (
 )
 from vs_nets import FewShotGeneratorConfig
 from vs_runtime.ranks import ONE, Ranks
+from vs_training.quality.rolling import ClipPlan, plan_clips
 from vs_training.quality.summary import summarise
 
 from vs_eval.command import Task, announce, evaluation_spec, write_evaluation
@@ -33,7 +34,7 @@ from vs_eval.opening import Opened, Request, open_evaluation
 from vs_eval.parts import Evaluation
 from vs_eval.sharing import agreed, shared
 from vs_eval.terminal import Advance, say
-from vs_eval.videos import ClipPlan, Rolled, Setting, plan_clips, score_video
+from vs_eval.videos import Rolled, Setting, score_video
 
 NO_ATTENTION = "the model has no attention over references: for each frame the reference with the nearest label is used"
 

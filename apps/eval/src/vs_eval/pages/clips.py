@@ -16,7 +16,7 @@ LARGEST_SIDE = 16384
 
 
 class Room:
-    """What a page may still take, in bytes of its file."""
+    """The room that a page still has, in bytes of its file."""
 
     def __init__(self, megabytes: float) -> None:
         self.left = int(megabytes * MEGABYTE)

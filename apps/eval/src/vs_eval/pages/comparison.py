@@ -8,8 +8,9 @@ from pathlib import Path
 import attrs
 import numpy as np
 from numpy.typing import NDArray
+from vs_data import VsDataError
 from vs_data.videos import video_frames
-from vs_metrics import Panel, VideoWriter, grid, grid_places
+from vs_metrics import Panel, VideoWriter, VsMetricsError, grid, grid_places
 from vs_runtime import temporary_path
 
 from vs_eval.files import ClipFiles, PanelPlace
@@ -152,7 +153,11 @@ def _combined(found: Mapping[str, Found], folder: Path) -> Iterator[ClipFiles]:
         sources = [(one.directory, files) for one, files in (some[name] for some in clips)]
         shown = list(_shown(dict(zip(found, sources, strict=True))))
         if all(is_name(files.video) for _, files in sources) and len(shown) > len(found):
-            yield _combine(name, shown, folder / f"{number}.mp4", sources)
+            path = folder / f"{number}.mp4"
+            try:
+                yield _combine(name, shown, path, sources)
+            except (VsDataError, VsMetricsError, OSError):  # the player misses the file, and names the clip
+                yield attrs.evolve(sources[0][1], video=path.name)
 
 
 @attrs.frozen(kw_only=True)

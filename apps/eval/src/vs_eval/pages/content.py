@@ -94,7 +94,7 @@ class Player:
         clips: in order.
         left: the panel that is shown large at first at the left of the wipe, by its title.
         right: the one at the right.
-        left_out: names of clips that are too large for the page.
+        left_out: names of clips that are too large for the page, or cannot be read.
     """
 
     ident: str

@@ -101,7 +101,8 @@ def _meanings(found: Found) -> Iterator[tuple[str, str]]:
     for name, said in found.measures.items():
         unit = f"{said.unit}, " if said.unit else ""
         if not name.startswith(FIRST):
-            yield f"{said.title or name} ({unit}{said.better} is better)", said.explanation
+            meaning = " ".join(filter(None, (said.explanation, said.limits, said.source)))
+            yield f"{said.title or name} ({unit}{said.better} is better)", meaning
 
 
 def _facts(found: Found) -> Iterator[tuple[str, str]]:

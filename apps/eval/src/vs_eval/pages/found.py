@@ -32,13 +32,27 @@ class Score:
 
 @attrs.frozen(kw_only=True)
 class Said:
-    """What is said of a measure: its heading, unit, which way is better, decimals, and one sentence."""
+    """The words on a measure: its heading, unit, which way is better, decimals, and sentences on what it is."""
 
     title: str = ""
     unit: str = ""
     better: str = "higher"
     digits: int = 3
     explanation: str = ""
+    limits: str = ""
+    source: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class FoundSet:
+    """A measure of all generated frames together, which is no mean over them; and the same of real frames."""
+
+    title: str
+    value: float | None = None
+    interval: tuple[float, float] | None = None
+    real: float | None = None
+    unit: str = ""
+    note: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -69,6 +83,7 @@ class FoundPart:
     caption: str = ""
     texts: tuple[str, ...] = ()
     scores: Mapping[str, Score] = attrs.field(factory=dict)
+    sets: tuple[FoundSet, ...] = ()
     comparisons: tuple[Claimed, ...] = ()
     clips: tuple[FoundClip, ...] = ()
     tables: tuple[Table, ...] = ()
@@ -165,8 +180,18 @@ def _problems(error: BaseException) -> Iterator[str]:
 
 def _converter() -> cattrs.Converter:
     converter = cattrs.Converter()
+    converter.register_structure_hook(tuple[float, float] | None, lambda value, _: _interval(value))
     converter.register_structure_hook(ClipFiles, lambda value, _: _clip_files(converter, value))
     return converter
+
+
+def _interval(value: Any) -> tuple[float, float] | None:
+    """Return the ends of an interval; None where there is none."""
+    match value:
+        case [int() | float() as low, int() | float() as high]:
+            return float(low), float(high)
+        case _:
+            return None
 
 
 def _clip_files(converter: cattrs.Converter, value: Mapping[str, Any]) -> ClipFiles:

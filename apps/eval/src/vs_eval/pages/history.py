@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from vs_runtime.metrics_log import salvage_metrics
+from vs_runtime.metrics_log import KIND, VALIDATION, salvage_metrics
 
 from vs_eval.pages.content import Figure, Remark
 from vs_eval.pages.curves import Mark, Series, draw
@@ -42,7 +42,7 @@ COUNTS: Mapping[str, tuple[str, str]] = {
 
 @attrs.frozen(kw_only=True)
 class History:
-    """What is known of a run's training.
+    """The course of a run's training, as far as it is known.
 
     Attributes:
         steps: the numbers of each step.
@@ -63,7 +63,7 @@ class History:
 def read_history(path: Path) -> History:
     """Read as much of metrics.jsonl as can be read; lines that cannot are named in the notices."""
     lines, problems = salvage_metrics(path)
-    kinds = [line.get("kind") == "validation" for line in lines]
+    kinds = [line.get(KIND) == VALIDATION for line in lines]
     return History(
         steps=tuple(line for line, validation in zip(lines, kinds, strict=True) if not validation),
         validations=tuple(line for line, validation in zip(lines, kinds, strict=True) if validation),
@@ -154,7 +154,7 @@ def validation_series(history: History, name: str, title: str) -> Series:
 
 
 def _is_score(name: str, value: Any) -> bool:
-    return name not in ("step", "kind", "time") and type(value) in (int, float)
+    return "/" in name and type(value) in (int, float)  # psnr/generated, beside counts of clips and frames
 
 
 def number(value: Any, otherwise: float) -> float:

@@ -5,6 +5,8 @@ import math
 import shlex
 from collections.abc import Iterator, Mapping
 
+from vs_runtime import best_step
+
 from vs_eval.facts import step_title
 from vs_eval.files import Picture
 from vs_eval.opening import COMMANDS
@@ -89,11 +91,13 @@ def _training_sections(view: RunView) -> Iterator[Section]:
     validation = tuple(validation_figures(history, view.newest))
     if validation:
         yield Section(ident="validation", title="Quality while training", figures=validation)
+    best = best_step(view.path / "checkpoints")
+    kept = () if best is None else (Remark(text=f"The checkpoint that is kept as the best is of step {best}."),)
     resumed = (Remark(text=f"Resumed at step {', '.join(map(str, view.resumed))}."),) if view.resumed else ()
     yield Section(
         ident="training",
         title="Training",
-        remarks=(*remarks_on(history), *resumed),
+        remarks=(*remarks_on(history), *resumed, *kept),
         figures=training_figures(history, marks),
     )
 

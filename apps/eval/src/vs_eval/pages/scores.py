@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from vs_eval.pages.content import Card, Figure, Jump, Jumps, Player, Remark
 from vs_eval.pages.curves import Series, draw
-from vs_eval.pages.found import GENERATED, Found, FoundPart, Said, Score
+from vs_eval.pages.found import GENERATED, Found, FoundPart, FoundSet, Said, Score
 
 BESIDE: Mapping[str, str] = {
     "class_mean": "the mean colour of each class",
@@ -24,13 +24,22 @@ FIRST = "first_"
 """How names of measures of first frames begin, which are not shown large."""
 
 CARDS = 8
-"""Figures that are shown large at most."""
+"""Figures of frames that are shown large at most."""
 
 
 def cards_of(found: Found, part: FoundPart) -> tuple[Card, ...]:
     """Return the figures of generated frames, each with what it is beside."""
     names = [name for name in part.scores if name.endswith(GENERATED) and not name.startswith(FIRST)]
-    return tuple(_card(found.said_of(name), name, part.scores) for name in names[:CARDS])
+    cards = [_card(found.said_of(name), name, part.scores) for name in names[:CARDS]]
+    return (*cards, *(_set_card(one) for one in part.sets if one.value is not None))
+
+
+def _set_card(one: FoundSet) -> Card:
+    real = "" if one.real is None else f"real frames have {one.real:.3g}"
+    ends = "" if one.interval is None else "{:.3g} to {:.3g}".format(*one.interval)
+    return Card(
+        title=one.title, value=f"{one.value:.3g}", unit=one.unit, note=" · ".join(filter(None, (ends, real, one.note)))
+    )
 
 
 def _card(said: Said, name: str, scores: Mapping[str, Score]) -> Card:
