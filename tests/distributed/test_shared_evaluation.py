@@ -30,7 +30,7 @@ COMMANDS = {
 BAD = ["synthesize", "runs/street", "--device", "cpu", "--labels", "broken", "--out", "bad"]
 PIPE = ["synthesize", "runs/street", "--device", "cpu", "--labels", "-"]
 NOBODY = ["vid2vid", "runs/nobody"]
-BY_ITSELF = ("package", "export", "numerics")
+BY_ITSELF = ("package", "export", "numerics", "drift")
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,10 @@ def _path(_: Any, tokens: Sequence[Token]) -> Path:
     return option_path(tokens[0].value)
 
 
+def _paths(_: Any, tokens: Sequence[Token]) -> tuple[Path, ...]:
+    return tuple(option_path(token.value) for token in tokens)
+
+
 def _place(_: Any, tokens: Sequence[Token]) -> str:
     text = tokens[0].value
     if text.startswith("-") and text != "-":
@@ -61,6 +65,11 @@ Sizes = Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")
 Several = Annotated[int, option_of(Range(kind=int, low=1, high=100_000))]
 """A number that is not left out."""
 
+ManyFrames = Annotated[int, option_of(Range(kind=int, low=31, high=3_000))]
+"""More frames than make a band, and not more than a world has."""
+Paths = Annotated[tuple[Path, ...], Parameter(converter=_paths, consume_multiple=True, negative="")]
+"""As many files as follow."""
+
 AnyPath = Annotated[Path | None, Parameter(converter=_path)]
 """A file or directory, or what there is by default."""
 
@@ -83,6 +92,8 @@ def vid2vid(
     clips: Count = None,
     frames: Count = None,
     data: AnyPath = None,
+    agreement: bool = True,
+    features: Paths = (),
 ) -> None:
     """Roll the EMA of a run's generator over whole held-out clips; write videos, pictures, scores and a page.
 
@@ -95,13 +106,27 @@ def vid2vid(
         clips: How many held-out clips; default: all of them.
         frames: At most so many frames of each clip; default: all of them.
         data: Folder of held-out sequences in place of the run's; needed for a model that was trained on a folder.
+        agreement: Also train a small network on real training frames to read labels, and say how it reads generated
+            ones; some seconds, once for all reports on the same data that lie beside one another.
+        features: Files of feature networks, to measure LPIPS, FID, KID and FVD with; tools/convert_features.py makes
+            them of published weights.
     """
     from vs_eval.opening import Request
     from vs_eval.sharing import joined_ranks
     from vs_eval.terminal import open_console
     from vs_eval.vid2vid import evaluate_vid2vid
 
-    request = Request(run=run, out=out, checkpoint=checkpoint, device=device, clips=clips, frames=frames, data=data)
+    request = Request(
+        run=run,
+        out=out,
+        checkpoint=checkpoint,
+        device=device,
+        clips=clips,
+        frames=frames,
+        data=data,
+        agreement=agreement,
+        features=features,
+    )
     with joined_ranks() as ranks, _computing():
         evaluate_vid2vid(request, open_console(), ranks)
 
@@ -118,7 +143,9 @@ def few_shot(
     clips: Count = None,
     frames: Count = None,
     data: AnyPath = None,
+    features: Paths = (),
     drive: bool = True,
+    agreement: bool = True,
 ) -> None:
     """Generate held-out subjects from a few references of each; write videos, pictures, scores and a page.
 
@@ -132,17 +159,67 @@ def few_shot(
         clips: How many held-out sequences; default: all of them.
         frames: At most so many frames of each sequence; default: all of them.
         data: Folder of held-out sequences in place of the run's; needed for a model that was trained on a folder.
+        features: Files of feature networks, to measure LPIPS, FID, KID and FVD with; tools/convert_features.py makes
+            them of published weights.
         drive: Also show each subject in the next one's motion, and all of them in one.
+        agreement: Also train a small network on real training frames to read labels, and say how it reads generated
+            ones; some seconds, once for all reports on the same data that lie beside one another.
     """
     from vs_eval.few_shot.command import FewShotRequest, evaluate_few_shot
     from vs_eval.opening import Request
     from vs_eval.sharing import joined_ranks
     from vs_eval.terminal import open_console
 
-    common = Request(run=run, out=out, checkpoint=checkpoint, device=device, clips=clips, frames=frames, data=data)
+    common = Request(
+        run=run,
+        out=out,
+        checkpoint=checkpoint,
+        device=device,
+        clips=clips,
+        frames=frames,
+        data=data,
+        agreement=agreement,
+        features=features,
+    )
     asked = FewShotRequest(common=common, references=references, drive=drive)
     with joined_ranks() as ranks, _computing():
         evaluate_few_shot(asked, open_console(), ranks)
+
+
+@app.command
+def drift(
+    run: AnyPath = None,
+    /,
+    *,
+    frames: ManyFrames = 1000,
+    clips: Several = 1,
+    out: AnyPath = None,
+    checkpoint: Step = None,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    data: AnyPath = None,
+) -> None:
+    """Roll a generator out far beyond the clips of its training, and show every metric against the frame number.
+
+    A world goes on for so many frames; a stored sequence that is shorter is shown forwards and backwards in turn.
+
+    Args:
+        run: A run or model directory; default: the run below ./runs that wrote a checkpoint last.
+        frames: Frames of the roll-out, more than the 30 first ones, whose mean and deviation are the band.
+        clips: How many held-out sequences, the longest first; curves are means over them.
+        out: Where the report goes; default: RUN/eval/drift-step-XXXXXXXX, or MODEL-eval/drift-scores beside a model. A
+            report that is there is replaced.
+        checkpoint: Training step of the run's checkpoint, or best; default: the newest one that is intact.
+        device: What to compute on; auto is a GPU where there is one.
+        data: Folder of held-out sequences in place of the run's; needed for a model that was trained on a folder.
+    """
+    from vs_eval.drift.command import measure_drift
+    from vs_eval.opening import Request
+    from vs_eval.sharing import by_itself
+    from vs_eval.terminal import open_console
+
+    request = Request(run=run, out=out, checkpoint=checkpoint, device=device, clips=clips, frames=frames, data=data)
+    with by_itself("eval:drift"), _computing():
+        measure_drift(request, open_console())
 
 
 @app.command

@@ -37,6 +37,7 @@ from vs_synthesis import (
     training_config,
 )
 from vs_training.config import TrainConfig
+from vs_training.quality.features import FeatureNetworks, open_networks
 
 from vs_eval.facts import Facts, ModelFacts, RunFacts, step_title
 from vs_eval.output import check_output, checkpoint_name, results_of
@@ -61,6 +62,8 @@ class Request:
     clips: int | None
     frames: int | None
     data: Path | None = None
+    agreement: bool = True
+    features: tuple[Path, ...] = ()
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -111,6 +114,7 @@ class Opened(Generic[ConfigKind]):
         source: held-out sequences.
         out: where the report goes.
         facts: what the report is made from.
+        networks: what frames are also measured with.
     """
 
     trained: Trained
@@ -119,6 +123,7 @@ class Opened(Generic[ConfigKind]):
     source: ClipSource
     out: Path
     facts: Facts
+    networks: FeatureNetworks
 
 
 def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKind]:
@@ -139,12 +144,25 @@ def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKi
     if not isinstance(generator, kind):
         command = f"{COMMANDS[generator.kind]} {path}"
         raise ModelError(path, f"its generator is a {generator.kind} generator; evaluate it by `{command}`")
-    out = request.out or results_of(contents, "eval") / _report_name(contents)
+    out = request.out or results_of(contents, "eval") / report_name(contents)
     check_output(out)
+    return open_held_out(request, trained, generator, out)
+
+
+def open_held_out(request: Request, trained: Trained, generator: ConfigKind, out: Path) -> Opened[ConfigKind]:
+    """Open held-out data and the generator of what was read; nothing is written.
+
+    Args:
+        request: what the command line asks for.
+        trained: what was read.
+        generator: the configuration of its generator.
+        out: where the report goes.
+    """
     # What it has never seen, looked at as long as nothing has been computed.
     source = open_source(trained.data, "val")
     looked_at = _look_at_data(trained, request.clips)
-    model = build_model(contents, device=request.device)
+    model = build_model(trained.contents, device=request.device)
+    networks = open_networks(request.features, model.device, source.size)
     return Opened(
         trained=trained,
         generator=generator,
@@ -152,6 +170,7 @@ def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKi
         source=source,
         out=out,
         facts=_facts(request, trained, model, looked_at),
+        networks=networks,
     )
 
 
@@ -178,7 +197,8 @@ def open_trained(path: Path, *, checkpoint: Which, data: Path | None, training: 
     return Trained(contents=contents, config=config, data=config.data, seen=config.data if data is None else None)
 
 
-def _report_name(contents: ModelContents) -> str:
+def report_name(contents: ModelContents) -> str:
+    """Return what the report on a run or a model is called."""
     return "scores" if contents.checkpoint is None else checkpoint_name(contents)
 
 
@@ -229,6 +249,10 @@ def place(path: Path) -> Path:
     return whole.relative_to(here) if here in whole.parents else Path(whole.name)
 
 
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(place(path)))
+
+
 def _command(request: Request, trained: Trained, where: Path, device: str) -> str:
     """Return what repeats the evaluation, whatever checkpoints there are by then; where the report goes is left out."""
     options: Mapping[str, Any] = {
@@ -236,9 +260,11 @@ def _command(request: Request, trained: Trained, where: Path, device: str) -> st
         "device": device,
         "clips": request.clips,
         "frames": request.frames,
-        "data": None if request.data is None else shlex.quote(str(place(request.data))),
+        "data": None if request.data is None else _quoted(request.data),
+        "features": " ".join(map(_quoted, request.features)) or None,
     }
     given = [f"--{name} {value}" for name, value in options.items() if value is not None]
+    given += [] if request.agreement else ["--no-agreement"]
     return " ".join([COMMANDS[trained.contents.config.kind], shlex.quote(str(where)), *given])
 
 

@@ -7,9 +7,11 @@ plays all at the same frame; where they are is told with it.
 import contextlib
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import attrs
+from torch import Tensor
 from vs_data import ClipSource, spread_frames
 from vs_metrics import (
     ClassColours,
@@ -28,6 +30,15 @@ from vs_metrics import (
 from vs_nets import ClassMap, class_ids
 from vs_runtime.ranks import ONE, Ranks
 from vs_training.pictures import palette_of
+from vs_training.quality.features import (
+    FeatureGatherer,
+    FeatureNetworks,
+    load_clip_features,
+    save_clip_features,
+    set_metrics,
+)
+from vs_training.quality.reader import count_readings
+from vs_training.quality.reading import reading_metrics
 from vs_training.quality.rolling import BindReferences, ClipPlan, roll_sequence
 from vs_training.quality.scoring import (
     ClipScores,
@@ -37,8 +48,11 @@ from vs_training.quality.scoring import (
     score_frame,
     score_views,
 )
+from vs_training.quality.sets import SetMetric
+from vs_training.quality.still_grid import add_tiles, grid_metrics
 from vs_training.quality.summary import CLAIMS, Claim, Report, summarise
 
+from vs_eval.agreement import Reading
 from vs_eval.files import ClipFiles, PanelPlace
 from vs_eval.pictures import clip_frame
 from vs_eval.sharing import shared
@@ -62,6 +76,8 @@ class Setting:
         directory: where videos and pictures go; it exists.
         fps: frames a second of the videos.
         ranks: the processes that share the videos.
+        reading: what reads labels in generated frames; None: nothing does.
+        networks: what frames are also measured with.
     """
 
     bind: BindReferences
@@ -70,6 +86,8 @@ class Setting:
     directory: Path
     fps: float = 10.0
     ranks: Ranks = ONE
+    reading: Reading | None = None
+    networks: FeatureNetworks = attrs.field(factory=FeatureNetworks)
 
 
 @attrs.frozen(kw_only=True)
@@ -101,11 +119,11 @@ def training_colours(source: ClipSource, kind: ClassMap, *, frames: int = COLOUR
     )
 
 
-def plan_videos(source: ClipSource, plans: Sequence[ClipPlan]) -> list[Video]:
-    """Plan a video `clip-000-NAME` of each clip."""
+def plan_videos(source: ClipSource, plans: Sequence[ClipPlan], score: ScoreFrame = score_frame) -> list[Video]:
+    """Plan a video `clip-000-NAME` of each clip; `score`: what each frame is measured by."""
     names = [source.sequences[plan.sequence].name for plan in plans]
     return [
-        Video(name=name, stem=f"clip-{index:03d}-{file_name(name)}", plan=plan)
+        Video(name=name, stem=f"clip-{index:03d}-{file_name(name)}", plan=plan, score=score)
         for index, (name, plan) in enumerate(zip(names, plans, strict=True))
     ]
 
@@ -135,7 +153,13 @@ def evaluate_videos(
         lambda index: score_video(setting, videos[index], index, advance),
         Rolled,
     )
-    return summarise([each.scores for each in rolled], claims), [each.files for each in rolled]
+    return reported(setting, videos, rolled, claims), [each.files for each in rolled]
+
+
+def reported(setting: Setting, videos: Sequence[Video], rolled: Sequence[Rolled], claims: Sequence[Claim]) -> Report:
+    """Sum up the scores of videos that were rolled out, and what is measured of all their frames together."""
+    scores = [each.scores for each in rolled]
+    return summarise(scores, claims, measured_sets(setting, videos, scores))
 
 
 def score_video(setting: Setting, video: Video, index: int, advance: Advance) -> Rolled:
@@ -149,7 +173,10 @@ def score_video(setting: Setting, video: Video, index: int, advance: Advance) ->
             drawing.add(clip_frame(setting.spec.labels, view))
             advance(video.name, index)
 
-        scores = score_views(roll_video(setting, video), name=video.name, score=video.score, watch=watch)
+        gather, add = FeatureGatherer(setting.networks, video.score), partial(add_up, setting.reading)
+        scores = score_views(roll_video(setting, video), name=video.name, score=gather, add=add, watch=watch)
+    if setting.networks.of_sets:
+        save_clip_features(_features_file(setting, video), gather.features())
     files = ClipFiles(
         name=video.name,
         video=f"{video.stem}.mp4",
@@ -159,6 +186,26 @@ def score_video(setting: Setting, video: Video, index: int, advance: Advance) ->
         panels=drawing.places(),
     )
     return Rolled(scores=scores, files=files)
+
+
+def add_up(reading: Reading | None, view: FrameView) -> dict[str, Tensor]:
+    """Return what a frame adds to what is measured of all frames together."""
+    read = {} if reading is None else count_readings(reading.reader, reading.readable, view)
+    return {**read, **add_tiles(view)}
+
+
+def measured_sets(setting: Setting, videos: Sequence[Video], scores: Sequence[ClipScores]) -> tuple[SetMetric, ...]:
+    """Return what is measured of all frames of videos together; by features in the first process alone."""
+    read = () if setting.reading is None else reading_metrics(scores, setting.reading.readable)
+    found = (*read, *grid_metrics(scores))
+    if not (setting.networks.of_sets and setting.ranks.first):
+        return found
+    features = [load_clip_features(_features_file(setting, video)) for video in videos]
+    return (*found, *set_metrics(setting.networks, features))
+
+
+def _features_file(setting: Setting, video: Video) -> Path:
+    return setting.directory / f"{video.stem}.features"
 
 
 def roll_video(setting: Setting, video: Video) -> Iterator[FrameView]:

@@ -382,6 +382,12 @@ def _check_batch(config: "TrainConfig") -> Iterator[Problem]:
         yield Problem("memory.micro_batches", expected=expected, got=parts)
 
 
+def _check_past(config: "TrainConfig") -> Iterator[Problem]:
+    if config.curriculum.past_frames == "average" and config.distributed.shard_optimizer:
+        hint = "no process has the whole average, with distributed.shard_optimizer"
+        yield Problem("curriculum.past_frames", hint, expected="'generator'", got="average")
+
+
 @attrs.frozen(kw_only=True)
 class TrainConfig:
     """Everything that determines a training run."""
@@ -420,6 +426,7 @@ class TrainConfig:
         Check(("data", "discriminator"), _check_regions),
         Check(("loader", "memory"), _check_batch),
         Check(("generator", "data"), _check_given_flow),
+        Check(("curriculum", "distributed"), _check_past),
     )
 
     def __attrs_post_init__(self) -> None:

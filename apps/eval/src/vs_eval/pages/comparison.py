@@ -152,7 +152,8 @@ def _combined(found: Mapping[str, Found], folder: Path) -> Iterator[ClipFiles]:
     for number, name in enumerate(name for name in clips[0] if all(name in some for some in clips)):
         sources = [(one.directory, files) for one, files in (some[name] for some in clips)]
         shown = list(_shown(dict(zip(found, sources, strict=True))))
-        if all(is_name(files.video) for _, files in sources) and len(shown) > len(found):
+        made = sum(one.title.startswith(MADE) for one in shown)
+        if made == len(found) and all(is_name(files.video) for _, files in sources):
             path = folder / f"{number}.mp4"
             try:
                 yield _combine(name, shown, path, sources)

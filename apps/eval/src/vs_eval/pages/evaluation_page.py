@@ -21,12 +21,13 @@ OLD = "The videos of this evaluation are of an older version, which did not say 
 def write_evaluation_page(document: Mapping[str, Any], directory: Path) -> None:
     """Write `report.html` of an evaluation into its directory, from its document and the files that lie there."""
     found = structured(document, directory)
+    summary = (summary_of(found),) if found.parts[0].scores else ()
     page = Page(
         title=title_of(found),
         kind="Evaluation",
         lines=(found.text("summary"), *_line(found)),
         notices=found.notices,
-        sections=(summary_of(found), *part_sections(found, Room(MAX_MB)), *closing_sections(found)),
+        sections=(*summary, *part_sections(found, Room(MAX_MB)), *closing_sections(found)),
     )
     (directory / "report.html").write_text(render(page), "utf-8")
 
@@ -43,10 +44,10 @@ def summary_of(found: Found) -> Section:
     return Section(ident="summary", title="Summary", cards=cards_of(found, part), remarks=tuple(claims_of(part)))
 
 
-def part_sections(found: Found, room: Room) -> Iterator[Section]:
-    """Yield videos and scores of each part."""
+def part_sections(found: Found, room: Room, prefix: str = "") -> Iterator[Section]:
+    """Yield videos and scores of each part; `prefix` sets names of sections apart from those of other evaluations."""
     for number, part in enumerate(found.parts):
-        yield from _sections_of(found, part, room, number)
+        yield from _sections_of(found, part, room, number, prefix)
 
 
 def closing_sections(found: Found) -> Iterator[Section]:
@@ -60,12 +61,12 @@ def closing_sections(found: Found) -> Iterator[Section]:
     )
 
 
-def _sections_of(found: Found, part: FoundPart, room: Room, number: int) -> Iterator[Section]:
-    player = player_of(part.files, found.directory, room, f"player{number}")
+def _sections_of(found: Found, part: FoundPart, room: Room, number: int, prefix: str) -> Iterator[Section]:
+    player = player_of(part.files, found.directory, room, f"{prefix}player{number}")
     old = (OLD,) if part.files and player is None else ()
     best = extremes(found, part, player)
     yield Section(
-        ident=f"videos{number}",
+        ident=f"{prefix}videos{number}",
         title=part.title or "Videos",
         texts=(*part.texts, *old),
         cards=cards_of(found, part) if number else (),
@@ -75,10 +76,10 @@ def _sections_of(found: Found, part: FoundPart, room: Room, number: int) -> Iter
         pictures=pictures_of(part.pictures, found.directory, room),
     )
     yield Section(
-        ident=f"scores{number}",
+        ident=f"{prefix}scores{number}",
         title=f"{part.title}: scores" if part.title else "Scores",
         remarks=tuple(claims_of(part)) if number else (),
-        figures=drift_figures(found, part, f"part{number}"),
+        figures=drift_figures(found, part, f"{prefix}part{number}"),
         tables=part.tables,
     )
 

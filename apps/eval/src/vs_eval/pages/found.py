@@ -137,21 +137,20 @@ class Found:
         return said if said.title else attrs.evolve(said, title=measure)
 
 
-def read_found(directory: Path) -> Found:
-    """Read the evaluation in a directory.
+def read_found(path: Path) -> Found:
+    """Read the evaluation that a file, report.json or alike, tells of.
 
     Raises:
-        VsEvalError: it has no report.json, or a damaged one.
+        VsEvalError: it is damaged.
     """
-    path = directory / MARKER
     try:
-        return structured(read_json(path, max_bytes=LARGEST), directory)
+        return structured(read_json(path, max_bytes=LARGEST), path.parent, path.name)
     except DocumentError as error:
         raise VsEvalError(f"{path}: {error.problems[0].message}") from None
 
 
-def structured(document: Any, directory: Path) -> Found:
-    """Return an evaluation of the document that its report.json is, and the directory of the files that it names.
+def structured(document: Any, directory: Path, name: str = MARKER) -> Found:
+    """Return an evaluation of the document that its file `name` is, and the directory of the files that it names.
 
     Raises:
         VsEvalError: it is none.
@@ -166,7 +165,7 @@ def structured(document: Any, directory: Path) -> Found:
         )
     except (cattrs.BaseValidationError, AttributeError, TypeError, ValueError, KeyError) as error:
         what = "; ".join(itertools.islice(_problems(error), 2))
-        raise VsEvalError(f"{directory / MARKER}: is not that of an evaluation ({what}); evaluate again") from None
+        raise VsEvalError(f"{directory / name}: is not that of an evaluation ({what}); evaluate again") from None
 
 
 def _problems(error: BaseException) -> Iterator[str]:

@@ -38,6 +38,11 @@ def run_page(view: RunView, *, max_mb: float) -> Page:
     sections = [
         summary_section(view, room),
         *(() if found is None else part_sections(found, room)),
+        *(
+            section
+            for number, drift in enumerate(view.drifts)
+            for section in part_sections(drift, room, f"drift{number}-")
+        ),
         *_training_sections(view),
         *_audit_sections(view, room),
         *_older_evaluations(view),

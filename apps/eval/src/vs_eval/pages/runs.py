@@ -14,6 +14,7 @@ from vs_runtime.run_directory import RunDirectory, open_run, read_environment, r
 from vs_runtime.run_lock import hold_run
 from vs_training.config import TrainConfig
 
+from vs_eval.drift.command import MARKER as DRIFT
 from vs_eval.errors import VsEvalError
 from vs_eval.numerics.opening import MARKER as AUDIT
 from vs_eval.output import MARKER
@@ -47,6 +48,7 @@ class RunView:
         checkpoints: the steps of those that are there.
         resumed: the first step after each time that it was resumed.
         evaluations: by rising step.
+        drifts: over long roll-outs.
         audits: of its numerics.
         running: whether a process is training it now.
         notices: what is damaged, and so not shown.
@@ -60,6 +62,7 @@ class RunView:
     checkpoints: tuple[int, ...]
     resumed: tuple[int, ...]
     evaluations: tuple[Found, ...]
+    drifts: tuple[Found, ...]
     audits: tuple[FoundAudit, ...]
     running: bool
     notices: tuple[str, ...]
@@ -105,7 +108,8 @@ def look_at_run(path: Path) -> RunView:
         history=history,
         checkpoints=tuple(checkpoints_by_step(run.checkpoints)) if run.checkpoints.is_dir() else (),
         resumed=resumed_at(history, times),
-        evaluations=tuple(sorted(_evaluations(run, problems), key=lambda found: found.step or 0)),
+        evaluations=tuple(sorted(_evaluations(run, f"step-*/{MARKER}", problems), key=lambda found: found.step or 0)),
+        drifts=tuple(_evaluations(run, f"drift-*/{DRIFT}", problems)),
         audits=tuple(_audits(run, problems)),
         running=_is_held(run),
         notices=tuple(problems),
@@ -128,10 +132,10 @@ def _text(path: Path, problems: list[str]) -> str:
         return ""
 
 
-def _evaluations(run: RunDirectory, problems: list[str]) -> Iterator[Found]:
-    for path in sorted((run.path / "eval").glob(f"step-*/{MARKER}")):
+def _evaluations(run: RunDirectory, pattern: str, problems: list[str]) -> Iterator[Found]:
+    for path in sorted((run.path / "eval").glob(pattern)):
         try:
-            yield read_found(path.parent)
+            yield read_found(path)
         except VsEvalError as error:
             problems.append(str(error))
 

@@ -68,11 +68,11 @@ def roll_sequence(
     driving = (
         None if subject is None else single_frames(iterate_sequence(source, plan.sequence, max_frames=plan.frames))
     )
-    yield from roll_out(_bound(bind, first, spec), itertools.chain([first], pieces), spec, driving)
+    yield from roll_out(bound(bind, first, spec), itertools.chain([first], pieces), spec, driving)
 
 
-def _bound(bind: BindReferences, clip: Clip, spec: EvaluationSpec) -> GenerateFrame:
-    """Give the generator the references that a clip comes with, encoded."""
+def bound(bind: BindReferences, clip: Clip, spec: EvaluationSpec) -> GenerateFrame:
+    """Return what generates the frames of a clip, from the references that it comes with."""
     batch = move(collate([cut(clip, 0, 1)]), spec.device)
     with torch.inference_mode():
         return bind(encode_references(batch, spec.labels, channels_last=True))

@@ -1,13 +1,15 @@
 """From the scores of clips to those of all of them, and to what is claimed of these."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
-from vs_metrics import Average, combine, mean_of
+from torch import Tensor
+from vs_metrics import LEAST_CLIPS, Average, Interval, bootstrap_means, combine, interval_of, mean_of
 
 from vs_training.quality.measures import measure_of
 from vs_training.quality.scoring import ClipScores
+from vs_training.quality.sets import SetMetric
 
 
 @attrs.frozen(kw_only=True)
@@ -19,12 +21,15 @@ class Comparison:
         value: the score.
         baseline: what it has to beat.
         holds: whether it does.
+        lead: interval of how far it is ahead (value less baseline, or the other way round where lower is better), by
+            bootstrap over clips: if it holds 0, other clips may say otherwise. None of a single clip.
     """
 
     claim: str
     value: float
     baseline: float
     holds: bool
+    lead: Interval | None = None
 
 
 Claim = tuple[str, str, str]
@@ -51,25 +56,41 @@ class Report:
         clips: scores of each clip.
         totals: score name -> average over all clips, each frame (or confident pixel) counting once.
         comparisons: the claims for which both sides exist.
+        intervals: score name -> where it would lie on other clips of the kind, by bootstrap over clips; none of a
+            single clip.
+        sets: what is measured of all frames together.
     """
 
     clips: tuple[ClipScores, ...]
     totals: Mapping[str, Average]
     comparisons: tuple[Comparison, ...]
+    intervals: Mapping[str, Interval] = attrs.field(factory=dict)
+    sets: tuple[SetMetric, ...] = ()
 
 
-def summarise(scores: Sequence[ClipScores], claims: Sequence[Claim] = CLAIMS) -> Report:
+def summarise(scores: Sequence[ClipScores], claims: Sequence[Claim] = CLAIMS, sets: Sequence[SetMetric] = ()) -> Report:
     """Sum up the scores of some clips. Nothing is rounded."""
     names = dict.fromkeys(name for clip in scores for name in clip.totals)
     totals = {name: combine(clip.totals[name] for clip in scores if name in clip.totals) for name in names}
-    return Report(clips=tuple(scores), totals=totals, comparisons=tuple(_comparisons(totals, claims)))
+    resampled = bootstrap_means([clip.totals for clip in scores]) if len(scores) >= LEAST_CLIPS else None
+    found = {} if resampled is None else {name: interval_of(resampled(name)) for name in names}
+    return Report(
+        clips=tuple(scores),
+        totals=totals,
+        comparisons=tuple(_comparisons(totals, claims, resampled)),
+        intervals={name: interval for name, interval in found.items() if interval is not None},
+        sets=tuple(sets),
+    )
 
 
-def _comparisons(totals: Mapping[str, Average], claims: Sequence[Claim]) -> list[Comparison]:
+def _comparisons(
+    totals: Mapping[str, Average], claims: Sequence[Claim], resampled: Callable[[str], Tensor] | None
+) -> list[Comparison]:
     found = []
     for claim, name, baseline in claims:
         a, b = (mean_of(totals.get(key, Average())) for key in (name, baseline))
         if math.isfinite(a) and math.isfinite(b):
-            holds = a > b if measure_of(name).better == "higher" else a < b
-            found.append(Comparison(claim=claim, value=a, baseline=b, holds=holds))
+            sign = 1 if measure_of(name).better == "higher" else -1
+            lead = None if resampled is None else interval_of(sign * (resampled(name) - resampled(baseline)))
+            found.append(Comparison(claim=claim, value=a, baseline=b, holds=sign * (a - b) > 0, lead=lead))
     return found
