@@ -1,0 +1,244 @@
+"""What a configuration for some data is to say, setting by setting, and why."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import vs_nets as nets
+from vs_config.schema import tag_of
+from vs_data import (
+    DenseposeConfig,
+    DisFlowConfig,
+    FlowFilesConfig,
+    KeypointsConfig,
+    LandmarksConfig,
+    SegMapsConfig,
+    VideoConfig,
+)
+from vs_data.labels import EdgesConfig, InstancesConfig, LabelKind, handler_of, know_boxes, said_of
+from vs_data.survey import Survey
+from vs_training.config import TrainConfig
+from vs_training.errors import VsTrainingError
+from vs_training.presets import Preset, read_preset
+
+from vs_train.initial.draft import Choice, Draft, drafted, resolved
+from vs_train.initial.sizes import cut_off, first_that_fits, sizes_for
+
+_MANY_SUBJECTS = 8  # sequences of faces or bodies that few-shot networks learn from
+_LARGE = 512  # pixels of the smaller side, as in the published configurations
+_MEDIUM = 128
+_MANY_FRAMES = 5000  # for networks of the published size
+_SECONDS = 10.0  # of a video that are held out at most
+_PART = 0.1  # of a video that is held out
+_HELD_OUT_FRAMES = 8  # that are worth holding out
+_STILL = 4  # frames: sequences of fewer decide about lengths only where there are no others
+_RATE = 25
+_CLASSES = (SegMapsConfig, InstancesConfig, EdgesConfig)
+
+
+def draft(found: Survey, preset: str | None = None) -> Draft:
+    """Choose a configuration that trains on what was found.
+
+    Args:
+        found: The data.
+        preset: Whose networks, losses and steps are taken; None: that is chosen too.
+
+    Raises:
+        PresetError: there is no such preset.
+        VsTrainingError: the pictures are too small for the preset's networks.
+    """
+    name, why = (preset, "as was asked for") if preset is not None else _preset_for(found)
+    base = read_preset(name)
+    kinds = tuple(guess.kind for guess in found.labels)
+    few_shot = base.command == "few-shot"
+    choices = [
+        Choice(path="", value=base.name, why=why),
+        *_data(found),
+        *_augmentation(kinds),
+        *_motion(found, few_shot),
+        *_face(kinds),
+        *_loader(base),
+        *_regions(base, kinds),
+        *_perceptual(base),
+        *_lengths(found, base),
+        *_pace(found),
+    ]
+    settings = [choice for choice in choices if choice.path]
+    size = _size(found, base, drafted(base, settings))
+    choices[3:3] = size  # where they stand in the data
+    document = drafted(base, [*settings[:2], *size, *settings[2:]])
+    return Draft(
+        preset=base,
+        document=document,
+        config=resolved(document),
+        choices=tuple(choices),
+        questions=(*found.all_questions, *_questions(found, kinds)),
+    )
+
+
+def _smallest(found: Survey) -> tuple[int, int]:
+    return min(height for height, _ in found.sizes), min(width for _, width in found.sizes)
+
+
+def _frames(found: Survey) -> int:
+    return sum(sequence.frames for sequence in found.sequences)
+
+
+def _preset_for(found: Survey) -> tuple[str, str]:
+    """Choose networks by what the labels show, how large pictures are and how many there are."""
+    kinds = [type(guess.kind) for guess in found.labels]
+    face, body = LandmarksConfig in kinds, KeypointsConfig in kinds or DenseposeConfig in kinds
+    count, frames, side = len(found.sequences), _frames(found), min(_smallest(found))
+    amount = f"{count} sequence{'s' * (count != 1)}, {frames} frames, {side} pixels at the smaller side"
+    large = side >= _LARGE and frames >= _MANY_FRAMES
+    if (face or body) and count >= _MANY_SUBJECTS:
+        published = "face-forensics" if face else "youtube-dancing"
+        return (published if large else "faces-tiny"), f"a model of many people, few-shot: {amount}"
+    if large:
+        return ("dancing" if KeypointsConfig in kinds else "cityscapes"), f"the published networks: {amount}"
+    return ("street-small" if side >= _MEDIUM else "street-tiny"), f"small networks: {amount}"
+
+
+def _data(found: Survey) -> Iterator[Choice]:
+    place = found.place
+    yield Choice(path="data.kind", value=tag_of(place.stored))
+    yield Choice(path="data.root", value=place.root)
+    if place.val_root is not None:
+        yield Choice(path="data.val_root", value=place.val_root, why="held out: the folder beside the training data")
+    elif _held_out(found):
+        why = "the end of each video is held out, to be looked at and scored"
+        yield Choice(path="data.val_seconds", value=_held_out(found), why=why)
+    if found.order != "name":
+        yield Choice(path="data.order", value=found.order, why="numbers in names have no zeros in front")
+    shortest = min(sequence.frames for sequence in found.sequences)
+    if shortest < 2:
+        yield Choice(path="data.min_frames", value=shortest, why="some sequences are single pictures")
+    yield Choice(path="data.labels", value=[said_of(guess.kind) for guess in found.labels])
+
+
+def _held_out(found: Survey) -> float:
+    """Return how many seconds of each video are held out: nothing of what is no video or too short."""
+    known = [seconds for seconds in found.seconds if seconds is not None]
+    if found.place.stored is not VideoConfig or not known:
+        return 0.0
+    seconds = round(min(_SECONDS, _PART * min(known)), 1)
+    rates = [sequence.frames / lasts for sequence, lasts in zip(found.sequences, known, strict=True)]
+    return seconds if seconds * min(rates) >= _HELD_OUT_FRAMES else 0.0
+
+
+def _size(found: Survey, base: Preset, document: dict[str, Any]) -> list[Choice]:
+    """Choose the size of clips.
+
+    Raises:
+        VsTrainingError: the pictures are too small for the preset's networks.
+    """
+    own: TrainConfig = resolved(base.document)
+    wanted, smallest = (own.data.height, own.data.width), _smallest(found)
+    height, width = Counter(found.sizes).most_common(1)[0][0]
+    cropped = "face_crop" in document["data"]
+    shape = wanted[1] / wanted[0] if cropped else width / height
+    stride = own.generator.stride
+    size = first_that_fits(document, sizes_for(smallest, shape, wanted, stride))
+    if size is None:
+        what = f"pictures of {smallest[0]}x{smallest[1]} (height x width) are too small for the networks of {base.name}"
+        raise VsTrainingError(f"{what}, whose sides are multiples of {stride}; take larger ones, or another --preset")
+    lost = 0 if cropped else round(100 * cut_off((height, width), size))
+    cut = f", of which {lost} % are cut off" if lost else ""
+    whole = "the face, cut out of" if cropped else "multiples of the networks' stride nearest to the shape of"
+    why = f"{whole} {height}x{width} pictures{cut}; never enlarged; the stride is {stride}"
+    return [Choice(path="data.height", value=size[0], why=why), Choice(path="data.width", value=size[1])]
+
+
+def _augmentation(kinds: Sequence[LabelKind]) -> Iterator[Choice]:
+    yield Choice(path="data.augment.scale", value=0.2, why="as published: up to 20 % larger, then cut")
+    mirrored = all(handler_of(kind).mirrors and isinstance(kind, _CLASSES) for kind in kinds)
+    why = (
+        "half of all clips are mirrored; 0 where text or left and right matter" if mirrored else "left and right differ"
+    )
+    yield Choice(path="data.augment.flip", value=0.5 if mirrored else 0.0, why=why)
+
+
+def _motion(found: Survey, few_shot: bool) -> Iterator[Choice]:
+    match found.flow:
+        case FlowFilesConfig() as files if not few_shot:
+            yield Choice(path="data.flow.kind", value=files.kind, why=f"motion is in the files of {files.folder}")
+            yield Choice(path="data.flow.folder", value=files.folder)
+        case _:
+            why = "OpenCV's optical flow teaches the motion" + (
+                ", to references too" if few_shot else ": no files of it"
+            )
+            yield Choice(path="data.flow.kind", value=DisFlowConfig.kind, why=why)
+
+
+def _face(kinds: Sequence[LabelKind]) -> Iterator[Choice]:
+    if any(isinstance(kind, LandmarksConfig) for kind in kinds):
+        yield Choice(
+            path="data.face_crop.margin", value=0.4, why="the face is cut out, with room for hair and shoulders"
+        )
+
+
+def _loader(base: Preset) -> Iterator[Choice]:
+    size = base.document.get("loader", {}).get("batch_size", 1)
+    why = "the preset's; `train:plan` says how many fit into memory"
+    yield Choice(path="loader.batch_size", value=size, why=why)
+    workers = max(2, base.document.get("loader", {}).get("workers", 0))
+    yield Choice(path="loader.workers", value=workers, why="files are read while the networks compute")
+
+
+def _regions(base: Preset, kinds: Sequence[LabelKind]) -> Iterator[Choice]:
+    """Leave discriminators out that look at faces and hands nobody can find."""
+    if base.document.get("discriminator", {}).get("regions") and not know_boxes(kinds):
+        why = "none: there are no keypoints to find faces and hands by"
+        yield Choice(path="discriminator.regions", value=[], why=why)
+
+
+def _perceptual(base: Preset) -> Iterator[Choice]:
+    match resolved(base.document).objective.perceptual:
+        case nets.FilePerceptual(path=weights, scales=scales) if not Path(weights).expanduser().is_file():
+            why = f"random features, since there is no {weights}: see the README of vs-train for better ones"
+            yield Choice(path="objective.perceptual", value={"kind": "random", "scales": scales}, why=why)
+        case _:
+            return
+
+
+def _lengths(found: Survey, base: Preset) -> Iterator[Choice]:
+    """Choose lengths of clips that every sequence is long enough for, but those of hardly any frames."""
+    curriculum = resolved(base.document).curriculum
+    shortest = _shortest(found)
+    initial = min(curriculum.initial_length, shortest)
+    longest = initial
+    while 2 * longest <= min(shortest, curriculum.max_length):
+        longest *= 2
+    why = f"the shortest sequence has {shortest} frames to train on"
+    yield Choice(path="curriculum.initial_length", value=initial)
+    yield Choice(path="curriculum.max_length", value=longest, why=f"frames of the longest clips: {why}")
+
+
+def _shortest(found: Survey) -> int:
+    held = _held_out(found)
+    lasting = zip(found.sequences, found.seconds, strict=True)
+    lengths = [
+        sequence.frames - (0 if not held or seconds is None else round(held * sequence.frames / seconds))
+        for sequence, seconds in lasting
+    ]
+    return min([length for length in lengths if length >= _STILL] or lengths)
+
+
+def _pace(found: Survey) -> Iterator[Choice]:
+    known = [(sequence.frames, lasts) for sequence, lasts in zip(found.sequences, found.seconds, strict=True) if lasts]
+    rate = round(known[0][0] / known[0][1]) if known else _RATE
+    why = "the videos' frames per second" if known else "files do not say how many frames make a second"
+    yield Choice(path="run.video_fps", value=min(max(rate, 1), 240), why=why)
+
+
+def _questions(found: Survey, kinds: Sequence[LabelKind]) -> Iterator[str]:
+    if found.place.val_root is None and not _held_out(found):
+        yield "nothing is held out: name a root of other sequences as data.val_root, or what is trained on is scored"
+    if len(kinds) > 1:
+        yield f"the networks see all {len(kinds)} kinds of labels: remove those that you will not have at synthesis"
+    if len(set(found.sizes)) > 1:
+        yield f"pictures have {len(set(found.sizes))} sizes: all become clips of one, cut to its shape"
+    count = len(found.sequences)
+    if any(isinstance(kind, LandmarksConfig | KeypointsConfig) for kind in kinds) and 1 < count < _MANY_SUBJECTS:
+        yield f"one person is assumed in all {count} sequences: if they are several, --preset faces-tiny is few-shot"
