@@ -387,6 +387,8 @@ def check_roots(config: StoredConfig) -> tuple[Literal["train", "val"], ...]:
     match config:
         case VideoConfig(val_seconds=seconds) if seconds > 0:
             return "train", "val"
+        case StoredConfig(val_sequences=count) if count > 0:
+            return "train", "val"
         case _:
             return ("train",) if place_of(config, "train") == place_of(config, "val") else ("train", "val")
 

@@ -37,6 +37,7 @@ from vs_data.layout import (
     held_out,
     scan_layout,
     scan_videos,
+    sequences_held_out,
 )
 from vs_data.pictures import IMAGE_EXTENSIONS
 from vs_data.ranges import Patience, is_remote
@@ -111,6 +112,12 @@ def _once(values: Sequence[str]) -> Sequence[str]:
 
 def scan_folder(config: StoredConfig, split: Literal["train", "val"]) -> Layout:
     """List what there is of a split, by names and indexes alone; `DataError` when there is no such folder."""
+    layout = _scan(config, split)
+    held = config.val_sequences if config.val_root is None else 0
+    return sequences_held_out(layout, split, held) if held else layout
+
+
+def _scan(config: StoredConfig, split: Literal["train", "val"]) -> Layout:
     how = Reading(min_frames=config.min_frames, order=config.order, room=config.cache_mb * 2**20)
     place, folders = place_of(config, split), folders_of(config)
     match config:

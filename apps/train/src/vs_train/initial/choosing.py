@@ -14,7 +14,6 @@ from vs_data import (
     KeypointsConfig,
     LandmarksConfig,
     SegMapsConfig,
-    VideoConfig,
 )
 from vs_data.labels import EdgesConfig, InstancesConfig, LabelKind, handler_of, know_boxes, said_of
 from vs_data.survey import Survey
@@ -24,14 +23,12 @@ from vs_training.presets import Preset, read_preset
 
 from vs_train.initial.draft import Choice, Draft, drafted, resolved
 from vs_train.initial.sizes import cut_off, first_that_fits, sizes_for
+from vs_train.initial.splits import frames_left, held_out
 
 _MANY_SUBJECTS = 8  # sequences of faces or bodies that few-shot networks learn from
 _LARGE = 512  # pixels of the smaller side, as in the published configurations
 _MEDIUM = 128
 _MANY_FRAMES = 5000  # for networks of the published size
-_SECONDS = 10.0  # of a video that are held out at most
-_PART = 0.1  # of a video that is held out
-_HELD_OUT_FRAMES = 8  # that are worth holding out
 _STILL = 4  # frames: sequences of fewer decide about lengths only where there are no others
 _RATE = 25
 _CLASSES = (SegMapsConfig, InstancesConfig, EdgesConfig)
@@ -50,30 +47,28 @@ def draft(found: Survey, preset: str | None = None) -> Draft:
     """
     name, why = (preset, "as was asked for") if preset is not None else _preset_for(found)
     base = read_preset(name)
-    kinds = tuple(guess.kind for guess in found.labels)
+    kinds, held = tuple(guess.kind for guess in found.labels), held_out(found)
     few_shot = base.command == "few-shot"
     choices = [
-        Choice(path="", value=base.name, why=why),
-        *_data(found),
+        *_data(found, held),
         *_augmentation(kinds),
         *_motion(found, few_shot),
         *_face(kinds),
         *_loader(base),
         *_regions(base, kinds),
         *_perceptual(base),
-        *_lengths(found, base),
+        *_lengths(frames_left(found, held), base),
         *_pace(found),
     ]
-    settings = [choice for choice in choices if choice.path]
-    size = _size(found, base, drafted(base, settings))
-    choices[3:3] = size  # where they stand in the data
-    document = drafted(base, [*settings[:2], *size, *settings[2:]])
+    choices[2:2] = _size(found, base, drafted(base, choices))  # after kind and root
+    document = drafted(base, choices)
     return Draft(
         preset=base,
+        why=why,
         document=document,
         config=resolved(document),
         choices=tuple(choices),
-        questions=(*found.all_questions, *_questions(found, kinds)),
+        questions=(*found.all_questions, *_questions(found, kinds, held)),
     )
 
 
@@ -92,7 +87,8 @@ def _preset_for(found: Survey) -> tuple[str, str]:
     count, frames, side = len(found.sequences), _frames(found), min(_smallest(found))
     amount = f"{count} sequence{'s' * (count != 1)}, {frames} frames, {side} pixels at the smaller side"
     large = side >= _LARGE and frames >= _MANY_FRAMES
-    if (face or body) and count >= _MANY_SUBJECTS:
+    long_enough = min(sequence.frames for sequence in found.sequences) >= _STILL
+    if (face or body) and count >= _MANY_SUBJECTS and long_enough:
         published = "face-forensics" if face else "youtube-dancing"
         return (published if large else "faces-tiny"), f"a model of many people, few-shot: {amount}"
     if large:
@@ -100,31 +96,18 @@ def _preset_for(found: Survey) -> tuple[str, str]:
     return ("street-small" if side >= _MEDIUM else "street-tiny"), f"small networks: {amount}"
 
 
-def _data(found: Survey) -> Iterator[Choice]:
+def _data(found: Survey, held: Choice | None) -> Iterator[Choice]:
     place = found.place
     yield Choice(path="data.kind", value=tag_of(place.stored))
     yield Choice(path="data.root", value=place.root)
-    if place.val_root is not None:
-        yield Choice(path="data.val_root", value=place.val_root, why="held out: the folder beside the training data")
-    elif _held_out(found):
-        why = "the end of each video is held out, to be looked at and scored"
-        yield Choice(path="data.val_seconds", value=_held_out(found), why=why)
+    if held is not None:
+        yield held
     if found.order != "name":
         yield Choice(path="data.order", value=found.order, why="numbers in names have no zeros in front")
     shortest = min(sequence.frames for sequence in found.sequences)
     if shortest < 2:
         yield Choice(path="data.min_frames", value=shortest, why="some sequences are single pictures")
     yield Choice(path="data.labels", value=[said_of(guess.kind) for guess in found.labels])
-
-
-def _held_out(found: Survey) -> float:
-    """Return how many seconds of each video are held out: nothing of what is no video or too short."""
-    known = [seconds for seconds in found.seconds if seconds is not None]
-    if found.place.stored is not VideoConfig or not known:
-        return 0.0
-    seconds = round(min(_SECONDS, _PART * min(known)), 1)
-    rates = [sequence.frames / lasts for sequence, lasts in zip(found.sequences, known, strict=True)]
-    return seconds if seconds * min(rates) >= _HELD_OUT_FRAMES else 0.0
 
 
 def _size(found: Survey, base: Preset, document: dict[str, Any]) -> list[Choice]:
@@ -137,7 +120,7 @@ def _size(found: Survey, base: Preset, document: dict[str, Any]) -> list[Choice]
     wanted, smallest = (own.data.height, own.data.width), _smallest(found)
     height, width = Counter(found.sizes).most_common(1)[0][0]
     cropped = "face_crop" in document["data"]
-    shape = wanted[1] / wanted[0] if cropped else width / height
+    shape = 1.0 if cropped else width / height
     stride = own.generator.stride
     size = first_that_fits(document, sizes_for(smallest, shape, wanted, stride))
     if size is None:
@@ -202,10 +185,10 @@ def _perceptual(base: Preset) -> Iterator[Choice]:
             return
 
 
-def _lengths(found: Survey, base: Preset) -> Iterator[Choice]:
+def _lengths(left: Sequence[int], base: Preset) -> Iterator[Choice]:
     """Choose lengths of clips that every sequence is long enough for, but those of hardly any frames."""
     curriculum = resolved(base.document).curriculum
-    shortest = _shortest(found)
+    shortest = min([length for length in left if length >= _STILL] or left)
     initial = min(curriculum.initial_length, shortest)
     longest = initial
     while 2 * longest <= min(shortest, curriculum.max_length):
@@ -215,16 +198,6 @@ def _lengths(found: Survey, base: Preset) -> Iterator[Choice]:
     yield Choice(path="curriculum.max_length", value=longest, why=f"frames of the longest clips: {why}")
 
 
-def _shortest(found: Survey) -> int:
-    held = _held_out(found)
-    lasting = zip(found.sequences, found.seconds, strict=True)
-    lengths = [
-        sequence.frames - (0 if not held or seconds is None else round(held * sequence.frames / seconds))
-        for sequence, seconds in lasting
-    ]
-    return min([length for length in lengths if length >= _STILL] or lengths)
-
-
 def _pace(found: Survey) -> Iterator[Choice]:
     known = [(sequence.frames, lasts) for sequence, lasts in zip(found.sequences, found.seconds, strict=True) if lasts]
     rate = round(known[0][0] / known[0][1]) if known else _RATE
@@ -232,8 +205,8 @@ def _pace(found: Survey) -> Iterator[Choice]:
     yield Choice(path="run.video_fps", value=min(max(rate, 1), 240), why=why)
 
 
-def _questions(found: Survey, kinds: Sequence[LabelKind]) -> Iterator[str]:
-    if found.place.val_root is None and not _held_out(found):
+def _questions(found: Survey, kinds: Sequence[LabelKind], held: Choice | None) -> Iterator[str]:
+    if held is None:
         yield "nothing is held out: name a root of other sequences as data.val_root, or what is trained on is scored"
     if len(kinds) > 1:
         yield f"the networks see all {len(kinds)} kinds of labels: remove those that you will not have at synthesis"

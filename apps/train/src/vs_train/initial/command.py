@@ -4,20 +4,17 @@ import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from vs_config import annotated, option_path, show, shown
 from vs_config.progress import show_progress
 from vs_data import check_command
-from vs_data.labels import said_of, word_of
+from vs_data.labels import LabelKind, kind_in_table, word_of
 from vs_data.survey import Survey, place_at, survey
 from vs_runtime.files import write_atomically
 from vs_training.errors import VsTrainingError
 
 from vs_train.initial.choosing import draft
 from vs_train.initial.draft import Choice, Draft
-
-_COLUMNS = (12, 22)  # characters of what was chosen, and of its value
 
 
 def run_init(source: str, out: str, preset: str | None) -> int:
@@ -57,7 +54,7 @@ def _new_file(out: str) -> Path:
 
 
 def _text(made: Draft, found: Survey) -> str:
-    notes = {choice.path: choice.why for choice in made.choices if choice.path and choice.why}
+    notes = {choice.path: choice.why for choice in made.choices if choice.why}
     notes |= {f"data.labels[{index}]": guess.why for index, guess in enumerate(found.labels)}
     heading = [
         f"What data:init saw in {found.place.root}, and the preset {made.preset.name} for all that data do not say.",
@@ -69,13 +66,11 @@ def _text(made: Draft, found: Survey) -> str:
 
 def _told(made: Draft, found: Survey, out: str) -> Iterator[str]:
     """Yield what was chosen, what is not known and what to type next, in lines."""
-    for choice in made.choices:
-        if choice.why:
-            yield _row(choice.path.rpartition(".")[2] or "preset", _value(made, choice), choice.why)
-    for guess in found.labels:
-        yield _row("labels", word_of(guess.kind) if len(said_of(guess.kind)) < 3 else guess.kind.folder, guess.why)
-    for question in made.questions:
-        yield f"? {question}"
+    rows = [("preset", made.preset.name, made.why), *_rows(made)]
+    rows += [("labels", _named(guess.kind), guess.why) for guess in found.labels]
+    first, second = (max(len(row[column]) for row in rows) for column in (0, 1))
+    yield from (f"{name:<{first}}  {value:<{second}}  {why}" for name, value, why in rows)
+    yield from (f"? {question}" for question in made.questions)
     yield ""
     yield f"written to {out}; look for mistakes, see what it takes, and train:"
     yield f"  {check_command(made.config.data, 'train')}"
@@ -83,22 +78,19 @@ def _told(made: Draft, found: Survey, out: str) -> Iterator[str]:
     yield f"  hatch run train:{made.preset.command} --config {shlex.quote(out)}"
 
 
-def _value(made: Draft, choice: Choice) -> str:
-    if choice.path == "data.height":
-        return f"{made.config.data.height}x{made.config.data.width}"
-    return _short(choice.value)
+def _rows(made: Draft) -> Iterator[tuple[str, str, str]]:
+    for choice in made.choices:
+        match choice:
+            case Choice(why=""):
+                continue
+            case Choice(path="data.height"):
+                yield "size", f"{made.config.data.height}x{made.config.data.width}", choice.why
+            case Choice(value={"kind": kind}):
+                yield choice.path, str(kind), choice.why
+            case _:
+                yield choice.path, str(choice.value), choice.why
 
 
-def _short(value: Any) -> str:
-    match value:
-        case {"kind": kind}:
-            return str(kind)
-        case []:
-            return "none"
-        case _:
-            return str(value)
-
-
-def _row(name: str, value: str, why: str) -> str:
-    first, second = _COLUMNS
-    return f"{name:<{first}} {value:<{second}} {why}"
+def _named(kind: LabelKind) -> str:
+    """Return a kind of label as on a command line; where that takes a table, its kind and folder."""
+    return word_of(kind) if kind_in_table(word_of(kind)) is None else f"{kind.kind}:{kind.folder}"

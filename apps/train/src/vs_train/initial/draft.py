@@ -30,6 +30,7 @@ class Draft:
 
     Attributes:
         preset: What was not chosen is this one's.
+        why: Why it is this one.
         document: All settings, as plain data.
         config: The same, as training takes it.
         choices: What was chosen, in the order of the document.
@@ -37,6 +38,7 @@ class Draft:
     """
 
     preset: Preset
+    why: str
     document: Mapping[str, Any]
     config: TrainConfig
     choices: tuple[Choice, ...]

@@ -43,7 +43,9 @@ def scan_whole(root: Path, order: Order = "name") -> Layout:
         raise DataError("there is no such file or folder", file=str(root), fix=fix)
     if (root / IMAGES).is_dir():
         return scan_layout(root, _IMAGES, list(_others(root, None)), how)
-    place, names = (root.parent, {root.stem}) if root.is_file() else (root, {path.stem for path in _videos(root)})
+    videos = {path.stem for path in _videos(root)}
+    alone = {root.stem if root.is_file() else root.name}  # a video, or a folder of its frames
+    place, names = (root, videos) if videos else (root.parent, alone)
     return scan_videos(root, _IMAGES, list(_others(place, names)), how)
 
 

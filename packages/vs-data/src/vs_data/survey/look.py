@@ -74,9 +74,10 @@ def survey(place: Place, progress: Callable[[int, int], None] = lambda _done, _a
     Raises:
         DataError: the pictures cannot be read as sequences.
     """
-    layout = _listed(place, "name")
+    layout = _listed(place, place.root, "name")
     order: Order = "natural" if any(map(_is_misnumbered, layout.sequences)) else "name"
-    layout = _listed(place, order) if order == "natural" else layout
+    layout = _listed(place, place.root, order) if order == "natural" else layout
+    others = () if place.val_root is None else _listed(place, place.val_root, order).sequences
     wrong = _errors_by_folder(layout)
     _require_sequences(layout, wrong.get(IMAGES, []))
     folders = [folder for folder in layout.sequences[0].files if folder != IMAGES]
@@ -85,7 +86,7 @@ def survey(place: Place, progress: Callable[[int, int], None] = lambda _done, _a
     for index, folder in enumerate(folders):
         progress(index, len(folders))
         try:
-            match _guess(folder, layout.sequences, wrong.get(folder, [])):
+            match _guess(folder, (*layout.sequences, *others), wrong.get(folder, [])):
                 case FlowFilesConfig() as files if flow is None:
                     flow = files
                 case Guess() as guess:
@@ -109,13 +110,11 @@ def survey(place: Place, progress: Callable[[int, int], None] = lambda _done, _a
     )
 
 
-def _listed(place: Place, order: Order) -> Layout:
+def _listed(place: Place, root: str, order: Order) -> Layout:
     if place.stored is not ShardsConfig:
-        return scan_whole(expanded(place.root), order)
-    others = [
-        Folder(name=name, extensions=(), first_optional=True) for name in folders_in(place.root) if name != IMAGES
-    ]
-    return scan_shards(place.root, _PICTURES, others, Reading(min_frames=1, order=order), PATIENT)
+        return scan_whole(expanded(root), order)
+    others = [Folder(name=name, extensions=(), first_optional=True) for name in folders_in(root) if name != IMAGES]
+    return scan_shards(root, _PICTURES, others, Reading(min_frames=1, order=order), PATIENT)
 
 
 def _is_misnumbered(files: FrameFiles) -> bool:
@@ -150,6 +149,7 @@ def _guess(folder: str, sequences: Sequence[FrameFiles], wrong: Sequence[Finding
     contents = [
         content
         for files in sequences
+        if folder in files.files
         for frame in range(len(files.frames))
         if (content := content_in(files.files[folder], frame)) is not None
     ]

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from vs_data.content import Content, FrameOfVideo
 from vs_data.errors import DataError
+from vs_data.labels.densepose import PARTS
 from vs_data.pictures import Stored, inspect_stored, inspect_wide_ids
 from vs_data.videos import read_levels, read_shown
 
@@ -111,4 +112,4 @@ def _unpacked(codes: NDArray[np.int64]) -> NDArray[np.int64]:
 def _are_parts(values: NDArray[np.uint8]) -> bool:
     """Return whether a picture (H,W,3) is laid out as DensePose is; one of nobody is, too."""
     part = values[..., 2]
-    return bool(part.max() <= 24 and not values[part == 0][:, :2].any())
+    return bool(part.max() <= PARTS and not values[part == 0][:, :2].any())

@@ -9,6 +9,7 @@ from vs_data.content import Content
 from vs_data.exr import read_exr
 from vs_data.labels import DenseposeConfig, ImageConfig, InstancesConfig, LabelKind, SegMapsConfig
 from vs_data.labels.colours import ADE20K, CITYSCAPES, Colours
+from vs_data.labels.densepose import PARTS
 from vs_data.labels.image import read_array
 from vs_data.survey.maps import Maps, look_at_maps
 from vs_data.survey.verdict import Guess
@@ -45,7 +46,7 @@ def guess_pictures(folder: str, sample: Sequence[Content], there: int) -> Guess:
         if maps.palette or (maps.flat >= _FLAT and _are_ids(folder, maps)):
             return _class_ids(folder, maps.levels, rest, seen)
         return _greys(folder, maps, seen)
-    if maps.parts:
+    if maps.parts or (_says(folder, "densepose") and maps.colours[:, 2].max() <= PARTS):
         return Guess(kind=DenseposeConfig(folder=folder), why="parts 0 to 24 in blue, U and V beside them")
     if instances and maps.flat >= _FLAT:
         return Guess(kind=InstancesConfig(folder=folder, stored="rgb"), why="flat colours: ids packed in RGB")
@@ -109,7 +110,7 @@ def _class_ids(folder: str, levels: NDArray[np.int64], rest: str, seen: str) -> 
 
 
 def _wide_ids(folder: str, ids: list[int], rest: str, seen: str) -> Guess:
-    """Number ids that are too large for classes anew, in their order, those of 16 bits that mean nothing aside."""
+    """Give ids that are too large for classes new numbers, in their order; the largest of 16 bits is no class."""
     named = [one for one in ids if one != 2**16 - 1][:_IGNORED]
     table = tuple((one, place) for place, one in enumerate(named))
     kind = SegMapsConfig(folder=folder, num_classes=len(table), map=table)

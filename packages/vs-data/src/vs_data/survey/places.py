@@ -41,8 +41,9 @@ def stored_at(root: str) -> type[StoredConfig]:
         return ShardsConfig
     if no_folder(place / IMAGES) is None:
         return FolderConfig
-    videos = [place] if place.is_file() else place.glob("*")
-    return VideoConfig if any(path.suffix.lower() in VIDEO_EXTENSIONS for path in videos) else FolderConfig
+    files = [place] if place.is_file() else place.glob("*")
+    known = {*VIDEO_EXTENSIONS, *(() if place.is_file() else IMAGE_EXTENSIONS)}
+    return VideoConfig if any(path.suffix.lower() in known for path in files) else FolderConfig
 
 
 def place_at(root: str) -> Place:
@@ -58,12 +59,11 @@ def place_at(root: str) -> Place:
         raise DataError("there is no such file or folder", file=root, fix="name a data folder, a video or a pack")
     if place.name == IMAGES and _is_data(place.parent):
         root, place = str(Path(root).parent), place.parent
+    inside = [Path(root) / name for name in _TRAIN if _is_data(place / name)]
+    if inside and (any(_pictures(place)) or not _is_data(place)):  # pictures beside such a folder are no frames
+        return Place(stored=stored_at(str(inside[0])), root=str(inside[0]), val_root=_beside(inside[0]))
     if _is_data(place):
         return Place(stored=stored_at(root), root=root, val_root=_beside(Path(root)))
-    for name in _TRAIN:
-        if _is_data(place / name):
-            inside = Path(root) / name
-            return Place(stored=stored_at(str(inside)), root=str(inside), val_root=_beside(inside))
     raise _unread(place)
 
 
@@ -86,13 +86,9 @@ def _unread(place: Path) -> DataError:
     expected = f"expected {IMAGES}/SEQUENCE/FRAME.png in it, videos, or an {INDEX} of data:pack"
     if place.is_file():
         return DataError("is no video", file=str(place), fix=f"videos end in {', '.join(VIDEO_EXTENSIONS)}")
-    parent = shlex.quote(f"{place.name}-data")
-    images, whole = shlex.quote(f"{place.name}-data/{IMAGES}"), shlex.quote(str(place.absolute()))
-    if any(_pictures(place)):
-        fix = f"`mkdir -p {images} && ln -s {whole} {images}`, then name {parent}"
-        return DataError("holds frames, but no folder for their sequence", file=str(place), fix=fix)
+    parent, images = (shlex.quote(f"{place.name}-data{below}") for below in ("", f"/{IMAGES}"))
     if any(any(_pictures(below)) for below in sorted(place.iterdir()) if below.is_dir()):
-        fix = f"`mkdir -p {parent} && ln -s {whole} {images}`, then name {parent}"
+        fix = f"`mkdir -p {parent} && ln -s {shlex.quote(str(place.absolute()))} {images}`, then name {parent}"
         return DataError("holds folders of frames, but they are in no folder images", file=str(place), fix=fix)
     return DataError("holds no data", file=str(place), fix=expected)
 
