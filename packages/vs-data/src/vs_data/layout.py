@@ -414,7 +414,7 @@ def _compare(
     for frame in frames[1:] if other.first_optional else frames:
         if frame not in found.files:
             stem = Path(pictures.files[frame]).stem
-            path = found.place / f"{stem}{other.extensions[0]}"
+            path = found.place / f"{stem}{next(iter(other.extensions), '.*')}"
             yield error(path, "the file is missing", f"add it, or remove {place}/{stem}.*")
     for frame, file in found.files.items():
         if frame not in pictures.files:

@@ -60,7 +60,8 @@ def draft(found: Survey, preset: str | None = None) -> Draft:
         *_lengths(frames_left(found, held), base),
         *_pace(found),
     ]
-    choices[2:2] = _size(found, base, drafted(base, choices))  # after kind and root
+    size, fewer = _size(found, base, choices)
+    choices = [*choices[:2], *size, *choices[2:], *fewer]  # after kind and root
     document = drafted(base, choices)
     return Draft(
         preset=base,
@@ -110,27 +111,41 @@ def _data(found: Survey, held: Choice | None) -> Iterator[Choice]:
     yield Choice(path="data.labels", value=[said_of(guess.kind) for guess in found.labels])
 
 
-def _size(found: Survey, base: Preset, document: dict[str, Any]) -> list[Choice]:
-    """Choose the size of clips.
+def _size(found: Survey, base: Preset, choices: Sequence[Choice]) -> tuple[list[Choice], list[Choice]]:
+    """Choose the size of clips, and fewer scales of the losses where pictures are too small for all of them.
 
     Raises:
-        VsTrainingError: the pictures are too small for the preset's networks.
+        VsTrainingError: they are too small even so.
     """
     own: TrainConfig = resolved(base.document)
-    wanted, smallest = (own.data.height, own.data.width), _smallest(found)
+    wanted, smallest, stride = (own.data.height, own.data.width), _smallest(found), own.generator.stride
+    cropped = any(choice.path.startswith("data.face_crop") for choice in choices)
     height, width = Counter(found.sizes).most_common(1)[0][0]
-    cropped = "face_crop" in document["data"]
-    shape = 1.0 if cropped else width / height
-    stride = own.generator.stride
-    size = first_that_fits(document, sizes_for(smallest, shape, wanted, stride))
-    if size is None:
-        what = f"pictures of {smallest[0]}x{smallest[1]} (height x width) are too small for the networks of {base.name}"
-        raise VsTrainingError(f"{what}, whose sides are multiples of {stride}; take larger ones, or another --preset")
-    lost = 0 if cropped else round(100 * cut_off((height, width), size))
-    cut = f", of which {lost} % are cut off" if lost else ""
-    whole = "the face, cut out of" if cropped else "multiples of the networks' stride nearest to the shape of"
-    why = f"{whole} {height}x{width} pictures{cut}; never enlarged; the stride is {stride}"
-    return [Choice(path="data.height", value=size[0], why=why), Choice(path="data.width", value=size[1])]
+    for fewer in ([], _fewer_scales(drafted(base, choices))):
+        sizes = sizes_for(smallest, 1.0 if cropped else width / height, wanted, stride)
+        size = first_that_fits(drafted(base, [*choices, *fewer]), sizes)
+        if size is not None:
+            why = _why_size((height, width), size, stride, cropped=cropped)
+            return [Choice(path="data.height", value=size[0], why=why), Choice(path="data.width", value=size[1])], fewer
+    what = f"pictures of {smallest[0]}x{smallest[1]} (height x width) are too small for the networks of {base.name}"
+    raise VsTrainingError(f"{what}, whose sides are multiples of {stride}; take larger ones, or another --preset")
+
+
+def _why_size(pictures: tuple[int, int], size: tuple[int, int], stride: int, *, cropped: bool) -> str:
+    if cropped:
+        return f"the face, cut out of {pictures[0]}x{pictures[1]} pictures; multiples of the networks' stride, {stride}"
+    lost = round(100 * cut_off(pictures, size))
+    cut = f"; {lost} % are cut off" if lost else ""
+    near = f"multiples of the networks' stride, {stride}, near to the shape of {pictures[0]}x{pictures[1]} pictures"
+    return f"{near}, never larger{cut}"
+
+
+def _fewer_scales(document: dict[str, Any]) -> list[Choice]:
+    """Return how losses look at one scale alone."""
+    why = "one: the pictures are too small for more"
+    image = [Choice(path="discriminator.image.scales", value=1, why=why)]
+    seen = "scales" in document.get("objective", {}).get("perceptual", {})
+    return [*image, Choice(path="objective.perceptual.scales", value=1, why=why)] if seen else image
 
 
 def _augmentation(kinds: Sequence[LabelKind]) -> Iterator[Choice]:

@@ -61,7 +61,7 @@ def _text(made: Draft, found: Survey) -> str:
         *(["", "It cannot tell:"] if made.questions else []),
         *(f"- {question}" for question in made.questions),
     ]
-    return annotated(made.document, {path: shown(why) for path, why in notes.items()}, "\n".join(map(shown, heading)))
+    return annotated(made.document, {path: shown(why) for path, why in notes.items()}, "\n".join(heading))
 
 
 def _told(made: Draft, found: Survey, out: str) -> Iterator[str]:
