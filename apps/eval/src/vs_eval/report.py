@@ -20,9 +20,9 @@ METHODS: Mapping[str, str] = {
 MOTION: tuple[tuple[str, str], ...] = (
     ("epe/generated", "generated flow"),
     ("epe/zero", "zero flow"),
-    ("l1/warped_generated", "previous generated frame, warped by the generated flow"),
+    ("l1/warped_generated", "previous generated frame, warped by the model's flow"),
     ("l1/repeated_generated", "previous generated frame, repeated"),
-    ("l1/warped_real", "previous real frame, warped by the generated flow"),
+    ("l1/warped_real", "previous real frame, warped by the model's flow"),
     ("l1/warped_real_by_teacher", "previous real frame, warped by the teacher's flow"),
     ("l1/repeated_real", "previous real frame, repeated"),
 )

@@ -159,7 +159,7 @@ def _checked(
             config,
             every=every,
             threads=threads,
-            progress=progress.update,
+            progress=lambda unit, done, total: progress.update(done, total, what=_CHECKING[unit], unit=unit),
             declared=declared,
             decode=decode,
             fps=fps,
@@ -376,6 +376,9 @@ def _for_each(labels: Sequence[str], option: str, values: tuple[int, ...]) -> tu
         )
     return values * len(labels) if len(values) == 1 else values
 
+
+_CHECKING = {"videos": "opening", "bytes": "comparing shards", "frames": "checking"}
+"""What a check counts -> what it is doing."""
 
 _OPTIONS = {
     "flow.folder": "--flow-folder",
