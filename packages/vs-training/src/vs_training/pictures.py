@@ -67,9 +67,7 @@ def _other_labels(spec: nets.LabelSpec, labels: Mapping[str, Tensor]) -> tuple[t
     if nets.class_kind(spec) is None:
         first = next((kind for kind in maps if kind.pictures), None)
         maps = () if first is None else tuple(kind for kind in maps if kind is not first)
-    return tuple(
-        (kind.title, _painted(labels[kind.name]) if kind.pictures else labels[kind.name]) for kind in maps
-    )
+    return tuple((kind.title, _painted(labels[kind.name]) if kind.pictures else labels[kind.name]) for kind in maps)
 
 
 def _painted(picture: Tensor) -> Tensor:
