@@ -475,34 +475,3 @@ def test_a_real_clip_of_openpose_is_read_and_drawn() -> None:
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_every_built_in_skeleton_can_be_configured(name: Any) -> None:
     assert attrs.asdict(KeypointsConfig(skeleton=name))["skeleton"] == name
-
-
-def test_files_are_read_once_for_labels_and_boxes_and_anew_when_they_change(tmp_path: Path, monkeypatch) -> None:
-    root = write(tmp_path, [openpose(standing())] * 2)
-    read: list[object] = []
-
-    def counted(content: object, *others: object) -> tuple[Person, ...]:
-        read.append(content)
-        return read_people(content, *others)  # type: ignore[arg-type]
-
-    monkeypatch.setattr("vs_data.labels.keypoints.read_people", counted)
-    first = open_folder(folder_of(root), "val").read(ClipRequest(sequence=0, start=0, length=2))
-    assert (len(read), sorted(first.boxes or ())) == (2, ["face", "hand"])
-    write_again = root / "poses-openpose" / "a" / "001.json"
-    write_again.write_text(json.dumps(openpose()))
-    second = open_folder(folder_of(root), "val").read(ClipRequest(sequence=0, start=0, length=2))
-    assert second.labels["poses-openpose"][1].max() == 0
-    assert torch.equal(second.labels["poses-openpose"][0], first.labels["poses-openpose"][0])
-
-
-def test_who_is_nearest_is_the_same_from_whichever_frame_one_begins(tmp_path: Path) -> None:
-    """A small person who is nearer to the first one than the largest of later frames."""
-    near, large = standing(30), standing(90)
-    large[:, :2] = (large[:, :2] - large[:, :2].mean(axis=0)) * 1.3 + large[:, :2].mean(axis=0)
-    root = write(tmp_path, [openpose(near), *[openpose(large, near)] * 5])
-    kind = KeypointsConfig(skeleton="body25", follow="nearest")
-    source = open_folder(folder_of(root, kind), "val")
-    whole = source.read(ClipRequest(sequence=0, start=0, length=6)).labels["poses-openpose"]
-    part = source.read(ClipRequest(sequence=0, start=4, length=2)).labels["poses-openpose"]
-    assert torch.equal(whole[4:], part)
-    assert torch.equal(whole[0], whole[5])

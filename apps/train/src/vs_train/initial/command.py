@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vs_config import annotated, option_path, show, shown
 from vs_config.progress import show_progress
-from vs_data import check_command
+from vs_data import StoredConfig, check_command
 from vs_data.labels import LabelKind, kind_in_table, word_of
 from vs_data.survey import Survey, place_at, survey
 from vs_runtime.files import write_atomically
@@ -73,7 +73,9 @@ def _told(made: Draft, found: Survey, out: str) -> Iterator[str]:
     yield from (f"? {question}" for question in made.questions)
     yield ""
     yield f"written to {out}; look for mistakes, see what it takes, and train:"
-    yield f"  {check_command(made.config.data, 'train')}"
+    match made.config.data:
+        case StoredConfig() as data:
+            yield f"  {check_command(data, 'train')}"
     yield f"  hatch run train:plan {shlex.quote(out)}"
     yield f"  hatch run train:{made.preset.command} --config {shlex.quote(out)}"
 

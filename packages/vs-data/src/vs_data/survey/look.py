@@ -36,7 +36,7 @@ _READ = (*IMAGE_EXTENSIONS, *VIDEO_EXTENSIONS)
 
 @attrs.frozen(kw_only=True)
 class Survey:
-    """What there is at a place.
+    """A look at what there is at a place.
 
     Attributes:
         place: Where.

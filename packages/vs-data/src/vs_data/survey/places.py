@@ -21,7 +21,7 @@ _HELD_OUT = ("val", "valid", "validation", "test")
 
 @attrs.frozen(kw_only=True)
 class Place:
-    """Where data is.
+    """A place where data is.
 
     Attributes:
         stored: How it is stored: the class of the configuration that reads it.

@@ -76,7 +76,7 @@ def _guess_people(kind: KeypointsConfig, sample: Sequence[Content], there: int) 
     try:
         crowds = [read_people(content, BUILT_IN[kind.skeleton], None, kind.units) for content in sample]
     except DataError as failure:
-        if "units" not in failure.fix:
+        if "units" not in (failure.fix or ""):
             raise
         kind = attrs.evolve(kind, units="normalised")
         crowds = [read_people(content, BUILT_IN[kind.skeleton], None, kind.units) for content in sample]
