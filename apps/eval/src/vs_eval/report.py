@@ -20,9 +20,9 @@ METHODS: Mapping[str, str] = {
 MOTION: Mapping[str, str] = {
     "generated": "generated flow",
     "zero": "zero flow",
-    "warped_generated": "previous generated frame, warped by the generated flow",
+    "warped_generated": "previous generated frame, warped by the model's flow",
     "repeated_generated": "previous generated frame, repeated",
-    "warped_real": "previous real frame, warped by the generated flow",
+    "warped_real": "previous real frame, warped by the model's flow",
     "warped_real_by_teacher": "previous real frame, warped by the teacher's flow",
     "repeated_real": "previous real frame, repeated",
 }

@@ -29,6 +29,7 @@ class ClipFrame:
         index: its number within the clip.
         label: (H, W) class ids, (C, H, W) maps of any float type and range, or (3, H, W) uint8 colours.
         label_title: what the label is called in captions.
+        other_labels: further labels, each with what it is called, (H, W) or (C, H, W) as `label` is.
         real: (3, H, W) in [-1, 1], or None where there is no truth (one subject driven by another's motion).
         driving: (3, H, W) in [-1, 1], the frame of another subject that the label was taken from, or None.
         generated: (3, H, W) in [-1, 1].
@@ -46,6 +47,7 @@ class ClipFrame:
     index: int
     label: Tensor
     label_title: str = "label"
+    other_labels: tuple[tuple[str, Tensor], ...] = ()
     real: Tensor | None = None
     driving: Tensor | None = None
     generated: Tensor
@@ -180,7 +182,8 @@ def _shown(frame: ClipFrame, palette: Palette) -> list[Panel]:
     """Return what a frame was made from, what it should be, and what it is."""
     label = Panel(title=frame.label_title, image=label_picture(frame.label, palette))
     truth = [("driving", frame.driving), ("real", frame.real), ("generated", frame.generated)]
-    pictures = [_photograph(title, picture) for title, picture in truth if picture is not None]
+    pictures = [Panel(title=title, image=label_picture(other, palette)) for title, other in frame.other_labels]
+    pictures += [_photograph(title, picture) for title, picture in truth if picture is not None]
     return (
         [label, *pictures] if frame.reference is None else [_photograph("reference", frame.reference), label, *pictures]
     )

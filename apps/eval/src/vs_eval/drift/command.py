@@ -62,7 +62,7 @@ def measure_drift(request: Request, console: Console) -> Path:
             ]
         curves = curves_of(combined_rows(clips))
         found = _drifts(curves, _kind(opened.generator)[0])
-        draw_drift(found, f"{page_title(opened.facts)}: {frames} frames", draft / CURVES)
+        draw_drift(found, f"{opened.trained.title}: {frames} frames", draft / CURVES)
         table = drift_table(found, frames)
         looks, numbers = _looks(table, len(chosen), frames), drift_json(found, frames, len(chosen))
         document = {**json_facts(opened.facts), **looks, **numbers}
