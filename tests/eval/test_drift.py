@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy_runs import STREET, make_run
 from vs_data import StreetConfig
+from vs_eval.drift.command import drift_table
 from vs_eval.drift.curves import FIRST, combined_rows, curves_of, drift_of, running_mean, stays_from
 from vs_eval.drift.sources import back_and_forth, lengthened, longest_sequences
 from vs_metrics import Average
@@ -43,6 +44,18 @@ def test_a_short_dip_is_no_drift_and_frames_without_a_value_at_the_end_are():
     assert drift_of_psnr(values).leaves is None
     assert drift_of_psnr(wobble(100) + [math.nan] * 100).leaves == 129  # a mean of what there still is, till then
     assert drift_of_psnr([math.nan] * 40 + wobble(100)) is None
+
+
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 7.77])
+def test_what_never_changes_stays_in_its_band_of_no_width(value):
+    assert drift_of_psnr([value] * 1000).leaves is None
+
+
+@pytest.mark.parametrize("name", ["psnr", "warping"])
+def test_frames_without_values_are_neither_better_nor_worse(name):
+    rows = [{f"{name}/generated": Average(total=value, weight=1.0)} for value in wobble(100) + [math.nan] * 60]
+    found = drift_of(measure_of(name), curves_of(rows), ())
+    assert drift_table([found], 160).rows[0][2:] == ("–", "frame 129, no values from there on")
 
 
 @given(values=st.lists(st.floats(-100, 100) | st.just(math.nan), min_size=1, max_size=60), window=st.integers(1, 40))

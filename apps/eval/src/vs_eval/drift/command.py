@@ -1,6 +1,7 @@
 """What `drift` does: roll a generator out far beyond its clips, and say when metrics leave their first frames' band."""
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -155,7 +156,7 @@ def drift_table(found: Sequence[Drift], frames: int) -> Table:
         (
             headed(drift.measure),
             f"{drift.mean:.{drift.measure.digits}f} ± {WIDTH * drift.deviation:.{drift.measure.digits}f}",
-            f"{drift.last:.{drift.measure.digits}f}",
+            f"{drift.last:.{drift.measure.digits}f}" if math.isfinite(drift.last) else "–",
             _way_out(drift),
         )
         for drift in found
@@ -169,9 +170,11 @@ def drift_table(found: Sequence[Drift], frames: int) -> Table:
 
 
 def _way_out(drift: Drift) -> str:
-    """Say when a metric leaves its band, and whether for the better."""
+    """Say when a metric leaves its band, and whether for the better; frames that are broken leave it without a value."""
     if drift.leaves is None:
         return "stays"
+    if not math.isfinite(drift.running[drift.leaves]):
+        return f"frame {drift.leaves}, no values from there on"
     higher = drift.running[drift.leaves] > drift.mean
     return f"frame {drift.leaves}, {'better' if higher == (drift.measure.better == 'higher') else 'worse'}"
 
@@ -180,7 +183,7 @@ def drift_json(found: Sequence[Drift], frames: int, clips: int) -> dict[str, Any
     """Return drift as JSON values, with the curves; null where there is no value."""
     return {
         "frames": frames,
-        "clips": clips,
+        "sequences": clips,  # `clips` is a list in reports, and the page reads this one as it reads those
         "band": {"first_frames": FIRST, "deviations": WIDTH},
         "measures": measures_json([drift.measure for drift in found]),
         "drift": {

@@ -15,6 +15,9 @@ FIRST = 30
 WIDTH = 2.0
 """Half of the band, in standard deviations of the first values."""
 
+ROUNDING = 1e-9
+"""What the band is wider by, as a part of its middle: a metric that never changes has running means a bit apart."""
+
 Curve = NDArray[np.float64]
 """A value for each frame; nan where there is none."""
 
@@ -85,7 +88,7 @@ def drift_of(measure: Measure, curves: Mapping[str, Curve], beside: Iterable[str
         return None
     first = generated[:FIRST][np.isfinite(generated[:FIRST])]
     mean, deviation, running = float(first.mean()), float(first.std()), running_mean(generated, FIRST)
-    outside = ~(np.abs(running - mean) <= WIDTH * deviation)  # no value is outside too
+    outside = ~(np.abs(running - mean) <= WIDTH * deviation + ROUNDING * abs(mean))  # no value is outside too
     return Drift(
         measure=measure,
         generated=generated,
