@@ -56,6 +56,9 @@ def bootstrap_means(
 
     Source: Efron 1979, percentile intervals; clips are what is drawn, since frames of a clip are alike.
 
+    Limits: of few clips intervals are too short. Where scores are normal, those of 2, 3, 5, 8, 12, 20 clips hold the
+    truth in about 47, 77, 85, 89, 91, 93 of 100 cases, and not in 95; where they are skewed, in a few less.
+
     Args:
         clips: the scores of each clip by name.
         resamples: how often clips are drawn.

@@ -154,6 +154,8 @@ def warping_errors(
 ) -> tuple[Float[Tensor, "*batch t"], Float[Tensor, "*batch t"]]:
     """Return per frame how far it is from the frame before, warped onto it by the flow (Lai et al. 2018).
 
+    Lai et al. square the difference, where this takes its magnitude: their figures are of another unit.
+
     Returns:
         errors (..., T): mean over the confident pixels and the channels of |frame[t] - warp(frame[t-1], flow[t])|, in
             the frames' units (times 127.5: levels of 255); weighted by the confidence; 0 where nothing is confident.

@@ -170,7 +170,7 @@ def drift_table(found: Sequence[Drift], frames: int) -> Table:
 
 
 def _way_out(drift: Drift) -> str:
-    """Say when a metric leaves its band, and whether for the better; frames that are broken leave it without a value."""
+    """Say when a metric leaves its band, and whether for the better; broken frames have no values."""
     if drift.leaves is None:
         return "stays"
     if not math.isfinite(drift.running[drift.leaves]):

@@ -139,7 +139,7 @@ MEASURES: tuple[Measure, ...] = (
             "Mean difference between a frame and the same video's frame before, moved by the teacher's flow, where "
             "that flow is to be trusted. The value of the real video is the floor: no video can be expected to beat it."
         ),
-        source="Lai et al. 2018",
+        source="Lai et al. 2018, who square the difference",
         limits="blurred videos have little; it does not tell flicker from what changes steadily",
         least_frames=2,
     ),
