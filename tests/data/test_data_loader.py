@@ -79,8 +79,9 @@ def test_each_batch_has_as_many_references_as_are_asked_of_it(source, workers, w
         assert clip.references.flow.shape == (2, frames, count, 2, 32, 48)
 
 
-def test_spawned_workers_read_the_same(source, wait_for_workers):
-    spawned = take(source, 2, workers=1, start_method="spawn")
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_workers_that_are_not_forked_read_the_same(source, wait_for_workers, method):
+    spawned = take(source, 2, workers=1, start_method=method)
     for one, two in zip(take(source, 2, workers=0), spawned, strict=True):
         assert_same(one, two)
 

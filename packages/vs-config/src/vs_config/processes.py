@@ -6,25 +6,36 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from multiprocessing import connection
+from multiprocessing import connection, forkserver
 
 _LOOK = 0.5
 """Seconds between two looks at whether a process still lives."""
 
 
 @contextmanager
-def signals_held() -> Iterator[None]:
-    """Hold all signals of this thread back; what is started meanwhile begins its life with them held."""
+def signals_held(*, but: Collection[signal.Signals] = ()) -> Iterator[None]:
+    """Hold all signals of this thread back, `but` these; what is started meanwhile begins its life with them held."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - set(but))
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def start_fork_server(*modules: str) -> None:
+    """Start the process that others are forked from under "forkserver", if it does not run, with modules loaded.
+
+    No signal of the terminal or of a scheduler ends it: who asked for its processes decides when they end. Those by
+    which it is told of their ends it sees.
+    """
+    multiprocessing.set_forkserver_preload(list(modules))
+    with signals_held(but={signal.SIGCHLD}):
+        forkserver.ensure_running()
 
 
 @contextmanager

@@ -39,7 +39,7 @@ class LoaderConfig:
     prefetch: int = whole(2, "batches that each worker reads ahead", low=1, high=64)
     start_method: Literal["auto", "fork", "forkserver", "spawn"] = choice(
         "auto",
-        "how worker processes start; auto: fork where the system has it, else spawn",
+        "how worker processes start; auto: fork where the system has it, else spawn; of several processes forkserver",
         ("auto", "fork", "forkserver", "spawn"),
     )
     timeout: int = whole(120, "how long to wait for a batch of the workers", low=1, high=86400, unit="seconds")

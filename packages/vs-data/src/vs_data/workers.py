@@ -31,6 +31,7 @@ from vs_config.processes import (
     keep_inherited,
     leave_signals_to_parent,
     signals_held,
+    start_fork_server,
 )
 
 from vs_data.clips import Clip, map_tensors
@@ -82,6 +83,8 @@ def start_pool(
     """
     pool = None
     try:
+        if start_method == "forkserver":
+            start_fork_server(__name__)
         # Workers and threads inherit held signals: they are the caller's thread's, once all is made.
         with signals_held(), collection_held():
             pool = _make_pool(read, workers, start_method, pin_memory, worker_init)

@@ -4,6 +4,7 @@ A batch, its parts and whatever is learnt from it are a matter of the configurat
 run in any number of processes, and goes on in another number.
 """
 
+import multiprocessing
 from collections.abc import Iterator
 
 import attrs
@@ -12,6 +13,8 @@ from vs_data import LoaderConfig
 from vs_runtime.ranks import Ranks
 
 from vs_training.config import TrainConfig
+
+_HAS_FORK_SERVER = "forkserver" in multiprocessing.get_all_start_methods()
 
 
 def check_sharing(config: TrainConfig, ranks: Ranks) -> None:
@@ -51,5 +54,11 @@ def own_parts(config: TrainConfig, ranks: Ranks) -> int:
 
 
 def own_loader(config: TrainConfig, ranks: Ranks) -> LoaderConfig:
-    """Return how each process reads its share of a batch. Pure."""
-    return attrs.evolve(config.loader, batch_size=config.loader.clips // ranks.count)
+    """Return how each process reads its share of a batch. Pure.
+
+    Of several processes none is forked, unless that is asked for: it has threads and connections to the others.
+    """
+    loader = attrs.evolve(config.loader, batch_size=config.loader.clips // ranks.count)
+    if ranks.count == 1 or loader.start_method != "auto":
+        return loader
+    return attrs.evolve(loader, start_method="forkserver" if _HAS_FORK_SERVER else "spawn")
