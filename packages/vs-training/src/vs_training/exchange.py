@@ -25,9 +25,13 @@ NVLINK = Link(name="NVLink", bytes_per_second=300e9, latency=5e-6)
 NETWORK = Link(name="100 Gb/s", bytes_per_second=100e9 / 8, latency=10e-6)
 """InfiniBand or Ethernet at 100 Gb/s, one such link a node."""
 
+LOOPBACK = Link(name="gloo on one machine", bytes_per_second=0.6e9, latency=0.22e-3)
+"""What two processes have of one another on two cores that compute as well.
 
-LOOPBACK = Link(name="gloo on one machine", bytes_per_second=0.45e9, latency=0.2e-3)
-"""As `bench:distributed` has measured between two processes on two cores, which compute as well."""
+The latency is that of all-reduces while nobody computes; the rate, about half of what they reach then, is what makes
+steps of street-tiny as much longer as `bench:distributed` has measured
+(docs/benchmarks/distributed-street-tiny-cpu.json).
+"""
 
 
 @attrs.frozen(kw_only=True)

@@ -151,11 +151,17 @@ def word_of(kind: LabelKind) -> str:
     Where kind, folder and numbers of classes do not say all, as a table; see `kind_in_table`.
     """
     if not _is_plain(kind):
-        plain = to_document(type(kind)(folder=kind.folder))
-        said = {key: value for key, value in to_document(kind).items() if key in (TAG, "folder") or value != plain[key]}
-        return _inline(said)
+        return _inline(said_of(kind))
     plain = kind_of(kind.folder) == (type(kind), kind.folder)
     return kind.folder if plain else f"{kind.kind}:{kind.folder}"
+
+
+def said_of(kind: LabelKind) -> dict[str, Any]:
+    """Return what a document has to say of a kind of label: its kind, its folder, and what is not as usual."""
+    plain = to_document(type(kind)(folder=kind.folder))
+    document = to_document(kind)
+    kept = {key: value for key, value in document.items() if key in (TAG, "folder") or value != plain[key]}
+    return {key: NONE if value is None else value for key, value in kept.items()}
 
 
 def _inline(value: Any) -> str:

@@ -23,20 +23,30 @@ def whole_layout(root: Path, order: Order = "name") -> Layout:
     Raises:
         DataError: there is no such folder, or names do not agree: the first such finding.
     """
-    how = Reading(min_frames=1, order=order)
-    if not root.exists():
-        fix = "expected a data folder, a video or a folder of videos"
-        raise DataError("there is no such file or folder", file=str(root), fix=fix)
-    if (root / IMAGES).is_dir():
-        layout = scan_layout(root, _IMAGES, list(_others(root, None)), how)
-    else:
-        place, names = (root.parent, {root.stem}) if root.is_file() else (root, {path.stem for path in _videos(root)})
-        layout = scan_videos(root, _IMAGES, list(_others(place, names)), how)
+    layout = scan_whole(root, order)
     errors = [finding for finding in layout.findings if finding.severity == "error"]
     if errors:
         more = f" (and {len(errors) - 1} more: look at them with vs-data check)" if len(errors) > 1 else ""
         raise DataError(errors[0].what, file=errors[0].file, fix=errors[0].fix + more)
     return layout
+
+
+def scan_whole(root: Path, order: Order = "name") -> Layout:
+    """List what `whole_layout` does, with everything that names say is wrong among its findings.
+
+    Raises:
+        DataError: there is no such folder.
+    """
+    how = Reading(min_frames=1, order=order)
+    if not root.exists():
+        fix = "expected a data folder, a video or a folder of videos"
+        raise DataError("there is no such file or folder", file=str(root), fix=fix)
+    if (root / IMAGES).is_dir():
+        return scan_layout(root, _IMAGES, list(_others(root, None)), how)
+    videos = {path.stem for path in _videos(root)}
+    alone = {root.stem if root.is_file() else root.name}  # a video, or a folder of its frames
+    place, names = (root, videos) if videos else (root.parent, alone)
+    return scan_videos(root, _IMAGES, list(_others(place, names)), how)
 
 
 def _videos(root: Path) -> Iterator[Path]:
