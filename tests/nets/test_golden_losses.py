@@ -1,5 +1,6 @@
 """Losses and their gradients against reference tensors."""
 
+import attrs
 import pytest
 import torch
 import vs_nets as nets
@@ -63,6 +64,31 @@ def test_pixels_are_compared_only_where_that_is_wanted() -> None:
     assert losses.keys() - nets.generator_losses(*given, WEIGHTS).keys() == {"pixel"}
     assert losses["pixel"].weight == 3.0
     close(losses["pixel"].value, torch.nn.functional.l1_loss(fake, real))
+
+
+def test_a_video_is_consistent_that_moves_as_the_teacher_says() -> None:
+    case = load_case("c_losses")
+    previous = torch.rand(2, 3, *case["in.fake"].shape[-2:], generator=torch.Generator().manual_seed(0)) * 2 - 1
+    moved = previous.roll(3, dims=-1)  # three pixels to the right, so each came from three pixels to its left
+    confidence = torch.ones_like(previous[:, :1])
+    confidence[..., :3] = 0.0  # what came in from outside
+    flow = torch.zeros_like(previous[:, :2])
+    flow[:, 0] = -3.0
+    both = nets.FrameOutputs(image=outputs(case, moved)["indv"])
+
+    def consistency(frame: Tensor, previous: Tensor | None) -> nets.Loss | None:
+        target = nets.Target(frame=previous if previous is not None else frame, previous=previous)
+        target = attrs.evolve(target, flow=flow, flow_confidence=confidence)
+        config = nets.ObjectiveConfig(consistency=5.0)
+        return nets.generator_losses(nets.Synthesis(frame=frame), target, both, config).get("consistency")
+
+    assert consistency(moved, None) is None, "the first frame has none before it"
+    exact, brighter = consistency(moved, previous), consistency(moved + 0.25, previous)
+    assert exact is not None
+    assert brighter is not None
+    close(exact.value, torch.tensor(0.0), atol=1e-6)
+    close(brighter.value, 0.25 * confidence.mean(), rtol=1e-4)
+    assert brighter.weight == 5.0
 
 
 @pytest.mark.parametrize("scales", [1, 2])

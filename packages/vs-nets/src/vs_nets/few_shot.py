@@ -18,7 +18,7 @@ from vs_config import Check, Problem, check_fields, choice, table, truth, whole
 from vs_nets.embedder import Embedder, EmbedderConfig
 from vs_nets.errors import ShapeError, VsNetsError
 from vs_nets.flow import FewShotFlowNetwork, FlowConfig, few_shot_flow
-from vs_nets.generator import FRAME_CHANNELS, Maps, SpadeCombination, check_size
+from vs_nets.generator import FRAME_CHANNELS, Combination, Maps, SpadeCombination, check_size, spade_of
 from vs_nets.label_map import Label, dense_label
 from vs_nets.layers import (
     NOTHING_GENERATED,
@@ -44,9 +44,9 @@ from vs_nets.weight_generator import (
 
 
 def _check_combined_levels(config: "FewShotGeneratorConfig") -> Iterator[Problem]:
-    levels, most = config.combination.levels, config.downsamples + 1
-    if levels > most:
-        yield Problem("combination.levels", expected=f"at most downsamples + 1, {most}", got=levels)
+    spade, most = spade_of(config.combination), config.downsamples + 1
+    if spade is not None and spade.levels > most:
+        yield Problem("combination.levels", expected=f"at most downsamples + 1, {most}", got=spade.levels)
 
 
 def _check_flow(config: "FewShotGeneratorConfig") -> Iterator[Problem]:
@@ -118,10 +118,10 @@ class FewShotGeneratorConfig:
     weights: WeightGeneratorConfig = table(WeightGeneratorConfig, "what is generated from the references")
     flow: FlowConfig = table(few_shot_flow, "flow network")
     separate_flow: bool = truth(False, "a flow network of its own for the previous frame; a must beyond 2 frames")
-    combination: SpadeCombination = table(
-        lambda: SpadeCombination(levels=2), "how warped reference and previous frame condition the last levels"
+    combination: Combination = table(
+        lambda: SpadeCombination(levels=2), "how warped reference and previous frame are combined with what is made up"
     )
-    separate_embedder: bool = truth(True, "an embedder of its own for the warped previous frame")
+    separate_embedder: bool = truth(True, "an embedder of its own for the warped previous frame, where it is embedded")
 
     CHECKS: ClassVar[tuple[Check, ...]] = (
         Check(("combination", "downsamples"), _check_combined_levels),
@@ -141,13 +141,13 @@ class FewShotGeneratorConfig:
     @property
     def stride(self) -> int:
         """Height and width of the frames must be divisible by this."""
-        halvings = (
-            self.downsamples,
-            self.embedder.downsamples,
-            self.flow.downsamples,
-            self.combination.embedder.downsamples,
-        )
-        return int(2 ** max(halvings))
+        warped = 0 if self.spade is None else self.spade.embedder.downsamples
+        return int(2 ** max(self.downsamples, self.embedder.downsamples, self.flow.downsamples, warped))
+
+    @property
+    def spade(self) -> SpadeCombination | None:
+        """How warped frames condition the last levels; None where they are blended in instead."""
+        return spade_of(self.combination)
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -200,17 +200,14 @@ class FewShotGenerator(nn.Module):
         self.last = Conv2d(config.filters, FRAME_CHANNELS, config.kernel)
         self.flow_reference = self._flow(1)
         self.flow_previous = self._flow(config.frames - 1) if config.separate_flow else None
-        warped = config.combination.embedder
-        self.embed_reference = Embedder(warped, FRAME_CHANNELS + 1, spectral=spectral)
-        self.embed_previous = (
-            Embedder(warped, FRAME_CHANNELS + 1, spectral=spectral) if config.separate_embedder else None
-        )
+        self.embed_reference = _embed_warped(config)
+        self.embed_previous = _embed_warped(config) if config.separate_embedder else None
 
     def _block(self, level: int) -> SpadeResidualBlock:
         config = self.config
         map_channels = [config.embedder.width(level)]
-        if level < config.combination.levels:
-            map_channels += [config.combination.embedder.width(level)] * 2  # reference and previous frame
+        if config.spade is not None and level < config.spade.levels:
+            map_channels += [config.spade.embedder.width(level)] * 2  # reference and previous frame
         generated = level < config.weights.levels
         return SpadeResidualBlock(
             config.width(level + 1),
@@ -267,12 +264,15 @@ class FewShotGenerator(nn.Module):
         with normalised_at_once(*(self._called(history) if self.call.plain else ())):
             maps: Maps = self.call.encoders(self.embed_label, label, generated.embedder)
             warps = self._warps(label, history, references, chosen)
-            extra = [self._embed_warped(i, warp) for i, warp in enumerate(warps)]
+            extra = [self._embed_warped(embed, warp) for embed, warp in zip(self._embedders(), warps, strict=False)]
             x, x_raw = self._main_branch(generated, maps, extra)
+        frame, raw = self._to_frame(x), None if x_raw is None else self._to_frame(x_raw)
+        if self.config.spade is None:
+            frame, raw = _blend(frame, warps), frame
         previous = warps[1] if len(warps) > 1 else None
         return Synthesis(
-            frame=self._to_frame(x),
-            raw=None if x_raw is None else self._to_frame(x_raw),
+            frame=frame,
+            raw=raw,
             flow=None if previous is None else previous.flow,
             mask=None if previous is None else previous.mask,
             warped=None if previous is None else previous.frame,
@@ -292,10 +292,11 @@ class FewShotGenerator(nn.Module):
 
     def _called(self, history: History) -> list[nn.Module]:
         """Return the parts that generate a frame with this history once the weights of its subject are there."""
-        called = [self.embed_label, *self.up, self.flow_reference, self.embed_reference]
+        called = [self.embed_label, *self.up, self.flow_reference]
+        parts = [self.embed_reference]
         if len(history.frames) >= self.config.frames - 1:
-            called += [part for part in (self.flow_previous, self.embed_previous) if part is not None]
-        return called
+            parts += [self.flow_previous, self.embed_previous]
+        return [*called, *(part for part in parts if part is not None)]
 
     def _weights_for(self, label: Tensor, subject: Subject) -> tuple[Generated, Tensor]:
         """Return the weights for a target, and (N,) which reference is warped and shown to the discriminators."""
@@ -344,22 +345,28 @@ class FewShotGenerator(nn.Module):
         flow, mask = self.call.encoders(flow_network, label, torch.cat(list(labels), 1), torch.cat(list(frames), 1))
         return Warp(flow=flow, mask=mask, frame=vs_ops.warp(frames[-1], flow))
 
-    def _embed_warped(self, index: int, warp: Warp) -> Maps:
-        embedder = self.embed_reference if index == 0 or self.embed_previous is None else self.embed_previous
+    def _embedders(self) -> tuple[Embedder, ...]:
+        """Return what embeds the warped reference and the warped previous frame; nothing where they are blended in."""
+        if self.embed_reference is None:
+            return ()
+        return self.embed_reference, self.embed_reference if self.embed_previous is None else self.embed_previous
+
+    def _embed_warped(self, embedder: Embedder, warp: Warp) -> Maps:
         maps: Maps = self.call.encoders(embedder, torch.cat([warp.frame, warp.mask], dim=1))
         return maps
 
     def _main_branch(self, generated: Generated, maps: Maps, extra: Sequence[Maps]) -> tuple[Tensor, Tensor | None]:
         """Make features of the frame and, where it is wanted, of the raw one; `extra`: maps of what was warped."""
-        combination, x = self.config.combination, generated.start
+        spade, x = self.config.spade, generated.start
+        combined = 0 if spade is None else spade.levels
         x_raw: Tensor | None = None
         for level in range(self.config.downsamples, -1, -1):
             weights = generated.blocks[level] if level < len(generated.blocks) else NOTHING_GENERATED
             plain = (maps[min(level, len(maps) - 1)],)
-            warped = tuple(each[level] for each in extra) if level < combination.levels else ()
+            warped = tuple(each[level] for each in extra) if level < combined else ()
             before = x
             x = self._up(level, x, (*plain, *warped), weights)
-            if combination.raw_output and level < combination.levels:
+            if spade is not None and spade.raw_output and level < combined:
                 # After the final branch: each call of a spectrally normalised layer advances its buffers.
                 x_raw = self._up(level, before if x_raw is None else x_raw, plain, weights)
         return x, x_raw
@@ -370,6 +377,20 @@ class FewShotGenerator(nn.Module):
 
     def _to_frame(self, x: Tensor) -> Tensor:
         return torch.tanh(self.last(leaky_relu(x)).float())
+
+
+def _embed_warped(config: FewShotGeneratorConfig) -> Embedder | None:
+    """Build an embedder of a warped frame and its mask; None where warped frames are blended in."""
+    if config.spade is None:
+        return None
+    return Embedder(config.spade.embedder, FRAME_CHANNELS + 1, spectral=config.spectral_norm)
+
+
+def _blend(frame: Tensor, warps: Sequence[Warp]) -> Tensor:
+    """Blend the warped reference into what is made up, and then the warped previous frame, each by its mask."""
+    for warp in warps:
+        frame = warp.mask * frame + (1 - warp.mask) * warp.frame
+    return frame
 
 
 def _nearest_weights(label: Tensor, subject: SeparateSubject) -> tuple[Generated, Tensor]:

@@ -63,7 +63,8 @@ class LinearCombination:
 Combination = SpadeCombination | LinearCombination
 
 
-def _spade(combination: Combination) -> SpadeCombination | None:
+def spade_of(combination: Combination) -> SpadeCombination | None:
+    """Return how warped frames condition the last levels; None where they are blended in instead."""
     match combination:
         case SpadeCombination():
             return combination
@@ -98,7 +99,7 @@ def _check_downsamples(config: "GeneratorConfig") -> Iterator[Problem]:
 
 
 def _check_combination(config: "GeneratorConfig") -> Iterator[Problem]:
-    spade, highest = _spade(config.combination), config.image_downsamples + 1
+    spade, highest = spade_of(config.combination), config.image_downsamples + 1
     if spade is not None and spade.levels > highest:
         yield Problem("combination.levels", expected=f"at most image_downsamples + 1, {highest}", got=spade.levels)
 
@@ -152,7 +153,7 @@ class GeneratorConfig:
     @property
     def spade(self) -> SpadeCombination | None:
         """How the warped frame conditions the last levels; None where it is blended in instead."""
-        return _spade(self.combination)
+        return spade_of(self.combination)
 
     @property
     def residual_blocks(self) -> int:

@@ -1,8 +1,9 @@
 """The objective: losses of one frame as a function of what the networks return.
 
 Each loss gets its weight where it is computed; `total` is their weighted sum. Names are for logs: `gan`,
-`feature_matching`, `perceptual` (with `_raw` for the raw output), `flow`, `flow_warp`, `flow_mask`, and
-`temporal_gan_S`, `temporal_feature_matching_S` for time scale S, `gan_R` and `feature_matching_R` for region R.
+`feature_matching`, `perceptual` (with `_raw` for the raw output), `pixel`, `consistency`, `flow`, `flow_warp`,
+`flow_mask`, `temporal_gan_S` and `temporal_feature_matching_S` for time scale S, `gan_R` and `feature_matching_R` for
+region R.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -53,6 +54,12 @@ class ObjectiveConfig:
     )
     temporal_gan: float = real(1.0, "hinge loss over time", low=0, high=MAX_WEIGHT)
     pixel: float = real(0.0, "mean absolute difference of pixels; 0: there is none", low=0, high=MAX_WEIGHT)
+    consistency: float = real(
+        0.0,
+        "mean absolute difference to the generated frame before, moved by the teacher's flow; 0: there is none",
+        low=0,
+        high=MAX_WEIGHT,
+    )
     perceptual: PerceptualConfig = table(NoPerceptual, "network of the perceptual loss")
 
 
@@ -60,11 +67,12 @@ class ObjectiveConfig:
 class Target:
     """The truth of a generated frame: (N, 3, H, W) in [-1, 1], and the teacher's flow where there is one.
 
-    `flow` is to the previous frame; `reference_flow` (N, K, 2, H, W) to each reference, of which the loss takes the one
-    that the generator has chosen.
+    `previous` (N, 3, H, W) is the generated frame before, detached; `flow` is to it; `reference_flow` (N, K, 2, H, W)
+    to each reference, of which the loss takes the one that the generator has chosen.
     """
 
     frame: Tensor
+    previous: Tensor | None = None
     flow: Tensor | None = None
     flow_confidence: Tensor | None = None
     reference_flow: Tensor | None = None
@@ -125,7 +133,20 @@ def generator_losses(
             losses["perceptual_raw"] = Loss(perceptual(synthesis.raw, features), config.perceptual_weight)
     if config.pixel > 0:
         losses["pixel"] = Loss((synthesis.frame.float() - target.frame.float()).abs().mean(), config.pixel)
+    if config.consistency > 0:
+        losses |= _consistency(synthesis.frame, target, config.consistency)
     return {**losses, **flow_losses(synthesis, target, config)}
+
+
+def _consistency(frame: Tensor, target: Target, weight: float) -> dict[str, Loss]:
+    """Return the short-term temporal loss (Huang et al., 2017; Lai et al., 2018), where there is a past and a teacher.
+
+    It asks for a video that moves as the real one does, and says nothing about how it looks.
+    """
+    if target.previous is None or target.flow is None or target.flow_confidence is None:
+        return {}
+    warped = vs_ops.warp(target.previous.float(), target.flow)
+    return {"consistency": Loss(vs_ops.masked_l1(frame.float(), warped, target.flow_confidence), weight)}
 
 
 def flow_losses(synthesis: Synthesis, target: Target, config: ObjectiveConfig) -> dict[str, Loss]:

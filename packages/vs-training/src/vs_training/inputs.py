@@ -55,9 +55,10 @@ def frame_inputs(
     channels_last: bool = False,
 ) -> FrameInputs:
     """Return frame t of a batch (N, T, ...), with references and a past that are encoded already."""
+    previous = past.history.frames[-1] if past.history.frames else None
     return FrameInputs(
         label=encode_label(clip, t, labels, channels_last=channels_last),
-        target=frame_target(clip, t, channels_last=channels_last),
+        target=attrs.evolve(frame_target(clip, t, channels_last=channels_last), previous=previous),
         past=past,
         references=references,
         boxes={region: boxes[:, t] for region, boxes in clip.boxes.items()},
