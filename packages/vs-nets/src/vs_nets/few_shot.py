@@ -293,7 +293,7 @@ class FewShotGenerator(nn.Module):
     def _called(self, history: History) -> list[nn.Module]:
         """Return the parts that generate a frame with this history once the weights of its subject are there."""
         called = [self.embed_label, *self.up, self.flow_reference]
-        parts = [self.embed_reference]
+        parts: list[nn.Module | None] = [self.embed_reference]
         if len(history.frames) >= self.config.frames - 1:
             parts += [self.flow_previous, self.embed_previous]
         return [*called, *(part for part in parts if part is not None)]
