@@ -180,6 +180,29 @@ def test_videos_of_labels_are_told_as_their_pictures_are(tmp_path: Path) -> None
     assert looked_at(tmp_path / "a.mkv").sequences == found.sequences[:1]
 
 
+def test_it_is_told_how_many_videos_have_been_opened_and_others_are_left_alone(tmp_path: Path, monkeypatch) -> None:
+    frames = [block_ids(SIZE, number) for number in range(3)]
+    for name in ("a.mkv", "b.mkv", "ids/a.mkv", "ids/b.mkv", "archive/c.mkv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_video(tmp_path / name, frames, "ffv1", "gray")
+    (tmp_path / "private").mkdir()
+    listed = Path.iterdir
+
+    def look_into(place: Path):
+        if place.name == "private":
+            raise PermissionError(13, "Permission denied", str(place))
+        return listed(place)
+
+    monkeypatch.setattr(Path, "iterdir", look_into)
+    calls: list[tuple[str, int, int]] = []
+    survey(place_at(str(tmp_path)), lambda *call: calls.append(call))
+    assert calls == [*(("videos", done, 4) for done in range(4)), ("folders", 0, 1), ("folders", 1, 1)]
+    calls.clear()
+    found = survey(place_at(str(tmp_path / "a.mkv")), lambda *call: calls.append(call))
+    assert calls[:2] == [("videos", 0, 2), ("videos", 1, 2)]
+    assert [guess.kind for guess in found.labels] == [SegMapsConfig(folder="ids", num_classes=12)]
+
+
 def test_a_folder_of_frames_is_a_video(tmp_path: Path) -> None:
     place = tmp_path / "walk.v1"
     place.mkdir()

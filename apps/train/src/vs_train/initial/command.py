@@ -26,12 +26,19 @@ def run_init(source: str, out: str, preset: str | None) -> int:
         PresetError: there is no such preset.
     """
     path = _new_file(out)
-    with show_progress("looking at labels", unit="folders") as progress:
-        found = survey(place_at(source), progress.update)
+    with show_progress("opening", unit="videos") as progress:
+        found = survey(
+            place_at(source),
+            lambda unit, done, total: progress.update(done, total, what=_LOOKING[unit], unit=unit),
+        )
     made = draft(found, preset)
     write_atomically(path, _text(made, found))
     print("\n".join(shown(line) for line in _told(made, found, out)))
     return 0
+
+
+_LOOKING = {"videos": "opening", "folders": "looking at labels"}
+"""What is counted while data are looked at -> what is being done."""
 
 
 def _new_file(out: str) -> Path:
