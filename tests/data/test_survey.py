@@ -22,9 +22,11 @@ from vs_data import (
     LandmarksConfig,
     NoFlowConfig,
     SegMapsConfig,
+    StreetConfig,
     VideoConfig,
     check_folder,
     open_source,
+    write_folder,
 )
 from vs_data.labels import LabelKind
 from vs_data.survey import Survey, place_at, survey
@@ -92,6 +94,13 @@ def test_colours_of_nobody_are_listed_in_order(tmp_path: Path) -> None:
     table = np.array([[1, 2, 3], [200, 0, 7], [9, 90, 200]], np.uint8)
     kind = kind_in(written(tmp_path, "codes", [table[block_ids(SIZE, 0) % 3]] * 2))
     assert kind == SegMapsConfig(folder="codes", num_classes=3, colours=((1, 2, 3), (9, 90, 200), (200, 0, 7)))
+
+
+def test_a_plain_rendering_is_a_picture_however_flat_it_is(tmp_path: Path) -> None:
+    street = open_source(StreetConfig(height=64, width=128, labels="render"), "train")
+    write_folder(street, tmp_path, sequences=1, max_frames=3)
+    kinds = [guess.kind for guess in looked_at(tmp_path).labels if guess.kind.folder == "render"]
+    assert kinds == [ImageConfig(folder="render")]
 
 
 def test_ids_without_a_class_are_no_class_and_a_sample_is_a_question(tmp_path: Path, monkeypatch) -> None:
