@@ -256,8 +256,8 @@ def pack(
     """
     place = _given(root)
     options = PackOptions(frames=frames, quality=quality, group=group, shard_bytes=shard_mb * 2**20, threads=threads)
-    with show_progress(_CHECKING["videos"], unit="videos") as progress, _memory_suffices():
-        index_whole(place, progress.update)
+    with show_progress("packing", unit="frames") as progress, _memory_suffices():
+        index_whole(place, lambda done, total: progress.update(done, total, what=_CHECKING["videos"], unit="videos"))
         layout = whole_layout(place, order)
         packed = pack_folder(
             layout,
