@@ -22,9 +22,11 @@ from vs_data import (
     LandmarksConfig,
     NoFlowConfig,
     SegMapsConfig,
+    StreetConfig,
     VideoConfig,
     check_folder,
     open_source,
+    write_folder,
 )
 from vs_data.labels import LabelKind
 from vs_data.survey import Survey, place_at, survey
@@ -92,6 +94,13 @@ def test_colours_of_nobody_are_listed_in_order(tmp_path: Path) -> None:
     table = np.array([[1, 2, 3], [200, 0, 7], [9, 90, 200]], np.uint8)
     kind = kind_in(written(tmp_path, "codes", [table[block_ids(SIZE, 0) % 3]] * 2))
     assert kind == SegMapsConfig(folder="codes", num_classes=3, colours=((1, 2, 3), (9, 90, 200), (200, 0, 7)))
+
+
+def test_a_plain_rendering_is_a_picture_however_flat_it_is(tmp_path: Path) -> None:
+    street = open_source(StreetConfig(height=64, width=128, labels="render"), "train")
+    write_folder(street, tmp_path, sequences=1, max_frames=3)
+    kinds = [guess.kind for guess in looked_at(tmp_path).labels if guess.kind.folder == "render"]
+    assert kinds == [ImageConfig(folder="render")]
 
 
 def test_ids_without_a_class_are_no_class_and_a_sample_is_a_question(tmp_path: Path, monkeypatch) -> None:
@@ -178,6 +187,29 @@ def test_videos_of_labels_are_told_as_their_pictures_are(tmp_path: Path) -> None
     assert kinds == [SegMapsConfig(folder="ids", num_classes=12), ImageConfig(folder="plain")]
     assert found.seconds == pytest.approx((4 / 25, 4 / 25))
     assert looked_at(tmp_path / "a.mkv").sequences == found.sequences[:1]
+
+
+def test_it_is_told_how_many_videos_have_been_opened_and_others_are_left_alone(tmp_path: Path, monkeypatch) -> None:
+    frames = [block_ids(SIZE, number) for number in range(3)]
+    for name in ("a.mkv", "b.mkv", "ids/a.mkv", "ids/b.mkv", "archive/c.mkv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_video(tmp_path / name, frames, "ffv1", "gray")
+    (tmp_path / "private").mkdir()
+    listed = Path.iterdir
+
+    def look_into(place: Path):
+        if place.name == "private":
+            raise PermissionError(13, "Permission denied", str(place))
+        return listed(place)
+
+    monkeypatch.setattr(Path, "iterdir", look_into)
+    calls: list[tuple[str, int, int]] = []
+    survey(place_at(str(tmp_path)), lambda *call: calls.append(call))
+    assert calls == [*(("videos", done, 4) for done in range(4)), ("folders", 0, 1), ("folders", 1, 1)]
+    calls.clear()
+    found = survey(place_at(str(tmp_path / "a.mkv")), lambda *call: calls.append(call))
+    assert calls[:2] == [("videos", 0, 2), ("videos", 1, 2)]
+    assert [guess.kind for guess in found.labels] == [SegMapsConfig(folder="ids", num_classes=12)]
 
 
 def test_a_folder_of_frames_is_a_video(tmp_path: Path) -> None:

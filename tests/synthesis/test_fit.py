@@ -7,9 +7,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from label_examples import EXAMPLES, SIZE, Example, write_examples, written_array
 from toy_runs import STREET
+from vs_data import AugmentConfig, ClipRequest, FolderConfig, LabelKind, NoFlowConfig, open_folder
 from vs_nets import ConstantStart
-from vs_synthesis import SizeError, model_config, plan_fit
+from vs_synthesis import Fit, SizeError, model_config, plan_fit
 from vs_synthesis.fit import fit_labels, fit_picture, shown_labels, unfit_frame
 
 CONFIG = model_config(STREET)
@@ -87,3 +89,30 @@ def test_a_learned_start_and_a_subject_have_one_size():
             plan_fit((64, 64), only, way)
     assert plan_fit((64, 64), only, "resize").inner == fixed
     assert plan_fit((40, 40), CONFIG, "resize", wanted=(32, 32)).inner == (32, 32)
+
+
+def read_as_in_training(root, kind: LabelKind, size: tuple[int, int]) -> torch.Tensor:
+    """Return the label of the only frame as training reads it at a size that its file does not have."""
+    config = FolderConfig(
+        root=str(root),
+        height=size[0],
+        width=size[1],
+        labels=(kind,),
+        flow=NoFlowConfig(),
+        augment=AugmentConfig(keep_aspect=False),
+        min_frames=1,
+    )
+    return open_folder(config, "val").read(ClipRequest(sequence=0, start=0, length=1, seed=0)).labels[kind.folder][0]
+
+
+@pytest.mark.parametrize("name", ["ids", "densepose", "foreground", "motion"])
+def test_what_is_resized_says_what_training_reads_of_the_same_file(name, tmp_path):
+    example = EXAMPLES[name]
+    if name == "motion":  # the same everywhere: ways to interpolate differ
+        everywhere = np.full((*SIZE, 2), (6.0, -5.0), np.float32)
+        example = Example(kind=example.kind, extension=".npy", write=written_array(lambda _: everywhere))
+    write_examples(tmp_path, example, frames=1)
+    for inner in ((16, 48), (96, 96)):
+        fit = Fit(own=SIZE, inner=inner, labels=(example.kind,), way="resize")
+        label = fit_labels(fit, {example.kind.folder: read_as_in_training(tmp_path, example.kind, SIZE)})
+        torch.testing.assert_close(label[example.kind.folder], read_as_in_training(tmp_path, example.kind, inner))

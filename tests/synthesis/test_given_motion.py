@@ -104,11 +104,11 @@ def test_a_picture_to_go_on_from_counts_as_a_frame_without_known_motion(model):
 @pytest.mark.parametrize(
     ("fit", "shift", "known"),
     [
-        (Fit(own=(8, 16), inner=(8, 16)), (4.0, 2.0), 1.0),
-        (Fit(own=(8, 16), inner=(16, 16), way="resize"), (4.0, 4.0), 12 / 16 * 12 / 16),
-        (Fit(own=(8, 16), inner=(4, 8), way="resize"), (2.0, 1.0), 6 / 8 * 3 / 4),
-        (Fit(own=(8, 16), inner=(4, 8), way="crop"), (4.0, 2.0), 4 / 8 * 2 / 4),
-        (Fit(own=(8, 16), inner=(12, 16), way="pad"), (4.0, 2.0), 12 / 16 * 10 / 12),
+        (Fit(own=(8, 16), inner=(8, 16), labels=()), (4.0, 2.0), 1.0),
+        (Fit(own=(8, 16), inner=(16, 16), labels=(), way="resize"), (4.0, 4.0), 12 / 16 * 12 / 16),
+        (Fit(own=(8, 16), inner=(4, 8), labels=(), way="resize"), (2.0, 1.0), 6 / 8 * 3 / 4),
+        (Fit(own=(8, 16), inner=(4, 8), labels=(), way="crop"), (4.0, 2.0), 4 / 8 * 2 / 4),
+        (Fit(own=(8, 16), inner=(12, 16), labels=(), way="pad"), (4.0, 2.0), 12 / 16 * 10 / 12),
     ],
 )
 def test_motion_is_fitted_as_labels_are_and_counts_in_the_new_pixels(fit, shift, known):

@@ -63,6 +63,15 @@ def test_what_is_written_for_a_kind_of_label_is_a_configuration(name: str, tmp_p
     assert config["curriculum"]["max_length"] == 4
 
 
+@pytest.mark.parametrize("name", ["body", "densepose"])
+def test_small_bodies_get_the_flow_of_the_preset_for_dancers(name: str, tmp_path: Path) -> None:
+    write_examples(tmp_path / "data", EXAMPLES[name])
+    written = init(tmp_path / "data", tmp_path / "my.toml")
+    (dancers,) = (preset.document for preset in list_presets() if preset.name == "dancers-tiny")
+    assert written["generator"]["flow"] == dancers["generator"]["flow"]
+    assert written["objective"]["flow_moving"] == dancers["objective"]["flow_moving"]
+
+
 @pytest.mark.slow
 def test_what_is_written_trains(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)

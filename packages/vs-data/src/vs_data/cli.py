@@ -38,7 +38,7 @@ from vs_data.layout import expanded, no_folder
 from vs_data.names import Order
 from vs_data.render import write_folder
 from vs_data.report import print_report
-from vs_data.shards import Frames, PackOptions, folders_in, pack_folder, read_back, whole_layout
+from vs_data.shards import Frames, PackOptions, folders_in, index_whole, pack_folder, read_back, whole_layout
 from vs_data.sheets import write_sheets
 from vs_data.sources import SourceConfig, open_source, written_kinds
 from vs_data.stored import FolderConfig, ShardsConfig, StoredConfig
@@ -257,7 +257,14 @@ def pack(
     place = _given(root)
     options = PackOptions(frames=frames, quality=quality, group=group, shard_bytes=shard_mb * 2**20, threads=threads)
     with show_progress("packing", unit="frames") as progress, _memory_suffices():
-        packed = pack_folder(whole_layout(place, order), expanded(out), options, progress.update)
+        index_whole(place, lambda done, total: progress.update(done, total, what=_CHECKING["videos"], unit="videos"))
+        layout = whole_layout(place, order)
+        packed = pack_folder(
+            layout,
+            expanded(out),
+            options,
+            lambda done, total: progress.update(done, total, what="packing", unit="frames"),
+        )
     console = Console()
     console.print(
         Text(shown(f"{counted(packed.frames, 'frame')} in {counted(packed.shards, 'shard')} in {out}")), soft_wrap=True

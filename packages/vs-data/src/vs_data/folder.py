@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -45,7 +44,7 @@ from vs_data.ranges import Patience, is_remote
 from vs_data.shards import scan_shards
 from vs_data.stored import ShardsConfig, StoredConfig, VideoConfig
 from vs_data.teach import teach_past, teach_references
-from vs_data.videos import VIDEO_EXTENSIONS, index_of
+from vs_data.videos import index_all
 from vs_data.views import View, read_frames, read_picture, to_tensor
 
 IMAGES_FOLDER = Folder(name=IMAGES, extensions=IMAGE_EXTENSIONS, videos=True)
@@ -148,11 +147,7 @@ def index_videos(config: StoredConfig, split: Literal["train", "val"], progress:
     base = root.parent if root.is_file() else root
     folders = [base / name for name in (IMAGES, *(folder.name for folder in folders_of(config)))]
     beside = [path for folder in (root, *folders) if folder.is_dir() for path in sorted(folder.iterdir())]
-    videos = [path for path in (root, *beside) if path.suffix.lower() in VIDEO_EXTENSIONS and path.is_file()]
-    for done, video in enumerate(videos):
-        progress(done, len(videos))
-        with suppress(DataError):
-            index_of(video)
+    index_all((root, *beside), progress)
 
 
 def folders_of(config: StoredConfig) -> list[Folder]:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 import vs_nets as nets
 from torch import Tensor
 from vs_data.geometry import inside
+from vs_data.labels import LabelHandler, LabelKind, handler_of
 
 from vs_synthesis.config import ModelConfig
 from vs_synthesis.errors import VsSynthesisError
@@ -28,11 +29,13 @@ class Fit:
     Attributes:
         own: the labels' own size.
         inner: the size that the generator works in.
+        labels: the kinds of labels, some of which say how many pixels something is, or what no mixture is.
         way: what is done where the two differ; None: they are one.
     """
 
     own: Size
     inner: Size
+    labels: tuple[LabelKind, ...]
     way: Way | None = None
 
     @property
@@ -71,7 +74,7 @@ def plan_fit(own: Size, config: ModelConfig, way: Way | None = None, *, wanted: 
     only = wanted or only_size(config)
     inner = _inner(own, config.generator.stride, way) if only is None else only
     if inner == own:
-        return Fit(own=own, inner=own)
+        return Fit(own=own, inner=own, labels=config.labels)
     what = f"labels are {_words(own)} pixels, {_what_it_takes(config, only)}"
     if only is not None and way != "resize":
         raise SizeError(f"{what}; choose --fit resize")
@@ -79,12 +82,26 @@ def plan_fit(own: Size, config: ModelConfig, way: Way | None = None, *, wanted: 
         raise SizeError(f"{what}; choose --fit pad, crop or resize")
     if min(inner) < 1:
         raise SizeError(f"{what}, and is larger than they are; choose --fit pad or resize")
-    return Fit(own=own, inner=inner, way=way)
+    return Fit(own=own, inner=inner, labels=config.labels, way=way)
 
 
 def fit_labels(fit: Fit, labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the labels of one frame, (H, W) ids or (C, H, W) maps by kind, as the generator takes them."""
-    return {kind: _inward(fit, x) for kind, x in labels.items()}
+    handlers = {kind.folder: handler_of(kind) for kind in fit.labels}
+    return {folder: _label_inward(fit, handlers[folder], x) for folder, x in labels.items()}
+
+
+def _label_inward(fit: Fit, handler: LabelHandler, x: Tensor) -> Tensor:
+    """Return a label as `_inward` does; resized, it is what a file of that size would have said, as in training."""
+    if fit.way != "resize":
+        return _inward(fit, x)
+    resized = _nearest(x, fit.inner) if handler.exact_levels else _interpolated(x, fit.inner)
+    return resized if handler.grown is None else handler.grown(resized, _growth(fit))
+
+
+def _growth(fit: Fit) -> tuple[float, float]:
+    """Return how much larger the generator's size is than the labels' own: (x, y)."""
+    return fit.inner[1] / fit.own[1], fit.inner[0] / fit.own[0]
 
 
 def fit_motion(fit: Fit, motion: tuple[Tensor, Tensor]) -> nets.Motion:
@@ -96,8 +113,7 @@ def fit_motion(fit: Fit, motion: tuple[Tensor, Tensor]) -> nets.Motion:
         return nets.Motion(flow=motion[0], confidence=motion[1])
     flow, confidence = (_nearest(x, fit.inner) if fit.way == "resize" else _inward(fit, x) for x in motion)
     if fit.way == "resize":
-        (height, width), (inner_height, inner_width) = fit.own, fit.inner
-        flow = flow * flow.new_tensor([inner_width / width, inner_height / height]).reshape(2, 1, 1)
+        flow = flow * flow.new_tensor(_growth(fit)).reshape(2, 1, 1)
     known = torch.from_numpy(inside(flow.movedim(0, -1).numpy()))
     return nets.Motion(flow=flow, confidence=confidence * known)
 
@@ -139,13 +155,13 @@ def _inward(fit: Fit, x: Tensor) -> Tensor:
             columns = torch.arange(inner_width, device=x.device).clamp(max=width - 1)
             return x[..., rows[:, None], columns]
         case "resize":
-            return _nearest(x, fit.inner) if x.dim() == 2 else _interpolated(x, fit.inner)
+            return _interpolated(x, fit.inner)
         case _:
             assert_never(fit.way)
 
 
 def _nearest(x: Tensor, size: Size) -> Tensor:
-    """Resize (..., H, W), ids for example: each pixel takes what is at its centre."""
+    """Resize (..., H, W) of which no mixture is to be had, such as ids: each pixel takes what is at its centre."""
     rows, columns = (
         ((torch.arange(new, device=x.device) + 0.5) * old / new).long()
         for old, new in zip(x.shape[-2:], size, strict=True)

@@ -15,6 +15,7 @@ from vs_data import (
     LandmarksConfig,
     SegMapsConfig,
 )
+from vs_data.findings import counted
 from vs_data.labels import EdgesConfig, InstancesConfig, LabelKind, handler_of, know_boxes, said_of
 from vs_data.survey import Survey
 from vs_training.config import TrainConfig
@@ -34,7 +35,7 @@ _RATE = 25
 _CLASSES = (SegMapsConfig, InstancesConfig, EdgesConfig)
 
 
-def draft(found: Survey, preset: str | None = None) -> Draft:
+def draft(found: Survey, preset: Preset | None = None) -> Draft:
     """Choose a configuration that trains on what was found.
 
     Args:
@@ -42,11 +43,10 @@ def draft(found: Survey, preset: str | None = None) -> Draft:
         preset: Whose networks, losses and steps are taken; None: that is chosen too.
 
     Raises:
-        PresetError: there is no such preset.
         VsTrainingError: the pictures are too small for the preset's networks.
     """
-    name, why = (preset, "as was asked for") if preset is not None else _preset_for(found)
-    base = read_preset(name)
+    name, why = _preset_for(found)
+    base, why = (read_preset(name), why) if preset is None else (preset, "as was asked for")
     kinds, held = tuple(guess.kind for guess in found.labels), held_out(found)
     few_shot = base.command == "few-shot"
     choices = [
@@ -86,7 +86,7 @@ def _preset_for(found: Survey) -> tuple[str, str]:
     kinds = [type(guess.kind) for guess in found.labels]
     face, body = LandmarksConfig in kinds, KeypointsConfig in kinds or DenseposeConfig in kinds
     count, frames, side = len(found.sequences), _frames(found), min(_smallest(found))
-    amount = f"{count} sequence{'s' * (count != 1)}, {frames} frames, {side} pixels at the smaller side"
+    amount = f"{counted(count, 'sequence')}, {counted(frames, 'frame')}, {side} pixels at the smaller side"
     large = side >= _LARGE and frames >= _MANY_FRAMES
     long_enough = min(sequence.frames for sequence in found.sequences) >= _STILL
     if (face or body) and count >= _MANY_SUBJECTS and long_enough:
@@ -94,7 +94,8 @@ def _preset_for(found: Survey) -> tuple[str, str]:
         return (published if large else "faces-tiny"), f"a model of many people, few-shot: {amount}"
     if large:
         return ("dancing" if KeypointsConfig in kinds else "cityscapes"), f"the published networks: {amount}"
-    return ("street-small" if side >= _MEDIUM else "street-tiny"), f"small networks: {amount}"
+    tiny = "dancers-tiny" if body else "street-tiny"  # limbs are thin, and most of such a picture holds still
+    return ("street-small" if side >= _MEDIUM else tiny), f"small networks: {amount}"
 
 
 def _data(found: Survey, held: Choice | None) -> Iterator[Choice]:
@@ -151,9 +152,8 @@ def _fewer_scales(document: dict[str, Any]) -> list[Choice]:
 def _augmentation(kinds: Sequence[LabelKind]) -> Iterator[Choice]:
     yield Choice(path="data.augment.scale", value=0.2, why="as published: up to 20 % larger, then cut")
     mirrored = all(handler_of(kind).mirrors and isinstance(kind, _CLASSES) for kind in kinds)
-    why = (
-        "half of all clips are mirrored; 0 where text or left and right matter" if mirrored else "left and right differ"
-    )
+    half = "half of all clips are mirrored; 0 where text or left and right matter"
+    why = half if mirrored else "none is mirrored: left and right of these labels may differ"
     yield Choice(path="data.augment.flip", value=0.5 if mirrored else 0.0, why=why)
 
 
@@ -208,7 +208,8 @@ def _lengths(left: Sequence[int], base: Preset) -> Iterator[Choice]:
     longest = initial
     while 2 * longest <= min(shortest, curriculum.max_length):
         longest *= 2
-    why = f"the shortest sequence has {shortest} frames to train on"
+    short = f"the shortest sequence has {counted(shortest, 'frame')} to train on"
+    why = "the preset's" if longest == curriculum.max_length else short
     yield Choice(path="curriculum.initial_length", value=initial)
     yield Choice(path="curriculum.max_length", value=longest, why=f"frames of the longest clips: {why}")
 

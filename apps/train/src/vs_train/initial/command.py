@@ -12,6 +12,7 @@ from vs_data.labels import LabelKind, kind_in_table, word_of
 from vs_data.survey import Survey, place_at, survey
 from vs_runtime.files import write_atomically
 from vs_training.errors import VsTrainingError
+from vs_training.presets import read_preset
 
 from vs_train.initial.choosing import draft
 from vs_train.initial.draft import Choice, Draft
@@ -26,12 +27,20 @@ def run_init(source: str, out: str, preset: str | None) -> int:
         PresetError: there is no such preset.
     """
     path = _new_file(out)
-    with show_progress("looking at labels", unit="folders") as progress:
-        found = survey(place_at(source), progress.update)
-    made = draft(found, preset)
+    asked = None if preset is None else read_preset(preset)
+    with show_progress(_LOOKING["folders"], unit="folders") as progress:
+        found = survey(
+            place_at(source),
+            lambda unit, done, total: progress.update(done, total, what=_LOOKING[unit], unit=unit),
+        )
+    made = draft(found, asked)
     write_atomically(path, _text(made, found))
     print("\n".join(shown(line) for line in _told(made, found, out)))
     return 0
+
+
+_LOOKING = {"videos": "opening", "folders": "looking at labels"}
+"""What is counted while data are looked at -> what is being done."""
 
 
 def _new_file(out: str) -> Path:
@@ -61,7 +70,7 @@ def _text(made: Draft, found: Survey) -> str:
         *(["", "It cannot tell:"] if made.questions else []),
         *(f"- {question}" for question in made.questions),
     ]
-    return annotated(made.document, {path: shown(why) for path, why in notes.items()}, "\n".join(heading))
+    return annotated(made.document, {path: shown(why) for path, why in notes.items()}, "\n".join(map(shown, heading)))
 
 
 def _told(made: Draft, found: Survey, out: str) -> Iterator[str]:

@@ -70,11 +70,13 @@ class LabelHandler:
             as `read` gives them.
         of_levels: ((H,W) greys or (H,W,3) RGB, file and frame for messages) -> the label of one frame, for pictures and
             pipes whose levels are labels. Raises `DataError` for what is none.
-        exact_levels: Whether such levels must come as they were written, since they are ids.
+        exact_levels: Whether such levels must come as they were written, since they are ids; no mixture of them is one.
         videos: Whether a video may stand for the files of a sequence, which are pictures then.
         level_channels: How many of them there are for each pixel in a pipe.
         framed: Whether labels are made at the size of the frames, by drawing or computing, so that those that have a
             size of their own are brought to it when they are beside.
+        grown: (label (C,H,W) that was resized, how much it grew: (x, y)) -> what it says in its new pixels; None: the
+            same, since the kind has no numbers of pixels.
         mirrors: Whether labels can be mirrored with their frames; else `augment.flip` is refused beside them.
         computed: (pictures (H,W,3) RGB at the final size) -> their labels, as `read` gives them: the kind is computed
             from frames and has no files of its own. Then `extensions` are those of pictures, which are what labels
@@ -101,6 +103,7 @@ class LabelHandler:
     videos: bool = False
     level_channels: int = 1
     framed: bool = False
+    grown: Callable[[Tensor, tuple[float, float]], Tensor] | None = None
     mirrors: bool = True
     computed: Callable[[Sequence[NDArray[np.uint8]]], Tensor] | None = None
     target: Callable[[View], Target] | None = None

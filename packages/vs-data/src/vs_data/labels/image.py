@@ -18,7 +18,7 @@ from vs_data.exr import read_exr
 from vs_data.fields import folder_name
 from vs_data.files import MAX_PICTURE_PIXELS
 from vs_data.findings import counted
-from vs_data.geometry import Geometry, apply_to_values, factor_of, same_size
+from vs_data.geometry import apply_to_values, factor_of, same_size
 from vs_data.labels.handler import LabelHandler, LooseFiles
 from vs_data.npz import Promise, read_npy
 from vs_data.outlines import outline_of_values
@@ -132,6 +132,7 @@ def handle_images(config: ImageConfig) -> LabelHandler:
         level_channels=config.channels,
         videos=True,
         look=partial(_look, config),
+        grown=partial(_grown, config) if config.scale_x or config.scale_y else None,
     )
 
 
@@ -166,7 +167,12 @@ def _read_frame(config: ImageConfig, view: View, frame: int) -> _F32:
     found = _find(config, content_of(view, config.folder, frame))
     check_size(view, frame, config.folder, found.values)
     scaled = apply_to_values(view.geometry, _scaled(config, found))
-    return np.ascontiguousarray(np.moveaxis(_with_signs(config, view.geometry, scaled), -1, 0))  # (C,H,W)
+    scaled = _changed(config, scaled, factor_of(view.geometry), flip=view.geometry.flip)
+    return np.ascontiguousarray(np.moveaxis(scaled, -1, 0))  # (C,H,W)
+
+
+def _grown(config: ImageConfig, label: Tensor, factor: tuple[float, float]) -> Tensor:
+    return torch.from_numpy(_changed(config, label.numpy().transpose(1, 2, 0), factor).transpose(2, 0, 1))
 
 
 def _find(config: ImageConfig, content: Content) -> _Found:
@@ -259,11 +265,11 @@ def _scaled(config: ImageConfig, found: _Found) -> _F32:
     return np.asarray(np.clip(scaled, -1, 1), np.float32)
 
 
-def _with_signs(config: ImageConfig, geometry: Geometry, scaled: _F32) -> _F32:
-    """Change the channels that change with the geometry, about the middle of their range."""
+def _changed(config: ImageConfig, scaled: _F32, factor: tuple[float, float], *, flip: bool = False) -> _F32:
+    """Change the channels of (H,W,C) that change with the geometry, about the middle of their range."""
     factors = np.ones(config.channels, np.float32)
-    for channels, factor in zip((config.scale_x, config.scale_y), factor_of(geometry), strict=True):
-        factors[list(channels)] *= np.float32(factor)
-    if geometry.flip:
+    for channels, by in zip((config.scale_x, config.scale_y), factor, strict=True):
+        factors[list(channels)] *= np.float32(by)
+    if flip:
         factors[list(config.flip_sign)] *= -1
     return scaled if (factors == 1).all() else np.clip(scaled * factors, -1, 1)

@@ -4,7 +4,7 @@ from vs_data.shards.frames import FRAMES, Frames, encoded_video
 from vs_data.shards.index import INDEX
 from vs_data.shards.pack import Packed, PackOptions, pack_folder
 from vs_data.shards.reading import ReadSpeed, check_shards, folders_in, read_back, scan_shards
-from vs_data.shards.whole import scan_whole, whole_layout
+from vs_data.shards.whole import index_whole, scan_whole, whole_layout
 
 __all__ = [
     "FRAMES",
@@ -16,6 +16,7 @@ __all__ = [
     "check_shards",
     "encoded_video",
     "folders_in",
+    "index_whole",
     "pack_folder",
     "read_back",
     "scan_shards",

@@ -1,6 +1,6 @@
 """All that a data folder holds, whatever it is called, so that it can be packed without a configuration."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from vs_data.errors import DataError
@@ -8,7 +8,7 @@ from vs_data.flow import FLOW_EXTENSIONS
 from vs_data.layout import IMAGES, Folder, Layout, Reading, scan_layout, scan_videos
 from vs_data.names import Order, is_left_behind
 from vs_data.pictures import IMAGE_EXTENSIONS
-from vs_data.videos import VIDEO_EXTENSIONS
+from vs_data.videos import VIDEO_EXTENSIONS, index_all
 
 _IMAGES = Folder(name=IMAGES, extensions=IMAGE_EXTENSIONS, videos=True)
 
@@ -49,17 +49,38 @@ def scan_whole(root: Path, order: Order = "name") -> Layout:
     return scan_videos(root, _IMAGES, list(_others(place, names)), how)
 
 
+def index_whole(root: Path, progress: Callable[[int, int], None]) -> None:
+    """Read the videos that `scan_whole` lists from end to end, which it does if this has not.
+
+    Args:
+        root: What is to be listed.
+        progress: Called with (videos done, videos in all).
+    """
+    base = root.parent if root.is_file() else root
+    sequences = [root] if root.is_file() else _within(base / IMAGES if (base / IMAGES).is_dir() else base)
+    names = {path.stem for path in sequences}
+    beside = [path for folder in _within(base) for path in _within(folder) if path.stem in names]
+    index_all(dict.fromkeys([*sequences, *beside]), progress)
+
+
+def _within(place: Path) -> list[Path]:
+    """Return what is in a folder; nothing where nobody may look, and of what is none."""
+    try:
+        return sorted(place.iterdir())
+    except OSError:
+        return []
+
+
 def _videos(root: Path) -> Iterator[Path]:
-    if root.is_dir():
-        yield from (path for path in root.iterdir() if path.suffix.lower() in VIDEO_EXTENSIONS)
+    return (path for path in _within(root) if path.suffix.lower() in VIDEO_EXTENSIONS)
 
 
 def _others(root: Path, names: set[str] | None) -> Iterator[Folder]:
     """Yield the folders beside pictures, those alone that hold something of the named sequences; None: all."""
-    for place in sorted(root.iterdir()):
+    for place in _within(root):
         if place.name == IMAGES or is_left_behind(place.name) or not place.is_dir():
             continue
-        if names is not None and not any(path.stem in names for path in place.iterdir()):
+        if names is not None and not any(path.stem in names for path in _within(place)):
             continue
         endings = {path.suffix.lower() for path in place.glob("*/*") if not is_left_behind(path.name)}
         flow = bool(endings) and endings <= set(FLOW_EXTENSIONS)  # of which the first frame has none

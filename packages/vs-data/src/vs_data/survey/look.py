@@ -1,13 +1,15 @@
 """Look at data that nobody has described: what is in it, and what a configuration that reads it has to say."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import attrs
 import numpy as np
 
 from vs_data.amounts import seconds_of
+from vs_data.check import Watch
 from vs_data.clips import SequenceInfo
 from vs_data.content import Content, content_in
 from vs_data.errors import DataError
@@ -20,7 +22,7 @@ from vs_data.names import Order, sort_key
 from vs_data.pictures import IMAGE_EXTENSIONS, inspect_size
 from vs_data.ranges import PATIENT
 from vs_data.seen import Size
-from vs_data.shards import folders_in, scan_shards, scan_whole
+from vs_data.shards import folders_in, index_whole, scan_shards, scan_whole
 from vs_data.stored import ShardsConfig
 from vs_data.survey.pictures import guess_numbers, guess_pictures
 from vs_data.survey.places import Place
@@ -64,16 +66,19 @@ class Survey:
         return (*self.questions, *(question for guess in self.labels for question in guess.questions))
 
 
-def survey(place: Place, progress: Callable[[int, int], None] = lambda _done, _all: None) -> Survey:
+def survey(place: Place, progress: Watch = lambda _what, _done, _all: None) -> Survey:
     """Look at what is at a place: at all names, at the size of a picture of each sequence, at a sample of the labels.
 
     Args:
         place: Where data is, see `place_at`.
-        progress: Called with (folders done, folders in all).
+        progress: Called with ("videos" that are opened or "folders" of labels that are looked at, done, in all).
 
     Raises:
         DataError: the pictures cannot be read as sequences.
     """
+    if place.stored is not ShardsConfig:
+        for root in filter(None, (place.root, place.val_root)):
+            index_whole(expanded(root), partial(progress, "videos"))
     layout = _listed(place, place.root, "name")
     order: Order = "natural" if any(map(_is_misnumbered, layout.sequences)) else "name"
     layout = _listed(place, place.root, order) if order == "natural" else layout
@@ -84,7 +89,7 @@ def survey(place: Place, progress: Callable[[int, int], None] = lambda _done, _a
     labels: list[Guess] = []
     flow, questions = None, []
     for index, folder in enumerate(folders):
-        progress(index, len(folders))
+        progress("folders", index, len(folders))
         try:
             match _guess(folder, (*layout.sequences, *others), wrong.get(folder, [])):
                 case FlowFilesConfig() as files if flow is None:
@@ -95,7 +100,7 @@ def survey(place: Place, progress: Callable[[int, int], None] = lambda _done, _a
                     questions.append(f"{folder} was left out: {other if isinstance(other, str) else 'more motion'}")
         except DataError as failure:
             questions.append(f"{folder} was left out: {failure}")
-    progress(len(folders), len(folders))
+    progress("folders", len(folders), len(folders))
     if not labels:
         labels.append(Guess(kind=EdgesConfig(), why="no folder of labels: edges are computed from the frames"))
     return Survey(

@@ -15,8 +15,9 @@ from vs_data.survey.maps import Maps, look_at_maps
 from vs_data.survey.verdict import Guess
 
 _FLAT = 0.7  # of neighbours: maps have more, photographs and renderings less
-_MOST_IDS = 64  # that occur in maps whose folder is not called as one of maps is; drawings with soft lines have more
-_MOST_COLOURS = 256
+_FEW = (
+    64  # ids and colours in maps whose folder is not called as one of maps is; drawings and plain renderings have more
+)
 _CLASSES = 256
 _IGNORED = 255
 _MASK = ((0, 0), (255, 1))
@@ -50,7 +51,7 @@ def guess_pictures(folder: str, sample: Sequence[Content], there: int) -> Guess:
         return Guess(kind=DenseposeConfig(folder=folder), why="parts 0 to 24 in blue, U and V beside them")
     if instances and maps.flat >= _FLAT:
         return Guess(kind=InstancesConfig(folder=folder, stored="rgb"), why="flat colours: ids packed in RGB")
-    if maps.flat >= _FLAT and len(maps.colours) <= _MOST_COLOURS:
+    if maps.flat >= _FLAT and _are_codes(folder, maps.colours):
         return _codes(folder, maps.colours, rest, seen)
     return _rendering(folder, maps, f"{len(maps.colours)} colours in {seen}: renderings, no codes")
 
@@ -88,9 +89,22 @@ def _says(folder: str, *words: str) -> bool:
     return any(word in folder.casefold() for word in words)
 
 
+def _most_classes(folder: str) -> int:
+    """Return how many different values may be classes, by what a folder is called."""
+    return _CLASSES if _says(folder, "seg", "label", "class", "mask", "semantic") else _FEW
+
+
 def _are_ids(folder: str, maps: Maps) -> bool:
-    named = _says(folder, "seg", "label", "class", "mask", "semantic")
-    return len(maps.levels) <= (_MOST_IDS if not named else _CLASSES) and not _says(folder, "depth", "grey", "gray")
+    return len(maps.levels) <= _most_classes(folder) and not _says(folder, "depth", "grey", "gray")
+
+
+def _are_codes(folder: str, colours: NDArray[np.int64]) -> bool:
+    there = _as_set(colours)
+    return len(there) <= _most_classes(folder) or there <= set(CITYSCAPES) or there <= set(ADE20K)
+
+
+def _as_set(colours: NDArray[np.int64]) -> set[tuple[int, int, int]]:
+    return {(int(red), int(green), int(blue)) for red, green, blue in colours}
 
 
 def _class_ids(folder: str, levels: NDArray[np.int64], rest: str, seen: str) -> Guess:
@@ -145,7 +159,7 @@ def _rendering(folder: str, maps: Maps, why: str) -> Guess:
 
 def _codes(folder: str, colours: NDArray[np.int64], rest: str, seen: str) -> Guess:
     """Say whose colours these are, or list them."""
-    there = {(int(red), int(green), int(blue)) for red, green, blue in colours}
+    there = _as_set(colours)
     kind: LabelKind
     if there <= set(CITYSCAPES):
         kind = SegMapsConfig(folder=folder, colours="cityscapes", num_classes=len(CITYSCAPES))

@@ -1,7 +1,8 @@
 """The frames of a video by their numbers: when each is shown, and from which ones decoding can begin."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from vs_data.content import Member, require_whole, version_of
 from vs_data.errors import DataError
-from vs_data.videos.opening import AGAIN, Container, Stream, Video, is_cut_short, opened
+from vs_data.videos.opening import AGAIN, VIDEO_EXTENSIONS, Container, Stream, Video, is_cut_short, opened
 
 _ODD = 0.25  # of the usual time between frames
 _RATE = 25  # frames per second, of what says nothing
@@ -75,6 +76,20 @@ def index_of(video: Video) -> VideoIndex:
         DataError: it is no video, is damaged or cut off, or holds no frames.
     """
     return _made(video, *_version(video))
+
+
+def index_all(files: Iterable[Path], progress: Callable[[int, int], None]) -> None:
+    """Make the index of each video among some files, so that it is there when it is asked for; bad ones are told then.
+
+    Args:
+        files: Whatever they are.
+        progress: Called with (videos done, videos in all).
+    """
+    videos = [path for path in files if path.suffix.lower() in VIDEO_EXTENSIONS and path.is_file()]
+    for done, video in enumerate(videos):
+        progress(done, len(videos))
+        with suppress(DataError):
+            index_of(video)
 
 
 def first_of_last(index: VideoIndex, seconds: float) -> int:
