@@ -28,7 +28,7 @@ def real_grey(frame: int) -> int:
 
 
 def generated_grey(frame: int, clip: int = 0) -> int:
-    return 225 - 15 * frame - 10 * clip
+    return 225 - 15 * frame - 10 * (clip % 6)
 
 
 def write_video(path: Path, clip: int = 0) -> tuple[PanelPlace, ...]:

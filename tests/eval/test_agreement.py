@@ -62,7 +62,7 @@ def test_classes_have_scores_of_their_own(run, run_command, tmp_path):
     assert {"7", "23"} <= seen  # road and sky
     assert scores["class_psnr/7"]["weight"] <= 7  # frames, without the first
     assert scores["class_l1/7"]["weight"] > 7 * 16  # pixels
-    assert "<td>road</td>" in (tmp_path / "report" / "report.html").read_text()
+    assert ">road</th>" in (tmp_path / "report" / "report.html").read_text()
 
 
 def test_lines_of_few_shot_labels_are_read_too(run_command, tmp_path):

@@ -6,11 +6,15 @@ import re
 from functools import partial
 from pathlib import Path
 
+import attrs
 import pytest
 from report_runs import write_evaluation, write_run
+from toy_runs import STREET
+from vs_config import render_config
 from vs_eval.errors import VsEvalError
 from vs_eval.pages.found import structured
 from vs_eval.pages.history import happened, read_history, resumed_at, stages
+from vs_runtime.metrics_log import MetricsLog
 
 
 @pytest.fixture
@@ -142,6 +146,8 @@ def test_runs_without_common_clips_are_compared_all_the_same(run_main, tmp_path)
     text = plain((tmp_path / "both.html").read_text())
     assert "a has not been evaluated yet." in text
     assert "All settings are the same." in text
+    legends = re.findall(r'swatch (c\d)"></span>(\w) ', (tmp_path / "both.html").read_text())
+    assert set(legends) == {("c0", "A"), ("c1", "B")}  # in each figure, those of one run too
 
 
 @pytest.mark.parametrize(
@@ -225,12 +231,39 @@ def test_validations_are_curves_of_their_own(run_main, tmp_path):
     run = write_run(tmp_path / "mine")
     lines = run.metrics.read_text().splitlines()
     for step, psnr in ((2, 11.5), (4, 12.5)):
-        line = {"step": step, "kind": "validation", "psnr/generated": psnr, "clips": 2, "frames": 9, "time": 1.0}
+        scores = {"psnr/generated": psnr, "first_psnr/generated": 7.0, "unknown/generated": 1.0}
+        line = {"step": step, "kind": "validation", **scores, "clips": 2, "frames": 9, "time": 1.0}
         lines.insert(step + step // 2 - 1, json.dumps(line))
     run.metrics.write_text("\n".join(lines) + "\n")
     assert run_main("mine")[0] == 0
-    assert "generated from 11.5 to 12.5" in page_of(run)
+    assert "PSNR, dB ↑, step 2 to 4: generated from 11.5 to 12.5" in page_of(run)  # one that was never evaluated
+    assert "unknown, step 2 to 4" in page_of(run)
+    assert "from 7 to 7" not in page_of(run)
     assert "clips from" not in page_of(run)
+
+
+def test_of_many_clips_that_do_not_fit_some_are_named(run_main, tmp_path):
+    run = write_run(tmp_path / "mine")
+    write_evaluation(run.path / "eval" / "step-00000005", [f"clip {at}" for at in range(12)])
+    for path in (run.path / "eval" / "step-00000005").glob("*.mp4"):
+        path.write_bytes(bytes(100_000))
+    assert run_main("mine", "--max-mb", "0.1")[0] == 0
+    text = plain(page_of(run))
+    assert "cannot be read: clip 0, clip 1," in text
+    assert "clip 9 and 2 more." in text
+    assert "Limits: it compares amounts of change: " in text
+    assert "Source: Chu et al. 2020, who multiply it by 100." in text
+
+
+def test_a_run_that_validations_have_ended_is_no_unfinished_one(run_main, tmp_path):
+    run = write_run(tmp_path / "mine", steps=3)
+    early = {"patience": 1, "keep_best": "psnr", "validate_every": 1, "steps": 9}
+    run.config.write_text(render_config(attrs.evolve(STREET, run=attrs.evolve(STREET.run, **early))))
+    with MetricsLog(run.metrics) as log:
+        for step, psnr in ((2, 12.0), (3, 11.0)):
+            log.append_validation(step, {"psnr/generated": psnr}, {"time": 1.0})
+    assert run_main("mine")[0] == 0
+    assert "ended by run.patience: 3 of 9 steps" in plain(page_of(run))
 
 
 def test_paths_stay_as_they_are_given(run_main, tmp_path):

@@ -28,7 +28,9 @@ def wandb(told: list[Any]) -> Program:
     def init(**options: Any) -> Any:
         told.append(options)
         return SimpleNamespace(
-            log=lambda values, step: told.append((step, values)), finish=lambda: told.append("finished")
+            id="first" if options["id"] is None else options["id"],
+            log=lambda values, step: told.append((step, values)),
+            finish=lambda: told.append("finished"),
         )
 
     return Program("wandb", init=init, Image=lambda pixels: pixels, Settings=lambda **options: options)
@@ -38,6 +40,7 @@ def aim(told: list[Any]) -> Program:
     class Run(dict):  # type: ignore[type-arg]
         def __init__(self, **options: Any) -> None:
             told.append(options)
+            self.hash = options["run_hash"] or "first"
 
         def track(self, value: Any, name: str, step: int) -> None:
             told.append((step, {name: value}))
@@ -61,7 +64,11 @@ def mlflow(told: list[Any]) -> tuple[Program, Program]:
             return "1"
 
         def create_run(self, _: str, run_name: str) -> Any:
-            return SimpleNamespace(info=SimpleNamespace(run_id=run_name))
+            told[0]["begun"] = run_name
+            return SimpleNamespace(info=SimpleNamespace(run_id="first"))
+
+        def update_run(self, ident: str, status: str) -> None:
+            told[0].update(id=ident, status=status)
 
         def log_batch(self, _: str, metrics: Any = (), params: Any = ()) -> None:
             told[0].setdefault("params", dict(params))
@@ -104,6 +111,24 @@ def test_all_are_told_the_same_and_stay_in_the_run(name: str, monkeypatch: pytes
     np.testing.assert_array_equal(next(iter(picture.values())), PICTURE.permute(1, 2, 0).numpy())
 
 
+@pytest.mark.parametrize(("name", "key"), [("wandb", "id"), ("mlflow", "id"), ("aim", "run_hash")])
+def test_a_run_that_goes_on_is_the_same_there(
+    name: str, key: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "online")
+    begun = []
+    for _ in range(2):
+        told: list[Any] = []
+        for program in {"wandb": (wandb(told),), "aim": (aim(told),), "mlflow": mlflow(told)}[name]:
+            monkeypatch.setitem(sys.modules, program.__name__, program)
+        watch = Watch()
+        open_trackers(run_config(run={"trackers": [name]}), RunDirectory(tmp_path), watch.message).close()
+        assert watch.messages == []
+        begun.append(told[0])
+    assert (begun[0].get(key), begun[1][key]) == (None, "first")
+    assert "begun" not in begun[1]
+
+
 def test_one_that_fails_is_told_no_more_and_the_others_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     told: list[Any] = []
     good, bad = aim(told), wandb([])
@@ -113,7 +138,7 @@ def test_one_that_fails_is_told_no_more_and_the_others_are(monkeypatch: pytest.M
             torch.manual_seed(99)  # what it does to random numbers is undone
             raise ConnectionError("no\nroute")
 
-        return SimpleNamespace(log=log, finish=log)
+        return SimpleNamespace(id="1", log=log, finish=log)
 
     bad.init = broken
     monkeypatch.setitem(sys.modules, "wandb", bad)
@@ -136,6 +161,14 @@ def test_one_that_cannot_begin_ends_no_run(monkeypatch: pytest.MonkeyPatch, tmp_
     open_trackers(run_config(run={"trackers": ["wandb"]}), RunDirectory(tmp_path), watch.message).numbers(1, {"a": 1.0})
     (message,) = watch.messages
     assert message.startswith("warning: wandb is told no more of this run: AttributeError")
+
+
+def test_a_folder_of_its_name_is_no_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """W&B leaves such a folder where it was used, and `python -m` looks for modules there."""
+    (tmp_path / "wandb").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match="pip install wandb"):
+        check_trackers(["wandb"])
 
 
 def test_one_that_is_not_installed_is_refused_with_the_command_that_installs_it(

@@ -1,10 +1,14 @@
 """Runs that are validated while they train: the bits are those of a run that is not, and the best one is kept."""
 
+import errno
 import json
+import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import torch
 import vs_runtime as runtime
@@ -12,6 +16,7 @@ from faults import final, lines, run, run_config, same
 from vs_config import ConfigError
 from vs_data import DataError
 from vs_eval.app import main as evaluate
+from vs_metrics import Average
 from vs_runtime.metrics_log import MetricsLog, read_metrics, read_validations
 from vs_synthesis import ModelError, build_model, read_origin, read_trained
 from vs_train import validating
@@ -87,7 +92,8 @@ def test_the_evaluation_finds_the_same_scores(validated: Path, tmp_path: Path) -
     assert report["checkpoint"]["step"] == best
     assert " --checkpoint best " in report["command"]
     (line,) = [line for line in read_validations(validated / "metrics.jsonl") if line["step"] == best]
-    known = {name: score["value"] for name, score in report["scores"].items() if not name.endswith("/class_mean")}
+    others = re.compile(r".*/class_mean|class_.*")  # which are not looked at while training
+    known = {name: score["value"] for name, score in report["scores"].items() if not others.fullmatch(name)}
     assert known == {name: line[name] for name in known}
     assert "ssim/generated" in known
 
@@ -185,6 +191,48 @@ def test_without_progress_a_run_ends_and_says_so(tmp_path: Path, monkeypatch: py
     assert any(told in message for message in watch.messages)
     result, _ = run(config(patience=0, steps=7), tmp_path / "run", resume=True)
     assert (result.step, result.finished) == (7, True)
+
+
+def test_the_best_that_could_not_be_written_is_kept_when_the_run_goes_on(
+    validated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk is full where the best is written: the step itself is saved, and nobody would look at it again."""
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "best")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runtime, "keep_best", full)
+        with pytest.raises(VsTrainingError, match=r"No space left on device.*; step 2 is saved; go on with"):
+            run(config(), tmp_path / "run")
+    assert runtime.best_step(tmp_path / "run" / "checkpoints") is None
+    with monkeypatch.context() as patch:
+        values(patch, 0.0, 0.0)
+        run(config(), tmp_path / "run", resume=True)
+    assert runtime.best_step(tmp_path / "run" / "checkpoints") == 2
+    scores = runtime.best_scores(tmp_path / "run" / "checkpoints")
+    (line,) = [line for line in read_validations(validated / "metrics.jsonl") if line["step"] == 2]
+    assert scores == {name: value for name, value in line.items() if "/" in name}
+
+
+def test_a_measure_that_only_later_frames_have_can_be_kept_by(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A head has not moved yet on the first frames of the first clip."""
+    original = validating.validate
+
+    def validate(average: Any, held_out: Any, *rest: Any) -> Any:
+        report = original(average, held_out, *rest)
+        later = {"head_ssim/generated": Average(total=0.5, weight=1.0)} if held_out.frames == 6 else {}
+        return attrs.evolve(report, totals={**report.totals, **later})
+
+    monkeypatch.setattr(validating, "validate", validate)
+    run(config(steps=2, keep_best="head_ssim", validate_frames=6), tmp_path / "run")
+    assert runtime.best_step(tmp_path / "run" / "checkpoints") == 2
+
+
+def test_a_measure_that_so_few_frames_lack_is_refused(tmp_path: Path) -> None:
+    """Flow is generated from the third frame on, and two are validated."""
+    with pytest.raises(ConfigError, match=r"run.keep_best: expected a measure that .* have \(.*ssim.*\), got 'epe'"):
+        run(config(keep_best="epe", validate_frames=2), tmp_path / "run")
 
 
 def test_a_measure_that_the_clips_lack_is_refused_before_anything_is_written(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What validations say one after the other."""
 
 import math
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from vs_training.quality.course import (
     from_line,
     got_worse,
     in_words,
+    to_keep,
     to_line,
     validation_of,
     value_by,
@@ -52,35 +54,42 @@ def test_the_best_is_the_first_of_the_best_finite_values(values: list[float], me
 
 @given(VALUES)
 def test_what_is_kept_step_by_step_is_the_best_in_the_end(values: list[float]) -> None:
-    whole, kept = course(*values), None
-    for end in range(1, len(whole) + 1):
-        if beats_kept(whole[:end], "ssim", kept):
-            kept = whole[end - 1].step
-    best = best_of(whole, "ssim")
-    assert kept == (None if best is None else best.step)
+    assert kept_of(course(*values)) == best_of(course(*values), "ssim")
+
+
+def kept_of(whole: Sequence[Validation]) -> Validation | None:
+    """What is kept of validations in the end, one after the other."""
+    kept: Validation | None = None
+    for now in whole:
+        if beats_kept(now, "ssim", None if kept is None else to_keep(kept)):
+            kept = now
+    return kept
 
 
 @given(VALUES, st.integers(0, 11), st.integers(0, 11))
 def test_after_a_kill_the_same_is_kept_in_the_end(values: list[float], killed: int, back: int) -> None:
     """Killed after some validations, the run goes on from before them: what is kept may be of a step to come."""
-    whole, kept = course(*values), None
-    killed = min(killed, len(whole))
-    steps = [*range(1, killed + 1), *range(min(back, killed) + 1, len(whole) + 1)]
-    for end in steps:
-        if beats_kept(whole[:end], "ssim", kept):
-            kept = whole[end - 1].step
-    best = best_of(whole, "ssim")
-    assert kept == (None if best is None else best.step)
+    whole = course(*values)
+    assert kept_of([*whole[:killed], *whole[min(back, killed) :]]) == best_of(whole, "ssim")
+
+
+@given(VALUES, VALUES, st.integers(0, 11))
+def test_after_a_roll_back_the_best_of_both_ways_is_kept(before: list[float], after: list[float], back: int) -> None:
+    """Steps are had twice, with other clips: the kept checkpoint is that of a score, not of a step."""
+    one, other = course(*before), course(*before[:back], *after)[len(before[:back]) :]
+    assert kept_of([*one, *other]) == best_of([*one, *other], "ssim")
 
 
 def test_by_another_measure_the_kept_one_is_judged_by_that() -> None:
-    both = [
+    first, second, now = [
         Validation(step=10 * n, scores={"ssim/generated": ssim, "warping/generated": warping})
         for n, (ssim, warping) in enumerate([(0.5, 1.0), (0.6, 3.0), (0.4, 2.0)], start=1)
     ]
-    assert not beats_kept(both, "ssim", 20)
-    assert beats_kept(both, "warping", 20)  # 2.0 is better than 3.0 of the one that was kept for its SSIM
-    assert not beats_kept(both, "warping", 10)
+    assert not beats_kept(now, "ssim", to_keep(second))
+    assert beats_kept(now, "warping", to_keep(second))  # 2.0 is better than 3.0 of the one kept for its SSIM
+    assert not beats_kept(now, "warping", to_keep(first))
+    assert beats_kept(now, "psnr", to_keep(first)) is False  # it has no PSNR itself
+    assert beats_kept(now, "ssim", {}) is True
 
 
 def test_frames_that_are_not_finite_are_never_best() -> None:

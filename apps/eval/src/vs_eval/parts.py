@@ -73,8 +73,9 @@ def write_report(evaluation: Evaluation, facts: Facts, directory: Path) -> None:
 
 
 def looks_json(part: Part) -> dict[str, Any]:
-    """Return for the JSON what people look at of a part: its tables as text, and its files."""
+    """Return for the JSON what people look at of a part: what was measured in words, its tables as text, its files."""
     return {
+        "texts": list(part.texts),
         "caption": part.caption,
         "tables": [attrs.asdict(table) for table in (*part.tables, *part.clip_tables)],
         "files": [_file_json(files) for files in part.files],

@@ -88,7 +88,8 @@ def evaluated_clips(
         tables=tables(report),
         clip_tables=tuple(table for table in (class_table(report, names), clip_table(report)) if table.rows),
         files=tuple(files),
-        caption="Label, real and generated frame, and what was taken from the generated frame before.",
+        caption="Label, real and generated frame, and what was taken from the generated frame before; black is what a "
+        "first frame cannot have.",
         texts=tuple(texts),
     )
     frames = sum(clip.frames for clip in report.clips)

@@ -13,6 +13,7 @@ from vs_runtime.metrics_log import MetricsLog
 from vs_runtime.ranks import ONE, Ranks
 from vs_runtime.run_directory import RunDirectory, open_run, require_folder
 from vs_training.config import TrainConfig
+from vs_training.quality.course import Validation, to_keep
 from vs_training.saved import state_to_save
 from vs_training.shards import whole_average
 from vs_training.state import StepReport, TrainState
@@ -146,14 +147,14 @@ def sample(out: Outputs, prepared: Prepared, state: TrainState) -> Path | None:
     return picture
 
 
-def save(out: Outputs, prepared: Prepared, state: TrainState, *, best: bool = False) -> None:
+def save(out: Outputs, prepared: Prepared, state: TrainState, *, best: Validation | None = None) -> None:
     """Write a checkpoint that the run can go on from: in a run that is still one, behind its metrics.
 
     Args:
         out: Where to.
         prepared: What is trained.
         state: What it has learnt.
-        best: Write the one that is kept apart as the best; the run does not go on from that.
+        best: Write the one that is kept apart as the best, with this validation's scores; no run goes on from that.
 
     Raises:
         RunDirectoryError: The run's directory, or the line of this step, is not there.
@@ -168,8 +169,8 @@ def save(out: Outputs, prepared: Prepared, state: TrainState, *, best: bool = Fa
     out.files.curves.flush()
     saved = to_save(learnt, prepared, out.files.log)
     keep = prepared.config.run.keep_checkpoints
-    if best:
-        path = runtime.keep_best(out.run.checkpoints, step=state.step, state=saved)
+    if best is not None:
+        path = runtime.keep_best(out.run.checkpoints, step=state.step, state=saved, scores=to_keep(best))
     else:
         path = runtime.save_checkpoint(out.run.checkpoints, step=state.step, state=saved, keep=keep)
     out.progress.message(f"step {state.step}: saved {path}")

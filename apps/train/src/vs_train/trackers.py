@@ -1,8 +1,8 @@
 """Programs that show runs, told of one beside TensorBoard: Weights & Biases, MLflow, Aim.
 
-Each is a function that begins with a run and returns what takes numbers and pictures. All of them write into the run's
-directory, and send nothing anywhere unless their own environment variables say so. None of them can end a run: the
-first time that one fails it is said, and it is told no more.
+Each is a function that begins with a run, or goes on with one, and returns what takes numbers and pictures. All of them
+write into the run's directory, and send nothing anywhere unless their own environment variables say so. None of them
+can end a run: the first time that one fails it is said, and it is told no more.
 """
 
 import functools
@@ -17,6 +17,7 @@ import attrs
 import vs_runtime as runtime
 from torch import Tensor
 from vs_config import refuse, shown, to_document
+from vs_runtime.files import write_atomically
 from vs_runtime.run_directory import RunDirectory
 from vs_training.config import TrainConfig
 
@@ -40,6 +41,10 @@ class Tracker:
     numbers: Callable[[int, Mapping[str, float]], object]
     picture: Callable[[int, str, Tensor], object]
     close: Callable[[], object]
+
+
+Opened = tuple[Tracker, str | None]
+"""What is told, and what its program knows the run by; None: it could not go on with it."""
 
 
 @attrs.define
@@ -79,7 +84,8 @@ def check_trackers(names: Iterable[str]) -> None:
         ConfigError: one is not.
     """
     for name in names:
-        if importlib.util.find_spec(name) is None:
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:  # a folder of that name here, such as wandb makes, is no program
             raise refuse("run.trackers", f"what is installed; add it by `pip install {name}`", name)
 
 
@@ -93,7 +99,13 @@ def open_trackers(config: TrainConfig, run: RunDirectory, message: Callable[[str
 
 def _begin(name: str, live: dict[str, Tracker], run: RunDirectory, document: Mapping[str, Any]) -> None:
     openers = {"wandb": _open_wandb, "mlflow": _open_mlflow, "aim": _open_aim}
-    live[name] = openers[name](run, document)
+    (run.path / FOLDER).mkdir(exist_ok=True)
+    place = run.path / FOLDER / f"{name}.id"
+    known = place.read_text("utf-8") if place.exists() else None
+    tracker, ident = openers[name](run, document, known)
+    if known is None and ident is not None:
+        write_atomically(place, ident)
+    live[name] = tracker
 
 
 def _succeeds(name: str, what: Callable[[], object], message: Callable[[str], None]) -> bool:
@@ -111,62 +123,71 @@ def _succeeds(name: str, what: Callable[[], object], message: Callable[[str], No
     return True
 
 
-def _open_wandb(run: RunDirectory, document: Mapping[str, Any]) -> Tracker:
+def _open_wandb(run: RunDirectory, document: Mapping[str, Any], known: str | None) -> Opened:
     import wandb
 
-    folder = run.path / FOLDER
-    folder.mkdir(exist_ok=True)
-    name = run.path.resolve().name
+    name, mode = run.path.resolve().name, os.environ.get("WANDB_MODE", "offline")
+    online = mode == "online"  # of two offline ones of an id `wandb sync` keeps the last alone
     told = wandb.init(
         project=PROJECT,
         name=name,
         group=name,
-        dir=str(folder),
+        id=known if online else None,
+        resume="allow" if online else None,
+        dir=str(run.path / FOLDER),
         config=dict(document),
-        mode=os.environ.get("WANDB_MODE", "offline"),
+        mode=mode,
         settings=wandb.Settings(silent=True, console="off"),
     )
-    return Tracker(
+    tracker = Tracker(
         numbers=lambda step, values: told.log(dict(values), step=step),
         picture=lambda step, name, picture: told.log({name: wandb.Image(_pixels(picture))}, step=step),
         close=told.finish,
     )
+    return tracker, str(told.id) if online else None
 
 
-def _open_mlflow(run: RunDirectory, document: Mapping[str, Any]) -> Tracker:
+def _open_mlflow(run: RunDirectory, document: Mapping[str, Any], known: str | None) -> Opened:
     import mlflow
     from mlflow.entities import Metric, Param
 
     elsewhere, folder = os.environ.get("MLFLOW_TRACKING_URI"), run.path.resolve() / FOLDER
-    folder.mkdir(exist_ok=True)
     client = mlflow.MlflowClient(tracking_uri=elsewhere or f"sqlite:///{folder / 'mlflow.db'}")
-    known = client.get_experiment_by_name(PROJECT)
-    pictures = None if elsewhere else (folder / "mlflow").as_uri()
-    experiment = client.create_experiment(PROJECT, pictures) if known is None else known.experiment_id
-    name = run.path.resolve().name
-    told = client.create_run(experiment, run_name=name).info.run_id
-    client.log_batch(told, params=[Param(key, str(value)[:500]) for key, value in _flat(document)])
+    if known is None:
+        project = client.get_experiment_by_name(PROJECT)
+        pictures = None if elsewhere else (folder / "mlflow").as_uri()
+        experiment = client.create_experiment(PROJECT, pictures) if project is None else project.experiment_id
+        told = client.create_run(experiment, run_name=run.path.resolve().name).info.run_id
+        client.log_batch(told, params=[Param(key, str(value)[:500]) for key, value in _flat(document)])
+    else:
+        told = known
+        client.update_run(told, status="RUNNING")
 
     def numbers(step: int, values: Mapping[str, float]) -> None:
         now = int(1000 * time.time())
         client.log_batch(told, metrics=[Metric(key, float(value), now, step) for key, value in values.items()])
 
-    return Tracker(
+    tracker = Tracker(
         numbers=numbers,
         picture=lambda step, name, picture: client.log_image(
             told, _pixels(picture), artifact_file=f"{name}-{step:08d}.png"
         ),
         close=lambda: client.set_terminated(told),
     )
+    return tracker, told
 
 
-def _open_aim(run: RunDirectory, document: Mapping[str, Any]) -> Tracker:
+def _open_aim(run: RunDirectory, document: Mapping[str, Any], known: str | None) -> Opened:
     import aim
 
     folder = run.path / FOLDER / "aim"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
     told = aim.Run(
-        repo=str(folder), experiment=run.path.resolve().name, system_tracking_interval=None, capture_terminal_logs=False
+        run_hash=known,
+        repo=str(folder),
+        experiment=run.path.resolve().name,
+        system_tracking_interval=None,
+        capture_terminal_logs=False,
     )
     told["config"] = dict(document)
 
@@ -174,11 +195,12 @@ def _open_aim(run: RunDirectory, document: Mapping[str, Any]) -> Tracker:
         for name, value in values.items():
             told.track(value, name=name, step=step)
 
-    return Tracker(
+    tracker = Tracker(
         numbers=numbers,
         picture=lambda step, name, picture: told.track(aim.Image(_pixels(picture)), name=name, step=step),
         close=told.close,
     )
+    return tracker, str(told.hash)
 
 
 def _pixels(picture: Tensor) -> Any:

@@ -42,7 +42,16 @@ from vs_train.resuming import resume_state
 from vs_train.setup import Prepared, prepare
 from vs_train.shortage import memory_explained
 from vs_train.trackers import check_trackers
-from vs_train.validating import Course, check_validation, end_in_words, is_due, is_over, read_course, validate_step
+from vs_train.validating import (
+    Course,
+    check_validation,
+    end_in_words,
+    is_due,
+    is_over,
+    is_owed,
+    read_course,
+    validate_step,
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -288,6 +297,8 @@ def _go_through(
 ) -> None:
     config = prepared.config
     first = standing.state.step
+    if is_owed(out, prepared, standing.state, standing.course):
+        _keep_best(standing, prepared, out)
     over = told(prepared.recipe.ranks, is_over(config.run, standing.course))
     _end_if(standing, config, out, over=over)
     if over:
@@ -337,9 +348,14 @@ def _validate(standing: _Standing, prepared: Prepared, out: Outputs) -> None:
     """Validate what was learnt, keep it if it is the best, and see whether it is time to end."""
     standing.course, verdict = validate_step(out, prepared, standing.state, standing.course)
     if verdict.best:
-        _look_at(standing, prepared)
-        save(out, prepared, standing.state, best=True)
+        _keep_best(standing, prepared, out)
     _end_if(standing, prepared.config, out, over=verdict.over)
+
+
+def _keep_best(standing: _Standing, prepared: Prepared, out: Outputs) -> None:
+    """Keep what the last validation has seen as the best; of several processes the first one knows of it and writes."""
+    _look_at(standing, prepared)
+    save(out, prepared, standing.state, best=standing.course[-1] if standing.course else None)
 
 
 def _end_if(standing: _Standing, config: TrainConfig, out: Outputs, *, over: bool) -> None:

@@ -1,13 +1,14 @@
 """Validations of a run: what they write and say, which checkpoint is kept as the best, and when enough is enough."""
 
 import time
+from typing import get_args
 
 import attrs
 import vs_runtime as runtime
 from vs_config import refuse
 from vs_runtime.metrics_log import read_validations
 from vs_runtime.ranks import told
-from vs_training.config import RunConfig
+from vs_training.config import BestBy, RunConfig
 from vs_training.quality.course import (
     Validation,
     beats_kept,
@@ -49,7 +50,7 @@ def is_due(config: RunConfig, step: int) -> bool:
 
 
 def check_validation(prepared: Prepared) -> None:
-    """See that held-out clips have the measure by which the best checkpoint is kept, on a few frames of one of them.
+    """See that held-out clips have the measure by which the best checkpoint is kept, on a few frames if these will do.
 
     Raises:
         ConfigError: they do not.
@@ -60,11 +61,16 @@ def check_validation(prepared: Prepared) -> None:
     average = whole_average(state.generator_ema, state.ema_shards)  # all have to ask
     if average is None or not prepared.recipe.ranks.first:
         return
-    few = attrs.evolve(_held_out(prepared), clips=1, frames=state.generator.config.frames + 1)
-    found = validate(average, few, prepared.recipe.labels, prepared.recipe.device).totals
-    if f"{config.keep_best}/generated" not in found:
-        known = ", ".join(name.removesuffix("/generated") for name in found if name.endswith("/generated"))
-        raise refuse("run.keep_best", f"a measure that these held-out clips have ({known})", config.keep_best)
+    whole = _held_out(prepared)
+    few = attrs.evolve(whole, clips=1, frames=min(state.generator.config.frames + 1, whole.frames))
+    known: set[str] = set()
+    for held_out in (few, whole):  # what few frames lack may come later, as a head that moves
+        found = validate(average, held_out, prepared.recipe.labels, prepared.recipe.device).totals
+        known |= {name.removesuffix("/generated") for name in found if name.endswith("/generated")}
+        if config.keep_best in known:
+            return
+    can = ", ".join(name for name in get_args(BestBy) if name in known)
+    raise refuse("run.keep_best", f"a measure that these held-out clips have ({can})", config.keep_best)
 
 
 def read_course(out: Outputs) -> Course:
@@ -92,12 +98,22 @@ def validate_step(out: Outputs, prepared: Prepared, state: TrainState, course: C
         course = (*course, now)
         out.files.log.append_validation(state.step, to_line(now), {"time": time.time()})
         out.files.numbers(state.step, {f"validation/{name}": value for name, value in now.scores.items()})
-        if config.keep_best != "none":
-            best = beats_kept(course, config.keep_best, runtime.best_step(out.run.checkpoints))
-            over = is_over(config, course)
+        best, over = _beats_kept(out, config, now), is_over(config, course)
         _say(out, prepared, course, best=best)
     best, over = told(prepared.recipe.ranks, [best, over])
     return course, Verdict(best=best, over=over)
+
+
+def is_owed(out: Outputs, prepared: Prepared, state: TrainState, course: Course) -> bool:
+    """Return whether a run that goes on has the best checkpoint before it, not kept: as that failed, the run ended."""
+    last = course[-1] if course else None
+    found = last is not None and last.step == state.step and _beats_kept(out, prepared.config.run, last)
+    return bool(told(prepared.recipe.ranks, found))
+
+
+def _beats_kept(out: Outputs, config: RunConfig, now: Validation) -> bool:
+    kept = runtime.best_scores(out.run.checkpoints)
+    return config.keep_best != "none" and beats_kept(now, config.keep_best, kept)
 
 
 def end_in_words(config: RunConfig, course: Course) -> str:

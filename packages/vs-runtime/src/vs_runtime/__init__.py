@@ -46,6 +46,7 @@ from vs_runtime.neighbours import giving_way
 from vs_runtime.run_checkpoint import (
     BEST,
     LoadedCheckpoint,
+    best_scores,
     best_step,
     checkpoint_path,
     checkpoints_by_step,
@@ -83,6 +84,7 @@ __all__ = [
     "VsRuntimeError",
     "allowed_cpus",
     "apply_affinity",
+    "best_scores",
     "best_step",
     "check_fit",
     "check_gpus",

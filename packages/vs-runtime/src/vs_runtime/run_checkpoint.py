@@ -3,7 +3,8 @@
     root/step-00000500/tensors.safetensors    every tensor, by its path in the state
                        state.json             everything else: the nested structure, numbers, strings
                        manifest.json          sha256 and size of the two files above
-    root/best/                                the same, of whatever step it was kept at; nothing deletes it
+    root/best/                                the same, of whatever step it was kept at, its scores in the manifest too;
+                                              nothing deletes it
 
 A checkpoint is written under a temporary name in the same directory, flushed to the disk and renamed. Nothing is ever
 pickled. One process at a time may write below a root.
@@ -15,6 +16,7 @@ import json
 import os
 import re
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ from vs_runtime.files import remove, sweep, whole_directory
 
 _FORMAT = "vs-checkpoint-1"
 _TENSORS, _STATE, _MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
+_SCORES = "scores"
 _REPLACED = ".replaced"
 """What is added to the name of a checkpoint until the one that replaces it stands; it can be read meanwhile."""
 
@@ -94,16 +97,22 @@ def save_checkpoint(root: Path, *, step: int, state: Any, keep: int) -> Path:
     return path
 
 
-def keep_best(root: Path, *, step: int, state: Any) -> Path:
+def keep_best(root: Path, *, step: int, state: Any, scores: Mapping[str, float]) -> Path:
     """Write `state` to `root/best/` in the place of what is kept there; no other checkpoint is touched.
 
     A process that is killed at any moment leaves the one or the other.
+
+    Args:
+        root: as of `save_checkpoint`.
+        step: of the state.
+        state: as of `save_checkpoint`.
+        scores: by which it is the best, finite; `best_scores` returns them.
 
     Raises:
         StateError, OSError: as `save_checkpoint`.
     """
     path = root / BEST
-    _write(path, step, state)
+    _write(path, step, state, {_SCORES: dict(scores)})
     return path
 
 
@@ -115,14 +124,29 @@ def find_best(root: Path) -> Path | None:
 
 def best_step(root: Path) -> int | None:
     """Return the step of the checkpoint that `keep_best` has written; None where none can be read."""
+    manifest = _manifest_of_best(root)
+    return None if manifest is None else int(manifest["step"])
+
+
+def best_scores(root: Path) -> Mapping[str, float] | None:
+    """Return the scores of the checkpoint that `keep_best` has written; None where none can be read."""
+    manifest = _manifest_of_best(root)
+    match None if manifest is None else manifest.get(_SCORES):
+        case Mapping() as scores if all(type(value) in (int, float) for value in scores.values()):
+            return scores
+        case _:
+            return None
+
+
+def _manifest_of_best(root: Path) -> dict[str, Any] | None:
     path = find_best(root)
     try:
-        return None if path is None else int(_read_manifest(path)["step"])
+        return None if path is None else _read_manifest(path)
     except DamagedCheckpoint:
         return None
 
 
-def _write(path: Path, step: int, state: Any) -> None:
+def _write(path: Path, step: int, state: Any, about: Mapping[str, Any] | None = None) -> None:
     """Write a checkpoint, whole or not at all."""
     skeleton, tensors = flatten(state)
     _check_dtypes(tensors)
@@ -130,7 +154,7 @@ def _write(path: Path, step: int, state: Any) -> None:
     sweep(path.parent, held=True)
     try:
         with whole_directory(path, replaced=path.with_name(f"{path.name}{_REPLACED}"), flush=True) as draft:
-            _write_files(draft, step, skeleton, tensors)
+            _write_files(draft, step, skeleton, tensors, about or {})
     except (OSError, safetensors.SafetensorError) as error:
         raise _not_written(path, error) from error
 
@@ -221,13 +245,15 @@ def _own_memory(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return own
 
 
-def _write_files(directory: Path, step: int, skeleton: Any, tensors: dict[str, Tensor]) -> None:
+def _write_files(
+    directory: Path, step: int, skeleton: Any, tensors: dict[str, Tensor], about: Mapping[str, Any]
+) -> None:
     safetensors.torch.save_file(_own_memory(tensors), directory / _TENSORS)
     (directory / _STATE).write_text(json.dumps(skeleton, allow_nan=False), encoding="ascii")
     (directory / _TENSORS).chmod(stat.S_IMODE((directory / _STATE).stat().st_mode))  # it is made for its owner alone
     files = {name: _fingerprint(directory / name) for name in (_TENSORS, _STATE)}
-    manifest = {"format": _FORMAT, "step": step, "files": files}
-    (directory / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="ascii")
+    manifest = {"format": _FORMAT, "step": step, "files": files, **about}
+    (directory / _MANIFEST).write_text(json.dumps(manifest, indent=1, allow_nan=False), encoding="ascii")
 
 
 def _not_written(path: Path, error: Exception) -> OSError:

@@ -179,11 +179,11 @@ def _way_out(drift: Drift) -> str:
     return f"frame {drift.leaves}, {'better' if higher == (drift.measure.better == 'higher') else 'worse'}"
 
 
-def drift_json(found: Sequence[Drift], frames: int, clips: int) -> dict[str, Any]:
+def drift_json(found: Sequence[Drift], frames: int, sequences: int) -> dict[str, Any]:
     """Return drift as JSON values, with the curves; null where there is no value."""
     return {
         "frames": frames,
-        "sequences": clips,  # `clips` is a list in reports, and the page reads this one as it reads those
+        "sequences": sequences,  # `clips` is a list in reports, and the page reads this one as it reads those
         "band": {"first_frames": FIRST, "deviations": WIDTH},
         "measures": measures_json([drift.measure for drift in found]),
         "drift": {

@@ -94,7 +94,6 @@ def _json(each: SubjectPart) -> dict[str, Any]:
         "name": each.name,
         "title": part.title,
         "references": each.references,
-        "texts": list(part.texts),
         **report_json(part.report),
         **looks_json(part),
     }

@@ -18,7 +18,7 @@ from vs_eval.pages.clips import MEGABYTE, Room, is_name, player_of
 from vs_eval.pages.content import Figure, Page, Remark, Section
 from vs_eval.pages.curves import Series, draw
 from vs_eval.pages.found import GENERATED, Found, Said
-from vs_eval.pages.history import series_of, validation_names, validation_series
+from vs_eval.pages.history import measured, series_of, validation_names, validation_series
 from vs_eval.pages.run_page import evaluate_command, lines_on
 from vs_eval.pages.runs import RunView
 from vs_eval.pages.scores import FIRST, drift_of, is_better
@@ -225,16 +225,22 @@ def _losses(named: Mapping[str, RunView]) -> dict[str, list[Series]]:
     for title, prefix in (("generator", "g_"), ("discriminator", "d_"), ("norm of gradients", "gradient_norm_")):
         for letter, view in named.items():
             for one in series_of(view.history.steps, prefix):
-                groups.setdefault(f"{title}: {one.name}", []).append(attrs.evolve(one, name=f"{letter} {view.name}"))
+                groups.setdefault(f"{title}: {one.name}", []).append(_of_run(one, letter, view))
     return groups
+
+
+def _of_run(series: Series, letter: str, view: RunView) -> Series:
+    """Return a curve under the name of its run, which has the same colour in all figures."""
+    return attrs.evolve(series, name=f"{letter} {view.name}", colour=LETTERS.index(letter))
 
 
 def _validations(named: Mapping[str, RunView]) -> dict[str, list[Series]]:
     groups: dict[str, list[Series]] = {}
     for letter, view in named.items():
         for name in validation_names(view.history):
-            series = validation_series(view.history, name, f"{letter} {view.name}")
-            groups.setdefault(name, []).append(series)
+            if name.endswith(GENERATED):
+                series = validation_series(view.history, name, name)
+                groups.setdefault(measured(name), []).append(_of_run(series, letter, view))
     return groups
 
 
@@ -244,8 +250,7 @@ def _drift_figures(named: Mapping[str, RunView]) -> Iterator[Figure]:
         if view.newest is not None:
             part = view.newest.parts[0]
             for name in dict.fromkeys(n for clip in part.clips for n in clip.curves if n.endswith(GENERATED)):
-                series = drift_of(part, name, f"{letter} {view.name}")
-                groups.setdefault(view.newest.said_of(name).title, []).append(series)
+                groups.setdefault(measured(name), []).append(_of_run(drift_of(part, name), letter, view))
     yield from _figures(groups, "drift", "frame")
 
 

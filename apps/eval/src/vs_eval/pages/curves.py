@@ -29,7 +29,7 @@ STEEP = 50.0
 MARKS = 150
 """Marks of one kind at most that are drawn, spread evenly over all."""
 
-_LEFT, _BOTTOM, _WIDTH, _HEIGHT = 0.125, 0.15, 0.855, 0.81
+_LEFT, _BOTTOM, _WIDTH, _HEIGHT = 0.125, 0.15, 0.835, 0.81
 _INK, _GRID, _BAD, _SERIES = "#010101", "#020202", "#030303", "#0a0a0"
 _RC: Any = {
     "svg.fonttype": "none",
@@ -48,11 +48,19 @@ Numbers = NDArray[np.float64]
 
 @attrs.frozen(kw_only=True)
 class Series:
-    """Numbers over steps or frames; nan where there is none."""
+    """Numbers over steps or frames; nan where there is none.
+
+    Attributes:
+        name: what the legend calls them.
+        x: steps or frames.
+        y: the numbers.
+        colour: the number of their colour; None: that of their place in the figure.
+    """
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
+    colour: int | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -81,7 +89,8 @@ def draw(title: str, series: Sequence[Series], *, x_name: str, ident: str, marks
     with mpl.rc_context(_RC | {"svg.hashsalt": ident}):
         whole = figures.Figure(figsize=(4.3, 2.45))
         axes = whole.add_axes((_LEFT, _BOTTOM, _WIDTH, _HEIGHT))
-        limits = _draw_lines(axes, x, lines, x_name)
+        colours = [(number if one.colour is None else one.colour) % COLOURS for number, one in enumerate(series)]
+        limits = _draw_lines(axes, x, lines, colours, x_name)
         _draw_marks(axes, marks, limits)
         svg = _svg(whole, ident)
     last = [line[np.isfinite(line)][-1] for line in lines]
@@ -90,8 +99,8 @@ def draw(title: str, series: Sequence[Series], *, x_name: str, ident: str, marks
         svg=svg,
         alt=_in_words(title, series, x, lines, x_name),
         swatches=tuple(
-            Swatch(colour=number % COLOURS, name=one.name, last=_short(value))
-            for number, (one, value) in enumerate(zip(series, last, strict=True))
+            Swatch(colour=colour, name=one.name, last=_short(value))
+            for colour, one, value in zip(colours, series, last, strict=True)
         ),
         marks=tuple((mark.style, mark.text) for mark in marks if mark.steps),
         data=_hover(x, lines, limits, x_name),
@@ -114,14 +123,16 @@ def _gathered(series: Sequence[Series]) -> tuple[Numbers, list[Numbers]]:
     return np.array([group.mean() for group in groups]), lines
 
 
-def _draw_lines(axes: Axes, x: Numbers, lines: Sequence[Numbers], x_name: str) -> tuple[float, float]:
+def _draw_lines(
+    axes: Axes, x: Numbers, lines: Sequence[Numbers], colours: Sequence[int], x_name: str
+) -> tuple[float, float]:
     """Draw the series, and return the ends of the x axis."""
-    for number, line in enumerate(lines):
+    for colour, line in zip(colours, lines, strict=True):
         marker = "o" if len(x) < 12 else ""
         axes.plot(
             x,
             line,
-            color=f"{_SERIES}{number % COLOURS}",
+            color=f"{_SERIES}{colour}",
             linewidth=1.1,
             solid_joinstyle="round",
             marker=marker,

@@ -102,8 +102,8 @@ def _meanings(found: Found) -> Iterator[tuple[str, str]]:
     for name, said in found.measures.items():
         unit = f"{said.unit}, " if said.unit else ""
         if not name.startswith(FIRST):
-            meaning = " ".join(filter(None, (said.explanation, said.limits, said.source)))
-            yield f"{said.title or name} ({unit}{said.better} is better)", meaning
+            more = [f"{what}: {text}." for what, text in (("Limits", said.limits), ("Source", said.source)) if text]
+            yield f"{said.title or name} ({unit}{said.better} is better)", " ".join((said.explanation, *more))
 
 
 def _facts(found: Found) -> Iterator[tuple[str, str]]:

@@ -8,9 +8,12 @@ from typing import Any
 
 import attrs
 from vs_runtime.metrics_log import KIND, VALIDATION, salvage_metrics
+from vs_training.quality.course import Validation
+from vs_training.quality.measures import headed, measure_of
 
 from vs_eval.pages.content import Figure, Remark
 from vs_eval.pages.curves import Mark, Series, draw
+from vs_eval.pages.scores import FIRST
 
 NETWORKS = ("generator", "discriminator")
 
@@ -136,11 +139,11 @@ def series_of(lines: Sequence[Mapping[str, Any]], prefix: str, alone: str = "") 
 
 
 def validation_names(history: History) -> tuple[str, ...]:
-    """Return the names of all numbers of the validations."""
+    """Return the names of all scores of the validations, but for those of first frames."""
     names = dict.fromkeys(
         name for line in history.validations for name, value in line.items() if _is_score(name, value)
     )
-    return tuple(names)
+    return tuple(name for name in names if not name.startswith(FIRST))
 
 
 def _series(lines: Sequence[Mapping[str, Any]], name: str, title: str) -> Series:
@@ -151,6 +154,26 @@ def _series(lines: Sequence[Mapping[str, Any]], name: str, title: str) -> Series
 def validation_series(history: History, name: str, title: str) -> Series:
     """Return a number of the validations over steps."""
     return _series(history.validations, name, title)
+
+
+def course_of(history: History) -> tuple[Validation, ...]:
+    """Return what the validations say one after the other."""
+    return tuple(
+        Validation(
+            step=int(line["step"]),
+            scores={name: float(value) for name, value in line.items() if _is_score(name, value)},
+            broken=int(number(line.get("broken"), 0)),
+        )
+        for line in history.validations
+    )
+
+
+def measured(name: str) -> str:
+    """Return the heading of the measure of a score's name; of one that nobody explains, its name."""
+    try:
+        return headed(measure_of(name))
+    except KeyError:
+        return name.partition("/")[0]
 
 
 def _is_score(name: str, value: Any) -> bool:

@@ -54,7 +54,7 @@ function drawWipe(context, video, left, right, share) {
 function startPlayer(root, data) {
   const part = (name) => one(`.${name}`, root);
   const video = document.createElement("video");
-  const state = { clip: 0, frame: 0, wanted: null, playing: false, ready: false, url: "" };
+  const state = { clip: 0, frame: 0, shown: null, wanted: null, playing: false, ready: false, url: "" };
   const clip = () => data.clips[state.clip];
   const chosen = (name) => clip().panels[part(name).selectedIndex] ?? clip().panels[0];
   Object.assign(video, { muted: true, playsInline: true, preload: "auto" });
@@ -67,7 +67,7 @@ function startPlayer(root, data) {
     drawStage();
     part("scrub").value = state.frame;
     part("at").textContent = `${state.frame + 1} / ${clip().frames}`;
-    root.dataset.frame = state.frame;
+    root.dataset.frame = state.shown ?? state.frame;
   }
 
   function drawStage() {
@@ -98,6 +98,7 @@ function startPlayer(root, data) {
     if (state.wanted === null) return;
     state.frame = state.wanted;
     state.wanted = null;
+    settle();
     video.currentTime = (state.frame + 0.5) / clip().fps;
   }
 
@@ -105,6 +106,16 @@ function startPlayer(root, data) {
     state.ready = true;
     if (state.wanted !== null) goOn();
     else if (!state.playing) draw();
+  }
+
+  // A busy browser says that it has sought before it has the frame to draw: it is drawn again when it has.
+  function settle() {
+    video.requestVideoFrameCallback?.((_, facts) => {
+      state.shown = Math.round(facts.mediaTime * clip().fps);
+      if (state.playing) return;
+      if (!video.seeking) draw();
+      if (state.shown !== state.frame) settle();
+    });
   }
 
   function watch() {
@@ -118,7 +129,7 @@ function startPlayer(root, data) {
   function follow(frame) {
     if (!state.playing) return;
     if (!video.seeking) {
-      state.frame = bounded(Math.round(frame), 0, clip().frames - 1);
+      state.frame = state.shown = bounded(Math.round(frame), 0, clip().frames - 1);
       draw();
     }
     watch();
@@ -156,7 +167,7 @@ function startPlayer(root, data) {
   function load(at, frame = 0) {
     if (state.playing) play(false);
     const before = { left: chosen("left")?.title ?? data.left, right: chosen("right")?.title ?? data.right };
-    Object.assign(state, { clip: bounded(at, 0, data.clips.length - 1), ready: false, wanted: null });
+    Object.assign(state, { clip: bounded(at, 0, data.clips.length - 1), ready: false, shown: null, wanted: null });
     part("clip").selectedIndex = state.clip;
     part("problem").hidden = true;
     part("scrub").max = clip().frames - 1;

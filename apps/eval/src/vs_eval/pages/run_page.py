@@ -18,6 +18,7 @@ from vs_eval.pages.found import GENERATED, Found
 from vs_eval.pages.history import (
     History,
     marks_of,
+    measured,
     number,
     remarks_on,
     training_figures,
@@ -93,21 +94,21 @@ def _training_sections(view: RunView) -> Iterator[Section]:
         yield Section(ident="training", title="Training", texts=("metrics.jsonl has no steps yet.",))
         return
     marks = marks_of(history, view.checkpoints, view.resumed)
-    validation = tuple(validation_figures(history, view.newest))
-    if validation:
-        yield Section(ident="validation", title="Quality while training", figures=validation)
     best = best_step(view.path / "checkpoints")
     kept = () if best is None else (Remark(text=f"The checkpoint that is kept as the best is of step {best}."),)
+    validation = tuple(validation_figures(history))
+    if validation:
+        yield Section(ident="validation", title="Quality while training", remarks=kept, figures=validation)
     resumed = (Remark(text=f"Resumed at step {', '.join(map(str, view.resumed))}."),) if view.resumed else ()
     yield Section(
         ident="training",
         title="Training",
-        remarks=(*remarks_on(history), *resumed, *kept),
+        remarks=(*remarks_on(history), *resumed),
         figures=training_figures(history, marks),
     )
 
 
-def validation_figures(history: History, found: Found | None) -> Iterator[Figure]:
+def validation_figures(history: History) -> Iterator[Figure]:
     """Yield the curves of the validations, one figure for each measure."""
     names = validation_names(history)
     for position, measure in enumerate(dict.fromkeys(name.partition("/")[0] for name in names)):
@@ -115,8 +116,7 @@ def validation_figures(history: History, found: Found | None) -> Iterator[Figure
         series = [
             validation_series(history, name, name.partition("/")[2].replace("_", " ") or name) for name in of_measure
         ]
-        title = measure if found is None else found.said_of(measure).title
-        figure = draw(title, series, x_name="step", ident=f"validation{position}")
+        figure = draw(measured(measure), series, x_name="step", ident=f"validation{position}")
         if figure is not None:
             yield figure
 

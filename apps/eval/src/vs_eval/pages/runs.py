@@ -13,13 +13,14 @@ from vs_runtime.errors import RunDirectoryError
 from vs_runtime.run_directory import RunDirectory, open_run, read_environment, read_run_config
 from vs_runtime.run_lock import hold_run
 from vs_training.config import TrainConfig
+from vs_training.quality.course import without_better
 
 from vs_eval.drift.command import MARKER as DRIFT
 from vs_eval.errors import VsEvalError
 from vs_eval.numerics.opening import MARKER as AUDIT
 from vs_eval.output import MARKER
 from vs_eval.pages.found import LARGEST, Found, read_found
-from vs_eval.pages.history import History, read_history, resumed_at
+from vs_eval.pages.history import History, course_of, read_history, resumed_at
 from vs_eval.report import Table
 
 MANY = 5
@@ -84,7 +85,17 @@ class RunView:
         of = "" if planned is None else f" of {planned}"
         if self.running:
             return f"running: step {last}{of}"
-        return f"finished: {last} steps" if last == planned else f"unfinished: {last}{of} steps"
+        if last == planned:
+            return f"finished: {last} steps"
+        return f"{'ended by run.patience' if self._is_over() else 'unfinished'}: {last}{of} steps"
+
+    def _is_over(self) -> bool:
+        """Whether it got no better for so many validations that it ended with the last one."""
+        course = course_of(self.history)
+        if self.config is None or not course or course[-1].step != self.history.last:
+            return False
+        run = self.config.run
+        return 0 < run.patience <= without_better(course, run.keep_best)
 
 
 def look_at_run(path: Path) -> RunView:

@@ -118,7 +118,7 @@ def drift_figures(found: Found, part: FoundPart, ident: str) -> tuple[Figure, ..
     return tuple(figure for figure in figures if figure is not None)
 
 
-def drift_of(part: FoundPart, name: str, title: str = "") -> Series:
+def drift_of(part: FoundPart, name: str) -> Series:
     """Return the mean over clips of a curve; those that begin later than with the first frame end with the others."""
     curves = [(clip.frames, clip.curves[name]) for clip in part.clips if name in clip.curves]
     points: dict[int, list[float]] = {}
@@ -127,7 +127,7 @@ def drift_of(part: FoundPart, name: str, title: str = "") -> Series:
             points.setdefault(at, []).append(math.nan if value is None else value)
     ordered = sorted(points.items())
     return Series(
-        name=title or name.partition("/")[2].replace("_", " "),
+        name=name.partition("/")[2].replace("_", " "),
         x=[x for x, _ in ordered],
         y=[_mean(values) for _, values in ordered],
     )

@@ -88,20 +88,22 @@ def best_of(course: Sequence[Validation], measure: str) -> Validation | None:
     return best
 
 
-def beats_kept(course: Sequence[Validation], measure: str, kept: int | None) -> bool:
-    """Say whether the last validation is better than the checkpoint that is kept as the best.
+def beats_kept(now: Validation, measure: str, kept: Mapping[str, float] | None) -> bool:
+    """Say whether a validation is better than the checkpoint that is kept as the best.
 
     Args:
-        course: all validations so far.
+        now: the validation.
         measure: what counts.
-        kept: the step of that checkpoint; None: there is none. After a kill it may be one that is still to come: then
-            the best of those before counts, so that the checkpoint is in the end that of a run that was not killed.
+        kept: the scores of that checkpoint, which need not be of this course: after a roll-back its step is one that
+            other clips led to, and after a kill one that is still to come. None: there is none.
     """
-    *earlier, now = course
-    if kept is None:
-        return is_better(value_by(now, measure), None, measure)
-    than = next((each for each in earlier if each.step == kept), None) or best_of(earlier, measure)
-    return is_better(value_by(now, measure), None if than is None else value_by(than, measure), measure)
+    than = None if kept is None else kept.get(f"{measure}/generated")
+    return is_better(value_by(now, measure), than, measure)
+
+
+def to_keep(validation: Validation) -> dict[str, float]:
+    """Return the scores that a checkpoint is kept with, those that are finite."""
+    return {name: value for name, value in validation.scores.items() if math.isfinite(value)}
 
 
 def without_better(course: Sequence[Validation], measure: str) -> int:
