@@ -329,9 +329,8 @@ def _of_frames(files: FrameFiles, reports: Iterable[_FrameReport]) -> Iterator[F
             case _:
                 yield finding
     for first, *others in alike.values():
-        yield (
-            attrs.evolve(first, what=f"{first.what} (as {counted(len(others), 'frame')} after it)") if others else first
-        )
+        also = f" (as {counted(len(others), 'frame')} after it)" if others else ""
+        yield attrs.evolve(first, what=first.what + also)
 
 
 def _add(sums: _Sums, report: _FrameReport) -> None:
