@@ -136,6 +136,14 @@ def test_writing_that_fails_leaves_nothing(tmp_path, error):
     assert list(tmp_path.rglob("*")) == [there]
 
 
+def test_a_file_in_the_place_of_a_folder_is_said_with_what_to_do(tmp_path):
+    (tmp_path / "file").write_text("x")
+    for root in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(DataError, match=rf"{root}: cannot be written: .*; choose another folder"):
+            write_folder(STREET, root, sequences=1)
+    assert (tmp_path / "file").read_text() == "x"
+
+
 def test_what_a_kill_left_is_swept_and_the_working_directory_can_be_written(tmp_path, monkeypatch):
     (tmp_path / ".unfinished" / "images").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)

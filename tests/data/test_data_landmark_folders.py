@@ -143,6 +143,7 @@ GOOD = [[float(x), float(x * x % 37)] for x in range(68)]
     [
         ("", "the file is empty"),
         ("[[1, 2], ", "is not JSON: Expecting value at line 1"),
+        ('[[1, "2', "is not JSON: Unterminated string starting at line 1"),
         (b"\xff\xfe\x00", "is not JSON"),
         ("[" * 100_000, "is not a list of points: lists are nested too deeply"),
         (json.dumps(GOOD[:-1])[:-1] + f", [1, {'9' * 5000}]]", r"landmark 67 is \[1, Infinity\], not finite"),

@@ -4,11 +4,14 @@ import contextlib
 import json
 import logging
 import os
+import re
 import sys
 import tarfile
 import threading
+import time
 from pathlib import Path
 
+import attrs
 import fsspec
 import numpy as np
 import pytest
@@ -223,6 +226,23 @@ def test_a_shard_that_is_cut_off_is_named(folder, copy, size):
     assert any(finding.file.startswith(str(shard)) and "ends inside" in finding.what for finding in report.errors)
 
 
+def test_a_check_waits_once_for_a_shard_and_says_once_what_is_wrong_with_all_of_it(folder, pack, copy, monkeypatch):
+    (copy / "000001.tar").write_bytes(b"")
+    waits: list[float] = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    config = attrs.evolve(config_of(folder, copy), tries=4, wait=0.5)
+    errors = check_folder(config).errors
+    assert waits == [0.5, 1.0, 2.0]
+    assert errors[0].file == str(copy / "000001.tar")
+    folders = [
+        folder for each in json.loads((copy / INDEX).read_text())["sequences"] for folder in each["folders"].items()
+    ]
+    inside = [name for name, folder in folders for span in folder["frames"] if span is not None and span[0] == 1]
+    told = [re.search(r"\(as (\d+) frames? after it\)", finding.what) for finding in errors[1:]]
+    assert sum(1 + (0 if others is None else int(others[1])) for others in told) == len(inside)
+    assert len(told) < len(inside)
+
+
 def broken(change) -> str:
     document = {
         "format": "vs-shards",
@@ -342,6 +362,18 @@ def test_a_video_is_packed_as_it_is_or_as_pictures(tmp_path, capsys):
     assert [torch.equal(clips[0].frames, clip.frames) for clip in clips] == [True] * 3
     assert [number_of(frame.permute(1, 2, 0).numpy() * 127.5 + 127.5) for frame in clips[1].frames] == [11, 12, 13, 14]
     capsys.readouterr()
+
+
+def test_nothing_is_left_of_a_pack_whose_video_cannot_be_read(tmp_path, capsys):
+    frames = [np.random.default_rng(number).integers(0, 256, (32, 48, 3)).astype(np.uint8) for number in range(9)]
+    path = write_video(tmp_path / "clip.mov", frames, "png", "rgb24")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 16] = bytes(16)
+    path.write_bytes(data)
+    assert main(["pack", str(path), "--out", str(tmp_path / "deep" / "pack")]) == 2
+    printed = capsys.readouterr()
+    assert re.search(rf"{path} frame 4: .*cannot be decoded.*copy it again", printed.err.replace("\n", " "))
+    assert [each.name for each in tmp_path.iterdir()] == ["clip.mov"]
 
 
 def test_a_pack_of_the_same_folder_is_the_same_bytes(folder, pack, tmp_path):

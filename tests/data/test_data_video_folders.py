@@ -151,8 +151,23 @@ def test_labels_in_a_lossy_video_are_refused_when_they_are_read(tmp_path):
     source = open_source(FolderConfig(root=str(tmp_path), **READ), "train")
     with pytest.raises(DataError, match=r"a\.mp4: is encoded as h264, which changes levels"):
         source.read(ClipRequest(sequence=0, start=0, length=2))
-    report = check_folder(FolderConfig(root=str(tmp_path), **READ))
-    assert "is encoded as h264" in report.errors[0].what
+    (problem,) = check_folder(FolderConfig(root=str(tmp_path), **READ)).errors
+    assert problem.file.endswith("a.mp4 frame 0")
+    assert "is encoded as h264" in problem.what
+    assert problem.what.endswith("(as 8 frames after it)")
+
+
+@pytest.mark.parametrize(("kept", "what"), [(0.0, "cannot be opened"), (0.5, "ends after frame")])
+def test_a_video_of_labels_that_is_none_is_said_once(tmp_path, kept, what):
+    images, maps = frames_of("a")
+    as_files(tmp_path / "images" / "a", images)
+    as_video(tmp_path / "seg_maps" / "a", maps)
+    path = tmp_path / "seg_maps" / "a.mkv"
+    path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)] or b"no video")
+    (problem,) = check_folder(FolderConfig(root=str(tmp_path), **READ)).errors
+    assert problem.file == str(path)
+    assert problem.what.startswith(what)
+    assert "copy it again" in problem.fix
 
 
 def test_a_truncated_video_is_an_error_before_training(tmp_path):

@@ -1,7 +1,9 @@
 """Keypoints: files of every format, who is followed, how points are smoothed, drawn, mirrored and checked."""
 
 import json
+import math
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +184,20 @@ def test_bad_files_are_an_error_of_one_line(tmp_path: Path, content: Any) -> Non
     assert str(tmp_path / "frame.json") in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (math.nan, "point 2 of person 0 is at x=nan, y=4, confidence 0.5: not finite"),
+        (1e8, "point 2 of person 0 is at x=1e+08, y=4, confidence 0.5: beyond any picture"),
+    ],
+)
+def test_a_number_that_can_be_none_is_said_with_its_place(tmp_path: Path, number: float, message: str) -> None:
+    points = np.zeros((25, 3))
+    points[2] = number, 4, 0.5
+    with pytest.raises(DataError, match=re.escape(message)):
+        read(tmp_path, {"people": [{"pose_keypoints_2d": points.ravel().tolist()}]})
 
 
 @settings(deadline=None, max_examples=30)

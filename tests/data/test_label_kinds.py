@@ -82,8 +82,8 @@ def test_a_bare_folder_holds_class_ids_unless_it_is_called_as_another_kind():
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_else_asks_which_kind_it_is(kind):
     """Whoever adds a kind writes its file and names it in the union."""
-    home = SOURCES / "labels"
-    others = [path for path in SOURCES.rglob("*.py") if path.parent != home and path.name != "__init__.py"]
+    homes = SOURCES / "labels", SOURCES / "survey"  # which tells what files are
+    others = [path for path in SOURCES.rglob("*.py") if path.parent not in homes and path.name != "__init__.py"]
     assert {path.name for path in others if kind.__name__ in path.read_text()} <= NAMING
 
 
@@ -259,6 +259,17 @@ def test_a_damaged_file_is_one_line_with_its_name(root, example, tmp_path):
         clip_of(config_of(tmp_path, example))
     assert str(refused.value).startswith(f"{file}: ")
     assert "\n" not in str(refused.value)
+
+
+@each_kind
+def test_a_missing_file_is_called_as_those_beside_it(root, example, tmp_path):
+    if example.write is None:
+        pytest.skip("has no files")
+    write_examples(tmp_path, example)
+    file = tmp_path / example.kind.folder / "a" / f"001{example.extension}"
+    file.unlink()
+    (problem,) = check_folder(config_of(tmp_path, example)).errors
+    assert (problem.file, problem.what) == (str(file), "the file is missing")
 
 
 def test_names_of_kinds_in_a_table_are_checked_like_all_others():

@@ -1,6 +1,7 @@
 """Data that nobody describes: of which kind labels are is told by what is in their files."""
 
 import json
+import os
 from pathlib import Path
 
 import attrs
@@ -246,6 +247,9 @@ def test_places_that_nothing_reads_say_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(DataError, match="is no video"):
         place_at(str(tmp_path / "notes.txt"))
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(DataError, match=r"pipe\.mp4: is neither a file nor a folder; videos end in"):
+        place_at(str(tmp_path / "pipe.mp4"))
 
 
 def test_densepose_is_told_by_its_layout_whatever_its_folder_is_called(tmp_path: Path) -> None:

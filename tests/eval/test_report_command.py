@@ -12,8 +12,9 @@ from report_runs import write_evaluation, write_run
 from toy_runs import STREET
 from vs_config import render_config
 from vs_eval.errors import VsEvalError
-from vs_eval.pages.found import structured
+from vs_eval.pages.found import Found, FoundPart, Score, structured
 from vs_eval.pages.history import happened, read_history, resumed_at, stages
+from vs_eval.pages.scores import cards_of
 from vs_runtime.metrics_log import MetricsLog
 
 
@@ -59,6 +60,20 @@ def test_a_run_is_told_on_one_page_without_anything_else(run_main, tmp_path):
     ):
         assert words in text, words
     assert sorted(path for path in run.path.rglob("*") if path.name != "report.html") == before
+
+
+@pytest.mark.parametrize(
+    ("value", "note", "good"),
+    [
+        (0.5004, "as good as the mean colour of each class (0.500)", None),
+        (0.5007, "0.001 better than the mean colour of each class (0.500)", True),
+        (0.4, "0.100 worse than the mean colour of each class (0.500)", False),
+    ],
+)
+def test_a_difference_that_is_not_seen_is_neither_better_nor_worse(tmp_path, value, note, good):
+    part = FoundPart(scores={"ssim/generated": Score(value=value), "ssim/class_mean": Score(value=0.5)})
+    (card,) = cards_of(Found(parts=(part,), measures={}, about={}, directory=tmp_path), part)
+    assert (card.note, card.good) == (note, good)
 
 
 def test_the_newest_evaluation_counts_and_the_others_are_listed(run_main, tmp_path):

@@ -3,7 +3,7 @@
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import groupby
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from vs_data.amounts import USUAL_FPS, Amount, amount_of
 from vs_data.census import check_classes
 from vs_data.clips import SequenceInfo, class_ids_in
-from vs_data.content import Content, all_in, short_name
+from vs_data.content import Content, Contents, FramesOfVideo, MembersOfShards, all_in, short_name
 from vs_data.errors import DataError
 from vs_data.findings import Finding, counted, error, shortened, warning
 from vs_data.flow import FlowFilesConfig, NoFlowConfig, flow_files, read_flow
@@ -90,11 +90,11 @@ class CheckReport:
 
 @attrs.frozen(kw_only=True, eq=False)
 class _FrameReport:
-    """A report of what was seen in the files of one frame, by folder; notes are (folder, note, file)."""
+    """A report of what was seen in the files of one frame, by folder; findings too; notes are (folder, note, file)."""
 
     seen: Mapping[str, Seen]
     opened: int
-    findings: tuple[Finding, ...]
+    findings: tuple[tuple[str, Finding], ...]
     notes: tuple[tuple[str, str, Content], ...]
 
 
@@ -158,12 +158,13 @@ def check_folder(
     # A part of the files says nothing about classes that never occur: they may be in the rest.
     watch = _nobody if progress is None else progress
     index_videos(config, split, partial(watch, "videos"))
-    layout = scan_folder(config, split)
+    shards = _check_shards(config, split, partial(watch, "bytes"))
+    layout = scan_folder(_trying_once(config) if shards else config, split)
     looked_at = layout.sequences[:sequences]
     jobs = [(files, frame) for files in looked_at for frame in range(len(files.frames))][::every]
     declared = declared and len(jobs) == sum(len(files.frames) for files in layout.sequences)
     # A sequence at a time, so that a folder of any length is checked in little memory.
-    findings = [*layout.findings, *_check_shards(config, split, partial(watch, "bytes"))]
+    findings = [*layout.findings, *shards]
     sums = _Sums()
     frames = zip(
         jobs,
@@ -193,6 +194,15 @@ def _check_shards(
             return check_shards(place_of(config, split), patience_of(config), progress)
         case _:
             return ()
+
+
+def _trying_once(config: StoredConfig) -> StoredConfig:
+    """Return a configuration that waits for no file: whole shards have been waited for, in vain."""
+    match config:
+        case ShardsConfig():
+            return attrs.evolve(config, tries=1)
+        case _:
+            return config
 
 
 def every_so_often(what: str, watch: Callable[[str], None]) -> Watch:
@@ -251,25 +261,33 @@ def _in_order(
 
 def _check_frame(looks: Sequence[tuple[str, _Look]], files: FrameFiles, frame: int) -> _FrameReport:
     """Open all files of one frame; they must agree in size with the first of them that can be read."""
-    findings: list[Finding] = []
+    findings: list[tuple[str, Finding]] = []
     notes: list[tuple[str, str, Content]] = []
     seen: dict[str, Seen] = {}
     opened = 0
     for folder, look in looks:
         path = file_of(folder, files, frame)
-        if path is None:
+        if path is None or _ended_before(files.files[folder], frame):
             continue
         opened += 1
         try:
             now = look(path, seen[IMAGES].size if IMAGES in seen else None)
         except DataError as failure:
-            findings.append(error(path, failure.what, failure.fix))
+            findings.append((folder, error(path, failure.what, failure.fix)))
             continue
-        findings.extend(now.findings)
         notes.extend((folder, note, path) for note in now.notes)
-        findings.extend(_other_size(path, now.size, seen))
+        findings.extend((folder, finding) for finding in (*now.findings, *_other_size(path, now.size, seen)))
         seen[folder] = now if keeps_outline(frame, len(files.frames)) else without_outline(now)
     return _FrameReport(seen=seen, opened=opened, findings=tuple(findings), notes=tuple(notes))
+
+
+def _ended_before(contents: Contents, frame: int) -> bool:
+    """Tell whether frames are a video that ends before this one, or is none: that has been said of all of it."""
+    match contents:
+        case FramesOfVideo(count=count):
+            return frame >= count
+        case _:
+            return False
 
 
 def _other_size(path: Content, size: Size | None, seen: Mapping[str, Seen]) -> Iterator[Finding]:
@@ -287,8 +305,8 @@ def _check_sequence(
     """Yield what is wrong with the frames of a sequence, each for itself and with all of them; add to the sums."""
     files = frames[0][0][0]
     reports = {frame: report for (_, frame), report in frames}
+    yield from _of_frames(files, reports.values())
     for report in reports.values():
-        yield from report.findings
         _add(sums, report)
     yield from _check_sizes(files, reports)
     names = files.frames
@@ -299,6 +317,20 @@ def _check_sequence(
         yield from check_labels(place, traces, pictures)
         yield from check_steps(place, traces, pictures)
         yield from handler_of(kind).check_sequence(place, names, traces)
+
+
+def _of_frames(files: FrameFiles, reports: Iterable[_FrameReport]) -> Iterator[Finding]:
+    """Yield what is wrong with single frames; what is said of many that one file holds, of the first of them."""
+    alike: dict[tuple[str, str], list[Finding]] = {}
+    for folder, finding in (found for report in reports for found in report.findings):
+        match files.files[folder]:
+            case FramesOfVideo() | MembersOfShards():
+                alike.setdefault((folder, finding.what), []).append(finding)
+            case _:
+                yield finding
+    for first, *others in alike.values():
+        also = f" (as {counted(len(others), 'frame')} after it)" if others else ""
+        yield attrs.evolve(first, what=first.what + also)
 
 
 def _add(sums: _Sums, report: _FrameReport) -> None:

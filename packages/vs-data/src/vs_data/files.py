@@ -71,4 +71,5 @@ def whole_or_not_at_all(root: Path) -> Iterator[Path]:
                     folder.rmdir()
     except OSError as error:
         place = str(error.filename or root).replace(str(draft), str(root))
-        raise DataError(f"cannot be written: {error.strerror or error}", file=place) from error
+        fix = "choose another folder, or see that there is room and that you may write there"
+        raise DataError(f"cannot be written: {error.strerror or error}", file=place, fix=fix) from error

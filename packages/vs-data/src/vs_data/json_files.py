@@ -17,7 +17,8 @@ def read_json(content: Content, limit: int, fix: str) -> Any:
     try:
         return json.loads(data, parse_int=_whole)
     except json.JSONDecodeError as error:
-        raise DataError(f"is not JSON: {error.msg} at line {error.lineno}", file=str(content), fix=fix) from None
+        what = error.msg.removesuffix(" at")  # as that of text without an end ends
+        raise DataError(f"is not JSON: {what} at line {error.lineno}", file=str(content), fix=fix) from None
     except UnicodeDecodeError:
         raise DataError("is not JSON: is not UTF-8 text", file=str(content), fix=fix) from None
     except RecursionError:

@@ -251,7 +251,7 @@ def _of_rows(rows: list[Any]) -> _F64:
 def _of_triples(values: Any, whose: str) -> _F64:
     if type(values) is not list or len(values) % 3 or not _are_numbers(*values):
         raise _NotAPoseError(f"{whose}: expected x, y, confidence of each point, in one list")
-    return _checked(np.array([_finite(value) for value in values], np.float64).reshape(-1, 3))
+    return _checked(np.array([_finite(value) for value in values], np.float64).reshape(-1, 3), f" of {whose}")
 
 
 def _are_numbers(*values: Any) -> bool:
@@ -260,14 +260,17 @@ def _are_numbers(*values: Any) -> bool:
 
 def _finite(value: float) -> float:
     """Return a number that floating point can hold; whatever is beyond it is infinite, and refused later."""
-    return float(value) if abs(value) < 1e300 else math.inf
+    return math.inf if abs(value) >= 1e300 else float(value)
 
 
-def _checked(points: _F64) -> _F64:
+def _checked(points: _F64, whose: str = "") -> _F64:
     """Return points (n, 3), of which those without confidence are zeros."""
     bad = ~(np.isfinite(points).all(axis=1) & (np.abs(points) <= MAX_COORDINATE).all(axis=1))
     if bad.any():
-        raise _NotAPoseError(f"point {int(bad.argmax())} is not finite, or beyond any picture")
+        index = int(bad.argmax())
+        x, y, confidence = points[index]
+        what = "beyond any picture" if np.isfinite(points[index]).all() else "not finite"
+        raise _NotAPoseError(f"point {index}{whose} is at x={x:g}, y={y:g}, confidence {confidence:g}: {what}")
     return np.where(points[:, 2:] > 0, points, 0.0)
 
 

@@ -411,10 +411,12 @@ def _compare(
     if pictures.video or found.video:
         yield from _compare_counts(pictures, found, other)
         return
+    beside = [Path(file).suffix for file in found.files.values()]
+    suffix = next(iter([*beside, *other.extensions]), ".*")
     for frame in frames[1:] if other.first_optional else frames:
         if frame not in found.files:
             stem = Path(pictures.files[frame]).stem
-            path = found.place / f"{stem}{next(iter(other.extensions), '.*')}"
+            path = found.place / f"{stem}{suffix}"
             yield error(path, "the file is missing", f"add it, or remove {place}/{stem}.*")
     for frame, file in found.files.items():
         if frame not in pictures.files:

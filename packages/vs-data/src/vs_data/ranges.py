@@ -86,7 +86,8 @@ def read_range(
     def read() -> bytes:
         data = _fetched(place, patience, start, size)
         if len(data) < size:
-            raise _DamagedError(f"ends inside of it (after {start + len(data)} bytes)")
+            where = f"inside of it (after {start + len(data)} bytes)" if data or not start else "before it"
+            raise _DamagedError(f"ends {where}")
         if crc32 is not None and zlib.crc32(data) != crc32:
             raise _DamagedError("does not hold what was packed: the checksum is another")
         return data

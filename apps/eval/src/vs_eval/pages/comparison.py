@@ -21,7 +21,7 @@ from vs_eval.pages.found import GENERATED, Found, Said
 from vs_eval.pages.history import measured, series_of, validation_names, validation_series
 from vs_eval.pages.run_page import evaluate_command, lines_on
 from vs_eval.pages.runs import RunView
-from vs_eval.pages.scores import FIRST, drift_of, is_better
+from vs_eval.pages.scores import FIRST, drift_of, is_alike, is_better
 from vs_eval.pages.settings import settings_of, written
 from vs_eval.report import Table
 
@@ -110,7 +110,9 @@ def _row(name: str, said: Said, scores: Mapping[str, Mapping[str, float]]) -> tu
 
 def _cell(said: Said, value: float, first: float) -> str:
     text = f"{value:.{said.digits}f} ({value - first:+.{said.digits}f}"
-    return f"{text}, {'better' if is_better(said, value, first) else 'worse'})" if value != first else f"{text})"
+    if is_alike(said, value, first):
+        return f"{text})"
+    return f"{text}, {'better' if is_better(said, value, first) else 'worse'})"
 
 
 def _videos_section(named: Mapping[str, RunView], out: Path, room: Room) -> Iterator[Section]:

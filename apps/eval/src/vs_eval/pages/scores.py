@@ -49,7 +49,8 @@ def _card(said: Said, name: str, scores: Mapping[str, Score]) -> Card:
     if method is not None:
         other = scores[f"{measure}/{method}"].value
         note = " · ".join(filter(None, (note, _beside(said, score.value, other, method))))
-        good = None if method in FLOORS else is_better(said, score.value, other)
+        alike = is_alike(said, score.value, other)
+        good = None if method in FLOORS or alike else is_better(said, score.value, other)
     return Card(title=said.title, value=f"{score.value:.{said.digits}f}", unit=score.unit, note=note, good=good)
 
 
@@ -57,6 +58,8 @@ def _beside(said: Said, value: float, other: float, method: str) -> str:
     shown = f"{other:.{said.digits}f}"
     if method in FLOORS:
         return f"{BESIDE[method]} has {shown}"
+    if is_alike(said, value, other):
+        return f"as good as {BESIDE[method]} ({shown})"
     by = " ".join(filter(None, (f"{abs(value - other):.{said.digits}f}", said.unit)))
     return f"{by} {'better' if is_better(said, value, other) else 'worse'} than {BESIDE[method]} ({shown})"
 
@@ -67,6 +70,11 @@ def interval_of(score: Score, said: Said) -> str:
         return ""
     low, high = score.interval
     return f"{low:.{said.digits}f} to {high:.{said.digits}f}"
+
+
+def is_alike(said: Said, value: float, other: float) -> bool:
+    """Say whether two scores of the same measure do not differ by what is shown of them."""
+    return round(abs(value - other), said.digits) == 0
 
 
 def is_better(said: Said, value: float, other: float) -> bool:

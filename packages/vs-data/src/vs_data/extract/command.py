@@ -199,7 +199,6 @@ def _next_step(place: Place, wanted: Wanted, done: Extraction) -> str:
     if wanted.kind == "keypoints" and done.tally.parts == 0:
         return "nobody was found in any frame: see --min-confidence, --activation, --input-range, --mean and --std"
     if wanted.kind == "keypoints":
-        return (
-            f"no built-in skeleton has {done.tally.parts} points: say yours in the configuration of the kind, as `own`"
-        )
+        points = counted(done.tally.parts, "point")
+        return f"no built-in skeleton has {points}: say yours in the configuration of the kind, as `own`"
     return "class ids are below 255: say what the others are in the configuration of the kind, as `map`"

@@ -77,6 +77,7 @@ def find_place(source: Path, out: Path | None, frames: FrameForm, order: Order) 
         return Place(root=source, sequences=_sound(layout), frames=None, settings=settings)
     sequences = _sound(scan_videos(source, IMAGES_FOLDER, [], how))
     if out is not None:
+        _require_folder(out)
         settings = FolderConfig(root=str(out), order=order)
         there = _brought_before(out, sequences[0], how)
         brought = None if there is None else (there,)
@@ -86,6 +87,13 @@ def find_place(source: Path, out: Path | None, frames: FrameForm, order: Order) 
         raise DataError("the video is a sequence of a data folder", file=str(source), fix=fix)
     settings = VideoConfig(root=str(source))
     return Place(root=source.parent, sequences=sequences, frames=None, settings=settings)
+
+
+def _require_folder(out: Path) -> None:
+    """Raise `DataError` where a file is in the place of a folder, or of one above it."""
+    there = next(place for place in (out, *out.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise DataError("is not a folder", file=str(there), fix="choose another --out")
 
 
 def _sound(layout: Layout) -> tuple[FrameFiles, ...]:

@@ -27,6 +27,7 @@ from vs_data.pictures import read_rgb
 from vs_data.ranges import PATIENT, parts_of
 from vs_data.shards.frames import ENDINGS, Frames, encoded, encoded_video
 from vs_data.shards.index import INDEX, Index, PackedFolder, PackedSequence, Shard, Span, member_name, to_json
+from vs_data.shards.reading import ReadSpeed, read_back
 from vs_data.videos import Video
 
 _AT_ONCE = 32
@@ -43,6 +44,7 @@ class PackOptions:
         group: Frames of a video from one that decoding can begin at to the next.
         shard_bytes: A shard that is as large is the last of its size; the next file begins another.
         threads: Pictures that are encoded at once.
+        read_back: Whether some pictures are read again before the pack is called done.
     """
 
     frames: Frames = "copy"
@@ -50,16 +52,18 @@ class PackOptions:
     group: int = 8
     shard_bytes: int = 256 * 2**20
     threads: int = 4
+    read_back: bool = False
 
 
 @attrs.frozen(kw_only=True)
 class Packed:
-    """The outcome of packing: frames, shards, and the bytes of each folder's files, before and after."""
+    """The outcome of packing: frames, shards, bytes of each folder's files before and after, speed of reading back."""
 
     frames: int
     shards: int
     before: dict[str, int]
     after: dict[str, int]
+    speed: ReadSpeed | None = None
 
 
 @attrs.define(kw_only=True)
@@ -109,7 +113,8 @@ def pack_folder(
         finally:
             _close(writer)
         (draft / INDEX).write_text(to_json(Index(shards=tuple(writer.shards), sequences=sequences)), encoding="utf-8")
-    return Packed(frames=total, shards=len(writer.shards), before=writer.before, after=writer.after)
+        speed = read_back(str(draft), layout) if options.read_back else None
+    return Packed(frames=total, shards=len(writer.shards), before=writer.before, after=writer.after, speed=speed)
 
 
 def _pack_sequence(

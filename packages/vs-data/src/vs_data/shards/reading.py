@@ -124,12 +124,19 @@ class ReadSpeed:
     mb_per_second: float
 
 
-def read_back(root: str, *, most: int = 200, seconds: float = 3.0) -> ReadSpeed:
-    """Read pictures of a pack at random, at most so many and for so long, and say how quickly that went.
+def read_back(root: str, packed: Layout, *, most: int = 200, seconds: float = 3.0) -> ReadSpeed:
+    """Read pictures of a pack at random, and say how quickly that went.
+
+    Args:
+        root: The folder of the pack.
+        packed: What it was made of.
+        most: Pictures to read.
+        seconds: Time after which no more are read.
 
     Raises:
-        DataError: one of them cannot be read.
+        DataError: one of them cannot be read; it is called as it was in what was packed, from which that comes.
     """
+    made_of = {files.name: files for files in packed.sequences}
     how = Reading(min_frames=1)
     images = Folder(name=IMAGES, extensions=())
     sequences = scan_shards(root, images, [], how, Patience()).sequences
@@ -139,7 +146,11 @@ def read_back(root: str, *, most: int = 200, seconds: float = 3.0) -> ReadSpeed:
     for count, index in enumerate(order, 1):  # noqa: B007 - it is used below
         files, frame = places[int(index)]
         content = file_of(IMAGES, files, frame)
-        size += 0 if content is None else read_rgb(content).nbytes
+        try:
+            size += 0 if content is None else read_rgb(content).nbytes
+        except DataError as failure:
+            source = file_of(IMAGES, made_of[files.name], frame)
+            raise DataError(failure.what, file=str(source), fix=failure.fix) from None
         if time.perf_counter() - begin > seconds:
             break
     passed = max(time.perf_counter() - begin, 1e-9)

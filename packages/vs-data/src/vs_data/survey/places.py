@@ -84,8 +84,9 @@ def _beside(root: Path) -> str | None:
 def _unread(place: Path) -> DataError:
     """Say what to do about a place that holds no data in any layout that is read."""
     expected = f"expected {IMAGES}/SEQUENCE/FRAME.png in it, videos, or an {INDEX} of data:pack"
-    if place.is_file():
-        return DataError("is no video", file=str(place), fix=f"videos end in {', '.join(VIDEO_EXTENSIONS)}")
+    if not place.is_dir():
+        what = "is no video" if place.is_file() else "is neither a file nor a folder"
+        return DataError(what, file=str(place), fix=f"videos end in {', '.join(VIDEO_EXTENSIONS)}")
     parent, images = (shlex.quote(f"{place.name}-data{below}") for below in ("", f"/{IMAGES}"))
     if any(any(_pictures(below)) for below in sorted(place.iterdir()) if below.is_dir()):
         fix = f"`mkdir -p {parent} && ln -s {shlex.quote(str(place.absolute()))} {images}`, then name {parent}"

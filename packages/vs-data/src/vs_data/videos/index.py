@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vs_data.content import Member, require_whole, version_of
 from vs_data.errors import DataError
-from vs_data.videos.opening import AGAIN, VIDEO_EXTENSIONS, Container, Stream, Video, is_cut_short, opened
+from vs_data.videos.opening import AGAIN, VIDEO_EXTENSIONS, WHOLE, Container, Stream, Video, is_cut_short, opened
 
 _ODD = 0.25  # of the usual time between frames
 _RATE = 25  # frames per second, of what says nothing
@@ -119,7 +119,7 @@ def _made(video: Video, _changed: int, _size: int) -> VideoIndex:
         rate = stream.average_rate or stream.guessed_rate or _RATE
         index = _index(packets[begin:], float(stream.time_base or 0), float(1 / rate))
         if index.count == 0:
-            raise DataError("holds no frames", file=str(video), fix="expected a video")
+            raise DataError("holds no frames", file=str(video), fix=WHOLE)
         end = float(index.seconds[-1]) if index.exact else math.inf
         longest = float(np.diff(index.seconds).max(initial=0.0)) if index.exact else 0.0
         if is_cut_short(container, stream, len(packets), end, longest):

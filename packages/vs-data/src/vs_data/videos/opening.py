@@ -28,6 +28,9 @@ LOSSLESS = "write it without loss in greys or RGB, by ffmpeg -c:v ffv1 -pix_fmt 
 AGAIN = "copy it again"
 """What to do about a video that is damaged."""
 
+WHOLE = f"expected a whole video: {AGAIN}, or name another one"
+"""What to do about a file in which there is no video, or not enough of it to tell."""
+
 _CODECS = {"ffv1", "huffyuv", "ffvhuff", "utvideo", "png", "rawvideo", "qtrle", "magicyuv", "flashsv2", "bmp", "apng"}
 _LOSSLESS_H264 = "High 4:4:4 Predictive"
 _EXACT = {"gray", "rgb24", "bgr24", "gbrp", "bgr0", "rgb0", "0rgb", "0bgr", "rgba", "bgra", "argb", "abgr", "pal8"}
@@ -55,7 +58,7 @@ def open_video(video: Video) -> tuple[Container, Stream]:
         container = av.open(_source(video), "r", options=_FILES_ALONE)
     except (av.FFmpegError, OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or shown(error, 100)
-        raise DataError(f"cannot be opened as a video: {why}", file=str(video), fix="expected a video") from None
+        raise DataError(f"cannot be opened as a video: {why}", file=str(video), fix=WHOLE) from None
     try:
         return container, _pictures_of(container, video)
     except BaseException:

@@ -9,7 +9,18 @@ from numpy.typing import NDArray
 
 from vs_data.errors import DataError
 from vs_data.videos.index import index_of
-from vs_data.videos.opening import AGAIN, Container, Stream, Video, check_frame, is_cut_short, is_grey, next_of, opened
+from vs_data.videos.opening import (
+    AGAIN,
+    WHOLE,
+    Container,
+    Stream,
+    Video,
+    check_frame,
+    is_cut_short,
+    is_grey,
+    next_of,
+    opened,
+)
 from vs_data.videos.pixels import check_colours, levels, shown_pixels
 
 
@@ -46,7 +57,7 @@ def _decoded(video: Video, container: Container, stream: Stream) -> Iterator[av.
         count, end = count + 1, frame.time or end
         yield frame
     if count == 0:
-        raise DataError("holds no frames", file=str(video), fix="expected a video")
+        raise DataError("holds no frames", file=str(video), fix=WHOLE)
     if is_cut_short(container, stream, count, end) and not _has(video, count):
         raise DataError(f"ends after frame {count - 1}, before its last", file=str(video), fix=AGAIN)
 
