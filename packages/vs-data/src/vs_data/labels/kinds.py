@@ -1,15 +1,14 @@
 """All kinds of labels that folders may hold, and how they are named on a command line."""
 
-import json
 from collections.abc import Sequence
-from typing import Any, TypeAlias, assert_never, get_args
+from typing import TypeAlias, assert_never, get_args
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
-from vs_config import load_config, parse_toml, to_document
-from vs_config.schema import NONE, TAG
+from vs_config import load_config, parse_toml
+from vs_config.schema import TAG
 
 from vs_data.clips import ClassIds, FloatMaps, LabelInfo
 from vs_data.labels.class_ids import SegMapsConfig, handle_class_ids
@@ -22,6 +21,7 @@ from vs_data.labels.instances import InstancesConfig, handle_instances
 from vs_data.labels.keypoints import KeypointsConfig, handle_keypoints
 from vs_data.layout import IMAGES
 from vs_data.views import View
+from vs_data.words import table_of
 
 LabelKind: TypeAlias = (
     SegMapsConfig
@@ -151,22 +151,9 @@ def word_of(kind: LabelKind) -> str:
     Where kind, folder and numbers of classes do not say all, as a table; see `kind_in_table`.
     """
     if not _is_plain(kind):
-        plain = to_document(type(kind)(folder=kind.folder))
-        said = {key: value for key, value in to_document(kind).items() if key in (TAG, "folder") or value != plain[key]}
-        return _inline(said)
+        return table_of(kind, type(kind)(folder=kind.folder), (TAG, "folder"))
     plain = kind_of(kind.folder) == (type(kind), kind.folder)
     return kind.folder if plain else f"{kind.kind}:{kind.folder}"
-
-
-def _inline(value: Any) -> str:
-    """Write plain data as a value of TOML that stands in one line."""
-    match value:
-        case dict():
-            return f"{{{', '.join(f'{key} = {_inline(below)}' for key, below in value.items())}}}"
-        case list():
-            return f"[{', '.join(map(_inline, value))}]"
-        case _:
-            return json.dumps(NONE if value is None else value, ensure_ascii=False)
 
 
 def _is_plain(kind: LabelKind) -> bool:

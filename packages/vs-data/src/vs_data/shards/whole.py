@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vs_data.errors import DataError
-from vs_data.flow import FLOW_EXTENSIONS
+from vs_data.flows import FLOW_EXTENSIONS
 from vs_data.layout import IMAGES, Folder, Layout, Reading, scan_layout, scan_videos
-from vs_data.names import Order, is_left_behind
+from vs_data.names import Order, is_left_behind, same, sort_key
 from vs_data.pictures import IMAGE_EXTENSIONS
 from vs_data.videos import VIDEO_EXTENSIONS
+
+_FLOW_ALONE = (".npz", ".flo")
 
 _IMAGES = Folder(name=IMAGES, extensions=IMAGE_EXTENSIONS, videos=True)
 
@@ -28,10 +30,10 @@ def whole_layout(root: Path, order: Order = "name") -> Layout:
         fix = "expected a data folder, a video or a folder of videos"
         raise DataError("there is no such file or folder", file=str(root), fix=fix)
     if (root / IMAGES).is_dir():
-        layout = scan_layout(root, _IMAGES, list(_others(root, None)), how)
+        layout = scan_layout(root, _IMAGES, list(_others(root, None, order)), how)
     else:
         place, names = (root.parent, {root.stem}) if root.is_file() else (root, {path.stem for path in _videos(root)})
-        layout = scan_videos(root, _IMAGES, list(_others(place, names)), how)
+        layout = scan_videos(root, _IMAGES, list(_others(place, names, order)), how)
     errors = [finding for finding in layout.findings if finding.severity == "error"]
     if errors:
         more = f" (and {len(errors) - 1} more: look at them with vs-data check)" if len(errors) > 1 else ""
@@ -44,7 +46,7 @@ def _videos(root: Path) -> Iterator[Path]:
         yield from (path for path in root.iterdir() if path.suffix.lower() in VIDEO_EXTENSIONS)
 
 
-def _others(root: Path, names: set[str] | None) -> Iterator[Folder]:
+def _others(root: Path, names: set[str] | None, order: Order) -> Iterator[Folder]:
     """Yield the folders beside pictures, those alone that hold something of the named sequences; None: all."""
     for place in sorted(root.iterdir()):
         if place.name == IMAGES or is_left_behind(place.name) or not place.is_dir():
@@ -52,5 +54,22 @@ def _others(root: Path, names: set[str] | None) -> Iterator[Folder]:
         if names is not None and not any(path.stem in names for path in place.iterdir()):
             continue
         endings = {path.suffix.lower() for path in place.glob("*/*") if not is_left_behind(path.name)}
-        flow = bool(endings) and endings <= set(FLOW_EXTENSIONS)  # of which the first frame has none
-        yield Folder(name=place.name, extensions=tuple(sorted(endings)), first_optional=flow, videos=True)
+        may_lack = _lacking(root / IMAGES, place, order) if endings and endings <= set(FLOW_EXTENSIONS) else ()
+        yield Folder(name=place.name, extensions=tuple(sorted(endings)), may_lack=may_lack, videos=True)
+
+
+def _lacking(images: Path, place: Path, order: Order) -> tuple[int, ...]:
+    """Return which frame has no file in a folder that may be of flow, or of its masks: the first or the last.
+
+    It is the one that no sequence has. Where nothing tells, as beside videos, it is the first of files of flow alone.
+    """
+    found = set()
+    for sequence in images.glob("*/"):
+        frames = sorted(
+            (path.stem for path in sequence.iterdir() if not is_left_behind(path.name)), key=sort_key(order)
+        )
+        there = {same(path.stem) for path in (place / sequence.name).glob("*")}
+        found |= {index for index in (0, -1) if len(frames) > 1 and same(frames[index]) not in there}
+    if len(found) == 1:
+        return tuple(found)
+    return (0,) if all(path.suffix.lower() in _FLOW_ALONE for path in place.glob("*/*")) else ()
