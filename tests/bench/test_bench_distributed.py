@@ -13,23 +13,29 @@ from vs_bench.distributed.measured import step_of
 from vs_bench.distributed.networks import PUBLISHED, gradients_of, network_record
 from vs_bench.distributed.processes import (
     APART,
+    ASKED,
     COMPARISON,
     IN_ORDER,
     ONE,
+    SENT,
     TOGETHER,
     Compared,
     facts_of,
+    link_of,
     measure_processes,
     one_clip_each,
     sentences,
 )
+from vs_bench.distributed.rank import QUESTION_COUNT, ROW_BYTES, ROW_COUNT
 from vs_bench.distributed.simulation import Step, simulate
 from vs_bench.errors import VsBenchError
 from vs_bench.harness import Result, Series
 from vs_bench.step.phases import D_BACKWARD, G_BACKWARD, G_FORWARD, REST
 from vs_data import open_source
+from vs_train.planning import company
 from vs_training.config import label_spec
 from vs_training.exchange import (
+    LOOPBACK,
     NETWORK,
     NVLINK,
     Backward,
@@ -41,6 +47,7 @@ from vs_training.exchange import (
 )
 from vs_training.networks import build_discriminator, build_generators
 
+ROOT = Path(__file__).parents[2]
 RANKS = st.integers(2, 2048)
 SIZES = st.floats(1.0, 1e10)
 SECONDS = st.floats(1e-4, 1e3)
@@ -96,6 +103,26 @@ def test_what_is_exposed_is_the_last_bucket_or_all_that_does_not_fit(
     assert late >= found * (1 - 1e-9)
 
 
+@given(rate=st.floats(1e6, 1e12), latency=st.floats(1e-6, 1e-2))
+def test_a_link_is_found_again_in_the_times_that_it_makes(rate: float, latency: float) -> None:
+    link = Link(name="some", bytes_per_second=rate, latency=latency)
+    asked, sent = QUESTION_COUNT * ring_seconds(0, 2, link), ROW_COUNT * ring_seconds(ROW_BYTES, 2, link)
+    found = link_of(asked, sent)
+    assert found.latency == pytest.approx(latency)
+    assert found.bytes_per_second == pytest.approx(rate, rel=1e-3)
+
+
+def test_what_is_planned_on_cores_would_lose_what_was_measured() -> None:
+    """The link and the shares of a step that plans go by, held against the stored measurement that they come from."""
+    stored = json.loads((ROOT / "docs/benchmarks/distributed-street-tiny-cpu.json").read_text())
+    backwards = [Backward(**each) for each in stored["step"]["backwards"]]
+    lost = sum(exposed_seconds(each, 2, LOOPBACK, bucket_bytes=25 * MIB) for each in backwards)
+    assert lost == pytest.approx(stored["processes"]["exposed_seconds"], rel=0.25)
+    frame = stored["step"]["seconds"] / stored["frames"]
+    for each in backwards:
+        assert company._BACKWARD[each.network] == pytest.approx(each.seconds / frame, abs=0.02)
+
+
 @given(step=steps(), ranks=RANKS, bucket=st.floats(MIB, 1e3 * MIB), times=st.floats(1, 1e3))
 def test_more_ranks_slower_links_and_faster_machines_are_never_more_efficient(
     step: Step, ranks: int, bucket: float, times: float
@@ -132,7 +159,10 @@ MEASURED = Result(
     unit=Series(name="unit", seconds=(1.0,)),
     cases=tuple(
         Series(name=name, seconds=(seconds,))
-        for name, seconds in ((ONE, 1.6), (TOGETHER, 1.0), (IN_ORDER, 1.25), (APART, 0.9), (COMPARISON, 0.5))
+        for name, seconds in (
+            *((ONE, 1.6), (TOGETHER, 1.0), (IN_ORDER, 1.25), (APART, 0.9), (COMPARISON, 0.5)),
+            *((ASKED, 0.2), (SENT, 0.4)),
+        )
     ),
     threads=2,
     device="cpu",
@@ -207,5 +237,5 @@ class Unseen:
 def test_one_process_and_two_make_steps_in_turns() -> None:
     config = config_of("street-tiny", ())
     result = measure_processes(Compared(config=config, frames=1, processes=2, threads=2), rounds=1, progress=Unseen())
-    assert [case.name for case in result.cases] == [ONE, TOGETHER, IN_ORDER, APART, COMPARISON]
+    assert [case.name for case in result.cases] == [ONE, TOGETHER, IN_ORDER, APART, COMPARISON, ASKED, SENT]
     assert all(case.median > 0 for case in result.cases)

@@ -7,6 +7,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,12 @@ from typing import Any
 import torch
 from torch.distributed import TCPStore
 from vs_config.processes import end_with_parent, fit_to_be_sent, leave_signals_to_parent, signals_held
-from vs_runtime.ranks import joined, ranks_of
+from vs_runtime.ranks import joined, meeting, ranks_of
 
 ROOT = Path(__file__).parents[2]
+
+LOADED = ["torch.distributed", "vs_train.training", "vs_eval.app"]
+"""What is loaded once, for all of them."""
 
 PATIENCE = 60.0
 """Seconds that a process waits for another one, and a test for all."""
@@ -40,6 +44,21 @@ class RankProcesses:
     ) -> list[Any]:
         """Return what `function(ranks, *arguments)` returns in each process, or the error that it raises there.
 
+        It is what `start` returns, waited for.
+        """
+        return self.start(function, *arguments, ranks=ranks, timeout=timeout, joins=joins, again=again)()
+
+    def start(
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        ranks: int,
+        timeout: float = PATIENCE,
+        joins: bool = True,
+        again: bool = False,
+    ) -> Callable[[], list[Any]]:
+        """Have them begin, and return what waits for their answers: who asks may compute meanwhile.
+
         Unless `joins`, it is left to the function to join the others. `again`: as when torchrun starts the processes of
         one launch again; each agent counts for itself how often it does.
         """
@@ -50,7 +69,7 @@ class RankProcesses:
             counted = {"TORCHELASTIC_RESTART_COUNT": str(self._groups * (rank + 1))}
             variables = {**environment(rank, ranks, self._store.port), **counted}
             channel.send((self._groups, variables, timeout, joins, function, arguments))
-        return [self._answer(channel) for channel in self._channels[:ranks]]
+        return lambda: [self._answer(channel) for channel in self._channels[:ranks]]
 
     def _answer(self, channel: Connection) -> Any:
         """Wait for an answer; what comes late of an earlier test that has given up is left out."""
@@ -75,6 +94,7 @@ def serve(channel: Connection) -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
     sys.path.insert(0, str(ROOT))  # where pytest finds the tests whose functions come through the channel
     torch.set_num_threads(1)
+    meeting.LOOK = 0.02  # a hundred groups come and go here, and would wait for one another longer than they compute
     while True:
         group, variables, timeout, joins, function, arguments = channel.recv()
         os.environ.update(variables)
@@ -91,7 +111,9 @@ def serve(channel: Connection) -> None:
 @contextlib.contextmanager
 def rank_processes(count: int) -> Iterator[RankProcesses]:
     """Start so many processes, and end them."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(LOADED)
+    forkserver.ensure_running()  # with no signal held back: it is told of the ends of processes by one
     pipes = [context.Pipe() for _ in range(count)]
     processes = [context.Process(target=serve, args=(theirs,), daemon=True) for _, theirs in pipes]
     try:

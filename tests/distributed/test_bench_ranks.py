@@ -12,7 +12,7 @@ from torch import Tensor
 from vs_bench.distributed import sharding
 from vs_bench.distributed.measured import DECISIONS
 from vs_bench.distributed.processes import one_clip_each
-from vs_bench.distributed.rank import ALONE, COMPARE, ORDERED, STEP, works_of
+from vs_bench.distributed.rank import ALONE, COMPARE, ORDERED, QUESTIONS, ROWS, STEP, works_of
 from vs_runtime.ranks import ONE, Ranks
 
 
@@ -62,6 +62,6 @@ def test_both_ways_to_share_an_optimizer_keep_everything_once(processes: RankPro
 
 
 def test_ranks_do_all_that_is_compared_and_have_learnt_the_same(processes: RankProcesses) -> None:
-    answers = whole(processes.run(done, (STEP, COMPARE, ORDERED, ALONE), ranks=2))
-    assert answers == 2 * [[STEP, ORDERED, ALONE, COMPARE]]
+    answers = whole(processes.run(done, (STEP, COMPARE, ORDERED, ALONE, QUESTIONS, ROWS), ranks=2))
+    assert answers == 2 * [[STEP, ORDERED, ALONE, COMPARE, QUESTIONS, ROWS]]
     assert done(ONE, (STEP,)) == [STEP]

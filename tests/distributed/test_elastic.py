@@ -28,12 +28,17 @@ def test_a_run_goes_on_in_the_processes_of_the_machines_that_are_left(tmp_path: 
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    words = (
-        *("torch.distributed.run", "--nnodes=1:2", "--nproc-per-node=1", "--max-restarts=3", "--rdzv-backend=c10d"),
-        *("--rdzv-id=elastic", f"--rdzv-endpoint=localhost:{port}", "--rdzv-conf=last_call_timeout=15"),
-        *("-m", "vs_train", "vid2vid", "--config", str(config), "--out", str(folder)),
-    )
-    with launched(*words) as first, launched(*words) as other:
+
+    def words(is_host: str) -> tuple[str, ...]:
+        """Return a machine's command line: of two on one, either would keep the meeting if it came first."""
+        return (
+            *("torch.distributed.run", "--nnodes=1:2", "--nproc-per-node=1", "--max-restarts=3", "--rdzv-backend=c10d"),
+            *("--rdzv-id=elastic", f"--rdzv-endpoint=localhost:{port}"),
+            f"--rdzv-conf=last_call_timeout=15,is_host={is_host}",
+            *("-m", "vs_train", "vid2vid", "--config", str(config), "--out", str(folder)),
+        )
+
+    with launched(*words("true")) as first, launched(*words("false")) as other:
         wait_for_step(folder, 2)
         (process,) = other.ranks().values()
         assert other.alive()[process]["WORLD_SIZE"] == "2"

@@ -166,6 +166,7 @@ def test_all_have_to_see_where_the_first_writes(processes: RankProcesses, tmp_pa
     (error,) = first.errors
     assert error.startswith("error: run: rank 1 does not find there what rank 0 has written")
     assert other.errors == []
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["elsewhere"]
 
 
 def test_memory_that_is_too_small_in_one_process_is_one_line_with_advice(

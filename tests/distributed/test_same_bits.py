@@ -31,9 +31,9 @@ def test_a_run_goes_on_in_any_number_of_processes_to_the_same_bits(
     changes = {**CLIPPED, "distributed": distributed, "precision": {"level": level}}
     here, there = tmp_path / "here", tmp_path / "there"
     for count, stop in ((2, 2), (1, 4), (4, 6)):
+        found = processes.start(gone_on, kind, changes, stop, there, ranks=count)
         expected = gone_on(ONE, kind, changes, stop, here)
-        found = whole(processes.run(gone_on, kind, changes, stop, there, ranks=count))
-        assert all(same(one, expected) for one in found)
+        assert all(same(one, expected) for one in whole(found()))
     for path in here.iterdir():
         assert same(load_checkpoint(there / path.name).state, load_checkpoint(path).state)
     assert load_latest(there).step == 6

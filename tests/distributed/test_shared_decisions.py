@@ -25,8 +25,9 @@ LATE: dict[str, Any] = {**ORDERED, "precision": {"level": "O1", "dtype": "float1
 def test_all_skip_and_replay_what_one_cannot_compute(
     processes: RankProcesses, fault: str, policy: str, changes: dict[str, Any]
 ) -> None:
+    answers = processes.start(with_fault, "vid2vid", changes, fault, policy, ranks=2)
     expected = with_fault(ONE, "vid2vid", changes, fault, policy)
-    for found in whole(processes.run(with_fault, "vid2vid", changes, fault, policy, ranks=2)):
+    for found in whole(answers()):
         assert same(found, expected)
     (report,) = expected["reports"]
     skipped = (fault, policy) == ("overflow", "independent")

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from commands import commanded, write_config
+from commands import command, write_config
 from faults import lines, run, same
 from in_ranks import averaged
 from rank_processes import RankProcesses, whole
@@ -18,8 +18,9 @@ SHARED: dict[str, Any] = {"distributed": {"reduce": "ordered", "shard_optimizer"
 def test_each_process_averages_its_share_of_the_weights_and_the_first_is_told_the_rest(
     processes: RankProcesses,
 ) -> None:
+    answers = processes.start(averaged, "vid2vid", SHARED, 1, ranks=4)
     count, expected = averaged(ONE, "vid2vid", SHARED, 1)
-    found = whole(processes.run(averaged, "vid2vid", SHARED, 1, ranks=4))
+    found = whole(answers())
     assert sum(own for own, _ in found) == count
     assert all(own < 0.5 * count for own, _ in found)
     assert [told is None for _, told in found] == [False, True, True, True]
@@ -31,8 +32,9 @@ def test_files_of_processes_that_share_it_are_those_of_one(processes: RankProces
     every_two = {"sample_every": 2, "checkpoint_every": 2}
     config, together, alone = write_config(tmp_path, run=every_two, **SHARED), tmp_path / "two", tmp_path / "one"
     words = ("--config", str(config), "--out", str(together), "distributed.check_every=1")
-    assert [said.status for said in commanded(processes, *words)] == [0, 0]
+    said = processes.start(command, ["vid2vid", *words], None, {}, ranks=2, joins=False)
     run(load_config(TrainConfig, read_toml(config)), alone)
+    assert [each.status for each in whole(said())] == [0, 0]
     assert same(
         load_latest(together / "checkpoints").state["average"], load_latest(alone / "checkpoints").state["average"]
     )

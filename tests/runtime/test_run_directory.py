@@ -68,6 +68,30 @@ def test_a_new_run_gets_a_name_with_its_time_and_no_file_until_it_is_created(tmp
     assert plan_run(None, "street-tiny", now=NOON, root=root).path.name == "street-tiny-20260131-120000-2"
 
 
+@pytest.mark.parametrize("made", [False, True])
+def test_a_run_that_is_refused_leaves_what_was_there_before_it(tmp_path: Path, made: bool) -> None:
+    run = RunDirectory(tmp_path / "a" / "b" / "run")
+    if made:
+        run.path.mkdir(parents=True)
+    before = everything_in(tmp_path)
+    discard = create_run(run, config="", environment={})
+    with hold_run(run) as claim:
+        claim()
+        begin_writing(run)
+        assert len(everything_in(run.path)) == 5
+    discard()
+    assert everything_in(tmp_path) == before
+
+
+def test_nothing_is_removed_of_a_run_that_somebody_goes_on_with(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "run")
+    discard = create_run(run, config="", environment={})
+    record_resume(run, config="", environment={})
+    before = everything_in(tmp_path)
+    discard()
+    assert everything_in(tmp_path) == before
+
+
 def test_paths_of_a_run(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path)
     paths = (run.config, run.environment, run.metrics, run.tensorboard, run.samples, run.checkpoints)

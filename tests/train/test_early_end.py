@@ -1,5 +1,8 @@
 """Runs that end before their time: they leave the steps that were done, and say how to go on."""
 
+import errno
+import fcntl
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +15,7 @@ import vs_runtime as runtime
 from faults import Watch, final, lines, run, run_config, same
 from vs_config.signals import StopNow, StopRequest
 from vs_data import DataError, LoaderError
+from vs_runtime.errors import RunDirectoryError
 from vs_runtime.run_directory import RunDirectory
 from vs_train import training
 from vs_training.config import TrainConfig
@@ -125,6 +129,21 @@ def test_a_stop_while_a_batch_is_awaited_ends_the_wait(monkeypatch: pytest.Monke
 def test_a_stop_before_the_run_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(StopNow):
         start(run_config(**CONFIG), tmp_path / "run", StopRequest(requested="SIGTERM"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("named", ["run", "deep/er/run"])
+def test_a_run_that_cannot_be_held_is_refused_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, named: str
+) -> None:
+    """As on a file system without locks."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "lockf", refuse)
+    with pytest.raises(RunDirectoryError, match=r"run/lock: cannot be locked: No locks available"):
+        run(run_config(**CONFIG), tmp_path / named)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -89,8 +89,8 @@ def train(
                 # The first process has decided where to write, and whether that has begun.
                 path, resume = told(ranks, [str(run.path), resume])
             run = RunDirectory(Path(path))
-            with _memory_explained(config, run):
-                return _train(config, run, ranks, resume=resume, progress=progress, stop=stop)
+            with _memory_explained(config, run), contextlib.ExitStack() as refused:
+                return _train(config, run, ranks, refused, resume=resume, progress=progress, stop=stop)
     except runtime.RanksError as error:
         if not error.stopped:
             raise
@@ -129,8 +129,16 @@ def _first_line(error: Exception) -> str:
 
 
 def _train(
-    config: TrainConfig, run: RunDirectory, ranks: Ranks, *, resume: bool, progress: Progress, stop: StopRequest
+    config: TrainConfig,
+    run: RunDirectory,
+    ranks: Ranks,
+    refused: contextlib.ExitStack,
+    *,
+    resume: bool,
+    progress: Progress,
+    stop: StopRequest,
 ) -> TrainResult:
+    """Train; `refused` is told what to do about a run that is refused after its directory was made."""
     check_sharing(config, ranks)
     _take_gpu(config, ranks)
     # Everything that can be wrong is found before anything is written; whoever waits for it may stop at once.
@@ -146,7 +154,8 @@ def _train(
         progress.message(note)
     environment = {**runtime.describe_environment(), "freed_memory": freed, **(group_of(ranks) if ranks.first else {})}
     if ranks.first and not resume:
-        create_run(run, config=render_config(config), environment=environment, fixed=fixed_part(config))
+        discard = create_run(run, config=render_config(config), environment=environment, fixed=fixed_part(config))
+        refused.callback(discard)
     require_seen(ranks, run)
     holding = hold_run(run) if ranks.first else contextlib.nullcontext(_nothing)
     with runtime.giving_way(wanted=config.performance.give_way), holding as claim:
@@ -163,6 +172,7 @@ def _train(
         while True:
             try:
                 with open_outputs(run, progress, step=state.step, purge=resume, ranks=ranks) as out:
+                    refused.pop_all()
                     return _loop(prepared, state, out, stop)
             except NonFiniteError as error:
                 failure = error.with_traceback(None)  # which would keep the tensors of the step

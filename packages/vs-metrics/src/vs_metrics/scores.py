@@ -6,6 +6,9 @@ weight, for `average_of`; a frame in which nothing can be measured has weight 0.
 Frames are float tensors in [-1, 1], so that the full range of a channel is 2; flow is in pixels, x then y, backward.
 A measure that looks at levels and not only at differences (SSIM, the colours of `vs_metrics.identity`) first brings
 frames to the intensities that its definition is written for.
+
+torchmetrics is imported when it is first asked: it brings scipy and matplotlib along, for whose import every process of
+a training would wait.
 """
 
 import math
@@ -14,7 +17,6 @@ from typing import cast
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 from vs_ops import warp
 
 from vs_metrics.errors import ShapeError
@@ -54,6 +56,8 @@ def psnr(a: Float[Tensor, "*batch c h w"], b: Float[Tensor, "*batch c h w"]) -> 
     batch = _check_frames(a, b)
     if a.numel() == 0:
         return torch.empty(batch, device=a.device)
+    from torchmetrics.functional.image import peak_signal_noise_ratio
+
     values = peak_signal_noise_ratio(
         a.detach().float().flatten(0, -4) if batch else a.detach().float()[None],
         b.detach().float().flatten(0, -4) if batch else b.detach().float()[None],
@@ -229,6 +233,8 @@ def _ssim_map(a: Tensor, b: Tensor) -> Tensor:
         raise ShapeError("a", tuple(a.shape), f"frames of at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels (SSIM's window)")
     if a.numel() == 0:
         return torch.empty(a.shape, device=a.device)
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
     with torch.autocast(a.device.type, enabled=False):
         # The map, not torchmetrics' mean of it: which pixels near the border are in that depends on its version.
         _, similarity = cast(

@@ -14,10 +14,11 @@ runs/street-tiny-20260131-120000/
 
 import contextlib
 import datetime
+import functools
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +26,7 @@ import attrs
 from vs_config import DocumentError, load_config, read_json, read_toml
 
 from vs_runtime.errors import RunDirectoryError
-from vs_runtime.files import is_left_behind, sweep, whole_directory, write_atomically
+from vs_runtime.files import is_left_behind, remove, sweep, whole_directory, write_atomically
 from vs_runtime.run_checkpoint import list_checkpoints
 
 FIXED = "fixed"
@@ -117,10 +118,11 @@ def create_run(
     environment: Mapping[str, Any],
     fixed: Mapping[str, Any] | None = None,
     now: datetime.datetime | None = None,
-) -> None:
+) -> Callable[[], None]:
     """Make the directory of a new run, all or nothing: a crash at any moment leaves a whole run or none.
 
-    Call it once everything that can be wrong with the input has been checked.
+    Call it once everything that can be wrong with the input has been checked. What it returns removes all of it again,
+    the directories that had to be made too: for a run that is refused before its first step.
 
     Args:
         run: What `plan_run` returned.
@@ -141,6 +143,7 @@ def create_run(
         **({} if fixed is None else {FIXED: dict(fixed)}),
     }
     files = {run.environment.name: _sealed(marker), run.config.name: config}
+    missing = [path for path in (run.path, *run.path.parents) if not path.exists()]
     try:
         if run.path.exists():  # empty, and perhaps a mount point, which nothing can be renamed to
             _fill(run.path, files)
@@ -150,6 +153,7 @@ def create_run(
     except OSError as error:
         message = f"{run.path}: cannot be created: {error.strerror or error}"
         raise RunDirectoryError(message, path=run.path) from None
+    return functools.partial(_discard, run, missing)
 
 
 def open_run(path: Path) -> RunDirectory:
@@ -339,6 +343,18 @@ def _is_unbegun(run: RunDirectory) -> bool:
     except RunDirectoryError:
         return False
     return not marker.get("resumed")
+
+
+def _discard(run: RunDirectory, made: Sequence[Path]) -> None:
+    """Remove a run that has not begun and the directories made for it, unless another process goes on with it."""
+    with contextlib.suppress(OSError, RunDirectoryError):
+        if read_environment(run)["resumed"]:
+            return
+        # Killed meanwhile, it leaves a directory that another run may begin in.
+        for path in sorted(run.path.iterdir(), key=lambda path: path == run.environment):
+            remove(path)
+        for folder in made:
+            folder.rmdir()
 
 
 _MARKER_KINDS: Mapping[str, tuple[type, str]] = {

@@ -5,7 +5,8 @@ Usage: hatch run bench:distributed [--subject street] [--rounds N] [--frames N] 
 
 Measured is a step of two clips in one process with all threads, and in two that share the clips and the threads:
 together; together, with sums in order; each by itself, so that what is waited for beside computing is seen; and how
-long it takes to compare all that they have learnt. All take turns, see harness.py.
+long it takes to compare all that they have learnt. So are all-reduces while nobody computes, of one number each and of
+long rows, and from both the link between two processes. All take turns, see harness.py.
 
 Computed is a step over 8 to 1,024 ranks, from the backward passes that were measured here on one process and from
 stated links (see simulation.py); all that it takes for granted is printed. Gradients of the published networks are

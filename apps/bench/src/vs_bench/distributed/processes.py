@@ -13,8 +13,19 @@ from vs_config import render_config
 from vs_config.progress import Progress
 from vs_runtime.ranks.members import COUNTED, MEETING
 from vs_training.config import TrainConfig
+from vs_training.exchange import Link, ring_bytes
 
-from vs_bench.distributed.rank import ALONE, COMPARE, ORDERED, STEP
+from vs_bench.distributed.rank import (
+    ALONE,
+    COMPARE,
+    ORDERED,
+    QUESTION_COUNT,
+    QUESTIONS,
+    ROW_BYTES,
+    ROW_COUNT,
+    ROWS,
+    STEP,
+)
 from vs_bench.harness import Case, Result, measure, ratio_of
 from vs_bench.step.worker import Worker, running
 
@@ -25,12 +36,16 @@ TOGETHER = "together"
 IN_ORDER = "together, sums in order"
 APART = "each by itself"
 COMPARISON = "comparison of all that is learnt"
+ASKED = "questions alone"
+SENT = "gradients alone"
 
 _CASES: Sequence[tuple[str, str, str]] = (
     (TOGETHER, STEP, "gradients added up beside the backward pass"),
     (IN_ORDER, ORDERED, "the same bits for any number of processes"),
     (APART, ALONE, "the same clips, and nothing added up"),
     (COMPARISON, COMPARE, "distributed.check_every"),
+    (ASKED, QUESTIONS, f"{QUESTION_COUNT} all-reduces of one number"),
+    (SENT, ROWS, f"{ROW_COUNT} all-reduces of {ROW_BYTES / 2**20:g} MiB"),
 )
 
 
@@ -88,7 +103,18 @@ def facts_of(result: Result) -> dict[str, Any]:
         "ordered_ratio": attrs.asdict(ordered),
         "comparison_seconds": result.case(COMPARISON).median,
         "comparison_steps": result.case(COMPARISON).median / together,
+        "link": attrs.asdict(link_of(result.case(ASKED).median, result.case(SENT).median)),
     }
+
+
+def link_of(asked: float, sent: float) -> Link:
+    """Return the link of a ring of two processes that takes so many seconds for the questions and the rows. Pure.
+
+    An all-reduce is two messages one after the other there.
+    """
+    question = asked / QUESTION_COUNT
+    row = sent / ROW_COUNT - question
+    return Link(name="gloo, nobody computes", bytes_per_second=ring_bytes(ROW_BYTES, 2) / row, latency=question / 2)
 
 
 def sentences(facts: Mapping[str, Any]) -> list[str]:
@@ -96,12 +122,15 @@ def sentences(facts: Mapping[str, Any]) -> list[str]:
     efficiency, ordered = facts["efficiency"], facts["ordered_ratio"]["value"]
     exposed, share = 1e3 * facts["exposed_seconds"], 100 * facts["exposed_share"]
     compared, steps = 1e3 * facts["comparison_seconds"], facts["comparison_steps"]
+    link = facts["link"]
     return [
         f"together they are {efficiency['value']:.2f} times as fast as one process with all threads "
         f"(95 %: {efficiency['low']:.2f} to {efficiency['high']:.2f})",
         f"adding up gradients is waited for {exposed:.1f} ms a step, {share:.1f} % of it",
         f"with sums in order a step takes {ordered:.2f} times as long",
         f"a comparison of all that is learnt takes {compared:.1f} ms, as long as {steps:.2f} steps",
+        f"while nobody computes, {link['bytes_per_second'] / 1e9:.2f} GB/s go each way, and a message takes "
+        f"{1e6 * link['latency']:.0f} µs beside its bytes",
     ]
 
 

@@ -5,6 +5,7 @@ everything is built, and from then on each name of a work, by doing it. Between 
 a thread that computes.
 """
 
+import functools
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -12,8 +13,9 @@ from typing import Any
 
 import attrs
 import torch
+import torch.distributed as dist
 from vs_config import load_config, parse_toml
-from vs_runtime.ranks import ONE, Ranks, joined
+from vs_runtime.ranks import ONE, Ranks, joined, most
 from vs_training.agreement import require_one_state
 from vs_training.config import TrainConfig
 from vs_training.sharing import check_sharing, own_loader
@@ -26,6 +28,15 @@ ORDERED = "ordered"
 ALONE = "alone"
 COMPARE = "compare"
 """Steps together, those whose sums have an order, those of each process by itself, and a comparison of all learnt."""
+
+QUESTIONS = "questions"
+ROWS = "rows"
+"""All-reduces alone, while nobody computes: of one number each, and of long rows of them."""
+
+QUESTION_COUNT = 200
+ROW_COUNT = 8
+ROW_BYTES = 10 * 2**20
+"""How many all-reduces such a work consists of, and how long the rows are: about the generator of street-tiny."""
 
 CPU = torch.device("cpu")
 Work = Callable[[], Mapping[str, Any] | None]
@@ -44,7 +55,20 @@ def works_of(config: TrainConfig, frames: int, ranks: Ranks) -> dict[str, Work]:
         works[ORDERED] = step(set_up(in_order(config, ranks.count), CPU, ranks))
         works[ALONE] = step(set_up(config, CPU, ONE))
         works[COMPARE] = lambda: require_one_state(ranks, together.state)
+        works[QUESTIONS] = functools.partial(_ask_often, ranks)
+        works[ROWS] = _add_up_rows
     return works
+
+
+def _ask_often(ranks: Ranks) -> None:
+    for _ in range(QUESTION_COUNT):
+        most(ranks, [0.0])
+
+
+def _add_up_rows() -> None:
+    row = torch.zeros(ROW_BYTES // 4)
+    for _ in range(ROW_COUNT):
+        dist.all_reduce(row)
 
 
 def in_order(config: TrainConfig, parts: int) -> TrainConfig:
