@@ -16,10 +16,10 @@ from vs_bench.accuracy.programs import DIVERGED, run_program
 from vs_config import render_config
 from vs_data import Clip, SequenceInfo
 from vs_eval.app import app as evaluation_app
-from vs_eval.few_shot.references import reference_frames
 from vs_metrics import PSNR_CAP, mean_of
 from vs_runtime.run_directory import RunDirectory
 from vs_train.cli import EXIT_NON_FINITE
+from vs_training.quality.rolling import reference_frames
 
 CONFIGS = {experiment.name: experiment.config for experiment in default_experiments(SHORT, ())}
 

@@ -159,6 +159,11 @@ EXAMPLES = {
         extension=".png",
         write=written_png(lambda frame: ids_at(frame).astype(np.uint16) * 1000),
     ),
+    "foreground": Example(
+        kind=InstancesConfig(folder="human_instance_maps", show="largest"),
+        extension=".png",
+        write=written_png(lambda frame: ids_at(frame) % 3),
+    ),
     "panoptic": Example(
         kind=InstancesConfig(folder="panoptic", stored="rgb"),
         extension=".png",

@@ -10,6 +10,7 @@ from launches import launched
 from rank_processes import RankProcesses, whole
 from test_few_shot_training import SMALL
 from vs_config import load_config, read_toml, render_config
+from vs_runtime import load_checkpoint
 from vs_training.config import TrainConfig
 
 STEPS = 2
@@ -17,10 +18,19 @@ STEPS = 2
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One step that trains flow alone, and one that trains everything."""
+    """One step that trains flow alone, and one that trains everything; both are validated."""
     changes = {
         "distributed": {"reduce": "ordered", "check_every": 1},
-        "run": {"steps": STEPS, "sample_every": 90, "checkpoint_every": 90, "threads": 1},
+        "run": {
+            "steps": STEPS,
+            "sample_every": 90,
+            "checkpoint_every": 90,
+            "threads": 1,
+            "validate_every": 1,
+            "validate_clips": 1,
+            "validate_frames": 3,
+            "keep_best": "ssim",
+        },
     }
     path = tmp_path_factory.mktemp("config") / "faces.toml"
     path.write_text(render_config(load_config(TrainConfig, merged(merged(merged(SMALL, OWN), FACES), changes))))
@@ -53,3 +63,6 @@ def test_so_do_two_that_the_command_starts(config: Path, alone: Path, tmp_path: 
 def is_that_of_one(folder: Path, alone: Path) -> None:
     assert same(final(folder, STEPS), final(alone, STEPS))
     assert lines(folder) == lines(alone)
+    assert sum(line.get("kind") == "validation" for line in lines(folder)) == STEPS
+    kept = [load_checkpoint(each / "checkpoints" / "best") for each in (folder, alone)]
+    assert kept[0].step == kept[1].step

@@ -15,22 +15,29 @@ from hypothesis import strategies as st
 from rank_processes import RankProcesses, whole
 from toy_runs import FEW_SHOT, STREET, make_run
 from vs_data import StreetConfig, open_source, write_folder
-from vs_eval.scoring import ClipScores
 from vs_eval.sharing import in_words, own_share
 from vs_metrics import Average
+from vs_metrics.features import AlexLpipsConfig, VideoMaeConfig, save_features
+from vs_metrics.features.weights import build
 from vs_runtime.ranks import Ranks
+from vs_training.quality.scoring import ClipScores
 
 WEIGHTS = st.lists(st.integers(1, 300), max_size=40)
 
+NETWORKS = {
+    "lpips": AlexLpipsConfig(divisor=32),
+    "videomae": VideoMaeConfig(width=2, depth=1, heads=1, inner=2, patch=16, tubelet=1, size=16, frames=3),
+}
+FEATURES = ["--features", *(f"{name}.safetensors" for name in NETWORKS)]
 COMMANDS = {
-    "vid2vid": ["vid2vid", "runs/street", "--device", "cpu", "--frames", "3"],
-    "few-shot": ["few-shot", "runs/faces", "--device", "cpu", "--references", "1", "2", "--frames", "3"],
+    "vid2vid": ["vid2vid", "runs/street", "--device", "cpu", "--frames", "3", *FEATURES],
+    "few-shot": ["few-shot", "runs/faces", "--device", "cpu", "--references", "1", "2", "--frames", "3", *FEATURES],
     "synthesize": ["synthesize", "runs/street", "--device", "cpu", "--labels", "streets"],
 }
 BAD = ["synthesize", "runs/street", "--device", "cpu", "--labels", "broken", "--out", "bad"]
 PIPE = ["synthesize", "runs/street", "--device", "cpu", "--labels", "-"]
 NOBODY = ["vid2vid", "runs/nobody"]
-BY_ITSELF = ("package", "export", "numerics")
+BY_ITSELF = ("package", "export", "numerics", "drift")
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +49,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_run(root / "runs" / "faces", FEW_SHOT)
     assert isinstance(three.data, StreetConfig)
     write_folder(open_source(three.data, "val"), root / "streets", sequences=3)
+    for name, config in NETWORKS.items():
+        save_features(root / f"{name}.safetensors", build(config))
     shutil.copytree(root / "streets", root / "broken")
     second = sorted((root / "broken" / "seg_maps").iterdir())[1]
     sorted(second.iterdir())[2].write_bytes(b"no picture")

@@ -171,6 +171,11 @@ def world() -> MovingWorld:
 
 
 @pytest.fixture
+def town() -> type[MovingWorld]:
+    return MovingWorld
+
+
+@pytest.fixture
 def clip(world: MovingWorld) -> Clip:
     return world.read(ClipRequest(sequence=0, start=0, length=6))
 
@@ -198,6 +203,13 @@ def all_but_the_time() -> Callable[[Path], dict[str, bytes]]:
         return files
 
     return read
+
+
+@pytest.fixture(autouse=True)
+def hasty_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let readers of labels learn next to nothing: what they would cost is not what is tested."""
+    monkeypatch.setattr("vs_eval.agreement.STEPS", 1)
+    monkeypatch.setattr("vs_eval.agreement.TRAINING_FRAMES", 2)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def refused(capsys, command, option, value):
 
 
 def test_all_numbers_and_paths_are_found():
-    assert {option for _, option in NUMBERS} == {"checkpoint", "clips", "frames", "references", "loss_scale"}
+    assert {option for _, option in NUMBERS} == {"clips", "frames", "references", "loss_scale"}
     assert {option for _, option in PATHS} == {"out", "data"}
 
 

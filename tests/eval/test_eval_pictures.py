@@ -11,13 +11,14 @@ from vs_eval.command import show_evaluation
 from vs_eval.facts import Facts, RunFacts
 from vs_eval.parts import write_report
 from vs_eval.pictures import clip_frame, label_title
-from vs_eval.scoring import EvaluationSpec, FrameView
 from vs_eval.terminal import show_progress
 from vs_eval.vid2vid import evaluated_clips
-from vs_eval.videos import Setting, evaluate_videos, plan_clips, plan_videos
+from vs_eval.videos import Setting, evaluate_videos, plan_videos
 from vs_metrics import frame_to_uint8, panel_row
 from vs_nets import ClassMap, FloatMap, LabelSpec, Synthesis
 from vs_training.pictures import palette_of
+from vs_training.quality.rolling import plan_clips
+from vs_training.quality.scoring import EvaluationSpec, FrameView
 
 
 def view(index=0, *, warps=False):

@@ -6,11 +6,12 @@ import pytest
 import torch
 from vs_data import cut, iterate_sequence, move
 from vs_eval.output import write_json
-from vs_eval.report import broken_frames, summarise, tables, to_json
-from vs_eval.scoring import EvaluationSpec, evaluate_clip, evaluate_pieces, roll_out
+from vs_eval.report import broken_frames, tables, to_json
 from vs_eval.videos import training_colours
 from vs_metrics import PSNR_CAP, class_mean_colours, mean_of, paint_classes, psnr
 from vs_nets import ClassMap, FloatMap, LabelSpec, Synthesis
+from vs_training.quality.scoring import EvaluationSpec, evaluate_clip, evaluate_pieces, roll_out
+from vs_training.quality.summary import summarise
 
 
 @pytest.fixture
@@ -37,6 +38,30 @@ def test_scores_of_a_generator_that_is_too_bright_are_known(clip, spec, replay, 
     assert value(scores, "epe/generated") == pytest.approx(0.5, abs=1e-5)
     assert value(scores, "epe/zero") == pytest.approx(2.0, abs=1e-5)
     assert scores.totals["epe/zero"].weight == 4 * 16 * 46  # frames 2 to 5, confident pixels
+
+
+def test_flow_counts_apart_where_something_moves(clip, spec, replay):
+    flow = clip.flow.clone()
+    flow[..., 8:, :] *= 0.2  # half of each frame hardly moves: by 0.4 pixels
+    scores = evaluate_clip(replay(clip, offset=0.0, guess=1.5), attrs.evolve(clip, flow=flow), spec)
+    assert value(scores, "moving_epe/generated") == pytest.approx(0.5, abs=1e-5)
+    assert value(scores, "moving_epe/zero") == pytest.approx(2.0, abs=1e-5)
+    assert scores.totals["moving_epe/zero"].weight == scores.totals["epe/zero"].weight / 2
+    assert value(scores, "epe/generated") > 0.5
+
+
+def test_a_person_is_measured_where_it_is_known_to_be(clip, spec, replay):
+    regions = torch.zeros(6, 16, 48, dtype=torch.uint8)
+    regions[:, 4:8, 10:20] = torch.arange(1, 5, dtype=torch.uint8).repeat_interleave(10).view(4, 10)
+    frames = clip.frames.clone()
+    frames[:, :, 4:8, 10:20] += 0.2  # off by a tenth of the range there, elsewhere by nothing
+    scores = evaluate_clip(
+        replay(clip, offset=0.0, guess=None), attrs.evolve(clip, frames=frames, regions=regions), spec
+    )
+    assert value(scores, "person_psnr/generated") == pytest.approx(20.0, abs=1e-3)
+    assert value(scores, "psnr/generated") == pytest.approx(20.0 + 10 * math.log10(16 * 48 / 40), abs=1e-3)
+    assert scores.totals["person_psnr/class_mean"].weight == 5
+    assert "person_psnr/generated" not in evaluate_clip(replay(clip, offset=0.0, guess=None), clip, spec).totals
 
 
 def test_flicker_raises_the_temporal_warping_error(clip, spec, replay):

@@ -177,9 +177,8 @@ def test_data_without_regions_and_flow_say_what_is_missing(run_main, tmp_path):
     assert repeated.startswith("3 of 4 frames repeat the picture before them: 1, 2, 3; ")
     assert missing.startswith("34 of 35 classes never occur: 0, 2 to 34; ")
     one, driving = json.loads((tmp_path / "report" / "report.json").read_text())["sections"]
-    assert set(one["scores"]) == {
-        f"{name}/{method}" for name in ("psnr", "ssim") for method in ("generated", "repeated")
-    }
+    pictures = {f"{name}/{method}" for name in ("psnr", "ssim") for method in ("generated", "repeated")}
+    assert set(one["scores"]) == pictures | {"grid/generated", "grid/real", "tof/generated"}
     assert driving["scores"] == {}
     assert len(driving["files"]) == 2
     page = (tmp_path / "report" / "report.html").read_text()

@@ -14,15 +14,16 @@ from rich.console import Console
 from vs_data import SequenceInfo
 from vs_eval.errors import OptionError
 from vs_eval.few_shot.driving import MATRIX, MATRIX_SIZE, Drive, draw_matrix, plan_driven, plan_drives, plan_matrix
-from vs_eval.few_shot.references import check_counts, reference_frames
+from vs_eval.few_shot.references import check_counts
 from vs_eval.few_shot.subjects import plan_subjects, training_region_colours
 from vs_eval.few_shot.tables import CLAIMS, DRIVING_CLAIMS
 from vs_eval.pictures import clip_frame
-from vs_eval.scoring import EvaluationSpec, roll_out
 from vs_eval.terminal import show_progress
-from vs_eval.videos import ClipPlan, Setting, evaluate_videos, plan_clips, plan_videos, roll_video
+from vs_eval.videos import Setting, evaluate_videos, plan_videos, roll_video
 from vs_metrics import mean_of, panel_row
 from vs_nets import Synthesis
+from vs_training.quality.rolling import ClipPlan, plan_clips, reference_frames
+from vs_training.quality.scoring import EvaluationSpec, roll_out
 
 
 @given(st.integers(1, 300), st.data())

@@ -6,12 +6,12 @@ import attrs
 import pytest
 import torch
 from vs_data import REGIONS, cut
-from vs_eval.few_shot.scoring import COLOUR_REGIONS, score_driven_frame, score_subject_frame
 from vs_eval.few_shot.tables import CLAIMS, DRIVING_CLAIMS, subject_clip_table, subject_tables
-from vs_eval.report import summarise
-from vs_eval.scoring import EvaluationSpec, clip_scores, roll_out, score_views, single_frames
 from vs_metrics import PSNR_CAP, colour_distances, masked_psnr, mean_of, psnr, ssim
 from vs_nets import Synthesis, Warp
+from vs_training.quality.few_shot import COLOUR_REGIONS, score_driven_frame, score_subject_frame
+from vs_training.quality.scoring import EvaluationSpec, clip_scores, roll_out, score_views, single_frames
+from vs_training.quality.summary import summarise
 
 TRAINING = torch.zeros(len(REGIONS), 3)
 
@@ -137,7 +137,8 @@ def test_what_nobody_knows_is_left_out(heads, spec):
     references = attrs.evolve(clip.references, flow=None, flow_confidence=None)
     bare = attrs.evolve(blind, references=references, flow=None, flow_confidence=None)
     names = evaluate(painting(clip.frames, flows=clip.flow), bare, spec, references=(1,)).totals
-    assert set(names) == {f"{measure}/{method}" for measure in ("psnr", "ssim") for method in ("generated", "repeated")}
+    pictures = {f"{measure}/{method}" for measure in ("psnr", "ssim") for method in ("generated", "repeated")}
+    assert set(names) == pictures | {"tof/generated"}  # and these pictures are too small for a grid
 
 
 def drive(generator, world, spec, *, subject, driver):
@@ -175,15 +176,15 @@ def test_tables_have_a_row_for_each_method_and_a_column_for_what_there_is(heads,
     clip = heads(5).read_all(0, 2)
     scores = evaluate(painting(clip.frames + 0.2, flows=clip.references.flow[:, 0]), clip, spec, references=(2,))
     report = summarise([scores], CLAIMS)
-    frames, motion, identity, comparisons = subject_tables(report)
+    frames, change, motion, identity, comparisons = subject_tables(report)
     assert [row[0] for row in frames.rows] == [
         "generated",
         "reference repeated",
         "reference warped by the teacher's flow",
-        "real video",
     ]
     assert frames.rows[0][1] == frames.rows[0][3] == "20.00"
     assert frames.note == "4 frames are counted. In 4 of them the head has moved: those are counted in the head."
+    assert [row[0] for row in change.rows] == ["generated", "real video"]
     assert motion.rows[0] == ("generated flow", "0.000")
     assert identity.rows[0][0] == "generated frame to true frame"
     assert len(comparisons.rows) == len(report.comparisons)

@@ -98,6 +98,20 @@ def test_flows_are_taught_where_there_is_a_teacher(teacher: dict[str, Tensor], e
     assert {"flow_warp", "flow_mask"} <= set(losses)
 
 
+def test_flow_counts_for_more_where_the_teacher_moves() -> None:
+    flow, confidence = torch.zeros(2, 2, H, W), torch.ones(2, 1, H, W)
+    flow[..., : W // 4] = 1.5  # a quarter of the picture moves, and half of that is trusted by half
+    flow[..., W // 4 :] = 0.05  # the rest holds still, but for the teacher's noise
+    confidence[..., : H // 2, : W // 4] = 0.5
+    target = nets.Target(frame=image(0.0), flow=flow, flow_confidence=confidence)
+    guess = synthesis(warp(0.0, 0.5, 0.2), None)
+    for moving in (1.0, 16.0):
+        config = nets.ObjectiveConfig(flow_moving=moving)
+        found = nets.flow_losses(guess, target, config)["flow"]
+        assert float(found.value) == pytest.approx(moving * 1.5 * 0.75 / 4 + 0.05 * 3 / 4, rel=1e-6)
+        assert found.weight == config.flow
+
+
 def test_the_sum_is_weighed_like_the_loss_of_one_warp() -> None:
     target = nets.Target(frame=image(0.0), **PREVIOUS)
     one, two = warp(2.0, 0.5, 0.2), warp(2.0, 0.25, 0.1)

@@ -32,7 +32,7 @@ MAY_IMPORT = {
 }
 
 # Used when somebody has installed them, and never required.
-OPTIONAL = {"OpenEXR", "apex", "amp_C", "fsspec", "onnx", "onnxruntime", "triton"}
+OPTIONAL = {"OpenEXR", "aim", "apex", "amp_C", "fsspec", "mlflow", "onnx", "onnxruntime", "triton", "wandb"}
 
 # Dependencies that are used without an import of their own: the module of PyTorch that needs them.
 USED_THROUGH = {"tensorboard": "torch.utils.tensorboard"}

@@ -20,6 +20,10 @@ def _path(_: Any, tokens: Sequence[Token]) -> Path:
     return option_path(tokens[0].value)
 
 
+def _paths(_: Any, tokens: Sequence[Token]) -> tuple[Path, ...]:
+    return tuple(option_path(token.value) for token in tokens)
+
+
 def _place(_: Any, tokens: Sequence[Token]) -> str:
     text = tokens[0].value
     if text.startswith("-") and text != "-":
@@ -40,8 +44,8 @@ References = Annotated[
 ]
 """As many numbers as follow."""
 
-Step = Annotated[int | None, option_of(Range(kind=int, low=0, high=10**8 - 1))]
-"""A training step, or what there is by default."""
+Step = Annotated[int | Literal["best"] | None, option_of(Range(kind=int, low=0, high=10**8 - 1), words=("best",))]
+"""A training step, the checkpoint that is kept as the best, or what there is by default."""
 
 Scale = Annotated[float | None, option_of(Range(kind=float, low=1e-30, high=1e30))]
 """A loss scale in float32, or what there is by default."""
@@ -57,6 +61,11 @@ Sizes = Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")
 
 Several = Annotated[int, option_of(Range(kind=int, low=1, high=100_000))]
 """A number that is not left out."""
+
+ManyFrames = Annotated[int, option_of(Range(kind=int, low=31, high=3_000))]
+"""More frames than make a band, and not more than a world has."""
+Paths = Annotated[tuple[Path, ...], Parameter(converter=_paths, consume_multiple=True, negative="")]
+"""As many files as follow."""
 
 AnyPath = Annotated[Path | None, Parameter(converter=_path)]
 """A file or directory, or what there is by default."""
@@ -80,6 +89,8 @@ def vid2vid(
     clips: Count = None,
     frames: Count = None,
     data: AnyPath = None,
+    features: Paths = (),
+    agreement: bool = True,
 ) -> None:
     """Roll the EMA of a run's generator over whole held-out clips; write videos, pictures, scores and a page.
 
@@ -87,18 +98,32 @@ def vid2vid(
         run: A run or model directory; default: the vid2vid run below ./runs that wrote a checkpoint last.
         out: Where the report goes; default: RUN/eval/step-XXXXXXXX, or MODEL-eval/scores beside a model directory. A
             report that is there is replaced.
-        checkpoint: Training step of the run's checkpoint; default: the newest one that is intact.
+        checkpoint: Training step of the run's checkpoint, or best; default: the newest one that is intact.
         device: What to compute on; auto is a GPU where there is one.
         clips: How many held-out clips; default: all of them.
         frames: At most so many frames of each clip; default: all of them.
         data: Folder of held-out sequences in place of the run's; needed for a model that was trained on a folder.
+        features: Files of feature networks, to measure LPIPS, FID, KID and FVD with; tools/convert_features.py makes
+            them of published weights.
+        agreement: Also train a small network on real training frames to read labels, and say how it reads generated
+            ones; some seconds, once for all reports on the same data that lie beside one another.
     """
     from vs_eval.opening import Request
     from vs_eval.sharing import joined_ranks
     from vs_eval.terminal import open_console
     from vs_eval.vid2vid import evaluate_vid2vid
 
-    request = Request(run=run, out=out, checkpoint=checkpoint, device=device, clips=clips, frames=frames, data=data)
+    request = Request(
+        run=run,
+        out=out,
+        checkpoint=checkpoint,
+        device=device,
+        clips=clips,
+        frames=frames,
+        data=data,
+        features=features,
+        agreement=agreement,
+    )
     with joined_ranks() as ranks, _computing():
         evaluate_vid2vid(request, open_console(), ranks)
 
@@ -115,7 +140,9 @@ def few_shot(
     clips: Count = None,
     frames: Count = None,
     data: AnyPath = None,
+    features: Paths = (),
     drive: bool = True,
+    agreement: bool = True,
 ) -> None:
     """Generate held-out subjects from a few references of each; write videos, pictures, scores and a page.
 
@@ -124,22 +151,72 @@ def few_shot(
         references: Numbers of references; a section of the report for each.
         out: Where the report goes; default: RUN/eval/step-XXXXXXXX, or MODEL-eval/scores beside a model directory. A
             report that is there is replaced.
-        checkpoint: Training step of the run's checkpoint; default: the newest one that is intact.
+        checkpoint: Training step of the run's checkpoint, or best; default: the newest one that is intact.
         device: What to compute on; auto is a GPU where there is one.
         clips: How many held-out sequences; default: all of them.
         frames: At most so many frames of each sequence; default: all of them.
         data: Folder of held-out sequences in place of the run's; needed for a model that was trained on a folder.
+        features: Files of feature networks, to measure LPIPS, FID, KID and FVD with; tools/convert_features.py makes
+            them of published weights.
         drive: Also show each subject in the next one's motion, and all of them in one.
+        agreement: Also train a small network on real training frames to read labels, and say how it reads generated
+            ones; some seconds, once for all reports on the same data that lie beside one another.
     """
     from vs_eval.few_shot.command import FewShotRequest, evaluate_few_shot
     from vs_eval.opening import Request
     from vs_eval.sharing import joined_ranks
     from vs_eval.terminal import open_console
 
-    common = Request(run=run, out=out, checkpoint=checkpoint, device=device, clips=clips, frames=frames, data=data)
+    common = Request(
+        run=run,
+        out=out,
+        checkpoint=checkpoint,
+        device=device,
+        clips=clips,
+        frames=frames,
+        data=data,
+        features=features,
+        agreement=agreement,
+    )
     asked = FewShotRequest(common=common, references=references, drive=drive)
     with joined_ranks() as ranks, _computing():
         evaluate_few_shot(asked, open_console(), ranks)
+
+
+@app.command
+def drift(
+    run: AnyPath = None,
+    /,
+    *,
+    frames: ManyFrames = 1000,
+    clips: Several = 1,
+    out: AnyPath = None,
+    checkpoint: Step = None,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    data: AnyPath = None,
+) -> None:
+    """Roll a generator out far beyond the clips of its training, and show every metric against the frame number.
+
+    A world goes on for so many frames; a stored sequence that is shorter is shown forwards and backwards in turn.
+
+    Args:
+        run: A run or model directory; default: the run below ./runs that wrote a checkpoint last.
+        frames: Frames of the roll-out, more than the 30 first ones, whose mean and deviation are the band.
+        clips: How many held-out sequences, the longest first; curves are means over them.
+        out: Where the report goes; default: RUN/eval/drift-step-XXXXXXXX, or MODEL-eval/drift-scores beside a model. A
+            report that is there is replaced.
+        checkpoint: Training step of the run's checkpoint, or best; default: the newest one that is intact.
+        device: What to compute on; auto is a GPU where there is one.
+        data: Folder of held-out sequences in place of the run's; needed for a model that was trained on a folder.
+    """
+    from vs_eval.drift.command import measure_drift
+    from vs_eval.opening import Request
+    from vs_eval.sharing import by_itself
+    from vs_eval.terminal import open_console
+
+    request = Request(run=run, out=out, checkpoint=checkpoint, device=device, clips=clips, frames=frames, data=data)
+    with by_itself("eval:drift"), _computing():
+        measure_drift(request, open_console())
 
 
 @app.command
@@ -186,7 +263,7 @@ def synthesize(
         picture: HEIGHTxWIDTH of the pictures that landmarks are pixels of, where no pictures are beside them.
         first_frame: A picture to go on from; it counts as the frame before the first.
         frames: At most so many of each sequence; default: all, or 60 of a world.
-        checkpoint: Training step of the run's checkpoint; default: the newest one that is intact.
+        checkpoint: Training step of the run's checkpoint, or best; default: the newest one that is intact.
         device: What to compute on; auto is a GPU where there is one.
         precision: In which format to compute.
     """
@@ -235,7 +312,7 @@ def package(
         run: A run, or a model to be written again in another format; default: the run below ./runs that wrote a
             checkpoint last.
         out: The model's directory; default: RUN-model, beside the run. A model that is there is replaced.
-        checkpoint: Training step of the run's checkpoint; default: the newest one that is intact.
+        checkpoint: Training step of the run's checkpoint, or best; default: the newest one that is intact.
         dtype: Of the generator's weights; networks compute in float32 all the same.
         training: Also write what eval:numerics needs and training goes on from: the generator before averaging, and
             the discriminators, in float32.
@@ -271,7 +348,7 @@ def export(
         size: Sizes of frames, HEIGHTxWIDTH, with programs for each; default: programs for any, if the model can.
         references: Example frames of the subject of a few-shot model.
         check_frames: How many frames it makes from its own frames, beside the model, before it is called good.
-        checkpoint: Of a run, the training step; default: the newest checkpoint that is intact.
+        checkpoint: Of a run, the training step, or best; default: the newest checkpoint that is intact.
     """
     from vs_eval.export import export_to
     from vs_eval.sharing import by_itself
@@ -307,7 +384,7 @@ def numerics(
         preset: A preset with fresh weights instead of a run.
         out: Where the result goes; default: RUN/eval/numerics-step-XXXXXXXX-DTYPE, MODEL-eval/numerics-DTYPE beside a
             model directory, or runs/numerics-PRESET-DATE-TIME. A result that is there is replaced.
-        checkpoint: Training step of the run's checkpoint; default: the newest one that is intact.
+        checkpoint: Training step of the run's checkpoint, or best; default: the newest one that is intact.
         device: What to compute on; auto is a GPU where there is one.
         dtype: The low precision, on the CPU as well.
         reference: What it is compared with; auto is float64, or float32 for frames of more than 128x256 pixels.

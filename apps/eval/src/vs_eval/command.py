@@ -1,5 +1,6 @@
 """What the commands that evaluate have in common: roll out, write the report, show its tables."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,12 +9,13 @@ from rich.console import Console
 from vs_metrics import ClassColours
 from vs_runtime.ranks import Ranks
 from vs_synthesis import Model
+from vs_training.quality.scoring import EvaluationSpec
 
+from vs_eval.agreement import UNREAD, ReaderPlan, plan_reader, shared_reader
 from vs_eval.facts import with_notices
 from vs_eval.opening import ConfigKind, Opened, warn
 from vs_eval.parts import Evaluation, write_report
 from vs_eval.report import broken_frames
-from vs_eval.scoring import EvaluationSpec
 from vs_eval.sharing import agreed, own_share, shared_report, warn_of_idle
 from vs_eval.terminal import Advance, say, show_progress, show_tables
 from vs_eval.videos import Setting
@@ -28,18 +30,29 @@ class Task:
         videos: how many sequences are rolled out.
         frames: how many frames each piece of work generates, which one process does as a whole.
         roll_out: rolls out, scores and draws all of them.
+        reader: what reads labels in generated frames, if anything is to.
     """
 
     spec: EvaluationSpec
     videos: int
     frames: tuple[int, ...]
     roll_out: Callable[[Setting, Advance], Evaluation]
+    reader: ReaderPlan | None = None
 
 
 def announce(opened: Opened[ConfigKind], console: Console) -> None:
     """Say what is going to be evaluated, and what goes otherwise than asked for."""
     warn(opened.facts.notices)
     say(console, f"{opened.trained.title}, on {opened.model.device}")
+
+
+def with_reader(opened: Opened[ConfigKind], *, agreement: bool) -> tuple[Opened[ConfigKind], ReaderPlan | None]:
+    """Plan the reader of labels, if agreement is to be judged; where it cannot be, that is said."""
+    if not agreement:
+        return opened, None
+    seen = opened.trained.seen
+    plan = plan_reader(opened.model.labels, seen)
+    return (opened if seen is not None else attrs.evolve(opened, facts=with_notices(opened.facts, UNREAD))), plan
 
 
 def evaluation_spec(model: Model, colours: ClassColours | None = None) -> EvaluationSpec:
@@ -49,11 +62,22 @@ def evaluation_spec(model: Model, colours: ClassColours | None = None) -> Evalua
 
 def write_evaluation(opened: Opened[ConfigKind], task: Task, console: Console, ranks: Ranks) -> Path:
     """Do a task, write its report and show its tables; return the report's directory."""
-    facts = opened.facts
+    facts, began = opened.facts, time.monotonic()
     warn_of_idle(ranks, len(task.frames))
     with shared_report(ranks, opened.out) as draft:
-        bind = opened.model.generator.bind
-        setting = Setting(bind=bind, source=opened.source, spec=task.spec, directory=draft, fps=facts.fps, ranks=ranks)
+        plan = task.reader
+        reading = None if plan is None else shared_reader(plan, opened.out, draft, console, ranks)
+        learnt = time.monotonic() - began
+        setting = Setting(
+            bind=opened.model.generator.bind,
+            source=opened.source,
+            spec=task.spec,
+            directory=draft,
+            fps=facts.fps,
+            ranks=ranks,
+            reading=reading,
+            networks=opened.networks,
+        )
         own = sum(task.frames[piece] for piece in own_share(ranks, task.frames))
         with show_progress(console, clips=task.videos, frames=own) as advance:
             found = task.roll_out(setting, advance)
@@ -61,6 +85,8 @@ def write_evaluation(opened: Opened[ConfigKind], task: Task, console: Console, r
         agreed(ranks, lambda: write_report(found, with_notices(facts, *broken), draft) if ranks.first else None)
     show_evaluation(found, console)
     warn(broken)
+    if reading is not None:
+        say(console, f"{learnt:.0f} of {time.monotonic() - began:.0f} seconds went to the reader of labels")
     say(console, f"report: {opened.out / 'report.html'}")
     return opened.out
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 from vs_config import progress
-from vs_synthesis import find_run, load_model
+from vs_synthesis import Which, find_run, load_model
 from vs_synthesis.export import TOLERANCE, Drift, ExportRequest, Format, check_export, export_model, summary
 
 from vs_eval.opening import say_warning, warn
@@ -24,7 +24,7 @@ def export_to(
     sizes: tuple[str, ...],
     references: int,
     frames: int,
-    step: int | None,
+    step: Which,
 ) -> None:
     """Export a model, and show how far the export strays from it.
 

@@ -22,12 +22,13 @@ from vs_data import (
     open_source,
 )
 from vs_nets import AnyGeneratorConfig
-from vs_runtime import choose_device, describe_environment
+from vs_runtime import BEST, choose_device, describe_environment
 from vs_runtime.run_directory import open_run, read_run_config
 from vs_synthesis import (
     Model,
     ModelContents,
     ModelError,
+    Which,
     build_model,
     find_run,
     folder_for,
@@ -36,9 +37,10 @@ from vs_synthesis import (
     training_config,
 )
 from vs_training.config import TrainConfig
+from vs_training.quality.features import FeatureNetworks, open_networks
 
 from vs_eval.facts import Facts, ModelFacts, RunFacts, step_title
-from vs_eval.output import check_output, results_of
+from vs_eval.output import check_output, checkpoint_name, results_of
 
 COMMANDS: Mapping[str, str] = {"vid2vid": "hatch run eval:vid2vid", "few-shot": "hatch run eval:few-shot"}
 """What evaluates a run or model, by the kind of its generator."""
@@ -55,11 +57,13 @@ class Request:
 
     run: Path | None
     out: Path | None
-    checkpoint: int | None
+    checkpoint: Which
     device: Literal["auto", "cpu", "cuda"]
     clips: int | None
     frames: int | None
     data: Path | None = None
+    agreement: bool = True
+    features: tuple[Path, ...] = ()
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -110,6 +114,7 @@ class Opened(Generic[ConfigKind]):
         source: held-out sequences.
         out: where the report goes.
         facts: what the report is made from.
+        networks: what frames are also measured with.
     """
 
     trained: Trained
@@ -118,6 +123,7 @@ class Opened(Generic[ConfigKind]):
     source: ClipSource
     out: Path
     facts: Facts
+    networks: FeatureNetworks
 
 
 def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKind]:
@@ -138,12 +144,25 @@ def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKi
     if not isinstance(generator, kind):
         command = f"{COMMANDS[generator.kind]} {path}"
         raise ModelError(path, f"its generator is a {generator.kind} generator; evaluate it by `{command}`")
-    out = request.out or results_of(contents, "eval") / _report_name(contents)
+    out = request.out or results_of(contents, "eval") / report_name(contents)
     check_output(out)
+    return open_held_out(request, trained, generator, out)
+
+
+def open_held_out(request: Request, trained: Trained, generator: ConfigKind, out: Path) -> Opened[ConfigKind]:
+    """Open held-out data and the generator of what was read; nothing is written.
+
+    Args:
+        request: what the command line asks for.
+        trained: what was read.
+        generator: the configuration of its generator.
+        out: where the report goes.
+    """
     # What it has never seen, looked at as long as nothing has been computed.
     source = open_source(trained.data, "val")
     looked_at = _look_at_data(trained, request.clips)
-    model = build_model(contents, device=request.device)
+    model = build_model(trained.contents, device=request.device)
+    networks = open_networks(request.features, model.device, source.size)
     return Opened(
         trained=trained,
         generator=generator,
@@ -151,15 +170,16 @@ def open_evaluation(request: Request, kind: type[ConfigKind]) -> Opened[ConfigKi
         source=source,
         out=out,
         facts=_facts(request, trained, model, looked_at),
+        networks=networks,
     )
 
 
-def open_trained(path: Path, *, checkpoint: int | None, data: Path | None, training: bool = False) -> Trained:
+def open_trained(path: Path, *, checkpoint: Which, data: Path | None, training: bool = False) -> Trained:
     """Read a run or a model directory, with the data that it is looked at with.
 
     Args:
         path: of the directory.
-        checkpoint: of a run, the training step; None: the newest checkpoint that is intact.
+        checkpoint: of a run, which.
         data: folder of held-out sequences; None: those of the training.
         training: also read what training goes on from, where it is there.
 
@@ -168,7 +188,7 @@ def open_trained(path: Path, *, checkpoint: int | None, data: Path | None, train
     """
     contents = read_trained(path, checkpoint=checkpoint, training=training)
     if contents.checkpoint is not None:
-        config = read_run_config(open_run(path), TrainConfig)
+        config = read_run_config(open_run(contents.path), TrainConfig)
         known = config.data if data is None else held_out_in(config.data, data, path)
         return Trained(contents=contents, config=attrs.evolve(config, data=known), data=known, seen=known)
     if contents.settings is None and data is not None:
@@ -177,8 +197,9 @@ def open_trained(path: Path, *, checkpoint: int | None, data: Path | None, train
     return Trained(contents=contents, config=config, data=config.data, seen=config.data if data is None else None)
 
 
-def _report_name(contents: ModelContents) -> str:
-    return "scores" if contents.checkpoint is None else contents.checkpoint.name
+def report_name(contents: ModelContents) -> str:
+    """Return what the report on a run or a model is called."""
+    return "scores" if contents.checkpoint is None else checkpoint_name(contents)
 
 
 def warn(notices: tuple[str, ...]) -> None:
@@ -228,17 +249,29 @@ def place(path: Path) -> Path:
     return whole.relative_to(here) if here in whole.parents else Path(whole.name)
 
 
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(place(path)))
+
+
 def _command(request: Request, trained: Trained, where: Path, device: str) -> str:
     """Return what repeats the evaluation, whatever checkpoints there are by then; where the report goes is left out."""
     options: Mapping[str, Any] = {
-        "checkpoint": None if trained.contents.checkpoint is None else trained.step,
+        "checkpoint": _asked_for(trained),
         "device": device,
         "clips": request.clips,
         "frames": request.frames,
-        "data": None if request.data is None else shlex.quote(str(place(request.data))),
+        "data": None if request.data is None else _quoted(request.data),
+        "features": " ".join(map(_quoted, request.features)) or None,
     }
     given = [f"--{name} {value}" for name, value in options.items() if value is not None]
+    given += [] if request.agreement else ["--no-agreement"]
     return " ".join([COMMANDS[trained.contents.config.kind], shlex.quote(str(where)), *given])
+
+
+def _asked_for(trained: Trained) -> int | str | None:
+    """Return what names a run's checkpoint again: the best one may have no other with its step beside it."""
+    checkpoint = trained.contents.checkpoint
+    return None if checkpoint is None else trained.step if checkpoint.name != BEST else BEST
 
 
 def _facts(request: Request, trained: Trained, model: Model, looked_at: tuple[str, ...]) -> Facts:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from vs_runtime import check_place, marked_directory
+from vs_runtime import check_place, checkpoint_path, marked_directory
 from vs_synthesis import ModelContents
 
 MARKER = "report.json"
@@ -19,6 +19,11 @@ def results_of(contents: ModelContents, what: str) -> Path:
     if contents.checkpoint is not None:
         return contents.path / what
     return beside(contents.path, what)
+
+
+def checkpoint_name(contents: ModelContents) -> str:
+    """Return what the results of a run's checkpoint are called after: its step, of the one kept as the best too."""
+    return checkpoint_path(Path(), contents.provenance["steps"]).name
 
 
 def beside(path: Path, what: str) -> Path:

@@ -8,11 +8,11 @@ import attrs
 import torch
 from rich.console import Console
 from vs_config import DocumentError, read_json
-from vs_synthesis import ModelContents, build_averaged, find_run, model_card, read_trained, write_model
+from vs_synthesis import ModelContents, Which, build_averaged, find_run, model_card, read_trained, write_model
 
 from vs_eval.errors import OptionError
 from vs_eval.opening import say_warning, warn
-from vs_eval.output import MARKER, beside, results_of
+from vs_eval.output import MARKER, beside, checkpoint_name, results_of
 from vs_eval.terminal import say
 
 _LARGEST_REPORT = 2**28
@@ -27,7 +27,7 @@ class PackageRequest:
 
     run: Path | None
     out: Path | None
-    checkpoint: int | None
+    checkpoint: Which
     dtype: Literal["float32", "float16", "bfloat16"]
     training: bool
 
@@ -62,7 +62,7 @@ def _with_scores(contents: ModelContents) -> tuple[ModelContents, tuple[str, ...
     """Add the scores of the report that is beside the checkpoint, if there is one; and say what is wrong with it."""
     if contents.checkpoint is None:
         return contents, ()
-    path = results_of(contents, "eval") / contents.checkpoint.name / MARKER
+    path = results_of(contents, "eval") / checkpoint_name(contents) / MARKER
     if not path.exists():
         return contents, ()
     try:

@@ -6,8 +6,8 @@ from importlib import resources
 import attrs
 from jinja2 import Environment, StrictUndefined
 from vs_config import shown
+from vs_training.quality.measures import Measure
 
-from vs_eval.measures import Measure
 from vs_eval.report import Table
 
 

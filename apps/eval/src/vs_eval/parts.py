@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+from vs_training.quality.measures import Measure, measure_of
+from vs_training.quality.summary import Report
 
 from vs_eval.facts import Facts, json_facts, page_facts, page_title
-from vs_eval.measures import Measure, measure_of
 from vs_eval.output import MARKER, write_json
 from vs_eval.page import ClipFiles, Picture, Section, render_page
-from vs_eval.report import Report, Table
+from vs_eval.report import Table
 
 
 @attrs.frozen(kw_only=True)

@@ -4,8 +4,7 @@ import attrs
 from vs_metrics import ClipFrame
 from vs_nets import FloatMap, LabelSpec
 from vs_training import pictures
-
-from vs_eval.scoring import FrameView, chosen_reference
+from vs_training.quality.scoring import FrameView, chosen_reference
 
 
 def clip_frame(spec: LabelSpec, view: FrameView) -> ClipFrame:

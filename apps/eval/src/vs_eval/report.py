@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
-from vs_metrics import Average, combine, mean_of
-
-from vs_eval.measures import MEASURES, Measure, headed, measure_of, method_of, shown
-from vs_eval.scoring import ClipScores
+from vs_metrics import LEVEL, Average, Interval, mean_of
+from vs_training.quality.measures import CLASS_MEASURES, MEASURES, Measure, headed, measure_of, method_of, shown
+from vs_training.quality.sets import SetMetric, interval_json, set_metric_json
+from vs_training.quality.summary import Comparison, Report
 
 METHODS: Mapping[str, str] = {
     "generated": "generated",
@@ -17,70 +17,15 @@ METHODS: Mapping[str, str] = {
     "real": "real video",
 }
 
-MOTION: tuple[tuple[str, str], ...] = (
-    ("epe/generated", "generated flow"),
-    ("epe/zero", "zero flow"),
-    ("l1/warped_generated", "previous generated frame, warped by the generated flow"),
-    ("l1/repeated_generated", "previous generated frame, repeated"),
-    ("l1/warped_real", "previous real frame, warped by the generated flow"),
-    ("l1/warped_real_by_teacher", "previous real frame, warped by the teacher's flow"),
-    ("l1/repeated_real", "previous real frame, repeated"),
-)
-
-
-@attrs.frozen(kw_only=True)
-class Comparison:
-    """A comparison: whether a score beats the one that it has to beat.
-
-    Attributes:
-        claim: what is compared, in words.
-        value: the score.
-        baseline: what it has to beat.
-        holds: whether it does.
-    """
-
-    claim: str
-    value: float
-    baseline: float
-    holds: bool
-
-
-Claim = tuple[str, str, str]
-"""What is claimed, in words; the score that has to beat; the score that it has to beat."""
-
-CLAIMS: tuple[Claim, ...] = (
-    ("PSNR above the mean colour of each class", "psnr/generated", "psnr/class_mean"),
-    ("SSIM above the mean colour of each class", "ssim/generated", "ssim/class_mean"),
-    ("flow closer to the teacher's than zero flow", "epe/generated", "epe/zero"),
-    (
-        "warped generated frame closer to the real one than the repeated one",
-        "l1/warped_generated",
-        "l1/repeated_generated",
-    ),
-    ("warped real frame closer to the real one than the repeated one", "l1/warped_real", "l1/repeated_real"),
-)
-
-
-@attrs.frozen(kw_only=True)
-class Report:
-    """The scores of an evaluation.
-
-    Attributes:
-        clips: scores of each clip.
-        totals: score name -> average over all clips, each frame (or confident pixel) counting once.
-        comparisons: the claims for which both sides exist.
-    """
-
-    clips: tuple[ClipScores, ...]
-    totals: Mapping[str, Average]
-    comparisons: tuple[Comparison, ...]
-
-
-def summarise(scores: Sequence[ClipScores], claims: Sequence[Claim] = CLAIMS) -> Report:
-    """Sum up the scores of some clips. Nothing is rounded."""
-    names = dict.fromkeys(name for clip in scores for name in clip.totals)
-    totals = {name: combine(clip.totals[name] for clip in scores if name in clip.totals) for name in names}
-    return Report(clips=tuple(scores), totals=totals, comparisons=tuple(_comparisons(totals, claims)))
+MOTION: Mapping[str, str] = {
+    "generated": "generated flow",
+    "zero": "zero flow",
+    "warped_generated": "previous generated frame, warped by the generated flow",
+    "repeated_generated": "previous generated frame, repeated",
+    "warped_real": "previous real frame, warped by the generated flow",
+    "warped_real_by_teacher": "previous real frame, warped by the teacher's flow",
+    "repeated_real": "previous real frame, repeated",
+}
 
 
 @attrs.frozen(kw_only=True)
@@ -94,8 +39,14 @@ class Table:
 
 
 def tables(report: Report) -> tuple[Table, ...]:
-    """Return the tables of a report: frames, motion (when the generator warps), comparisons."""
-    made = [_frame_table(report.totals), _motion_table(report.totals), comparison_table(report.comparisons)]
+    """Return the tables of a report: frames, change, motion (when the generator warps), sets, comparisons."""
+    made = [
+        _frame_table(report),
+        change_table(report, METHODS),
+        _motion_table(report),
+        set_table(report),
+        comparison_table(report.comparisons),
+    ]
     return tuple(table for table in made if table.rows)
 
 
@@ -139,10 +90,17 @@ def to_json(report: Report, facts: Mapping[str, Any]) -> dict[str, Any]:
     return {**facts, "measures": measures_json(MEASURES), **report_json(report)}
 
 
-def measures_json(measures: Sequence[Measure]) -> dict[str, dict[str, str]]:
+def measures_json(measures: Sequence[Measure]) -> dict[str, dict[str, Any]]:
     """Say what the numbers of a report mean."""
     return {
-        measure.name: {"unit": measure.unit, "better": measure.better, "explanation": measure.explanation}
+        measure.name: {
+            "unit": measure.unit,
+            "better": measure.better,
+            "explanation": measure.explanation,
+            "source": measure.source,
+            "limits": measure.limits,
+            "least_frames": measure.least_frames,
+        }
         for measure in measures
     }
 
@@ -150,9 +108,16 @@ def measures_json(measures: Sequence[Measure]) -> dict[str, dict[str, str]]:
 def report_json(report: Report) -> dict[str, Any]:
     """Return the scores of a report: in all, compared, and of each clip."""
     return {
-        "scores": _scores_json(report.totals),
+        "scores": _scores_json(report.totals, report.intervals),
+        "sets": [set_metric_json(metric) for metric in report.sets],
         "comparisons": [
-            {"claim": item.claim, "value": item.value, "baseline": item.baseline, "holds": item.holds}
+            {
+                "claim": item.claim,
+                "value": item.value,
+                "baseline": item.baseline,
+                "holds": item.holds,
+                "lead": interval_json(item.lead),
+            }
             for item in report.comparisons
         ],
         "clips": [
@@ -167,35 +132,104 @@ def report_json(report: Report) -> dict[str, Any]:
     }
 
 
-def _scores_json(totals: Mapping[str, Average]) -> dict[str, dict[str, Any]]:
+def _scores_json(
+    totals: Mapping[str, Average], intervals: Mapping[str, Interval] | None = None
+) -> dict[str, dict[str, Any]]:
+    ends = {} if intervals is None else {name: interval_json(interval) for name, interval in intervals.items()}
     return {
-        name: {"value": mean_of(average), "unit": measure_of(name).unit, "weight": average.weight}
+        name: {
+            "value": mean_of(average),
+            "unit": measure_of(name).unit,
+            "weight": average.weight,
+            **({"interval": ends[name]} if name in ends else {}),
+        }
         for name, average in totals.items()
         if math.isfinite(mean_of(average))
     }
 
 
-def _comparisons(totals: Mapping[str, Average], claims: Sequence[Claim]) -> list[Comparison]:
-    found = []
-    for claim, name, baseline in claims:
-        a, b = (mean_of(totals.get(key, Average())) for key in (name, baseline))
-        if math.isfinite(a) and math.isfinite(b):
-            holds = a > b if measure_of(name).better == "higher" else a < b
-            found.append(Comparison(claim=claim, value=a, baseline=b, holds=holds))
-    return found
-
-
-def _frame_table(totals: Mapping[str, Average]) -> Table:
-    measures = [measure for measure in MEASURES if measure.name in ("psnr", "ssim", "warping")]
-    rows = score_rows(METHODS, lambda method: [shown(f"{measure.name}/{method}", totals) for measure in measures])
+def _frame_table(report: Report) -> Table:
+    totals = report.totals
     first = ", ".join(
         f"{METHODS[method]} {shown(f'first_psnr/{method}', totals)} dB, SSIM {shown(f'first_ssim/{method}', totals)}"
         for method in ("generated", "class_mean")
         if f"first_psnr/{method}" in totals
     )
     note = f"All frames but the first of each clip, which has no frame before. First frames: {first}." if first else ""
-    heads = ("video", *(headed(measure) for measure in measures))
-    return Table(title="Frames", heads=heads, rows=rows if totals else (), note=note)
+    return score_table(
+        "Frames",
+        METHODS,
+        ("psnr", "ssim", "person_psnr", "lpips", "grid"),
+        report,
+        "video",
+        with_intervals(note, report),
+    )
+
+
+def change_table(report: Report, methods: Mapping[str, str]) -> Table:
+    """Return how videos change from frame to frame; without rows where nobody knows."""
+    note = "What the real video has is the floor of the first two."
+    return score_table("Change", methods, ("warping", "flicker", "tof", "tlp"), report, "video", note)
+
+
+def with_intervals(note: str, report: Report) -> str:
+    """Add to a note what the brackets in tables are, if there are any."""
+    if not report.intervals:
+        return note
+    share = f"In brackets: {100 * LEVEL:.0f} % intervals by bootstrap over {len(report.clips)} clips."
+    return f"{note} {share}".strip()
+
+
+def score_table(
+    title: str, methods: Mapping[str, str], measures: Sequence[str], report: Report, head: str, note: str
+) -> Table:
+    """Return a row for each method, a column for each measure that has any score, with intervals."""
+    totals = report.totals
+    present = [name for name in measures if any(f"{name}/{method}" in totals for method in methods)]
+    rows = score_rows(methods, lambda method: [shown(f"{name}/{method}", totals, report.intervals) for name in present])
+    return Table(title=title, heads=(head, *(headed(measure_of(name)) for name in present)), rows=rows, note=note)
+
+
+def class_table(report: Report, names: Sequence[str]) -> Table:
+    """Return a row for each class that has scores; `names`: what classes are called, as far as known."""
+    totals = report.totals
+    ids = sorted({int(method_of(name)) for name in totals if name.startswith("class_psnr/")})
+    rows = tuple(
+        (
+            names[number] if number < len(names) else f"class {number}",
+            f"{totals[f'class_l1/{number}'].weight:.0f}",
+            *(shown(f"{measure.name}/{number}", totals, report.intervals) for measure in CLASS_MEASURES),
+        )
+        for number in ids
+    )
+    heads = ("class", "pixels", *(headed(measure) for measure in CLASS_MEASURES))
+    return Table(title="Each class", heads=heads, rows=rows)
+
+
+def set_table(report: Report) -> Table:
+    """Return what is measured of all frames together; without rows where nothing is."""
+    rows = tuple(
+        (
+            f"{metric.measure.title} {'↑' if metric.measure.better == 'higher' else '↓'}",
+            _set_value(metric),
+            _set_number(metric, metric.real),
+            str(metric.frames),
+        )
+        for metric in report.sets
+    )
+    notes = dict.fromkeys(metric.note for metric in report.sets if metric.note)
+    heads = ("of all frames together", "generated", "real frames", "frames")
+    return Table(title="Sets", heads=heads, rows=rows, note="; ".join(notes))
+
+
+def _set_value(metric: SetMetric) -> str:
+    interval = metric.interval
+    ends = "" if interval is None else f" [{_set_number(metric, interval.low)}, {_set_number(metric, interval.high)}]"
+    return f"{_set_number(metric, metric.value)}{ends}"
+
+
+def _set_number(metric: SetMetric, value: float | None) -> str:
+    return "–" if value is None or not math.isfinite(value) else f"{value:.{metric.measure.digits}f}"
 
 
 def score_rows(names: Mapping[str, str], values: Callable[[str], list[str]]) -> tuple[tuple[str, ...], ...]:
@@ -204,20 +238,20 @@ def score_rows(names: Mapping[str, str], values: Callable[[str], list[str]]) -> 
     return tuple(row for row in filled if any(cell != "–" for cell in row[1:]))
 
 
-def _motion_table(totals: Mapping[str, Average]) -> Table:
-    rows = []
-    for name, title in MOTION:
-        if name in totals:
-            cells = ("–", shown(name, totals)) if measure_of(name).name == "l1" else (shown(name, totals), "–")
-            rows.append((title, *cells))
-    heads = ("motion", *(headed(measure) for measure in MEASURES if measure.name in ("epe", "l1")))
+def _motion_table(report: Report) -> Table:
     note = "On the frames for which the generator warps the previous one."
-    return Table(title="Motion", heads=heads, rows=tuple(rows), note=note)
+    return score_table("Motion", MOTION, ("epe", "moving_epe", "l1"), report, "motion", note)
 
 
 def comparison_table(comparisons: Sequence[Comparison]) -> Table:
     """Return one row for each claim; without rows where there is none."""
     rows = tuple(
-        (item.claim, f"{item.value:.3f}", f"{item.baseline:.3f}", "yes" if item.holds else "no") for item in comparisons
+        (item.claim, f"{item.value:.3f}", f"{item.baseline:.3f}", _lead(item), "yes" if item.holds else "no")
+        for item in comparisons
     )
-    return Table(title="Comparisons", heads=("claim", "value", "to beat", "holds"), rows=rows)
+    heads = ("claim", "value", "to beat", "ahead by", "holds")
+    return Table(title="Comparisons", heads=heads, rows=rows)
+
+
+def _lead(item: Comparison) -> str:
+    return "–" if item.lead is None else f"[{item.lead.low:.3f}, {item.lead.high:.3f}]"

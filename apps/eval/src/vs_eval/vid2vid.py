@@ -1,25 +1,30 @@
 """What `vid2vid` does: roll the generator over held-out clips from their labels and its own past frames."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import attrs
 from rich.console import Console
-from vs_data import SourceConfig, open_source
+from vs_data import ClassIds, ClipSource, SourceConfig, open_source
 from vs_metrics import ClassColours
 from vs_nets import ClassMap, GeneratorConfig, class_kind
 from vs_runtime.ranks import ONE, Ranks
+from vs_training.quality.features import advice_on
+from vs_training.quality.measures import FIRST_FRAME_MEASURES, MEASURES
+from vs_training.quality.rolling import plan_clips
+from vs_training.quality.scoring import score_frame
+from vs_training.quality.summary import Report
 
-from vs_eval.command import Task, announce, evaluation_spec, write_evaluation
+from vs_eval.command import Task, announce, evaluation_spec, with_reader, write_evaluation
 from vs_eval.facts import with_notices
-from vs_eval.measures import FIRST_FRAME_MEASURES, MEASURES
 from vs_eval.opening import Opened, Request, open_evaluation
 from vs_eval.page import ClipFiles
 from vs_eval.parts import Evaluation, Part, json_files, measures_in
-from vs_eval.report import Report, clip_table, tables, to_json
+from vs_eval.report import class_table, clip_table, tables, to_json
 from vs_eval.sharing import agreed
 from vs_eval.terminal import Advance, say
-from vs_eval.videos import Setting, evaluate_videos, plan_clips, plan_videos, training_colours
+from vs_eval.videos import Setting, evaluate_videos, plan_videos, training_colours
 
 UNSEEN = "a model does not come with the frames that it was trained on: there is no baseline of class colours"
 """What is said where mean colours of training frames cannot be had."""
@@ -35,33 +40,56 @@ def evaluate_vid2vid(request: Request, console: Console, ranks: Ranks = ONE) -> 
 def _open(request: Request, console: Console) -> tuple[Opened[GeneratorConfig], Task]:
     opened = open_evaluation(request, GeneratorConfig)
     plans = plan_clips(opened.source, clips=request.clips, frames=request.frames)
-    videos = plan_videos(opened.source, plans)
     kind, seen = class_kind(opened.model.labels), opened.trained.seen
+    videos = plan_videos(opened.source, plans, partial(score_frame, classes=kind))
     if kind is not None and seen is None:
         opened = attrs.evolve(opened, facts=with_notices(opened.facts, UNSEEN))
+    opened, reader = with_reader(opened, agreement=request.agreement)
     announce(opened, console)
     colours = None if kind is None or seen is None else _class_colours(seen, kind, console)
 
+    names = class_names(opened.source, kind)
+
     def roll_out(setting: Setting, advance: Advance) -> Evaluation:
-        return evaluated_clips(*evaluate_videos(setting, videos, advance))
+        return evaluated_clips(*evaluate_videos(setting, videos, advance), names, advice_on(setting.networks))
 
     task = Task(
         spec=evaluation_spec(opened.model, colours),
         videos=len(videos),
         frames=tuple(plan.frames for plan in plans),
         roll_out=roll_out,
+        reader=reader,
     )
     return opened, task
 
 
-def evaluated_clips(report: Report, files: Sequence[ClipFiles]) -> Evaluation:
-    """Return what the scores of clips say of a generator."""
+def class_names(source: ClipSource, kind: ClassMap | None) -> tuple[str, ...]:
+    """Return what the classes of a kind of label are called in a source, as far as it says."""
+    match None if kind is None else source.label_kinds.get(kind.name):
+        case ClassIds(names=names):
+            return names
+        case _:
+            return ()
+
+
+def evaluated_clips(
+    report: Report, files: Sequence[ClipFiles], names: Sequence[str] = (), texts: Sequence[str] = ()
+) -> Evaluation:
+    """Return what the scores of clips say of a generator.
+
+    Args:
+        report: the scores.
+        files: of the clips.
+        names: of the classes of their labels.
+        texts: what the page says beside the scores.
+    """
     part = Part(
         report=report,
         tables=tables(report),
-        clip_tables=(clip_table(report),),
+        clip_tables=tuple(table for table in (class_table(report, names), clip_table(report)) if table.rows),
         files=tuple(files),
         caption="Videos: label, real, generated. Strips: some frames of each clip, one a row.",
+        texts=tuple(texts),
     )
     frames = sum(clip.frames for clip in report.clips)
     return Evaluation(

@@ -1,14 +1,15 @@
 """Roll a generator over sequences of a source, writing a video and a strip of pictures of each beside its scores."""
 
 import contextlib
-import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import attrs
-import torch
-from vs_data import Clip, ClipSource, collate, cut, iterate_sequence, move, spread_frames
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from vs_data import ClipSource, spread_frames
 from vs_metrics import (
     ClassColours,
     ClipFrame,
@@ -19,25 +20,33 @@ from vs_metrics import (
     video_frame,
     write_png,
 )
-from vs_nets import ClassMap, References, class_ids
-from vs_nets.synthesis import GenerateFrame
+from vs_nets import ClassMap, class_ids
 from vs_runtime.ranks import ONE, Ranks
-from vs_training.inputs import encode_references
 from vs_training.pictures import palette_of
-
-from vs_eval.page import ClipFiles
-from vs_eval.pictures import clip_frame
-from vs_eval.report import CLAIMS, Claim, Report, summarise
-from vs_eval.scoring import (
+from vs_training.quality.features import (
+    FeatureGatherer,
+    FeatureNetworks,
+    Features,
+    set_metrics,
+)
+from vs_training.quality.reader import count_readings
+from vs_training.quality.reading import reading_metrics
+from vs_training.quality.rolling import BindReferences, ClipPlan, roll_sequence
+from vs_training.quality.scoring import (
     ClipScores,
     EvaluationSpec,
     FrameView,
     ScoreFrame,
-    roll_out,
     score_frame,
     score_views,
-    single_frames,
 )
+from vs_training.quality.sets import SetMetric
+from vs_training.quality.still_grid import add_tiles, grid_metrics
+from vs_training.quality.summary import CLAIMS, Claim, Report, summarise
+
+from vs_eval.agreement import Reading
+from vs_eval.page import ClipFiles
+from vs_eval.pictures import clip_frame
 from vs_eval.sharing import shared
 from vs_eval.terminal import Advance
 
@@ -45,9 +54,6 @@ COLOUR_FRAMES = 64
 """How many frames of the training split the mean colours of the classes are taken from."""
 
 Draw = Callable[[ClipFrame], None]
-
-BindReferences = Callable[[References | None], GenerateFrame]
-"""References of a clip, if it has any -> what generates its frames."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -61,6 +67,8 @@ class Setting:
         directory: where videos and pictures go; it exists.
         fps: frames a second of the videos.
         ranks: the processes that share the videos.
+        reading: what reads labels in generated frames; None: nothing does.
+        networks: what frames are also measured with.
     """
 
     bind: BindReferences
@@ -69,14 +77,8 @@ class Setting:
     directory: Path
     fps: float = 10.0
     ranks: Ranks = ONE
-
-
-@attrs.frozen(kw_only=True)
-class ClipPlan:
-    """A sequence to roll out from its first frame on: its index in the source, and how many frames of it."""
-
-    sequence: int
-    frames: int
+    reading: Reading | None = None
+    networks: FeatureNetworks = attrs.field(factory=FeatureNetworks)
 
 
 @attrs.frozen(kw_only=True)
@@ -108,20 +110,11 @@ def training_colours(source: ClipSource, kind: ClassMap, *, frames: int = COLOUR
     )
 
 
-def plan_clips(source: ClipSource, *, clips: int | None, frames: int | None) -> list[ClipPlan]:
-    """Plan whole sequences: the first `clips` of them, cut to `frames` frames each."""
-    chosen = source.sequences if clips is None else source.sequences[:clips]
-    return [
-        ClipPlan(sequence=index, frames=info.frames if frames is None else min(frames, info.frames))
-        for index, info in enumerate(chosen)
-    ]
-
-
-def plan_videos(source: ClipSource, plans: Sequence[ClipPlan]) -> list[Video]:
-    """Plan a video `clip-000-NAME` of each clip."""
+def plan_videos(source: ClipSource, plans: Sequence[ClipPlan], score: ScoreFrame = score_frame) -> list[Video]:
+    """Plan a video `clip-000-NAME` of each clip; `score`: what each frame is measured by."""
     names = [source.sequences[plan.sequence].name for plan in plans]
     return [
-        Video(name=name, stem=f"clip-{index:03d}-{file_name(name)}", plan=plan)
+        Video(name=name, stem=f"clip-{index:03d}-{file_name(name)}", plan=plan, score=score)
         for index, (name, plan) in enumerate(zip(names, plans, strict=True))
     ]
 
@@ -143,7 +136,18 @@ def evaluate_videos(
         lambda index: score_video(setting, videos[index], index, advance),
         ClipScores,
     )
-    return summarise(scores, claims), files_of(videos)
+    return summarise(scores, claims, sets_of(setting, scores, videos)), files_of(videos)
+
+
+def sets_of(setting: Setting, scores: Sequence[ClipScores], videos: Sequence[Video]) -> tuple[SetMetric, ...]:
+    """Return what is measured of all frames of some videos together; of features in the first process alone."""
+    read = () if setting.reading is None else reading_metrics(scores, setting.reading.readable)
+    found = (*read, *grid_metrics(scores))
+    if not (setting.networks.of_sets and setting.ranks.first):
+        return found
+    features = [_taken_features(setting, video) for video in videos]
+    counted = [each for each, clip in zip(features, scores, strict=True) if clip.totals]
+    return (*found, *set_metrics(setting.networks, counted))
 
 
 def score_video(setting: Setting, video: Video, index: int, advance: Advance) -> ClipScores:
@@ -157,7 +161,29 @@ def score_video(setting: Setting, video: Video, index: int, advance: Advance) ->
             draw(clip_frame(setting.spec.labels, view))
             advance(video.name, index)
 
-        return score_views(roll_video(setting, video), name=video.name, score=video.score, watch=watch)
+        gather, add = FeatureGatherer(setting.networks, video.score), partial(add_up, setting.reading)
+        scores = score_views(roll_video(setting, video), name=video.name, score=gather, add=add, watch=watch)
+    if setting.networks.of_sets:
+        save_file(dict(gather.features()), _features_file(setting, video))
+    return scores
+
+
+def add_up(reading: Reading | None, view: FrameView) -> dict[str, Tensor]:
+    """Return what a frame adds to what is measured of all frames together."""
+    read = {} if reading is None else count_readings(reading.reader, reading.readable, view)
+    return {**read, **add_tiles(view)}
+
+
+def _taken_features(setting: Setting, video: Video) -> Features:
+    """Return the features of a video that some process has left in the draft of the report, and remove them there."""
+    path = _features_file(setting, video)
+    features = load_file(path)
+    path.unlink()
+    return features
+
+
+def _features_file(setting: Setting, video: Video) -> Path:
+    return setting.directory / f"{video.stem}.features"
 
 
 def files_of(videos: Sequence[Video]) -> list[ClipFiles]:
@@ -166,26 +192,15 @@ def files_of(videos: Sequence[Video]) -> list[ClipFiles]:
 
 
 def roll_video(setting: Setting, video: Video) -> Iterator[FrameView]:
-    """Yield the frames of a video; its references are encoded once, however many pieces it is read in."""
-    source, sequence, frames = setting.source, video.plan.sequence, video.plan.frames
-    pieces = iterate_sequence(
-        source,
-        sequence,
-        max_frames=frames,
+    """Yield the frames of a video."""
+    return roll_sequence(
+        setting.bind,
+        setting.source,
+        video.plan,
+        setting.spec,
         references=video.references,
-        reference_sequence=video.subject if video.subject != sequence else None,
+        subject=video.subject,
     )
-    first = next(pieces)
-    driven = video.subject is not None
-    driving = single_frames(iterate_sequence(source, sequence, max_frames=frames)) if driven else None
-    yield from roll_out(_bind(setting, first), itertools.chain([first], pieces), setting.spec, driving)
-
-
-def _bind(setting: Setting, clip: Clip) -> GenerateFrame:
-    """Give the generator the references that a clip comes with, encoded."""
-    batch = move(collate([cut(clip, 0, 1)]), setting.spec.device)
-    with torch.inference_mode():
-        return setting.bind(encode_references(batch, setting.spec.labels, channels_last=True))
 
 
 @contextlib.contextmanager

@@ -8,3 +8,8 @@ from vs_runtime.run_directory import RunDirectory
 def resume_command(command: str, run: RunDirectory, *overrides: str) -> str:
     """Return what to type to go on with a run that `train:COMMAND` trains."""
     return " ".join([f"hatch run train:{command} --resume {shlex.quote(str(run.path))}", *overrides])
+
+
+def plan_command(run: RunDirectory) -> str:
+    """Return what to type to learn what a run takes, and what would fit."""
+    return f"hatch run train:plan {shlex.quote(str(run.config))}"

@@ -1,16 +1,18 @@
 """What a run leaves of its steps: numbers, curves, pictures and checkpoints, and what people see meanwhile."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import attrs
 import vs_optim as optim
 import vs_runtime as runtime
+from torch import Tensor
 from vs_config.progress import Progress
 from vs_runtime.metrics_log import MetricsLog
 from vs_runtime.ranks import ONE, Ranks
 from vs_runtime.run_directory import RunDirectory, open_run, require_folder
+from vs_training.config import TrainConfig
 from vs_training.saved import state_to_save
 from vs_training.shards import whole_average
 from vs_training.state import StepReport, TrainState
@@ -21,6 +23,7 @@ from vs_train.numbers import by_letter, named_losses, written
 from vs_train.resuming import to_save
 from vs_train.samples import curve_picture, roll_out, write_samples
 from vs_train.setup import Prepared
+from vs_train.trackers import Trackers, open_trackers
 
 SHOWN_LOSSES = ("d_gan", "g_gan", "g_feature_matching", "g_perceptual", "g_flow")
 
@@ -41,6 +44,21 @@ class Files:
 
     log: MetricsLog
     curves: Curves
+    trackers: Trackers
+
+    def numbers(self, step: int, values: Mapping[str, float]) -> None:
+        """Draw numbers as curves.
+
+        Raises:
+            OSError, RunDirectoryError: As `Curves.scalars`.
+        """
+        self.curves.scalars(step, values)
+        self.trackers.numbers(step, values)
+
+    def picture(self, step: int, name: str, picture: Tensor) -> None:
+        """Show a picture; raises as `Curves.image`."""
+        self.curves.image(step, name, picture)
+        self.trackers.picture(step, name, picture)
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -54,13 +72,14 @@ class Outputs:
 
 @contextlib.contextmanager
 def open_outputs(
-    run: RunDirectory, progress: Progress, *, step: int, purge: bool, ranks: Ranks = ONE
+    run: RunDirectory, progress: Progress, config: TrainConfig, *, step: int, purge: bool, ranks: Ranks = ONE
 ) -> Iterator[Outputs]:
     """Open the files of a run, to go on after a step.
 
     Args:
         run: The run, which this process holds.
         progress: What people see.
+        config: What is trained.
         step: The last step that counts: lines of later ones are dropped.
         purge: Whether curves may hold later steps, which are to be forgotten.
         ranks: The processes that train together.
@@ -71,7 +90,11 @@ def open_outputs(
     log = MetricsLog(run.metrics)
     log.truncate_after(step)
     with log, Curves(run.tensorboard, resume_after=step if purge else None) as curves:
-        yield Outputs(run=run, progress=progress, files=Files(log=log, curves=curves))
+        trackers = open_trackers(config, run, progress.message)
+        try:
+            yield Outputs(run=run, progress=progress, files=Files(log=log, curves=curves, trackers=trackers))
+        finally:
+            trackers.close()
 
 
 def record(out: Outputs, state: TrainState, report: StepReport, clock: Clock) -> None:
@@ -86,7 +109,7 @@ def record(out: Outputs, state: TrainState, report: StepReport, clock: Clock) ->
     values = written(state, report)
     out.files.log.append(state.step, values, attrs.asdict(clock))
     speed = {"images_per_second": clock.images_per_second, "memory_bytes": clock.memory_bytes}
-    out.files.curves.scalars(state.step, {**values, **speed})
+    out.files.numbers(state.step, {**values, **speed})
 
 
 def show_step(
@@ -119,12 +142,18 @@ def sample(out: Outputs, prepared: Prepared, state: TrainState) -> Path | None:
     fps = prepared.config.run.video_fps
     labels = prepared.recipe.labels
     picture = write_samples(out.run.samples, state.step, prepared.validation, frames, labels=labels, fps=fps)
-    out.files.curves.image(state.step, "generated", curve_picture(frames[-1]))
+    out.files.picture(state.step, "generated", curve_picture(frames[-1]))
     return picture
 
 
-def save(out: Outputs, prepared: Prepared, state: TrainState) -> None:
+def save(out: Outputs, prepared: Prepared, state: TrainState, *, best: bool = False) -> None:
     """Write a checkpoint that the run can go on from: in a run that is still one, behind its metrics.
+
+    Args:
+        out: Where to.
+        prepared: What is trained.
+        state: What it has learnt.
+        best: Write the one that is kept apart as the best; the run does not go on from that.
 
     Raises:
         RunDirectoryError: The run's directory, or the line of this step, is not there.
@@ -139,5 +168,8 @@ def save(out: Outputs, prepared: Prepared, state: TrainState) -> None:
     out.files.curves.flush()
     saved = to_save(learnt, prepared, out.files.log)
     keep = prepared.config.run.keep_checkpoints
-    path = runtime.save_checkpoint(out.run.checkpoints, step=state.step, state=saved, keep=keep)
+    if best:
+        path = runtime.keep_best(out.run.checkpoints, step=state.step, state=saved)
+    else:
+        path = runtime.save_checkpoint(out.run.checkpoints, step=state.step, state=saved, keep=keep)
     out.progress.message(f"step {state.step}: saved {path}")

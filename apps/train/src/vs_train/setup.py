@@ -28,6 +28,7 @@ class Prepared:
 
     Attributes:
         source: where training clips come from.
+        held_out: where held-out clips come from.
         validation: one unbatched held-out clip, for pictures.
         state: the state before the first step.
         recipe: what a step needs and never changes.
@@ -38,6 +39,7 @@ class Prepared:
 
     config: TrainConfig
     source: ClipSource
+    held_out: ClipSource
     validation: Clip
     state: TrainState
     recipe: Recipe
@@ -74,7 +76,7 @@ def prepare(
     optim.apply_math_mode(precision)
     runtime.search_convolutions(device, wanted=config.memory.search_convolutions)
     checked = check_data(config.data, watch) if check else ()
-    source, validation_source = open_source(config.data, "train"), open_source(config.data, "val")
+    source, held_out = open_source(config.data, "train"), open_source(config.data, "val")
     short = check_sequences(config, source)
     labels = label_spec(config.labels, source)
     check_memory(config, labels, device, ranks)
@@ -86,7 +88,8 @@ def prepare(
     return Prepared(
         config=config,
         source=source,
-        validation=read_validation_clip(validation_source, frames=config.run.sample_frames, references=references),
+        held_out=held_out,
+        validation=read_validation_clip(held_out, frames=config.run.sample_frames, references=references),
         state=state,
         recipe=recipe,
         plan=plan,

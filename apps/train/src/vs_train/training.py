@@ -12,7 +12,7 @@ import torch
 import vs_data as data
 import vs_optim as optim
 import vs_runtime as runtime
-from vs_config import render_config, shown
+from vs_config import render_config
 from vs_config.progress import Pace, Progress, observe, per_second, seconds_left, show_bytes
 from vs_config.signals import StopNow, StopRequest
 from vs_config.tuning import keep_freed_memory
@@ -26,7 +26,6 @@ from vs_training.divergence import require_finite
 from vs_training.errors import NonFiniteError, UnequalStatesError, VsTrainingError
 from vs_training.fixed import fixed_part
 from vs_training.graphs import frame_updater
-from vs_training.saved import SHOWN_CHARACTERS
 from vs_training.sharing import check_sharing, own_loader
 from vs_training.state import TrainState
 from vs_training.step import train_clip
@@ -37,9 +36,13 @@ from vs_train.commands import resume_command
 from vs_train.numbers import UNKNOWN, last_measured
 from vs_train.outputs import Clock, Outputs, open_outputs, record, sample, save, show_step
 from vs_train.planning.automatic import settle_batch_size
+from vs_train.profiling import Profile, profiled
 from vs_train.recovery import data_seed, may_roll_back, roll_back, with_advice
 from vs_train.resuming import resume_state
 from vs_train.setup import Prepared, prepare
+from vs_train.shortage import memory_explained
+from vs_train.trackers import check_trackers
+from vs_train.validating import Course, check_validation, end_in_words, is_due, is_over, read_course, validate_step
 
 
 @attrs.frozen(kw_only=True)
@@ -48,7 +51,7 @@ class TrainResult:
 
     Attributes:
         step: steps done in all.
-        finished: whether that is all that the configuration asks for.
+        finished: whether that is all that the configuration asks for, or validations have ended the run.
         checkpoint: the newest checkpoint; None: somebody asked to stop before the first step.
         picture: the newest strip of pictures, if this call wrote one.
         seconds: how long this call trained.
@@ -89,43 +92,13 @@ def train(
                 # The first process has decided where to write, and whether that has begun.
                 path, resume = told(ranks, [str(run.path), resume])
             run = RunDirectory(Path(path))
-            with _memory_explained(config, run), contextlib.ExitStack() as refused:
+            with memory_explained(config, run), contextlib.ExitStack() as refused:
                 return _train(config, run, ranks, refused, resume=resume, progress=progress, stop=stop)
     except runtime.RanksError as error:
         if not error.stopped:
             raise
         stop.requested = stop.requested or signal.SIGTERM.name
         raise StopNow from error
-
-
-@contextlib.contextmanager
-def _memory_explained(config: TrainConfig, run: RunDirectory) -> Iterator[None]:
-    """Say what to do about memory that is too small, to the other processes too."""
-    try:
-        yield
-    except Exception as error:
-        if not runtime.is_out_of_memory(error):
-            raise
-        raise VsTrainingError(_too_little_memory(error, config, run)) from error
-
-
-def _too_little_memory(error: Exception, config: TrainConfig, run: RunDirectory) -> str:
-    match error:
-        case torch.OutOfMemoryError():
-            whose = "the GPU's memory"
-        case _:
-            whose = "the memory of this computer"
-    command = resume_command(config.generator.kind, run, "memory.checkpoint=blocks")
-    go_on = f" and go on with: {command}" if run.path.exists() else ""
-    return (
-        f"{whose} is too small ({_first_line(error)}): choose memory.checkpoint=blocks (or all){go_on}; or start a run "
-        "with a smaller loader.batch_size, curriculum.max_length, data.height and data.width, or generator.filters"
-    )
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return shown(lines[0], SHOWN_CHARACTERS)
 
 
 def _train(
@@ -140,6 +113,7 @@ def _train(
 ) -> TrainResult:
     """Train; `refused` is told what to do about a run that is refused after its directory was made."""
     check_sharing(config, ranks)
+    check_trackers(config.run.trackers if ranks.first else ())  # it alone tells them
     _take_gpu(config, ranks)
     # Everything that can be wrong is found before anything is written; whoever waits for it may stop at once.
     with stop.at_once():
@@ -148,6 +122,7 @@ def _train(
         prepared = prepare(config, check=check, watch=progress.message, ranks=ranks)
         prepared = prepared if resume else begin(prepared)
         ready(ranks)  # nobody has found anything wrong
+        check_validation(prepared)
     bound = runtime.apply_affinity(prepared.plan, threads=config.run.threads or None)[-1:]
     freed = keep_freed_memory(wanted=config.performance.keep_memory)
     for note in (*prepared.notes, *bound, *_places(ranks, prepared.plan), freed, *_reading(prepared)):
@@ -171,7 +146,7 @@ def _train(
         # Each time round, training has diverged and gone back to a checkpoint, or to its beginning.
         while True:
             try:
-                with open_outputs(run, progress, step=state.step, purge=resume, ranks=ranks) as out:
+                with open_outputs(run, progress, config, step=state.step, purge=resume, ranks=ranks) as out:
                     refused.pop_all()
                     return _loop(prepared, state, out, stop)
             except NonFiniteError as error:
@@ -224,13 +199,16 @@ def _reading(prepared: Prepared) -> tuple[str, ...]:
 
 def _loop(prepared: Prepared, state: TrainState, out: Outputs, stop: StopRequest) -> TrainResult:
     """Go on from `state`, step after step; what ends it between two steps finds a checkpoint of those done."""
-    standing = _Standing(state=state, saved=state.step or None)
+    standing = _Standing(state=state, saved=state.step or None, course=read_course(out))
     started = time.monotonic()
     if prepared.config.init.from_ is not None and state.step == 0:
         _save(standing, prepared, out)  # nobody knows what becomes of the model: whatever goes on needs it no more
     try:
-        with contextlib.closing(_batches(prepared, state, out)) as batches:
-            _go_through(prepared, standing, batches, out, stop)
+        with (
+            contextlib.closing(_batches(prepared, state, out)) as batches,
+            profiled(prepared.config.run, out) as profile,
+        ):
+            _go_through(prepared, standing, batches, out, stop, profile)
     except StopNow:
         _save_rest(standing, prepared, out)
     except NonFiniteError:
@@ -255,7 +233,7 @@ def _loop(prepared: Prepared, state: TrainState, out: Outputs, stop: StopRequest
     saved = standing.saved
     return TrainResult(
         step=standing.state.step,
-        finished=standing.state.step >= prepared.config.run.steps,
+        finished=standing.over or standing.state.step >= prepared.config.run.steps,
         checkpoint=None if saved is None else runtime.checkpoint_path(out.run.checkpoints, saved),
         picture=standing.picture,
         seconds=time.monotonic() - started,
@@ -270,10 +248,14 @@ class _Standing:
         saved: the step of the newest checkpoint, None before the first.
         alike: the last step after which all processes were found to have learnt the same, None before the first.
         whole: whether no step is half done: a step changes networks and optimizers in place.
+        course: the validations so far.
+        over: whether they have not got better for so long that the run ends.
     """
 
     state: TrainState
     saved: int | None
+    course: Course
+    over: bool = False
     alike: int | None = None
     whole: bool = True
     picture: Path | None = None
@@ -297,10 +279,19 @@ def _batches(prepared: Prepared, state: TrainState, out: Outputs) -> Generator[d
 
 
 def _go_through(
-    prepared: Prepared, standing: _Standing, batches: Iterator[data.Clip], out: Outputs, stop: StopRequest
+    prepared: Prepared,
+    standing: _Standing,
+    batches: Iterator[data.Clip],
+    out: Outputs,
+    stop: StopRequest,
+    profile: Profile,
 ) -> None:
     config = prepared.config
     first = standing.state.step
+    over = told(prepared.recipe.ranks, is_over(config.run, standing.course))
+    _end_if(standing, config, out, over=over)
+    if over:
+        return
     # Graphs are of the very tensors that the state holds now: a state that was loaded has new ones.
     update = frame_updater(config, prepared.recipe.device, out.progress.message, prepared.recipe.ranks)
     pace = observe(Pace(), time.monotonic(), 0)
@@ -310,10 +301,12 @@ def _go_through(
         # What the step's number alone decides.
         tell_left_out(out.progress.message, config.curriculum, prepared.source.sequences, standing.state.step, first)
         _set_learning_rates(standing.state, config)
+        profile.before(standing.state.step + 1)
         # Until the step ends, networks and optimizers are half changed, and must not be saved.
         standing.whole = False
         state, report = train_clip(standing.state, data.move(clip, prepared.recipe.device), prepared.recipe, update)
         standing.state, standing.whole = state, True
+        profile.after(state.step)
         if config.distributed.check_every and state.step % config.distributed.check_every == 0:
             _look_at(standing, prepared)
         # What files and people are told of it.
@@ -329,11 +322,30 @@ def _go_through(
         record(out, state, report, clock)
         show_step(out, state, report, underflow, clock, config.run.steps)
         # What is due now and then, and at the end.
-        finished = state.step == config.run.steps
+        if is_due(config.run, state.step):
+            _validate(standing, prepared, out)
+        finished = standing.over or state.step == config.run.steps
         if state.step % config.run.sample_every == 0 or finished:
             standing.picture = sample(out, prepared, state)
         if state.step % config.run.checkpoint_every == 0 or finished:
             _save(standing, prepared, out)
+        if standing.over:
+            return
+
+
+def _validate(standing: _Standing, prepared: Prepared, out: Outputs) -> None:
+    """Validate what was learnt, keep it if it is the best, and see whether it is time to end."""
+    standing.course, verdict = validate_step(out, prepared, standing.state, standing.course)
+    if verdict.best:
+        _look_at(standing, prepared)
+        save(out, prepared, standing.state, best=True)
+    _end_if(standing, prepared.config, out, over=verdict.over)
+
+
+def _end_if(standing: _Standing, config: TrainConfig, out: Outputs, *, over: bool) -> None:
+    standing.over = over
+    if over and out.files is not None:
+        out.progress.message(f"step {standing.state.step}: {end_in_words(config.run, standing.course)}")
 
 
 def _next(batches: Iterator[data.Clip], stop: StopRequest, ranks: Ranks) -> data.Clip | None:

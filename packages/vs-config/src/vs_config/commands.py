@@ -71,11 +71,14 @@ def status_of(error: Exception, statuses: ErrorStatuses) -> int | None:
     return next((status for kind, status in known if isinstance(error, kind)), None)
 
 
-def option_of(numbers: Range, *, several: bool = False) -> cyclopts.Parameter:
-    """Make an option of a command line that takes a number, or several; the library would round 1.5, and take nan."""
+def option_of(numbers: Range, *, several: bool = False, words: Sequence[str] = ()) -> cyclopts.Parameter:
+    """Make an option of a command line that takes a number, several, or one of `words`.
+
+    The library would round 1.5, and take nan.
+    """
 
     def convert(_: Any, tokens: Sequence[cyclopts.Token]) -> Any:
-        values = tuple(option_number(token.value, numbers) for token in tokens)
+        values = tuple(option_number(token.value, numbers, words) for token in tokens)
         return values if several else values[0]
 
     return cyclopts.Parameter(converter=convert)

@@ -203,6 +203,22 @@ def choice(default: "str | int | Required", help_: str, choices: Sequence[str | 
     return _field(default, help_, check, one_of(choices))
 
 
+def choices(default: "tuple[str, ...] | Required", help_: str, words: Sequence[str]) -> Any:
+    """Make a field for a tuple of some of a few words, each at most once."""
+    expected = f"a list of different items (each item {one_of(words)})"
+
+    def check(_instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+        if type(value) is not tuple:
+            raise refuse(name_of(attribute), expected, value)
+        for index, each in enumerate(value):
+            if not is_among(each, words):
+                raise refuse_choice(child(name_of(attribute), index), words, each)
+            if each in value[:index]:
+                raise refuse(child(name_of(attribute), index), "a word that no item before it is", each)
+
+    return _field(default, help_, check, expected)
+
+
 def truth(default: "bool | Required", help_: str) -> Any:
     """Make a field for true or false."""
 

@@ -1,5 +1,6 @@
 """Options of command lines: from the words that somebody typed to numbers and paths, with one message each."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from vs_config.fields import Range, path_problem
@@ -8,18 +9,20 @@ from vs_config.text import show
 _MAX_DIGITS = 40
 
 
-def option_number(text: str, numbers: Range) -> int | float:
-    """Return the number that a word says.
+def option_number(text: str, numbers: Range, words: Sequence[str] = ()) -> int | float | str:
+    """Return the number that a word says, or the word if it is one of `words`.
 
     Raises:
         ValueError: It is no number, or none of these.
     """
+    if text in words:
+        return text
     try:
         value = numbers.kind(text) if len(text) <= _MAX_DIGITS else None
     except ValueError:
         value = None
     if value is None or value not in numbers:
-        raise ValueError(f"expected {numbers}, got {show(text)}")
+        raise ValueError(f"expected {numbers}{''.join(f' or {show(word)}' for word in words)}, got {show(text)}")
     return value
 
 

@@ -8,6 +8,14 @@ from vs_metrics.baselines import (
     moved_frames,
     paint_classes,
 )
+from vs_metrics.classes import (
+    MIN_CLASS_PIXELS,
+    ClassScores,
+    class_scores,
+    confusions,
+    mean_iou,
+    pixel_accuracy,
+)
 from vs_metrics.clips import (
     ClipFrame,
     Palette,
@@ -26,7 +34,24 @@ from vs_metrics.colours import (
     mask_to_rgb,
     palette_for,
 )
-from vs_metrics.errors import ClassIdError, ShapeError, VideoError, VsMetricsError
+from vs_metrics.distances import (
+    KERNEL_LEAST,
+    GaussianStatistics,
+    KernelDistance,
+    add_statistics,
+    frechet_distance,
+    gaussian_statistics,
+    kernel_distance,
+    kernel_sums,
+)
+from vs_metrics.errors import (
+    ClassIdError,
+    FeatureFileError,
+    ShapeError,
+    TooFewError,
+    VideoError,
+    VsMetricsError,
+)
 from vs_metrics.files import VideoFile, VideoWriter, write_mp4, write_png
 from vs_metrics.identity import (
     MIN_REGION_PIXELS,
@@ -35,6 +60,16 @@ from vs_metrics.identity import (
     identity_distances,
     region_colours,
 )
+from vs_metrics.intervals import (
+    LEAST_CLIPS,
+    LEVEL,
+    RESAMPLES,
+    Interval,
+    bootstrap_means,
+    interval_of,
+    resample_counts,
+)
+from vs_metrics.lattice import GRID_PERIOD, grid_amplitudes, grid_tiles, tile_amplitudes
 from vs_metrics.scores import (
     PSNR_CAP,
     absolute_errors,
@@ -46,46 +81,75 @@ from vs_metrics.scores import (
     warping_errors,
 )
 from vs_metrics.sinks import SinkOptions, check_sink, open_pipe, open_sink, unfinished
+from vs_metrics.temporal import FLICKER_FRAMES, distance_changes, flicker_errors, flow_changes
 from vs_metrics.tiles import Panel, grid, strip
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "FLICKER_FRAMES",
+    "GRID_PERIOD",
+    "KERNEL_LEAST",
+    "LEAST_CLIPS",
+    "LEVEL",
+    "MIN_CLASS_PIXELS",
     "MIN_REGION_PIXELS",
     "PSNR_CAP",
+    "RESAMPLES",
     "Average",
     "ClassColours",
     "ClassIdError",
+    "ClassScores",
     "ClipFrame",
+    "FeatureFileError",
+    "GaussianStatistics",
     "IdentityDistances",
     "Image",
+    "Interval",
+    "KernelDistance",
     "Palette",
     "Panel",
     "ShapeError",
     "SinkOptions",
+    "TooFewError",
     "VideoError",
     "VideoFile",
     "VideoWriter",
     "VsMetricsError",
     "absolute_errors",
+    "add_statistics",
     "average_of",
+    "bootstrap_means",
     "check_sink",
     "class_mean_colours",
+    "class_scores",
     "clip_picture",
     "colour_distances",
     "combine",
+    "confusions",
+    "distance_changes",
     "end_point_errors",
+    "flicker_errors",
+    "flow_changes",
     "flow_to_rgb",
     "frame_to_uint8",
+    "frechet_distance",
+    "gaussian_statistics",
     "grid",
+    "grid_amplitudes",
+    "grid_tiles",
     "head_mask",
     "identity_distances",
+    "interval_of",
+    "kernel_distance",
+    "kernel_sums",
     "label_picture",
     "labels_to_rgb",
     "mask_to_rgb",
     "masked_psnr",
     "masked_ssim",
     "matrix_picture",
+    "mean_iou",
     "mean_of",
     "moved_frames",
     "open_pipe",
@@ -93,11 +157,14 @@ __all__ = [
     "paint_classes",
     "palette_for",
     "panel_row",
+    "pixel_accuracy",
     "psnr",
     "region_colours",
+    "resample_counts",
     "ssim",
     "strip",
     "strip_frames",
+    "tile_amplitudes",
     "unfinished",
     "video_frame",
     "warping_errors",

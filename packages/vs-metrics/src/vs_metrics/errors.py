@@ -1,5 +1,7 @@
 """What a caller can do wrong, as exceptions with the facts in attributes."""
 
+from pathlib import Path
+
 
 class VsMetricsError(ValueError):
     """Root of everything that this package raises on purpose."""
@@ -45,3 +47,29 @@ class VideoError(VsMetricsError):
     def __init__(self, path: str, problem: str) -> None:
         super().__init__(f"{path}: {problem}")
         self.path = path
+
+
+class FeatureFileError(VsMetricsError):
+    """A file is not one of a feature network, or of another network than is wanted.
+
+    Attributes:
+        path: the file.
+    """
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path = path
+
+
+class TooFewError(VsMetricsError):
+    """A distance of two sets that have too few samples to say anything.
+
+    Attributes:
+        count: how many there are, in the smaller set.
+        least: how many are needed.
+    """
+
+    def __init__(self, count: int, least: int, why: str) -> None:
+        super().__init__(f"{count} samples, where at least {least} are needed: {why}")
+        self.count = count
+        self.least = least

@@ -49,7 +49,7 @@ def write_png(path: str | os.PathLike[str], image: Image) -> Path:
     done, data = cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]), [cv2.IMWRITE_PNG_COMPRESSION, 6])
     if not done:
         raise VsMetricsError(f"{path}: OpenCV could not encode a picture of shape {image.shape} as PNG")
-    with _replacing(Path(path)) as temporary:
+    with replacing(Path(path)) as temporary:
         temporary.write_bytes(data.tobytes())
     return Path(path)
 
@@ -88,7 +88,7 @@ class VideoWriter:
         self._written: Encoder | None = None
 
     def __enter__(self) -> "VideoWriter":
-        temporary = self._cleanup.enter_context(_replacing(self._path))
+        temporary = self._cleanup.enter_context(replacing(self._path))
         self._encoder = Encoder(temporary, self._form, self._rate)
         return self
 
@@ -132,7 +132,7 @@ class VideoWriter:
 
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary name beside `path`, renamed to it when the block succeeds and removed when it does not."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")

@@ -53,7 +53,7 @@ def psnr(a: Float[Tensor, "*batch c h w"], b: Float[Tensor, "*batch c h w"]) -> 
     Raises:
         ShapeError: the shapes differ, or there are fewer than three axes.
     """
-    batch = _check_frames(a, b)
+    batch = check_frames(a, b)
     if a.numel() == 0:
         return torch.empty(batch, device=a.device)
     from torchmetrics.functional.image import peak_signal_noise_ratio
@@ -90,7 +90,7 @@ def ssim(a: Float[Tensor, "*batch c h w"], b: Float[Tensor, "*batch c h w"]) -> 
         ShapeError: the shapes differ, there are fewer than three axes, or a side is shorter than 11 pixels.
     """
     inside = slice(SSIM_BORDER, -SSIM_BORDER)
-    return _ssim_map(a, b)[..., inside, inside].flatten(-3).mean(dim=-1)
+    return ssim_map(a, b)[..., inside, inside].flatten(-3).mean(dim=-1)
 
 
 def masked_psnr(
@@ -113,10 +113,10 @@ def masked_psnr(
     Raises:
         ShapeError: the shapes do not fit.
     """
-    _check_frames(a, b)
+    check_frames(a, b)
     _check_beside("mask", mask, a)
     squares = (a.detach().float() - b.detach().float()).square().mean(dim=-3, keepdim=True)
-    errors, weights = _confident_mean(squares, mask)
+    errors, weights = confident_mean(squares, mask)
     return torch.where(weights > 0, PSNR_OF_UNIT_ERROR - 10 * errors.log10(), 0.0), weights
 
 
@@ -142,9 +142,9 @@ def masked_ssim(
     Raises:
         ShapeError: the shapes do not fit, or a side is shorter than 11 pixels.
     """
-    _check_frames(a, b)
+    check_frames(a, b)
     _check_beside("mask", mask, a)
-    return _confident_mean(_ssim_map(a, b).mean(dim=-3, keepdim=True), mask)
+    return confident_mean(ssim_map(a, b).mean(dim=-3, keepdim=True), mask)
 
 
 def warping_errors(
@@ -162,17 +162,25 @@ def warping_errors(
     Raises:
         ShapeError: an axis does not fit the others.
     """
-    _check_clip(frames, flow, confidence)
+    check_clip(frames, flow, confidence)
     errors = torch.zeros(frames.shape[:-3], device=frames.device)
     weights = torch.zeros_like(errors)
     if frames.shape[-4] < 2 or frames.numel() == 0:
         return errors, weights
-    now = frames[..., 1:, :, :, :].detach().float()
-    before = frames[..., :-1, :, :, :].detach().float()
-    moved = warp(before.flatten(0, -4), flow[..., 1:, :, :, :].detach().float().flatten(0, -4)).reshape(now.shape)
-    difference = (now - moved).abs().mean(dim=-3, keepdim=True)  # (..., T-1, 1, H, W)
-    errors[..., 1:], weights[..., 1:] = _confident_mean(difference, confidence[..., 1:, :, :, :])
+    difference = residuals(frames, flow).abs().mean(dim=-3, keepdim=True)  # (..., T-1, 1, H, W)
+    errors[..., 1:], weights[..., 1:] = confident_mean(difference, confidence[..., 1:, :, :, :])
     return errors, weights
+
+
+def residuals(frames: Tensor, flow: Tensor) -> Tensor:
+    """Return what is new in each frame but the first: less the one before, moved by the flow; (..., T - 1, C, H, W)."""
+    video, motion = frames.detach().float(), flow.detach().float()
+    return video[..., 1:, :, :, :] - moved(video[..., :-1, :, :, :], motion[..., 1:, :, :, :])
+
+
+def moved(images: Tensor, flow: Tensor) -> Tensor:
+    """Fetch images (..., C, H, W) through flow (..., 2, H, W), whatever leading axes they have."""
+    return warp(images.flatten(0, -4), flow.flatten(0, -4)).reshape(images.shape)
 
 
 def end_point_errors(
@@ -194,7 +202,7 @@ def end_point_errors(
     valid = torch.ones_like(flow[..., :1, :, :]) if confidence is None else confidence
     _check_beside("confidence", valid, flow)
     distance = (flow.detach().float() - target.detach().float()).square().sum(dim=-3, keepdim=True).sqrt()
-    return _confident_mean(distance, valid)
+    return confident_mean(distance, valid)
 
 
 def absolute_errors(
@@ -209,13 +217,13 @@ def absolute_errors(
     Raises:
         ShapeError: an axis does not fit the others.
     """
-    _check_frames(a, b)
+    check_frames(a, b)
     valid = torch.ones_like(a[..., :1, :, :]) if confidence is None else confidence
     _check_beside("confidence", valid, a)
-    return _confident_mean((a.detach().float() - b.detach().float()).abs().mean(dim=-3, keepdim=True), valid)
+    return confident_mean((a.detach().float() - b.detach().float()).abs().mean(dim=-3, keepdim=True), valid)
 
 
-def _confident_mean(values: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor]:
+def confident_mean(values: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor]:
     """Return the mean of (..., 1, H, W) weighted by a confidence of the same shape, and the sum of weights: (...).
 
     Values without confidence do not count, whatever they are: a flow may be nan where it is unknown.
@@ -226,9 +234,9 @@ def _confident_mean(values: Tensor, confidence: Tensor) -> tuple[Tensor, Tensor]
     return torch.where(weights > 0, totals / weights.clamp_min(torch.finfo(torch.float32).tiny), 0.0), weights
 
 
-def _ssim_map(a: Tensor, b: Tensor) -> Tensor:
+def ssim_map(a: Tensor, b: Tensor) -> Tensor:
     """Return the SSIM of each pixel and channel: (..., C, H, W) float32; beyond the border frames are mirrored."""
-    _check_frames(a, b)
+    check_frames(a, b)
     if min(a.shape[-2:]) < SSIM_WINDOW:
         raise ShapeError("a", tuple(a.shape), f"frames of at least {SSIM_WINDOW}x{SSIM_WINDOW} pixels (SSIM's window)")
     if a.numel() == 0:
@@ -258,7 +266,8 @@ def _check_beside(name: str, values: Tensor, frames: Tensor) -> None:
         raise ShapeError(name, tuple(values.shape), f"{wanted}")
 
 
-def _check_frames(a: Tensor, b: Tensor) -> torch.Size:
+def check_frames(a: Tensor, b: Tensor) -> torch.Size:
+    """Return the leading axes of two batches of frames; raise `ShapeError` unless they have one shape."""
     if a.ndim < 3:
         raise ShapeError("a", tuple(a.shape), "(..., C, H, W)")
     if b.shape != a.shape:
@@ -266,7 +275,8 @@ def _check_frames(a: Tensor, b: Tensor) -> torch.Size:
     return a.shape[:-3]
 
 
-def _check_clip(frames: Tensor, flow: Tensor, confidence: Tensor) -> None:
+def check_clip(frames: Tensor, flow: Tensor, confidence: Tensor) -> None:
+    """Raise `ShapeError` unless flow and confidence are those of a clip's frames."""
     if frames.ndim < 4:
         raise ShapeError("frames", tuple(frames.shape), "(..., T, C, H, W)")
     lead, size = tuple(frames.shape[:-3]), tuple(frames.shape[-2:])

@@ -21,6 +21,9 @@ from vs_nets.references import pick_reference
 from vs_nets.regions import RegionOutputs, region_feature_matching, region_hinge_d, region_hinge_g
 from vs_nets.synthesis import Synthesis, Warp
 
+_STILL = 0.1
+"""What moves by less, pixels, holds still."""
+
 
 @attrs.frozen(eq=False)
 class Loss:
@@ -42,6 +45,12 @@ class ObjectiveConfig:
     feature_matching: float = real(10.0, "distance in the discriminators' features", low=0, high=MAX_WEIGHT)
     perceptual_weight: float = real(10.0, "distance in VGG-19's features", low=0, high=MAX_WEIGHT)
     flow: float = real(10.0, "flow, warped frame and mask, each with this weight", low=0, high=MAX_WEIGHT)
+    flow_moving: float = real(
+        1.0,
+        "how many times as much the flow counts where the teacher says that something moves",
+        low=1,
+        high=MAX_WEIGHT,
+    )
     temporal_gan: float = real(1.0, "hinge loss over time", low=0, high=MAX_WEIGHT)
     pixel: float = real(0.0, "mean absolute difference of pixels; 0: there is none", low=0, high=MAX_WEIGHT)
     perceptual: PerceptualConfig = table(NoPerceptual, "network of the perceptual loss")
@@ -157,14 +166,25 @@ def _chosen(x: Tensor | None, chosen: Tensor | None) -> Tensor | None:
 def warp_losses(
     warp: Warp, frame: Tensor, flow: Tensor | None, confidence: Tensor | None, config: ObjectiveConfig
 ) -> dict[str, Loss]:
-    """Return the losses of one warp towards `frame` (N, 3, H, W): `flow_warp`, `flow_mask`, with a teacher `flow`."""
+    """Return the losses of one warp towards `frame` (N, 3, H, W): `flow_warp`, `flow_mask`, with a teacher `flow`.
+
+    Where little of a frame moves, and in all directions, zero flow is the median of all that there is: L1 leads there
+    and then nowhere. With `flow_moving` what moves counts as much as what holds still around it.
+    """
     losses = {}
     if flow is not None and confidence is not None:
-        losses["flow"] = Loss(vs_ops.masked_l1(warp.flow, flow, confidence), config.flow)
+        weights = confidence if config.flow_moving == 1 else _weights(flow, confidence, config.flow_moving)
+        losses["flow"] = Loss(vs_ops.masked_l1(warp.flow, flow, weights), config.flow)
     warped, mask = warp.frame.float(), warp.mask.float()
     losses["flow_warp"] = Loss(F.l1_loss(warped, frame), config.flow)
     losses["flow_mask"] = Loss(vs_ops.mask_loss(mask, warped, frame), config.flow)
     return losses
+
+
+def _weights(flow: Tensor, confidence: Tensor, moving: float) -> Tensor:
+    """Return the confidence (N, 1, H, W) in a teacher's flow, `moving` times as much of it where that moves."""
+    moves = torch.linalg.vector_norm(flow, dim=1, keepdim=True) > _STILL
+    return torch.where(moves, moving * confidence, confidence)
 
 
 def total(losses: Losses) -> Tensor:

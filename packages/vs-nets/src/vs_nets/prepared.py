@@ -38,7 +38,7 @@ from vs_nets.layers import (
 from vs_nets.spectral import spectral_layers
 from vs_nets.weight_generator import WeightGenerator
 
-G = TypeVar("G", Generator, FewShotGenerator)
+G = TypeVar("G", bound=Generator | FewShotGenerator)
 
 _MAX_KERNEL = 2**22
 """Elements of an up-sampling kernel beyond which a transposed convolution is slow: it reorders them in each call."""

@@ -44,9 +44,13 @@ from vs_runtime.marked_directory import PlaceError, check_place, marked_director
 from vs_runtime.memory import Room, forget_peak, is_out_of_memory, memory_in_use, memory_of, peak_memory
 from vs_runtime.neighbours import giving_way
 from vs_runtime.run_checkpoint import (
+    BEST,
     LoadedCheckpoint,
+    best_step,
     checkpoint_path,
     checkpoints_by_step,
+    find_best,
+    keep_best,
     list_checkpoints,
     load_checkpoint,
     load_latest,
@@ -57,6 +61,7 @@ from vs_runtime.seeding import derive_seed, random_state, restore_random_state, 
 __version__ = "0.1.0"
 
 __all__ = [
+    "BEST",
     "ActivationError",
     "AffinityConfig",
     "AffinityError",
@@ -78,6 +83,7 @@ __all__ = [
     "VsRuntimeError",
     "allowed_cpus",
     "apply_affinity",
+    "best_step",
     "check_fit",
     "check_gpus",
     "check_place",
@@ -89,6 +95,7 @@ __all__ = [
     "cpu_list",
     "derive_seed",
     "describe_environment",
+    "find_best",
     "fingerprints",
     "forget_peak",
     "giving_way",
@@ -96,6 +103,7 @@ __all__ = [
     "in_fresh_process",
     "is_left_behind",
     "is_out_of_memory",
+    "keep_best",
     "list_checkpoints",
     "load_checkpoint",
     "load_latest",

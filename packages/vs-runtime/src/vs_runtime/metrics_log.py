@@ -1,4 +1,7 @@
-"""The numbers of a run, metrics.jsonl: one line for each training step, written and read."""
+"""The numbers of a run, metrics.jsonl: one line for each training step, and one behind it where it was validated.
+
+A line of validation has the step of the line before it and `"kind": "validation"`.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,9 @@ CLOCK_FIELDS = frozenset({"time", "images_per_second", "memory_bytes", "seconds_
 
 LOST = "lost"
 """The key of a first line `{"lost": 120}`, by which people say that the lines of the first 120 steps are lost."""
+
+KIND, VALIDATION = "kind", "validation"
+"""The key of a line that is not a training step's, and its value in one of validation."""
 
 Value = float | int | bool | str | None
 
@@ -59,6 +65,10 @@ class MetricsLog:
         line = {"step": step, **_sorted(values)}
         self._file.write(_line({**line, **_sorted(clock)}).encode("ascii"))
         self._record.add(line)
+
+    def append_validation(self, step: int, values: Mapping[str, Value], clock: Mapping[str, Value]) -> None:
+        """Write what a validation of a step has found, behind the line of that step; see `append`."""
+        self.append(step, {**values, KIND: VALIDATION}, clock)
 
     def check(self, step: int, saved: Mapping[str, Any] | None = None) -> None:
         """See that the file holds a line of every step up to `step`, and the ones that it held; writes nothing.
@@ -132,11 +142,22 @@ class MetricsLog:
 
 
 def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
-    """Yield the lines of metrics.jsonl, numbers that JSON lacks as floats; a partial last line is left out.
+    """Yield the lines of the steps, numbers that JSON lacks as floats; a partial last line is left out.
 
     Raises:
         RunDirectoryError: A line is not one of ours; the message has its number.
     """
+    return (line for line in _with_numbers(path) if KIND not in line)
+
+
+def read_validations(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the lines of validations, with their steps; see `read_metrics`."""
+    for line in _with_numbers(path):
+        if line.pop(KIND, None) == VALIDATION:
+            yield line
+
+
+def _with_numbers(path: Path) -> Iterator[dict[str, Any]]:
     for _, values in _read_lines(path):
         if "step" in values:
             yield {key: _NUMBERS.get(value, value) if type(value) is str else value for key, value in values.items()}
@@ -181,6 +202,8 @@ def _line(values: Mapping[str, Value]) -> str:
 def _read_lines(path: Path) -> list[tuple[bytes, dict[str, Any]]]:
     """Return the whole lines of a file, as they are and as values; their steps follow one upon the other.
 
+    A line of another kind is of the step before it.
+
     Raises:
         RunDirectoryError: They do not, or a line is not one of ours; the message has its number.
     """
@@ -194,7 +217,7 @@ def _read_lines(path: Path) -> list[tuple[bytes, dict[str, Any]]]:
     for number, line in enumerate(whole, start=1):
         values = _values_of(path, number, line)
         found = values.get("step", values.get(LOST))
-        if step is not None and found != step + 1:
+        if found != step if KIND in values else step is not None and found != step + 1:
             message = f"{path}: line {number} is of step {found}, and the one before of step {step}; put back the file"
             raise RunDirectoryError(message, path=path)
         step = found

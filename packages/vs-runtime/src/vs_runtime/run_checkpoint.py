@@ -3,6 +3,7 @@
     root/step-00000500/tensors.safetensors    every tensor, by its path in the state
                        state.json             everything else: the nested structure, numbers, strings
                        manifest.json          sha256 and size of the two files above
+    root/best/                                the same, of whatever step it was kept at; nothing deletes it
 
 A checkpoint is written under a temporary name in the same directory, flushed to the disk and renamed. Nothing is ever
 pickled. One process at a time may write below a root.
@@ -33,6 +34,9 @@ _FORMAT = "vs-checkpoint-1"
 _TENSORS, _STATE, _MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
 _REPLACED = ".replaced"
 """What is added to the name of a checkpoint until the one that replaces it stands; it can be read meanwhile."""
+
+BEST = "best"
+"""The name of the checkpoint that is kept apart from all others: whoever trains says which is the best."""
 
 _NAME = re.compile(rf"step-([0-9]{{8,}})({re.escape(_REPLACED)})?")
 _MANIFEST_BYTES = 2**20
@@ -84,18 +88,51 @@ def save_checkpoint(root: Path, *, step: int, state: Any, keep: int) -> Path:
     """
     if step < 0 or keep < 1:
         raise StateError("save_checkpoint", f"expected step >= 0 and keep >= 1, got step {step} and keep {keep}")
+    path = checkpoint_path(root, step)
+    _write(path, step, state)
+    _prune(root, step, keep)
+    return path
+
+
+def keep_best(root: Path, *, step: int, state: Any) -> Path:
+    """Write `state` to `root/best/` in the place of what is kept there; no other checkpoint is touched.
+
+    A process that is killed at any moment leaves the one or the other.
+
+    Raises:
+        StateError, OSError: as `save_checkpoint`.
+    """
+    path = root / BEST
+    _write(path, step, state)
+    return path
+
+
+def find_best(root: Path) -> Path | None:
+    """Return the directory of the checkpoint that `keep_best` has written; None where there is none."""
+    places = (root / BEST, root / f"{BEST}{_REPLACED}")
+    return next((path for path in places if path.is_dir()), None)
+
+
+def best_step(root: Path) -> int | None:
+    """Return the step of the checkpoint that `keep_best` has written; None where none can be read."""
+    path = find_best(root)
+    try:
+        return None if path is None else int(_read_manifest(path)["step"])
+    except DamagedCheckpoint:
+        return None
+
+
+def _write(path: Path, step: int, state: Any) -> None:
+    """Write a checkpoint, whole or not at all."""
     skeleton, tensors = flatten(state)
     _check_dtypes(tensors)
-    root.mkdir(parents=True, exist_ok=True)
-    sweep(root, held=True)
-    path = checkpoint_path(root, step)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sweep(path.parent, held=True)
     try:
-        with whole_directory(path, replaced=root / f"{path.name}{_REPLACED}", flush=True) as draft:
+        with whole_directory(path, replaced=path.with_name(f"{path.name}{_REPLACED}"), flush=True) as draft:
             _write_files(draft, step, skeleton, tensors)
     except (OSError, safetensors.SafetensorError) as error:
         raise _not_written(path, error) from error
-    _prune(root, step, keep)
-    return path
 
 
 def load_checkpoint(path: Path) -> LoadedCheckpoint:

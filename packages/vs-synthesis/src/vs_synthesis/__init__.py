@@ -10,7 +10,7 @@ from vs_synthesis.graphed import GraphedStream, start_graphed
 from vs_synthesis.model import Computing, Model, build_model, find_run, load_model, precision_of, read_trained
 from vs_synthesis.origin import origin_of, read_origin
 from vs_synthesis.rollout import Made, encode_references, label_request, picture_of, synthesise_sequence
-from vs_synthesis.runs import read_run
+from vs_synthesis.runs import Which, read_run
 from vs_synthesis.settings import folder_for, held_out_in, settings_of, training_config
 from vs_synthesis.stream import (
     Labels,
@@ -44,6 +44,7 @@ __all__ = [
     "TrainingWeights",
     "VsSynthesisError",
     "Weights",
+    "Which",
     "advance",
     "build_averaged",
     "build_model",

@@ -16,7 +16,7 @@ from vs_synthesis.config import ModelConfig
 from vs_synthesis.contents import ModelContents, build_averaged
 from vs_synthesis.directory import is_model, read_model
 from vs_synthesis.errors import ModelError
-from vs_synthesis.runs import read_run
+from vs_synthesis.runs import Which, read_run, which_checkpoint
 
 Computing = Literal["float32", "bfloat16", "float16"]
 """In which format convolutions and matrix products compute; all else stays float32."""
@@ -57,7 +57,7 @@ def load_model(
     *,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     precision: Computing = "float32",
-    checkpoint: int | None = None,
+    checkpoint: Which = None,
 ) -> Model:
     """Load a model directory, or what a run has trained.
 
@@ -65,7 +65,7 @@ def load_model(
         path: of the directory.
         device: what to compute on; auto is a GPU where there is one.
         precision: in which format to compute.
-        checkpoint: of a run, the training step; None: the newest checkpoint that is intact.
+        checkpoint: of a run, which.
 
     Raises:
         ModelError: it is neither, damaged, or of another version (and whatever opening a run raises).
@@ -100,12 +100,12 @@ def build_model(
     )
 
 
-def read_trained(path: Path, *, checkpoint: int | None = None, training: bool = False) -> ModelContents:
+def read_trained(path: Path, *, checkpoint: Which = None, training: bool = False) -> ModelContents:
     """Read a model directory, or a run.
 
     Args:
-        path: of the directory.
-        checkpoint: of a run, the training step; None: the newest checkpoint that is intact.
+        path: of the directory, or of a checkpoint of a run.
+        checkpoint: of a run, which.
         training: also read what training goes on from, where it is there.
 
     Raises:
@@ -118,7 +118,8 @@ def read_trained(path: Path, *, checkpoint: int | None = None, training: bool = 
         if checkpoint is not None:
             raise ModelError(path, "--checkpoint: this is a model, which has none; name a run, or leave it out")
         return read_model(path, training=training)
-    return read_run(path, checkpoint=checkpoint, training=training)
+    run, named = which_checkpoint(path)
+    return read_run(run, checkpoint=named if checkpoint is None else checkpoint, training=training)
 
 
 def find_run(notice: Callable[[str], None], kind: str | None = None) -> RunDirectory:

@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 from vs_runtime import (
+    BEST,
     DamagedCheckpoint,
     LoadedCheckpoint,
     NoCheckpoint,
     checkpoints_by_step,
+    find_best,
     load_checkpoint,
     load_latest,
 )
@@ -24,13 +26,16 @@ from vs_synthesis.errors import ModelError
 from vs_synthesis.provenance import provenance_of
 from vs_synthesis.settings import settings_of
 
+Which = int | Literal["best"] | None
+"""Which checkpoint of a run: that of a training step, the one kept as the best, or the newest one that is intact."""
 
-def read_run(path: Path, *, checkpoint: int | None = None, training: bool = True) -> ModelContents:
+
+def read_run(path: Path, *, checkpoint: Which = None, training: bool = True) -> ModelContents:
     """Read what a run has trained.
 
     Args:
         path: the run's directory.
-        checkpoint: training step of the checkpoint; None: the newest one that is intact.
+        checkpoint: which.
         training: also take what training goes on from.
 
     Raises:
@@ -55,29 +60,47 @@ def read_run(path: Path, *, checkpoint: int | None = None, training: bool = True
     )
 
 
-def read_checkpoint(run: RunDirectory, step: int | None) -> LoadedCheckpoint:
-    """Read the checkpoint of a step, or the newest that is intact (its `skipped` names newer, damaged ones).
+def which_checkpoint(path: Path) -> tuple[Path, Which]:
+    """Return the run that a path is of, and which checkpoint: it may be that of one, `RUN/checkpoints/best`."""
+    run = RunDirectory(path.parent.parent)
+    if path.parent == run.checkpoints and run.environment.is_file():
+        if path.name == BEST:
+            return run.path, "best"
+        for step, there in checkpoints_by_step(run.checkpoints).items():
+            if there == path:
+                return run.path, step
+    return path, None
+
+
+def read_checkpoint(run: RunDirectory, which: Which) -> LoadedCheckpoint:
+    """Read a checkpoint; of the newest that is intact, `skipped` names newer, damaged ones.
 
     Raises:
-        ModelError: there is no checkpoint, none is intact, none of that step, or the one of that step is damaged.
+        ModelError: there is no checkpoint, none is intact, not the one asked for, or that one is damaged.
     """
-    if step is None:
+    if which is None:
         try:
             return load_latest(run.checkpoints)
         except NoCheckpoint as error:
             why = "; ".join(f"{path.name}: {reason}" for path, reason in error.skipped) or "nothing has been saved yet"
             raise ModelError(run.path, f"has no checkpoint that can be read: {why}") from None
-    there = checkpoints_by_step(run.checkpoints)
-    path = there.get(step)
-    if path is None:
-        known = ", ".join(map(str, there)) or "none"
-        raise ModelError(run.path, f"--checkpoint: there is none of step {step}; there are: {known}")
+    path = _find(run, which)
     try:
         return load_checkpoint(path)
     except DamagedCheckpoint as error:
         raise ModelError(
             path, f"is damaged: {error.reason}; leave --checkpoint out to use the newest intact one"
         ) from None
+
+
+def _find(run: RunDirectory, which: int | Literal["best"]) -> Path:
+    there = checkpoints_by_step(run.checkpoints)
+    path = find_best(run.checkpoints) if which == "best" else there.get(which)
+    if path is None:
+        known = ", ".join(map(str, there)) or "none"
+        missing = "none is kept as the best (run.keep_best)" if which == "best" else f"there is none of step {which}"
+        raise ModelError(run.path, f"--checkpoint: {missing}; there are: {known}")
+    return path
 
 
 def saved_state(checkpoint: LoadedCheckpoint) -> Mapping[str, Any]:

@@ -11,8 +11,11 @@ help without PyTorch; a face that holds the rest as well would cost that. From t
 - `inputs`: a clip's frames as the networks take them; `tensors`: nested data that holds tensors;
 - `state`, `report`: what a step works on and what it tells; `saved`: a state in a checkpoint;
 - `networks`: networks, optimizers and recipe from a configuration;
+- `past`: what a generator is shown of its own frames, as they are or made worse;
 - `init`, `first_layers`, `adapting`: networks that begin with a trained model, whole or for one subject;
 - `checks`, `memory`, `validation`: data and memory looked at before a run, and the clip that it is looked at by;
+- `quality`: clips rolled out from their own frames and scored (`scoring`, `few_shot`), summed up (`summary`), and what
+  the numbers mean (`measures`);
 - `config`, `curriculum`, `presets`, `fixed`: a run's configuration, and what of it may change later;
 - `pictures`: what is drawn of a generated frame; `kinds`: which kind of generator settings ask for.
 """

@@ -1,12 +1,25 @@
 """The configuration of a training run, composed from those of the packages."""
 
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, Literal, assert_never
+from typing import ClassVar, Literal, assert_never, get_args
 
 import attrs
 import torch
 import vs_nets as nets
-from vs_config import Check, Problem, check_fields, choice, path, real, table, truth, whole
+from vs_config import (
+    Check,
+    Problem,
+    Range,
+    check_fields,
+    choice,
+    choices,
+    numbers,
+    path,
+    real,
+    table,
+    truth,
+    whole,
+)
 from vs_data import (
     ClassIds,
     ClipSource,
@@ -170,6 +183,33 @@ class ReferencesConfig:
         check_fields(self)
 
 
+BestBy = Literal["none", "psnr", "ssim", "warping", "epe", "head_psnr", "head_ssim", "reference_epe", "colour"]
+"""Measures of a validation that can say which checkpoint is the best, see `vs_training.quality.measures`."""
+
+Tracker = Literal["wandb", "mlflow", "aim"]
+"""A program that shows runs, beside TensorBoard."""
+
+
+def _check_best(config: "RunConfig") -> Iterator[Problem]:
+    if config.keep_best != "none" and not config.validate_every:
+        hint = "nothing is measured without validations"
+        yield Problem("validate_every", hint, expected="1 or more, with keep_best", got=0)
+    if config.patience and config.keep_best == "none":
+        hint = "psnr, for example: it says what has to get better"
+        yield Problem("keep_best", hint, expected="a measure, with patience", got="none")
+
+
+def _check_profile(config: "RunConfig") -> Iterator[Problem]:
+    match config.profile_steps:
+        case ():
+            pass
+        case (int(first), int(last)) if first <= last <= config.steps:
+            pass
+        case _:
+            expected = f"[], or the first step and the last one, in rising order and at most run.steps, {config.steps}"
+            yield Problem("profile_steps", "such as [100, 105]", expected=expected, got=config.profile_steps)
+
+
 @attrs.frozen(kw_only=True)
 class RunConfig:
     """The length of a run, what is written when, what to do when all is lost; nothing here changes what a step learns.
@@ -182,6 +222,21 @@ class RunConfig:
     checkpoint_every: int = whole(100, "steps between checkpoints", low=1, high=MAX_STEPS)
     keep_checkpoints: int = whole(2, "newest checkpoints that are kept", low=2, high=10000)
     sample_frames: int = whole(16, "length of the validation video", low=1, high=LONGEST_CLIP, unit="frames")
+    validate_every: int = whole(
+        0, "steps between validations: held-out clips rolled out and scored; 0: never", low=0, high=MAX_STEPS
+    )
+    validate_clips: int = whole(2, "held-out sequences of a validation, the first ones", low=1, high=10000)
+    validate_frames: int = whole(16, "frames of each, from its beginning on", low=2, high=10**6, unit="frames")
+    keep_best: BestBy = choice(
+        "none", "the measure of validations by which the best checkpoint is kept apart", get_args(BestBy)
+    )
+    patience: int = whole(0, "validations without a better one that end a run; 0: none do", low=0, high=MAX_STEPS)
+    trackers: tuple[Tracker, ...] = choices(
+        (), "programs that are told of the run beside TensorBoard: wandb, mlflow, aim", get_args(Tracker)
+    )
+    profile_steps: tuple[int, ...] = numbers(
+        (), "first and last of the steps that a profile is written of", Range(kind=int, low=1, high=MAX_STEPS)
+    )
     video_fps: int = whole(10, "rate of the validation video", low=1, high=240, unit="frames per second")
     threads: int = whole(0, "CPU threads of the process; 0: one for each core it may use", low=0, high=1024)
     check_data: bool = truth(True, "open every file of a data folder before a new run starts; names always are")
@@ -198,6 +253,14 @@ class RunConfig:
         ("stop", "roll-back"),
     )
     max_roll_backs: int = whole(3, "roll-backs in the whole run; a further divergence stops it", low=0, high=1000)
+
+    CHECKS: ClassVar[tuple[Check, ...]] = (
+        Check(("validate_every", "keep_best", "patience"), _check_best),
+        Check(("profile_steps", "steps"), _check_profile),
+    )
+
+    def __attrs_post_init__(self) -> None:
+        check_fields(self)
 
 
 def _check_stride(config: "TrainConfig") -> Iterator[Problem]:
@@ -327,6 +390,12 @@ def _check_batch(config: "TrainConfig") -> Iterator[Problem]:
         yield Problem("memory.micro_batches", expected=expected, got=parts)
 
 
+def _check_past(config: "TrainConfig") -> Iterator[Problem]:
+    if config.curriculum.past_frames == "average" and config.distributed.shard_optimizer:
+        hint = "no process has the whole average, with distributed.shard_optimizer"
+        yield Problem("curriculum.past_frames", hint, expected="'generator'", got="average")
+
+
 @attrs.frozen(kw_only=True)
 class TrainConfig:
     """Everything that determines a training run."""
@@ -365,6 +434,7 @@ class TrainConfig:
         Check(("data", "discriminator"), _check_regions),
         Check(("loader", "memory"), _check_batch),
         Check(("generator", "data"), _check_given_flow),
+        Check(("curriculum", "distributed"), _check_past),
     )
 
     def __attrs_post_init__(self) -> None:

@@ -2,10 +2,10 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import attrs
-from vs_config import Check, Problem, check_fields, shown, whole
+from vs_config import Check, Problem, check_fields, choice, real, shown, whole
 from vs_data import SequenceInfo
 
 MAX_STEPS = 10**8 - 1
@@ -25,7 +25,7 @@ def _check_initial_length(config: "CurriculumConfig") -> Iterator[Problem]:
 
 @attrs.frozen(kw_only=True)
 class CurriculumConfig:
-    """Length of the training clips by training step: one frame, then clips that double up to a longest one."""
+    """Length of the training clips by training step, one frame, then clips that double; and the past within them."""
 
     flow_steps: int = whole(
         0, "few-shot: steps that train nothing but the flow network, before all others", low=0, high=MAX_STEPS
@@ -34,6 +34,18 @@ class CurriculumConfig:
     initial_length: int = whole(4, "length of the clips after that", low=1, high=LONGEST_CLIP, unit="frames")
     double_every: int = whole(1000, "steps between doublings", low=1, high=MAX_STEPS)
     max_length: int = whole(16, "length of the longest clips", low=1, high=LONGEST_CLIP, unit="frames")
+    past_noise: float = real(
+        0.0,
+        "against drift: deviation of noise on the past frames that the generator is shown",
+        low=0.0,
+        high=255.0,
+        unit="levels of 255",
+    )
+    past_frames: Literal["generator", "average"] = choice(
+        "generator",
+        "against drift: whose frames they are, the generator's or, as in use, those of its average (EMA)",
+        ("generator", "average"),
+    )
 
     CHECKS: ClassVar[tuple[Check, ...]] = (Check(("initial_length", "max_length"), _check_initial_length),)
 

@@ -66,7 +66,9 @@ def frame_inputs(
     )
 
 
-def remember(past: Past, inputs: FrameInputs, fake: Tensor, *, generator: int, discriminator: int) -> Past:
+def remember(
+    past: Past, inputs: FrameInputs, fake: Tensor, *, generator: int, discriminator: int, shown: Tensor | None = None
+) -> Past:
     """Return the past of the next frame.
 
     Args:
@@ -75,8 +77,10 @@ def remember(past: Past, inputs: FrameInputs, fake: Tensor, *, generator: int, d
         fake: what was generated, detached.
         generator: how many frames of the past the generator looks at.
         discriminator: how many the discriminators over time do.
+        shown: what the generator is to look at in the place of what was generated, see `past.shown_past`; None: at it.
     """
-    history = nets.remember(past.history, inputs.label, fake, generator)
+    shown = fake if shown is None else shown
+    history = nets.remember(past.history, inputs.label, shown, generator)
     if not discriminator:
         return Past(history=history)
     real = (*past.real, inputs.target.frame)[-discriminator:]

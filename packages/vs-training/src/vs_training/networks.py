@@ -15,7 +15,7 @@ from vs_training.config import DistributedConfig, MemoryConfig, TrainConfig
 from vs_training.errors import VsTrainingError
 from vs_training.shards import Shards, share_average, share_parameters, tell_after_steps
 from vs_training.sharing import own_parts
-from vs_training.state import Recipe, TrainState
+from vs_training.state import PastRecipe, Recipe, TrainState
 
 Network = TypeVar("Network", bound=torch.nn.Module)
 REGIONS = (ConvNormAct, PreActivationBlock, ResidualBlock, SpadeResidualBlock)
@@ -48,6 +48,11 @@ def build_recipe(
         ),
         underflow_every=config.run.underflow_every,
         flow_steps=config.curriculum.flow_steps,
+        past=PastRecipe(
+            noise=config.curriculum.past_noise,
+            average=config.curriculum.past_frames == "average",
+            seed=config.seed,
+        ),
     )
 
 

@@ -22,6 +22,21 @@ LOCAL: optim.Pair[GradientSums] = optim.Pair(generator=LocalSums(), discriminato
 """Gradients of a process by itself."""
 
 
+@attrs.frozen(kw_only=True)
+class PastRecipe:
+    """A recipe for what a generator is shown of its past in training, see `past`.
+
+    Attributes:
+        noise: standard deviation of noise on past frames, levels of 255.
+        average: whether they are made by the average of the generator.
+        seed: of the noise.
+    """
+
+    noise: float = 0.0
+    average: bool = False
+    seed: int = 0
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class TrainState:
     """Everything that a step changes. Modules and optimizers are changed in place; all else by evolving.
@@ -70,6 +85,7 @@ class Recipe:
         clip_norms: longest gradient of each network, after unscaling; None: as long as it is.
         underflow_every: steps between measurements of underflowing gradients while losses are scaled; 0: never.
         flow_steps: steps that train the flow network of a few-shot generator alone, before all others.
+        past: what the generator is shown of its past.
     """
 
     labels: nets.LabelSpec
@@ -86,6 +102,7 @@ class Recipe:
     clip_norms: optim.Pair[float | None] = NO_CLIPPING
     underflow_every: int = 0
     flow_steps: int = 0
+    past: PastRecipe = attrs.field(factory=PastRecipe)
 
     @property
     def parts(self) -> int:

@@ -5,6 +5,7 @@ import vs_nets as nets
 from vs_data import Clip
 
 from vs_training.inputs import Past, encode_references, frame_inputs, remember
+from vs_training.past import shown_past
 from vs_training.report import Measured, measure, report_step
 from vs_training.retry import Update, settle
 from vs_training.state import Recipe, StepReport, TrainState
@@ -39,6 +40,7 @@ def train_clip(
         )
         state, done = settle(update, state, inputs, recipe, both=not flow_alone)
         frames.append(measure(done))
-        if not flow_alone:
-            past = remember(past, inputs, done.frame, generator=frames_seen, discriminator=frames_compared)
+        if not flow_alone and t + 1 < clip.frames.shape[1]:
+            shown = shown_past(state, inputs, done.frame, recipe)
+            past = remember(past, inputs, done.frame, generator=frames_seen, discriminator=frames_compared, shown=shown)
     return attrs.evolve(state, step=state.step + 1), report_step(state, frames, clip.name, recipe.ranks)

@@ -73,7 +73,7 @@ def evaluate(run: RunDirectory, config: TrainConfig, held_out: HeldOut) -> int:
         torch.set_num_threads(config.run.threads)
     limits = {"--clips": held_out.clips, "--frames": held_out.frames}
     given = [word for option, value in limits.items() if value is not None for word in (option, str(value))]
-    where = [str(run.path), "--out", str(run.path / REPORT), "--device", config.device]
+    where = [str(run.path), "--out", str(run.path / REPORT), "--device", config.device, "--no-agreement"]
     options = evaluation_of(config.generator).options
     return run_program(EVALUATE, [config.generator.kind, *where, *given, *options])
 

@@ -20,8 +20,12 @@ from vs_data import (
 )
 from vs_nets import FewShotGeneratorConfig
 from vs_runtime.ranks import ONE, Ranks
+from vs_training.quality.features import advice_on
+from vs_training.quality.rolling import ClipPlan, plan_clips
+from vs_training.quality.scoring import ClipScores
+from vs_training.quality.summary import summarise
 
-from vs_eval.command import Task, announce, evaluation_spec, write_evaluation
+from vs_eval.command import Task, announce, evaluation_spec, with_reader, write_evaluation
 from vs_eval.facts import Facts, with_notices
 from vs_eval.few_shot.driving import MATRIX, Drive, draw_matrix, plan_driven, plan_drives, plan_matrix
 from vs_eval.few_shot.references import check_counts
@@ -30,11 +34,9 @@ from vs_eval.few_shot.subjects import plan_subjects, training_region_colours
 from vs_eval.few_shot.tables import CLAIMS, DRIVING_CLAIMS
 from vs_eval.opening import Opened, Request, open_evaluation
 from vs_eval.parts import Evaluation
-from vs_eval.report import summarise
-from vs_eval.scoring import ClipScores
 from vs_eval.sharing import agreed, shared
 from vs_eval.terminal import Advance, say
-from vs_eval.videos import ClipPlan, Setting, files_of, plan_clips, score_video
+from vs_eval.videos import Setting, files_of, score_video, sets_of
 
 NO_ATTENTION = "the model has no attention over references: for each frame the reference with the nearest label is used"
 
@@ -89,6 +91,7 @@ def _open(request: FewShotRequest, console: Console) -> tuple[Opened[FewShotGene
     # Data differ in what they know: what cannot be measured is said, and not even tried.
     example = opened.source.read(ClipRequest(sequence=0, start=0, length=1, references=(0,)))
     remarks = remarks_on(example)
+    opened, reader = with_reader(opened, agreement=request.common.agreement)
     announce(opened, console)
     training, seen = None, opened.trained.seen
     if example.regions is not None and seen is not None:
@@ -103,6 +106,7 @@ def _open(request: FewShotRequest, console: Console) -> tuple[Opened[FewShotGene
         videos=plan.videos,
         frames=plan.frames,
         roll_out=roll_out,
+        reader=reader,
     )
     return opened, task
 
@@ -179,12 +183,15 @@ def run_plan(
 
     scores: list[ClipScores | None] = shared(setting.ranks, plan.frames, work, ClipScores | None)
     found = iter([each for each in scores if each is not None])
-    parts = []
+    parts: list[SubjectPart] = []
     for count, some in zip(plan.counts, subjects, strict=True):
-        report = summarise([next(found) for _ in some], CLAIMS)
-        parts.append(subjects_part(report, files_of(some), count, remarks))
+        own = [next(found) for _ in some]
+        report = summarise(own, CLAIMS, sets_of(setting, own, some))
+        advice = advice_on(setting.networks) if not parts else ()
+        parts.append(subjects_part(report, files_of(some), count, (*remarks, *advice)))
     if driven:
-        report = summarise(list(found), DRIVING_CLAIMS)
+        rest = list(found)
+        report = summarise(rest, DRIVING_CLAIMS, sets_of(setting, rest, driven))
         parts.append(driving_part(report, files_of(driven), MATRIX, driven_from))
     return parts
 

@@ -7,12 +7,12 @@ import attrs
 from torch import Tensor
 from vs_data import ClipSource
 from vs_metrics import matrix_picture, strip_frames, write_png
+from vs_training.quality.few_shot import score_driven_frame
+from vs_training.quality.rolling import ClipPlan, reference_frames
 
-from vs_eval.few_shot.references import reference_frames
-from vs_eval.few_shot.scoring import score_driven_frame
 from vs_eval.page import Picture
 from vs_eval.terminal import Advance
-from vs_eval.videos import ClipPlan, Setting, Video, file_name, roll_video
+from vs_eval.videos import Setting, Video, file_name, roll_video
 
 MATRIX_SIZE = 6
 """Rows and columns at most of the matrix of subjects and motions."""

@@ -1,15 +1,11 @@
-"""Which frames of a sequence are shown to the generator as references."""
+"""How many frames of a sequence can be shown to the generator as references."""
 
 from collections.abc import Sequence
 
 from vs_data import SequenceInfo
+from vs_training.quality.rolling import reference_frames
 
 from vs_eval.errors import OptionError
-
-
-def reference_frames(frames: int, count: int) -> tuple[int, ...]:
-    """Return the references of a sequence of so many frames: the middle of each of `count` equal parts of it."""
-    return tuple((2 * part + 1) * frames // (2 * count) for part in range(count))
 
 
 def check_counts(

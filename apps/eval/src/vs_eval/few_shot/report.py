@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import attrs
+from vs_training.quality.measures import FEW_SHOT_MEASURES
+from vs_training.quality.summary import Report
 
 from vs_eval.few_shot.tables import subject_clip_table, subject_tables
-from vs_eval.measures import FEW_SHOT_MEASURES
 from vs_eval.page import ClipFiles, Picture
 from vs_eval.parts import Evaluation, Part, json_files, measures_in
-from vs_eval.report import Report, Table, measures_json, report_json
+from vs_eval.report import Table, measures_json, report_json
 
 
 @attrs.frozen(kw_only=True)

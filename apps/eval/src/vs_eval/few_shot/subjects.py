@@ -6,10 +6,10 @@ from functools import partial
 from torch import Tensor
 from vs_data import REGIONS, ClipSource, spread_frames
 from vs_metrics import class_mean_colours
+from vs_training.quality.few_shot import score_subject_frame
+from vs_training.quality.rolling import ClipPlan, reference_frames
 
-from vs_eval.few_shot.references import reference_frames
-from vs_eval.few_shot.scoring import score_subject_frame
-from vs_eval.videos import COLOUR_FRAMES, ClipPlan, Video, file_name
+from vs_eval.videos import COLOUR_FRAMES, Video, file_name
 
 
 def training_region_colours(source: ClipSource, *, frames: int = COLOUR_FRAMES) -> Tensor | None:

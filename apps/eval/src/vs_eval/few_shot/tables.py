@@ -1,12 +1,13 @@
 """The tables of a few-shot evaluation, and what is claimed of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from vs_metrics import Average
+from vs_training.quality.few_shot import COLOUR_REGIONS
+from vs_training.quality.measures import headed, measure_of, method_of, shown
+from vs_training.quality.summary import Claim, Report
 
-from vs_eval.few_shot.scoring import COLOUR_REGIONS
-from vs_eval.measures import headed, measure_of, method_of, shown
-from vs_eval.report import Claim, Report, Table, comparison_table, score_rows
+from vs_eval.report import Table, change_table, comparison_table, score_table, set_table, with_intervals
 
 METHODS: Mapping[str, str] = {
     "generated": "generated",
@@ -70,9 +71,15 @@ DRIVING_CLAIMS: tuple[Claim, ...] = (
 
 
 def subject_tables(report: Report) -> tuple[Table, ...]:
-    """Return the tables of frames, motion, identity and comparisons for which there are scores."""
-    totals = report.totals
-    made = [_frame_table(totals), _motion_table(totals), _identity_table(totals), comparison_table(report.comparisons)]
+    """Return the tables of frames, change, motion, identity, sets and comparisons for which there are scores."""
+    made = [
+        _frame_table(report),
+        change_table(report, METHODS),
+        _motion_table(report),
+        _identity_table(report),
+        set_table(report),
+        comparison_table(report.comparisons),
+    ]
     return tuple(table for table in made if table.rows)
 
 
@@ -88,29 +95,22 @@ def subject_clip_table(report: Report) -> Table:
     return Table(title="Each clip", heads=("clip", "frames", *heads), rows=rows)
 
 
-def _frame_table(totals: Mapping[str, Average]) -> Table:
+def _frame_table(report: Report) -> Table:
+    totals = report.totals
     counted = int(totals.get("psnr/generated", Average()).weight)
     moved = int(totals.get("head_psnr/generated", Average()).weight)
     note = f"{counted} frames are counted."
     if "head_psnr/generated" in totals:
         note += f" In {moved} of them the head has moved: those are counted in the head."
-    return _table("Frames", METHODS, ("psnr", "ssim", "head_psnr", "head_ssim", "warping"), totals, "video", note)
+    measures = ("psnr", "ssim", "lpips", "head_psnr", "head_ssim", "grid")
+    return score_table("Frames", METHODS, measures, report, "video", with_intervals(note, report))
 
 
-def _motion_table(totals: Mapping[str, Average]) -> Table:
+def _motion_table(report: Report) -> Table:
     note = "Flow from the previous frame exists once the generator has enough past frames."
-    return _table("Motion", FLOWS, ("epe", "reference_epe"), totals, "flow", note)
+    return score_table("Motion", FLOWS, ("epe", "reference_epe"), report, "flow", note)
 
 
-def _identity_table(totals: Mapping[str, Average]) -> Table:
+def _identity_table(report: Report) -> Table:
     measures = (*(f"colour_{name}" for name in COLOUR_REGIONS), "colour")
-    return _table("Identity", COLOURS, measures, totals, "distance of mean colours", "")
-
-
-def _table(
-    title: str, methods: Mapping[str, str], measures: Sequence[str], totals: Mapping[str, Average], head: str, note: str
-) -> Table:
-    """Return a row for each method, a column for each measure that has any score."""
-    present = [name for name in measures if any(f"{name}/{method}" in totals for method in methods)]
-    rows = score_rows(methods, lambda method: [shown(f"{name}/{method}", totals) for name in present])
-    return Table(title=title, heads=(head, *(headed(measure_of(name)) for name in present)), rows=rows, note=note)
+    return score_table("Identity", COLOURS, measures, report, "distance of mean colours", "")

@@ -12,7 +12,7 @@ import vs_nets as nets
 from vs_config import option_path, repeated, resolve_config, to_document
 from vs_data import Clip, ClipSource, collate, move, open_source
 from vs_runtime import choose_device, describe_environment
-from vs_synthesis import ModelContents, ModelError, TrainingWeights, find_run
+from vs_synthesis import ModelContents, ModelError, TrainingWeights, Which, find_run
 from vs_synthesis.contents import fill
 from vs_training.config import TrainConfig, label_spec
 from vs_training.memory import check_memory
@@ -25,7 +25,7 @@ from vs_eval.numerics.execution import Workload
 from vs_eval.numerics.ranges import FORMATS, Format
 from vs_eval.numerics.training_step import DISCRIMINATOR, GENERATOR, PERCEPTUAL, frames_of, training_step
 from vs_eval.opening import Trained, open_trained, say_warning
-from vs_eval.output import check_output, results_of
+from vs_eval.output import check_output, checkpoint_name, results_of
 
 MARKER = "numerics.json"
 """The file that makes a directory the result of an audit, which a new one may replace."""
@@ -49,7 +49,7 @@ class NumericsRequest:
     target: tuple[str, ...]
     preset: str | None
     out: Path | None
-    checkpoint: int | None
+    checkpoint: Which
     device: Literal["auto", "cpu", "cuda"]
     dtype: Literal["float16", "bfloat16"]
     reference: Literal["auto", "float64", "float32"]
@@ -159,7 +159,7 @@ def _find_trained(request: NumericsRequest, path: Path, overrides: list[str], fo
 
 
 def _report_name(contents: ModelContents) -> str:
-    return "numerics" if contents.checkpoint is None else f"numerics-{contents.checkpoint.name}"
+    return "numerics" if contents.checkpoint is None else f"numerics-{checkpoint_name(contents)}"
 
 
 def _run_path(text: str) -> Path:

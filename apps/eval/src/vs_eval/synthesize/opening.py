@@ -20,6 +20,7 @@ from vs_synthesis import (
     Fit,
     Model,
     ModelContents,
+    Which,
     build_model,
     encode_references,
     find_run,
@@ -31,7 +32,7 @@ from vs_synthesis.fit import Way
 
 from vs_eval.errors import OptionError
 from vs_eval.opening import say_warning
-from vs_eval.output import results_of
+from vs_eval.output import checkpoint_name, results_of
 from vs_eval.videos import file_name
 
 PIPE = "-"
@@ -59,7 +60,7 @@ class SynthesisRequest:
     picture: str | None = None
     first_frame: Path | None = None
     frames: int | None = None
-    checkpoint: int | None = None
+    checkpoint: Which = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Computing = "float32"
 
@@ -222,7 +223,7 @@ def _file(sequence: LabelSequence, form: Format) -> str:
 def _beside(contents: ModelContents) -> Path:
     """Return where frames go by default: into the run, or beside the model, which stays as it is."""
     folder = results_of(contents, "synthesis")
-    return folder if contents.checkpoint is None else folder / contents.checkpoint.name
+    return folder if contents.checkpoint is None else folder / checkpoint_name(contents)
 
 
 def _job(

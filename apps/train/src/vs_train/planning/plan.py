@@ -221,7 +221,8 @@ def _disk(config: TrainConfig, counts: Counts) -> DiskPlan:
     drawn = _PANELS * min(_ROWS, run.sample_frames) * _PNG_BYTES + _VIDEO_PANELS * run.sample_frames * _MP4_BYTES
     return DiskPlan(
         checkpoint=counts.checkpoint_bytes,
-        checkpoints=min(run.keep_checkpoints + 1, math.ceil(run.steps / run.checkpoint_every)),
+        checkpoints=min(run.keep_checkpoints + 1, math.ceil(run.steps / run.checkpoint_every))
+        + (run.keep_best != "none"),
         sample=round(pixels * drawn),
         samples=math.ceil(run.steps / run.sample_every),
     )

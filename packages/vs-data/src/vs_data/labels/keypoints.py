@@ -228,16 +228,22 @@ def _look(config: KeypointsConfig, content: Content, picture: Size | None) -> Se
 
 def _check_sequence(config: KeypointsConfig, place: str, names: Sequence[str], traces: Traces) -> Iterator[Finding]:
     """Warn of frames without anybody, and of persons that jump, unless whoever is nearest is followed."""
+    yield from warn_of_nobody(place, names, traces)
+    if config.follow != "nearest":
+        yield from warn_of_jumps(place, names, traces, "follow = 'nearest', or 'number' where the files number people")
+
+
+def warn_of_nobody(place: str, names: Sequence[str], traces: Traces) -> Iterator[Finding]:
+    """Warn of frames of a sequence whose traces have no points: the person who is followed is in none of them."""
     empty = [name for name, trace in zip(names, traces, strict=True) if trace is not None and trace.points is None]
     if empty:
         what = f"nobody is in {len(empty)} of {len(names)} frames: {some(empty)}"
         fix = "their labels are empty; leave such frames out, unless that is meant"
         yield warning("frames without anybody", place, what, fix)
-    if config.follow != "nearest":
-        yield from _check_jumps(place, names, traces)
 
 
-def _check_jumps(place: str, names: Sequence[str], traces: Traces) -> Iterator[Finding]:
+def warn_of_jumps(place: str, names: Sequence[str], traces: Traces, fix: str) -> Iterator[Finding]:
+    """Warn where the points (n, 3) of neighbouring frames cannot be of one person."""
     poses = [None if trace is None else trace.points for trace in traces]
     jumps = [
         (f"between {names[index]} and {names[index + 1]}", how)
@@ -246,4 +252,4 @@ def _check_jumps(place: str, names: Sequence[str], traces: Traces) -> Iterator[F
     ]
     if jumps:
         what = f"another person is followed {some([where for where, _ in jumps])} (first: {jumps[0][1]})"
-        yield warning("people who jump", place, what, "follow = 'nearest', or 'number' where the files number people")
+        yield warning("people who jump", place, what, fix)

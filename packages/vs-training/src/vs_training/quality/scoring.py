@@ -7,30 +7,48 @@ import attrs
 import torch
 import vs_ops
 from torch import Tensor
-from vs_data import Clip, collate, cut, move
+from vs_data import REGIONS, Clip, collate, cut, move
 from vs_metrics import (
+    FLICKER_FRAMES,
+    GRID_PERIOD,
     PSNR_CAP,
     Average,
     ClassColours,
     absolute_errors,
     average_of,
+    class_scores,
     combine,
     end_point_errors,
+    flicker_errors,
+    flow_changes,
+    grid_amplitudes,
+    masked_psnr,
     paint_classes,
     psnr,
     ssim,
     warping_errors,
 )
-from vs_nets import History, Label, LabelSpec, Motion, Synthesis, class_ids, class_kind, rollout
+from vs_nets import ClassMap, History, Label, LabelSpec, Motion, Synthesis, class_ids, class_kind, rollout
 from vs_nets.synthesis import GenerateFrame
+
 from vs_training import pictures
 from vs_training.inputs import encode_label, motion_at
+from vs_training.quality.motion import estimate_flow
 from vs_training.tensors import map_tensors
 
 LEVELS = 127.5
 """Levels of 255 in one unit of a frame in [-1, 1]."""
 
-_CURVES = {"psnr": "psnr", "first_psnr": "psnr", "ssim": "ssim", "first_ssim": "ssim"}
+MOVING = 0.5
+"""What the teacher's flow moves by more, pixels, is moving."""
+
+_BACKGROUND = REGIONS.index("background")
+
+_CURVES = {
+    **{name: name for name in ("psnr", "ssim", "warping", "flicker", "tof", "grid")},
+    "first_psnr": "psnr",
+    "first_ssim": "ssim",
+}
 """Measure -> the curve over the frames of a clip that it is a part of."""
 
 
@@ -105,10 +123,12 @@ class ClipScores:
     Attributes:
         name: the clip's name.
         frames: number of frames.
-        totals: measure -> average over the frames that it exists for (see `vs_eval.measures`); nan or infinite where
-            one of them is broken.
-        curves: measure -> mean of each scored frame in order, for `psnr/...` and `ssim/...`: how a roll-out drifts.
+        totals: measure -> average over the frames that it exists for (see `measures`); nan or infinite where one of
+            them is broken.
+        curves: measure -> mean of each frame in order that has it (see `_CURVES`): how
+            a roll-out drifts.
         broken: numbers of the frames that were generated with values that are not finite, in frame or flow.
+        sums: numbers that add up over frames and clips, by name, that metrics of sets are made from (`quality.sets`).
     """
 
     name: str
@@ -116,12 +136,19 @@ class ClipScores:
     totals: Mapping[str, Average]
     curves: Mapping[str, tuple[float, ...]]
     broken: tuple[int, ...] = ()
+    sums: Mapping[str, tuple[float, ...]] = attrs.field(factory=dict)
 
 
 Watch = Callable[[FrameView], None]
 
-ScoreFrame = Callable[[FrameView, FrameView | None], Mapping[str, Average]]
-"""(a frame, the one before it) -> measure -> average; empty for a frame that does not count."""
+AddUp = Callable[[FrameView], Mapping[str, Tensor]]
+"""A frame -> what it adds to `ClipScores.sums`, tensors of any shape."""
+
+MEMORY = FLICKER_FRAMES - 1
+"""Frames before a frame that its scores look at."""
+
+ScoreFrame = Callable[[FrameView, Sequence[FrameView]], Mapping[str, Average]]
+"""(a frame, those before it, the newest last, at most `MEMORY`) -> measure -> average; empty: it does not count."""
 
 
 def evaluate_clip(
@@ -149,7 +176,12 @@ def evaluate_pieces(
 
 
 def score_views(
-    views: Iterable[FrameView], *, name: str, score: ScoreFrame | None = None, watch: Watch | None = None
+    views: Iterable[FrameView],
+    *,
+    name: str,
+    score: ScoreFrame | None = None,
+    add: AddUp | None = None,
+    watch: Watch | None = None,
 ) -> ClipScores:
     """Score the frames of a clip as they are rolled out.
 
@@ -157,25 +189,46 @@ def score_views(
         views: see `roll_out`.
         name: the clip's.
         score: what each frame is measured by; `score_frame` unless given.
+        add: what is added up of all frames that have scores and are not broken, if anything.
         watch: called with every frame in order, to draw it.
     """
-    score = score or score_frame
     rows: list[Mapping[str, Average]] = []
     broken: list[int] = []
-    before: FrameView | None = None
-    for view in views:
-        rows.append(score(view, before))
+    sums: dict[str, Tensor] = {}
+    for view, row in scored_views(views, score or score_frame):
+        rows.append(row)
         if is_broken(view):
             broken.append(view.index)
+        elif add is not None and row:
+            sums = {key: sums.get(key, 0) + value.double() for key, value in add(view).items()}
         if watch is not None:
             watch(view)
-        before = view
-    return clip_scores(name, rows, broken)
+    return clip_scores(name, rows, broken, sums)
 
 
-def clip_scores(name: str, rows: Sequence[Mapping[str, Average]], broken: Sequence[int]) -> ClipScores:
-    """Return the scores of a clip from those of each of its frames; `broken`: see `ClipScores`."""
-    return ClipScores(name=name, frames=len(rows), totals=_totals(rows), curves=_curves(rows), broken=tuple(broken))
+def scored_views(views: Iterable[FrameView], score: ScoreFrame) -> Iterator[tuple[FrameView, Mapping[str, Average]]]:
+    """Yield each frame as it is rolled out, with its scores."""
+    past: tuple[FrameView, ...] = ()
+    for view in views:
+        yield view, score(view, past)
+        past = (*past, view)[-MEMORY:]
+
+
+def clip_scores(
+    name: str,
+    rows: Sequence[Mapping[str, Average]],
+    broken: Sequence[int],
+    sums: Mapping[str, Tensor] | None = None,
+) -> ClipScores:
+    """Return the scores of a clip from those of each of its frames; `broken`, `sums`: see `ClipScores`."""
+    return ClipScores(
+        name=name,
+        frames=len(rows),
+        totals=_totals(rows),
+        curves=_curves(rows),
+        broken=tuple(broken),
+        sums={key: tuple(value.flatten().tolist()) for key, value in (sums or {}).items()},
+    )
 
 
 def is_broken(view: FrameView) -> bool:
@@ -237,13 +290,23 @@ def single_frames(pieces: Iterable[Clip]) -> Iterator[Clip]:
             yield cut(piece, index, index + 1)
 
 
-def score_frame(view: FrameView, before: FrameView | None) -> dict[str, Average]:
-    """Return measure -> average of one frame; the first of a clip has measures of its own, as nothing precedes it."""
-    if before is None:
+def score_frame(view: FrameView, past: Sequence[FrameView], *, classes: ClassMap | None = None) -> dict[str, Average]:
+    """Return measure -> average of one frame; the first of a clip has measures of its own, as nothing precedes it.
+
+    Args:
+        view: the frame.
+        past: see `ScoreFrame`.
+        classes: the kind of label whose classes have scores of their own, or None.
+    """
+    if not past:
         return image_scores("first_psnr", "first_ssim", view.truth.frames, _candidates(view, None))
-    scores = image_scores("psnr", "ssim", view.truth.frames, _candidates(view, before))
-    scores |= temporal_scores(view, before)
-    return scores | _flow_scores(view, before)
+    before = past[-1]
+    candidates = _candidates(view, before)
+    scores = image_scores("psnr", "ssim", view.truth.frames, candidates)
+    scores |= _person_scores(view.truth, candidates)
+    scores |= temporal_scores(view, past)
+    scores |= _flow_scores(view, before)
+    return scores | ({} if classes is None else score_classes(view, classes))
 
 
 def _candidates(view: FrameView, before: FrameView | None) -> dict[str, Tensor]:
@@ -265,21 +328,81 @@ def image_scores(psnr_name: str, ssim_name: str, real: Tensor, candidates: Mappi
     return scores
 
 
-def temporal_scores(view: FrameView, before: FrameView) -> dict[str, Average]:
-    """Measure how far each video's frame is from its previous one, moved by the teacher's flow; levels of 255."""
-    if view.truth.flow is None or view.truth.flow_confidence is None:
+def _person_scores(truth: Clip, candidates: Mapping[str, Tensor]) -> dict[str, Average]:
+    """Measure PSNR over the pixels that show a person, in frames whose regions are known."""
+    if truth.regions is None:
         return {}
-    pairs = {
-        "generated": (before.synthesis.frame, view.synthesis.frame),
-        "real": (before.truth.frames, view.truth.frames),
+    person = (truth.regions != _BACKGROUND).float().unsqueeze(-3)
+    found = {method: masked_psnr(frame, truth.frames, person) for method, frame in candidates.items()}
+    return {
+        f"person_psnr/{method}": average_of(loud.clamp_max(PSNR_CAP), (seen > 0).float())
+        for method, (loud, seen) in found.items()
     }
-    if before.painted is not None and view.painted is not None:
-        pairs["class_mean"] = (before.painted, view.painted)
-    flow, confidence = view.truth.flow.expand(2, -1, -1, -1), view.truth.flow_confidence.expand(2, -1, -1, -1)
+
+
+def temporal_scores(view: FrameView, past: Sequence[FrameView]) -> dict[str, Average]:
+    """Measure how videos change up to a frame, beside the real one, and the grid in it."""
+    scores = _grid_scores(view) | _flow_change(view, past[-1])
+    views = (*past, view)
+    motions = [motion for each in views if (motion := _motion_of(each)) is not None]
+    if len(motions) < len(views):
+        return scores
+    flow, confidence = (torch.cat(parts) for parts in zip(*motions, strict=True))
+    for method, frames in _videos(views).items():
+        errors, weights = warping_errors(frames[-2:], flow[-2:], confidence[-2:])
+        scores[f"warping/{method}"] = average_of(LEVELS * errors[-1], weights[-1])
+        if len(views) >= FLICKER_FRAMES:
+            errors, weights = flicker_errors(frames, flow, confidence)
+            scores[f"flicker/{method}"] = average_of(LEVELS * errors[-1], weights[-1])
+    return scores
+
+
+def _motion_of(view: FrameView) -> tuple[Tensor, Tensor] | None:
+    flow, confidence = view.truth.flow, view.truth.flow_confidence
+    return None if flow is None or confidence is None else (flow, confidence)
+
+
+def _videos(views: Sequence[FrameView]) -> dict[str, Tensor]:
+    """Return method -> its version of some frames (T, 3, H, W)."""
+    videos = {
+        "generated": torch.cat([view.synthesis.frame for view in views]),
+        "real": torch.cat([view.truth.frames for view in views]),
+    }
+    painted = [view.painted for view in views if view.painted is not None]
+    return videos if len(painted) < len(views) else {**videos, "class_mean": torch.cat(painted)}
+
+
+def _grid_scores(view: FrameView) -> dict[str, Average]:
+    """Measure the grid of up-sampling; none in pictures too small for it."""
+    if min(view.truth.frames.shape[-2:]) < 3 * GRID_PERIOD:
+        return {}
+    frames = {"generated": view.synthesis.frame, "real": view.truth.frames}
+    return {f"grid/{method}": average_of(LEVELS * grid_amplitudes(frame)) for method, frame in frames.items()}
+
+
+def _flow_change(view: FrameView, before: FrameView) -> dict[str, Average]:
+    """Measure tOF by OpenCV's DIS; none in a video that is broken."""
+    if is_broken(view) or is_broken(before):
+        return {}
+    generated = torch.cat([before.synthesis.frame, view.synthesis.frame])
+    real = torch.cat([before.truth.frames, view.truth.frames])
+    errors, weights = flow_changes(generated, real, estimate_flow)
+    return {"tof/generated": average_of(errors[1], weights[1])}
+
+
+def score_classes(view: FrameView, kind: ClassMap) -> dict[str, Average]:
+    """Measure each class of a frame by itself: `class_psnr/ID`, `class_ssim/ID`, `class_l1/ID` in levels of 255.
+
+    PSNR and SSIM are means over the frames that show enough of the class, the difference one over its pixels.
+    """
+    found = class_scores(view.synthesis.frame, view.truth.frames, class_ids(view.truth.labels, kind), kind.classes)
     scores = {}
-    for method, pair in pairs.items():
-        errors, weights = warping_errors(torch.cat(pair), flow, confidence)
-        scores[f"warping/{method}"] = average_of(LEVELS * errors[1], weights[1])
+    for number, pixels in enumerate(found.pixels[0]):
+        if pixels:
+            seen = pixels.sign()
+            scores[f"class_psnr/{number}"] = average_of(found.psnr[0, number], seen)
+            scores[f"class_ssim/{number}"] = average_of(found.ssim[0, number], seen)
+            scores[f"class_l1/{number}"] = average_of(LEVELS * found.l1[0, number], pixels)
     return scores
 
 
@@ -294,13 +417,22 @@ def _flow_scores(view: FrameView, before: FrameView) -> dict[str, Average]:
         "warped_real": vs_ops.warp(before.truth.frames, flow),
         "repeated_real": before.truth.frames,
     }
-    estimated = None if view.synthesis.given else flow
-    scores = flow_errors("epe", estimated, view.truth.flow, view.truth.flow_confidence)
+    estimated, confidence = None if view.synthesis.given else flow, view.truth.flow_confidence
+    scores = flow_errors("epe", estimated, view.truth.flow, confidence)
+    scores |= flow_errors("moving_epe", estimated, view.truth.flow, _where_moving(view.truth.flow, confidence))
     if view.truth.flow is not None and view.truth.flow_confidence is not None:
         candidates["warped_real_by_teacher"] = vs_ops.warp(before.truth.frames, view.truth.flow)
     for method, frame in candidates.items():
         scores[f"l1/{method}"] = average_of(LEVELS * absolute_errors(frame, view.truth.frames)[0])
     return scores
+
+
+def _where_moving(flow: Tensor | None, confidence: Tensor | None) -> Tensor | None:
+    """Return the confidence in a flow where it is longer than `MOVING`, 0 elsewhere."""
+    if flow is None or confidence is None:
+        return None
+    moving: Tensor = torch.linalg.vector_norm(flow, dim=-3, keepdim=True) > MOVING
+    return confidence * moving
 
 
 def flow_errors(name: str, flow: Tensor | None, target: Tensor | None, confidence: Tensor | None) -> dict[str, Average]:

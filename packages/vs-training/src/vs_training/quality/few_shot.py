@@ -1,6 +1,6 @@
 """What a generated frame of a subject is measured by: the true frame, and what its reference alone would give."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 import vs_ops
@@ -20,7 +20,7 @@ from vs_metrics import (
     region_colours,
 )
 
-from vs_eval.scoring import (
+from vs_training.quality.scoring import (
     ChosenReference,
     FrameView,
     chosen_reference,
@@ -37,15 +37,15 @@ COLOUR_REGIONS = ("skin", "hair", "clothes", "background")
 
 
 def score_subject_frame(
-    view: FrameView, before: FrameView | None, *, references: Collection[int] = (), training: Tensor | None = None
+    view: FrameView, past: Sequence[FrameView], *, references: Collection[int] = (), training: Tensor | None = None
 ) -> dict[str, Average]:
-    """Return measure -> average of one frame (see `vs_eval.measures.FEW_SHOT_MEASURES`); nothing for a reference.
+    """Return measure -> average of one frame (see `measures.FEW_SHOT_MEASURES`); nothing for a reference.
 
     What needs the teacher's flow or the regions of the frame is left out where there are none.
 
     Args:
         view: the frame; its references are those that it was generated from.
-        before: the frame before it, or None.
+        past: see `ScoreFrame`.
         references: which frames of the clip are references.
         training: (regions, 3) mean colour of each of `REGIONS` in the training split, or None.
     """
@@ -54,8 +54,8 @@ def score_subject_frame(
     chosen = chosen_reference(view)
     candidates = {"generated": view.synthesis.frame} | ({} if chosen is None else _baselines(chosen))
     scores = image_scores("psnr", "ssim", view.truth.frames, candidates)
-    if before is not None:
-        scores |= temporal_scores(view, before)
+    if past:
+        scores |= temporal_scores(view, past)
     scores |= flow_errors("epe", view.synthesis.flow, view.truth.flow, view.truth.flow_confidence)
     if chosen is not None:
         warp = view.synthesis.reference
@@ -64,16 +64,16 @@ def score_subject_frame(
     return scores if training is None else scores | _colour_scores(view, "training", training, torch.ones(len(REGIONS)))
 
 
-def score_driven_frame(view: FrameView, before: FrameView | None) -> dict[str, Average]:
+def score_driven_frame(view: FrameView, past: Sequence[FrameView]) -> dict[str, Average]:
     """Return measure -> average of a frame of a subject in somebody else's motion; nothing where truth is unknown.
 
     Args:
         view: the frame, and the one that drives it; with regions, `view.truth` is the subject in this motion.
-        before: the frame before it, or None.
+        past: see `ScoreFrame`.
     """
     if view.truth.regions is None:
         return {}
-    scores, driver = score_subject_frame(view, before), view.driving
+    scores, driver = score_subject_frame(view, past), view.driving
     if driver is None or driver.regions is None:
         return scores
     colours, pixels = region_colours(driver.frames, driver.regions, len(REGIONS))

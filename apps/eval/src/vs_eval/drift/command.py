@@ -1,0 +1,210 @@
+"""What `drift` does: roll a generator out far beyond its clips, and say when metrics leave their first frames' band."""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, assert_never
+
+import attrs
+from rich.console import Console
+from vs_metrics import Average, ClipFrame, clip_picture, strip_frames, write_png
+from vs_nets import AnyGeneratorConfig, FewShotGeneratorConfig, GeneratorConfig
+from vs_runtime import choose_device
+from vs_synthesis import find_run
+from vs_training.pictures import palette_of
+from vs_training.quality.few_shot import score_subject_frame
+from vs_training.quality.measures import FEW_SHOT_MEASURES, MEASURES, Measure, headed
+from vs_training.quality.rolling import bound, reference_frames
+from vs_training.quality.scoring import ScoreFrame, roll_out, score_frame, scored_views
+
+from vs_eval.command import announce, evaluation_spec
+from vs_eval.drift.curves import FIRST, WIDTH, Curve, Drift, combined_rows, curves_of, drift_of
+from vs_eval.drift.picture import draw_drift
+from vs_eval.drift.sources import back_and_forth, lengthened, longest_sequences
+from vs_eval.errors import VsEvalError
+from vs_eval.facts import json_facts, page_facts, page_title, with_notices
+from vs_eval.opening import COMMANDS, Opened, Request, open_held_out, open_trained, report_name, say_warning
+from vs_eval.output import check_output, report_directory, results_of, write_json
+from vs_eval.page import Picture, Section, render_page
+from vs_eval.pictures import clip_frame
+from vs_eval.report import Table, measures_json
+from vs_eval.terminal import Advance, say, show_progress, show_tables
+
+MARKER = "drift.json"
+"""The file that makes a directory a report on drift."""
+
+CURVES, STRIP, PAGE = "drift.png", "frames.png", "report.html"
+
+BESIDE = ("real", "class_mean", "repeated", "previous")
+"""Methods whose curves say what is not the generator's doing."""
+
+ROWS = 8
+"""Frames of the strip."""
+
+Rows = list[Mapping[str, Average]]
+
+
+def measure_drift(request: Request, console: Console) -> Path:
+    """Do what the command line asks for, and return the report's directory."""
+    opened, frames = _open(request)
+    chosen = longest_sequences(opened.source, request.clips or 1)
+    if not chosen:
+        raise VsEvalError(f"{opened.trained.title}: no held-out sequence has two frames; name others by --data")
+    opened = attrs.evolve(opened, facts=with_notices(opened.facts, *_turns(opened, chosen, frames)))
+    announce(opened, console)
+    with report_directory(opened.out, MARKER) as draft:
+        with show_progress(console, clips=len(chosen), frames=frames * len(chosen)) as advance:
+            clips = [
+                _rolled(opened, sequence, frames, draft / STRIP if not index else None, partial(_told, advance, index))
+                for index, sequence in enumerate(chosen)
+            ]
+        curves = curves_of(combined_rows(clips))
+        found = _drifts(curves, _kind(opened.generator)[0])
+        draw_drift(found, f"{page_title(opened.facts)}: {frames} frames", draft / CURVES)
+        table = drift_table(found, frames)
+        (draft / PAGE).write_text(_page(opened, found, table, len(chosen), frames), "utf-8")
+        write_json(draft / MARKER, {**json_facts(opened.facts), **drift_json(found, frames, len(chosen))})
+    show_tables([table], console)
+    say(console, f"report: {opened.out / PAGE}")
+    return opened.out
+
+
+def _open(request: Request) -> tuple[Opened[AnyGeneratorConfig], int]:
+    choose_device(request.device)
+    path = find_run(say_warning).path if request.run is None else request.run
+    frames = request.frames or FIRST + 1
+    trained = open_trained(path, checkpoint=request.checkpoint, data=request.data)
+    trained = attrs.evolve(trained, data=lengthened(trained.data, frames))
+    out = request.out or results_of(trained.contents, "eval") / f"drift-{report_name(trained.contents)}"
+    check_output(out, MARKER)
+    opened = open_held_out(request, trained, trained.contents.config.generator, out)
+    command = opened.facts.command.replace(COMMANDS[trained.contents.config.kind], "hatch run eval:drift", 1)
+    return attrs.evolve(opened, facts=attrs.evolve(opened.facts, command=command)), frames
+
+
+def _turns(opened: Opened[AnyGeneratorConfig], chosen: Sequence[int], frames: int) -> list[str]:
+    """Say which sequences are too short and are shown forwards and backwards."""
+    short = [info for info in (opened.source.sequences[index] for index in chosen) if info.frames < frames]
+    if not short:
+        return []
+    which = f"{short[0].name} has {short[0].frames} frames"
+    return [
+        f"{len(short)} of {len(chosen)} sequences are shorter than {frames} frames ({which}): they are shown forwards "
+        "and backwards in turn, and backwards nothing is measured along the teacher's flow"
+    ]
+
+
+def _rolled(
+    opened: Opened[AnyGeneratorConfig], sequence: int, frames: int, strip: Path | None, told: Callable[[str], None]
+) -> Rows:
+    """Roll out one sequence, and return the scores of each frame; some are drawn if there is a place for them."""
+    references = _references(opened, sequence)
+    score = _kind(opened.generator, references)[1]
+    spec, drawn, shown = evaluation_spec(opened.model), strip_frames(frames, ROWS), list[ClipFrame]()
+    pieces = back_and_forth(opened.source, sequence, frames, references)
+    first = next(pieces)
+    generate = bound(opened.model.generator.bind, first, spec)
+    rows: Rows = []
+    for view, row in scored_views(roll_out(generate, itertools.chain([first], pieces), spec), score):
+        rows.append(row)
+        if view.index in drawn:
+            shown.append(clip_frame(spec.labels, view))
+        told(opened.source.sequences[sequence].name)
+    if strip is not None:
+        write_png(strip, clip_picture(shown, palette_of(spec.labels)))
+    return rows
+
+
+def _told(advance: Advance, index: int, name: str) -> None:
+    advance(name, index)
+
+
+def _references(opened: Opened[AnyGeneratorConfig], sequence: int) -> tuple[int, ...]:
+    match opened.generator:
+        case GeneratorConfig():
+            return ()
+        case FewShotGeneratorConfig():
+            return reference_frames(opened.source.sequences[sequence].frames, 1)
+        case _:
+            assert_never(opened.generator)
+
+
+def _kind(generator: AnyGeneratorConfig, references: tuple[int, ...] = ()) -> tuple[Sequence[Measure], ScoreFrame]:
+    """Return what generators of a kind are measured by."""
+    match generator:
+        case GeneratorConfig():
+            return MEASURES, score_frame
+        case FewShotGeneratorConfig():
+            return FEW_SHOT_MEASURES, partial(score_subject_frame, references=references)
+        case _:
+            assert_never(generator)
+
+
+def _drifts(curves: Mapping[str, Curve], measures: Sequence[Measure]) -> list[Drift]:
+    found = [drift_of(measure, curves, BESIDE) for measure in measures]
+    return [drift for drift in found if drift is not None]
+
+
+def drift_table(found: Sequence[Drift], frames: int) -> Table:
+    """Return a row for each metric: its band, where it ends, and when it leaves."""
+    rows = tuple(
+        (
+            headed(drift.measure),
+            f"{drift.mean:.{drift.measure.digits}f} ± {WIDTH * drift.deviation:.{drift.measure.digits}f}",
+            f"{drift.last:.{drift.measure.digits}f}",
+            _way_out(drift),
+        )
+        for drift in found
+    )
+    heads = ("metric", f"first {FIRST} frames ± {WIDTH:g} sd", f"last {FIRST} frames", "leaves the band")
+    note = (
+        f"Over {frames} frames from its own frames. A metric leaves its band at the first frame from which the mean of "
+        f"the last {FIRST} frames stays outside. The world changes too: see the curves of the real video."
+    )
+    return Table(title="Drift", heads=heads, rows=rows, note=note)
+
+
+def _way_out(drift: Drift) -> str:
+    """Say when a metric leaves its band, and whether for the better."""
+    if drift.leaves is None:
+        return "stays"
+    higher = drift.running[drift.leaves] > drift.mean
+    return f"frame {drift.leaves}, {'better' if higher == (drift.measure.better == 'higher') else 'worse'}"
+
+
+def drift_json(found: Sequence[Drift], frames: int, clips: int) -> dict[str, Any]:
+    """Return drift as JSON values, with the curves; null where there is no value."""
+    return {
+        "frames": frames,
+        "clips": clips,
+        "band": {"first_frames": FIRST, "deviations": WIDTH},
+        "measures": measures_json([drift.measure for drift in found]),
+        "drift": {
+            drift.measure.name: {
+                "mean": drift.mean,
+                "deviation": drift.deviation,
+                "last": drift.last,
+                "leaves": drift.leaves,
+                "generated": drift.generated.tolist(),
+                "running_mean": drift.running.tolist(),
+                "beside": {method: values.tolist() for method, values in drift.beside.items()},
+            }
+            for drift in found
+        },
+    }
+
+
+def _page(opened: Opened[AnyGeneratorConfig], found: Sequence[Drift], table: Table, clips: int, frames: int) -> str:
+    pictures = (
+        Picture(title="Each metric against the frame number", file=CURVES),
+        Picture(title="Frames of the first sequence, from its first to its last", file=STRIP),
+    )
+    return render_page(
+        [Section(tables=(table,), pictures=pictures)],
+        title=page_title(opened.facts),
+        summary=f"{clips} held-out sequence{'s' * (clips > 1)}, {frames} frames each, generated from its own frames.",
+        measures=[drift.measure for drift in found],
+        facts=page_facts(opened.facts),
+        notices=opened.facts.notices,
+    )

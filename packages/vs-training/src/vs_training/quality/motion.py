@@ -1,0 +1,15 @@
+"""The flow that both videos are looked at by: OpenCV's DIS, which knows nothing of how the frames were made."""
+
+import torch
+from torch import Tensor
+from vs_data.flow import DisFlowConfig, dis_flow
+from vs_metrics import frame_to_uint8
+
+DIS = DisFlowConfig()
+"""Settings of the estimator."""
+
+
+def estimate_flow(before: Tensor, now: Tensor) -> Tensor:
+    """Return the backward flow (N, 2, H, W), pixels, from frames to those before them, (N, 3, H, W) in [-1, 1]."""
+    flows = [dis_flow([frame_to_uint8(a), frame_to_uint8(b)], DIS)[1] for a, b in zip(before, now, strict=True)]
+    return torch.stack([torch.from_numpy(flow).movedim(-1, 0) for flow in flows])

@@ -1,0 +1,113 @@
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from toy_runs import STREET, make_run
+from vs_data import StreetConfig
+from vs_eval.drift.curves import FIRST, combined_rows, curves_of, drift_of, running_mean, stays_from
+from vs_eval.drift.sources import back_and_forth, lengthened, longest_sequences
+from vs_metrics import Average
+from vs_training.quality.measures import measure_of
+
+
+def drift_of_psnr(values: list[float]):
+    rows = [{"psnr/generated": Average(total=value, weight=1.0)} for value in values]
+    return drift_of(measure_of("psnr/generated"), curves_of(rows), ())
+
+
+def wobble(frames: int) -> list[float]:
+    return [20.0 + (-1) ** index for index in range(frames)]
+
+
+def test_what_stays_as_it_was_does_not_leave_its_band():
+    found = drift_of_psnr(wobble(200))
+    assert (found.mean, found.deviation, found.leaves) == (20.0, 1.0, None)
+    assert found.band == (18.0, 22.0)
+
+
+def test_what_falls_leaves_the_band_when_the_mean_of_30_frames_is_below_it():
+    """It falls by 6 dB at frame 100: 11 of 30 frames must be lower for a mean that is more than 2 dB lower."""
+    values = wobble(100) + [value - 6 for value in wobble(100)]
+    found = drift_of_psnr(values)
+    assert found.leaves == 100 + FIRST // 3
+    assert found.last == 14.0
+
+
+def test_a_short_dip_is_no_drift_and_frames_without_a_value_at_the_end_are():
+    values = wobble(100) + [0.0] * 20 + wobble(100)
+    assert drift_of_psnr(values).leaves is None
+    assert drift_of_psnr(wobble(100) + [math.nan] * 100).leaves == 129  # a mean of what there still is, till then
+    assert drift_of_psnr([math.nan] * 40 + wobble(100)) is None
+
+
+@given(values=st.lists(st.floats(-100, 100) | st.just(math.nan), min_size=1, max_size=60), window=st.integers(1, 40))
+def test_a_running_mean_is_that_of_the_last_values(values, window):
+    expected = [
+        np.mean([value for value in values[max(0, end - window) : end] if math.isfinite(value)] or [math.nan])
+        for end in range(1, len(values) + 1)
+    ]
+    np.testing.assert_allclose(running_mean(np.array(values), window), expected, atol=1e-9)
+
+
+def test_what_is_true_from_somewhere_on_to_the_end():
+    assert stays_from(np.array([True, False, True, True])) == 2
+    assert stays_from(np.array([True, True])) == 0
+    assert stays_from(np.array([True, False])) is None
+
+
+def test_clips_are_put_together_frame_by_frame_and_first_frames_are_frames():
+    long = [{"first_psnr/generated": Average(total=10.0, weight=1.0)}, {"psnr/generated": Average(total=9.0, weight=1)}]
+    short = [{"first_psnr/generated": Average(total=30.0, weight=1.0)}]
+    curves = curves_of(combined_rows([long, short]))
+    assert curves["psnr/generated"].tolist() == [20.0, 9.0]
+
+
+def test_a_sequence_is_turned_at_its_ends_and_moves_as_it_should_where_it_runs_forwards(town):
+    """The world moves by as much every frame: where a frame is in it tells which frame it is."""
+    source = town(4)
+    frames = source.read_all(0).frames
+    clips = list(back_and_forth(source, 0, 11))
+    shown = [next(k for k in range(4) if torch.equal(clip.frames[0], frames[k])) for clip in clips]
+    assert shown == [0, 1, 2, 3, 2, 1, 0, 1, 2, 3, 2]
+    trusted = [bool(clip.flow_confidence.any()) for clip in clips]
+    assert trusted == [False, True, True, True, False, False, False, True, True, True, False]
+    assert [len(clip.frames) for clip in clips] == [1] * 11
+
+
+def test_worlds_go_on_and_the_longest_sequences_come_first(town):
+    assert lengthened(StreetConfig(sequence_length=30), 1000).sequence_length == 1000
+    assert lengthened(StreetConfig(sequence_length=2000), 1000).sequence_length == 2000
+    assert longest_sequences(town(3, 5, 1, 5), 3) == [1, 3, 0]
+    assert longest_sequences(town(1), 3) == []
+
+
+def test_the_command_writes_curves_a_picture_and_a_page(tmp_path, run_command):
+    make_run(tmp_path / "run", STREET)
+    status, out, err = run_command("drift", "run", "--frames", "33", "--device", "cpu")
+    assert (status, err) == (0, "")
+    report = tmp_path / "run" / "eval" / "drift-step-00000003"
+    assert sorted(path.name for path in report.iterdir()) == ["drift.json", "drift.png", "frames.png", "report.html"]
+    found = json.loads((report / "drift.json").read_text())
+    assert found["frames"] == 33
+    assert found["command"] == "hatch run eval:drift run --checkpoint 3 --device cpu --clips 1 --frames 33"
+    psnr = found["drift"]["psnr"]
+    assert len(psnr["generated"]) == len(psnr["running_mean"]) == 33
+    assert psnr["mean"] == pytest.approx(np.mean(psnr["generated"][:30]))
+    assert found["drift"]["warping"]["beside"]["real"][0] is None  # nothing precedes the first frame
+    assert "leaves the band" in out
+    assert "drift.png" in (report / "report.html").read_text()
+
+
+def test_too_few_frames_and_another_directory_are_refused(tmp_path, run_command):
+    make_run(tmp_path / "run", STREET)
+    status, _, err = run_command("drift", "run", "--frames", "30")
+    assert (status, err.count("\n")) == (2, 1)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    status, _, err = run_command("drift", "run", "--frames", "40", "--out", "full")
+    assert (status, err.count("\n")) == (2, 1)
+    assert "drift.json" in err
