@@ -156,7 +156,7 @@ class NetworkFlowConfig:
 
     kind: ClassVar[str] = "network"
 
-    path: str = path(REQUIRED, "the network: an ONNX file, or a program of torch.export (.pt2)")
+    path: str = path(REQUIRED, "the network, an ONNX file")
     first: Literal["now", "before"] = choice(
         "now",
         "which frame it gets first: flow leads from the first to the second, if it is the present one",

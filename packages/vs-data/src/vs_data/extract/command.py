@@ -60,10 +60,9 @@ def extract(
 ) -> int:
     """Label every frame of a data folder or video by a network or program of yours, beside the frames.
 
-    A network is an ONNX file, or a program of torch.export (.pt2); shapes and types in it say how frames are given, and
-    what its output is, as far as they can. A program of yours gets the frames on its standard input and writes labels:
-    see the README. Each sequence is written as a whole; called again, the command goes on with those that have no
-    labels yet.
+    A network is an ONNX file; shapes and types in it say how frames are given, and what its output is, as far as they
+    can. A program gets the frames on its standard input and writes labels: see the README. Each sequence is written as
+    a whole; called again, the command goes on with those that have no labels yet.
 
     Parameters
     ----------
@@ -72,7 +71,7 @@ def extract(
     kind
         What labels are.
     model
-        The network, an ONNX file, or a program of torch.export (.pt2), which one thread computes.
+        The network, an ONNX file.
     program
         In its place, a command with its arguments, in one word; {width} and {height} in it become those of frames.
     folder

@@ -1,4 +1,4 @@
-"""Networks in files, ONNX or torch.export: what goes in and comes out of them, and running them."""
+"""ONNX files: what goes in and comes out of them, and running them by ONNX Runtime."""
 
 import hashlib
 import importlib.util
@@ -14,9 +14,10 @@ from vs_config import shown
 from vs_config.files import open_regular
 
 from vs_data.errors import DataError
-from vs_data.extract.exported import open_exported
 
 _MISSING = "an ONNX file needs ONNX Runtime, which is not installed; install it by pip install 'vs-data[extract]'"
+_EXPORTED = "a program of torch.export is not loaded, since PyTorch's reader runs Python that stands in such a file"
+_CONVERT = "write your own as ONNX: torch.onnx.export(torch.export.load('a.pt2'), f='a.onnx', external_data=False)"
 _NUMBERED = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")  # what all messages begin with
 _PART = 2**20  # bytes that are read at once
 _LONGEST = 200  # characters of what ONNX Runtime says
@@ -51,14 +52,14 @@ class Value:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Network:
-    """A file that can be run.
+    """An ONNX file that can be run.
 
     Attributes:
         path: The file.
         digest: SHA-256 of it.
         inputs: In its order.
         outputs: In its order.
-        session: Of ONNX Runtime, or what runs a program of torch.export alike.
+        session: Of ONNX Runtime.
     """
 
     path: Path
@@ -81,18 +82,18 @@ def refusal(network: Network, what: str, fix: str) -> DataError:
 
 
 def open_network(path: Path, device: Literal["cpu", "cuda"] = "cpu", threads: int = 0) -> Network:
-    """Open an ONNX file, or a program of torch.export (`.pt2`). Nothing but operators of ONNX or PyTorch is ever run.
+    """Open an ONNX file. Nothing but operators of ONNX is ever run.
 
     Args:
         path: The file.
         device: What computes.
-        threads: That compute on a CPU; 0: one for each core. A program of torch.export takes one.
+        threads: That compute on a CPU; 0: one for each core.
 
     Raises:
-        DataError: ONNX Runtime is missing, cannot compute there, or the file cannot be read.
+        DataError: ONNX Runtime is missing, cannot compute there, or cannot read the file.
     """
     if path.suffix.lower() == ".pt2":
-        return _open_program(path, device)
+        raise DataError(_EXPORTED, file=str(path), fix=_CONVERT)
     if importlib.util.find_spec("onnxruntime") is None:
         raise DataError(_MISSING)
     import onnxruntime  # here, because it is optional
@@ -117,17 +118,6 @@ def open_network(path: Path, device: Literal["cpu", "cuda"] = "cpu", threads: in
         outputs=tuple(map(_value, session.get_outputs())),
         session=session,
     )
-
-
-def _open_program(path: Path, device: Literal["cpu", "cuda"]) -> Network:
-    if device != "cpu":
-        raise DataError(f"--device {device}: programs of torch.export run on the CPU", fix="bring the network as ONNX")
-    session = open_exported(path)
-    inputs, outputs = (
-        tuple(Value(name=name, dtype=dtype, shape=shape) for name, dtype, shape in values)
-        for values in (session.inputs, session.outputs)
-    )
-    return Network(path=path, digest=_digest_of(path), inputs=inputs, outputs=outputs, session=session)
 
 
 def run_network(network: Network, feeds: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
