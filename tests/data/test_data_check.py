@@ -279,9 +279,9 @@ def test_every_nth_frame_is_opened_but_all_names_are_compared(folder):
 def test_progress_is_told_and_threads_change_nothing(folder):
     root = folder({"a": 4, "b": 3})
     (root / "images" / "a" / "0002.png").write_text("bad")
-    calls: list[tuple[int, int]] = []
-    one = check_folder(root, threads=1, progress=lambda done, total: calls.append((done, total)))
-    assert calls == [(done, 7) for done in range(1, 8)]
+    calls: list[tuple[str, int, int]] = []
+    one = check_folder(root, threads=1, progress=lambda *call: calls.append(call))
+    assert calls == [("frames", done, 7) for done in range(1, 8)]
     assert check_folder(root, threads=4) == one
 
 
@@ -325,7 +325,7 @@ def test_no_more_frames_are_looked_at_than_are_soon_needed(folder, monkeypatch):
         looked.append(content)
         return inspect_rgb(content)
 
-    def progress(done, _total):
+    def progress(_unit, done, _total):
         if done == 5:
             time.sleep(0.3)
         ahead.append(len(looked) - done)

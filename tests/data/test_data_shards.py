@@ -395,3 +395,19 @@ def test_names_that_are_no_text_are_packed(tmp_path):
     source = open_source(ShardsConfig(root=str(tmp_path / "pack"), **VIDEO), "val")
     assert [info.name for info in source.sequences] == [name]
     assert source.read(ClipRequest(sequence=0, start=0, length=2)).frames.shape[0] == 2
+
+
+def test_a_folder_without_files_beside_the_pictures_is_named(tmp_path):
+    for place in ("images", "notes"):
+        (tmp_path / place / "a").mkdir(parents=True)
+    write_png(tmp_path / "images" / "a" / "0000.png", np.zeros((8, 8), np.uint8))
+    with pytest.raises(DataError, match=r"notes/a/0000\.\*: the file is missing"):
+        whole_layout(tmp_path)
+
+
+def test_a_check_of_a_pack_tells_how_many_bytes_it_has_compared(folder, pack):
+    size = sum(path.stat().st_size for path in pack.glob("*.tar"))
+    calls: list[tuple[str, int, int]] = []
+    check_folder(ShardsConfig(root=str(pack), **kinds_of(folder)), progress=lambda *call: calls.append(call))
+    assert [call for call in calls if call[0] == "bytes"][-1] == ("bytes", size, size)
+    assert calls[-1] == ("frames", 21, 21)

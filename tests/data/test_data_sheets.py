@@ -115,3 +115,15 @@ def test_lines_and_classes_have_colours_that_can_be_told_from_the_frame():
     named = SegMapsConfig(num_classes=2, class_names=("road", "sky"))
     texts = [entry.text for entry in meanings(named, torch.tensor([[0, 1, 255]], dtype=torch.uint8))]
     assert texts == ["0 road", "1 sky", "255 ignored"]
+
+
+def test_captions_of_portraits_are_not_cut(tmp_path):
+    """A column is as wide as the longest caption, however narrow the frames are."""
+    for place in ("images", "seg_maps"):
+        (tmp_path / "data" / place / "a").mkdir(parents=True)
+        for frame in range(3):
+            cv2.imwrite(str(tmp_path / "data" / place / "a" / f"{frame}.png"), np.zeros((320, 40), np.uint8))
+    write_sheets(config_of(tmp_path / "data", SegMapsConfig(num_classes=1)), tmp_path / "out")
+    sheet = read_rgb(tmp_path / "out" / "0000-a.png")
+    width, _ = cv2.getTextSize("seg_maps over the frame before", cv2.FONT_HERSHEY_SIMPLEX, 0.4, 1)[0]
+    assert sheet.shape[1] >= 4 * width

@@ -223,3 +223,14 @@ def test_no_video_is_one_line(tmp_path, name):
     (tmp_path / "folder").mkdir()
     with pytest.raises(DataError, match=r"does not exist; expected a video|holds no videos; expected"):
         open_source(VideoConfig(root=str(tmp_path / name), labels=(SegMapsConfig(),)), "train")
+
+
+def test_a_check_tells_which_videos_are_opened_before_it_looks_at_frames(tmp_path):
+    for name in "ab":
+        numbered(tmp_path / f"{name}.mp4", 3)
+    (tmp_path / "c.mp4").write_bytes(b"no video")
+    calls: list[tuple[str, int, int]] = []
+    config = VideoConfig(root=str(tmp_path), labels=(EdgesConfig(),), flow=NoFlowConfig())
+    report = check_folder(config, progress=lambda *call: calls.append(call))
+    assert calls == [*(("videos", done, 3) for done in range(3)), *(("frames", done, 6) for done in range(1, 7))]
+    assert [Path(finding.file).name for finding in report.errors] == ["c.mp4"]

@@ -23,6 +23,7 @@ from vs_data import (
     PhotometricConfig,
     SegMapsConfig,
     ShardsConfig,
+    TrustedConfig,
     check_folder,
     open_labels,
     open_source,
@@ -316,6 +317,7 @@ def test_nothing_is_said_where_nothing_moves(tmp_path, pictures):
         FlowFilesConfig(direction="forward", y="up", negate=True),
         FlowFilesConfig(folder="motion", exr_channels=("a.X", "a.Y"), confidence=OcclusionConfig(folder="hidden")),
         FlowFilesConfig(confidence=PhotometricConfig(threshold=0.1)),
+        FlowFilesConfig(confidence=TrustedConfig()),
     ],
 )
 def test_flow_files_in_a_word_are_read_back(config):

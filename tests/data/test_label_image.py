@@ -158,7 +158,12 @@ WRONG = {
     "greys": (".png", np.ones(SIZE, np.uint8), ImageConfig(), "has 1 channel, channels = 3 of the kind 'image'"),
     "other size": (".npy", np.ones((5, 6), np.float32), DEPTH, "is 6x5 pixels"),
     "no exr": (".exr", b"v/1.png", DEPTH, "is no OpenEXR file, whatever its name says; copy or render"),
-    "half an exr": (".exr", b"\x76\x2f\x31\x01\x02", DEPTH, "not a readable OpenEXR file"),
+    "half an exr": (
+        ".exr",
+        b"\x76\x2f\x31\x01\x02",
+        DEPTH,
+        "not a readable OpenEXR file: it is damaged or cut off; copy or render",
+    ),
     "no picture": (".png", b"abc", DEPTH, "not a readable picture"),
 }
 

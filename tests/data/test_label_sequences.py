@@ -263,6 +263,11 @@ def test_photographs_come_one_by_one_in_a_folder_or_out_of_a_video(people, tmp_p
     assert torch.equal(filmed.references.frames, named.references.frames)
     assert torch.equal(filmed.references.labels[FACE.folder], named.references.labels[FACE.folder])
     assert open_references(f"{clip}:1,4", FACES).references.frames.shape[0] == 2
+    spread = open_references(str(clip), FACES, count=FRAMES).references.frames
+    assert spread.shape[0] == FRAMES
+    assert torch.equal(
+        open_references(f"{clip}:0-{FRAMES - 1}", FACES, count=1).references.frames[0], spread[FRAMES // 2]
+    )
 
 
 @pytest.mark.parametrize("crop", [None, FaceCropConfig(margin=0.2)])

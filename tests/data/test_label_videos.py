@@ -24,6 +24,7 @@ from vs_data import (
     open_source,
 )
 from vs_data.pictures import write_png
+from vs_data.shards import PackOptions, pack_folder, whole_layout
 from vs_data.videos import video_frames
 
 MAPS = SegMapsConfig()
@@ -233,3 +234,21 @@ def test_a_folder_of_driving_videos_is_a_sequence_each(tmp_path: Path):
     (alone,) = open_labels(str(tmp_path / "b.mkv"), how)
     for one, other in zip(both[1].read(), alone.read(), strict=True):
         assert all(torch.equal(one.labels[kind], other.labels[kind]) for kind in ("edges", "grey"))
+
+
+def test_a_pack_drives_as_its_folder_does(tmp_path: Path):
+    """Maps as files beside maps as a video, which are packed as they are."""
+    for place in ("images/a", "seg_maps", "parts/a"):
+        (tmp_path / "data" / place).mkdir(parents=True)
+    for number, frame in enumerate(numbered(5, most=7)):
+        write_png(tmp_path / "data" / "images" / "a" / f"{number}.png", striped(number, SIZE))
+        write_png(tmp_path / "data" / "parts" / "a" / f"{number}.png", frame)
+    lossless(tmp_path / "data" / "seg_maps", "ffv1.mkv", numbered(5)).rename(tmp_path / "data" / "seg_maps" / "a.mkv")
+    pack_folder(whole_layout(tmp_path / "data"), tmp_path / "pack", PackOptions())
+    how = LabelRequest(kinds=(MAPS, SegMapsConfig(folder="parts")), size=SIZE)
+    (folder,), (pack,) = (open_labels(str(tmp_path / name), how) for name in ("data", "pack"))
+    assert (pack.name, pack.frames, pack.size) == (folder.name, folder.frames, folder.size)
+    for one, other in zip(folder.read(), pack.read(), strict=True):
+        assert all(torch.equal(one.labels[kind], other.labels[kind]) for kind in ("seg_maps", "parts"))
+    with pytest.raises(DataError, match="depth was not packed; packed are images, parts, seg_maps"):
+        open_labels(str(tmp_path / "pack"), LabelRequest(kinds=(ImageConfig(folder="depth"),), size=SIZE))

@@ -1,8 +1,20 @@
 """The street rendered plainly: the same scene in flat colours that move as the exact flow says."""
 
+from pathlib import Path
+
 import pytest
 import torch
-from vs_data import Clip, ClipRequest, FloatMaps, StreetConfig, open_street
+from vs_data import (
+    Clip,
+    ClipRequest,
+    FloatMaps,
+    FolderConfig,
+    StreetConfig,
+    open_source,
+    open_street,
+    write_folder,
+)
+from vs_data.sources import folder_kinds
 
 SIZE = {"height": 64, "width": 128, "sequence_length": 8}
 
@@ -58,6 +70,20 @@ def test_references_are_rendered_too() -> None:
     assert torch.equal(clip.references.labels["seg_maps"][0], other.labels["seg_maps"][2])
 
 
+def test_borders_of_instances_are_those_that_a_folder_of_it_has(tmp_path: Path) -> None:
+    config = StreetConfig(height=32, width=64, sequence_length=3, labels="instances")
+    source = open_source(config, "val")
+    assert list(source.label_kinds) == ["seg_maps", "instances"]
+    write_folder(source, tmp_path / "street", sequences=1)
+    folder = FolderConfig(root=str(tmp_path / "street"), height=32, width=64, labels=folder_kinds(config))
+    request = ClipRequest(sequence=0, start=0, length=3)
+    made, read_back = (each.read(request).labels for each in (source, open_source(folder, "val")))
+    assert made["instances"].shape == (3, 1, 32, 64)
+    assert all(torch.equal(made[kind], read_back[kind]) for kind in ("seg_maps", "instances"))
+
+
 def test_unknown_label_is_named() -> None:
-    with pytest.raises(ValueError, match="labels: expected one of 'seg_maps', 'render', 'both', got 'depth'"):
+    with pytest.raises(
+        ValueError, match="labels: expected one of 'seg_maps', 'render', 'both', 'instances', got 'depth'"
+    ):
         StreetConfig(labels="depth")

@@ -1,3 +1,4 @@
+import base64
 import json
 import math
 
@@ -99,7 +100,9 @@ def test_the_command_writes_curves_a_picture_and_a_page(tmp_path, run_command):
     assert psnr["mean"] == pytest.approx(np.mean(psnr["generated"][:30]))
     assert found["drift"]["warping"]["beside"]["real"][0] is None  # nothing precedes the first frame
     assert "leaves the band" in out
-    assert "drift.png" in (report / "report.html").read_text()
+    page = (report / "report.html").read_text()
+    assert "Over 33 frames" in page
+    assert base64.b64encode((report / "drift.png").read_bytes()).decode() in page
 
 
 def test_too_few_frames_and_another_directory_are_refused(tmp_path, run_command):

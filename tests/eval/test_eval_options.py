@@ -9,13 +9,21 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from vs_eval import app
-from vs_eval.page import Section, render_page
+from vs_eval.pages.content import Page, Section
+from vs_eval.pages.render import render
 from vs_eval.report import Table
 from vs_eval.terminal import say, show_tables
 
-COMMANDS = {"vid2vid": app.vid2vid, "few-shot": app.few_shot, "numerics": app.numerics, "package": app.package}
+COMMANDS = {
+    "vid2vid": app.vid2vid,
+    "few-shot": app.few_shot,
+    "numerics": app.numerics,
+    "package": app.package,
+    "report": app.report_pages,
+}
 TYPES = [(name, *hint) for name, command in COMMANDS.items() for hint in typing.get_type_hints(command).items()]
-NUMBERS = [(name, option) for name, option, kind in TYPES if kind in (int | None, float | None, tuple[int, ...])]
+KINDS = (int | None, int | typing.Literal["best"] | None, float | None, float, tuple[int, ...])
+NUMBERS = [(name, option) for name, option, kind in TYPES if kind in KINDS]
 PATHS = [(name, option) for name, option, kind in TYPES if kind == Path | None and option != "run"]
 
 
@@ -28,7 +36,7 @@ def refused(capsys, command, option, value):
 
 
 def test_all_numbers_and_paths_are_found():
-    assert {option for _, option in NUMBERS} == {"clips", "frames", "references", "loss_scale"}
+    assert {option for _, option in NUMBERS} == {"checkpoint", "clips", "frames", "references", "loss_scale", "max_mb"}
     assert {option for _, option in PATHS} == {"out", "data"}
 
 
@@ -57,8 +65,8 @@ def test_names_are_text_on_a_terminal():
 
 
 def test_names_are_text_on_a_page():
-    section = Section(texts=(HOSTILE,))
-    page = render_page([section], title=HOSTILE, summary="", measures=(), facts={"a": HOSTILE})
+    section = Section(ident="a", title=HOSTILE, texts=(HOSTILE,), facts=(("a", HOSTILE),))
+    page = render(Page(title=HOSTILE, kind="Run", sections=(section,)))
     assert page.encode("utf-8")
     assert SEEN.replace("<b>", "&lt;b&gt;") in page
     assert "<b>" not in page

@@ -1,3 +1,4 @@
+import base64
 import io
 
 import attrs
@@ -19,6 +20,8 @@ from vs_nets import ClassMap, FloatMap, LabelSpec, Synthesis
 from vs_training.pictures import palette_of
 from vs_training.quality.rolling import plan_clips
 from vs_training.quality.scoring import EvaluationSpec, FrameView
+
+PANELS = ["label", "real", "generated", "flow", "mask", "warped", "teacher's flow"]
 
 
 def view(index=0, *, warps=False):
@@ -106,7 +109,9 @@ def test_every_clip_gets_a_whole_video_and_a_strip(world, labels, replay, tmp_pa
     )
     found = evaluated_clips(report, files)
     write_report(found, facts, tmp_path)
-    assert all(item.video in (tmp_path / "report.html").read_text() for item in files)
+    page = (tmp_path / "report.html").read_text()
+    assert all(base64.b64encode((tmp_path / item.video).read_bytes()).decode() in page for item in files)
+    assert [panel.title.partition(" (")[0] for panel in files[0].panels] == PANELS
     show_evaluation(found, console)
     assert "20.00" not in console.file.getvalue()
     assert "26.02" in console.file.getvalue()  # 20 log10(2 / 0.1)

@@ -2,7 +2,6 @@ import json
 import math
 
 import pytest
-from vs_eval.page import ClipFiles, Picture, Section, render_page
 from vs_eval.report import clip_table, tables, to_json
 from vs_metrics import Average, mean_of
 from vs_training.quality.measures import FEW_SHOT_MEASURES, MEASURES, headed, measure_of, shown
@@ -82,31 +81,3 @@ def test_a_report_on_nothing_is_empty():
     assert report.totals == {}
     assert tables(report) == ()
     assert shown("psnr/generated", report.totals) == "–"
-
-
-def test_page_shows_tables_and_files_and_escapes_names(report):
-    section = Section(
-        tables=tables(report),
-        clips=(ClipFiles(name="a & b", video="clip-000-a.mp4", strip="clip-000-a.png"),),
-        caption="some <frames>",
-    )
-    more = Section(title="More & more", texts=("in words",), pictures=(Picture(title="all", file="all.png"),))
-    page = render_page(
-        [section, more],
-        title="run <1>, step 3",
-        summary="2 clips",
-        measures=MEASURES[:1],
-        facts={"checkpoint": "runs/x/step-3"},
-        notices=["step-4 is damaged"],
-    )
-    assert "run &lt;1&gt;, step 3" in page
-    assert "a &amp; b" in page
-    assert "some &lt;frames&gt;" in page
-    assert 'src="clip-000-a.mp4"' in page
-    assert 'src="clip-000-a.png"' in page
-    assert "<h2>Frames</h2>" in page
-    assert page.index("<h2>More &amp; more</h2>") < page.index("<p>in words</p>") < page.index('src="all.png"')
-    assert page.count("<h2>Clips</h2>") == 1
-    assert "21.67" in page
-    assert "step-4 is damaged" in page
-    assert "http" not in page  # nothing is loaded from elsewhere

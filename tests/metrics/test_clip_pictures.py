@@ -16,6 +16,7 @@ from vs_metrics import (
     matrix_picture,
     palette_for,
     panel_row,
+    panel_rows,
     strip_frames,
     video_frame,
     write_mp4,
@@ -246,3 +247,15 @@ def test_half_precision_frames_are_shown_as_they_are() -> None:
         **{name: getattr(whole, name).bfloat16() for name in ("real", "generated", "flow", "mask", "warped")},
     )
     assert np.array_equal(clip_picture([halved], PALETTE), clip_picture([whole], PALETTE))
+
+
+@pytest.mark.parametrize(("width", "columns"), [(20, 4), (950, 4), (951, 3), (1300, 2), (4000, 2)])
+def test_rows_of_a_video_are_no_wider_than_decoders_take(width: int, columns: int) -> None:
+    frame = ClipFrame(
+        index=0, label=torch.full((2, width), 7), real=torch.ones(3, 2, width), generated=torch.zeros(3, 2, width)
+    )
+    rows = panel_rows(frame, PALETTE, flow_scale=4.0, reference_flow_scale=4.0)
+    assert [len(row) for row in rows[:-1]] == [columns] * (len(rows) - 1)
+    panels = [panel for row in rows for panel in row]
+    assert [panel.title for panel in panels] == [panel.title.split(", frame")[0] for panel in panel_row(frame, PALETTE)]
+    assert [panel.title for panel in panels if panel.blank] == ["flow: not yet", "mask: not yet", "warped: not yet"]

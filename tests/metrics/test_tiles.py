@@ -2,7 +2,7 @@ import inspect
 
 import numpy as np
 import pytest
-from vs_metrics import Panel, ShapeError, VsMetricsError, grid, strip
+from vs_metrics import Panel, ShapeError, VsMetricsError, grid, grid_places, strip
 from vs_metrics.tiles import BACKGROUND, CAPTION_HEIGHT, MARGIN, enlarge, enlarging_factor
 
 
@@ -55,6 +55,20 @@ def test_rows_may_differ_in_length_and_size_and_lack_captions() -> None:
     assert picture.shape == (12 + 5 + 4 * MARGIN, 25 + 30 + 4 * MARGIN, 3)
     assert picture[12 + 2 * MARGIN + MARGIN, MARGIN].tolist() == [3, 3, 3]
     assert picture[MARGIN, 25 + 2 * MARGIN + MARGIN].tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize("titles", [("", "", ""), ("a", "", "b")])
+@pytest.mark.parametrize("factor", [1, 3, None])
+def test_places_are_where_the_pictures_are(titles: tuple[str, ...], factor: int | None) -> None:
+    images = [flat(10, 20, 101), flat(12, 30, 102), flat(5, 25, 103)]
+    panels = [Panel(title=title, image=image) for title, image in zip(titles, images, strict=True)]
+    rows = [panels[:2], [], panels[2:]]
+    picture, places = grid(rows, factor=factor), grid_places(rows, factor=factor)
+    for place, image in zip(places, images, strict=True):
+        assert (place.width % image.shape[1], place.height % image.shape[0]) == (0, 0)
+        cut = picture[place.y : place.y + place.height, place.x : place.x + place.width]
+        assert bool((cut == image[0, 0]).all())
+        assert not bool((picture[place.y - 1] == image[0, 0]).all(-1)[place.x : place.x + place.width].any())
 
 
 def test_what_is_no_picture_is_refused() -> None:

@@ -11,7 +11,7 @@ from tape import TapeRecorder, compute_as_a_gpu
 from toy_models import make_run
 from toy_runs import GIVEN, STREET
 from vs_config import ConfigError
-from vs_data import ClipRequest, FlowFilesConfig, FolderConfig, PhotometricConfig, open_labels, open_source
+from vs_data import ClipRequest, FlowFilesConfig, FolderConfig, TrustedConfig, open_labels, open_source
 from vs_nets import Motion, rollout
 from vs_synthesis import (
     StreamError,
@@ -30,6 +30,7 @@ from vs_synthesis.export.plan import make_plan, roll
 from vs_synthesis.export.walk import walk
 from vs_synthesis.fit import Fit, fit_motion
 from vs_synthesis.rollout import label_request
+from vs_training.checks import check_trust
 from vs_training.inputs import encode_maps
 
 FRAMES = 4
@@ -178,8 +179,12 @@ def test_an_export_of_a_model_that_is_given_motion_runs_without_us(model, clip, 
     assert np.abs(alone - np.stack(frames)).max() <= 1
 
 
-def test_confidence_by_true_frames_is_refused_where_motion_is_given():
-    files = FlowFilesConfig(confidence=PhotometricConfig())
-    folder = FolderConfig(root="x", height=32, width=64, flow=files)
-    with pytest.raises(ConfigError, match=r"data\.flow\.confidence\.kind: expected another one.*got 'photometric'"):
-        attrs.evolve(GIVEN, data=folder)
+def test_confidence_by_true_frames_is_warned_of_where_motion_is_given():
+    def warned(**fields):
+        folder = FolderConfig(root="x", height=32, width=64, flow=FlowFilesConfig(**fields))
+        return check_trust(attrs.evolve(GIVEN, data=folder))
+
+    (line,) = warned()
+    assert line.startswith("warning: data.flow.confidence.kind=photometric asks the true frames")
+    assert warned(confidence=TrustedConfig()) == ()
+    assert check_trust(STREET) == check_trust(GIVEN) == ()

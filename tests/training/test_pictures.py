@@ -1,7 +1,9 @@
 """What is drawn of a generated frame: one function for samples of training and for reports."""
 
+import attrs
 import torch
 from vs_data import Clip, References
+from vs_metrics import video_frame
 from vs_nets import ClassMap, FloatMap, LabelSpec, Synthesis, Warp
 from vs_training.pictures import clip_frame, palette_of
 
@@ -27,6 +29,21 @@ def test_class_ids_are_drawn_where_there_are_any() -> None:
     frame = clip_frame(spec, clip, Synthesis(frame=torch.zeros(1, 3, 4, 6)), index=0)
     assert torch.equal(frame.label, torch.full((4, 6), 2))
     assert len(palette_of(spec)) == 3
+
+
+def test_labels_of_every_kind_are_drawn() -> None:
+    photo, body = FloatMap(name="render", channels=3, pictures=True), FloatMap(name="poses", channels=1, title="pose")
+    made = Synthesis(frame=torch.zeros(1, 3, 4, 6))
+    clip = clip_of(render=torch.ones(1, 3, 4, 6), poses=torch.ones(1, 1, 4, 6), depth=torch.zeros(1, 1, 4, 6))
+    depth = FloatMap(name="depth", channels=1, title="depth", pictures=True)
+    frame = clip_frame(LabelSpec((photo, body, depth)), clip, made, index=0)
+    assert [title for title, _ in frame.other_labels] == ["pose", "depth"]
+    assert frame.other_labels[1][1].shape == (3, 4, 6)  # greys of a picture, as pictures are painted
+    assert video_frame(frame, ()).shape[1] > video_frame(attrs.evolve(frame, other_labels=()), ()).shape[1]
+    alone = clip_frame(
+        LabelSpec((EDGES, POSES)), clip_of(edges=torch.ones(1, 2, 4, 6), poses=clip.labels["poses"]), made, index=0
+    )
+    assert alone.other_labels == ()
 
 
 def test_of_references_the_chosen_one_is_drawn_with_what_was_made_of_it() -> None:

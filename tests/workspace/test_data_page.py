@@ -15,7 +15,7 @@ COMMANDS = [
     for block in re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     for line in block.replace("\\\n", " ").splitlines()
 ]
-TRAINING = [words for words in COMMANDS if words[0].startswith("train:")]
+TRAINING = [words for words in COMMANDS if words[0].startswith("train:") and "--config" not in words]
 CHECKING = [words for words in COMMANDS if words[0] == "data:check" and "--labels" in words]
 
 

@@ -1,4 +1,4 @@
-"""The command line: `python -m vs_eval vid2vid [RUN]`, `few-shot [RUN]`, `numerics [RUN]`, `export [MODEL]`.
+"""The command line: `python -m vs_eval vid2vid [RUN]`, `few-shot [RUN]`, `report [RUN ...]`, ....
 
 PyTorch and the packages are imported only once there is something to evaluate, so that help is quick.
 """
@@ -55,6 +55,9 @@ Rate = Annotated[float | None, option_of(Range(kind=float, low=0.1, high=1000))]
 
 Quality = Annotated[int | None, option_of(Range(kind=int, low=0, high=63))]
 """A constant rate factor, or what there is by default."""
+
+Megabytes = Annotated[float, option_of(Range(kind=float, low=0.1, high=10_000))]
+"""How large something may be."""
 
 Sizes = Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")]
 """As many sizes as follow."""
@@ -411,6 +414,31 @@ def numerics(
     )
     with by_itself("eval:numerics"), _computing():
         audit_numerics(request, open_console())
+
+
+@app.command(name="report")
+def report_pages(
+    *run: Annotated[Path, Parameter(converter=_path)],
+    out: AnyPath = None,
+    max_mb: Megabytes = 64.0,
+) -> None:
+    """Write all that is known of a run on one page, RUN/report.html: one file that needs no other and no network.
+
+    Scores and videos of its newest evaluation, curves of its training, numerics if they were audited, settings beside
+    the nearest preset, machine. It opens in any browser, from the disk, and can be sent away as it is.
+
+    Args:
+        run: One run or several; default: the run below ./runs that wrote a checkpoint last. Several are also compared.
+        out: Of several runs, the file of the page that compares them; of one, where its page goes instead. A page
+            that is there is replaced.
+        max_mb: Megabytes at most of the videos and pictures in a page; what does not fit is left out, and named.
+    """
+    from vs_eval.pages.command import ReportRequest, report
+    from vs_eval.sharing import by_itself
+    from vs_eval.terminal import open_console
+
+    with by_itself("eval:report"):
+        report(ReportRequest(runs=run, out=out, max_mb=max_mb), open_console())
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

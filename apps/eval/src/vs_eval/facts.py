@@ -1,7 +1,6 @@
-"""What a report was made from, for its page and its JSON."""
+"""What a report was made from."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, assert_never
 
 import attrs
@@ -79,33 +78,6 @@ def with_notices(facts: Facts, *notices: str) -> Facts:
 def step_title(path: str, step: int | None) -> str:
     """Return what a run or model is called, with the training step of its weights."""
     return path if step is None else f"{path}, step {step}"
-
-
-def page_title(facts: Facts) -> str:
-    """Return the name of the run or model, and the training step of its weights."""
-    return step_title(Path(facts.what.path).name, facts.what.step)
-
-
-def page_facts(facts: Facts) -> dict[str, str]:
-    """Return what the page says at its end of how it was made."""
-    return {
-        "command": facts.command,
-        **_page_origin(facts.what),
-        "weights": facts.weights,
-        "data": facts.data,
-        "device": facts.device,
-        **{f"version of {name}": str(version) for name, version in facts.environment.get("packages", {}).items()},
-    }
-
-
-def _page_origin(what: RunFacts | ModelFacts) -> dict[str, str]:
-    match what:
-        case RunFacts():
-            return {"run": what.path, "configuration": what.config, "checkpoint": what.checkpoint}
-        case ModelFacts():
-            return {"model": what.path}
-        case _:
-            assert_never(what)
 
 
 def json_facts(facts: Facts) -> dict[str, Any]:

@@ -45,7 +45,7 @@ from vs_eval.output import check_output, checkpoint_name, results_of
 COMMANDS: Mapping[str, str] = {"vid2vid": "hatch run eval:vid2vid", "few-shot": "hatch run eval:few-shot"}
 """What evaluates a run or model, by the kind of its generator."""
 
-SEEN = "data.val_root names no other folder, so that nothing is held out: the run was trained on these sequences"
+SEEN = "data names neither another val_root nor val_sequences, so that what is evaluated is what the run was trained on"
 """What is said of an evaluation on the training data."""
 
 ConfigKind = TypeVar("ConfigKind", bound=AnyGeneratorConfig)

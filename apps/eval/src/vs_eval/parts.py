@@ -8,9 +8,10 @@ import attrs
 from vs_training.quality.measures import Measure, measure_of
 from vs_training.quality.summary import Report
 
-from vs_eval.facts import Facts, json_facts, page_facts, page_title
+from vs_eval.facts import Facts, json_facts
+from vs_eval.files import ClipFiles, Picture
 from vs_eval.output import MARKER, write_json
-from vs_eval.page import ClipFiles, Picture, Section, render_page
+from vs_eval.pages.evaluation_page import write_evaluation_page
 from vs_eval.report import Table
 
 
@@ -65,30 +66,23 @@ def measures_in(reports: Sequence[Report], known: Sequence[Measure]) -> tuple[Me
 
 
 def write_report(evaluation: Evaluation, facts: Facts, directory: Path) -> None:
-    """Write `report.html`, and last `report.json`, which marks the directory as a report."""
-    page = render_page(
-        [_section(part) for part in evaluation.parts],
-        title=page_title(facts),
-        summary=evaluation.summary,
-        measures=evaluation.measures,
-        facts=page_facts(facts),
-        notices=facts.notices,
-    )
-    (directory / "report.html").write_text(page, "utf-8")
-    write_json(directory / MARKER, {**json_facts(facts), **evaluation.document})
+    """Write `report.html`, and last `report.json`, which it is made of and which marks the directory as a report."""
+    document = {**json_facts(facts), "summary": evaluation.summary, **evaluation.document}
+    write_evaluation_page(document, directory)
+    write_json(directory / MARKER, document)
 
 
-def json_files(files: Sequence[ClipFiles]) -> list[dict[str, str]]:
-    """Return the files of each clip for the JSON."""
-    return [{"clip": item.name, "video": item.video, "strip": item.strip} for item in files]
+def looks_json(part: Part) -> dict[str, Any]:
+    """Return for the JSON what people look at of a part: its tables as text, and its files."""
+    return {
+        "caption": part.caption,
+        "tables": [attrs.asdict(table) for table in (*part.tables, *part.clip_tables)],
+        "files": [_file_json(files) for files in part.files],
+        "pictures": [attrs.asdict(picture) for picture in part.pictures],
+    }
 
 
-def _section(part: Part) -> Section:
-    return Section(
-        title=part.title,
-        texts=part.texts,
-        tables=(*part.tables, *part.clip_tables),
-        pictures=part.pictures,
-        clips=part.files,
-        caption=part.caption,
-    )
+def _file_json(files: ClipFiles) -> dict[str, Any]:
+    """Return the files of a clip for the JSON."""
+    values = attrs.asdict(files)
+    return {"clip": values.pop("name"), **values}

@@ -20,9 +20,9 @@ METHODS: Mapping[str, str] = {
 MOTION: Mapping[str, str] = {
     "generated": "generated flow",
     "zero": "zero flow",
-    "warped_generated": "previous generated frame, warped by the generated flow",
+    "warped_generated": "previous generated frame, warped by the model's flow",
     "repeated_generated": "previous generated frame, repeated",
-    "warped_real": "previous real frame, warped by the generated flow",
+    "warped_real": "previous real frame, warped by the model's flow",
     "warped_real_by_teacher": "previous real frame, warped by the teacher's flow",
     "repeated_real": "previous real frame, repeated",
 }
@@ -93,14 +93,7 @@ def to_json(report: Report, facts: Mapping[str, Any]) -> dict[str, Any]:
 def measures_json(measures: Sequence[Measure]) -> dict[str, dict[str, Any]]:
     """Say what the numbers of a report mean."""
     return {
-        measure.name: {
-            "unit": measure.unit,
-            "better": measure.better,
-            "explanation": measure.explanation,
-            "source": measure.source,
-            "limits": measure.limits,
-            "least_frames": measure.least_frames,
-        }
+        measure.name: {name: value for name, value in attrs.asdict(measure).items() if name != "name"}
         for measure in measures
     }
 

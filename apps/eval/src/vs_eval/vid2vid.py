@@ -18,9 +18,9 @@ from vs_training.quality.summary import Report
 
 from vs_eval.command import Task, announce, evaluation_spec, with_reader, write_evaluation
 from vs_eval.facts import with_notices
+from vs_eval.files import ClipFiles
 from vs_eval.opening import Opened, Request, open_evaluation
-from vs_eval.page import ClipFiles
-from vs_eval.parts import Evaluation, Part, json_files, measures_in
+from vs_eval.parts import Evaluation, Part, looks_json, measures_in
 from vs_eval.report import class_table, clip_table, tables, to_json
 from vs_eval.sharing import agreed
 from vs_eval.terminal import Advance, say
@@ -88,7 +88,7 @@ def evaluated_clips(
         tables=tables(report),
         clip_tables=tuple(table for table in (class_table(report, names), clip_table(report)) if table.rows),
         files=tuple(files),
-        caption="Videos: label, real, generated. Strips: some frames of each clip, one a row.",
+        caption="Label, real and generated frame, and what was taken from the generated frame before.",
         texts=tuple(texts),
     )
     frames = sum(clip.frames for clip in report.clips)
@@ -96,7 +96,7 @@ def evaluated_clips(
         parts=(part,),
         summary=f"{len(report.clips)} held-out clips, {frames} frames, each clip generated from its own past frames.",
         measures=tuple(m for m in measures_in([report], MEASURES) if m not in FIRST_FRAME_MEASURES),
-        document=to_json(report, {"files": json_files(files)}),
+        document=to_json(report, looks_json(part)),
     )
 
 

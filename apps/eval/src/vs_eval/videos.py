@@ -1,8 +1,12 @@
-"""Roll a generator over sequences of a source, writing a video and a strip of pictures of each beside its scores."""
+"""Roll a generator over sequences of a source, writing a video and a strip of pictures of each beside its scores.
+
+A video shows all that is known of each frame in panels beside and below each other, so that whoever plays one of them
+plays all at the same frame; where they are is told with it.
+"""
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,11 +17,15 @@ from vs_data import ClipSource, spread_frames
 from vs_metrics import (
     ClassColours,
     ClipFrame,
+    Palette,
+    Panel,
     VideoWriter,
     class_mean_colours,
     clip_picture,
+    grid,
+    grid_places,
+    panel_rows,
     strip_frames,
-    video_frame,
     write_png,
 )
 from vs_nets import ClassMap, class_ids
@@ -45,7 +53,7 @@ from vs_training.quality.still_grid import add_tiles, grid_metrics
 from vs_training.quality.summary import CLAIMS, Claim, Report, summarise
 
 from vs_eval.agreement import Reading
-from vs_eval.page import ClipFiles
+from vs_eval.files import ClipFiles, PanelPlace
 from vs_eval.pictures import clip_frame
 from vs_eval.sharing import shared
 from vs_eval.terminal import Advance
@@ -53,7 +61,8 @@ from vs_eval.terminal import Advance
 COLOUR_FRAMES = 64
 """How many frames of the training split the mean colours of the classes are taken from."""
 
-Draw = Callable[[ClipFrame], None]
+FULL_COLOUR = 1 / 16
+"""Length at which the colour of a flow is full, as a part of the frame's width."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -119,6 +128,14 @@ def plan_videos(source: ClipSource, plans: Sequence[ClipPlan], score: ScoreFrame
     ]
 
 
+@attrs.frozen(kw_only=True)
+class Rolled:
+    """A sequence that was rolled out: its scores, and what was drawn of it."""
+
+    scores: ClipScores
+    files: ClipFiles
+
+
 def evaluate_videos(
     setting: Setting, videos: Sequence[Video], advance: Advance, *, claims: Sequence[Claim] = CLAIMS
 ) -> tuple[Report, list[ClipFiles]]:
@@ -130,13 +147,19 @@ def evaluate_videos(
         advance: told of every frame that is done.
         claims: what the report says of the scores.
     """
-    scores: list[ClipScores] = shared(
+    rolled: list[Rolled] = shared(
         setting.ranks,
         [video.plan.frames for video in videos],
         lambda index: score_video(setting, videos[index], index, advance),
-        ClipScores,
+        Rolled,
     )
-    return summarise(scores, claims, sets_of(setting, scores, videos)), files_of(videos)
+    return reported(setting, videos, rolled, claims), [each.files for each in rolled]
+
+
+def reported(setting: Setting, videos: Sequence[Video], rolled: Sequence[Rolled], claims: Sequence[Claim]) -> Report:
+    """Sum up the scores of videos that were rolled out, and what is measured of all their frames together."""
+    scores = [each.scores for each in rolled]
+    return summarise(scores, claims, sets_of(setting, scores, videos))
 
 
 def sets_of(setting: Setting, scores: Sequence[ClipScores], videos: Sequence[Video]) -> tuple[SetMetric, ...]:
@@ -150,22 +173,30 @@ def sets_of(setting: Setting, scores: Sequence[ClipScores], videos: Sequence[Vid
     return (*found, *set_metrics(setting.networks, counted))
 
 
-def score_video(setting: Setting, video: Video, index: int, advance: Advance) -> ClipScores:
-    """Roll the generator over a sequence, write its video and strip, and return its scores.
+def score_video(setting: Setting, video: Video, index: int, advance: Advance) -> Rolled:
+    """Roll the generator over a sequence, write its video and strip, and return its scores and what was drawn.
 
     `advance` is told of every frame, with `index`.
     """
-    with _drawing(setting, video) as draw:
+    with _drawing(setting, video) as drawing:
 
         def watch(view: FrameView) -> None:
-            draw(clip_frame(setting.spec.labels, view))
+            drawing.add(clip_frame(setting.spec.labels, view))
             advance(video.name, index)
 
         gather, add = FeatureGatherer(setting.networks, video.score), partial(add_up, setting.reading)
         scores = score_views(roll_video(setting, video), name=video.name, score=gather, add=add, watch=watch)
     if setting.networks.of_sets:
         save_file(dict(gather.features()), _features_file(setting, video))
-    return scores
+    files = ClipFiles(
+        name=video.name,
+        video=f"{video.stem}.mp4",
+        strip=f"{video.stem}.png",
+        frames=scores.frames,
+        fps=setting.fps,
+        panels=drawing.places(),
+    )
+    return Rolled(scores=scores, files=files)
 
 
 def add_up(reading: Reading | None, view: FrameView) -> dict[str, Tensor]:
@@ -186,11 +217,6 @@ def _features_file(setting: Setting, video: Video) -> Path:
     return setting.directory / f"{video.stem}.features"
 
 
-def files_of(videos: Sequence[Video]) -> list[ClipFiles]:
-    """Return the files that are written of videos."""
-    return [ClipFiles(name=video.name, video=f"{video.stem}.mp4", strip=f"{video.stem}.png") for video in videos]
-
-
 def roll_video(setting: Setting, video: Video) -> Iterator[FrameView]:
     """Yield the frames of a video."""
     return roll_sequence(
@@ -203,20 +229,49 @@ def roll_video(setting: Setting, video: Video) -> Iterator[FrameView]:
     )
 
 
+class _Drawing:
+    """A clip as it is drawn: every frame into its video, and some of them kept for its strip."""
+
+    def __init__(self, video: VideoWriter, palette: Palette, frames: int) -> None:
+        self.rows: list[ClipFrame] = []
+        self._video, self._palette, self._in_strip = video, palette, strip_frames(frames)
+        self._panels: list[list[Panel]] = []
+
+    def add(self, frame: ClipFrame) -> None:
+        """Draw the next frame."""
+        scale = max(1.0, FULL_COLOUR * frame.generated.shape[-1])
+        panels = panel_rows(frame, self._palette, flow_scale=scale, reference_flow_scale=2 * scale)
+        self._video.add(grid(panels))
+        self._panels = _with_last_seen(self._panels, panels)
+        if frame.index in self._in_strip:
+            self.rows.append(frame)
+
+    def places(self) -> tuple[PanelPlace, ...]:
+        """Return where each panel is, but for those that stayed blank."""
+        panels = [panel for row in self._panels for panel in row]
+        return tuple(
+            PanelPlace(title=panel.title, **attrs.asdict(place))
+            for panel, place in zip(panels, grid_places(self._panels), strict=True)
+            if not panel.blank
+        )
+
+
+def _with_last_seen(before: list[list[Panel]], now: list[list[Panel]]) -> list[list[Panel]]:
+    """Return the panels of a frame, or in the place of what it has not the one that there was."""
+    if not before:
+        return now
+    pairs = [zip(*rows, strict=True) for rows in zip(before, now, strict=True)]
+    return [[old if new.blank else new for old, new in row] for row in pairs]
+
+
 @contextlib.contextmanager
-def _drawing(setting: Setting, video: Video) -> Iterator[Draw]:
-    """Yield a function that puts every frame into `STEM.mp4`, and some of them into `STEM.png` at the end."""
-    palette, drawn = palette_of(setting.spec.labels), strip_frames(video.plan.frames)
-    rows: list[ClipFrame] = []
+def _drawing(setting: Setting, video: Video) -> Iterator[_Drawing]:
+    """Yield a drawing that puts every frame into `STEM.mp4`, and some of them into `STEM.png` at the end."""
+    palette = palette_of(setting.spec.labels)
     with VideoWriter(setting.directory / f"{video.stem}.mp4", fps=setting.fps) as writer:
-
-        def draw(frame: ClipFrame) -> None:
-            writer.add(video_frame(frame, palette))
-            if frame.index in drawn:
-                rows.append(frame)
-
-        yield draw
-    write_png(setting.directory / f"{video.stem}.png", clip_picture(rows, palette))
+        drawing = _Drawing(writer, palette, video.plan.frames)
+        yield drawing
+    write_png(setting.directory / f"{video.stem}.png", clip_picture(drawing.rows, palette))
 
 
 def file_name(name: str) -> str:

@@ -152,6 +152,12 @@ _PLAN_EXAMPLES = """hatch run train:plan street-tiny
 
 hatch run train:plan my.toml loader.batch_size=auto --json"""
 _PLAN_USAGE = "Usage: hatch run train:plan [PRESET | CONFIG] [OPTIONS] [DOTTED.PATH=VALUE ...]"
+_INIT_HELP = (
+    "Look at a video or a folder that nobody has described, and write a configuration that trains on it.\n\n"
+    "Each choice is printed and stands in the file with its reason; what the data do not say is a question."
+)
+_INIT_EXAMPLE = "hatch run data:init clip.mp4 --out clip.toml"
+_INIT_USAGE = "Usage: hatch run data:init SOURCE --out FILE [OPTIONS]"
 
 
 def _app(load_job: Callable[[], Job]) -> App:
@@ -178,6 +184,7 @@ def _app(load_job: Callable[[], Job]) -> App:
         )
     app.command(_adapt, name="adapt", help=_ADAPT_HELP, help_epilogue=_ADAPT_EXAMPLE, usage=_ADAPT_USAGE)
     app.command(_plan, name="plan", help=_PLAN_HELP, help_epilogue=_PLAN_EXAMPLES, usage=_PLAN_USAGE)
+    app.command(_init, name="init", help=_INIT_HELP, help_epilogue=_INIT_EXAMPLE, usage=_INIT_USAGE)
     return app
 
 
@@ -227,6 +234,21 @@ def _plan(
         overrides = (*overrides, f"device={device}")
     request = Request(command=DEFAULT_KIND, overrides=overrides, **{"preset": preset, "config": config, **named})
     return run_plan(request, measured=not no_probe, as_json=json, processes=processes)
+
+
+def _init(
+    source: Annotated[str, Parameter(help="A video, a folder of videos, a data folder or a pack.")],
+    /,
+    *,
+    out: Annotated[str, Parameter(help="The file to write, TOML; it must not exist yet.")],
+    preset: Annotated[str | None, Parameter(help="Whose networks and losses are taken; chosen unless given.")] = None,
+) -> int:
+    from vs_runtime.ranks import ranks_of, require_one
+
+    from vs_train.initial.command import run_init
+
+    require_one(ranks_of(os.environ), "data:init")
+    return run_init(source, out, preset)
 
 
 def _command(command: str, load_job: Callable[[], Job]) -> Callable[..., int]:

@@ -1,5 +1,6 @@
 """How frozen configuration works: its fields, its files, what is said of what is wrong; and how programs say it."""
 
+from vs_config.annotate import annotated
 from vs_config.checks import Check, check_fields
 from vs_config.documents import parse_json, parse_toml, read_json, read_text, read_toml
 from vs_config.errors import ConfigError, DocumentError, Problem, refuse
@@ -37,6 +38,7 @@ __all__ = [
     "DocumentError",
     "Problem",
     "Range",
+    "annotated",
     "apply_overrides",
     "check_fields",
     "choice",

@@ -25,7 +25,7 @@ _MARK_SECONDS = 0.5
 class Progress(Protocol):
     """The place that long work reports to."""
 
-    def update(self, done: int, total: int | None = None, *, what: str = "", figures: str = "") -> None:
+    def update(self, done: int, total: int | None = None, *, what: str = "", figures: str = "", unit: str = "") -> None:
         """Show how far the work has come; called often, and cheap.
 
         Args:
@@ -33,6 +33,7 @@ class Progress(Protocol):
             total: What there is to do; None where nobody knows.
             what: What is being done from now on, if that is something else than before.
             figures: What else there is to say now; unless given, the rate and an estimate of the time left.
+            unit: What it is counted in from now on, if that is something else than before.
         """
 
     def message(self, text: str) -> None:
@@ -153,11 +154,13 @@ class _Work:
     given: str = ""
     pace: Pace = attrs.field(default=attrs.Factory(lambda self: Pace(((self.began, 0),)), takes_self=True))
 
-    def note(self, done: int, total: int | None, what: str, figures: str) -> None:
+    def note(self, done: int, total: int | None, what: str, figures: str, unit: str) -> None:
+        now = self.clock()
+        if unit not in ("", self.unit):
+            self.unit, self.pace = unit, Pace(((now, 0),))
         self.done, self.total, self.given = done, total, figures
         self.what = what or self.what
         time_before, done_before = self.pace.marks[-1]
-        now = self.clock()
         if now >= time_before + _MARK_SECONDS:
             self.pace = observe(self.pace, now, done - done_before)
 
@@ -184,8 +187,8 @@ class _Display:
     console: Console
     notice: Callable[[], str]
 
-    def update(self, done: int, total: int | None = None, *, what: str = "", figures: str = "") -> None:
-        self.work.note(done, total, what, figures)
+    def update(self, done: int, total: int | None = None, *, what: str = "", figures: str = "", unit: str = "") -> None:
+        self.work.note(done, total, what, figures, unit)
 
     def message(self, text: str) -> None:
         self.console.print(Text(shown(text)))
@@ -217,9 +220,9 @@ class _Lines:
     due: float
     noticed: str = ""
 
-    def update(self, done: int, total: int | None = None, *, what: str = "", figures: str = "") -> None:
+    def update(self, done: int, total: int | None = None, *, what: str = "", figures: str = "", unit: str = "") -> None:
         begins = what not in ("", self.work.what)
-        self.work.note(done, total, what, figures)
+        self.work.note(done, total, what, figures, unit)
         now = self.work.clock()
         if begins or now >= self.due or (self.at_once and done == total):
             self.due = now + self.interval

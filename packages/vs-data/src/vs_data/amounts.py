@@ -33,7 +33,7 @@ class Amount:
 def amount_of(sequences: Sequence[FrameFiles], fps: float) -> Amount:
     """Return how much there is in some sequences; `fps`: of frames that are files of their own."""
     pictures = [files.files[IMAGES] for files in sequences]
-    lasting = [_seconds(contents) for contents in pictures]
+    lasting = [seconds_of(contents) for contents in pictures]
     still = sum(contents.count for contents, seconds in zip(pictures, lasting, strict=True) if seconds is None)
     folders = {name: None for files in sequences for name in files.files}
     return Amount(
@@ -43,7 +43,7 @@ def amount_of(sequences: Sequence[FrameFiles], fps: float) -> Amount:
     )
 
 
-def _seconds(contents: Contents) -> float | None:
+def seconds_of(contents: Contents) -> float | None:
     """Return how long the frames of a video are shown; None: they are none, or it cannot be read."""
     match contents:
         case FramesOfVideo(video=video, first=first, count=count) if count:

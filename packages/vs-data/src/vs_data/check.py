@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import attrs
 import cv2
@@ -32,7 +32,7 @@ from vs_data.flow import (
 from vs_data.flows.networks import describe_network
 from vs_data.flows.plausible import check_motion
 from vs_data.flows.reading import read_occlusion, read_vectors
-from vs_data.folder import check_command, patience_of, place_of, scan_folder
+from vs_data.folder import check_command, index_videos, patience_of, place_of, scan_folder
 from vs_data.labels import handler_of, has_files, label_infos
 from vs_data.layout import IMAGES, FrameFiles, Layout, expanded, file_of, no_folder
 from vs_data.pictures import TURNED, TURNED_FIX, inspect_rgb, inspect_size
@@ -51,6 +51,9 @@ REPORT_EVERY_S = 10.0
 _AHEAD = 16  # frames that are looked at, for each thread, before those before them have been dealt with
 
 _NAMED_FILES = 3  # files of which their reader says the same, besides the first
+
+Watch: TypeAlias = Callable[[str, int, int], None]
+"""(what is counted, done, in all): videos that are opened, bytes of shards that are compared, then frames."""
 
 _Job = tuple[FrameFiles, int]
 _Look = Callable[[Content, Size | None], Seen]
@@ -130,7 +133,7 @@ def check_folder(
     split: Literal["train", "val"] = "train",
     every: int = 1,
     threads: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Watch | None = None,
     sequences: int | None = None,
     declared: bool = True,
     decode: bool = True,
@@ -145,7 +148,7 @@ def check_folder(
         every: Open only every n-th frame, counted through all sequences; names are always compared in full. Neighbours
             in time are compared where both are opened.
         threads: How many files are decoded at once, at most `MAX_THREADS`; None: one per available core, at most 8.
-        progress: Called with (frames done, frames in all) from time to time.
+        progress: Called from time to time.
         sequences: Open files of the first so many sequences only; None: of all.
         declared: Whether the configuration's numbers of classes are meant, so that one that never occurs is a warning;
             where only a part is opened it may occur in the rest, and nothing is said.
@@ -163,15 +166,19 @@ def check_folder(
         case str() | Path():
             config, declared = default_config(config), False
     # A part of the files says nothing about classes that never occur: they may be in the rest.
+    watch = _nobody if progress is None else progress
+    index_videos(config, split, partial(watch, "videos"))
     layout = scan_folder(config, split)
     looked_at = layout.sequences[:sequences]
     jobs = [(files, frame) for files in looked_at for frame in range(len(files.frames))][::every]
     declared = declared and len(jobs) == sum(len(files.frames) for files in layout.sequences)
     # A sequence at a time, so that a folder of any length is checked in little memory.
-    findings = [*layout.findings, *_check_shards(config, split)]
+    findings = [*layout.findings, *_check_shards(config, split, partial(watch, "bytes"))]
     sums = _Sums()
     frames = zip(
-        jobs, _check_frames(_looks(config, decode=decode), jobs, threads or min(8, _cores()), progress), strict=True
+        jobs,
+        _check_frames(_looks(config, decode=decode), jobs, threads or min(8, _cores()), partial(watch, "frames")),
+        strict=True,
     )
     for _, group in groupby(frames, key=lambda item: item[0][0].name):
         findings.extend(_check_sequence(config, list(group), sums))
@@ -184,23 +191,29 @@ def check_folder(
     return _report(config, layout, sums, findings, amount_of(layout.sequences, fps), decoded=decode)
 
 
-def _check_shards(config: StoredConfig, split: Literal["train", "val"]) -> tuple[Finding, ...]:
+def _nobody(_what: str, _done: int, _total: int) -> None:
+    """Say nothing."""
+
+
+def _check_shards(
+    config: StoredConfig, split: Literal["train", "val"], progress: Callable[[int, int], None]
+) -> tuple[Finding, ...]:
     match config:
         case ShardsConfig():
-            return check_shards(place_of(config, split), patience_of(config))
+            return check_shards(place_of(config, split), patience_of(config), progress)
         case _:
             return ()
 
 
-def every_so_often(what: str, watch: Callable[[str], None]) -> Callable[[int, int], None]:
-    """Report (done, total) in words, at most once in `REPORT_EVERY_S`."""
+def every_so_often(what: str, watch: Callable[[str], None]) -> Watch:
+    """Report how far a check has come, in words, at most once in `REPORT_EVERY_S`."""
     due = time.monotonic() + REPORT_EVERY_S
 
-    def progress(done: int, total: int) -> None:
+    def progress(unit: str, done: int, total: int) -> None:
         nonlocal due
         if time.monotonic() >= due:
             due = time.monotonic() + REPORT_EVERY_S
-            watch(f"{what}: {done} of {total} frames")
+            watch(f"{what}: {done} of {total} {unit}")
 
     return progress
 
@@ -220,15 +233,14 @@ def _check_frames(
     looks: Sequence[tuple[str, _Look]],
     jobs: Sequence[_Job],
     threads: int,
-    progress: Callable[[int, int], None] | None,
+    progress: Callable[[int, int], None],
 ) -> Iterator[_FrameReport]:
     log_level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # bad files are in the findings
     pool = ThreadPoolExecutor(threads)
     try:
         for done, report in enumerate(_in_order(pool, looks, jobs, _AHEAD * threads), 1):
             yield report
-            if progress is not None:
-                progress(done, len(jobs))
+            progress(done, len(jobs))
     finally:
         pool.shutdown(cancel_futures=True)
         cv2.utils.logging.setLogLevel(log_level)
@@ -417,6 +429,8 @@ def check_roots(config: StoredConfig) -> tuple[Literal["train", "val"], ...]:
     match config:
         case VideoConfig(val_seconds=seconds) if seconds > 0:
             return "train", "val"
+        case StoredConfig(val_sequences=count) if count > 0:
+            return "train", "val"
         case _:
             return ("train",) if place_of(config, "train") == place_of(config, "val") else ("train", "val")
 
@@ -425,7 +439,7 @@ def look_at_folder(
     config: StoredConfig,
     split: Literal["train", "val"],
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Watch | None = None,
     sequences: int | None = None,
     severity: bool = True,
 ) -> tuple[str, ...]:
@@ -434,7 +448,7 @@ def look_at_folder(
     Args:
         config: Of the folder.
         split: Which root of the configuration.
-        progress: Called with (frames done, frames in all) from time to time.
+        progress: Called from time to time.
         sequences: Open files of the first so many sequences only; None: of all.
         severity: Whether lines on findings begin with "warning", which all of them are.
 

@@ -35,17 +35,16 @@ from vs_data.labels import (
     kind_of,
     word_of,
 )
-from vs_data.layout import IMAGES, expanded, no_folder
+from vs_data.layout import expanded, no_folder
 from vs_data.names import Order
-from vs_data.ranges import is_remote
 from vs_data.render import write_folder
 from vs_data.report import print_report
-from vs_data.shards import INDEX, Frames, PackOptions, folders_in, pack_folder, read_back, whole_layout
+from vs_data.shards import Frames, PackOptions, folders_in, pack_folder, read_back, whole_layout
 from vs_data.sheets import write_sheets
 from vs_data.sources import SourceConfig, open_source, written_kinds
-from vs_data.stored import FolderConfig, ShardsConfig, StoredConfig, VideoConfig
+from vs_data.stored import FolderConfig, ShardsConfig, StoredConfig
 from vs_data.street import StreetConfig
-from vs_data.videos import VIDEO_EXTENSIONS
+from vs_data.survey import stored_at
 
 _FIX_MEMORY = "end what else needs memory, or open fewer files at once: --threads 1 of data:check"
 
@@ -146,7 +145,7 @@ def check(
     with _typed_by_the_user(folder="--flow-folder"):
         teacher = _teacher(root, flow, flow_folder)
     with _typed_by_the_user():
-        config = _stored_at(root)(root=root, labels=kinds, flow=teacher, min_frames=min_frames, order=order)
+        config = stored_at(root)(root=root, labels=kinds, flow=teacher, min_frames=min_frames, order=order)
     if show is not None:
         _show_sheets(config, show)
     report = _checked(config, every=every, threads=threads, declared=classes is not None, decode=decode, fps=fps)
@@ -162,7 +161,7 @@ def _checked(
             config,
             every=every,
             threads=threads,
-            progress=progress.update,
+            progress=lambda unit, done, total: progress.update(done, total, what=_CHECKING[unit], unit=unit),
             declared=declared,
             decode=decode,
             fps=fps,
@@ -322,28 +321,17 @@ def _given(root: str) -> Path:
     return expanded(root)
 
 
-def _stored_at(root: str) -> type[StoredConfig]:
-    """Return how clips are stored in a place: as a pack, videos, or a data folder."""
-    place = expanded(root)
-    if is_remote(root) or (place / INDEX).is_file():
-        return ShardsConfig
-    if no_folder(place / IMAGES) is None:
-        return FolderConfig
-    videos = [place] if place.is_file() else place.glob("*")
-    return VideoConfig if any(path.suffix.lower() in VIDEO_EXTENSIONS for path in videos) else FolderConfig
-
-
 def _usual_labels(root: str) -> tuple[str, ...]:
     """Return the labels of data of which nobody has said anything; of videos alone those that are computed."""
     usual = {kind().folder: word_of(kind()) for kind in KINDS if has_files(kind())}
     there = _there(root, list(usual))
-    alone = SegMapsConfig().folder if _stored_at(root) is FolderConfig else EdgesConfig().folder
+    alone = SegMapsConfig().folder if stored_at(root) is FolderConfig else EdgesConfig().folder
     return (usual[there[0]] if there else alone,)
 
 
 def _there(root: str, folders: Sequence[str]) -> list[str]:
     """Return those of some folders of labels or flow that are in a data folder or a pack, or beside videos."""
-    if _stored_at(root) is ShardsConfig:
+    if stored_at(root) is ShardsConfig:
         packed = folders_in(root)
         return [folder for folder in folders if folder in packed]
     place = expanded(root)
@@ -396,6 +384,9 @@ def _for_each(labels: Sequence[str], option: str, values: tuple[int, ...]) -> tu
 
 
 _FLOWS = ("auto", "none", "files")
+
+_CHECKING = {"videos": "opening", "bytes": "comparing shards", "frames": "checking"}
+"""What a check counts -> what it is doing."""
 
 _OPTIONS = {
     "flow.folder": "--flow-folder",

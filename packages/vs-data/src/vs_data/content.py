@@ -204,3 +204,19 @@ def _of_member(member: Member, limit: int) -> bytes:
         raise DataError(what, file=str(member), fix="pack the folder again")
     how = member.patience
     return read_range(member.shard, member.offset, member.size, how, crc32=member.crc32, name=member.name)
+
+
+def version_of(content: Path | Member) -> tuple[int, int]:
+    """Return what changes when a file does: when it was written, and its bytes.
+
+    Raises:
+        OSError: there is none.
+    """
+    match content:
+        case Member(size=size):
+            return 0, size
+        case Path():
+            there = content.stat()
+            return there.st_mtime_ns, there.st_size
+        case _:
+            assert_never(content)

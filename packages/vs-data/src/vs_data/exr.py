@@ -69,8 +69,9 @@ def read_exr(
 def _explained(content: Content) -> Iterator[None]:
     try:
         yield
-    except (RuntimeError, LookupError, ValueError, TypeError) as error:
-        raise DataError(f"not a readable OpenEXR file: {error}", file=str(content), fix=AGAIN) from None
+    except (RuntimeError, LookupError, ValueError, TypeError):  # whose words are of buffers and parts, not of files
+        what = "not a readable OpenEXR file: it is damaged or cut off"
+        raise DataError(what, file=str(content), fix=AGAIN) from None
 
 
 def _check_header(header: dict[str, Any], content: Content) -> None:

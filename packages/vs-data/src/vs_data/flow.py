@@ -68,7 +68,7 @@ class ForwardBackwardConfig(ThereAndBackConfig):
     folder: str = folder_name("flow_forward", "folder of the flow to the next frame, beside the images")
 
 
-FileConfidence: TypeAlias = TrustedConfig | PhotometricConfig | OcclusionConfig | ForwardBackwardConfig
+FileConfidence: TypeAlias = PhotometricConfig | TrustedConfig | OcclusionConfig | ForwardBackwardConfig
 NetworkConfidence: TypeAlias = ThereAndBackConfig | PhotometricConfig
 
 
@@ -131,7 +131,9 @@ class FlowFilesConfig:
     exr_channels: tuple[str, ...] = texts(
         (), "names of x and y in .exr files; empty: R and G, X and Y, U and V, or the only two", high=2
     )
-    confidence: FileConfidence = table(TrustedConfig, "where the flow is trusted, beside what the files say themselves")
+    confidence: FileConfidence = table(
+        PhotometricConfig, "where the flow is trusted, beside what the files say themselves"
+    )
 
     CHECKS: ClassVar[tuple[Check, ...]] = (
         Check(("direction", "confidence", "folder"), _check_other),

@@ -1,7 +1,8 @@
 """Clips from files: images/SEQ/FRAME.ext or images/SEQ.mp4, labels and optionally flow beside them."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -36,12 +37,14 @@ from vs_data.layout import (
     held_out,
     scan_layout,
     scan_videos,
+    sequences_held_out,
 )
 from vs_data.pictures import IMAGE_EXTENSIONS
 from vs_data.ranges import Patience, is_remote
 from vs_data.shards import scan_shards
 from vs_data.stored import ShardsConfig, StoredConfig, VideoConfig
 from vs_data.teach import teach_past, teach_references
+from vs_data.videos import VIDEO_EXTENSIONS, index_of
 from vs_data.views import View, read_frames, read_picture, to_tensor
 
 IMAGES_FOLDER = Folder(name=IMAGES, extensions=IMAGE_EXTENSIONS, videos=True)
@@ -110,6 +113,12 @@ def _once(values: Sequence[str]) -> Sequence[str]:
 
 def scan_folder(config: StoredConfig, split: Literal["train", "val"]) -> Layout:
     """List what there is of a split, by names and indexes alone; `DataError` when there is no such folder."""
+    layout = _scan(config, split)
+    held = config.val_sequences if config.val_root is None else 0
+    return sequences_held_out(layout, split, held) if held else layout
+
+
+def _scan(config: StoredConfig, split: Literal["train", "val"]) -> Layout:
     how = Reading(min_frames=config.min_frames, order=config.order, room=config.cache_mb * 2**20)
     place, folders = place_of(config, split), folders_of(config)
     match config:
@@ -121,6 +130,28 @@ def scan_folder(config: StoredConfig, split: Literal["train", "val"]) -> Layout:
             return held_out(layout, split, seconds, how) if seconds > 0 else layout
         case _:
             return scan_layout(Path(place), IMAGES_FOLDER, folders, how)
+
+
+def index_videos(config: StoredConfig, split: Literal["train", "val"], progress: Callable[[int, int], None]) -> None:
+    """Read the videos of a split from end to end, which opening it does if this has not; bad ones are found then.
+
+    Args:
+        config: Of the data.
+        split: Which of it.
+        progress: Called with (videos done, videos in all).
+    """
+    place = place_of(config, split)
+    if is_remote(place):
+        return
+    root = Path(place)
+    base = root.parent if root.is_file() else root
+    folders = [base / name for name in (IMAGES, *(folder.name for folder in folders_of(config)))]
+    beside = [path for folder in (root, *folders) if folder.is_dir() for path in sorted(folder.iterdir())]
+    videos = [path for path in (root, *beside) if path.suffix.lower() in VIDEO_EXTENSIONS and path.is_file()]
+    for done, video in enumerate(videos):
+        progress(done, len(videos))
+        with suppress(DataError):
+            index_of(video)
 
 
 def folders_of(config: StoredConfig) -> list[Folder]:

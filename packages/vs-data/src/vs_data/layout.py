@@ -149,6 +149,8 @@ def scan_layout(root: Path, images: Folder, others: Sequence[Folder], how: Readi
 def scan_videos(root: Path, images: Folder, others: Sequence[Folder], how: Reading) -> Layout:
     """List a video, or a folder of them, each of which is a sequence; other data lie in folders beside the videos.
 
+    A folder of frames, without videos, stands for one video.
+
     Args:
         root: The video or folder.
         images: Says what the pictures are called.
@@ -165,10 +167,14 @@ def scan_videos(root: Path, images: Folder, others: Sequence[Folder], how: Readi
         return attrs.evolve(found, root=str(root))
     what = no_folder(root)
     files = [] if what is not None else [entry for entry in _entries(root, findings) if not _is_folder(entry)]
-    if not any(_is_video(entry, images) for entry in files):
-        fix = f"expected a video, or a folder of them: {', '.join(VIDEO_EXTENSIONS)}"
+    if any(_is_video(entry, images) for entry in files):
+        return _held_together(root, images, others, _list_sequences(files, images, findings), findings, how)
+    if not any(Path(entry.path).suffix.lower() in images.extensions for entry in files):
+        fix = f"expected a video, a folder of them, or one of frames: {', '.join(VIDEO_EXTENSIONS)}"
         raise DataError(what or "holds no videos", file=str(root), fix=fix)
-    return _held_together(root, images, others, _list_sequences(files, images, findings), findings, how)
+    frames = _Listed(name=root.name, place=root, files=_list_sequence(root, images, findings))
+    found = _held_together(root.parent, images, others, {same(root.name): frames}, findings, how, alone=True)
+    return attrs.evolve(found, root=str(root))
 
 
 def held_out(layout: Layout, split: Literal["train", "val"], seconds: float, how: Reading) -> Layout:
@@ -189,6 +195,17 @@ def held_out(layout: Layout, split: Literal["train", "val"], seconds: float, how
             case _:
                 sequences.append(files)
     return attrs.evolve(layout, sequences=tuple(sequences), findings=tuple(findings))
+
+
+def sequences_held_out(layout: Layout, split: Literal["train", "val"], count: int) -> Layout:
+    """Return the sequences of a layout that are for training, or the last `count`, which are held out."""
+    there = len(layout.sequences)
+    cut = max(there - count, 0)
+    kept = layout.sequences[:cut] if split == "train" else layout.sequences[cut:]
+    if cut:
+        return attrs.evolve(layout, sequences=kept)
+    what = f"has {counted(there, 'sequence')}, of which {count} are to be held out"
+    return attrs.evolve(layout, findings=(*layout.findings, error(layout.root, what, "choose fewer val_sequences")))
 
 
 def part_of_sequence(files: FrameFiles, start: int, stop: int) -> FrameFiles:
@@ -405,7 +422,7 @@ def _compare(
     for frame in folder_frames(other, frames):
         if frame not in found.files:
             stem = Path(pictures.files[frame]).stem
-            path = found.place / f"{stem}{other.extensions[0]}"
+            path = found.place / f"{stem}{next(iter(other.extensions), '.*')}"
             yield error(path, "the file is missing", f"add it, or remove {place}/{stem}.*")
     for frame, file in found.files.items():
         if frame not in pictures.files:

@@ -22,6 +22,7 @@ from vs_data.labels.densepose import levels_of
 from vs_data.layout import IMAGES
 from vs_data.pictures import write_png
 from vs_data.sampling import iterate_sequence
+from vs_data.street.source import StreetSource
 
 _CHUNK = 16  # frames made at once
 _PIXELS = 16 * 512 * 1024  # of all of them at most; each takes some 40 bytes
@@ -78,6 +79,8 @@ def _writers_of(source: ClipSource) -> Mapping[str, _Writer]:
                 DENSEPOSE_KIND: _write_densepose,
             }
             return {kind: write for kind, write in known.items() if kind in source.label_kinds}
+        case StreetSource():
+            return {}  # borders of instances are made of the ids, which are written in any case
         case _ if maps:
             raise DataError(f"labels of kind '{maps[0]}' are maps of numbers, of which folders hold none")
         case _:

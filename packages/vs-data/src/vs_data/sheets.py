@@ -126,11 +126,13 @@ def sheet_of(kinds: Sequence[LabelKind], files: FrameFiles) -> _Rgb:
     labels = read_labels(kinds, view, moments, [pictures[moment] for moment in moments])
     times = max(1, round(_LONGEST_SIDE / max(cell)))
     place = cell[0] * times, cell[1] * times
-    across = (1 + len(_NEAR)) * (place[1] + _GAP)
+    longest = max((f"{kind.folder} {where}" for kind in kinds for where in _NEAR.values()), key=len)
+    column = max(place[1], min(_LONGEST_SIDE, _text(longest).shape[1]))  # portraits are narrower than their captions
+    across = (1 + len(_NEAR)) * (column + _GAP)
     parts = [_lines([[_text(f"{files.name}, {frames} frames")]], across)]
     for kind in kinds:
         parts += [
-            _row(kind, label, files.frames[moment], [pictures.get(moment + by) for by in (0, *_NEAR)], place)
+            _row(kind, label, files.frames[moment], [pictures.get(moment + by) for by in (0, *_NEAR)], place, column)
             for moment, label in zip(moments, labels[kind.folder], strict=True)
         ]
         parts.append(_legend(kind.folder, meanings(kind, labels[kind.folder]), across))
@@ -143,22 +145,24 @@ def _cell(size: Size) -> Size:
     return max(_SMALLEST_SIDE, round(size[0] * factor)), max(_SMALLEST_SIDE, round(size[1] * factor))
 
 
-def _row(kind: LabelKind, label: Tensor, name: str, frames: Sequence[_Rgb | None], cell: Size) -> _Rgb:
+def _row(kind: LabelKind, label: Tensor, name: str, frames: Sequence[_Rgb | None], cell: Size, column: int) -> _Rgb:
     """Return a frame, and its label over others of the same size; None: there is none."""
     own, *others = frames
-    cells = [_captioned(f"{IMAGES} {name}", own, cell)]
+    cells = [_captioned(f"{IMAGES} {name}", own, cell, column)]
     for frame, where in zip(others, _NEAR.values(), strict=True):
-        cells.append(_captioned(f"{kind.folder} {where}", None if frame is None else overlay(kind, label, frame), cell))
+        cells.append(
+            _captioned(f"{kind.folder} {where}", None if frame is None else overlay(kind, label, frame), cell, column)
+        )
     return np.concatenate(cells, axis=1)
 
 
-def _captioned(text: str, picture: _Rgb | None, cell: Size) -> _Rgb:
+def _captioned(text: str, picture: _Rgb | None, cell: Size, column: int) -> _Rgb:
     """Return a picture below a line of text, each pixel of it as many times as it takes to fill the cell."""
-    canvas = _paper(_BAR + cell[0] + _GAP, cell[1] + _GAP)
+    canvas = _paper(_BAR + cell[0] + _GAP, column + _GAP)
     if picture is not None:
         times = cell[0] // picture.shape[0]
         canvas[_BAR : _BAR + cell[0], : cell[1]] = picture.repeat(times, axis=0).repeat(times, axis=1)
-    canvas[:_BAR] = _lines([[_text(text)]], cell[1] + _GAP)
+    canvas[:_BAR] = _lines([[_text(text)]], column + _GAP)
     return canvas
 
 

@@ -56,6 +56,9 @@ class StoredConfig:
 
     root: str = path(REQUIRED, "where the sequences are: a folder that holds images/, seg_maps/, ... or what kind says")
     val_root: str | None = path(None, "the same for held-out sequences; none: the training root itself", optional=True)
+    val_sequences: int = whole(
+        0, "so many sequences, the last ones, are held out, unless there is a val_root; 0: none", low=0, high=1_000_000
+    )
     height: int = whole(128, "height of the clips", low=16, high=8192, unit="pixels")
     width: int = whole(256, "width of the clips", low=16, high=8192, unit="pixels")
     labels: tuple[LabelKind, ...] = tables(
@@ -107,7 +110,7 @@ class ShardsConfig(StoredConfig):
 
 @attrs.frozen(kw_only=True)
 class VideoConfig(StoredConfig):
-    """A video, or a folder of videos, each of which is a sequence; labels lie beside it: `seg_maps/NAME.mkv`, say."""
+    """A video, a folder of them, each a sequence, or one of frames; labels lie beside it: `seg_maps/NAME.mkv`, say."""
 
     kind: ClassVar[str] = "video"
 

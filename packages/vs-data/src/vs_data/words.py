@@ -16,12 +16,11 @@ def in_one_line(value: Any) -> str:
         case list():
             return f"[{', '.join(map(in_one_line, value))}]"
         case _:
-            return json.dumps(NONE if value is None else value, ensure_ascii=False)
+            return json.dumps(value, ensure_ascii=False)
 
 
-def table_of(config: Any, usual: Any, always: Collection[str]) -> str:
-    """Write those fields of a config object that differ from another's of its class, and some always, in one line."""
-    plain = to_document(usual)
-    return in_one_line(
-        {key: value for key, value in to_document(config).items() if key in always or value != plain[key]}
-    )
+def differing(config: Any, usual: Any, always: Collection[str]) -> dict[str, Any]:
+    """Return those fields of a config object that differ from another's of its class, or always, as plain data."""
+    plain, document = to_document(usual), to_document(config)
+    kept = {key: value for key, value in document.items() if key in always or value != plain[key]}
+    return {key: NONE if value is None else value for key, value in kept.items()}

@@ -23,6 +23,7 @@ from vs_metrics.clips import (
     label_picture,
     matrix_picture,
     panel_row,
+    panel_rows,
     strip_frames,
     video_frame,
 )
@@ -82,7 +83,7 @@ from vs_metrics.scores import (
 )
 from vs_metrics.sinks import SinkOptions, check_sink, open_pipe, open_sink, unfinished
 from vs_metrics.temporal import FLICKER_FRAMES, distance_changes, flicker_errors, flow_changes
-from vs_metrics.tiles import Panel, grid, strip
+from vs_metrics.tiles import Panel, Place, grid, grid_places, strip
 
 __version__ = "0.1.0"
 
@@ -109,6 +110,7 @@ __all__ = [
     "KernelDistance",
     "Palette",
     "Panel",
+    "Place",
     "ShapeError",
     "SinkOptions",
     "TooFewError",
@@ -137,6 +139,7 @@ __all__ = [
     "gaussian_statistics",
     "grid",
     "grid_amplitudes",
+    "grid_places",
     "grid_tiles",
     "head_mask",
     "identity_distances",
@@ -157,6 +160,7 @@ __all__ = [
     "paint_classes",
     "palette_for",
     "panel_row",
+    "panel_rows",
     "pixel_accuracy",
     "psnr",
     "region_colours",

@@ -14,6 +14,9 @@ from vs_metrics.tiles import BACKGROUND, Panel, grid, strip
 Palette = Sequence[tuple[int, int, int]]
 """The colour of each class id."""
 
+WIDEST = 3800
+"""Pixels of pictures beside each other in a video: decoders in hardware take 4096."""
+
 
 @attrs.frozen(kw_only=True, eq=False)
 class ClipFrame:
@@ -26,6 +29,7 @@ class ClipFrame:
         index: its number within the clip.
         label: (H, W) class ids, (C, H, W) maps of any float type and range, or (3, H, W) uint8 colours.
         label_title: what the label is called in captions.
+        other_labels: further labels, each with what it is called, (H, W) or (C, H, W) as `label` is.
         real: (3, H, W) in [-1, 1], or None where there is no truth (one subject driven by another's motion).
         driving: (3, H, W) in [-1, 1], the frame of another subject that the label was taken from, or None.
         generated: (3, H, W) in [-1, 1].
@@ -43,6 +47,7 @@ class ClipFrame:
     index: int
     label: Tensor
     label_title: str = "label"
+    other_labels: tuple[tuple[str, Tensor], ...] = ()
     real: Tensor | None = None
     driving: Tensor | None = None
     generated: Tensor
@@ -104,11 +109,8 @@ def panel_row(
     """
     scale = _flow_scale([frame]) if flow_scale is None else flow_scale
     reference_scale = _reference_flow_scale([frame]) if reference_flow_scale is None else reference_flow_scale
-    return [
-        *_shown(frame, palette, f"{frame.label_title}, frame {frame.index}"),
-        *_of_previous(frame, scale),
-        *_of_reference(frame, reference_scale),
-    ]
+    titled = attrs.evolve(frame, label_title=f"{frame.label_title}, frame {frame.index}")
+    return _all_panels(titled, palette, scale, reference_scale)
 
 
 def clip_picture(frames: Sequence[ClipFrame], palette: Palette) -> Image:
@@ -123,7 +125,20 @@ def clip_picture(frames: Sequence[ClipFrame], palette: Palette) -> Image:
 
 def video_frame(frame: ClipFrame, palette: Palette) -> Image:
     """Return a frame of a video, side by side: reference, label, driving frame, real and generated, as far as given."""
-    return strip(_shown(frame, palette, frame.label_title))
+    return strip(_shown(frame, palette))
+
+
+def panel_rows(
+    frame: ClipFrame, palette: Palette, *, flow_scale: float, reference_flow_scale: float
+) -> list[list[Panel]]:
+    """Return all panels of `panel_row` as they stand in a video that shows everything, in rows of up to four.
+
+    Where four are too wide for decoders in hardware, as few as fit, but two at least. Of one clip all frames are laid
+    out alike.
+    """
+    panels = _all_panels(frame, palette, flow_scale, reference_flow_scale)
+    columns = min(4, max(2, WIDEST // frame.generated.shape[-1]))
+    return [panels[start : start + columns] for start in range(0, len(panels), columns)]
 
 
 def matrix_picture(
@@ -159,11 +174,16 @@ def matrix_picture(
     return grid(rows)
 
 
-def _shown(frame: ClipFrame, palette: Palette, label_title: str) -> list[Panel]:
+def _all_panels(frame: ClipFrame, palette: Palette, scale: float, reference_scale: float) -> list[Panel]:
+    return [*_shown(frame, palette), *_of_previous(frame, scale), *_of_reference(frame, reference_scale)]
+
+
+def _shown(frame: ClipFrame, palette: Palette) -> list[Panel]:
     """Return what a frame was made from, what it should be, and what it is."""
-    label = Panel(title=label_title, image=label_picture(frame.label, palette))
+    label = Panel(title=frame.label_title, image=label_picture(frame.label, palette))
     truth = [("driving", frame.driving), ("real", frame.real), ("generated", frame.generated)]
-    pictures = [_photograph(title, picture) for title, picture in truth if picture is not None]
+    pictures = [Panel(title=title, image=label_picture(other, palette)) for title, other in frame.other_labels]
+    pictures += [_photograph(title, picture) for title, picture in truth if picture is not None]
     return (
         [label, *pictures] if frame.reference is None else [_photograph("reference", frame.reference), label, *pictures]
     )
@@ -174,14 +194,14 @@ def _of_previous(frame: ClipFrame, scale: float) -> list[Panel]:
     blank = _blank(frame.generated)
     flow, mask, warped, teacher = frame.flow, frame.mask, frame.warped, frame.teacher_flow
     panels = [
-        Panel(title="flow: not yet", image=blank) if flow is None else _flow("flow", flow, scale),
-        Panel(title="mask: not yet", image=blank)
+        Panel(title="flow: not yet", image=blank, blank=True) if flow is None else _flow("flow", flow, scale),
+        Panel(title="mask: not yet", image=blank, blank=True)
         if mask is None
         else Panel(title="mask (white: new)", image=mask_to_rgb(mask)),
-        Panel(title="warped: not yet", image=blank) if warped is None else _photograph("warped", warped),
+        Panel(title="warped: not yet", image=blank, blank=True) if warped is None else _photograph("warped", warped),
     ]
     if teacher is not None and frame.index == 0:
-        panels.append(Panel(title="teacher's flow: not yet", image=blank))
+        panels.append(Panel(title="teacher's flow: not yet", image=blank, blank=True))
     elif teacher is not None:
         panels.append(Panel(title="teacher's flow", image=flow_to_rgb(teacher, scale)))
     return panels

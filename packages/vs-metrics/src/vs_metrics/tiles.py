@@ -28,11 +28,23 @@ class Panel:
         title: caption above it; empty for none.
         image: (H, W, 3) uint8 RGB.
         smooth: enlarge by Lanczos (photographs) instead of nearest (label maps, masks, flows).
+        blank: it stands for a picture that there is not yet.
     """
 
     title: str = ""
     image: Image
     smooth: bool = False
+    blank: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Place:
+    """The place of a panel's picture in a grid, without caption and margin, in pixels from the upper left."""
+
+    x: int
+    y: int
+    width: int
+    height: int
 
 
 def enlarge(image: Image, factor: int, *, smooth: bool = False) -> Image:
@@ -76,21 +88,52 @@ def grid(rows: Sequence[Sequence[Panel]], *, factor: int | None = None) -> Image
         VsMetricsError: there is no panel.
         ShapeError: a panel is not an (H, W, 3) uint8 picture.
     """
+    by = _factor(rows, factor)
+    filled = [[_captioned(panel, by, caption=_has_titles(row)) for panel in row] for row in rows if row]
+    widths = _column_widths([[cell.shape[1] for cell in row] for row in filled])
+    lines = [_beside(row, widths) for row in filled]
+    return np.concatenate(lines, axis=0)
+
+
+def grid_places(rows: Sequence[Sequence[Panel]], *, factor: int | None = None) -> list[Place]:
+    """Return where `grid` puts the picture of each panel, row by row.
+
+    Raises:
+        VsMetricsError, ShapeError: As `grid`.
+    """
+    by = _factor(rows, factor)
+    filled = [row for row in rows if row]
+    widths = _column_widths([[panel.image.shape[1] * by + 2 * MARGIN for panel in row] for row in filled])
+    places, top = [], 0
+    for row in filled:
+        bar = CAPTION_HEIGHT if _has_titles(row) else 0
+        for column, panel in enumerate(row):
+            height, width = (side * by for side in panel.image.shape[:2])
+            places.append(Place(x=sum(widths[:column]) + MARGIN, y=top + bar + MARGIN, width=width, height=height))
+        top += max(panel.image.shape[0] for panel in row) * by + bar + 2 * MARGIN
+    return places
+
+
+def _factor(rows: Sequence[Sequence[Panel]], factor: int | None) -> int:
+    """Return by what all pictures are enlarged, once they are found to be pictures."""
     panels = [panel for row in rows for panel in row]
     if not panels:
         raise VsMetricsError("a grid needs at least one panel")
     for panel in panels:
         check_picture(panel.image)
-    by = enlarging_factor(max(panel.image.shape[1] for panel in panels)) if factor is None else factor
-    filled = [[_captioned(panel, by, any(other.title for other in row)) for panel in row] for row in rows if row]
-    widths = [
-        max(row[column].shape[1] for row in filled if column < len(row)) for column in range(max(map(len, filled)))
-    ]
-    lines = [_beside(row, widths) for row in filled]
-    return np.concatenate(lines, axis=0)
+    return enlarging_factor(max(panel.image.shape[1] for panel in panels)) if factor is None else factor
 
 
-def _captioned(panel: Panel, factor: int, caption: bool) -> Image:
+def _has_titles(row: Sequence[Panel]) -> bool:
+    return any(panel.title for panel in row)
+
+
+def _column_widths(rows: Sequence[Sequence[int]]) -> list[int]:
+    """Return the width of each column, of the widths of the cells of each row."""
+    return [max(row[column] for row in rows if column < len(row)) for column in range(max(map(len, rows)))]
+
+
+def _captioned(panel: Panel, factor: int, *, caption: bool) -> Image:
     """Return the enlarged picture with a caption bar above it, when its row has captions, and a margin all around."""
     picture = enlarge(panel.image, factor, smooth=panel.smooth)
     bar = CAPTION_HEIGHT if caption else 0

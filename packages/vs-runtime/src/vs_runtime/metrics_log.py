@@ -160,7 +160,30 @@ def read_validations(path: Path) -> Iterator[dict[str, Any]]:
 def _with_numbers(path: Path) -> Iterator[dict[str, Any]]:
     for _, values in _read_lines(path):
         if "step" in values:
-            yield {key: _NUMBERS.get(value, value) if type(value) is str else value for key, value in values.items()}
+            yield _as_numbers(values)
+
+
+def salvage_metrics(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return what can be read of metrics.jsonl, for those who only look: its lines, and what is wrong with the rest.
+
+    Lines of validations are among them, with their kind. A partial last line, which a run is still writing, is left
+    out. Of a step that is there twice the last line counts.
+    """
+    try:
+        whole = read_regular(path).split(b"\n")[:-1]
+    except FileNotFoundError:
+        return [], []
+    found: dict[tuple[Any, Any], dict[str, Any]] = {}
+    problems = []
+    for number, line in enumerate(whole, start=1):
+        try:
+            values = _as_numbers(_values_of(path, number, line))
+        except RunDirectoryError as error:
+            problems.append(str(error))
+            continue
+        if "step" in values:
+            found[values["step"], values.get(KIND)] = values
+    return sorted(found.values(), key=lambda values: values["step"]), problems
 
 
 def without_clock(line: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,6 +208,11 @@ class _Record:
 
 
 _NUMBERS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
+
+def _as_numbers(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a line with numbers that JSON lacks as floats."""
+    return {key: _NUMBERS.get(value, value) if type(value) is str else value for key, value in values.items()}
 
 
 def _sorted(values: Mapping[str, Value]) -> dict[str, Value]:

@@ -26,12 +26,10 @@ from vs_data import (
     DancersConfig,
     FacesConfig,
     FloatMaps,
-    FlowFilesConfig,
     FolderConfig,
     LabelInfo,
     LoaderConfig,
     NoFlowConfig,
-    PhotometricConfig,
     ShardsConfig,
     StoredConfig,
     StreetConfig,
@@ -374,12 +372,6 @@ def _check_given_flow(config: "TrainConfig") -> Iterator[Problem]:
         case nets.GeneratorConfig(flow=nets.GivenFlow()), StoredConfig(flow=NoFlowConfig()):
             hint = "data.flow.kind=files reads the motion that a simulator has written"
             yield Problem("data.flow.kind", hint, expected="a teacher, with generator.flow.kind = 'given'", got="none")
-        case nets.GeneratorConfig(flow=nets.GivenFlow()), StoredConfig(
-            flow=FlowFilesConfig(confidence=PhotometricConfig(kind=kind))
-        ):
-            hint = "it looks at the true frames, which are not there once the model is used"
-            expected = "another one, with generator.flow.kind = 'given'"
-            yield Problem("data.flow.confidence.kind", hint, expected=expected, got=kind)
 
 
 def _check_batch(config: "TrainConfig") -> Iterator[Problem]:

@@ -25,11 +25,12 @@ NVLINK = Link(name="NVLink", bytes_per_second=300e9, latency=5e-6)
 NETWORK = Link(name="100 Gb/s", bytes_per_second=100e9 / 8, latency=10e-6)
 """InfiniBand or Ethernet at 100 Gb/s, one such link a node."""
 
-LOOPBACK = Link(name="gloo on one machine", bytes_per_second=0.45e9, latency=0.2e-3)
+LOOPBACK = Link(name="gloo on one machine", bytes_per_second=0.6e9, latency=0.22e-3)
 """What two processes have of one another on two cores that compute as well.
 
-It was not measured by itself: `bench:distributed` has measured how much longer steps of street-tiny take because of
-gradients (docs/benchmarks/distributed-street-tiny-cpu.json), and by this rate they would; the latency is assumed.
+The latency is that of all-reduces while nobody computes; the rate, about half of what they reach then, is what makes
+steps of street-tiny as much longer as `bench:distributed` has measured
+(docs/benchmarks/distributed-street-tiny-cpu.json).
 """
 
 

@@ -19,15 +19,18 @@ def clip_frame(spec: nets.LabelSpec, clip: Clip, synthesis: nets.Synthesis, *, i
     """Return what is drawn of a frame; with references, the chosen one and what was made of it too.
 
     Args:
-        spec: how labels enter the networks; the first that has class ids is drawn, or else all maps.
+        spec: how labels enter the networks; the first that has class ids is drawn, or else a picture, or else all maps
+            in one; and what that does not show, beside it.
         clip: what is known of the frame, as a clip of this one frame without N axis (see `vs_data.cut`).
         synthesis: what the generator made of it, N = 1.
         index: the frame's number in the whole clip.
     """
     warp, references = synthesis.reference, clip.references
+    labels = {name: maps[0] for name, maps in clip.labels.items()}
     return ClipFrame(
         index=index,
-        label=shown_label(spec, {name: maps[0] for name, maps in clip.labels.items()}),
+        label=shown_label(spec, labels),
+        other_labels=_other_labels(spec, labels),
         real=clip.frames[0],
         generated=synthesis.frame[0],
         flow=_only(synthesis.flow),
@@ -56,6 +59,15 @@ def shown_label(spec: nets.LabelSpec, labels: Mapping[str, Tensor]) -> Tensor:
         return nets.class_ids(labels, kind)
     picture = next((labels[kind.name] for kind in nets.float_kinds(spec) if kind.pictures), None)
     return torch.cat([labels[kind.name].float() for kind in spec.kinds]) if picture is None else _painted(picture)
+
+
+def _other_labels(spec: nets.LabelSpec, labels: Mapping[str, Tensor]) -> tuple[tuple[str, Tensor], ...]:
+    """Return the maps that `shown_label` leaves out, each kind by itself, with what it is called."""
+    maps = nets.float_kinds(spec)
+    if nets.class_kind(spec) is None:
+        first = next((kind for kind in maps if kind.pictures), None)
+        maps = () if first is None else tuple(kind for kind in maps if kind is not first)
+    return tuple((kind.title, _painted(labels[kind.name]) if kind.pictures else labels[kind.name]) for kind in maps)
 
 
 def _painted(picture: Tensor) -> Tensor:

@@ -23,10 +23,11 @@ from vs_eval.drift.curves import FIRST, WIDTH, Curve, Drift, combined_rows, curv
 from vs_eval.drift.picture import draw_drift
 from vs_eval.drift.sources import back_and_forth, lengthened, longest_sequences
 from vs_eval.errors import VsEvalError
-from vs_eval.facts import json_facts, page_facts, page_title, with_notices
+from vs_eval.facts import json_facts, with_notices
+from vs_eval.files import Picture
 from vs_eval.opening import COMMANDS, Opened, Request, open_held_out, open_trained, report_name, say_warning
 from vs_eval.output import check_output, report_directory, results_of, write_json
-from vs_eval.page import Picture, Section, render_page
+from vs_eval.pages.evaluation_page import write_evaluation_page
 from vs_eval.pictures import clip_frame
 from vs_eval.report import Table, measures_json
 from vs_eval.terminal import Advance, say, show_progress, show_tables
@@ -61,10 +62,12 @@ def measure_drift(request: Request, console: Console) -> Path:
             ]
         curves = curves_of(combined_rows(clips))
         found = _drifts(curves, _kind(opened.generator)[0])
-        draw_drift(found, f"{page_title(opened.facts)}: {frames} frames", draft / CURVES)
+        draw_drift(found, f"{opened.trained.title}: {frames} frames", draft / CURVES)
         table = drift_table(found, frames)
-        (draft / PAGE).write_text(_page(opened, found, table, len(chosen), frames), "utf-8")
-        write_json(draft / MARKER, {**json_facts(opened.facts), **drift_json(found, frames, len(chosen))})
+        looks, numbers = _looks(table, len(chosen), frames), drift_json(found, frames, len(chosen))
+        document = {**json_facts(opened.facts), **looks, **numbers}
+        write_evaluation_page(document, draft)
+        write_json(draft / MARKER, document)
     show_tables([table], console)
     say(console, f"report: {opened.out / PAGE}")
     return opened.out
@@ -195,16 +198,16 @@ def drift_json(found: Sequence[Drift], frames: int, clips: int) -> dict[str, Any
     }
 
 
-def _page(opened: Opened[AnyGeneratorConfig], found: Sequence[Drift], table: Table, clips: int, frames: int) -> str:
+def _looks(table: Table, clips: int, frames: int) -> dict[str, Any]:
+    """Return for the JSON what people look at, see `vs_eval.parts.looks_json`."""
     pictures = (
         Picture(title="Each metric against the frame number", file=CURVES),
         Picture(title="Frames of the first sequence, from its first to its last", file=STRIP),
     )
-    return render_page(
-        [Section(tables=(table,), pictures=pictures)],
-        title=page_title(opened.facts),
-        summary=f"{clips} held-out sequence{'s' * (clips > 1)}, {frames} frames each, generated from its own frames.",
-        measures=[drift.measure for drift in found],
-        facts=page_facts(opened.facts),
-        notices=opened.facts.notices,
-    )
+    sequences = f"{clips} held-out sequence{'s' * (clips > 1)}"
+    return {
+        "title": f"Over {frames} frames",
+        "summary": f"{sequences}, {frames} frames each, generated from its own frames.",
+        "tables": [attrs.asdict(table)],
+        "pictures": [attrs.asdict(picture) for picture in pictures],
+    }

@@ -22,8 +22,6 @@ from vs_nets import FewShotGeneratorConfig
 from vs_runtime.ranks import ONE, Ranks
 from vs_training.quality.features import advice_on
 from vs_training.quality.rolling import ClipPlan, plan_clips
-from vs_training.quality.scoring import ClipScores
-from vs_training.quality.summary import summarise
 
 from vs_eval.command import Task, announce, evaluation_spec, with_reader, write_evaluation
 from vs_eval.facts import Facts, with_notices
@@ -36,7 +34,7 @@ from vs_eval.opening import Opened, Request, open_evaluation
 from vs_eval.parts import Evaluation
 from vs_eval.sharing import agreed, shared
 from vs_eval.terminal import Advance, say
-from vs_eval.videos import Setting, files_of, score_video, sets_of
+from vs_eval.videos import Rolled, Setting, reported, score_video
 
 NO_ATTENTION = "the model has no attention over references: for each frame the reference with the nearest label is used"
 
@@ -175,24 +173,24 @@ def run_plan(
     driven = plan_driven(source, plan.drives, driven_from)
     videos = [video for some in (*subjects, driven) for video in some]
 
-    def work(piece: int) -> ClipScores | None:
+    def work(piece: int) -> Rolled | None:
         if piece < len(videos):
             return score_video(setting, videos[piece], piece, advance)
         draw_matrix(setting, plan.matrix, driven_from, lambda name, row: advance(name, len(videos) + row))
         return None
 
-    scores: list[ClipScores | None] = shared(setting.ranks, plan.frames, work, ClipScores | None)
-    found = iter([each for each in scores if each is not None])
+    made: list[Rolled | None] = shared(setting.ranks, plan.frames, work, Rolled | None)
+    rolled = iter([each for each in made if each is not None])
     parts: list[SubjectPart] = []
     for count, some in zip(plan.counts, subjects, strict=True):
-        own = [next(found) for _ in some]
-        report = summarise(own, CLAIMS, sets_of(setting, own, some))
+        own = [next(rolled) for _ in some]
+        report = reported(setting, some, own, CLAIMS)
         advice = advice_on(setting.networks) if not parts else ()
-        parts.append(subjects_part(report, files_of(some), count, (*remarks, *advice)))
+        parts.append(subjects_part(report, [each.files for each in own], count, (*remarks, *advice)))
     if driven:
-        rest = list(found)
-        report = summarise(rest, DRIVING_CLAIMS, sets_of(setting, rest, driven))
-        parts.append(driving_part(report, files_of(driven), MATRIX, driven_from))
+        own = list(rolled)
+        report = reported(setting, driven, own, DRIVING_CLAIMS)
+        parts.append(driving_part(report, [each.files for each in own], MATRIX, driven_from))
     return parts
 
 

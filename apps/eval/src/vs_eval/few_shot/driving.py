@@ -10,7 +10,7 @@ from vs_metrics import matrix_picture, strip_frames, write_png
 from vs_training.quality.few_shot import score_driven_frame
 from vs_training.quality.rolling import ClipPlan, reference_frames
 
-from vs_eval.page import Picture
+from vs_eval.files import Picture
 from vs_eval.terminal import Advance
 from vs_eval.videos import Setting, Video, file_name, roll_video
 

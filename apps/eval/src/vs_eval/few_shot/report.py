@@ -8,8 +8,8 @@ from vs_training.quality.measures import FEW_SHOT_MEASURES
 from vs_training.quality.summary import Report
 
 from vs_eval.few_shot.tables import subject_clip_table, subject_tables
-from vs_eval.page import ClipFiles, Picture
-from vs_eval.parts import Evaluation, Part, json_files, measures_in
+from vs_eval.files import ClipFiles, Picture
+from vs_eval.parts import Evaluation, Part, looks_json, measures_in
 from vs_eval.report import Table, measures_json, report_json
 
 
@@ -40,8 +40,8 @@ def subjects_part(report: Report, files: Sequence[ClipFiles], count: int, remark
         tables=subject_tables(report),
         clip_tables=_clip_tables(report),
         files=tuple(files),
-        caption="Videos: reference, label, real, generated. Strips: some frames of each clip, one a row, with what "
-        "was taken from the previous frame and from the reference.",
+        caption="Reference, label, real and generated frame, and what was taken from the previous frame and from the "
+        "reference.",
     )
     return SubjectPart(name=f"references-{count}", references=count, part=part)
 
@@ -65,7 +65,7 @@ def driving_part(report: Report, files: Sequence[ClipFiles], picture: Picture, c
         clip_tables=_clip_tables(report),
         files=tuple(files),
         pictures=(picture,),
-        caption="Videos: reference, label, driving frame, real where it is known, generated.",
+        caption="Reference, label, driving frame, the real one where it is known, and what was generated.",
     )
     return SubjectPart(name="driving", references=count, part=part)
 
@@ -96,8 +96,7 @@ def _json(each: SubjectPart) -> dict[str, Any]:
         "references": each.references,
         "texts": list(part.texts),
         **report_json(part.report),
-        "files": json_files(part.files),
-        "pictures": [{"title": picture.title, "file": picture.file} for picture in part.pictures],
+        **looks_json(part),
     }
 
 

@@ -3,6 +3,7 @@
 import datetime
 from pathlib import Path
 
+import attrs
 from rich.console import Console
 
 from vs_eval.numerics.audit import audit
@@ -34,13 +35,12 @@ def audit_numerics(request: NumericsRequest, console: Console) -> Path:
             for effect in found.effects:
                 title = f"{opened.title}, with {effect.proposal.title}"
                 draw_heat_map(effect.result, opened.form, title, draft / f"numerics-{effect.proposal.kind}.png")
-        document = {**audit_json(found, opened.facts), "notices": list(opened.notices)}
+        lines = [*conclusions(found), *(line for effect in found.effects for line in proposal_lines(effect))]
+        said = {"tables": [attrs.asdict(table) for table in audit_tables(found)], "conclusions": lines}
+        document = {**audit_json(found, opened.facts), **said, "notices": list(opened.notices)}
         write_json(draft / MARKER, document)
     show_tables(audit_tables(found), console)
-    for line in conclusions(found):
+    for line in lines:
         say(console, line)
-    for effect in found.effects:
-        for line in proposal_lines(effect):
-            say(console, line)
     say(console, f"audit: {opened.out / MARKER}, picture: {opened.out / 'numerics.png'}")
     return opened.out

@@ -17,6 +17,9 @@ from vs_data.seen import Size
 
 FLOW_EXTENSIONS = (".npz", ".npy", ".exr", ".png", ".flo")
 
+FLOW_ALONE = (".npz", ".flo")
+"""Of these those that hold nothing but flow; pictures and numbers of any kind are in the others."""
+
 MAX_FLOW = 1e6
 """Pixels; more is no motion, but a mark of what is not known."""
 

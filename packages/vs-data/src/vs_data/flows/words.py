@@ -5,7 +5,7 @@ from vs_config import load_config, parse_toml
 from vs_config.schema import TAG
 
 from vs_data.flow import FlowFilesConfig
-from vs_data.words import table_of
+from vs_data.words import differing, in_one_line
 
 
 @attrs.frozen(kw_only=True)
@@ -16,7 +16,7 @@ class _Teacher:
 def flow_word(config: FlowFilesConfig) -> str:
     """Write flow files in a word: their kind, or where kind and folder do not say all, a table."""
     usual = FlowFilesConfig(folder=config.folder)
-    return FlowFilesConfig.kind if config == usual else table_of(config, FlowFilesConfig(), (TAG,))
+    return FlowFilesConfig.kind if config == usual else in_one_line(differing(config, FlowFilesConfig(), (TAG,)))
 
 
 def flow_in_word(word: str) -> FlowFilesConfig | None:

@@ -173,7 +173,7 @@ def _find(config: ImageConfig, content: Content) -> _Found:
     """Read the file of a frame."""
     match str(content).rpartition(".")[2].lower():
         case "npy":
-            return _found(config, _read_array(content), str(content))
+            return _found(config, read_array(content), str(content))
         case "exr":
             return _found(config, read_exr(content, config.exr_channels), str(content))
         case _:
@@ -191,8 +191,12 @@ def _of_a_video(config: ImageConfig, values: NDArray[np.uint8]) -> NDArray[np.ui
     return np.asarray(values.mean(axis=2, keepdims=True, dtype=np.float32).round(), np.uint8)
 
 
-def _read_array(content: Content) -> NDArray[Any]:
-    """Read (H,W) or (H,W,C) of a `.npy` file as (H,W,C)."""
+def read_array(content: Content) -> NDArray[Any]:
+    """Read (H,W) or (H,W,C) of a `.npy` file as (H,W,C).
+
+    Raises:
+        DataError: the file is bad, or holds anything else.
+    """
 
     def check(promise: Promise) -> None:
         whole_or_real = promise.dtype.kind in "uif" and promise.dtype.itemsize <= 8

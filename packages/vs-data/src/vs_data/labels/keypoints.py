@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from itertools import pairwise
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import attrs
@@ -17,7 +18,7 @@ from vs_config import Check, Problem, check_fields, choice, real, table, whole
 from vs_data.body_driving import BodySubject, body_subject_of, drive_body
 from vs_data.boxes import boxes_of
 from vs_data.clips import FloatMaps
-from vs_data.content import Content, Contents, all_in, content_in
+from vs_data.content import Content, Contents, FrameOfVideo, Member, all_in, content_in, version_of
 from vs_data.errors import DataError
 from vs_data.fields import folder_name
 from vs_data.findings import Finding, some, warning
@@ -37,6 +38,9 @@ from vs_data.skeletons import (
     skeleton_of,
 )
 from vs_data.views import View, contents_of
+
+NOBODY = 2**16 - 1
+"""The number of a person that no frame has."""
 
 BuiltIn = Literal["openpose", "openpose-without-face", "body25", "coco17", "mediapipe33", "dlib68"]
 
@@ -154,11 +158,18 @@ def _poses(config: KeypointsConfig, view: View, frames: Sequence[int], target: T
 def _points_of(config: KeypointsConfig, contents: Contents, picture: Size) -> Callable[[int], NDArray[np.float64]]:
     """Return what finds the points of who is followed in a frame; nobody: all absent."""
     if config.follow == "nearest":  # who that is, is decided from the first frame on
-        track = _sequence_track(config, contents, picture)
-        return lambda frame: track[frame]
+        numbers = _nearest_ones(config, contents, picture)
+
+        def chosen_at(frame: int) -> NDArray[np.float64] | None:
+            people = _people_at(config, contents, frame, picture)
+            return people[numbers[frame]].points if numbers[frame] < len(people) else None
+    else:
+
+        def chosen_at(frame: int) -> NDArray[np.float64] | None:
+            return choose(_people_at(config, contents, frame, picture), config.follow, config.number or 0, None)
 
     def points_of(frame: int) -> NDArray[np.float64]:
-        chosen = choose(_people_at(config, contents, frame, picture), config.follow, config.number or 0, None)
+        chosen = chosen_at(frame)
         return np.zeros((len(skeleton_in(config).points), 3)) if chosen is None else chosen
 
     return points_of
@@ -170,9 +181,38 @@ def _people_at(config: KeypointsConfig, contents: Contents, frame: int, picture:
 
 
 def _people(config: KeypointsConfig, content: Content, picture: Size | None) -> tuple[Person, ...]:
-    """Read the people of a frame, without the points that are doubtful."""
+    """Read the people of a frame, without the points that are doubtful; once for its label and its boxes."""
+    match content:
+        case Path() | Member():
+            try:
+                version = version_of(content)
+            except OSError:
+                version = (0, 0)  # reading it says what is wrong
+            return _people_in(config, content, picture, version)
+        case FrameOfVideo():
+            return _people_in(config, content, picture, (0, 0))
+
+
+@lru_cache(maxsize=256)  # some kilobytes each
+def _people_in(
+    config: KeypointsConfig, content: Content, picture: Size | None, _version: tuple[int, int]
+) -> tuple[Person, ...]:
     people = read_people(content, skeleton_in(config), picture, config.units)
     return tuple(attrs.evolve(one, points=without_doubt(one.points, config.min_confidence)) for one in people)
+
+
+@lru_cache(maxsize=2**14)  # 2 bytes a frame
+def _nearest_ones(config: KeypointsConfig, contents: Contents, picture: Size) -> NDArray[np.uint16]:
+    """Return which person of each frame is followed, from the first frame on; one beyond all people: nobody."""
+    numbers = np.full(contents.count, NOBODY, np.uint16)
+    last = None
+    for frame in range(contents.count):
+        people = _people_at(config, contents, frame, picture)
+        chosen = choose(people, "nearest", 0, last)
+        if chosen is not None:
+            last = chosen
+            numbers[frame] = next(number for number, one in enumerate(people) if one.points is chosen)
+    return numbers
 
 
 @lru_cache(maxsize=8)  # 3 kB a frame

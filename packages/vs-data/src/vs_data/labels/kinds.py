@@ -1,7 +1,7 @@
 """All kinds of labels that folders may hold, and how they are named on a command line."""
 
 from collections.abc import Sequence
-from typing import TypeAlias, assert_never, get_args
+from typing import Any, TypeAlias, assert_never, get_args
 
 import attrs
 import numpy as np
@@ -21,7 +21,7 @@ from vs_data.labels.instances import InstancesConfig, handle_instances
 from vs_data.labels.keypoints import KeypointsConfig, handle_keypoints
 from vs_data.layout import IMAGES
 from vs_data.views import View
-from vs_data.words import table_of
+from vs_data.words import differing, in_one_line
 
 LabelKind: TypeAlias = (
     SegMapsConfig
@@ -151,9 +151,14 @@ def word_of(kind: LabelKind) -> str:
     Where kind, folder and numbers of classes do not say all, as a table; see `kind_in_table`.
     """
     if not _is_plain(kind):
-        return table_of(kind, type(kind)(folder=kind.folder), (TAG, "folder"))
+        return in_one_line(said_of(kind))
     plain = kind_of(kind.folder) == (type(kind), kind.folder)
     return kind.folder if plain else f"{kind.kind}:{kind.folder}"
+
+
+def said_of(kind: LabelKind) -> dict[str, Any]:
+    """Return what a document has to say of a kind of label: its kind, its folder, and what is not as usual."""
+    return differing(kind, type(kind)(folder=kind.folder), (TAG, "folder"))
 
 
 def _is_plain(kind: LabelKind) -> bool:

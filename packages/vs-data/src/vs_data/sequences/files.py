@@ -18,12 +18,14 @@ from vs_data.flows import MotionFiles, flow_folders, motion_files
 from vs_data.geometry import Geometry, Window, plan_geometry, same_size
 from vs_data.labels import LabelKind, LooseFiles, handler_of, landmarks_among, source_of
 from vs_data.landmark_files import read_landmarks
-from vs_data.layout import IMAGES, Folder, FrameFiles, folder_frames
+from vs_data.layout import IMAGES, Folder, FrameFiles, Reading, folder_frames
 from vs_data.names import is_left_behind, same, sort_key
 from vs_data.pictures import IMAGE_EXTENSIONS, read_rgb
+from vs_data.ranges import PATIENT
 from vs_data.seen import Size, size_of
 from vs_data.sequences.frames import LabelFrame, LabelRequest, LabelSequence
 from vs_data.sequences.motion import FlowAndConfidence, read_motion, refuse_motion
+from vs_data.shards import INDEX, scan_shards
 from vs_data.videos import VIDEO_EXTENSIONS, index_of
 from vs_data.views import View
 
@@ -54,9 +56,9 @@ def open_folder_labels(root: Path, how: LabelRequest) -> tuple[LabelSequence, ..
     """Open the sequences of a folder of label files; names alone are read, and the first file of each for its size.
 
     Args:
-        root: a data folder with a folder for each kind in it (`seg_maps/SEQ/FRAME.png`, or `seg_maps/SEQ.mkv`), a
-            folder of sequences, or a folder of files, which is one sequence. The last two have labels of one kind, or
-            pictures that labels of any number of kinds are computed from, and no motion.
+        root: a data folder with a folder for each kind in it (`seg_maps/SEQ/FRAME.png`, or `seg_maps/SEQ.mkv`), a pack
+            of one, a folder of sequences, or a folder of files, which is one sequence. The last two have labels of one
+            kind, or pictures that labels of any number of kinds are computed from, and no motion; nor has a pack.
         how: what they are, and how they are to be read.
 
     Raises:
@@ -67,6 +69,8 @@ def open_folder_labels(root: Path, how: LabelRequest) -> tuple[LabelSequence, ..
 
 def list_sequences(root: Path, how: LabelRequest) -> tuple[Listed, ...]:
     """List the sequences below a folder; see `open_folder_labels`."""
+    if (root / INDEX).is_file():
+        return _from_pack(root, how)
     by_kind = {folder: root / folder for folder in map(source_of, how.kinds)}
     if all(place.is_dir() for place in by_kind.values()):
         return _from_data_folder(root, by_kind, how)
@@ -132,6 +136,22 @@ def _from_data_folder(root: Path, by_kind: dict[str, Path], how: LabelRequest) -
         motion = () if how.motion is None else _motion_files(root, sequence, known[first], how.motion, how)
         found.append(Listed(name=sequence, contents=known, motion=motion))
     return _some(found, by_kind[first])
+
+
+def _from_pack(root: Path, how: LabelRequest) -> tuple[Listed, ...]:
+    """List the sequences of a pack with all that the kinds need, and pictures, which say how large these are."""
+    refuse_motion(how, str(root), "a pack")
+    names = dict.fromkeys((*map(source_of, how.kinds), IMAGES))
+    folders = [Folder(name=name, extensions=()) for name in names if name != IMAGES]
+    images = Folder(name=IMAGES, extensions=IMAGE_EXTENSIONS, videos=True)
+    layout = scan_shards(str(root), images, folders, Reading(min_frames=1, order=how.order, room=_ROOM), PATIENT)
+    for finding in layout.findings:
+        if finding.severity == "error":
+            raise DataError(finding.what, file=finding.file, fix=finding.fix)
+    found = [{name: files.files[name] for name in names} for files in layout.sequences]
+    return tuple(
+        Listed(name=files.name, contents=contents) for files, contents in zip(layout.sequences, found, strict=True)
+    )
 
 
 def _from_plain_folder(root: Path, kind: LabelKind, how: LabelRequest) -> tuple[Listed, ...]:

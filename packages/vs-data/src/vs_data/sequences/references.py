@@ -30,7 +30,7 @@ from vs_data.sequences.files import (
 )
 from vs_data.sequences.frames import LabelRequest, ReferenceSubject
 from vs_data.sequences.worlds import world_of, world_subject
-from vs_data.videos import VIDEO_EXTENSIONS
+from vs_data.videos import VIDEO_EXTENSIONS, index_of
 from vs_data.views import to_tensor
 
 MOST = 64
@@ -57,17 +57,19 @@ def open_references(source: str, how: LabelRequest, *, count: int | None = None)
         return world_subject(*world, how, count or 1)
     path, frames = _frames_of_video(source)
     if frames is not None:
-        return _of_video(path, frames[: count or MOST], how)
+        named = frames or range(index_of(path).count)
+        kept = _spread(len(named), count or (MOST if frames else 1))
+        return _of_video(path, [named[index] for index in kept], how)
     if path.is_dir():
         return _of_folder(path, how, count)
     return _of_photographs([expanded(part) for part in source.split(",") if part], how, count)
 
 
 def _frames_of_video(source: str) -> tuple[Path, list[int] | None]:
-    """Read `clip.mp4:3,7` or `clip.mp4:10-20`; None: it names no frames of a video."""
+    """Read `clip.mp4:3,7` or `clip.mp4:10-20`; of `clip.mp4` no frames are named; None: it is no video at all."""
     name, _, part = source.rpartition(":")
     if Path(source).suffix.lower() in VIDEO_EXTENSIONS:
-        return expanded(source), [0]
+        return expanded(source), []
     if Path(name).suffix.lower() not in VIDEO_EXTENSIONS:
         return expanded(source), None
     frames: list[int] = []

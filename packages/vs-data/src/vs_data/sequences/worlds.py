@@ -24,7 +24,7 @@ from vs_data.sampling import iterate_sequence
 from vs_data.sequences.frames import LabelFrame, LabelRequest, LabelSequence, ReferenceSubject
 from vs_data.skeletons import OPENPOSE_BODY25, Skeleton
 from vs_data.street import StreetConfig, open_street
-from vs_data.street.source import RENDER
+from vs_data.street.source import BORDERS, RENDER
 
 WORLDS = ("street", "faces", "dancers")
 FRAMES = 60
@@ -120,9 +120,11 @@ def _source(world: str, seed: int, how: LabelRequest) -> ClipSource:
             return open_dancers(dancers, "val")
 
 
-def _labels_of_street(how: LabelRequest) -> Literal["seg_maps", "render", "both"]:
-    plain = {kind.folder == RENDER for kind in how.kinds}
-    return "both" if len(plain) > 1 else "render" if plain == {True} else "seg_maps"
+def _labels_of_street(how: LabelRequest) -> Literal["seg_maps", "render", "both", "instances"]:
+    wanted = {kind.folder for kind in how.kinds}
+    if BORDERS in wanted:
+        return "instances"
+    return "seg_maps" if RENDER not in wanted else "both" if len(wanted) > 1 else "render"
 
 
 def _labels_of_faces(how: LabelRequest) -> Literal["landmarks", "regions", "both"]:

@@ -4,7 +4,7 @@ from vs_data.shards.frames import FRAMES, Frames, encoded_video
 from vs_data.shards.index import INDEX
 from vs_data.shards.pack import Packed, PackOptions, pack_folder
 from vs_data.shards.reading import ReadSpeed, check_shards, folders_in, read_back, scan_shards
-from vs_data.shards.whole import whole_layout
+from vs_data.shards.whole import scan_whole, whole_layout
 
 __all__ = [
     "FRAMES",
@@ -19,5 +19,6 @@ __all__ = [
     "pack_folder",
     "read_back",
     "scan_shards",
+    "scan_whole",
     "whole_layout",
 ]

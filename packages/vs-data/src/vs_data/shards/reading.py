@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 import numpy as np
@@ -148,12 +148,15 @@ def read_back(root: str, *, most: int = 200, seconds: float = 3.0) -> ReadSpeed:
     return ReadSpeed(frames_per_second=count / passed, mb_per_second=size / passed / 1e6)
 
 
-def check_shards(root: str, patience: Patience) -> tuple[Finding, ...]:
+def check_shards(
+    root: str, patience: Patience, progress: Callable[[int, int], None] = lambda _done, _all: None
+) -> tuple[Finding, ...]:
     """Read every shard and hold its bytes against the index.
 
     Args:
         root: The folder of the pack, a path or an address.
         patience: How shards are read.
+        progress: Called with (bytes read, bytes in all).
 
     Raises:
         DataError: there is no index, or it is damaged.
@@ -161,11 +164,14 @@ def check_shards(root: str, patience: Patience) -> tuple[Finding, ...]:
     place = joined(root, INDEX)
     index = from_json(read_whole(place, patience), place)
     findings = []
+    done, total = 0, sum(shard.size for shard in index.shards)
     for shard in index.shards:
         digest, where = hashlib.sha256(), joined(root, shard.name)
         try:
             for part in parts_of(where, 0, shard.size, patience):
                 digest.update(part)
+                done += len(part)
+                progress(done, total)
         except DataError as failure:
             findings.append(error(where, failure.what, failure.fix))
             continue

@@ -4,13 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vs_data.errors import DataError
-from vs_data.flows import FLOW_EXTENSIONS
+from vs_data.flows import FLOW_ALONE, FLOW_EXTENSIONS
 from vs_data.layout import IMAGES, Folder, Layout, Reading, scan_layout, scan_videos
 from vs_data.names import Order, is_left_behind, same, sort_key
 from vs_data.pictures import IMAGE_EXTENSIONS
 from vs_data.videos import VIDEO_EXTENSIONS
-
-_FLOW_ALONE = (".npz", ".flo")
 
 _IMAGES = Folder(name=IMAGES, extensions=IMAGE_EXTENSIONS, videos=True)
 
@@ -25,20 +23,30 @@ def whole_layout(root: Path, order: Order = "name") -> Layout:
     Raises:
         DataError: there is no such folder, or names do not agree: the first such finding.
     """
-    how = Reading(min_frames=1, order=order)
-    if not root.exists():
-        fix = "expected a data folder, a video or a folder of videos"
-        raise DataError("there is no such file or folder", file=str(root), fix=fix)
-    if (root / IMAGES).is_dir():
-        layout = scan_layout(root, _IMAGES, list(_others(root, None, order)), how)
-    else:
-        place, names = (root.parent, {root.stem}) if root.is_file() else (root, {path.stem for path in _videos(root)})
-        layout = scan_videos(root, _IMAGES, list(_others(place, names, order)), how)
+    layout = scan_whole(root, order)
     errors = [finding for finding in layout.findings if finding.severity == "error"]
     if errors:
         more = f" (and {len(errors) - 1} more: look at them with vs-data check)" if len(errors) > 1 else ""
         raise DataError(errors[0].what, file=errors[0].file, fix=errors[0].fix + more)
     return layout
+
+
+def scan_whole(root: Path, order: Order = "name") -> Layout:
+    """List what `whole_layout` does, with everything that names say is wrong among its findings.
+
+    Raises:
+        DataError: there is no such folder.
+    """
+    how = Reading(min_frames=1, order=order)
+    if not root.exists():
+        fix = "expected a data folder, a video or a folder of videos"
+        raise DataError("there is no such file or folder", file=str(root), fix=fix)
+    if (root / IMAGES).is_dir():
+        return scan_layout(root, _IMAGES, list(_others(root, None, order)), how)
+    videos = {path.stem for path in _videos(root)}
+    alone = {root.stem if root.is_file() else root.name}  # a video, or a folder of its frames
+    place, names = (root, videos) if videos else (root.parent, alone)
+    return scan_videos(root, _IMAGES, list(_others(place, names, order)), how)
 
 
 def _videos(root: Path) -> Iterator[Path]:
@@ -63,13 +71,13 @@ def _lacking(images: Path, place: Path, order: Order) -> tuple[int, ...]:
 
     It is the one that no sequence has. Where nothing tells, as beside videos, it is the first of files of flow alone.
     """
-    found = set()
+    lacking = {0, -1}
     for sequence in images.glob("*/"):
-        frames = sorted(
-            (path.stem for path in sequence.iterdir() if not is_left_behind(path.name)), key=sort_key(order)
-        )
+        stems = (path.stem for path in sequence.iterdir() if not is_left_behind(path.name))
+        frames = sorted(stems, key=sort_key(order))
         there = {same(path.stem) for path in (place / sequence.name).glob("*")}
-        found |= {index for index in (0, -1) if len(frames) > 1 and same(frames[index]) not in there}
-    if len(found) == 1:
-        return tuple(found)
-    return (0,) if all(path.suffix.lower() in _FLOW_ALONE for path in place.glob("*/*")) else ()
+        if len(frames) > 1:
+            lacking = {index for index in lacking if same(frames[index]) not in there}
+    if len(lacking) == 1:
+        return tuple(lacking)
+    return (0,) if all(path.suffix.lower() in FLOW_ALONE for path in place.glob("*/*")) else ()

@@ -38,10 +38,12 @@ class StreetConfig:
     traffic: float = real(1.0, "density of cars, 0: none", low=0.0, high=2.0)
     people: float = real(1.0, "density of pedestrians, 0: none", low=0.0, high=2.0)
     greenery: float = real(1.0, "density of trees, 0: none", low=0.0, high=2.0)
-    labels: Literal["seg_maps", "render", "both"] = choice(
-        "seg_maps", "what networks are conditioned on: class ids, a plain rendering, or both in this order",
-        ("seg_maps", "render", "both"),
-    )  # fmt: skip
+    labels: Literal["seg_maps", "render", "both", "instances"] = choice(
+        "seg_maps",
+        "what networks are conditioned on: class ids, a plain rendering, both in this order, or class ids and the "
+        "borders of instances",
+        ("seg_maps", "render", "both", "instances"),
+    )
 
     CHECKS: ClassVar[tuple[Check, ...]] = (
         aspect_up_to(8),

@@ -19,6 +19,7 @@ from vs_data.clips import (
     SequenceInfo,
     check_request,
 )
+from vs_data.labels.instances import INSTANCES, instance_edges
 from vs_data.procedural.arrays import F32
 from vs_data.street.config import MAX_SEQUENCES, StreetConfig
 from vs_data.street.render import Frames, render
@@ -69,6 +70,9 @@ IGNORE_ID = 255
 RENDER = "render"
 """The kind of label that is the street rendered plainly: (T,3,H,W) float32 in [-1,1], RGB."""
 
+BORDERS = "instances"
+"""The kind of label that are the borders between instances, as folders of them are read: (T,1,H,W)."""
+
 
 @attrs.frozen(kw_only=True)
 class StreetSource:
@@ -85,7 +89,7 @@ class StreetSource:
 
     @property
     def label_kinds(self) -> Mapping[str, LabelInfo]:
-        """What `config.labels` asks for: class ids, numbered as in Cityscapes, and a plain rendering.
+        """What `config.labels` asks for: class ids, numbered as in Cityscapes, a plain rendering, borders of instances.
 
         The street draws no pixel without a class.
         """
@@ -94,11 +98,13 @@ class StreetSource:
             kinds["seg_maps"] = ClassIds(classes=len(CLASS_NAMES), ignore_id=IGNORE_ID, names=CLASS_NAMES)
         if self._plain:
             kinds[RENDER] = FloatMaps(channels=3, title=RENDER, pictures=True)
+        if self.config.labels == BORDERS:
+            kinds[BORDERS] = INSTANCES
         return kinds
 
     @property
     def _plain(self) -> bool:
-        return self.config.labels != "seg_maps"
+        return self.config.labels in (RENDER, "both")
 
     def read(self, request: ClipRequest) -> Clip:
         """Render a clip: a pure function of configuration, sequence and frames, in which `request.seed` plays no part.
@@ -134,6 +140,8 @@ class StreetSource:
         labels = {"seg_maps": torch.from_numpy(np.concatenate([each.labels for each in frames]))}
         if self._plain:
             labels[RENDER] = _picture(np.concatenate([each.plain for each in frames if each.plain is not None]))
+        if BORDERS in self.label_kinds:
+            labels[BORDERS] = torch.from_numpy(instance_edges(np.concatenate([each.instances for each in frames])))
         return {kind: labels[kind] for kind in self.label_kinds}
 
 

@@ -4,14 +4,14 @@ import math
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple, assert_never
+from typing import NamedTuple
 
 import attrs
 import av
 import numpy as np
 from numpy.typing import NDArray
 
-from vs_data.content import Member, require_whole
+from vs_data.content import Member, require_whole, version_of
 from vs_data.errors import DataError
 from vs_data.videos.opening import AGAIN, Container, Stream, Video, is_cut_short, opened
 
@@ -85,18 +85,10 @@ def first_of_last(index: VideoIndex, seconds: float) -> int:
 
 
 def _version(video: Video) -> tuple[int, int]:
-    """Return what changes when a video does: when it was written, and its bytes."""
-    match video:
-        case Member(size=size):
-            return 0, size
-        case Path():
-            try:
-                there = video.stat()
-            except OSError as error:
-                raise DataError(f"cannot be opened as a video: {error.strerror}", file=str(video)) from None
-            return there.st_mtime_ns, there.st_size
-        case _:
-            assert_never(video)
+    try:
+        return version_of(video)
+    except OSError as error:
+        raise DataError(f"cannot be opened as a video: {error.strerror}", file=str(video)) from None
 
 
 @lru_cache(maxsize=2**16)

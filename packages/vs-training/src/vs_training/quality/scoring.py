@@ -431,8 +431,7 @@ def _where_moving(flow: Tensor | None, confidence: Tensor | None) -> Tensor | No
     """Return the confidence in a flow where it is longer than `MOVING`, 0 elsewhere."""
     if flow is None or confidence is None:
         return None
-    moving: Tensor = torch.linalg.vector_norm(flow, dim=-3, keepdim=True) > MOVING
-    return confidence * moving
+    return confidence * (flow.square().sum(dim=-3, keepdim=True) > MOVING**2)
 
 
 def flow_errors(name: str, flow: Tensor | None, target: Tensor | None, confidence: Tensor | None) -> dict[str, Average]:

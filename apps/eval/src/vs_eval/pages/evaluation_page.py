@@ -1,0 +1,118 @@
+"""The page of an evaluation: what was measured, videos and scores; also as sections of a run's page."""
+
+import datetime
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from vs_eval.facts import step_title
+from vs_eval.pages.clips import Room, pictures_of, player_of
+from vs_eval.pages.content import Page, Section
+from vs_eval.pages.found import Found, FoundPart, structured
+from vs_eval.pages.render import render
+from vs_eval.pages.scores import FIRST, cards_of, claims_of, drift_figures, extremes
+
+MAX_MB = 64.0
+"""Megabytes of a page at most, unless something else is asked for; what does not fit is left out, and said so."""
+
+OLD = "The videos of this evaluation are of an older version, which did not say where their panels are: evaluate again."
+
+
+def write_evaluation_page(document: Mapping[str, Any], directory: Path) -> None:
+    """Write `report.html` of an evaluation into its directory, from its document and the files that lie there."""
+    found = structured(document, directory)
+    summary = (summary_of(found),) if found.parts[0].scores else ()
+    page = Page(
+        title=title_of(found),
+        kind="Evaluation",
+        lines=(found.text("summary"), *_line(found)),
+        notices=found.notices,
+        sections=(*summary, *part_sections(found, Room(MAX_MB)), *closing_sections(found)),
+    )
+    (directory / "report.html").write_text(render(page), "utf-8")
+
+
+def title_of(found: Found) -> str:
+    """Return the name of the run or model, and the training step of its weights."""
+    path = found.text("run") or found.text("model") or found.directory.name
+    return step_title(Path(path).name, found.step)
+
+
+def summary_of(found: Found) -> Section:
+    """Return the figures of the first part, and what was claimed of it."""
+    part = found.parts[0]
+    return Section(ident="summary", title="Summary", cards=cards_of(found, part), remarks=tuple(claims_of(part)))
+
+
+def part_sections(found: Found, room: Room, prefix: str = "") -> Iterator[Section]:
+    """Yield videos and scores of each part; `prefix` sets names of sections apart from those of other evaluations."""
+    for number, part in enumerate(found.parts):
+        yield from _sections_of(found, part, room, number, prefix)
+
+
+def closing_sections(found: Found) -> Iterator[Section]:
+    """Yield what the numbers mean, and how they were measured."""
+    yield Section(ident="measures", title="What the numbers mean", terms=tuple(_meanings(found)))
+    yield Section(
+        ident="evaluation",
+        title="How this was measured",
+        commands=(("Measure it again", found.text("command")),) if found.text("command") else (),
+        facts=tuple(_facts(found)),
+    )
+
+
+def _sections_of(found: Found, part: FoundPart, room: Room, number: int, prefix: str) -> Iterator[Section]:
+    player = player_of(part.files, found.directory, room, f"{prefix}player{number}")
+    old = (OLD,) if part.files and player is None else ()
+    best = extremes(found, part, player)
+    yield Section(
+        ident=f"{prefix}videos{number}",
+        title=part.title or "Videos",
+        texts=(*part.texts, *old),
+        cards=cards_of(found, part) if number else (),
+        player=player,
+        caption=part.caption,
+        tables=() if best is None else (best,),
+        pictures=pictures_of(part.pictures, found.directory, room),
+    )
+    yield Section(
+        ident=f"{prefix}scores{number}",
+        title=f"{part.title}: scores" if part.title else "Scores",
+        remarks=tuple(claims_of(part)) if number else (),
+        figures=drift_figures(found, part, f"{prefix}part{number}"),
+        tables=part.tables,
+    )
+
+
+def moment(text: object) -> str:
+    """Return a time in ISO 8601 for people, by the minute; what is none as it is."""
+    try:
+        time = datetime.datetime.fromisoformat(str(text))
+    except ValueError:
+        return "" if text is None else str(text)
+    return f"{time.astimezone(datetime.UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _line(found: Found) -> tuple[str, ...]:
+    where = [found.text("weights"), found.text("data") and f"data: {found.text('data')}", found.text("device")]
+    return (", ".join(filter(None, where)),)
+
+
+def _meanings(found: Found) -> Iterator[tuple[str, str]]:
+    for name, said in found.measures.items():
+        unit = f"{said.unit}, " if said.unit else ""
+        if not name.startswith(FIRST):
+            meaning = " ".join(filter(None, (said.explanation, said.limits, said.source)))
+            yield f"{said.title or name} ({unit}{said.better} is better)", meaning
+
+
+def _facts(found: Found) -> Iterator[tuple[str, str]]:
+    if found.text("measured"):
+        yield "measured", moment(found.text("measured"))
+    for name in ("weights", "data", "device"):
+        if found.text(name):
+            yield name, found.text(name)
+    match found.about.get("environment"):
+        case {"packages": Mapping() as packages}:
+            for name, version in packages.items():
+                yield str(name), str(version)

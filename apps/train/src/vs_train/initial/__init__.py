@@ -1,0 +1,1 @@
+"""`data:init`: data that nobody has described becomes a configuration that trains."""

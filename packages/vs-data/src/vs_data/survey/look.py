@@ -1,0 +1,192 @@
+"""Look at data that nobody has described: what is in it, and what a configuration that reads it has to say."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+import attrs
+import numpy as np
+
+from vs_data.amounts import seconds_of
+from vs_data.clips import SequenceInfo
+from vs_data.content import Content, content_in
+from vs_data.errors import DataError
+from vs_data.findings import Finding
+from vs_data.flow import FlowFilesConfig
+from vs_data.flows import FLOW_ALONE, FLOW_EXTENSIONS, read_flow
+from vs_data.keypoint_files import KEYPOINT_EXTENSIONS
+from vs_data.labels import EdgesConfig
+from vs_data.layout import IMAGES, Folder, FrameFiles, Layout, Reading, expanded
+from vs_data.names import Order, sort_key
+from vs_data.pictures import IMAGE_EXTENSIONS, inspect_size
+from vs_data.ranges import PATIENT
+from vs_data.seen import Size
+from vs_data.shards import folders_in, scan_shards, scan_whole
+from vs_data.stored import ShardsConfig
+from vs_data.survey.pictures import guess_numbers, guess_pictures
+from vs_data.survey.places import Place
+from vs_data.survey.points import guess_points
+from vs_data.survey.verdict import Guess
+from vs_data.videos import VIDEO_EXTENSIONS
+
+_PICTURES = Folder(name=IMAGES, extensions=IMAGE_EXTENSIONS, videos=True)
+_SAMPLE = 100  # files of a folder that are looked at
+_FLOATS = (".exr", ".npy")
+_READ = (*IMAGE_EXTENSIONS, *VIDEO_EXTENSIONS)
+
+
+@attrs.frozen(kw_only=True)
+class Survey:
+    """A look at what there is at a place.
+
+    Attributes:
+        place: Where.
+        sequences: Names and lengths, of what is not held out.
+        sizes: (H, W) of the pictures, of each sequence.
+        seconds: How long each sequence lasts; None: its frames are files, which do not say that.
+        order: How frames sort so that their numbers rise.
+        labels: The kinds of labels, in the order of their folders' names; edges where there are none.
+        flow: Files of motion, if there are any.
+        questions: What could not be told of the whole, or was left out.
+    """
+
+    place: Place
+    sequences: tuple[SequenceInfo, ...]
+    sizes: tuple[Size, ...]
+    seconds: tuple[float | None, ...]
+    order: Order
+    labels: tuple[Guess, ...]
+    flow: FlowFilesConfig | None
+    questions: tuple[str, ...]
+
+    @property
+    def all_questions(self) -> tuple[str, ...]:
+        """What could not be told, of each kind of label too."""
+        return (*self.questions, *(question for guess in self.labels for question in guess.questions))
+
+
+def survey(place: Place, progress: Callable[[int, int], None] = lambda _done, _all: None) -> Survey:
+    """Look at what is at a place: at all names, at the size of a picture of each sequence, at a sample of the labels.
+
+    Args:
+        place: Where data is, see `place_at`.
+        progress: Called with (folders done, folders in all).
+
+    Raises:
+        DataError: the pictures cannot be read as sequences.
+    """
+    layout = _listed(place, place.root, "name")
+    order: Order = "natural" if any(map(_is_misnumbered, layout.sequences)) else "name"
+    layout = _listed(place, place.root, order) if order == "natural" else layout
+    others = () if place.val_root is None else _listed(place, place.val_root, order).sequences
+    wrong = _errors_by_folder(layout)
+    _require_sequences(layout, wrong.get(IMAGES, []))
+    folders = [folder for folder in layout.sequences[0].files if folder != IMAGES]
+    labels: list[Guess] = []
+    flow, questions = None, []
+    for index, folder in enumerate(folders):
+        progress(index, len(folders))
+        try:
+            match _guess(folder, (*layout.sequences, *others), wrong.get(folder, [])):
+                case FlowFilesConfig() as files if flow is None:
+                    flow = files
+                case Guess() as guess:
+                    labels.append(guess)
+                case other:
+                    questions.append(f"{folder} was left out: {other if isinstance(other, str) else 'more motion'}")
+        except DataError as failure:
+            questions.append(f"{folder} was left out: {failure}")
+    progress(len(folders), len(folders))
+    if not labels:
+        labels.append(Guess(kind=EdgesConfig(), why="no folder of labels: edges are computed from the frames"))
+    return Survey(
+        place=place,
+        sequences=tuple(SequenceInfo(name=files.name, frames=len(files.frames)) for files in layout.sequences),
+        sizes=tuple(inspect_size(_first(files))[0] for files in layout.sequences),
+        seconds=tuple(seconds_of(files.files[IMAGES]) for files in layout.sequences),
+        order=order,
+        labels=tuple(labels),
+        flow=flow,
+        questions=tuple(questions),
+    )
+
+
+def _listed(place: Place, root: str, order: Order) -> Layout:
+    if place.stored is not ShardsConfig:
+        return scan_whole(expanded(root), order)
+    others = [Folder(name=name, extensions=(), may_lack=(0, -1)) for name in folders_in(root) if name != IMAGES]
+    return scan_shards(root, _PICTURES, others, Reading(min_frames=1, order=order), PATIENT)
+
+
+def _is_misnumbered(files: FrameFiles) -> bool:
+    """Return whether frames sorted by name are not sorted by the numbers in their names."""
+    return list(files.frames) != sorted(files.frames, key=sort_key("natural"))
+
+
+def _errors_by_folder(layout: Layout) -> dict[str, list[Finding]]:
+    """Return what is wrong with each folder; what belongs to none of them is wrong with the pictures."""
+    folders = {folder for files in layout.sequences for folder in files.files if folder != IMAGES}
+    base = Path(layout.root).parent if Path(layout.root).is_file() else Path(layout.root)
+    found: dict[str, list[Finding]] = {}
+    for finding in layout.findings:
+        if finding.severity == "error":
+            within = next((name for name in folders if Path(finding.file).is_relative_to(base / name)), IMAGES)
+            found.setdefault(within, []).append(finding)
+    return found
+
+
+def _require_sequences(layout: Layout, wrong: Sequence[Finding]) -> None:
+    if wrong:
+        raise DataError(wrong[0].what, file=wrong[0].file, fix=wrong[0].fix)
+    if not layout.sequences:
+        raise DataError("has no sequences", file=layout.root, fix=f"put frames into {IMAGES}/SEQUENCE/")
+
+
+def _guess(folder: str, sequences: Sequence[FrameFiles], wrong: Sequence[Finding]) -> Guess | FlowFilesConfig | str:
+    """Say what is in a folder beside the pictures, or why it is nothing that can be read."""
+    if wrong:
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        return f"{wrong[0].file}: {wrong[0].what}{more}"
+    contents = [
+        content
+        for files in sequences
+        if folder in files.files
+        for frame in range(len(files.frames))
+        if (content := content_in(files.files[folder], frame)) is not None
+    ]
+    if not contents:
+        return "it has no files"
+    picked = np.unique(np.linspace(0, len(contents) - 1, min(_SAMPLE, len(contents))).astype(int))
+    sample = [contents[index] for index in picked]
+    endings = Counter(_ending(content) for content in contents)
+    match endings.most_common(1)[0][0]:
+        case ending if ending in (FLOW_EXTENSIONS if folder == FlowFilesConfig().folder else FLOW_ALONE):
+            read_flow(sample[0])
+            return FlowFilesConfig(folder=folder, direction=_direction(folder, sequences))
+        case ending if ending in KEYPOINT_EXTENSIONS:
+            return guess_points(folder, sample, len(contents))
+        case ending if ending in _FLOATS:
+            return guess_numbers(folder, sample, len(contents))
+        case ending if ending in _READ:
+            return guess_pictures(folder, sample, len(contents))
+        case ending:
+            return f"no kind of label reads files that end in {ending!r}"
+
+
+def _direction(folder: str, sequences: Sequence[FrameFiles]) -> Literal["backward", "forward"]:
+    """Return where flow leads: to the next frame where the first frame has some and the last has none."""
+    long = [files.files[folder] for files in sequences if folder in files.files and len(files.frames) > 1]
+    ends = {(content_in(files, 0) is None, content_in(files, files.count - 1) is None) for files in long}
+    return "forward" if ends == {(False, True)} else "backward"
+
+
+def _ending(content: Content) -> str:
+    return Path(str(content).partition(" frame ")[0]).suffix.lower()
+
+
+def _first(files: FrameFiles) -> Content:
+    content = content_in(files.files[IMAGES], 0)
+    if content is None:
+        raise DataError("has no first frame", file=files.files[IMAGES].place)
+    return content
