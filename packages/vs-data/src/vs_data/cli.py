@@ -113,8 +113,7 @@ def check(
         Id of pixels without a class; a negative number means that there are none. One for all folders of maps, or one
         for each.
     flow
-        Whether to check flow files: none, files, or auto, if there is a folder of them. A table says what they hold, as
-        configurations do: '{direction = "forward", units = "normalised"}'.
+        Flow files: none, files, auto (if there are any), or a table of what they hold: '{direction = "forward"}'.
     flow_folder
         Folder of flow files, by default flow.
     min_frames
