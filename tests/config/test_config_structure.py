@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import pytest
@@ -61,6 +61,26 @@ def test_a_partial_table_is_completed_from_the_default_of_its_field_at_any_depth
     assert loaded.optim.discriminator == Adam(lr=4e-4, betas=(0.0, 0.9), impl="fused")
     assert loaded.optim.generator == Adam(lr=1e-4)
     assert loaded.optim.schedule == Step(every=60, factor=0.5)
+
+
+def test_a_table_within_one_of_another_kind_is_completed_from_the_default_of_its_field_too() -> None:
+    @attrs.frozen(kw_only=True)
+    class Files:
+        kind: ClassVar[str] = "files"
+        trust: Step | Constant = attrs.field(default=Constant(warmup=3))
+
+    @attrs.frozen(kw_only=True)
+    class Nothing:
+        kind: ClassVar[str] = "nothing"
+
+    @attrs.frozen(kw_only=True)
+    class Data:
+        flow: Nothing | Files = Nothing()
+
+    document = {"flow": {"kind": "files", "trust": {}}}
+    assert load_config(Data, document).flow == Files(trust=Constant(warmup=3))
+    document = {"flow": {"kind": "files", "trust": {"kind": "step"}}}
+    assert load_config(Data, document).flow == Files(trust=Step())
 
 
 def test_a_table_of_another_kind_takes_the_defaults_of_its_own_class() -> None:

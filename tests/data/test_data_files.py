@@ -9,7 +9,7 @@ import pytest
 from picture_files import encoded
 from vs_data import DataError
 from vs_data.files import read_bytes
-from vs_data.flow import read_flow
+from vs_data.flows import read_flow
 from vs_data.landmark_files import read_landmarks
 from vs_data.pictures import read_ids, read_rgb
 

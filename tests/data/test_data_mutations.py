@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from picture_files import GREY, PALETTE, chunk, encoded, exif, jpeg_with, packed, png, png_with, webp_with
 from vs_data import DataError
-from vs_data.flow import read_flow
+from vs_data.flows import read_flow
 from vs_data.landmark_files import read_landmarks
 from vs_data.pictures import inspect_ids, inspect_rgb
 

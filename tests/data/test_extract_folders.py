@@ -23,7 +23,9 @@ from vs_data import (
     open_source,
 )
 from vs_data.cli import main
-from vs_data.extract import OutputOptions, Wanted, extract_labels, find_place
+from vs_data.extract import OutputOptions
+from vs_data.extract.places import find_place
+from vs_data.extract.run import Wanted, extract_labels
 
 GREY = [[0.25, 0.5, 0.25]]
 

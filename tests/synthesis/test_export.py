@@ -2,16 +2,13 @@
 
 import copy
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import attrs
 import numpy as np
 import pytest
 import torch
 import vs_ops
+from exports import run_alone
 from toy_models import CONFIGS, make_run
 from vs_nets import ClassMap, ConstantStart, FloatMap, LabelSpec, SpadeCombination
 from vs_ops.reference.instance_norm import instance_norm_reference
@@ -34,16 +31,6 @@ EXPORTS = (
     pytest.param("few-shot", "onnx", ((32, 32),), marks=SLOW),
     pytest.param("few-shot", "aoti", ((32, 32),), marks=SLOW),
 )
-ALONE = """
-import runpy, sys
-class Without:
-    def find_spec(self, name, path=None, target=None):
-        if name.startswith("vs_"):
-            raise ImportError(f"{name} is refused")
-sys.meta_path.insert(0, Without())
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
 
 
 def tiny(kind):
@@ -72,23 +59,6 @@ def made(path, config):
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     return {kind: made(tmp_path_factory.mktemp(kind), tiny(kind)) for kind in CONFIGS}
-
-
-def run_alone(directory: Path, given, tmp_path):
-    """Run the example of an export in a process that has none of our packages."""
-    np.savez(tmp_path / "inputs.npz", **{name: x.numpy() for name, x in given.items()})
-    (example,) = (directory / "examples").iterdir()
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    done = subprocess.run(
-        [sys.executable, "-I", "-W", "ignore", "-c", ALONE, example, tmp_path / "inputs.npz", tmp_path / "frames.npy"],
-        env=clean,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return np.load(tmp_path / "frames.npy")
 
 
 def inputs_of(model, size, frames, references=1):

@@ -1,13 +1,17 @@
 """Models that are given their motion: streams, sizes, what `model.json` says, and what cannot be."""
 
+import json
+
 import attrs
+import numpy as np
 import pytest
 import torch
+from exports import run_alone
 from tape import TapeRecorder, compute_as_a_gpu
 from toy_models import make_run
 from toy_runs import GIVEN, STREET
 from vs_config import ConfigError
-from vs_data import ClipRequest, FlowFilesConfig, FolderConfig, open_labels, open_source
+from vs_data import ClipRequest, FlowFilesConfig, FolderConfig, TrustedConfig, open_labels, open_source
 from vs_nets import Motion, rollout
 from vs_synthesis import (
     StreamError,
@@ -20,10 +24,13 @@ from vs_synthesis import (
     synthesise_sequence,
     write_model,
 )
-from vs_synthesis.export.errors import ExportError
-from vs_synthesis.export.plan import make_plan
+from vs_synthesis.export import ExportRequest, export_model
+from vs_synthesis.export.drift import measure_drift
+from vs_synthesis.export.plan import make_plan, roll
+from vs_synthesis.export.walk import walk
 from vs_synthesis.fit import Fit, fit_motion
 from vs_synthesis.rollout import label_request
+from vs_training.checks import check_trust
 from vs_training.inputs import encode_maps
 
 FRAMES = 4
@@ -132,6 +139,52 @@ def test_a_model_directory_knows_that_it_is_given_motion_and_from_which_files(mo
         attrs.evolve(model.config, generator=STREET.generator)
 
 
-def test_export_is_refused(model):
-    with pytest.raises(ExportError, match="given the motion of its frames, which exported programs do not take; use"):
-        make_plan(model)
+def test_steps_of_an_export_take_motion_and_make_the_clip_that_a_stream_makes(model, clip):
+    plan = make_plan(model, size=(model.config.height, model.config.width))
+    programs = {phase.name: phase.step for phase in plan.phases}
+    named = [[value.name for value in phase.inputs] for phase in plan.frames]
+    assert ["flow" in names and "confidence" in names for names in named] == [False] + [True] * (len(named) - 1)
+    with torch.inference_mode():
+        drift = measure_drift(model, plan, programs, size=plan.size, frames=FRAMES)
+        assert max(drift.exported.largest) < 1e-4
+        assert max(drift.rounding.largest) < 1e-3
+        values = [
+            {f"label_{i}": x[None] for i, x in enumerate(labels.values())}
+            | {"flow": motion.flow[None], "confidence": motion.confidence[None]}
+            for labels, motion in given(clip)
+        ]
+        made = list(roll(plan, lambda phase, inputs: phase.step(*inputs), values, {}))
+    for one, other in zip(made, streamed(start(model), clip), strict=True):
+        torch.testing.assert_close(one.frame[0], other, atol=1e-4, rtol=0)
+
+
+def test_the_motion_of_a_walk_is_that_of_its_labels(model):
+    before, now = walk(model.labels, (32, 64), 2, motion=True)
+    x, y = (int(value) for value in now["flow"][0, :, 0, 0])
+    assert not before["confidence"].any()
+    assert now["confidence"].mean() == (32 - abs(y)) * (64 - abs(x)) / (32 * 64)
+    moved = torch.roll(before["label_0"], (-y, -x), (-2, -1))
+    assert (moved == now["label_0"])[now["confidence"][:, 0] > 0].all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["pt2", "onnx"])
+def test_an_export_of_a_model_that_is_given_motion_runs_without_us(model, clip, form, tmp_path):
+    export = export_model(model, tmp_path / "out", ExportRequest(form=form, frames=FRAMES))
+    assert json.loads((export.path / "manifest.json").read_text())["motion"]["inputs"] == ["flow", "confidence"]
+    inputs = {f"label_{i}": x[:, None] for i, x in enumerate(clip.labels.values())}
+    inputs |= {"flow": clip.flow[:, None], "confidence": clip.flow_confidence[:, None]}
+    alone = run_alone(export.path, inputs, tmp_path).astype(int)
+    frames = [((frame.permute(1, 2, 0) + 1) * 127.5).round().byte().numpy() for frame in streamed(start(model), clip)]
+    assert np.abs(alone - np.stack(frames)).max() <= 1
+
+
+def test_confidence_by_true_frames_is_warned_of_where_motion_is_given():
+    def warned(**fields):
+        folder = FolderConfig(root="x", height=32, width=64, flow=FlowFilesConfig(**fields))
+        return check_trust(attrs.evolve(GIVEN, data=folder))
+
+    (line,) = warned()
+    assert line.startswith("warning: data.flow.confidence.kind=photometric asks the true frames")
+    assert warned(confidence=TrustedConfig()) == ()
+    assert check_trust(STREET) == check_trust(GIVEN) == ()

@@ -8,7 +8,7 @@ import vs_optim as optim
 import vs_runtime as runtime
 from vs_data import Clip, ClipSource, open_source
 from vs_runtime.ranks import ONE, Ranks
-from vs_training.checks import check_data, check_sequences
+from vs_training.checks import check_data, check_sequences, check_trust
 from vs_training.config import TrainConfig, label_spec
 from vs_training.graphs import settle_graphs
 from vs_training.init import InitReport
@@ -93,7 +93,15 @@ def prepare(
         state=state,
         recipe=recipe,
         plan=plan,
-        notes=(*checked, *short, f"device {device}", *_precision_notes(precision, device), *notes, *plan.reasons),
+        notes=(
+            *checked,
+            *check_trust(config),
+            *short,
+            f"device {device}",
+            *_precision_notes(precision, device),
+            *notes,
+            *plan.reasons,
+        ),
     )
 
 

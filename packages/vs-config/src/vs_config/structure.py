@@ -299,13 +299,24 @@ def _structure_field(converter: Converter, field: Field, table: Mapping[str, Any
         return field.default
     value = None
     with _gathered(problems, field.name):
-        value = converter.structure(_as_pairs(table[field.name]) if field.numbered else table[field.name], field.type)
+        value = converter.structure(_as_given(table[field.name], field), field.type)
     problems[:] = [_as_field_says(problem, field) for problem in problems]
     validator: Any = field.attribute.validator
     if validator is not None and not problems:
         with contextlib.suppress(AttributeError), _gathered(problems, "", field.name):
             validator(None, field.attribute, value)  # one that looks at other fields has to wait for the constructor
     return value
+
+
+def _as_given(value: Any, field: Field) -> Any:
+    """Return what a document says of a field, a table in part with what the field's default says of the rest."""
+    if field.numbered:
+        return _as_pairs(value)
+    match value:
+        case Mapping() if attrs.has(type(field.default)):
+            return complete(to_document(field.default), value)
+        case _:
+            return value
 
 
 def _as_pairs(value: Any) -> Any:

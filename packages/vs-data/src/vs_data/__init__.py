@@ -26,7 +26,18 @@ from vs_data.errors import DataError, LoaderError, RequestError, VsDataError
 from vs_data.face_crop import FaceCropConfig
 from vs_data.faces import FacesConfig, FacesSource, open_faces
 from vs_data.findings import Finding
-from vs_data.flow import DisFlowConfig, FlowConfig, FlowFilesConfig, NoFlowConfig, PhotometricConfig
+from vs_data.flow import (
+    DisFlowConfig,
+    FlowConfig,
+    FlowFilesConfig,
+    ForwardBackwardConfig,
+    NetworkFlowConfig,
+    NoFlowConfig,
+    OcclusionConfig,
+    PhotometricConfig,
+    ThereAndBackConfig,
+    TrustedConfig,
+)
 from vs_data.folder import check_command, open_folder
 from vs_data.geometry import AugmentConfig
 from vs_data.labels import (
@@ -83,6 +94,7 @@ __all__ = [
     "FlowConfig",
     "FlowFilesConfig",
     "FolderConfig",
+    "ForwardBackwardConfig",
     "GreyConfig",
     "ImageConfig",
     "InstancesConfig",
@@ -95,7 +107,9 @@ __all__ = [
     "LandmarksConfig",
     "LoaderConfig",
     "LoaderError",
+    "NetworkFlowConfig",
     "NoFlowConfig",
+    "OcclusionConfig",
     "PhotometricConfig",
     "ReferenceSubject",
     "References",
@@ -107,6 +121,8 @@ __all__ = [
     "StoredConfig",
     "StreetConfig",
     "Subject",
+    "ThereAndBackConfig",
+    "TrustedConfig",
     "VideoConfig",
     "VsDataError",
     "check_command",

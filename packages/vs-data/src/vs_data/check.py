@@ -21,7 +21,17 @@ from vs_data.clips import SequenceInfo, class_ids_in
 from vs_data.content import Content, Contents, FramesOfVideo, MembersOfShards, all_in, short_name
 from vs_data.errors import DataError
 from vs_data.findings import Finding, counted, error, shortened, warning
-from vs_data.flow import FlowFilesConfig, NoFlowConfig, flow_files, read_flow
+from vs_data.flow import (
+    FlowFilesConfig,
+    ForwardBackwardConfig,
+    NetworkFlowConfig,
+    NoFlowConfig,
+    OcclusionConfig,
+    flow_files,
+)
+from vs_data.flows.networks import describe_network
+from vs_data.flows.plausible import check_motion
+from vs_data.flows.reading import read_occlusion, read_vectors
 from vs_data.folder import check_command, index_videos, patience_of, place_of, scan_folder
 from vs_data.labels import handler_of, has_files, label_infos
 from vs_data.layout import IMAGES, FrameFiles, Layout, expanded, file_of, no_folder
@@ -317,6 +327,9 @@ def _check_sequence(
         yield from check_labels(place, traces, pictures)
         yield from check_steps(place, traces, pictures)
         yield from handler_of(kind).check_sequence(place, names, traces)
+    flow = flow_files(config.flow)
+    if flow is not None:
+        yield from check_motion(flow, files)
 
 
 def _of_frames(files: FrameFiles, reports: Iterable[_FrameReport]) -> Iterator[Finding]:
@@ -366,12 +379,28 @@ def _looks(config: StoredConfig, *, decode: bool) -> list[tuple[str, _Look]]:
     return [
         (IMAGES, _look_at_picture if decode else _look_at_header),
         *((kind.folder, handler_of(kind).look) for kind in filter(has_files, config.labels)),
-        *([] if flow is None else [(flow.folder, _look_at_flow)]),
+        *(() if flow is None else _looks_at_motion(flow)),
     ]
 
 
-def _look_at_flow(content: Content, picture: Size | None) -> Seen:
-    return Seen(size=size_of(read_flow(content, picture)[0]))
+def _looks_at_motion(config: FlowFilesConfig) -> Iterator[tuple[str, _Look]]:
+    look = partial(_look_at_flow, config)
+    yield config.folder, look
+    match config.confidence:
+        case OcclusionConfig() as masks:
+            yield masks.folder, partial(_look_at_mask, masks)
+        case ForwardBackwardConfig(folder=other):
+            yield other, look
+        case _:
+            pass
+
+
+def _look_at_flow(config: FlowFilesConfig, content: Content, picture: Size | None) -> Seen:
+    return Seen(size=size_of(read_vectors(content, config, picture)[0]))
+
+
+def _look_at_mask(config: OcclusionConfig, content: Content, picture: Size | None) -> Seen:
+    return Seen(size=size_of(read_occlusion(content, config, picture)))
 
 
 def _look_at_picture(content: Content, _picture: Size | None) -> Seen:
@@ -465,9 +494,20 @@ def look_at_folder(
         rest = f" ({counted(more, 'more finding')}: `{command}` lists all)" if more else ""
         raise DataError(first.what, file=first.file, fix=f"{first.fix}{rest}")
     frames = sum(info.frames for info in report.sequences[:sequences])
+    costs = _costs(config, split)
     if not report.findings:
-        return (f"{split} data: {frames} frames looked at, nothing wrong with them",)
+        return (f"{split} data: {frames} frames looked at, nothing wrong with them", *costs)
     return (
         f"{split} data: {frames} frames looked at, {counted(len(report.findings), 'warning')}",
         *shortened(report.findings, f"`{command}` shows all", severity=severity),
+        *costs,
     )
+
+
+def _costs(config: StoredConfig, split: Literal["train", "val"]) -> tuple[str, ...]:
+    """Say what a network costs that flow comes from, once."""
+    match config.flow:
+        case NetworkFlowConfig() as network if split == check_roots(config)[0]:
+            return (describe_network(network, (config.height, config.width)),)
+        case _:
+            return ()

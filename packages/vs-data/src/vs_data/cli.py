@@ -23,6 +23,7 @@ from vs_data.extract.command import extract
 from vs_data.faces import FacesConfig
 from vs_data.findings import counted
 from vs_data.flow import FlowFilesConfig, NoFlowConfig
+from vs_data.flows import flow_in_word
 from vs_data.folder import check_command
 from vs_data.labels import (
     KINDS,
@@ -75,7 +76,7 @@ def check(
     labels: Annotated[tuple[str, ...] | None, _SEVERAL] = None,
     classes: Annotated[tuple[int, ...] | None, _SEVERAL] = None,
     ignore_id: Annotated[tuple[int, ...], _SEVERAL] = (255,),
-    flow: Literal["auto", "none", "files"] = "auto",
+    flow: str = "auto",
     flow_folder: str | None = None,
     min_frames: int = 2,
     order: Literal["name", "natural"] = "name",
@@ -112,7 +113,7 @@ def check(
         Id of pixels without a class; a negative number means that there are none. One for all folders of maps, or one
         for each.
     flow
-        Whether to check flow files; auto: if there is a folder of them.
+        Flow files: none, files, auto (if there are any), or a table of what they hold: '{direction = "forward"}'.
     flow_folder
         Folder of flow files, by default flow.
     min_frames
@@ -353,10 +354,14 @@ def _there(root: str, folders: Sequence[str]) -> list[str]:
 
 
 def _teacher(root: str, flow: str, folder: str | None) -> FlowFilesConfig | NoFlowConfig:
-    """Choose flow files where they are asked for, by name too, or where there are any."""
-    files = FlowFilesConfig() if folder is None else FlowFilesConfig(folder=folder)
+    """Choose flow files where they are asked for, by name or table too, or where there are any."""
+    said = flow_in_word(flow)
+    if said is None and flow not in _FLOWS:
+        raise ValueError(f"--flow: expected {', '.join(_FLOWS)} or a table {{...}}, got {flow!r}")
+    files = said or FlowFilesConfig()
+    files = files if folder is None else attrs.evolve(files, folder=folder)
     there = folder is not None or bool(_there(root, [files.folder]))
-    return files if flow == "files" or (flow == "auto" and there) else NoFlowConfig()
+    return files if said or flow == "files" or (flow == "auto" and there) else NoFlowConfig()
 
 
 def _label_kinds(
@@ -391,6 +396,8 @@ def _for_each(labels: Sequence[str], option: str, values: tuple[int, ...]) -> tu
         )
     return values * len(labels) if len(values) == 1 else values
 
+
+_FLOWS = ("auto", "none", "files")
 
 _CHECKING = {"videos": "opening", "bytes": "comparing shards", "frames": "checking"}
 """What a check counts -> what it is doing."""

@@ -17,16 +17,21 @@ from vs_data.headers import AGAIN
 
 _MAGIC = b"\x76\x2f\x31\x01"
 _INSTALL = "install the package that reads such files: pip install 'OpenEXR>=3.5'; or write .npy or PNG files"
+_NAME_THEM = "name its channels in exr_channels of the configuration"
 _USUAL = (("R", "G", "B", "A"), ("R", "G", "B"), ("Y", "A"), ("Y",), ("Z",))
 """Channels that are a picture, where nobody has said which ones are meant; the first that are there."""
 
 
-def read_exr(content: Content, channels: Sequence[str]) -> NDArray[np.float32]:
+def read_exr(
+    content: Content, channels: Sequence[str], usual: Sequence[Sequence[str]] = _USUAL, count: int | None = None
+) -> NDArray[np.float32]:
     """Read channels of an OpenEXR file as (H,W,C): its display window, with 0 where no pixels are stored.
 
     Args:
         content: The file.
-        channels: Their names, in order; none: R, G, B, A or Y or Z, as far as they are there, or else the only ones.
+        channels: Their names, in order; none: the usual ones, or else the only ones.
+        usual: Which channels are meant where nobody says it: the first of these groups that is there as a whole.
+        count: How many there have to be; None: any number.
 
     Raises:
         DataError: the file is missing or damaged, of several parts or deep, too large, lacks a channel or holds one at
@@ -44,11 +49,14 @@ def read_exr(content: Content, channels: Sequence[str]) -> NDArray[np.float32]:
         header = open_file(io.BytesIO(data), header_only=True).header()
         there = sorted(channel.name for channel in header["channels"])
     _check_header(header, content)
-    names = list(channels) or _usual(there)
+    names = list(channels) or list(next((group for group in usual if set(group) <= set(there)), there))
     missing = [name for name in names if name not in there]
     if missing:
         what = f"has no channel {missing[0]!r}; it has {some(there, 12)}"
-        raise DataError(what, file=str(content), fix="name its channels in the kind's exr_channels")
+        raise DataError(what, file=str(content), fix=_NAME_THEM)
+    if count not in (None, len(names)):
+        what = f"nobody says which {count} of its channels are meant: {some(there, 12)}"
+        raise DataError(what, file=str(content), fix=_NAME_THEM)
     with _explained(content):
         found = open_file(io.BytesIO(data)).channels()
         planes = [found[name].pixels for name in names]
@@ -96,7 +104,3 @@ def _displayed(stored: NDArray[np.float32], header: dict[str, Any]) -> NDArray[n
     height, width = (min(one, other) for one, other in zip(part.shape[:2], place.shape[:2], strict=True))
     place[:height, :width] = part[:height, :width]
     return shown
-
-
-def _usual(there: Sequence[str]) -> list[str]:
-    return list(next((names for names in _USUAL if set(names) <= set(there)), there))

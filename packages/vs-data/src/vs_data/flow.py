@@ -1,31 +1,19 @@
-"""Teacher flow for clips from folders: none, OpenCV's DIS, or files computed before; and how far to trust it."""
+"""Teachers of flow for clips from folders: none, OpenCV's DIS, files or a network; and how far each is trusted."""
 
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal, TypeAlias, assert_never
 
 import attrs
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from vs_config import choice, real, table
+from vs_config import REQUIRED, Check, Problem, check_fields, choice, path, real, table, texts, truth, whole
 
-from vs_data.content import Content
-from vs_data.errors import DataError
 from vs_data.fields import folder_name
-from vs_data.files import MAX_PICTURE_PIXELS
 from vs_data.geometry import inside
-from vs_data.npz import Promise, read_npz
 from vs_data.threads import one_opencv_thread
 
-FLOW_EXTENSIONS = (".npz",)
-
-_FIX_SIZE = "compute the flow at the size of the frames, turned as their EXIF orientation says if they have one"
-
-_FIX_UNKNOWN = "write 0 there, with confidence 0"
-
-MAX_FLOW = 1e6
-"""Pixels; more is no motion, but a mark of what is not known: 1e9 or 1e10 in Middlebury's files."""
+_LAYOUTS = ("auto", "nchw", "nhwc")
 
 _PRESETS = {
     "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
@@ -47,6 +35,44 @@ class PhotometricConfig:
 
 
 @attrs.frozen(kw_only=True)
+class TrustedConfig:
+    """Confidence as the files have it, or else 1 wherever flow points into the picture, behind other things too."""
+
+    kind: ClassVar[str] = "trusted"
+
+
+@attrs.frozen(kw_only=True)
+class OcclusionConfig:
+    """Confidence from masks, PNG files named as those of the flow: where pixels are hidden in the other frame."""
+
+    kind: ClassVar[str] = "occlusion"
+
+    folder: str = folder_name("occlusion", "folder of the masks, beside the images")
+    occluded: Literal["nonzero", "zero"] = choice("nonzero", "value of pixels that are hidden", ("nonzero", "zero"))
+
+
+@attrs.frozen(kw_only=True)
+class ThereAndBackConfig:
+    """Confidence where a network's flow in both directions leads there and back; see `vs_data.flows.consistency`."""
+
+    kind: ClassVar[str] = "forward-backward"
+
+    relative: float = real(0.01, "of the squared lengths of both, by which they may be apart", low=0.0, high=1.0)
+    absolute: float = real(0.5, "and so much in any case, squared", low=0.0, high=1e4, unit="pixels squared")
+
+
+@attrs.frozen(kw_only=True)
+class ForwardBackwardConfig(ThereAndBackConfig):
+    """The same with files: those of the flow lead back, others lead forward, named as the frames that they begin at."""
+
+    folder: str = folder_name("flow_forward", "folder of the flow to the next frame, beside the images")
+
+
+FileConfidence: TypeAlias = PhotometricConfig | TrustedConfig | OcclusionConfig | ForwardBackwardConfig
+NetworkConfidence: TypeAlias = ThereAndBackConfig | PhotometricConfig
+
+
+@attrs.frozen(kw_only=True)
 class NoFlowConfig:
     """No teacher: clips have no flow."""
 
@@ -63,19 +89,99 @@ class DisFlowConfig:
     confidence: PhotometricConfig = table(PhotometricConfig, "where the flow is trusted")
 
 
+def _check_other(config: "FlowFilesConfig") -> Iterator[Problem]:
+    match config.confidence:
+        case ForwardBackwardConfig() if config.direction == "forward":
+            expected = (
+                "'backward' with confidence.kind = 'forward-backward': where there is both, backward needs no turning"
+            )
+            yield Problem("direction", expected=expected, got=config.direction)
+        case ForwardBackwardConfig(folder=name) | OcclusionConfig(folder=name) if name == config.folder:
+            yield Problem("confidence.folder", expected="another folder than that of the flow", got=name)
+        case _:
+            pass
+
+
+def _check_channels(config: "FlowFilesConfig") -> Iterator[Problem]:
+    if len(config.exr_channels) == 1:
+        yield Problem("exr_channels", expected="two names, or none", got=config.exr_channels)
+
+
 @attrs.frozen(kw_only=True)
 class FlowFilesConfig:
-    """Files `FOLDER/SEQ/FRAME.npz`, see `read_flow`; the first frame of a sequence needs none."""
+    """Files `FOLDER/SEQ/FRAME.npz`, or `.npy`, `.exr`, `.png` (KITTI), `.flo`; see `vs_data.flows.read_flow`.
+
+    Backward flow leads from a frame to the one before it, so that the first frame needs no file. Forward flow leads
+    from a frame to the next, so that the last needs none; it is turned round, see `vs_data.flows.backward_of`.
+    """
 
     kind: ClassVar[str] = "files"
 
     folder: str = folder_name("flow", "folder of the flow files, beside the images")
-    confidence: PhotometricConfig = table(
-        PhotometricConfig, "where the flow is trusted, for files without 'confidence'"
+    direction: Literal["backward", "forward"] = choice(
+        "backward", "where a frame's vectors lead: to the frame before, or to the next", ("backward", "forward")
+    )
+    units: Literal["pixels", "normalised"] = choice(
+        "pixels", "of the vectors; normalised: x is a fraction of the width, y of the height", ("pixels", "normalised")
+    )
+    y: Literal["down", "up"] = choice("down", "where positive y points", ("down", "up"))
+    negate: bool = truth(
+        False, "vectors are the other way round: how far a pixel has come, where direction says to where it leads"
+    )
+    exr_channels: tuple[str, ...] = texts(
+        (), "names of x and y in .exr files; empty: R and G, X and Y, U and V, or the only two", high=2
+    )
+    confidence: FileConfidence = table(
+        PhotometricConfig, "where the flow is trusted, beside what the files say themselves"
     )
 
+    CHECKS: ClassVar[tuple[Check, ...]] = (
+        Check(("direction", "confidence", "folder"), _check_other),
+        Check(("exr_channels",), _check_channels),
+    )
 
-FlowConfig: TypeAlias = NoFlowConfig | DisFlowConfig | FlowFilesConfig
+    def __attrs_post_init__(self) -> None:
+        check_fields(self)
+
+
+def _check_levels(config: "NetworkFlowConfig") -> Iterator[Problem]:
+    if config.low == config.high:
+        yield Problem("high", expected="another number than low", got=config.high)
+
+
+@attrs.frozen(kw_only=True)
+class NetworkFlowConfig:
+    """A network that somebody brings: two frames in, flow out; computed on the augmented frames at their final size.
+
+    What the file does not say by its names, shapes and types is said here, as to `vs-data extract --kind flow`.
+    """
+
+    kind: ClassVar[str] = "network"
+
+    path: str = path(REQUIRED, "the network, an ONNX file")
+    first: Literal["now", "before"] = choice(
+        "now",
+        "which frame it gets first: flow leads from the first to the second, if it is the present one",
+        ("now", "before"),
+    )
+    units: Literal["pixels", "normalised"] = choice(
+        "pixels", "of its flow: pixels of its input, or fractions of its width and height", ("pixels", "normalised")
+    )
+    layout: Literal["auto", "nchw", "nhwc"] = choice("auto", "where channels are; auto: its shapes say it", _LAYOUTS)
+    colours: Literal["rgb", "bgr"] = choice("rgb", "order of the channels", ("rgb", "bgr"))
+    low: float = real(0.0, "what black is, where it takes real numbers", low=-1e6, high=1e6)
+    high: float = real(1.0, "what white is", low=-1e6, high=1e6)
+    multiple: int = whole(1, "frames are padded to sizes that this divides", low=1, high=1024, unit="pixels")
+    output: tuple[str, ...] = texts((), "name of the output that is flow; empty: the only one of that shape", high=1)
+    confidence: NetworkConfidence = table(ThereAndBackConfig, "where the flow is trusted")
+
+    CHECKS: ClassVar[tuple[Check, ...]] = (Check(("low", "high"), _check_levels),)
+
+    def __attrs_post_init__(self) -> None:
+        check_fields(self)
+
+
+FlowConfig: TypeAlias = NoFlowConfig | DisFlowConfig | FlowFilesConfig | NetworkFlowConfig
 
 
 def flow_files(config: FlowConfig) -> FlowFilesConfig | None:
@@ -83,31 +189,21 @@ def flow_files(config: FlowConfig) -> FlowFilesConfig | None:
     match config:
         case FlowFilesConfig():
             return config
-        case NoFlowConfig() | DisFlowConfig():
+        case NoFlowConfig() | DisFlowConfig() | NetworkFlowConfig():
             return None
         case _:
             assert_never(config)
 
 
-def dis_flow(frames: Sequence[NDArray[np.uint8]], config: DisFlowConfig) -> list[NDArray[np.float32]]:
-    """Return the backward flow (H,W,2) of each frame (H,W,3) RGB to the one before it; zeros for the first.
+Pair: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+"""The frame that flow leads to, and the frame that it begins at, (H,W,3) RGB."""
+
+
+def dis_flow(pairs: Sequence[Pair], config: DisFlowConfig) -> list[NDArray[np.float32]]:
+    """Return flow (H,W,2) from the second frame of each pair to the first.
 
     Source: Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016, as OpenCV implements it.
     """
-    return [np.zeros((*frames[0].shape[:2], 2), np.float32), *_dis(list(pairwise(frames)), config)]
-
-
-def dis_flow_to(
-    reference: NDArray[np.uint8], frames: Sequence[NDArray[np.uint8]], config: DisFlowConfig
-) -> list[NDArray[np.float32]]:
-    """Return flow (H,W,2) of each frame (H,W,3) RGB to a reference: where in the reference a pixel of the frame is."""
-    return _dis([(reference, frame) for frame in frames], config)
-
-
-def _dis(
-    pairs: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8]]], config: DisFlowConfig
-) -> list[NDArray[np.float32]]:
-    """Return flow from the second picture of each pair to the first."""
     dis = cv2.DISOpticalFlow.create(_PRESETS[config.preset])
     start: Any = None  # no initial flow; OpenCV's annotations forget that it may be left out
     flows = []
@@ -133,64 +229,3 @@ def photometric_confidence(
     error = cv2.absdiff(warped, now).mean(axis=2, dtype=np.float32) / 255.0
     trust = np.clip(1.0 - (error - config.threshold) / config.fade, 0.0, 1.0) * inside(flow)
     return np.asarray(trust, np.float32)
-
-
-def read_flow(
-    path: Content, size: tuple[int, int] | None = None
-) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """Read flow (H,W,2) and confidence (H,W) or None from a file.
-
-    The file is a NumPy `.npz` (read without pickle) of the frame's own size: `flow` (2,H,W) float16 or float32, pixels,
-    x then y, backward (where in the frame before a pixel comes from), finite and at most 1e6 everywhere; optionally
-    `confidence` (H,W) float, in [0,1]. Where the flow is not known, write 0 with confidence 0.
-
-    Args:
-        path: The file.
-        size: (H,W) of the frame, which is compared before anything is unpacked; None: not known.
-
-    Raises:
-        DataError: anything else.
-    """
-    arrays = read_npz(path, ("flow", "confidence"), lambda promises: _check_promises(path, promises, size))
-    flow, confidence = arrays["flow"], arrays.get("confidence")
-    vectors = np.ascontiguousarray(flow.transpose(1, 2, 0).astype(np.float32))  # (H,W,2)
-    for what, known in (("not finite", np.isfinite(vectors)), ("beyond any picture", np.abs(vectors) <= MAX_FLOW)):
-        unknown = np.asarray(~known.all(axis=2))
-        if unknown.any():
-            raise DataError(f"flow is {what} at {_first(unknown)}", file=str(path), fix=_FIX_UNKNOWN)
-    return vectors, None if confidence is None else _checked(path, confidence)
-
-
-def _check_promises(path: Content, promises: Mapping[str, Promise], size: tuple[int, int] | None) -> None:
-    """Raise when the arrays of a file are not what they should be by their types and shapes."""
-    flow, confidence = promises.get("flow"), promises.get("confidence")
-    if flow is None:
-        raise DataError("holds no array 'flow'", file=str(path), fix="see the layout of flow files")
-    if len(flow.shape) != 3 or flow.shape[0] != 2 or not _is_real(flow):
-        raise DataError(f"flow is {flow}, expected float16 or float32 (2, H, W)", file=str(path))
-    height, width = flow.shape[1:]
-    if size is not None and size != (height, width):
-        what = f"flow is {width}x{height} pixels, its frame {size[1]}x{size[0]}"
-        raise DataError(what, file=str(path), fix=_FIX_SIZE)
-    if not 0 < height * width <= MAX_PICTURE_PIXELS:
-        what = f"flow is {width}x{height} pixels, at least one and at most {MAX_PICTURE_PIXELS} in all are read"
-        raise DataError(what, file=str(path), fix="write the file again")
-    if confidence is not None and (confidence.shape != (height, width) or not _is_real(confidence)):
-        what = f"confidence is {confidence}, expected float16 or float32 {(height, width)}"
-        raise DataError(what, file=str(path))
-
-
-def _is_real(promise: Promise) -> bool:
-    return promise.dtype.kind == "f" and promise.dtype.itemsize in (2, 4)
-
-
-def _checked(path: Content, confidence: NDArray[Any]) -> NDArray[np.float32]:
-    bad = ~((confidence >= 0) & (confidence <= 1))
-    if bad.any():
-        raise DataError(f"confidence is not in [0,1] at {_first(bad)}", file=str(path))
-    return confidence.astype(np.float32)
-
-
-def _first(bad: NDArray[np.bool_]) -> str:
-    y, x = np.unravel_index(int(bad.argmax()), bad.shape)
-    return f"x={x}, y={y} ({int(bad.sum())} pixels)"

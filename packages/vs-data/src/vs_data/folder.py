@@ -1,4 +1,4 @@
-"""Clips from files: images/SEQ/FRAME.ext or images/SEQ.mp4, labels beside them, optionally flow/SEQ/FRAME.npz."""
+"""Clips from files: images/SEQ/FRAME.ext or images/SEQ.mp4, labels and optionally flow beside them."""
 
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vs_data.clips import Clip, ClipRequest, LabelInfo, References, SequenceInfo, check_request
-from vs_data.content import Content
 from vs_data.errors import DataError
 from vs_data.face_crop import sequence_window
-from vs_data.flow import FLOW_EXTENSIONS, FlowFilesConfig, flow_files
+from vs_data.flow import FlowFilesConfig, flow_files
+from vs_data.flows import MotionFiles, flow_folders, flow_word, motion_files
 from vs_data.geometry import Window, apply_to_image, plan_geometry
 from vs_data.labels import (
     SegMapsConfig,
@@ -33,7 +33,6 @@ from vs_data.layout import (
     Layout,
     Reading,
     expanded,
-    file_of,
     held_out,
     scan_layout,
     scan_videos,
@@ -96,8 +95,8 @@ def check_command(config: StoredConfig, split: Literal["train", "val"]) -> str:
     if maps:
         words += ["--classes", *_once([str(kind.num_classes) for kind in maps])]
         words += ["--ignore-id", *_once(["-1" if kind.ignore_id is None else str(kind.ignore_id) for kind in maps])]
-    words += ["--flow", "none" if flow is None else "files"]
-    if flow is not None and flow.folder != FlowFilesConfig().folder:
+    words += ["--flow", "none" if flow is None else flow_word(flow)]
+    if flow is not None and flow.folder != FlowFilesConfig().folder and flow_word(flow) == FlowFilesConfig.kind:
         words += ["--flow-folder", flow.folder]
     if config.min_frames != attrs.fields(StoredConfig).min_frames.default:
         words += ["--min-frames", str(config.min_frames)]
@@ -157,8 +156,7 @@ def folders_of(config: StoredConfig) -> list[Folder]:
         for kind in filter(has_files, config.labels)
     ]
     files = flow_files(config.flow)
-    flow = [] if files is None else [Folder(name=files.folder, extensions=FLOW_EXTENSIONS, first_optional=True)]
-    return [*labels, *flow]
+    return [*labels, *(() if files is None else flow_folders(files))]
 
 
 def open_folder(config: StoredConfig, split: Literal["train", "val"]) -> FolderSource:
@@ -198,7 +196,7 @@ def read_folder_clip(source: FolderSource, request: ClipRequest) -> Clip:
     view = _view(source, request.sequence, first, request.seed)
     subject = _subject_view(source, request)
     pictures = [apply_to_image(view.geometry, first), *read_frames(view, span[1:])]
-    past = teach_past(pictures, _flow_files(source, view.files, span), view.geometry, source.config.flow)
+    past = teach_past(pictures, _motion(source, view.files, span), view.geometry, source.config.flow)
     return Clip(
         frames=to_tensor(pictures),
         labels=read_labels(source.config.labels, view, span, pictures, subject),
@@ -251,6 +249,6 @@ def _references(
     )
 
 
-def _flow_files(source: FolderSource, files: FrameFiles, span: range) -> list[Content | None]:
+def _motion(source: FolderSource, files: FrameFiles, span: range) -> list[MotionFiles | None]:
     flow = flow_files(source.config.flow)
-    return [None if flow is None else file_of(flow.folder, files, frame) for frame in span]
+    return [None if flow is None else motion_files(flow, files, frame) for frame in span]

@@ -6,7 +6,7 @@ A video, images/SEQ.mp4, may stand for a folder of pictures, and for one of labe
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import attrs
 
@@ -27,13 +27,13 @@ class Folder:
     Attributes:
         name: Name inside the root.
         extensions: Allowed file name extensions, lower case, with the dot.
-        first_optional: Whether the first frame of a sequence may be missing (flow has none).
+        may_lack: Frames of a sequence that need no file there, 0 and -1: the first has no motion from the one before.
         videos: Whether a video may stand for the files of a sequence.
     """
 
     name: str
     extensions: tuple[str, ...]
-    first_optional: bool = False
+    may_lack: tuple[int, ...] = ()
     videos: bool = False
 
 
@@ -95,6 +95,8 @@ class _Listed:
     video: bool = False
     count: int = attrs.field(default=attrs.Factory(lambda self: len(self.files), takes_self=True))
 
+
+_Frame = TypeVar("_Frame")
 
 _SortKey: TypeAlias = Callable[[str], Any]
 
@@ -264,9 +266,15 @@ def _by_number(pictures: _Listed, found: _Listed, folder: Folder, key: _SortKey)
     if pictures.video == found.video:
         return found
     frames, names = _sorted(pictures, key), _sorted(found, key)
-    if folder.first_optional and len(names) == len(frames) - 1:
-        frames = frames[1:]
+    if folder.may_lack and len(names) == len(frames) - 1:
+        del frames[folder.may_lack[0]]
     return attrs.evolve(found, files=dict(zip(frames, (found.files[name] for name in names), strict=False)))
+
+
+def folder_frames(folder: Folder, frames: Sequence[_Frame]) -> list[_Frame]:
+    """Return those frames of a sequence that need a file in a folder."""
+    lacking = {index % len(frames) for index in folder.may_lack} if frames else set()
+    return [frame for index, frame in enumerate(frames) if index not in lacking]
 
 
 def no_folder(path: Path) -> str | None:
@@ -413,7 +421,7 @@ def _compare(
         return
     beside = [Path(file).suffix for file in found.files.values()]
     suffix = next(iter([*beside, *other.extensions]), ".*")
-    for frame in frames[1:] if other.first_optional else frames:
+    for frame in folder_frames(other, frames):
         if frame not in found.files:
             stem = Path(pictures.files[frame]).stem
             path = found.place / f"{stem}{suffix}"
@@ -428,7 +436,7 @@ def _compare_counts(pictures: _Listed, found: _Listed, other: Folder) -> Iterato
     """Yield an error where, with a video, there is not one label for each frame."""
     there, wanted = found.count, pictures.count
     unread = any(listed.video and not listed.count for listed in (pictures, found))  # which has been said
-    if not unread and there != wanted and not (other.first_optional and there == wanted - 1):
+    if not unread and there != wanted and not (other.may_lack and there == wanted - 1):
         what = f"has {counted(there, 'frame')}, {pictures.place.name} has {wanted}"
         yield error(found.place, what, "one for each frame is needed, in their order")
 
@@ -440,7 +448,7 @@ def _compare_sequences(root: Path, images: Folder, other: Folder, listing: _List
     pictures, found = listing[images.name], listing[other.name]
     for key in sorted(set(pictures) - set(found)):
         name = pictures[key].name
-        if not (other.first_optional and len(pictures[key].files) < 2):
+        if not (other.may_lack and len(pictures[key].files) < 2):
             yield error(place / name, "the folder of this sequence is missing", _spelling(images, name))
     for key in sorted(set(found) - set(pictures)):
         name = found[key].name

@@ -10,6 +10,7 @@ from vs_config import REQUIRED, Check, Problem, check_fields, choice, path, real
 
 from vs_data.face_crop import FaceCropConfig
 from vs_data.flow import DisFlowConfig, FlowConfig, flow_files
+from vs_data.flows import flow_folders
 from vs_data.geometry import AugmentConfig
 from vs_data.labels import LabelKind, SegMapsConfig, handler_of, landmarks_among
 from vs_data.layout import IMAGES
@@ -30,8 +31,11 @@ def _check_folders(config: StoredConfig) -> Iterator[Problem]:
 
 def _check_flow_folder(config: StoredConfig) -> Iterator[Problem]:
     flow = flow_files(config.flow)
-    if flow is not None and flow.folder in {IMAGES, *(kind.folder for kind in config.labels)}:
-        yield Problem("flow.folder", expected="a folder that neither images nor labels are in", got=flow.folder)
+    taken = {IMAGES, *(kind.folder for kind in config.labels)}
+    for index, folder in enumerate(() if flow is None else flow_folders(flow)):
+        if folder.name in taken:
+            field = "flow.confidence.folder" if index else "flow.folder"
+            yield Problem(field, expected="a folder that neither images nor labels are in", got=folder.name)
 
 
 def _check_face_crop(config: StoredConfig) -> Iterator[Problem]:

@@ -4,11 +4,14 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
+import vs_nets as nets
 from vs_config import refuse
 from vs_data import (
     ClipSource,
     DancersConfig,
     FacesConfig,
+    FlowFilesConfig,
+    PhotometricConfig,
     SequenceInfo,
     SourceConfig,
     StoredConfig,
@@ -42,6 +45,20 @@ def check_data(config: SourceConfig, watch: Callable[[str], None]) -> tuple[str,
             return tuple(itertools.chain.from_iterable(looked))
         case _:
             assert_never(config)
+
+
+def check_trust(config: TrainConfig) -> tuple[str, ...]:
+    """Warn where motion is given and the true frames say how far to trust it: they are not there at synthesis."""
+    match config.generator, config.data:
+        case (
+            nets.GeneratorConfig(flow=nets.GivenFlow()),
+            StoredConfig(flow=FlowFilesConfig(confidence=PhotometricConfig(kind=kind))),
+        ):
+            what = f"data.flow.confidence.kind={kind} asks the true frames about flow files without a confidence"
+            fix = "synthesis has none and trusts them; new runs: trusted, occlusion or forward-backward, alike in both"
+            return (f"warning: {what}; {fix}",)
+        case _:
+            return ()
 
 
 def check_sequences(config: TrainConfig, source: ClipSource) -> tuple[str, ...]:

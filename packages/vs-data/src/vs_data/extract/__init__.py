@@ -1,26 +1,22 @@
-"""Labels of frames by a network in an ONNX file, or by a program, that somebody brings."""
+"""Labels of frames by a network in a file, or by a program, that somebody brings.
 
-from vs_data.extract.labelling import Labeller, Task, label_by_network
+What finds and writes the folders of labels is in `places` and `run`, which know how data folders are read; what is here
+is known to those who read them.
+"""
+
+from vs_data.extract.labelling import Frames, Labeller, Task, label_by_network
 from vs_data.extract.networks import Network, Value, open_network
 from vs_data.extract.options import ExtractKind, InputOptions, OutputOptions
-from vs_data.extract.places import Place, find_place
-from vs_data.extract.programs import label_by_program
-from vs_data.extract.run import Extraction, Wanted, extract_labels
 
 __all__ = [
     "ExtractKind",
-    "Extraction",
+    "Frames",
     "InputOptions",
     "Labeller",
     "Network",
     "OutputOptions",
-    "Place",
     "Task",
     "Value",
-    "Wanted",
-    "extract_labels",
-    "find_place",
     "label_by_network",
-    "label_by_program",
     "open_network",
 ]

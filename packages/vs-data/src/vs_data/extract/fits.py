@@ -30,11 +30,14 @@ class Fit:
         return self.box[3] / self.source[1], self.box[2] / self.source[0]
 
 
-def plan_fit(source: Size, size: Size, fit: Literal["stretch", "letterbox"]) -> Fit:
-    """Place a frame in an input: over all of it, or as large as it fits in its proportions, in the middle."""
+def plan_fit(source: Size, size: Size, fit: Literal["stretch", "letterbox", "pad"]) -> Fit:
+    """Place a frame in an input: over all of it, or in the middle, in its proportions, as large as it fits.
+
+    Padded, it is not enlarged.
+    """
     if fit == "stretch":
         return Fit(source=source, size=size, box=(0, 0, *size))
-    scale = min(size[0] / source[0], size[1] / source[1])
+    scale = min(size[0] / source[0], size[1] / source[1], 1.0 if fit == "pad" else np.inf)
     height, width = (max(1, min(most, round(length * scale))) for length, most in zip(source, size, strict=True))
     return Fit(source=source, size=size, box=((size[0] - height) // 2, (size[1] - width) // 2, height, width))
 

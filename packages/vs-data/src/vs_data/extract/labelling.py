@@ -43,7 +43,8 @@ Labels: TypeAlias = Generator[Label, None, None]
 Labeller: TypeAlias = Callable[[Frames, Task], Labels]
 """Something that labels the frames of a sequence as it gets them."""
 
-_Item: TypeAlias = tuple[NDArray[np.uint8], ...]
+Item: TypeAlias = tuple[NDArray[np.uint8], ...]
+"""What a label is made of: a frame, or two in the order in which the network takes them."""
 
 
 def label_by_network(network: Network, given: InputOptions, wanted: OutputOptions, kind: ExtractKind) -> Labeller:
@@ -57,12 +58,12 @@ def label_by_network(network: Network, given: InputOptions, wanted: OutputOption
     def label(frames: Frames, task: Task) -> Labels:
         fit = fit_to(plan, task.size)
         for items in _batches(_items(frames, kind, wanted), plan.batch or given.batch):
-            yield from _labels(network, plan, fit, items, wanted, kind)
+            yield from labels_of(network, plan, fit, items, wanted, kind)
 
     return label
 
 
-def _items(frames: Frames, kind: ExtractKind, wanted: OutputOptions) -> Iterator[_Item]:
+def _items(frames: Frames, kind: ExtractKind, wanted: OutputOptions) -> Iterator[Item]:
     """Yield what each label is made of: a frame, or two, in the order in which the network takes them."""
     if kind != "flow":
         yield from ((frame,) for frame in frames)
@@ -71,14 +72,19 @@ def _items(frames: Frames, kind: ExtractKind, wanted: OutputOptions) -> Iterator
         yield (now, before) if wanted.first == "now" else (before, now)
 
 
-def _batches(items: Iterator[_Item], size: int) -> Iterator[list[_Item]]:
+def _batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
     while batch := list(islice(items, size)):
         yield batch
 
 
-def _labels(
-    network: Network, plan: InputPlan, fit: Fit, items: list[_Item], wanted: OutputOptions, kind: ExtractKind
+def labels_of(
+    network: Network, plan: InputPlan, fit: Fit, items: list[Item], wanted: OutputOptions, kind: ExtractKind
 ) -> Iterator[Label]:
+    """Yield the label of each item, which the network gets all at once.
+
+    Raises:
+        DataError: The network does not run with them, or gives something else than labels.
+    """
     outputs = run_network(network, feeds_of(plan, fit, items))
     reading = choose_reading(network, outputs, kind, wanted, plan.layout)
     found = outputs[reading.output]

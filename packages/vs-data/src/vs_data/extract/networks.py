@@ -15,7 +15,9 @@ from vs_config.files import open_regular
 
 from vs_data.errors import DataError
 
-_MISSING = "--model needs ONNX Runtime, which is not installed; install it by pip install 'vs-data[extract]'"
+_MISSING = "an ONNX file needs ONNX Runtime, which is not installed; install it by pip install 'vs-data[extract]'"
+_EXPORTED = "a program of torch.export is not loaded, since PyTorch's reader runs Python that stands in such a file"
+_CONVERT = "write your own as ONNX: torch.onnx.export(torch.export.load('a.pt2'), f='a.onnx', external_data=False)"
 _NUMBERED = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")  # what all messages begin with
 _PART = 2**20  # bytes that are read at once
 _LONGEST = 200  # characters of what ONNX Runtime says
@@ -90,6 +92,8 @@ def open_network(path: Path, device: Literal["cpu", "cuda"] = "cpu", threads: in
     Raises:
         DataError: ONNX Runtime is missing, cannot compute there, or cannot read the file.
     """
+    if path.suffix.lower() == ".pt2":
+        raise DataError(_EXPORTED, file=str(path), fix=_CONVERT)
     if importlib.util.find_spec("onnxruntime") is None:
         raise DataError(_MISSING)
     import onnxruntime  # here, because it is optional

@@ -35,7 +35,7 @@ class InputOptions:
         height: Pixels, where the model takes any; by default those of the frame.
         width: Pixels, where the model takes any; by default those of the frame.
         multiple: Round height and width up to a multiple of this, where the model takes any.
-        fit: How a frame comes to another size: stretched, or whole with bars around it.
+        fit: How a frame comes to another size: stretched, or whole with bars around it; pad: and never enlarged.
         pad: Level of the bars, 0 to 255.
         input_range: Values of black and white where the model takes real numbers; bytes stay what they are.
         mean: Of each channel, in the order of the model; it is taken off values in the input range.
@@ -48,7 +48,7 @@ class InputOptions:
     height: Annotated[int | None, _PIXELS] = None
     width: Annotated[int | None, _PIXELS] = None
     multiple: Annotated[int, _FEW] = 1
-    fit: Literal["stretch", "letterbox"] = "stretch"
+    fit: Literal["stretch", "letterbox", "pad"] = "stretch"
     pad: Annotated[int, _LEVEL] = 0
     input_range: Annotated[tuple[float, float], *_LIMITS] = (0.0, 1.0)
     mean: Annotated[tuple[float, ...], *_CHANNELS] = ()

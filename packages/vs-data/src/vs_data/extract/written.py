@@ -14,7 +14,7 @@ from vs_config import show
 from vs_data.errors import DataError
 from vs_data.extract.options import ExtractKind, OutputOptions
 from vs_data.extract.outputs import Label
-from vs_data.flow import MAX_FLOW
+from vs_data.flows.formats import MAX_FLOW
 from vs_data.labels import ImageConfig, KeypointsConfig, LabelKind, LandmarksConfig, SegMapsConfig
 from vs_data.labels.keypoints import BuiltIn
 from vs_data.landmarks import LANDMARKS

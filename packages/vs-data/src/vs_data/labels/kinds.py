@@ -1,6 +1,5 @@
 """All kinds of labels that folders may hold, and how they are named on a command line."""
 
-import json
 from collections.abc import Sequence
 from typing import Any, TypeAlias, assert_never, get_args
 
@@ -8,8 +7,8 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
-from vs_config import load_config, parse_toml, to_document
-from vs_config.schema import NONE, TAG
+from vs_config import load_config, parse_toml
+from vs_config.schema import TAG
 
 from vs_data.clips import ClassIds, FloatMaps, LabelInfo
 from vs_data.labels.class_ids import SegMapsConfig, handle_class_ids
@@ -22,6 +21,7 @@ from vs_data.labels.instances import InstancesConfig, handle_instances
 from vs_data.labels.keypoints import KeypointsConfig, handle_keypoints
 from vs_data.layout import IMAGES
 from vs_data.views import View
+from vs_data.words import differing, in_one_line
 
 LabelKind: TypeAlias = (
     SegMapsConfig
@@ -151,28 +151,14 @@ def word_of(kind: LabelKind) -> str:
     Where kind, folder and numbers of classes do not say all, as a table; see `kind_in_table`.
     """
     if not _is_plain(kind):
-        return _inline(said_of(kind))
+        return in_one_line(said_of(kind))
     plain = kind_of(kind.folder) == (type(kind), kind.folder)
     return kind.folder if plain else f"{kind.kind}:{kind.folder}"
 
 
 def said_of(kind: LabelKind) -> dict[str, Any]:
     """Return what a document has to say of a kind of label: its kind, its folder, and what is not as usual."""
-    plain = to_document(type(kind)(folder=kind.folder))
-    document = to_document(kind)
-    kept = {key: value for key, value in document.items() if key in (TAG, "folder") or value != plain[key]}
-    return {key: NONE if value is None else value for key, value in kept.items()}
-
-
-def _inline(value: Any) -> str:
-    """Write plain data as a value of TOML that stands in one line."""
-    match value:
-        case dict():
-            return f"{{{', '.join(f'{key} = {_inline(below)}' for key, below in value.items())}}}"
-        case list():
-            return f"[{', '.join(map(_inline, value))}]"
-        case _:
-            return json.dumps(NONE if value is None else value, ensure_ascii=False)
+    return differing(kind, type(kind)(folder=kind.folder), (TAG, "folder"))
 
 
 def _is_plain(kind: LabelKind) -> bool:

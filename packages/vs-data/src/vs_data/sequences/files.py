@@ -13,11 +13,12 @@ from torch import Tensor
 from vs_data.content import Content, Contents, FolderOfFiles, FramesOfVideo, all_in, content_in
 from vs_data.errors import DataError
 from vs_data.face_crop import sequence_window
-from vs_data.flow import FLOW_EXTENSIONS
+from vs_data.flow import FlowFilesConfig
+from vs_data.flows import MotionFiles, flow_folders, motion_files
 from vs_data.geometry import Geometry, Window, plan_geometry, same_size
 from vs_data.labels import LabelKind, LooseFiles, handler_of, landmarks_among, source_of
 from vs_data.landmark_files import read_landmarks
-from vs_data.layout import IMAGES, Folder, FrameFiles, Reading
+from vs_data.layout import IMAGES, Folder, FrameFiles, Reading, folder_frames
 from vs_data.names import is_left_behind, same, sort_key
 from vs_data.pictures import IMAGE_EXTENSIONS, read_rgb
 from vs_data.ranges import PATIENT
@@ -43,12 +44,12 @@ _ROOM = 2**26
 class Listed:
     """One sequence: its name, and of each kind the source (see `source_of`) with the data of all frames.
 
-    `motion` are the flow files of its frames, where they are wanted.
+    `motion` are the files of the motion of its frames, where they are wanted.
     """
 
     name: str
     contents: dict[str, Contents]
-    motion: tuple[Path | None, ...] = ()
+    motion: tuple[MotionFiles | None, ...] = ()
 
 
 def open_folder_labels(root: Path, how: LabelRequest) -> tuple[LabelSequence, ...]:
@@ -132,7 +133,7 @@ def _from_data_folder(root: Path, by_kind: dict[str, Path], how: LabelRequest) -
         known |= {} if pictures is None else {IMAGES: pictures}
         for other in known.values():
             _check_same(known[first], other)
-        motion = () if how.motion is None else _motion_files(root / how.motion.folder / sequence, known[first], how)
+        motion = () if how.motion is None else _motion_files(root, sequence, known[first], how.motion, how)
         found.append(Listed(name=sequence, contents=known, motion=motion))
     return _some(found, by_kind[first])
 
@@ -190,24 +191,39 @@ def _check_same(first: Contents, other: Contents) -> None:
             raise DataError(what, file=other.place, fix="one for each frame is needed, in their order")
 
 
-def _motion_files(place: Path, frames: Contents, how: LabelRequest) -> tuple[Path | None, ...]:
-    """Return the flow file of each frame but the first, which has no motion."""
-    fix = "the model estimates no motion: write that of every frame but the first"
-    paths = [path for path in entries_of(place) if path.suffix.lower() in FLOW_EXTENSIONS]
+def _motion_files(
+    root: Path, sequence: str, frames: Contents, config: FlowFilesConfig, how: LabelRequest
+) -> tuple[MotionFiles | None, ...]:
+    """Return the files of the motion of each frame but the first, which has none."""
+    names = tuple(_names_in(frames))
+    folders = flow_folders(config)
+    contents = {
+        folder.name: _motion_in(root / folder.name / sequence, folder, frames, names, how) for folder in folders
+    }
+    files = FrameFiles(name=sequence, frames=names, files=contents)
+    return tuple(motion_files(config, files, index) for index in range(frames.count))
+
+
+def _motion_in(place: Path, folder: Folder, frames: Contents, names: Sequence[str], how: LabelRequest) -> FolderOfFiles:
+    """Return the files of a sequence in a folder of motion, where each frame that needs one has its own."""
+    other = "first" if 0 in folder.may_lack else "last"
+    fix = f"the model estimates no motion: write that of every frame but the {other}"
+    found = _files(place, folder.extensions, how)
     match frames:
         case FolderOfFiles():
-            there = {same(path.stem): path for path in paths}
-            stems = list(_names_in(frames))[1:]
-            missing = next((stem for stem in stems if same(stem) not in there), None)
+            there = {same(Path(name).stem): name for name in found}
+            missing = next((name for name in folder_frames(folder, names) if same(name) not in there), None)
             if missing is not None:
                 raise DataError(f"has no file of frame {missing}", file=str(place), fix=fix)
-            return (None, *(there[same(stem)] for stem in stems))
+            return FolderOfFiles(place=str(place), names=tuple(there.get(same(name)) for name in names))
         case _:
-            in_order = sorted(paths, key=lambda path: sort_key(how.order)(path.stem))
-            if len(in_order) not in (frames.count - 1, frames.count):
-                what = f"has {len(in_order)} files, {frames.place} has {frames.count} frames"
+            numbers = list(range(frames.count))
+            numbers = numbers if len(found) == frames.count else folder_frames(folder, numbers)
+            if len(found) != len(numbers):
+                what = f"has {len(found)} files, {frames.place} has {frames.count} frames"
                 raise DataError(what, file=str(place), fix=fix)
-            return (None, *in_order[len(in_order) - frames.count + 1 :])
+            by_number = dict(zip(numbers, found, strict=True))
+            return FolderOfFiles(place=str(place), names=tuple(by_number.get(number) for number in range(frames.count)))
 
 
 def contents_at(place: Path, sequence: str, source: str, how: LabelRequest) -> Contents | None:
@@ -280,10 +296,11 @@ def _motion(listed: Listed, size: Size, how: LabelRequest) -> ReadMotion | None:
     """Return what reads the motion of a frame as its labels are read; the first file is looked at now."""
     if how.motion is None:
         return None
+    config = how.motion
     geometry = face_geometry(listed, _picture_size(listed, how), how) if _framed(how) else same_size(size)
-    for path in listed.motion[1:2]:
-        read_motion(path, geometry)
-    return lambda index: read_motion(listed.motion[index], geometry)
+    for files in listed.motion[1:2]:
+        read_motion(files, config, geometry)
+    return lambda index: read_motion(listed.motion[index], config, geometry)
 
 
 def _read(

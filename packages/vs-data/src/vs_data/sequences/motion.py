@@ -1,6 +1,5 @@
 """Motion of frames of which there are labels alone, for models that do not estimate it themselves."""
 
-from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -8,27 +7,28 @@ import torch
 from torch import Tensor
 
 from vs_data.errors import DataError
-from vs_data.flow import read_flow
-from vs_data.geometry import Geometry, apply_to_flow
+from vs_data.flow import FlowFilesConfig
+from vs_data.flows import MotionFiles, through
+from vs_data.geometry import Geometry
 from vs_data.sequences.frames import LabelRequest
 
 FlowAndConfidence: TypeAlias = tuple[Tensor, Tensor]
 """(2,H,W) and (1,H,W) float32, as in a clip."""
 
 
-def read_motion(path: Path | None, geometry: Geometry) -> FlowAndConfidence:
-    """Read a flow file through a geometry; None: of the first frame, both are zero.
+def read_motion(files: MotionFiles | None, config: FlowFilesConfig, geometry: Geometry) -> FlowAndConfidence:
+    """Read the motion of a frame through a geometry; None: of the first frame, both are zero.
 
-    Flow without confidence is trusted wherever it points into the picture: there are no frames to tell more by.
+    It is what clips of a folder have: flow of which nobody tells how far to trust it is trusted wherever it points into
+    the picture. Confidence by the frames (photometric) cannot be: there are none.
 
     Raises:
-        DataError: the file is bad, or not of the size that the geometry begins with.
+        DataError: a file is bad, or not of the size that the geometry begins with.
     """
-    if path is None:
+    if files is None:
         return torch.zeros(2, *geometry.size), torch.zeros(1, *geometry.size)
-    flow, given = read_flow(path, geometry.source)
-    moved, confidence = apply_to_flow(geometry, flow, np.ones(geometry.source, np.float32) if given is None else given)
-    return torch.from_numpy(np.ascontiguousarray(moved.transpose(2, 0, 1))), torch.from_numpy(confidence[None])
+    flow, confidence, _ = through(files, config, geometry)
+    return torch.from_numpy(np.ascontiguousarray(flow.transpose(2, 0, 1))), torch.from_numpy(confidence[None])
 
 
 def refuse_motion(how: LabelRequest, source: str, what: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from vs_data.content import Contents, FramesOfVideo, Member, MembersOfShards
 from vs_data.errors import DataError
 from vs_data.findings import Finding, error
-from vs_data.layout import IMAGES, Folder, FrameFiles, Layout, Reading, file_of
+from vs_data.layout import IMAGES, Folder, FrameFiles, Layout, Reading, file_of, folder_frames
 from vs_data.names import sort_key
 from vs_data.pictures import read_rgb
 from vs_data.ranges import Patience, joined, parts_of, read_whole
@@ -65,9 +65,11 @@ def _check(sequence: PackedSequence, images: Folder, others: Sequence[Folder], p
         if there is None:
             fix = f"packed are {', '.join(sequence.folders)}; pack the folder with it"
             yield error(place, f"{folder.name} was not packed", fix)
-        elif there.video is None and None in there.frames[1 if folder.first_optional else 0 :]:
-            frame = sequence.frames[there.frames.index(None, 1 if folder.first_optional else 0)]
-            yield error(place, f"frame {frame} has no {folder.name}", "add it, and pack the folder again")
+        elif there.video is None:
+            pairs = list(zip(sequence.frames, there.frames, strict=True))
+            lacking = next((name for name, span in folder_frames(folder, pairs) if span is None), None)
+            if lacking is not None:
+                yield error(place, f"frame {lacking} has no {folder.name}", "add it, and pack the folder again")
 
 
 def _files(sequence: PackedSequence, wanted: Sequence[str], pack: _Pack) -> FrameFiles:

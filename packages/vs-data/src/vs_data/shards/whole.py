@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from vs_data.errors import DataError
-from vs_data.flow import FLOW_EXTENSIONS
+from vs_data.flows import FLOW_ALONE, FLOW_EXTENSIONS
 from vs_data.layout import IMAGES, Folder, Layout, Reading, scan_layout, scan_videos
-from vs_data.names import Order, is_left_behind
+from vs_data.names import Order, is_left_behind, same, sort_key
 from vs_data.pictures import IMAGE_EXTENSIONS
 from vs_data.videos import VIDEO_EXTENSIONS, index_all
 
@@ -42,11 +42,11 @@ def scan_whole(root: Path, order: Order = "name") -> Layout:
         fix = "expected a data folder, a video or a folder of videos"
         raise DataError("there is no such file or folder", file=str(root), fix=fix)
     if (root / IMAGES).is_dir():
-        return scan_layout(root, _IMAGES, list(_others(root, None)), how)
+        return scan_layout(root, _IMAGES, list(_others(root, None, order)), how)
     videos = {path.stem for path in _videos(root)}
     alone = {root.stem if root.is_file() else root.name}  # a video, or a folder of its frames
     place, names = (root, videos) if videos else (root.parent, alone)
-    return scan_videos(root, _IMAGES, list(_others(place, names)), how)
+    return scan_videos(root, _IMAGES, list(_others(place, names, order)), how)
 
 
 def index_whole(root: Path, progress: Callable[[int, int], None]) -> None:
@@ -75,7 +75,7 @@ def _videos(root: Path) -> Iterator[Path]:
     return (path for path in _within(root) if path.suffix.lower() in VIDEO_EXTENSIONS)
 
 
-def _others(root: Path, names: set[str] | None) -> Iterator[Folder]:
+def _others(root: Path, names: set[str] | None, order: Order) -> Iterator[Folder]:
     """Yield the folders beside pictures, those alone that hold something of the named sequences; None: all."""
     for place in _within(root):
         if place.name == IMAGES or is_left_behind(place.name) or not place.is_dir():
@@ -83,5 +83,22 @@ def _others(root: Path, names: set[str] | None) -> Iterator[Folder]:
         if names is not None and not any(path.stem in names for path in _within(place)):
             continue
         endings = {path.suffix.lower() for path in place.glob("*/*") if not is_left_behind(path.name)}
-        flow = bool(endings) and endings <= set(FLOW_EXTENSIONS)  # of which the first frame has none
-        yield Folder(name=place.name, extensions=tuple(sorted(endings)), first_optional=flow, videos=True)
+        may_lack = _lacking(root / IMAGES, place, order) if endings and endings <= set(FLOW_EXTENSIONS) else ()
+        yield Folder(name=place.name, extensions=tuple(sorted(endings)), may_lack=may_lack, videos=True)
+
+
+def _lacking(images: Path, place: Path, order: Order) -> tuple[int, ...]:
+    """Return which frame has no file in a folder that may be of flow, or of its masks: the first or the last.
+
+    It is the one that no sequence has. Where nothing tells, as beside videos, it is the first of files of flow alone.
+    """
+    lacking = {0, -1}
+    for sequence in images.glob("*/"):
+        stems = (path.stem for path in sequence.iterdir() if not is_left_behind(path.name))
+        frames = sorted(stems, key=sort_key(order))
+        there = {same(path.stem) for path in (place / sequence.name).glob("*")}
+        if len(frames) > 1:
+            lacking = {index for index in lacking if same(frames[index]) not in there}
+    if len(lacking) == 1:
+        return tuple(lacking)
+    return (0,) if all(path.suffix.lower() in FLOW_ALONE for path in place.glob("*/*")) else ()

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import attrs
 import numpy as np
@@ -14,7 +15,8 @@ from vs_data.clips import SequenceInfo
 from vs_data.content import Content, content_in
 from vs_data.errors import DataError
 from vs_data.findings import Finding
-from vs_data.flow import FLOW_EXTENSIONS, FlowFilesConfig, read_flow
+from vs_data.flow import FlowFilesConfig
+from vs_data.flows import FLOW_ALONE, FLOW_EXTENSIONS, read_flow
 from vs_data.keypoint_files import KEYPOINT_EXTENSIONS
 from vs_data.labels import EdgesConfig
 from vs_data.layout import IMAGES, Folder, FrameFiles, Layout, Reading, expanded
@@ -118,7 +120,7 @@ def survey(place: Place, progress: Watch = lambda _what, _done, _all: None) -> S
 def _listed(place: Place, root: str, order: Order) -> Layout:
     if place.stored is not ShardsConfig:
         return scan_whole(expanded(root), order)
-    others = [Folder(name=name, extensions=(), first_optional=True) for name in folders_in(root) if name != IMAGES]
+    others = [Folder(name=name, extensions=(), may_lack=(0, -1)) for name in folders_in(root) if name != IMAGES]
     return scan_shards(root, _PICTURES, others, Reading(min_frames=1, order=order), PATIENT)
 
 
@@ -164,9 +166,9 @@ def _guess(folder: str, sequences: Sequence[FrameFiles], wrong: Sequence[Finding
     sample = [contents[index] for index in picked]
     endings = Counter(_ending(content) for content in contents)
     match endings.most_common(1)[0][0]:
-        case ending if ending in FLOW_EXTENSIONS:
+        case ending if ending in (FLOW_EXTENSIONS if folder == FlowFilesConfig().folder else FLOW_ALONE):
             read_flow(sample[0])
-            return FlowFilesConfig(folder=folder)
+            return FlowFilesConfig(folder=folder, direction=_direction(folder, sequences))
         case ending if ending in KEYPOINT_EXTENSIONS:
             return guess_points(folder, sample, len(contents))
         case ending if ending in _FLOATS:
@@ -175,6 +177,13 @@ def _guess(folder: str, sequences: Sequence[FrameFiles], wrong: Sequence[Finding
             return guess_pictures(folder, sample, len(contents))
         case ending:
             return f"no kind of label reads files that end in {ending!r}"
+
+
+def _direction(folder: str, sequences: Sequence[FrameFiles]) -> Literal["backward", "forward"]:
+    """Return where flow leads: to the next frame where the first frame has some and the last has none."""
+    long = [files.files[folder] for files in sequences if folder in files.files and len(files.frames) > 1]
+    ends = {(content_in(files, 0) is None, content_in(files, files.count - 1) is None) for files in long}
+    return "forward" if ends == {(False, True)} else "backward"
 
 
 def _ending(content: Content) -> str:

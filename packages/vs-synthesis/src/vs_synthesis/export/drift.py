@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vs_synthesis.export.formats import RunProgram
 from vs_synthesis.export.plan import Made, Phase, Plan, roll
+from vs_synthesis.export.steps import MOTION
 from vs_synthesis.export.walk import subject_of_walk, walk
 from vs_synthesis.fit import Size
 from vs_synthesis.model import Model
@@ -88,7 +89,7 @@ def measure_drift(
         frames: how many.
         watch: is called for each.
     """
-    clip = list(walk(model.labels, size, frames))
+    clip = list(walk(model.labels, size, frames, motion=model.config.takes_motion))
     count = 0 if plan.subject is None else plan.subject.inputs[0].shape[1]
     subject = subject_of_walk(model.labels, size, count) if isinstance(count, int) and count else {}
     exported = roll(plan, lambda phase, inputs: programs[phase.name](*inputs), clip, subject)
@@ -127,7 +128,8 @@ def _streamed(model: Model, clip: Sequence[Mapping[str, Tensor]], subject: Mappi
         known = encode_subject(model, subject["reference_frames"], labels)
     stream = start(model, known)
     for label in clip:
-        yield stream({kind: label[f"label_{i}"] for i, kind in enumerate(kinds)})
+        motion = nets.Motion(**{name: label[name] for name in MOTION}) if model.config.takes_motion else None
+        yield stream({kind: label[f"label_{i}"] for i, kind in enumerate(kinds)}, motion)
 
 
 def _exact(plan: Plan, clip: Sequence[Mapping[str, Tensor]], subject: Mapping[str, Tensor]) -> Iterator[Tensor]:

@@ -30,6 +30,7 @@ from vs_synthesis.export.formats import (
 )
 from vs_synthesis.export.parting import Probed, find_parting
 from vs_synthesis.export.plan import MAX_SIDE, Made, Phase, Plan, make_plan
+from vs_synthesis.export.steps import MOTION
 from vs_synthesis.fit import Size
 from vs_synthesis.model import Model
 
@@ -38,6 +39,13 @@ MARKER = "manifest.json"
 
 EXPORT_FORMAT = 1
 """Version of what is written, under the key `export_format`."""
+
+_MOTION = {
+    "inputs": list(MOTION),
+    "flow": "(1, 2, H, W) pixels, x then y, y down: where in the frame before a pixel of this frame was",
+    "confidence": "(1, 1, H, W) from 0 to 1: 0 where that is not known; the first frame takes neither",
+}
+"""What is said of the motion that a model is given."""
 
 _WHAT = "package of programs"
 _EXAMPLES = "examples"
@@ -199,6 +207,7 @@ def _manifest(model: Model, plans: Sequence[Plan], drifts: Sequence[Drift], requ
         },
         "references": None if first.subject is None else request.references,
         "labels": [_label(i, kind, model) for i, kind in enumerate(model.labels.kinds)],
+        "motion": _MOTION if model.config.takes_motion else None,
         "label_files": [to_document(kind) for kind in config.labels],
         "frames": [phase.name for phase in first.frames],
         "programs": [_program(plan, phase, request.form) for plan in plans for phase in plan.phases],

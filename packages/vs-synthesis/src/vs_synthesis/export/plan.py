@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vs_synthesis.contents import build_averaged
 from vs_synthesis.export.errors import ExportError
-from vs_synthesis.export.steps import FRAME, NEXT, FrameStep, SubjectStep, label_dtype
+from vs_synthesis.export.steps import FRAME, MOTION, NEXT, FrameStep, SubjectStep, label_dtype
 from vs_synthesis.export.values import Value, values_of
 from vs_synthesis.fit import Size, only_size
 from vs_synthesis.model import Model
@@ -75,8 +75,7 @@ def make_plan(model: Model, *, references: int = 1, size: Size | None = None) ->
         size: of the frames; None: any size if the model can take any, else that of its training.
 
     Raises:
-        ExportError: the size is none that the model takes, references are asked of a model without, or the model is
-            given its motion, which programs do not take.
+        ExportError: the size is none that the model takes, or references are asked of a model without.
     """
     # As it was trained: what is prepared for inference calls kernels of PyTorch that other formats do not have.
     model = attrs.evolve(model, generator=build_averaged(model.contents))
@@ -93,9 +92,6 @@ def make_plan(model: Model, *, references: int = 1, size: Size | None = None) ->
 
 def _check(model: Model, references: int, size: Size | None) -> None:
     stride = model.config.generator.stride
-    if model.config.takes_motion:
-        what = "the model is given the motion of its frames, which exported programs do not take"
-        raise ExportError(f"{what}; use synthesize, or vs_synthesis.start")
     if references != 1 and model.config.kind != "few-shot":
         raise ExportError("--references: the model is no few-shot model; leave it out")
     if size is None:
@@ -127,7 +123,8 @@ def _phases(model: Model, references: int, sizes: Sequence[Size]) -> tuple[Phase
     """Run a clip at each of the sizes, to see which tensors go in and come out."""
     subject: Phase | None = None
     form: nets.Subject | None = None
-    known = {name: [_blank(name, model, size) for size in sizes] for name in _label_names(model)}
+    names = (*_label_names(model), *(MOTION if model.config.takes_motion else ()))
+    known = {name: [_blank(name, model, size) for size in sizes] for name in names}
     match model.generator:
         case nets.FewShotGenerator() as generator:
             step = SubjectStep(generator, model.labels)
@@ -165,10 +162,12 @@ def _label_names(model: Model) -> list[str]:
 
 
 def _blank(name: str, model: Model, size: Size, references: int | None = None) -> Tensor:
-    """Return zeros of the shape of a label or of references."""
+    """Return zeros of the shape of a label, of motion or of references."""
     leading = (1,) if references is None else (1, references)
     if name == "reference_frames":
         return torch.zeros(*leading, 3, *size)
+    if name in MOTION:
+        return torch.zeros(*leading, 2 if name == "flow" else 1, *size)
     kind = model.labels.kinds[int(name.rpartition("_")[2])]
     channels = () if isinstance(kind, nets.ClassMap) else (kind.channels,)
     return torch.zeros(*leading, *channels, *size, dtype=label_dtype(kind))
@@ -195,7 +194,7 @@ def roll(
     Args:
         plan: the programs.
         run: runs one of them.
-        labels: of each frame, by the name of their input.
+        labels: of each frame, by the name of their input, and its motion, where the model takes it.
         references: of the subject, by name of their input; empty where there is none.
     """
     known: dict[str, Tensor] = {}

@@ -20,6 +20,18 @@ NEXT = "next_"
 FRAME = "frame"
 """The output that is wanted."""
 
+MOTION = ("flow", "confidence")
+"""What goes in beside labels from the second frame on, where flow is given: a `vs_nets.Motion`."""
+
+
+def takes_motion(generator: nets.AnyGenerator) -> bool:
+    """Return whether flow is given to a generator, and estimated by no network."""
+    match generator:
+        case nets.Generator(config=nets.GeneratorConfig(flow=nets.GivenFlow())):
+            return True
+        case _:
+            return False
+
 
 def label_dtype(kind: nets.LabelKind) -> torch.dtype:
     """Return how the labels of a kind go in: ids as bytes where these hold them."""
@@ -109,7 +121,9 @@ class FrameStep(nn.Module):
         self.form = subject
         past, maps = generator.config.frames - 1, _count_maps(generator)
         self.labels = tuple(f"label_{i}" for i in range(len(spec.kinds)))
-        self.inputs = (*self.labels, *(subject_tensors(subject) if subject else ()), *self._past(held, maps))
+        self.motion = MOTION if held and takes_motion(generator) else ()
+        known = subject_tensors(subject) if subject else ()
+        self.inputs = (*self.labels, *self.motion, *known, *self._past(held, maps))
         self.outputs = (FRAME, *(NEXT + name for name in self._past(min(held + 1, past), maps)))
 
     def _past(self, held: int, maps: int) -> tuple[str, ...]:
@@ -124,6 +138,7 @@ class FrameStep(nn.Module):
             labels=tuple(self._encoded(given, "past_{}_" + str(t)) for t in range(self.held)),
             frames=tuple(given[f"past_frame_{t}"] for t in range(self.held)),
             maps=tuple(x for name, x in given.items() if name.startswith("past_map_")),
+            motion=nets.Motion(**{name: given[name].to(self._dtype) for name in self.motion}) if self.motion else None,
         )
         made = self._generate(self._encoded(given, "{}"), history, given)
         after = {**given, **{f"past_{name}_{self.held}": given[name] for name in self.labels}}
@@ -146,7 +161,12 @@ class FrameStep(nn.Module):
 
     def _encoded(self, given: Mapping[str, Tensor], named: str) -> Tensor:
         labels = {kind.name: given[named.format(name)] for kind, name in zip(self.spec.kinds, self.labels, strict=True)}
-        return nets.encode_labels(self.spec, labels, self.generator.last.weight.dtype)
+        return nets.encode_labels(self.spec, labels, self._dtype)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        """What it computes in."""
+        return self.generator.last.weight.dtype
 
 
 def _later(name: str, by: int) -> str:

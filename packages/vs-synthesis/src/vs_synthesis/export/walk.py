@@ -9,15 +9,20 @@ import torch.nn.functional as F
 import vs_nets as nets
 from torch import Tensor
 
-from vs_synthesis.export.steps import label_dtype
+from vs_synthesis.export.steps import MOTION, label_dtype
 from vs_synthesis.fit import Size
 
 _PACE = 2
 """Pixels that the window moves at most in a frame, in each direction."""
 
 
-def walk(spec: nets.LabelSpec, size: Size, frames: int, *, seed: int = 0) -> Iterator[dict[str, Tensor]]:
+def walk(
+    spec: nets.LabelSpec, size: Size, frames: int, *, seed: int = 0, motion: bool = False
+) -> Iterator[dict[str, Tensor]]:
     """Yield the labels of a clip, by the name of their input: ids (1, H, W) or maps (1, C, H, W).
+
+    With `motion` its flow (1, 2, H, W) from the frame before is among them, and its confidence, which is 1 but for what
+    comes from outside.
 
     Ids of all classes and pixels without a class occur; maps are the edges of patches, as in drawings.
     """
@@ -26,10 +31,20 @@ def walk(spec: nets.LabelSpec, size: Size, frames: int, *, seed: int = 0) -> Ite
     generator, steps = torch.Generator().manual_seed(seed), random.Random(seed)
     canvases = [_canvas(kind, (size[0] + room, size[1] + room), patch, generator) for kind in spec.kinds]
     y, x = room // 2, room // 2
-    for _ in range(frames):
+    for number in range(frames):
+        before = y, x
         y, x = (min(max(at + steps.randint(-_PACE, _PACE), 0), room) for at in (y, x))
         seen = [canvas[..., y : y + size[0], x : x + size[1]].contiguous() for canvas in canvases]
-        yield {f"label_{i}": label for i, label in enumerate(seen)}
+        moved = _motion((x - before[1], y - before[0]), size, known=number > 0) if motion else {}
+        yield {f"label_{i}": label for i, label in enumerate(seen)} | moved
+
+
+def _motion(step: tuple[int, int], size: Size, *, known: bool) -> dict[str, Tensor]:
+    """Return the motion of a frame that was seen `step` pixels (x, y) further on; none is known of the first."""
+    flow = torch.tensor(step, dtype=torch.float32).reshape(1, 2, 1, 1).expand(1, 2, *size).contiguous()
+    rows, columns = torch.arange(size[0])[:, None] + step[1], torch.arange(size[1]) + step[0]
+    inside = (rows >= 0) & (rows < size[0]) & (columns >= 0) & (columns < size[1])
+    return dict(zip(MOTION, (flow * known, inside.float().expand(1, 1, *size) * known), strict=True))
 
 
 def subject_of_walk(spec: nets.LabelSpec, size: Size, count: int, *, seed: int = 1) -> dict[str, Tensor]:

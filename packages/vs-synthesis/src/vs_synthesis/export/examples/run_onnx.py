@@ -1,7 +1,9 @@
 """Make a clip with this model: python run_onnx.py INPUTS.npz FRAMES.npy.
 
 INPUTS.npz has, by names of inputs, what the manifest lists under `labels`: ids (T, 1, H, W) or maps (T, 1, C, H, W);
-and for a few-shot model the inputs of the program `subject`. FRAMES.npy: (T, H, W, 3) bytes, RGB.
+for a few-shot model the inputs of the program `subject`; and for one that is given motion (`motion` in the manifest)
+`flow` (T, 1, 2, H, W) and `confidence` (T, 1, 1, H, W), anything at the first frame.
+FRAMES.npy: (T, H, W, 3) bytes, RGB.
 """
 
 import json
@@ -28,7 +30,7 @@ def call(phase: str, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 frames = []
 values = call("subject", given) if "subject" in programs else {}
 for t in range(len(given["label_0"])):
-    values |= {name: x[t] for name, x in given.items() if name.startswith("label_")}
+    values |= {name: x[t] for name, x in given.items() if not name.startswith("reference_")}
     made = call(MANIFEST["frames"][min(t, len(MANIFEST["frames"]) - 1)], values)
     values |= {name.removeprefix("next_"): x for name, x in made.items() if name.startswith("next_")}
     frames.append(((made["frame"][0].transpose(1, 2, 0) + 1) * 127.5).round().astype(np.uint8))
