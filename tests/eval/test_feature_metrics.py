@@ -58,11 +58,9 @@ def report_of(folder):
 def test_given_networks_are_measured_with_and_others_left_out(run_main, files, tmp_path):
     config = attrs.evolve(STREET, data=attrs.evolve(STREET.data, sequence_length=10))
     make_run(tmp_path / "run", config)
-    assert run_main("run", "--no-agreement", "--out", "plain")[0] == 0
+    assert run_main("run", "--out", "plain")[0] == 0
     shutil.copytree(files["lpips"].parent, tmp_path / "my networks")
-    status, out, err = run_main(
-        "run", "--no-agreement", "--out", "with", "--features", *map(str, (tmp_path / "my networks").iterdir())
-    )
+    status, out, err = run_main("run", "--out", "with", "--features", *map(str, (tmp_path / "my networks").iterdir()))
     assert (status, err) == (0, "")
     assert "LPIPS" in out
     plain, found = report_of(tmp_path / "plain"), report_of(tmp_path / "with")
@@ -94,7 +92,7 @@ def test_given_networks_are_measured_with_and_others_left_out(run_main, files, t
 def test_few_shot_sections_have_their_own_distances(run_command, files, tmp_path):
     make_run(tmp_path / "run", FEW_SHOT)
     few = partial(run_command, "few-shot", "--no-agreement")
-    asked = ["--references", "1", "--no-agreement", "--features", str(files["lpips"]), str(files["videomae"])]
+    asked = ["--references", "1", "--features", str(files["lpips"]), str(files["videomae"])]
     status, _, err = few("run", "--out", "with", *asked)
     assert status == 0, err
     own, driven = report_of(tmp_path / "with")["sections"]

@@ -10,7 +10,8 @@ from vs_config import ConfigError, load_config
 from vs_runtime.ranks import ONE
 from vs_training.config import TrainConfig
 from vs_training.inputs import FrameInputs, Past, frame_inputs
-from vs_training.past import LEVELS, shown_past
+from vs_training.past import shown_past
+from vs_training.quality.scoring import LEVELS
 from vs_training.state import PastRecipe, Recipe, TrainState
 from vs_training.step import train_clip
 

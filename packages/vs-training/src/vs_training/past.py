@@ -10,10 +10,8 @@ from torch import Tensor
 from vs_runtime import derive_seed
 
 from vs_training.inputs import FrameInputs, history_of
+from vs_training.quality.scoring import LEVELS
 from vs_training.state import Recipe, TrainState
-
-LEVELS = 127.5
-"""Levels of 255 in one unit of a frame in [-1, 1]."""
 
 
 def shown_past(state: TrainState, inputs: FrameInputs, fake: Tensor, recipe: Recipe) -> Tensor:

@@ -24,7 +24,7 @@ LOCAL: optim.Pair[GradientSums] = optim.Pair(generator=LocalSums(), discriminato
 
 @attrs.frozen(kw_only=True)
 class PastRecipe:
-    """What a generator is shown of its past in training, see `past`.
+    """A recipe for what a generator is shown of its past in training, see `past`.
 
     Attributes:
         noise: standard deviation of noise on past frames, levels of 255.

@@ -61,7 +61,7 @@ def measure_drift(request: Request, console: Console) -> Path:
             ]
         curves = curves_of(combined_rows(clips))
         found = _drifts(curves, _kind(opened.generator)[0])
-        draw_drift(found, f"{opened.trained.title}: {frames} frames", draft / CURVES)
+        draw_drift(found, f"{page_title(opened.facts)}: {frames} frames", draft / CURVES)
         table = drift_table(found, frames)
         (draft / PAGE).write_text(_page(opened, found, table, len(chosen), frames), "utf-8")
         write_json(draft / MARKER, {**json_facts(opened.facts), **drift_json(found, frames, len(chosen))})
@@ -153,7 +153,7 @@ def drift_table(found: Sequence[Drift], frames: int) -> Table:
             headed(drift.measure),
             f"{drift.mean:.{drift.measure.digits}f} ± {WIDTH * drift.deviation:.{drift.measure.digits}f}",
             f"{drift.last:.{drift.measure.digits}f}",
-            "stays" if drift.leaves is None else f"frame {drift.leaves}",
+            _way_out(drift),
         )
         for drift in found
     )
@@ -163,6 +163,14 @@ def drift_table(found: Sequence[Drift], frames: int) -> Table:
         f"the last {FIRST} frames stays outside. The world changes too: see the curves of the real video."
     )
     return Table(title="Drift", heads=heads, rows=rows, note=note)
+
+
+def _way_out(drift: Drift) -> str:
+    """Say when a metric leaves its band, and whether for the better."""
+    if drift.leaves is None:
+        return "stays"
+    higher = drift.running[drift.leaves] > drift.mean
+    return f"frame {drift.leaves}, {'better' if higher == (drift.measure.better == 'higher') else 'worse'}"
 
 
 def drift_json(found: Sequence[Drift], frames: int, clips: int) -> dict[str, Any]:
