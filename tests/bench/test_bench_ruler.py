@@ -1,6 +1,7 @@
 """The ruler: faults are of the size that they say, and what is said of responses follows from hand-made ones."""
 
 import json
+import math
 
 import attrs
 import numpy as np
@@ -14,13 +15,22 @@ from vs_bench.errors import VsBenchError
 from vs_bench.ruler import command, faults
 from vs_bench.ruler.faults import FAULTS, Fault
 from vs_bench.ruler.measuring import judge_estimator, measure_world
-from vs_bench.ruler.metrics import Judges, Metric, clip_values
+from vs_bench.ruler.metrics import Judges, Metric, clip_values, features_of, set_values
 from vs_bench.ruler.report import bias_of, cell_of, table_of_responses, table_of_sight
 from vs_bench.ruler.responses import Response
 from vs_bench.ruler.scenes import LEAD, Scene, config_of, estimated_motion, read_scenes, saved_frames, scene_of
 from vs_data import Clip, StreetConfig, cut, open_source
 from vs_metrics import colour_distances, combine, flicker_errors, grid_amplitudes, mean_of
+from vs_metrics.features import (
+    AlexLpipsConfig,
+    I3dConfig,
+    InceptionConfig,
+    build_i3d,
+    build_inception,
+    build_lpips,
+)
 from vs_nets import Synthesis
+from vs_training.quality.features import FeatureNetworks
 from vs_training.quality.scoring import LEVELS, FrameView, score_frame, score_views
 
 LENGTH, SIZE = 6, (24, 32)
@@ -240,6 +250,28 @@ def test_a_world_is_measured_and_told_of(street):
     assert bias["flicker"]["flicker"]["estimated"] == cells["flicker_estimated", "flicker"].changes[-1]
     assert table_of_responses(found, "title").row_count == 2 * (1 + len({name for name, _ in cells}))
     assert len(table_of_sight(found, "title").columns) == 3
+
+
+def test_feature_networks_measure_too_and_those_of_sets_refuse_few_frames(street):
+    networks = FeatureNetworks(
+        lpips=build_lpips(AlexLpipsConfig(divisor=32)).eval(),
+        inception=build_inception(InceptionConfig(divisor=64, size=75)).eval(),
+        i3d=build_i3d(I3dConfig(classes=3, divisor=32, size=32, frames=9)).eval(),
+    )
+    real, values = features_of(networks, street.clip.frames, "real"), clip_values(street, street.saved, Judges())
+    found = clip_values(street, faults.blur(street, 2.0), Judges(networks=networks))
+    assert found.keys() - values.keys() == {"lpips", "tlp"}
+    assert found["lpips"] > 0
+    assert len(real["inception/real"]) == LENGTH
+    assert len(real["i3d/real"]) == LENGTH // 9
+    made = features_of(networks, street.clip.frames, "generated")
+    few, many = set_values(networks, [real], [made]), set_values(networks, [real] * 9, [made] * 9)
+    assert all(math.isnan(value) for value in few.values())
+    named = {metric.name: value for metric, value in many.items()}
+    assert named["fid"] == pytest.approx(0, abs=1e-6)
+    told = measure_world([street], FAULTS[:1], Judges(networks=networks))
+    assert {each.metric.name for each in told} >= {"lpips", "tlp"}
+    assert "fid" not in {each.metric.name for each in told}
 
 
 def test_the_command_measures_and_writes(tmp_path, monkeypatch, capsys):

@@ -73,16 +73,19 @@ def drift_of_position(scene: Scene, pixels: float) -> Tensor:
 
 def blur(scene: Scene, sigma: float) -> Tensor:
     """Blur each frame by a Gaussian of a deviation in pixels."""
-    return _by_picture(scene, lambda image: cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101))
+
+    def blurred(image: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101), np.float32)
+
+    return _by_picture(scene, blurred)
 
 
 def shift_of_colour(scene: Scene, delta: float) -> Tensor:
     """Move all colours towards orange by a delta E of 1976; less where a screen has no such colour."""
-    step = np.float32(delta / 2**0.5)
+    step = np.array([0.0, delta / 2**0.5, delta / 2**0.5], np.float32)  # of L*, a* and b*
 
     def shifted(image: NDArray[np.float32]) -> NDArray[np.float32]:
-        lab = cv2.cvtColor(image, cv2.COLOR_RGB2Lab)
-        lab[..., 1:] += step
+        lab = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2Lab), np.float32) + step
         return np.asarray(cv2.cvtColor(lab, cv2.COLOR_Lab2RGB), np.float32)
 
     return _by_picture(scene, shifted)

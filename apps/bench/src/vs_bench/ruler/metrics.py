@@ -215,13 +215,15 @@ def features_of(networks: FeatureNetworks, frames: Tensor, side: str) -> Feature
 
 
 def _rows(network: Inception | I3d | VideoMae, frames: Tensor) -> Tensor:
+    inputs = frames
     match network:
-        case Inception():
-            return network(frames)
         case I3d() | VideoMae():
             length = network.config.frames
-            windows = frames[: len(frames) // length * length].unflatten(0, (-1, length))
-            return network(windows) if len(windows) else torch.zeros(0, network.num_features)
+            inputs = frames[: len(frames) // length * length].unflatten(0, (-1, length))
+        case Inception():
+            pass
+    rows: Tensor = network(inputs) if len(inputs) else torch.zeros(0, network.num_features)
+    return rows
 
 
 def set_values(networks: FeatureNetworks, real: Sequence[Features], made: Sequence[Features]) -> dict[Metric, float]:

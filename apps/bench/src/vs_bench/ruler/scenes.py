@@ -124,7 +124,7 @@ def saved_frames(frames: Tensor) -> Tensor:
 
 def _read_video(path: Path) -> Sequence[NDArray[np.uint8]]:
     with av.open(str(path)) as video:
-        return [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
+        return [np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in video.decode(video=0)]
 
 
 def from_pictures(pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
