@@ -100,8 +100,9 @@ def test_identity_colours_see_somebody_else_in_the_same_motion_which_temporal_me
     planted = [clip_values(face, fault.plant(face, size), Judges()) for size in (0.0, *fault.sizes)]
     assert rises(planted, "colour")
     assert rises([{"head_ssim": -row["head_ssim"]} for row in planted], "head_ssim")
-    assert moves(planted, "flicker") < 0.2
-    assert moves(planted, "warping") < 0.2
+    saved = clip_values(face, face.saved, Judges())
+    for name in ("flicker", "warping"):  # less than saving as a video makes
+        assert abs(moves(planted, name)) < saved[name] - planted[0][name]
 
 
 def test_identity_colours_are_delta_e_of_a_shift_of_all_colours(face):
