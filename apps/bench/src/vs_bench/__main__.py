@@ -15,7 +15,7 @@ from vs_bench import __version__
 
 app = App(
     name="vs-bench",
-    help="Measure: a training step, how it grows, many ranks, a stream, operators, the talk, a busy machine, data.",
+    help="Measure: a training step, how it grows, many ranks, a stream, operators, the talk, data, and metrics.",
     version=__version__,
 )
 
@@ -75,6 +75,14 @@ def busy(*words: Words) -> Any:
 def data(*words: Words) -> Any:
     """Measure how quickly clips are read from folders, videos and shards, beside what a training step takes."""
     from vs_bench.data import app as command
+
+    return _call(command, words)
+
+
+@app.command(help_flags=(), version_flags=())
+def metrics(*words: Words) -> Any:
+    """Plant faults of known size into true videos, and ask each metric what it sees of them."""
+    from vs_bench.ruler.command import app as command
 
     return _call(command, words)
 

@@ -1,0 +1,1 @@
+"""What each metric sees of faults of known size that are planted into true videos."""
