@@ -104,13 +104,17 @@ def scene_of(source: ClipSource, number: int) -> Scene:
 def estimated_motion(frames: Tensor) -> tuple[Tensor, Tensor]:
     """Return the flow of DIS and its photometric confidence, as a folder of pictures has them; 0 for the first."""
     pictures = list(frame_to_uint8(frames))
-    flows = dis_flow(pictures, DIS)
+    pairs = list(itertools.pairwise(pictures))
+    flows = dis_flow(pairs, DIS)
     trust = [
         photometric_confidence(before, now, flow, DIS.confidence)
-        for (before, now), flow in zip(itertools.pairwise(pictures), flows[1:], strict=True)
+        for (before, now), flow in zip(pairs, flows, strict=True)
     ]
-    trust.insert(0, np.zeros(pictures[0].shape[:2], np.float32))
-    return torch.from_numpy(np.stack(flows)).movedim(-1, 1), torch.from_numpy(np.stack(trust))[:, None]
+    height, width = pictures[0].shape[:2]
+    return (
+        torch.from_numpy(np.stack([np.zeros((height, width, 2), np.float32), *flows])).movedim(-1, 1),
+        torch.from_numpy(np.stack([np.zeros((height, width), np.float32), *trust]))[:, None],
+    )
 
 
 def saved_frames(frames: Tensor) -> Tensor:

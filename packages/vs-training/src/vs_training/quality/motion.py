@@ -12,6 +12,7 @@ DIS = DisFlowConfig()
 def estimate_flow(before: Tensor, now: Tensor) -> Tensor:
     """Return the backward flow (N, 2, H, W), pixels, from frames to those before them, (N, 3, H, W) in [-1, 1]."""
     flows = torch.zeros(now.shape[0], 2, *now.shape[-2:])  # of no frames, as of a clip of one, there are none
-    for flow, a, b in zip(flows, before, now, strict=True):
-        flow.copy_(torch.from_numpy(dis_flow([frame_to_uint8(a), frame_to_uint8(b)], DIS)[1]).movedim(-1, 0))
+    pairs = [(frame_to_uint8(a), frame_to_uint8(b)) for a, b in zip(before, now, strict=True)]
+    for flow, found in zip(flows, dis_flow(pairs, DIS), strict=True):
+        flow.copy_(torch.from_numpy(found).movedim(-1, 0))
     return flows
