@@ -7,7 +7,8 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vs_config.progress import Pace, observe, per_second, seconds_left, show_bytes, show_duration, show_progress
+from vs_config.amounts import show_bytes, show_duration
+from vs_config.progress import Pace, observe, per_second, seconds_left, show_progress
 
 
 class Terminal(io.StringIO):

@@ -35,5 +35,5 @@ def test_what_the_page_checks_are_kinds_of_labels(words):
 
 def test_the_page_has_a_command_for_each_of_its_cases():
     cases = PAGE.read_text().partition("## I have ...")[2].partition("\n## ")[0].split("\n\n**")[1:]
-    assert len(cases) == 11
+    assert len(cases) == 13
     assert {case.partition("**")[0] for case in cases if "hatch run" not in case} == set()

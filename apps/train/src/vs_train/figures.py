@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 import attrs
-from vs_config.progress import show_bytes, show_duration
+from vs_config.amounts import show_bytes, show_duration
 
 
 @attrs.frozen(kw_only=True)

@@ -13,7 +13,8 @@ import vs_data as data
 import vs_optim as optim
 import vs_runtime as runtime
 from vs_config import render_config
-from vs_config.progress import Pace, Progress, observe, per_second, seconds_left, show_bytes
+from vs_config.amounts import show_bytes
+from vs_config.progress import Pace, Progress, observe, per_second, seconds_left
 from vs_config.signals import StopNow, StopRequest
 from vs_config.tuning import keep_freed_memory
 from vs_runtime.ranks import ONE, Ranks, collected, joined, most, ready, told

@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from vs_config.amounts import show_duration
 from vs_config.text import shown
 
 _MARKS = 30
@@ -118,27 +119,6 @@ def seconds_left(pace: Pace, amount_left: int) -> float | None:
     """Return the time that the rest of the work needs at this pace; None while it is unknown."""
     rate = per_second(pace)
     return amount_left / rate if rate > 0 else None
-
-
-def show_bytes(count: float) -> str:
-    """Return a size with a unit: `1.4 GiB`."""
-    unit = "B"
-    for larger in ("KiB", "MiB", "GiB"):
-        if count < 1024:
-            break
-        count, unit = count / 1024, larger
-    return f"{count:.3g} {unit}" if count < 1000 else f"{count:.0f} {unit}"
-
-
-def show_duration(seconds: float) -> str:
-    """Return a time as `42s`, `3m10s`, `2h05m` or `4d07h`."""
-    whole = max(0, round(seconds))
-    minutes, hours, days = whole // 60, whole // 3600, whole // 86400
-    if days:
-        return f"{days}d{hours % 24:02}h"
-    if hours:
-        return f"{hours}h{minutes % 60:02}m"
-    return f"{minutes}m{whole % 60:02}s" if minutes else f"{whole}s"
 
 
 @attrs.define(kw_only=True)

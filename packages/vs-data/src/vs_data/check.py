@@ -23,21 +23,19 @@ from vs_data.errors import DataError
 from vs_data.findings import Finding, counted, error, shortened, warning
 from vs_data.flow import (
     FlowFilesConfig,
-    ForwardBackwardConfig,
     NetworkFlowConfig,
     NoFlowConfig,
-    OcclusionConfig,
     flow_files,
 )
 from vs_data.flows.networks import describe_network
 from vs_data.flows.plausible import check_motion
-from vs_data.flows.reading import read_occlusion, read_vectors
 from vs_data.folder import check_command, index_videos, patience_of, place_of, scan_folder
 from vs_data.labels import handler_of, has_files, label_infos
 from vs_data.layout import IMAGES, FrameFiles, Layout, expanded, file_of, no_folder
-from vs_data.pictures import TURNED, TURNED_FIX, inspect_rgb, inspect_size
-from vs_data.plausible import check_labels, check_pictures, picture_trace
-from vs_data.seen import Seen, Size, Traces, size_of, without_outline
+from vs_data.looks import Look, looks_of
+from vs_data.pictures import TURNED, TURNED_FIX
+from vs_data.plausible import check_labels, check_pictures
+from vs_data.seen import Seen, Size, Traces, without_outline
 from vs_data.shards import check_shards
 from vs_data.steps import check_steps, keeps_outline
 from vs_data.stored import FolderConfig, ShardsConfig, StoredConfig, VideoConfig
@@ -56,7 +54,6 @@ Watch: TypeAlias = Callable[[str, int, int], None]
 """(what is counted, done, in all): videos that are opened, bytes of shards that are compared, then frames."""
 
 _Job = tuple[FrameFiles, int]
-_Look = Callable[[Content, Size | None], Seen]
 
 
 @attrs.frozen(kw_only=True)
@@ -178,7 +175,7 @@ def check_folder(
     sums = _Sums()
     frames = zip(
         jobs,
-        _check_frames(_looks(config, decode=decode), jobs, threads or min(8, _cores()), partial(watch, "frames")),
+        _check_frames(looks_of(config, decode=decode), jobs, threads or min(8, _cores()), partial(watch, "frames")),
         strict=True,
     )
     for _, group in groupby(frames, key=lambda item: item[0][0].name):
@@ -240,7 +237,7 @@ def _cores() -> int:
 
 
 def _check_frames(
-    looks: Sequence[tuple[str, _Look]],
+    looks: Sequence[tuple[str, Look]],
     jobs: Sequence[_Job],
     threads: int,
     progress: Callable[[int, int], None],
@@ -257,7 +254,7 @@ def _check_frames(
 
 
 def _in_order(
-    pool: ThreadPoolExecutor, looks: Sequence[tuple[str, _Look]], jobs: Sequence[_Job], ahead: int
+    pool: ThreadPoolExecutor, looks: Sequence[tuple[str, Look]], jobs: Sequence[_Job], ahead: int
 ) -> Iterator[_FrameReport]:
     """Yield the reports of frames in order; no more than so many are worked on, or done and not yet asked for."""
     begun: deque[Future[_FrameReport]] = deque()
@@ -269,7 +266,7 @@ def _in_order(
         yield begun.popleft().result()
 
 
-def _check_frame(looks: Sequence[tuple[str, _Look]], files: FrameFiles, frame: int) -> _FrameReport:
+def _check_frame(looks: Sequence[tuple[str, Look]], files: FrameFiles, frame: int) -> _FrameReport:
     """Open all files of one frame; they must agree in size with the first of them that can be read."""
     findings: list[tuple[str, Finding]] = []
     notes: list[tuple[str, str, Content]] = []
@@ -371,46 +368,6 @@ def _noted(sums: _Sums) -> Iterator[Finding]:
         named = ", ".join(short_name(content) for content in others)
         also = f" ({count} such files, the next: {named})" if others else ""
         yield warning(key[1], first, f"{key[1]}{also}", "")
-
-
-def _looks(config: StoredConfig, *, decode: bool) -> list[tuple[str, _Look]]:
-    """Return, by folder, how to look at one of its files, given the size of the frame's image where that is known."""
-    flow = flow_files(config.flow)
-    return [
-        (IMAGES, _look_at_picture if decode else _look_at_header),
-        *((kind.folder, handler_of(kind).look) for kind in filter(has_files, config.labels)),
-        *(() if flow is None else _looks_at_motion(flow)),
-    ]
-
-
-def _looks_at_motion(config: FlowFilesConfig) -> Iterator[tuple[str, _Look]]:
-    look = partial(_look_at_flow, config)
-    yield config.folder, look
-    match config.confidence:
-        case OcclusionConfig() as masks:
-            yield masks.folder, partial(_look_at_mask, masks)
-        case ForwardBackwardConfig(folder=other):
-            yield other, look
-        case _:
-            pass
-
-
-def _look_at_flow(config: FlowFilesConfig, content: Content, picture: Size | None) -> Seen:
-    return Seen(size=size_of(read_vectors(content, config, picture)[0]))
-
-
-def _look_at_mask(config: OcclusionConfig, content: Content, picture: Size | None) -> Seen:
-    return Seen(size=size_of(read_occlusion(content, config, picture)))
-
-
-def _look_at_picture(content: Content, _picture: Size | None) -> Seen:
-    picture = inspect_rgb(content)
-    return Seen(size=size_of(picture.pixels), trace=picture_trace(picture.pixels), notes=picture.notes)
-
-
-def _look_at_header(content: Content, _picture: Size | None) -> Seen:
-    size, notes = inspect_size(content)
-    return Seen(size=size, notes=notes)
 
 
 def _show(size: Size) -> str:

@@ -5,7 +5,7 @@ from typing import Never
 import torch
 import vs_nets as nets
 from vs_config import ConfigError, Problem
-from vs_config.progress import show_bytes
+from vs_config.amounts import show_bytes
 from vs_runtime import memory_of
 from vs_runtime.ranks import ONE, Ranks
 

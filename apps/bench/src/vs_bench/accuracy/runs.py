@@ -10,7 +10,8 @@ from pathlib import Path
 
 import attrs
 from vs_config import render_config
-from vs_config.progress import Progress, show_duration
+from vs_config.amounts import show_duration
+from vs_config.progress import Progress
 from vs_config.signals import StopRequest
 from vs_runtime.run_directory import is_run, read_run_config
 from vs_training.config import TrainConfig

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 import vs_optim as optim
 from torch import nn
-from vs_config.progress import Progress, show_bytes
+from vs_config.amounts import show_bytes
+from vs_config.progress import Progress
 from vs_data import open_source
 from vs_runtime.ranks import Ranks
 from vs_training.config import TrainConfig, label_spec

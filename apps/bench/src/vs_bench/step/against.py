@@ -10,7 +10,8 @@ from typing import Any
 import attrs
 import vs_optim as optim
 from vs_config import shown
-from vs_config.progress import show_bytes, show_progress
+from vs_config.amounts import show_bytes
+from vs_config.progress import show_progress
 
 from vs_bench.harness import Case, Result, Series, measure
 from vs_bench.memory import peak_of_process

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import attrs
 import cattrs
-from vs_config.progress import show_bytes
+from vs_config.amounts import show_bytes
 
 from vs_bench.harness import Ratio
 

@@ -2,7 +2,7 @@
 
 import vs_runtime as runtime
 from vs_config import ConfigError, Problem
-from vs_config.progress import show_bytes, show_duration
+from vs_config.amounts import show_bytes, show_duration
 from vs_training.config import TrainConfig
 from vs_training.forecast import step_seconds
 

@@ -4,7 +4,8 @@ import json
 
 import attrs
 from vs_config import ConfigError, resolve_config
-from vs_config.progress import show_bytes, show_duration, show_progress
+from vs_config.amounts import show_bytes, show_duration
+from vs_config.progress import show_progress
 from vs_training.config import TrainConfig
 
 from vs_train.planning.company import CompanyPlan

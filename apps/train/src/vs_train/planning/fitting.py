@@ -7,7 +7,7 @@ import attrs
 import torch
 import vs_runtime as runtime
 from vs_config import ConfigError, Problem
-from vs_config.progress import show_bytes
+from vs_config.amounts import show_bytes
 from vs_training.config import TrainConfig
 from vs_training.forecast import MemoryModel, Observation, TimeModel, fit_memory, fit_times, memory_beside
 

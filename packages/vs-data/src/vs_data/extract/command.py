@@ -10,8 +10,9 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.text import Text
 from vs_config import ConfigError, Range, option_path, shown
+from vs_config.amounts import show_bytes
 from vs_config.commands import option_of
-from vs_config.progress import show_bytes, show_progress
+from vs_config.progress import show_progress
 
 from vs_data.errors import DataError
 from vs_data.extract.labelling import Labeller, label_by_network

@@ -11,7 +11,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 from vs_config import shown
-from vs_config.progress import show_bytes
+from vs_config.amounts import show_bytes
 
 from vs_data.errors import DataError
 from vs_data.extract.inputs import InputPlan, fit_to, plan_input
