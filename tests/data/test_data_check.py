@@ -300,7 +300,7 @@ def test_what_readers_say_of_files_is_counted_by_sentence(folder, monkeypatch):
         deep = ("has 16 bits",) if path.stem == "0001" else ()
         return Picture(pixels=read_rgb(path), notes=(*grey, *deep))
 
-    monkeypatch.setattr("vs_data.check.inspect_rgb", inspect)
+    monkeypatch.setattr("vs_data.looks.inspect_rgb", inspect)
     images = root / "images"
     assert {finding.file: finding.what for finding in check_folder(root).findings} == {
         str(images / "b" / "0000.png"): "is grey (4 such files, the next: b/0001.png, b/0002.png, b/0003.png)",
@@ -330,7 +330,7 @@ def test_no_more_frames_are_looked_at_than_are_soon_needed(folder, monkeypatch):
             time.sleep(0.3)
         ahead.append(len(looked) - done)
 
-    monkeypatch.setattr("vs_data.check.inspect_rgb", inspect)
+    monkeypatch.setattr("vs_data.looks.inspect_rgb", inspect)
     assert check_folder(folder({"a": 60}), threads=1, progress=progress).opened == 120
     assert len(looked) == 60
     assert max(ahead) <= 16

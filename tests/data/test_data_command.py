@@ -295,7 +295,7 @@ def test_too_little_memory_is_one_line(folder, capsys, monkeypatch, failure):
     def fail(_path: object) -> None:
         raise failure
 
-    monkeypatch.setattr("vs_data.check.inspect_rgb", fail)
+    monkeypatch.setattr("vs_data.looks.inspect_rgb", fail)
     status, _, errors = run(capsys, "check", folder({"a": 3}), "--decode")
     assert status == 2
     assert errors.count("\n") == 1

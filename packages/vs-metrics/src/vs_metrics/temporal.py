@@ -80,7 +80,7 @@ def flow_changes(
     one, both by the same estimator. (Chu et al. add up |x| and |y| where this takes the length.)
 
     Limits: it needs two frames; estimators see little in flat regions, and see motion where there is flicker; a
-    generated video that is late by a frame moves as the real one does, and is hardly seen.
+    generated video that is late is seen as far as its motion changes from frame to frame.
 
     Returns:
         errors (..., T): pixels; 0 for the first frame.
