@@ -169,7 +169,7 @@ MEASURES: tuple[Measure, ...] = (
             "DIS sees it."
         ),
         source="Chu et al. 2020",
-        limits="the estimator sees little in flat regions, and motion in flicker; being late shows as far as motion changes",
+        limits="the estimator sees little in flat regions, and motion in flicker; lateness shows as motion changes",
         least_frames=2,
     ),
     Measure(
