@@ -1,7 +1,10 @@
-"""Processes that end with the one that has started them."""
+"""Processes that end with the one that has started them, and that no signal ends before they are ready for it."""
 
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 PARENT = """
 import os, subprocess, sys, time
@@ -25,3 +28,32 @@ def test_a_process_ends_with_the_one_that_has_started_it() -> None:
         parent.kill()
         rest, _ = parent.communicate(timeout=10)
     assert rest == ""
+
+
+HELD = """
+import multiprocessing, signal, sys
+from vs_config.processes import signals_held, start_fork_server, start_tracker
+
+def tell(channel):
+    channel.send(sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())))
+
+if __name__ == "__main__":
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    start_fork_server() if sys.argv[1] == "forkserver" else start_tracker()
+    with signals_held():
+        process = multiprocessing.get_context(sys.argv[1]).Process(target=tell, args=(theirs,))
+        process.start()
+    held = set(ours.recv())
+    process.join()
+    print({signal.SIGINT, signal.SIGTERM, signal.SIGHUP} <= held, signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals to hold")
+@pytest.mark.parametrize("method", ["forkserver", "spawn"])
+def test_signals_are_held_from_the_first_moment_of_a_process(tmp_path: Path, method: str) -> None:
+    """Also of the first one: what Python starts beside it lets two of them through."""
+    program = tmp_path / "program.py"
+    program.write_text(HELD)
+    done = subprocess.run([sys.executable, str(program), method], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("True set()\n", "")

@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from multiprocessing import connection, forkserver
+from multiprocessing import connection, forkserver, resource_tracker
 
 _LOOK = 0.5
 """Seconds between two looks at whether a process still lives."""
@@ -27,6 +27,16 @@ def signals_held(*, but: Collection[signal.Signals] = ()) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def start_tracker() -> None:
+    """Start the process in which multiprocessing tracks resources, if it does not run: before signals are held.
+
+    Every start by "spawn" or "forkserver" makes sure of it, and by its first one Python lets SIGINT and SIGTERM through
+    again, held or not: a process that begins just then would be ended by them.
+    """
+    if hasattr(signal, "pthread_sigmask"):
+        resource_tracker.ensure_running()
+
+
 def start_fork_server(*modules: str) -> None:
     """Start the process that others are forked from under "forkserver", if it does not run, with modules loaded.
 
@@ -34,6 +44,7 @@ def start_fork_server(*modules: str) -> None:
     which it is told of their ends it sees.
     """
     multiprocessing.set_forkserver_preload(list(modules))
+    start_tracker()
     with signals_held(but={signal.SIGCHLD}):
         forkserver.ensure_running()
 

@@ -32,6 +32,7 @@ from vs_config.processes import (
     leave_signals_to_parent,
     signals_held,
     start_fork_server,
+    start_tracker,
 )
 
 from vs_data.clips import Clip, map_tensors
@@ -85,6 +86,8 @@ def start_pool(
     try:
         if start_method == "forkserver":
             start_fork_server(__name__)
+        elif start_method == "spawn":
+            start_tracker()
         # Workers and threads inherit held signals: they are the caller's thread's, once all is made.
         with signals_held(), collection_held():
             pool = _make_pool(read, workers, start_method, pin_memory, worker_init)

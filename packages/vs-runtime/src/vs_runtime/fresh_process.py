@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
-from vs_config.processes import end_with_parent, fit_to_be_sent, leave_signals_to_parent, signals_held
+from vs_config.processes import end_with_parent, fit_to_be_sent, leave_signals_to_parent, signals_held, start_tracker
 
 from vs_runtime.errors import VsRuntimeError
 
@@ -35,6 +35,7 @@ def in_fresh_process(function: Callable[[A], R], argument: A, *, memory: int | N
         MemoryError: The process was killed, which the system does when memory runs out.
         VsRuntimeError: It ended in another way without an answer.
     """
+    start_tracker()
     ours, theirs = multiprocessing.Pipe(duplex=False)
     context = multiprocessing.get_context("spawn")
     process = context.Process(target=_serve, args=(theirs, function, argument, memory), daemon=True)
