@@ -6,7 +6,16 @@ from typing import Any
 
 import attrs
 from vs_metrics import LEVEL, Average, Interval, mean_of
-from vs_training.quality.measures import CLASS_MEASURES, MEASURES, Measure, headed, measure_of, method_of, shown
+from vs_training.quality.measures import (
+    CLASS_MEASURES,
+    MEASURES,
+    Measure,
+    headed,
+    measure_of,
+    method_of,
+    needed_by,
+    shown,
+)
 from vs_training.quality.sets import SetMetric, interval_json, set_metric_json
 from vs_training.quality.summary import Comparison, Report
 
@@ -93,7 +102,10 @@ def to_json(report: Report, facts: Mapping[str, Any]) -> dict[str, Any]:
 def measures_json(measures: Sequence[Measure]) -> dict[str, dict[str, Any]]:
     """Say what the numbers of a report mean."""
     return {
-        measure.name: {name: value for name, value in attrs.asdict(measure).items() if name != "name"}
+        measure.name: {
+            **{name: value for name, value in attrs.asdict(measure).items() if name != "name"},
+            "needs": needed_by(measure),
+        }
         for measure in measures
     }
 

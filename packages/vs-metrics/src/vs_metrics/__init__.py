@@ -73,6 +73,7 @@ from vs_metrics.intervals import (
 from vs_metrics.lattice import GRID_PERIOD, grid_amplitudes, grid_tiles, tile_amplitudes
 from vs_metrics.scores import (
     PSNR_CAP,
+    SSIM_WINDOW,
     absolute_errors,
     end_point_errors,
     masked_psnr,
@@ -97,6 +98,7 @@ __all__ = [
     "MIN_REGION_PIXELS",
     "PSNR_CAP",
     "RESAMPLES",
+    "SSIM_WINDOW",
     "Average",
     "ClassColours",
     "ClassIdError",
