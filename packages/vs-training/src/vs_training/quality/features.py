@@ -273,7 +273,7 @@ def _measure(kind: Kind, title: str, least: int) -> SetMeasure:
 
 
 def kernel_interval(real: Sequence[Tensor], made: Sequence[Tensor]) -> Interval | None:
-    """Return the interval by bootstrap over clips of a kernel distance; None of a single clip, or of very many rows.
+    """Return the interval by bootstrap over clips of a kernel distance; None of too few clips, or of very many rows.
 
     A clip that is drawn several times counts as often, but is not compared with its own copies, which would be at no
     distance.
@@ -293,7 +293,7 @@ def kernel_interval(real: Sequence[Tensor], made: Sequence[Tensor]) -> Interval 
     pairs = torch.outer(lengths, lengths)
     others = pairs - torch.diag(lengths)  # a sample is no pair with itself
     within = [mean(kernel_sums(rows, rows, itself=False), others) for rows in (real, made)]
-    return interval_of(sum(within, -2 * mean(kernel_sums(real, made), pairs)))
+    return interval_of(sum(within, -2 * mean(kernel_sums(real, made), pairs)), len(real))
 
 
 def _over_pairs(values: Tensor, counts: Tensor) -> Tensor:
