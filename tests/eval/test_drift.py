@@ -11,7 +11,7 @@ from toy_runs import STREET, make_run
 from vs_data import StreetConfig
 from vs_eval.drift.command import drift_table
 from vs_eval.drift.curves import FIRST, combined_rows, curves_of, drift_of, running_mean, stays_from
-from vs_eval.drift.sources import back_and_forth, lengthened, longest_sequences
+from vs_eval.drift.sources import back_and_forth, lengthened, moving_sequences
 from vs_metrics import Average
 from vs_metrics.features import AlexLpipsConfig, save_features
 from vs_metrics.features.weights import build
@@ -94,11 +94,11 @@ def test_a_sequence_is_turned_at_its_ends_and_moves_as_it_should_where_it_runs_f
     assert [len(clip.frames) for clip in clips] == [1] * 11
 
 
-def test_worlds_go_on_and_the_longest_sequences_come_first(town):
+def test_worlds_go_on_and_the_moving_sequences_come_first(town):
     assert lengthened(StreetConfig(sequence_length=30), 1000).sequence_length == 1000
     assert lengthened(StreetConfig(sequence_length=2000), 1000).sequence_length == 2000
-    assert longest_sequences(town(3, 5, 1, 5), 3) == [1, 3, 0]
-    assert longest_sequences(town(1), 3) == []
+    assert moving_sequences(town(3, 5, 1, 5), 3) == [1, 3, 0]
+    assert moving_sequences(town(1), 3) == []
 
 
 def test_the_command_writes_curves_a_picture_and_a_page(tmp_path, run_command):

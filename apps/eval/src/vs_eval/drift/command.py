@@ -27,7 +27,7 @@ from vs_eval.agreement import Reading, shared_reader
 from vs_eval.command import announce, evaluation_spec, with_reader
 from vs_eval.drift.curves import FIRST, WIDTH, Drift, combined_rows, curves_of, drift_of
 from vs_eval.drift.picture import draw_drift
-from vs_eval.drift.sources import back_and_forth, lengthened, longest_sequences
+from vs_eval.drift.sources import back_and_forth, lengthened, moving_sequences
 from vs_eval.drift.windows import Rolled, windowed_metrics
 from vs_eval.errors import VsEvalError
 from vs_eval.facts import json_facts, with_notices
@@ -81,7 +81,7 @@ class Roller:
 def measure_drift(request: Request, console: Console) -> Path:
     """Do what the command line asks for, and return the report's directory."""
     opened, frames = _open(request)
-    chosen = longest_sequences(opened.source, request.clips or 1)
+    chosen = moving_sequences(opened.source, request.clips or 1)
     if not chosen:
         raise VsEvalError(f"{opened.trained.title}: no held-out sequence has two frames; name others by --data")
     opened = attrs.evolve(opened, facts=with_notices(opened.facts, *_turns(opened, chosen, frames)))
