@@ -13,7 +13,7 @@ from toy_runs import STREET
 from vs_config import render_config
 from vs_eval.errors import VsEvalError
 from vs_eval.pages.found import Found, FoundPart, Score, structured
-from vs_eval.pages.history import happened, read_history, resumed_at, stages
+from vs_eval.pages.history import History, happened, overflowed, read_history, resumed_at, stages
 from vs_eval.pages.scores import cards_of
 from vs_runtime.metrics_log import MetricsLog
 
@@ -292,3 +292,9 @@ def test_paths_stay_as_they_are_given(run_main, tmp_path):
     page = (tmp_path / "here" / "my run" / "report.html").read_text()
     assert "hatch run eval:vid2vid &#39;here/my run&#39;" in page
     assert str(Path.cwd()) not in page
+
+
+def test_overflows_are_where_a_scale_was_lowered_but_not_where_a_roll_back_restored_it():
+    scales = (64.0, 64.0, 32.0, 64.0, 16.0, 8.0)
+    lines = [{"step": k, "scale_generator": scale, "roll_backs": int(k >= 5)} for k, scale in enumerate(scales, 1)]
+    assert overflowed(History(steps=tuple(lines))) == (3, 6)

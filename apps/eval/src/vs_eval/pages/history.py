@@ -86,15 +86,16 @@ def happened(history: History, name: str) -> dict[int, int]:
 
 
 def overflowed(history: History) -> tuple[int, ...]:
-    """Return the steps at which a gradient overflowed: a loss scale is lowered then, and never otherwise.
+    """Return the steps at which a gradient overflowed: those that lowered a loss scale.
 
-    Whether an update was skipped for it is another matter: it may have been replayed.
+    A roll-back restores a scale, and does not count. Whether an update was skipped for it is another matter: it may have
+    been replayed. An overflow in a step whose scale grew again is not seen.
     """
-    found, before = set(), dict[str, float]()
+    found, before, restored = set(), dict[str, float](), happened(history, "roll_backs")
     for line in history.steps:
         for name in ("scale_generator", "scale_discriminator"):
             now = number(line.get(name), before.get(name, 0.0))
-            if now < before.get(name, 0.0):
+            if now < before.get(name, 0.0) and line["step"] not in restored:
                 found.add(int(line["step"]))
             before[name] = now
     return tuple(sorted(found))
