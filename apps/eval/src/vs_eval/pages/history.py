@@ -88,8 +88,8 @@ def happened(history: History, name: str) -> dict[int, int]:
 def overflowed(history: History) -> tuple[int, ...]:
     """Return the steps at which a gradient overflowed: those that lowered a loss scale.
 
-    A roll-back restores a scale, and does not count. Whether an update was skipped for it is another matter: it may have
-    been replayed. An overflow in a step whose scale grew again is not seen.
+    A roll-back restores a scale, and does not count. Whether an update was skipped for it is another matter: it may
+    have been replayed. An overflow in a step whose scale grew again is not seen.
     """
     found, before, restored = set(), dict[str, float](), happened(history, "roll_backs")
     for line in history.steps:
