@@ -55,6 +55,9 @@ def test_what_is_warped_is_blended_in_where_the_masks_say_so() -> None:
     assert first.raw is not None
     assert later.raw is not None
     assert torch.equal(first.raw, later.raw)  # what is made up sees the reference and the label alone
+    silent = synthesize(build(combination=nets.LinearCombination(raw_output=False)).eval(), references(1))
+    assert silent.raw is None
+    assert torch.equal(silent.frame, later.frame)
 
 
 def test_a_longer_history_changes_nothing() -> None:

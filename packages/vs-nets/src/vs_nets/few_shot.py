@@ -268,7 +268,8 @@ class FewShotGenerator(nn.Module):
             x, x_raw = self._main_branch(generated, maps, extra)
         frame, raw = self._to_frame(x), None if x_raw is None else self._to_frame(x_raw)
         if self.config.spade is None:
-            frame, raw = _blend(frame, warps), frame
+            raw = frame if self.config.combination.raw_output else None
+            frame = _blend(frame, warps)
         previous = warps[1] if len(warps) > 1 else None
         return Synthesis(
             frame=frame,
