@@ -388,8 +388,12 @@ def _embed_warped(config: FewShotGeneratorConfig) -> Embedder | None:
 
 
 def _blend(frame: Tensor, warps: Sequence[Warp]) -> Tensor:
-    """Blend the warped reference into what is made up, and then the warped previous frame, each by its mask."""
-    for warp in warps:
+    """Blend the warped previous frame into what is made up, and then the warped reference, each by its mask.
+
+    The reference has the last word, because it is a real frame: what is taken from the frame before has been warped as
+    often as there were frames, and its errors add up.
+    """
+    for warp in reversed(warps):
         frame = warp.mask * frame + (1 - warp.mask) * warp.frame
     return frame
 
