@@ -132,6 +132,7 @@ def test_photographs_in_greys_are_no_ids(tmp_path: Path) -> None:
         ({"annotations": [{"keypoints": [20.0, 20.0, 2.0] * 17}]}, "coco17"),
         ({"landmarks": [{"x": 0.5, "y": 0.5}] * 33}, "mediapipe33"),
         ([[20.0, 20.0]] * 25, "body25"),
+        ([[20.0, 20.0, 0.5]] * 137, "openpose"),
     ],
 )
 def test_who_wrote_keypoints_is_seen(people: object, skeleton: str, tmp_path: Path) -> None:
@@ -142,6 +143,27 @@ def test_who_wrote_keypoints_is_seen(people: object, skeleton: str, tmp_path: Pa
     found = looked_at(tmp_path)
     assert found.labels[0].kind == KeypointsConfig(folder="poses", skeleton=skeleton)  # type: ignore[arg-type]
     assert any("nobody is in 1 of 3 files of poses" in question for question in found.all_questions)
+
+
+@pytest.mark.parametrize(
+    ("stored", "told"),
+    [
+        (
+            [[20.0, 20.0, 1.0]] * 5,
+            "holds 5 points, and built-in skeletons have 17, 25, 33, 67, 68, 137; "
+            'name the points in data.labels as `kind = "keypoints"` with `own`, a skeleton of yours',
+        ),
+        ({"nose": [20.0, 20.0]}, "holds no points of people; expected [[x, y, confidence], ...] in pixels, or what "),
+        (["sunny"] * 4, "holds no points of people; expected"),
+    ],
+)
+def test_points_of_no_skeleton_are_told_with_what_to_do(stored: object, told: str, tmp_path: Path) -> None:
+    def write(path: Path, _frame: int) -> None:
+        path.write_text(json.dumps(stored))
+
+    write_examples(tmp_path, Example(kind=KeypointsConfig(folder="poses"), extension=".json", write=write))
+    (question,) = looked_at(tmp_path).all_questions
+    assert question.startswith(f"poses was left out: {tmp_path / 'poses' / 'a' / '000.json'}: {told}")
 
 
 def test_keypoints_in_parts_of_the_picture_are_normalised(tmp_path: Path) -> None:
