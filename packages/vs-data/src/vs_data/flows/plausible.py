@@ -53,7 +53,7 @@ class _Pair:
 
 @attrs.frozen(kw_only=True)
 class Explanation:
-    """How well frames follow from those before them by flow files, read in every way.
+    """The distance of frames from those before them, moved by flow files that are read in every way.
 
     Attributes:
         still: Levels of 255 by which frames differ where nothing moves.

@@ -19,7 +19,7 @@ from vs_data.survey.holdings import Holding, says
 
 @attrs.frozen(kw_only=True)
 class Motion:
-    """What there is of motion beside some pictures.
+    """The motion that lies beside some pictures.
 
     Attributes:
         flow: How the files of flow are read; None: there are none.
