@@ -41,10 +41,14 @@ class Target:
 
 @attrs.frozen(kw_only=True)
 class Subject:
-    """A preset: the command that it is for, the section of the report that counts, what is asked of it, and minutes."""
+    """A preset: the command that it is for, the section of the report that counts, and what is asked of it.
+
+    `evaluation` leaves out of the evaluation what nothing is asked of.
+    """
 
     command: Literal["vid2vid", "few-shot"]
     section: str | None = None
+    evaluation: tuple[str, ...] = ()
     targets: tuple[Target, ...]
 
 
@@ -85,6 +89,7 @@ PRESETS: Mapping[str, Subject] = {
     "faces-tiny": Subject(
         command="few-shot",
         section="references-1",
+        evaluation=("--references", "1", "--no-drive"),
         targets=(
             Target(
                 title="SSIM in the head", value=lambda scores: scores["head_ssim/generated"], limit=0.55, least=True
@@ -138,7 +143,7 @@ def _train_and_evaluate(preset: str, subject: Subject, seed: int, run: Path) -> 
     begun = perf_counter()
     _call("vs_train", subject.command, "--preset", preset, "--out", str(run), f"seed={seed}")
     seconds = perf_counter() - begun
-    _call("vs_eval", subject.command, str(run), "--out", str(run / "eval"))
+    _call("vs_eval", subject.command, str(run), "--out", str(run / "eval"), *subject.evaluation)
     return read_report(run / "eval" / "report.json", subject, seconds)
 
 
