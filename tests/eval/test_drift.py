@@ -11,8 +11,10 @@ from toy_runs import STREET, make_run
 from vs_data import StreetConfig
 from vs_eval.drift.command import drift_table
 from vs_eval.drift.curves import FIRST, combined_rows, curves_of, drift_of, running_mean, stays_from
-from vs_eval.drift.sources import back_and_forth, lengthened, longest_sequences
+from vs_eval.drift.sources import back_and_forth, lengthened, moving_sequences
 from vs_metrics import Average
+from vs_metrics.features import AlexLpipsConfig, save_features
+from vs_metrics.features.weights import build
 from vs_training.quality.measures import measure_of
 
 
@@ -92,26 +94,36 @@ def test_a_sequence_is_turned_at_its_ends_and_moves_as_it_should_where_it_runs_f
     assert [len(clip.frames) for clip in clips] == [1] * 11
 
 
-def test_worlds_go_on_and_the_longest_sequences_come_first(town):
+def test_worlds_go_on_and_the_moving_sequences_come_first(town):
     assert lengthened(StreetConfig(sequence_length=30), 1000).sequence_length == 1000
     assert lengthened(StreetConfig(sequence_length=2000), 1000).sequence_length == 2000
-    assert longest_sequences(town(3, 5, 1, 5), 3) == [1, 3, 0]
-    assert longest_sequences(town(1), 3) == []
+    assert moving_sequences(town(3, 5, 1, 5), 3) == [1, 3, 0]
+    assert moving_sequences(town(1), 3) == []
 
 
 def test_the_command_writes_curves_a_picture_and_a_page(tmp_path, run_command):
     make_run(tmp_path / "run", STREET)
-    status, out, err = run_command("drift", "run", "--frames", "33", "--device", "cpu")
+    network = save_features(tmp_path / "lpips.safetensors", build(AlexLpipsConfig(divisor=32)))
+    command = "drift run --frames 33 --device cpu --features"
+    status, out, err = run_command(*command.split(), network.name)
     assert (status, err) == (0, "")
     report = tmp_path / "run" / "eval" / "drift-step-00000003"
-    assert sorted(path.name for path in report.iterdir()) == ["drift.json", "drift.png", "frames.png", "report.html"]
+    names = sorted(path.name for path in report.iterdir())
+    assert names == ["drift.json", "drift.png", "frames.png", "label-reader.safetensors", "report.html"]
     found = json.loads((report / "drift.json").read_text())
     assert found["frames"] == 33
-    assert found["command"] == "hatch run eval:drift run --checkpoint 3 --device cpu --clips 1 --frames 33"
+    options = "--checkpoint 3 --device cpu --clips 1 --frames 33 --features lpips.safetensors"
+    assert found["command"] == f"hatch run eval:drift run {options}"
     psnr = found["drift"]["psnr"]
     assert len(psnr["generated"]) == len(psnr["running_mean"]) == 33
     assert psnr["mean"] == pytest.approx(np.mean(psnr["generated"][:30]))
     assert found["drift"]["warping"]["beside"]["real"][0] is None  # nothing precedes the first frame
+    assert {"lpips", "tlp", "label_iou", "label_accuracy", "flicker"} <= found["drift"].keys()
+    agreement = found["drift"]["label_iou"]
+    assert agreement["generated"][8] is None
+    assert all(0 <= value <= 1 for value in (*agreement["generated"][9:], agreement["beside"]["real"][-1]))
+    assert len(found["drift"]["psnr"]["beside"]["class_mean"]) == 33
+    assert found["measures"]["label_iou"]["needs"] == "10 frames of a clip"
     assert "leaves the band" in out
     page = (report / "report.html").read_text()
     assert "Over 33 frames" in page

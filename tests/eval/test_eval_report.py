@@ -46,16 +46,29 @@ def test_equal_scores_do_not_beat():
 
 def test_tables_show_what_there_is_and_dashes_for_the_rest(report):
     frames, motion, comparisons = tables(report)
-    # Of two clips a resample of draws holds either one alone in a quarter of the cases.
-    assert frames.rows[0] == ("generated", "21.67 [20.00, 25.00]")
+    assert frames.rows[0] == ("generated", "21.67")
     assert [row[0] for row in frames.rows] == ["generated", "mean colour of each class"]
     assert "generated 21.00 dB" in frames.note
-    # One of the clips has no flow: where only that is drawn there is no mean, and so no interval.
+    assert frames.note.endswith("No intervals: 2 clips, and bootstrap over clips needs 5.")
     assert motion.rows == (("generated flow", "3.000"), ("zero flow", "2.000"))
-    assert [row[-2:] for row in comparisons.rows] == [("[5.000, 15.000]", "yes"), ("–", "no")]
+    assert [row[-2:] for row in comparisons.rows] == [("–", "yes"), ("–", "no")]
     each = clip_table(report)
     assert [row[:3] for row in each.rows] == [("a", "5", "20.00"), ("b", "3", "25.00")]
     assert all(len(row) == len(table.heads) for table in (frames, motion, comparisons, each) for row in table.rows)
+
+
+def test_intervals_are_shown_where_clips_are_enough():
+    lone = {"epe__generated": (30, 10), "epe__zero": (20, 10)}
+    clips = [
+        scores(str(k), 5, psnr__generated=(80 + 8 * (k % 2), 4), psnr__class_mean=(60, 4), **(lone if k < 4 else {}))
+        for k in range(6)
+    ]
+    frames, motion, comparisons = tables(summarise(clips))
+    # In one of 32 resamples all six draws are of the three low clips, or all of the three high ones.
+    assert frames.rows[0] == ("generated", "21.00 [20.00, 22.00]")
+    assert frames.note.endswith("In brackets: 95 % intervals by bootstrap over 6 clips.")
+    assert motion.rows == (("generated flow", "3.000"), ("zero flow", "2.000"))  # four clips have flow
+    assert [row[-2:] for row in comparisons.rows] == [("[5.000, 7.000]", "yes"), ("–", "no")]
 
 
 def test_units_and_arrows_are_in_the_headings():

@@ -168,7 +168,7 @@ def of_rows(real, made, width=2):
 
 def test_distances_are_of_all_clips_together():
     torch.manual_seed(0)
-    real, made = torch.randn(3, 30, 2), torch.randn(3, 30, 2) + 0.5
+    real, made = torch.randn(5, 18, 2), torch.randn(5, 18, 2) + 0.5
     fid, kid = of_rows(real, made)
     x, y = real.flatten(0, 1), made.flatten(0, 1)
     assert fid.value == frechet_distance(gaussian_statistics(x), gaussian_statistics(y))
@@ -187,16 +187,16 @@ def test_features_that_are_not_finite_have_no_distance():
 def test_an_interval_of_a_kernel_distance_is_that_of_resampled_clips(monkeypatch):
     """Each resample by hand: pairs of frames of different clips, and of different frames of the same clip."""
     torch.manual_seed(0)
-    real, made = list(torch.randn(4, 5, 3)), list(torch.randn(4, 5, 3) + 0.4)
-    counts = torch.tensor([[1, 1, 1, 1], [2, 0, 1, 1], [0, 0, 3, 1.0]]).double()
+    real, made = list(torch.randn(5, 4, 3)), list(torch.randn(5, 4, 3) + 0.4)
+    counts = torch.tensor([[1, 1, 1, 1, 1], [2, 0, 1, 1, 1], [0, 0, 3, 2, 0.0]]).double()
     seen = []
     monkeypatch.setattr(quality, "resample_counts", lambda clips: counts)
-    monkeypatch.setattr(quality, "interval_of", lambda values: seen.append(values) or interval_of(values))
+    monkeypatch.setattr(quality, "interval_of", lambda values, clips: seen.append(values) or interval_of(values, clips))
     kernel_interval(real, made)
     for row, value in zip(counts.tolist(), seen[0].tolist(), strict=True):
         assert value == pytest.approx(by_hand(real, made, row), rel=1e-6)
     assert seen[0][0] == pytest.approx(kernel_distance(torch.cat(real), torch.cat(made), least=2).value)
-    assert kernel_interval(real[:1], made[:1]) is None
+    assert kernel_interval(real[:4], made[:4]) is None
 
 
 def by_hand(real, made, counts):

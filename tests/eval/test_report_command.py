@@ -34,7 +34,10 @@ def plain(page: str) -> str:
 
 
 def test_a_run_is_told_on_one_page_without_anything_else(run_main, tmp_path):
-    run = write_run(tmp_path / "runs" / "mine", lines={4: {"skipped_generator": 1}, 5: {"skipped_generator": 1}})
+    run = write_run(tmp_path / "runs" / "mine", lines={
+        3: {"scale_generator": 64.0}, 4: {"skipped_generator": 1, "scale_generator": 32.0},
+        5: {"skipped_generator": 1, "scale_generator": 32.0},
+    })  # fmt: skip
     write_evaluation(run.path / "eval" / "step-00000005")
     before = sorted(path for path in run.path.rglob("*"))
     status, out, err = run_main("runs/mine")
@@ -53,7 +56,8 @@ def test_a_run_is_told_on_one_page_without_anything_else(run_main, tmp_path):
         "PSNR, dB two 17.00 one 16.00",
         "From step 3 on, clips have 4 frames.",
         "1 update of the generator skipped after an overflow, at step 4.",
-        "update skipped (overflow)",
+        "gradients overflowed",
+        "update skipped",
         "The nearest preset is",
         "hatch run eval:vid2vid run --checkpoint 5",
         "torch 2.13",

@@ -7,7 +7,15 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 from torchmetrics.image.fid import FrechetInceptionDistance
-from vs_metrics import FeatureFileError, ShapeError, frechet_distance, gaussian_statistics
+from torchmetrics.image.kid import KernelInceptionDistance
+from vs_metrics import (
+    FeatureFileError,
+    ShapeError,
+    add_statistics,
+    frechet_distance,
+    gaussian_statistics,
+    kernel_distance,
+)
 from vs_metrics.features import (
     AlexLpipsConfig,
     I3dConfig,
@@ -236,15 +244,22 @@ def test_inputs_of_other_shapes_are_refused():
             call()
 
 
-def test_torchmetrics_accumulates_our_features_to_our_distance():
+@pytest.mark.filterwarnings("ignore:Metric `Kernel Inception Distance` will save:UserWarning")
+def test_torchmetrics_accumulates_our_features_to_our_distances():
     torch.manual_seed(0)
     network = build_inception(InceptionConfig(divisor=64, size=75))
     real, made = torch.rand(2, 6, 3, 24, 24) * 2 - 1
-    theirs = FrechetInceptionDistance(feature=network)
-    theirs.update(real, real=True)
-    theirs.update(made, real=False)
-    ours = frechet_distance(gaussian_statistics(network(real)), gaussian_statistics(network(made)), least=2)
-    assert float(theirs.compute()) == pytest.approx(ours, rel=1e-3, abs=1e-7)
+    fid = FrechetInceptionDistance(feature=network)
+    kid = KernelInceptionDistance(feature=network, subsets=1, subset_size=6)
+    for theirs in (fid, kid):
+        for a, b in zip(real.split(2), made.split(2), strict=True):  # clip by clip
+            theirs.update(a, real=True)
+            theirs.update(b, real=False)
+    x, y = ([network(part) for part in frames.split(2)] for frames in (real, made))
+    a, b = (add_statistics(gaussian_statistics(part) for part in parts) for parts in (x, y))
+    assert float(fid.compute()) == pytest.approx(frechet_distance(a, b, least=2), rel=1e-3, abs=1e-7)
+    ours = kernel_distance(torch.cat(x), torch.cat(y), least=2)
+    assert float(kid.compute()[0]) == pytest.approx(ours.value, rel=1e-3, abs=1e-7)
 
 
 @pytest.mark.parametrize("wrong", [{"divisor": 0}, {"divisor": 2.0}, {"size": 74}])

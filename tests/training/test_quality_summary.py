@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from vs_metrics import Average, Interval
+from vs_metrics import LEAST_CLIPS, Average, Interval
 from vs_training.quality.scoring import ClipScores
 from vs_training.quality.sets import SetMeasure, interval_of_sums, set_metric, set_metric_json
 from vs_training.quality.summary import summarise
@@ -35,14 +35,15 @@ def test_scores_and_claims_have_intervals_over_clips() -> None:
 
 
 def test_the_lead_of_what_should_be_low_is_how_far_it_is_below() -> None:
-    report = summarise([clip(str(k), epe__generated=1.0, epe__zero=1.5) for k in range(3)])
+    report = summarise([clip(str(k), epe__generated=1.0, epe__zero=1.5) for k in range(LEAST_CLIPS)])
     (item,) = report.comparisons
     assert item.holds
     assert item.lead == Interval(low=0.5, high=0.5)
 
 
-def test_a_single_clip_has_no_intervals() -> None:
-    report = summarise([clip("a", psnr__generated=20.0, psnr__class_mean=19.0)])
+def test_few_clips_have_no_intervals() -> None:
+    clips = [clip(str(k), psnr__generated=20.0 + k, psnr__class_mean=19.0) for k in range(LEAST_CLIPS - 1)]
+    report = summarise(clips)
     assert report.intervals == {}
     assert [item.lead for item in report.comparisons] == [None]
 
@@ -56,8 +57,8 @@ def test_of_too_few_frames_a_set_metric_says_nothing() -> None:
 
 
 def test_the_interval_of_a_ratio_of_sums_is_that_of_its_clips() -> None:
-    sums = torch.tensor([[1.0, 2.0], [3.0, 4.0], [8.0, 8.0]])
+    sums = torch.tensor([[1.0, 2.0], [3.0, 4.0], [8.0, 8.0]]).repeat(2, 1)
     interval = interval_of_sums(sums, lambda drawn: drawn[:, 0] / drawn[:, 1])
     assert interval is not None
     assert 0.5 <= interval.low < 12 / 14 < interval.high <= 1.0
-    assert interval_of_sums(sums[:1], lambda drawn: drawn[:, 0]) is None
+    assert interval_of_sums(sums[:4], lambda drawn: drawn[:, 0]) is None

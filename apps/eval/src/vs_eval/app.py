@@ -197,6 +197,8 @@ def drift(
     checkpoint: Step = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     data: AnyPath = None,
+    features: Paths = (),
+    agreement: bool = True,
 ) -> None:
     """Roll a generator out far beyond the clips of its training, and show every metric against the frame number.
 
@@ -211,13 +213,26 @@ def drift(
         checkpoint: Training step of the run's checkpoint, or best; default: the newest one that is intact.
         device: What to compute on; auto is a GPU where there is one.
         data: Folder of held-out sequences in place of the run's; needed for a model that was trained on a folder.
+        features: Files of feature networks, to measure LPIPS, tLP and, of windows of frames, KID and KVD with.
+        agreement: Also train a small network on real training frames to read labels, and show how it reads generated
+            ones; some seconds, unless a report beside this one has it.
     """
     from vs_eval.drift.command import measure_drift
     from vs_eval.opening import Request
     from vs_eval.sharing import by_itself
     from vs_eval.terminal import open_console
 
-    request = Request(run=run, out=out, checkpoint=checkpoint, device=device, clips=clips, frames=frames, data=data)
+    request = Request(
+        run=run,
+        out=out,
+        checkpoint=checkpoint,
+        device=device,
+        clips=clips,
+        frames=frames,
+        data=data,
+        features=features,
+        agreement=agreement,
+    )
     with by_itself("eval:drift"), _computing():
         measure_drift(request, open_console())
 

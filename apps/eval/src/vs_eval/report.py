@@ -5,8 +5,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
-from vs_metrics import LEVEL, Average, Interval, mean_of
-from vs_training.quality.measures import CLASS_MEASURES, MEASURES, Measure, headed, measure_of, method_of, shown
+from vs_metrics import LEAST_CLIPS, LEVEL, Average, Interval, mean_of
+from vs_training.quality.measures import (
+    CLASS_MEASURES,
+    MEASURES,
+    Measure,
+    headed,
+    measure_of,
+    method_of,
+    needed_by,
+    shown,
+)
 from vs_training.quality.sets import SetMetric, interval_json, set_metric_json
 from vs_training.quality.summary import Comparison, Report
 
@@ -93,7 +102,10 @@ def to_json(report: Report, facts: Mapping[str, Any]) -> dict[str, Any]:
 def measures_json(measures: Sequence[Measure]) -> dict[str, dict[str, Any]]:
     """Say what the numbers of a report mean."""
     return {
-        measure.name: {name: value for name, value in attrs.asdict(measure).items() if name != "name"}
+        measure.name: {
+            **{name: value for name, value in attrs.asdict(measure).items() if name != "name"},
+            "needs": needed_by(measure),
+        }
         for measure in measures
     }
 
@@ -166,11 +178,11 @@ def change_table(report: Report, methods: Mapping[str, str]) -> Table:
 
 
 def with_intervals(note: str, report: Report) -> str:
-    """Add to a note what the brackets in tables are, if there are any."""
-    if not report.intervals:
-        return note
-    share = f"In brackets: {100 * LEVEL:.0f} % intervals by bootstrap over {len(report.clips)} clips."
-    return f"{note} {share}".strip()
+    """Add to a note what the brackets in tables are, or why there are none."""
+    clips = len(report.clips)
+    share = f"In brackets: {100 * LEVEL:.0f} % intervals by bootstrap over {clips} clips."
+    few = f"No intervals: {clips} clip{'s' * (clips != 1)}, and bootstrap over clips needs {LEAST_CLIPS}."
+    return f"{note} {share if report.intervals else few}".strip() if report.totals else note
 
 
 def score_table(

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from vs_data import Clip, ClipRequest, ClipSource, SequenceInfo
 
 
-def longest_sequence(sequences: Sequence[SequenceInfo]) -> int:
-    """Return the index of the longest sequence, the first of several."""
-    return max(range(len(sequences)), key=lambda i: (sequences[i].frames, -i))
+def longest_sequences(sequences: Sequence[SequenceInfo]) -> list[int]:
+    """Return the indices of all sequences, the longest first, and of equals the first one."""
+    return sorted(range(len(sequences)), key=lambda index: -sequences[index].frames)  # which keeps the order of equals
 
 
 def read_validation_clip(source: ClipSource, *, frames: int, references: int) -> Clip:
@@ -19,7 +19,7 @@ def read_validation_clip(source: ClipSource, *, frames: int, references: int) ->
         references: how many references, spread over the sequence from its far end on, so that the first frames of the
             clip are not the references themselves.
     """
-    longest = longest_sequence(source.sequences)
+    longest = longest_sequences(source.sequences)[0]
     there = source.sequences[longest].frames
     shown = tuple(there - 1 - k * there // references for k in range(references))
     request = ClipRequest(sequence=longest, start=0, length=min(frames, there), seed=0, references=shown)

@@ -9,22 +9,29 @@ from typing import Any, assert_never
 
 import attrs
 from rich.console import Console
-from vs_metrics import Average, ClipFrame, clip_picture, strip_frames, write_png
-from vs_nets import AnyGeneratorConfig, FewShotGeneratorConfig, GeneratorConfig
+from torch import Tensor
+from vs_data import open_source
+from vs_metrics import Average, ClassColours, ClipFrame, clip_picture, strip_frames, write_png
+from vs_nets import AnyGeneratorConfig, FewShotGeneratorConfig, GeneratorConfig, class_kind
 from vs_runtime import choose_device
+from vs_runtime.ranks import ONE
 from vs_synthesis import find_run
 from vs_training.pictures import palette_of
+from vs_training.quality.features import FeatureGatherer
 from vs_training.quality.few_shot import score_subject_frame
 from vs_training.quality.measures import FEW_SHOT_MEASURES, MEASURES, Measure, headed
 from vs_training.quality.rolling import bound, reference_frames
-from vs_training.quality.scoring import ScoreFrame, roll_out, score_frame, scored_views
+from vs_training.quality.scoring import ScoreFrame, is_broken, roll_out, score_frame, scored_views
 
-from vs_eval.command import announce, evaluation_spec
-from vs_eval.drift.curves import FIRST, WIDTH, Curve, Drift, combined_rows, curves_of, drift_of
+from vs_eval.agreement import Reading, shared_reader
+from vs_eval.command import announce, evaluation_spec, with_reader
+from vs_eval.drift.curves import FIRST, WIDTH, Drift, combined_rows, curves_of, drift_of
 from vs_eval.drift.picture import draw_drift
-from vs_eval.drift.sources import back_and_forth, lengthened, longest_sequences
+from vs_eval.drift.sources import back_and_forth, lengthened, moving_sequences
+from vs_eval.drift.windows import Rolled, windowed_metrics
 from vs_eval.errors import VsEvalError
 from vs_eval.facts import json_facts, with_notices
+from vs_eval.few_shot.subjects import training_region_colours
 from vs_eval.files import Picture
 from vs_eval.opening import COMMANDS, Opened, Request, open_held_out, open_trained, report_name, say_warning
 from vs_eval.output import check_output, report_directory, results_of, write_json
@@ -32,6 +39,7 @@ from vs_eval.pages.evaluation_page import write_evaluation_page
 from vs_eval.pictures import clip_frame
 from vs_eval.report import Table, measures_json
 from vs_eval.terminal import Advance, say, show_progress, show_tables
+from vs_eval.videos import add_up, training_colours
 
 MARKER = "drift.json"
 """The file that makes a directory a report on drift."""
@@ -44,25 +52,51 @@ BESIDE = ("real", "class_mean", "repeated", "previous")
 ROWS = 8
 """Frames of the strip."""
 
-Rows = list[Mapping[str, Average]]
+
+@attrs.frozen(kw_only=True, eq=False)
+class Known:
+    """What is known of training frames: mean colours of classes, (regions, 3) of regions; None where there is none."""
+
+    classes: ClassColours | None = None
+    regions: Tensor | None = None
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Roller:
+    """What all roll-outs have in common.
+
+    Attributes:
+        opened: the run or model.
+        frames: how many frames each has.
+        reading: what reads labels in them; None: nothing does.
+        known: of training frames.
+    """
+
+    opened: Opened[AnyGeneratorConfig]
+    frames: int
+    reading: Reading | None
+    known: Known
 
 
 def measure_drift(request: Request, console: Console) -> Path:
     """Do what the command line asks for, and return the report's directory."""
     opened, frames = _open(request)
-    chosen = longest_sequences(opened.source, request.clips or 1)
+    chosen = moving_sequences(opened.source, request.clips or 1)
     if not chosen:
         raise VsEvalError(f"{opened.trained.title}: no held-out sequence has two frames; name others by --data")
     opened = attrs.evolve(opened, facts=with_notices(opened.facts, *_turns(opened, chosen, frames)))
+    opened, plan = with_reader(opened, agreement=request.agreement)
     announce(opened, console)
+    known = _known_of_training(opened, console)
     with report_directory(opened.out, MARKER) as draft:
+        reading = None if plan is None else shared_reader(plan, opened.out, draft, console, ONE)
+        roller = Roller(opened=opened, frames=frames, reading=reading, known=known)
         with show_progress(console, clips=len(chosen), frames=frames * len(chosen)) as advance:
             clips = [
-                _rolled(opened, sequence, frames, draft / STRIP if not index else None, partial(_told, advance, index))
+                _rolled(roller, sequence, draft / STRIP if not index else None, partial(_told, advance, index))
                 for index, sequence in enumerate(chosen)
             ]
-        curves = curves_of(combined_rows(clips))
-        found = _drifts(curves, _kind(opened.generator)[0])
+        found = _drifts(clips, roller)
         draw_drift(found, f"{opened.trained.title}: {frames} frames", draft / CURVES)
         table = drift_table(found, frames)
         looks, numbers = _looks(table, len(chosen), frames), drift_json(found, frames, len(chosen))
@@ -99,25 +133,41 @@ def _turns(opened: Opened[AnyGeneratorConfig], chosen: Sequence[int], frames: in
     ]
 
 
-def _rolled(
-    opened: Opened[AnyGeneratorConfig], sequence: int, frames: int, strip: Path | None, told: Callable[[str], None]
-) -> Rows:
-    """Roll out one sequence, and return the scores of each frame; some are drawn if there is a place for them."""
+def _known_of_training(opened: Opened[AnyGeneratorConfig], console: Console) -> Known:
+    """Return what frames are held against of the training's, where these are there."""
+    seen, kind = opened.trained.seen, class_kind(opened.model.labels)
+    if seen is None:
+        return Known()
+    say(console, "baseline: mean colours of training frames")
+    source = open_source(seen, "train")
+    match opened.generator:
+        case GeneratorConfig():
+            return Known() if kind is None else Known(classes=training_colours(source, kind))
+        case FewShotGeneratorConfig():
+            return Known(regions=training_region_colours(source))
+        case _:
+            assert_never(opened.generator)
+
+
+def _rolled(roller: Roller, sequence: int, strip: Path | None, told: Callable[[str], None]) -> Rolled:
+    """Roll out one sequence, and return what each frame is measured by; some are drawn if there is a place for them."""
+    opened, frames = roller.opened, roller.frames
     references = _references(opened, sequence)
-    score = _kind(opened.generator, references)[1]
-    spec, drawn, shown = evaluation_spec(opened.model), strip_frames(frames, ROWS), list[ClipFrame]()
+    gather = FeatureGatherer(opened.networks, _kind(opened.generator, references, roller.known.regions)[1])
+    spec, drawn = evaluation_spec(opened.model, roller.known.classes), strip_frames(frames, ROWS)
+    shown, rows, sums = list[ClipFrame](), list[Mapping[str, Average]](), list[Mapping[str, Tensor]]()
     pieces = back_and_forth(opened.source, sequence, frames, references)
     first = next(pieces)
     generate = bound(opened.model.generator.bind, first, spec)
-    rows: Rows = []
-    for view, row in scored_views(roll_out(generate, itertools.chain([first], pieces), spec), score):
+    for view, row in scored_views(roll_out(generate, itertools.chain([first], pieces), spec), gather):
         rows.append(row)
+        sums.append(add_up(roller.reading, view) if row and not is_broken(view) else {})
         if view.index in drawn:
             shown.append(clip_frame(spec.labels, view))
         told(opened.source.sequences[sequence].name)
     if strip is not None:
         write_png(strip, clip_picture(shown, palette_of(spec.labels)))
-    return rows
+    return Rolled(rows=rows, sums=sums, features=gather.features())
 
 
 def _told(advance: Advance, index: int, name: str) -> None:
@@ -134,19 +184,25 @@ def _references(opened: Opened[AnyGeneratorConfig], sequence: int) -> tuple[int,
             assert_never(opened.generator)
 
 
-def _kind(generator: AnyGeneratorConfig, references: tuple[int, ...] = ()) -> tuple[Sequence[Measure], ScoreFrame]:
+def _kind(
+    generator: AnyGeneratorConfig, references: tuple[int, ...] = (), training: Tensor | None = None
+) -> tuple[Sequence[Measure], ScoreFrame]:
     """Return what generators of a kind are measured by."""
     match generator:
         case GeneratorConfig():
             return MEASURES, score_frame
         case FewShotGeneratorConfig():
-            return FEW_SHOT_MEASURES, partial(score_subject_frame, references=references)
+            return FEW_SHOT_MEASURES, partial(score_subject_frame, references=references, training=training)
         case _:
             assert_never(generator)
 
 
-def _drifts(curves: Mapping[str, Curve], measures: Sequence[Measure]) -> list[Drift]:
-    found = [drift_of(measure, curves, BESIDE) for measure in measures]
+def _drifts(clips: Sequence[Rolled], roller: Roller) -> list[Drift]:
+    curves, opened = curves_of(combined_rows([clip.rows for clip in clips])), roller.opened
+    readable = None if roller.reading is None else roller.reading.readable
+    windows = windowed_metrics(clips, readable, opened.networks)
+    found = [drift_of(measure, curves, BESIDE) for measure in _kind(opened.generator)[0]]
+    found += [drift_of(each.measure, each.curves, BESIDE, start=each.start) for each in windows]
     return [drift for drift in found if drift is not None]
 
 
@@ -164,7 +220,8 @@ def drift_table(found: Sequence[Drift], frames: int) -> Table:
     heads = ("metric", f"first {FIRST} frames ± {WIDTH:g} sd", f"last {FIRST} frames", "leaves the band")
     note = (
         f"Over {frames} frames from its own frames. A metric leaves its band at the first frame from which the mean of "
-        f"the last {FIRST} frames stays outside. The world changes too: see the curves of the real video."
+        f"the last {FIRST} frames stays outside. What is of several frames has its band from its first value on. The "
+        "world changes too: see the curves of the real video."
     )
     return Table(title="Drift", heads=heads, rows=rows, note=note)
 

@@ -75,18 +75,22 @@ def combined_rows(clips: Iterable[Sequence[Mapping[str, Average]]]) -> list[dict
     return [{name: combine(averages) for name, averages in row.items()} for row in together]
 
 
-def drift_of(measure: Measure, curves: Mapping[str, Curve], beside: Iterable[str]) -> Drift | None:
+def drift_of(measure: Measure, curves: Mapping[str, Curve], beside: Iterable[str], *, start: int = 0) -> Drift | None:
     """Return how a metric drifts; None where it has no value among the first frames.
 
     Args:
         measure: which.
         curves: see `curves_of`.
         beside: methods whose curves are to be shown with it.
+        start: the frame from which on the band's frames are counted, of what has no values before.
     """
     generated = curves.get(f"{measure.name}/generated")
-    if generated is None or not np.isfinite(generated[:FIRST]).any():
+    if generated is None:
         return None
-    first = generated[:FIRST][np.isfinite(generated[:FIRST])]
+    first = generated[start : start + FIRST]
+    first = first[np.isfinite(first)]
+    if not len(first):
+        return None
     mean, deviation, running = float(first.mean()), float(first.std()), running_mean(generated, FIRST)
     outside = ~(np.abs(running - mean) <= WIDTH * deviation + ROUNDING * abs(mean))  # no value is outside too
     return Drift(

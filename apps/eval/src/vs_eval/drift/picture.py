@@ -18,7 +18,7 @@ BESIDE = ("#77808b", "#a67c1a", "#4c7340")
 
 def draw_drift(found: Sequence[Drift], title: str, path: Path) -> None:
     """Write a PNG: values of each frame pale, running means strong, the band shaded."""
-    figure = Figure(figsize=(9.0, 0.8 + 2.1 * len(found)), layout="constrained")
+    figure = Figure(figsize=(9.0, 0.8 + 2.3 * len(found)), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title, parse_math=False)
     panels = figure.subplots(len(found), 1, sharex=True, squeeze=False)[:, 0]
@@ -37,7 +37,7 @@ def _draw(axes: Axes, drift: Drift) -> None:
     axes.plot(frames, drift.running, color=GENERATED, linewidth=1.6, label=f"generated, mean of {FIRST} frames")
     if drift.leaves is not None:
         axes.axvline(drift.leaves, color=LEAVES, linewidth=1.2, label=f"leaves for good at frame {drift.leaves}")
-    axes.set_ylabel(headed(drift.measure), fontsize=8)
+    axes.set_title(headed(drift.measure), fontsize=9, loc="left", parse_math=False)
     axes.legend(fontsize=7, loc="best", ncols=2, framealpha=0.6)
     axes.tick_params(labelsize=8)
     axes.margins(x=0)

@@ -17,6 +17,7 @@ from vs_data import (
     iterate_sequence,
 )
 from vs_training.quality.scoring import single_frames
+from vs_training.validation import longest_sequences
 
 
 def lengthened(data: SourceConfig, frames: int) -> SourceConfig:
@@ -30,10 +31,9 @@ def lengthened(data: SourceConfig, frames: int) -> SourceConfig:
             assert_never(data)
 
 
-def longest_sequences(source: ClipSource, count: int) -> list[int]:
-    """Return the longest sequences, the first of equals first, as far as they have two frames."""
-    order = sorted(range(len(source.sequences)), key=lambda index: (-source.sequences[index].frames, index))
-    return [index for index in order if source.sequences[index].frames > 1][:count]
+def moving_sequences(source: ClipSource, count: int) -> list[int]:
+    """Return the longest sequences, as far as they have two frames."""
+    return [index for index in longest_sequences(source.sequences) if source.sequences[index].frames > 1][:count]
 
 
 def back_and_forth(source: ClipSource, sequence: int, frames: int, references: tuple[int, ...] = ()) -> Iterator[Clip]:

@@ -17,6 +17,7 @@ from vs_eval.files import ClipFiles, PanelPlace
 from vs_eval.pages.clips import MEGABYTE, Room, is_name, player_of
 from vs_eval.pages.content import Figure, Page, Remark, Section
 from vs_eval.pages.curves import Series, draw
+from vs_eval.pages.evaluation_page import meanings_section
 from vs_eval.pages.found import GENERATED, Found, Said
 from vs_eval.pages.history import measured, series_of, validation_names, validation_series
 from vs_eval.pages.run_page import evaluate_command, lines_on
@@ -55,6 +56,7 @@ def comparison_page(views: Sequence[RunView], *, out: Path, max_mb: float) -> Pa
         *_videos_section(named, out, room),
         *_curves_sections(named),
         _settings_section(named),
+        *_meanings(named),
     ]
     size = f"Videos take {max_mb - room.left / MEGABYTE:.1f} MB of this file, of {max_mb:g} MB at most."
     return Page(
@@ -64,6 +66,12 @@ def comparison_page(views: Sequence[RunView], *, out: Path, max_mb: float) -> Pa
         notices=tuple(f"{letter}: {notice}" for letter, view in named.items() for notice in view.notices),
         sections=sections,
     )
+
+
+def _meanings(named: Mapping[str, RunView]) -> Iterator[Section]:
+    evaluations = [view.newest for view in named.values() if view.newest is not None]
+    if evaluations:
+        yield meanings_section(evaluations)
 
 
 def _scores_section(named: Mapping[str, RunView]) -> Section:

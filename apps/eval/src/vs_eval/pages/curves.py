@@ -69,7 +69,7 @@ class Mark:
 
     text: str
     steps: tuple[int, ...]
-    style: Literal["dashed", "dotted", "solid", "bad dotted", "bad"] = "dotted"
+    style: Literal["dashed", "dotted", "solid", "bad dashed", "bad dotted", "bad"] = "dotted"
 
 
 def draw(title: str, series: Sequence[Series], *, x_name: str, ident: str, marks: Sequence[Mark] = ()) -> Figure | None:
@@ -157,6 +157,7 @@ def _draw_marks(axes: Axes, marks: Sequence[Mark], limits: tuple[float, float]) 
         "dashed": {"linestyles": "dashed", "color": _INK},
         "dotted": {"linestyles": "dotted", "color": _INK},
         "solid": {"linestyles": "solid", "color": _INK},
+        "bad dashed": {"linestyles": "dashed", "color": _BAD},
         "bad dotted": {"linestyles": "dotted", "color": _BAD},
         "bad": {"linestyles": "solid", "color": _BAD},
     }

@@ -1,14 +1,15 @@
 """The page of an evaluation: what was measured, videos and scores; also as sections of a run's page."""
 
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
 from vs_eval.facts import step_title
 from vs_eval.pages.clips import Room, pictures_of, player_of
 from vs_eval.pages.content import Page, Section
-from vs_eval.pages.found import Found, FoundPart, structured
+from vs_eval.pages.found import Found, FoundPart, Said, structured
 from vs_eval.pages.render import render
 from vs_eval.pages.scores import FIRST, cards_of, claims_of, drift_figures, extremes
 
@@ -27,7 +28,7 @@ def write_evaluation_page(document: Mapping[str, Any], directory: Path) -> None:
         kind="Evaluation",
         lines=(found.text("summary"), *_line(found)),
         notices=found.notices,
-        sections=(*summary, *part_sections(found, Room(MAX_MB)), *closing_sections(found)),
+        sections=(*summary, *part_sections(found, Room(MAX_MB)), meanings_section([found]), measured_section(found)),
     )
     (directory / "report.html").write_text(render(page), "utf-8")
 
@@ -50,10 +51,9 @@ def part_sections(found: Found, room: Room, prefix: str = "") -> Iterator[Sectio
         yield from _sections_of(found, part, room, number, prefix)
 
 
-def closing_sections(found: Found) -> Iterator[Section]:
-    """Yield what the numbers mean, and how they were measured."""
-    yield Section(ident="measures", title="What the numbers mean", terms=tuple(_meanings(found)))
-    yield Section(
+def measured_section(found: Found) -> Section:
+    """Return how an evaluation was made."""
+    return Section(
         ident="evaluation",
         title="How this was measured",
         commands=(("Measure it again", found.text("command")),) if found.text("command") else (),
@@ -98,12 +98,28 @@ def _line(found: Found) -> tuple[str, ...]:
     return (", ".join(filter(None, where)),)
 
 
-def _meanings(found: Found) -> Iterator[tuple[str, str]]:
-    for name, said in found.measures.items():
-        unit = f"{said.unit}, " if said.unit else ""
-        if not name.startswith(FIRST):
-            more = [f"{what}: {text}." for what, text in (("Limits", said.limits), ("Source", said.source)) if text]
-            yield f"{said.title or name} ({unit}{said.better} is better)", " ".join((said.explanation, *more))
+def meanings_section(evaluations: Iterable[Found]) -> Section:
+    """Return what the measures of some evaluations are, each once: what they need, do not see, and where they are from.
+
+    Args:
+        evaluations: where several explain a measure, the first one's words are shown.
+    """
+    said: dict[str, Said] = {}
+    for found in evaluations:
+        for name, words in found.measures.items():
+            if not name.startswith(FIRST):
+                said.setdefault(words.title or name, words)
+        for metric in (metric for part in found.parts for metric in part.sets):
+            said.setdefault(metric.title, metric.said)
+    return Section(ident="measures", title="What the numbers mean", terms=tuple(starmap(_meaning, said.items())))
+
+
+def _meaning(title: str, said: Said) -> tuple[str, str]:
+    """Return the heading of a measure, and what is said of it."""
+    facts = (("Needs", said.needs), ("Limits", said.limits), ("Source", said.source))
+    marks = ", ".join(filter(None, (said.unit, said.better and f"{said.better} is better")))
+    more = [f"{what}: {text.removesuffix('.')}." for what, text in facts if text]
+    return f"{title} ({marks})" if marks else title, " ".join(filter(None, (said.explanation, *more)))
 
 
 def _facts(found: Found) -> Iterator[tuple[str, str]]:

@@ -39,6 +39,7 @@ class Said:
     better: str = "higher"
     digits: int = 3
     explanation: str = ""
+    needs: str = ""
     limits: str = ""
     source: str = ""
 
@@ -52,7 +53,23 @@ class FoundSet:
     interval: tuple[float, float] | None = None
     real: float | None = None
     unit: str = ""
+    better: str = ""
+    least_frames: int = 1
+    source: str = ""
+    limits: str = ""
     note: str = ""
+
+    @property
+    def said(self) -> Said:
+        """The words on the measure."""
+        return Said(
+            title=self.title,
+            unit=self.unit,
+            better=self.better,
+            needs=f"{self.least_frames} frames of all clips together",
+            limits=self.limits,
+            source=self.source,
+        )
 
 
 @attrs.frozen(kw_only=True)

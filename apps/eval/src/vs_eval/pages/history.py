@@ -85,6 +85,21 @@ def happened(history: History, name: str) -> dict[int, int]:
     return grown
 
 
+def overflowed(history: History) -> tuple[int, ...]:
+    """Return the steps at which a gradient overflowed: a loss scale is lowered then, and never otherwise.
+
+    Whether an update was skipped for it is another matter: it may have been replayed.
+    """
+    found, before = set(), dict[str, float]()
+    for line in history.steps:
+        for name in ("scale_generator", "scale_discriminator"):
+            now = number(line.get(name), before.get(name, 0.0))
+            if now < before.get(name, 0.0):
+                found.add(int(line["step"]))
+            before[name] = now
+    return tuple(sorted(found))
+
+
 def stages(history: History) -> dict[int, int]:
     """Return the steps at which clips became of another length, and that length; the first step is left out."""
     found: dict[int, int] = {}
@@ -115,7 +130,8 @@ def marks_of(history: History, checkpoints: Sequence[int], resumed: Sequence[int
     marks = (
         Mark(text="clips of another length", steps=tuple(stages(history)), style="dashed"),
         Mark(text="resumed", steps=tuple(resumed), style="dotted"),
-        Mark(text="update skipped (overflow)", steps=tuple(sorted(skipped)), style="bad dotted"),
+        Mark(text="gradients overflowed", steps=overflowed(history), style="bad dashed"),
+        Mark(text="update skipped", steps=tuple(sorted(skipped)), style="bad dotted"),
         Mark(text="replayed", steps=tuple(happened(history, "replays")), style="bad dotted"),
         Mark(text="rolled back", steps=tuple(happened(history, "roll_backs")), style="bad"),
         Mark(text="checkpoint", steps=tuple(checkpoints), style="solid"),

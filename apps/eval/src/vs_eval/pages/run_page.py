@@ -13,7 +13,7 @@ from vs_eval.opening import COMMANDS
 from vs_eval.pages.clips import MEGABYTE, Room, pictures_of
 from vs_eval.pages.content import Figure, Folded, Page, Remark, Section
 from vs_eval.pages.curves import draw
-from vs_eval.pages.evaluation_page import closing_sections, moment, part_sections, summary_of
+from vs_eval.pages.evaluation_page import meanings_section, measured_section, moment, part_sections, summary_of
 from vs_eval.pages.found import GENERATED, Found
 from vs_eval.pages.history import (
     History,
@@ -48,12 +48,21 @@ def run_page(view: RunView, *, max_mb: float) -> Page:
         *_audit_sections(view, room),
         *_older_evaluations(view),
         *_settings_sections(view),
-        *(() if found is None else closing_sections(found)),
+        *_closing_sections(view),
         _environment_section(view, max_mb - room.left / MEGABYTE, max_mb),
     ]
     title = step_title(view.name, view.history.last or None)
     notices = (*view.notices, *(() if found is None else found.notices))
     return Page(title=title, kind="Run", lines=tuple(lines_on(view)), notices=notices, sections=sections)
+
+
+def _closing_sections(view: RunView) -> Iterator[Section]:
+    """Yield what the numbers mean, those of roll-outs too, and how the newest evaluation was made."""
+    found = [*view.evaluations[-1:], *view.drifts]
+    if found:
+        yield meanings_section(found)
+    if view.newest is not None:
+        yield measured_section(view.newest)
 
 
 def lines_on(view: RunView) -> Iterator[str]:

@@ -233,30 +233,36 @@ def set_metrics(networks: FeatureNetworks, clips: Sequence[Features]) -> tuple[S
     return tuple(
         metric
         for name, network in networks.of_sets.items()
-        for metric in _distances(KINDS[name], network, *([clip[f"{name}/{side}"] for clip in clips] for side in SIDES))
+        for metric in _distances(name, network, *([clip[f"{name}/{side}"] for clip in clips] for side in SIDES))
     )
 
 
 def _distances(
-    kind: Kind, network: Inception | I3d | VideoMae, real: Sequence[Tensor], made: Sequence[Tensor]
+    name: str, network: Inception | I3d | VideoMae, real: Sequence[Tensor], made: Sequence[Tensor]
 ) -> Iterator[SetMetric]:
     """Yield the Fréchet and the kernel distance in one network's features; `real`, `made`: those of each clip."""
     x, y = torch.cat(list(real)), torch.cat(list(made))
     length = 1 if isinstance(network, Inception) else network.config.frames
-    frechet = _measure(kind, kind.frechet, (network.num_features + 1) * length)
-    kernel = _measure(kind, kind.kernel, KERNEL_LEAST * length)
+    frechet, kernel = set_measures(name, network)
     frames = len(x) * length
     if not (x.isfinite().all() and y.isfinite().all()):
         note = "frames were generated with values that are not finite"
         yield from (SetMetric(measure=one, value=math.nan, frames=frames, note=note) for one in (frechet, kernel))
         return
-    note = "" if length == 1 else f"{kind.frechet} is of {len(x)} windows of {length} frames"
+    note = "" if length == 1 else f"{frechet.title} is of {len(x)} windows of {length} frames"
     yield set_metric(
         frechet, frames, lambda: frechet_distance(gaussian_statistics(x), gaussian_statistics(y)), note=note
     )
     yield set_metric(
         kernel, frames, lambda: kernel_distance(x, y).value, interval=lambda: kernel_interval(real, made), note=note
     )
+
+
+def set_measures(name: str, network: Inception | I3d | VideoMae) -> tuple[SetMeasure, SetMeasure]:
+    """Return what the Fréchet and the kernel distance in a network's features are; `name`: see `KINDS`."""
+    kind, length = KINDS[name], 1 if isinstance(network, Inception) else network.config.frames
+    frechet = _measure(kind, kind.frechet, (network.num_features + 1) * length)
+    return frechet, _measure(kind, kind.kernel, KERNEL_LEAST * length)
 
 
 def _measure(kind: Kind, title: str, least: int) -> SetMeasure:
@@ -273,7 +279,7 @@ def _measure(kind: Kind, title: str, least: int) -> SetMeasure:
 
 
 def kernel_interval(real: Sequence[Tensor], made: Sequence[Tensor]) -> Interval | None:
-    """Return the interval by bootstrap over clips of a kernel distance; None of a single clip, or of very many rows.
+    """Return the interval by bootstrap over clips of a kernel distance; None of too few clips, or of very many rows.
 
     A clip that is drawn several times counts as often, but is not compared with its own copies, which would be at no
     distance.
@@ -293,7 +299,7 @@ def kernel_interval(real: Sequence[Tensor], made: Sequence[Tensor]) -> Interval 
     pairs = torch.outer(lengths, lengths)
     others = pairs - torch.diag(lengths)  # a sample is no pair with itself
     within = [mean(kernel_sums(rows, rows, itself=False), others) for rows in (real, made)]
-    return interval_of(sum(within, -2 * mean(kernel_sums(real, made), pairs)))
+    return interval_of(sum(within, -2 * mean(kernel_sums(real, made), pairs)), len(real))
 
 
 def _over_pairs(values: Tensor, counts: Tensor) -> Tensor:

@@ -42,6 +42,9 @@ LEVELS = 127.5
 MOVING = 0.5
 """What the teacher's flow moves by more, pixels, is moving."""
 
+GRID_LEAST = 3 * GRID_PERIOD
+"""Sides of a picture, pixels, below which its grid is not measured: nothing would repeat often enough."""
+
 _BACKGROUND = REGIONS.index("background")
 
 _CURVES = {
@@ -374,7 +377,7 @@ def _videos(views: Sequence[FrameView]) -> dict[str, Tensor]:
 
 def _grid_scores(view: FrameView) -> dict[str, Average]:
     """Measure the grid of up-sampling; none in pictures too small for it."""
-    if min(view.truth.frames.shape[-2:]) < 3 * GRID_PERIOD:
+    if min(view.truth.frames.shape[-2:]) < GRID_LEAST:
         return {}
     frames = {"generated": view.synthesis.frame, "real": view.truth.frames}
     return {f"grid/{method}": average_of(LEVELS * grid_amplitudes(frame)) for method, frame in frames.items()}

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from vs_metrics import GRID_PERIOD, grid_tiles, tile_amplitudes
 
-from vs_training.quality.scoring import LEVELS, ClipScores, FrameView
+from vs_training.quality.scoring import GRID_LEAST, LEVELS, ClipScores, FrameView
 from vs_training.quality.sets import SetMeasure, SetMetric, interval_of_sums, set_metric
 
 STILL_GRID = SetMeasure(
@@ -26,7 +26,7 @@ GENERATED, REAL, FRAMES = "grid_generated", "grid_real", "grid_frames"
 
 def add_tiles(view: FrameView) -> dict[str, Tensor]:
     """Return what a frame adds: its pattern, generated and real; nothing where it is too small for one."""
-    if min(view.truth.frames.shape[-2:]) < 3 * GRID_PERIOD:
+    if min(view.truth.frames.shape[-2:]) < GRID_LEAST:
         return {}
     return {
         GENERATED: grid_tiles(view.synthesis.frame),

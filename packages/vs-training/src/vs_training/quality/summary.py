@@ -4,8 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 import attrs
-from torch import Tensor
-from vs_metrics import LEAST_CLIPS, Average, Interval, bootstrap_means, combine, interval_of, mean_of
+from vs_metrics import LEAST_CLIPS, Average, Interval, bootstrap_means, clips_with, combine, interval_of, mean_of
 
 from vs_training.quality.measures import measure_of
 from vs_training.quality.scoring import ClipScores
@@ -22,7 +21,7 @@ class Comparison:
         baseline: what it has to beat.
         holds: whether it does.
         lead: interval of how far it is ahead (value less baseline, or the other way round where lower is better), by
-            bootstrap over clips: if it holds 0, other clips may say otherwise. None of a single clip.
+            bootstrap over clips: if it holds 0, other clips may say otherwise. None of too few clips.
     """
 
     claim: str
@@ -58,8 +57,8 @@ class Report:
         clips: scores of each clip.
         totals: score name -> average over all clips, each frame (or confident pixel) counting once.
         comparisons: the claims for which both sides exist.
-        intervals: score name -> where it would lie on other clips of the kind, by bootstrap over clips; none of a
-            single clip.
+        intervals: score name -> where it would lie on other clips of the kind, by bootstrap over clips; none of
+            too few clips.
         sets: what is measured of all frames together.
     """
 
@@ -74,25 +73,41 @@ def summarise(scores: Sequence[ClipScores], claims: Sequence[Claim] = CLAIMS, se
     """Sum up the scores of some clips. Nothing is rounded."""
     names = dict.fromkeys(name for clip in scores for name in clip.totals)
     totals = {name: combine(clip.totals[name] for clip in scores if name in clip.totals) for name in names}
-    resampled = bootstrap_means([clip.totals for clip in scores]) if len(scores) >= LEAST_CLIPS else None
-    found = {} if resampled is None else {name: interval_of(resampled(name)) for name in names}
+    find = _interval_finder([clip.totals for clip in scores])
+    found = {name: find(name) for name in names}
     return Report(
         clips=tuple(scores),
         totals=totals,
-        comparisons=tuple(_comparisons(totals, claims, resampled)),
+        comparisons=tuple(_comparisons(totals, claims, find)),
         intervals={name: interval for name, interval in found.items() if interval is not None},
         sets=tuple(sets),
     )
 
 
-def _comparisons(
-    totals: Mapping[str, Average], claims: Sequence[Claim], resampled: Callable[[str], Tensor] | None
-) -> list[Comparison]:
+FindInterval = Callable[..., Interval | None]
+"""Scores' names -> the interval of one's mean, or of how far that is above another's; None where there is none."""
+
+
+def _interval_finder(clips: Sequence[Mapping[str, Average]]) -> FindInterval:
+    if len(clips) < LEAST_CLIPS:
+        return lambda *_: None
+    means = bootstrap_means(clips)
+
+    def find(name: str, below: str | None = None) -> Interval | None:
+        if below is None:
+            return interval_of(means(name), clips_with(clips, name))
+        return interval_of(means(name) - means(below), clips_with(clips, name, below))
+
+    return find
+
+
+def _comparisons(totals: Mapping[str, Average], claims: Sequence[Claim], find: FindInterval) -> list[Comparison]:
     found = []
     for claim, name, baseline in claims:
         a, b = (mean_of(totals.get(key, Average())) for key in (name, baseline))
         if math.isfinite(a) and math.isfinite(b):
-            sign = 1 if measure_of(name).better == "higher" else -1
-            lead = None if resampled is None else interval_of(sign * (resampled(name) - resampled(baseline)))
-            found.append(Comparison(claim=claim, value=a, baseline=b, holds=sign * (a - b) > 0, lead=lead))
+            high = measure_of(name).better == "higher"
+            lead = find(name, baseline) if high else find(baseline, name)
+            holds = a > b if high else a < b
+            found.append(Comparison(claim=claim, value=a, baseline=b, holds=holds, lead=lead))
     return found
