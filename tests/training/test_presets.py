@@ -44,4 +44,4 @@ def test_a_model_that_ships_is_as_small_as_its_preset_says(name):
     (said,) = re.findall(r"(\S+) million parameters", preset.description)
     count = count_networks(config, label_spec(config.labels, open_source(config.data, "val"))).ema
     assert f"{count / 1e6:.1f}" == said
-    assert 2 * count <= 8e6  # in half precision
+    assert 2 * count <= 7.8e6  # what `eval:ship` takes in half precision
