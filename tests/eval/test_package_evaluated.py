@@ -13,7 +13,7 @@ from vs_config import load_config
 from vs_data import FolderConfig, open_source, write_folder
 from vs_eval.written import rounding
 from vs_runtime import load_latest
-from vs_synthesis import model_card, read_model, read_run
+from vs_synthesis import model_card, read_model, read_run, write_model
 from vs_training.config import TrainConfig
 from vs_training.presets import read_preset
 
@@ -47,6 +47,18 @@ def test_scores_and_pictures_are_those_of_what_was_written(kind, run_command, tm
     assert 2 <= len(pictures) <= 3
     assert {file.name for file in (tmp_path / "model").glob("*.webp")} == set(pictures)
     assert all(cv2.imread(str(tmp_path / "model" / file)).shape[1] <= 1000 for file in pictures)
+
+
+def test_ctrl_c_leaves_a_model_without_scores_and_says_so(run_command, tmp_path, monkeypatch):
+    def stop(contents, console):
+        raise KeyboardInterrupt
+
+    make_run(tmp_path / "model-run", STREET)
+    write_model(tmp_path / "wide", read_run(tmp_path / "model-run"))
+    monkeypatch.setattr("vs_eval.package.evaluated", stop)
+    status, _, err = run_command("package", "wide", "--out", "narrow", "--evaluate")
+    assert (status, err) == (130, "error: stopped; narrow was written, without scores\n")
+    assert "metrics" not in read_model(tmp_path / "narrow").provenance
 
 
 def test_a_picture_is_that_of_the_report(run_command, tmp_path):

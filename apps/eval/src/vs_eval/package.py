@@ -7,7 +7,7 @@ from typing import Any, Literal
 import attrs
 import torch
 from rich.console import Console
-from vs_config import DocumentError, read_json
+from vs_config import DocumentError, read_json, report_error
 from vs_synthesis import ModelContents, Which, build_averaged, find_run, model_card, read_trained, write_model
 
 from vs_eval.errors import OptionError
@@ -95,7 +95,10 @@ def _evaluate_written(
     if of_run is not None and not (of_run / MARKER).exists():
         evaluated(contents, console)
     _write(out, contents, request)
-    report = evaluated(read_trained(out), console)
+    try:
+        report = evaluated(read_trained(out), console)
+    except KeyboardInterrupt:
+        raise SystemExit(report_error(f"stopped; {out} was written, without scores", status=130)) from None
     if of_run is not None:
         before, after = (scores_of(read_json(each / MARKER, max_bytes=_LARGEST_REPORT)) for each in (of_run, report))
         for line in rounding(before, after, request.dtype):

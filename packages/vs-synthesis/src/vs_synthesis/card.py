@@ -61,7 +61,8 @@ def _what(contents: ModelContents) -> list[str]:
 
 
 def _pictures(pictures: Mapping[str, str]) -> list[str]:
-    return [f"![{in_markdown(title)}]({file})\n" for file, title in pictures.items()]
+    shown_files = (f"![{in_markdown(title)}]({file})" for file, title in pictures.items())
+    return ["\n\n".join(shown_files)] if pictures else []
 
 
 def _training(contents: ModelContents) -> list[str]:
