@@ -25,7 +25,9 @@ MEASURED_AGAIN = {"dB": (0.05, 0.0), "": (0.003, 0.0)}, (0.0, 0.02)
 def cited() -> dict[str, list[str]]:
     """Paths to the scores that the README cites, by the stored report that they are in."""
     names = set(figures._MARKED.findall((figures.ROOT / "README.md").read_text()))
-    texts = [figure.get("text", "") for name, figure in figures.read_figures().items() if name in {one for one, _ in names}]
+    texts = [
+        figure.get("text", "") for name, figure in figures.read_figures().items() if name in {one for one, _ in names}
+    ]
     found: dict[str, list[str]] = {}
     for path in (path for text in texts for path, _ in figures._VALUE.findall(text)):
         file = path.partition("/")[0]

@@ -204,15 +204,9 @@ def report_name(contents: ModelContents) -> str:
 
 def asked_for(contents: ModelContents) -> Which:
     """Return what names a run's checkpoint again: the best one may have no other with its step beside it."""
-    match contents.checkpoint, contents.provenance.get("steps"):
-        case None, _:
-            return None
-        case Path(name=name), _ if name == BEST:
-            return "best"
-        case _, int(step):
-            return step
-        case _:
-            return None
+    if contents.checkpoint is None:
+        return None
+    return "best" if contents.checkpoint.name == BEST else contents.provenance["steps"]
 
 
 def warn(notices: tuple[str, ...]) -> None:

@@ -12,7 +12,7 @@ from vs_synthesis import ModelContents, Which, build_averaged, find_run, model_c
 
 from vs_eval.errors import OptionError
 from vs_eval.opening import say_warning, warn
-from vs_eval.output import MARKER, beside, checkpoint_name, results_of
+from vs_eval.output import MARKER, beside, check_output, checkpoint_name, results_of
 from vs_eval.terminal import say
 from vs_eval.written import Shown, check_held_out, evaluated, history_of, pictures_in, rounding
 
@@ -92,10 +92,12 @@ def _evaluate_written(
 ) -> Path:
     """Write a model without scores, evaluate what was written, and return the report; the run, if nobody has yet."""
     check_held_out(contents)
-    if of_run is not None and not (of_run / MARKER).exists():
-        evaluated(contents, console)
-    _write(out, contents, request)
+    check_output(beside(out, "eval") / "scores")
+    unmeasured = {name: fact for name, fact in contents.provenance.items() if name != "metrics"}
+    _write(out, attrs.evolve(contents, provenance=unmeasured), request)
     try:
+        if of_run is not None and not (of_run / MARKER).exists():
+            evaluated(contents, console)
         report = evaluated(read_trained(out), console)
     except KeyboardInterrupt:
         raise SystemExit(report_error(f"stopped; {out} was written, without scores", status=130)) from None

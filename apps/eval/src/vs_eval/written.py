@@ -26,7 +26,6 @@ from vs_eval.pages.runs import look_at_run
 from vs_eval.pages.settings import nearest_preset
 from vs_eval.vid2vid import evaluate_vid2vid
 
-_REFERENCES = (1, 3)
 _CLIPS = 2
 _WIDTH = 1000
 _LAST = "generated"
@@ -82,7 +81,7 @@ def evaluated(contents: ModelContents, console: Console) -> Path:
     checkpoint = asked_for(contents)
     request = Request(run=contents.path, out=None, checkpoint=checkpoint, device="auto", clips=None, frames=None)
     if contents.config.kind == "few-shot":
-        return evaluate_few_shot(FewShotRequest(common=request, references=_REFERENCES, drive=True), console)
+        return evaluate_few_shot(FewShotRequest(common=request), console)
     return evaluate_vid2vid(request, console)
 
 
@@ -122,11 +121,10 @@ def pictures_in(report: Path | None) -> tuple[Shown, ...]:
 
 def _strip(report: Path, files: ClipFiles) -> Shown:
     """Return a strip up to what is generated: what the generator estimates on the way is for the report alone."""
-    pixels = read_rgb(report / files.strip)
-    titles = [panel.title for panel in files.panels]
-    columns = 1 + titles.index(_LAST) if _LAST in titles else len(titles)
-    kept = pixels[:, : pixels.shape[1] * columns // max(1, len(titles))] if titles else pixels
-    return _small(files.strip, f"Frames of {files.name}, which it has not seen", kept)
+    pixels, titles = read_rgb(report / files.strip), [panel.title for panel in files.panels]
+    if _LAST in titles:
+        pixels = pixels[:, : pixels.shape[1] * (1 + titles.index(_LAST)) // len(titles)]
+    return _small(files.strip, f"Frames of {files.name}, which it has not seen", pixels)
 
 
 def _picture(report: Path, picture: Picture) -> Shown:
