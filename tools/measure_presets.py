@@ -27,7 +27,7 @@ LONGEST = 3600
 
 @attrs.frozen(kw_only=True)
 class Target:
-    """What is asked of every seed of a preset: `value` of its scores is at least, or at most, `limit`."""
+    """A limit for every seed of a preset: `value` of its scores is at least, or at most, `limit`."""
 
     title: str
     value: Callable[[Scores], float]
@@ -132,7 +132,7 @@ def measure(
 
 @attrs.frozen(kw_only=True)
 class Reached:
-    """What a seed came to: scores, claims of the report that do not hold, and seconds of training."""
+    """The outcome of a seed: scores, claims of the report that do not hold, and seconds of training."""
 
     scores: Scores
     lost: tuple[str, ...]
