@@ -61,3 +61,35 @@ def write_moving(root: Path, config: FlowFilesConfig, ending: str, pictures: Seq
         if not (last if config.direction == "forward" else first):
             write_vectors(root / config.folder / "a" / f"{index:03d}{ending}", stored_as(config, motion))
     return root
+
+
+def write_in_front(root: Path, meaning: str, ground: np.ndarray, thing: np.ndarray, places: Sequence[tuple]) -> Path:
+    """Write a data folder of one sequence in which a thing passes in front of a ground that moves otherwise.
+
+    Every frame has a file, of zeros where nothing leads; what it holds is meant as `forward`, `backward` or `velocity`,
+    how far a pixel has come.
+
+    Args:
+        root: Where to write.
+        meaning: Of the vectors.
+        ground: A picture larger than the frames, which are 64x96.
+        thing: A smaller one.
+        places: In each frame (x, y) of the upper left corner of the thing, and of the frame in the ground.
+    """
+    height, width = 64, 96
+    for kind in ("images", "seg_maps", "flow"):
+        (root / kind / "a").mkdir(parents=True)
+    for index, ((x, y), (left, top)) in enumerate(places):
+        picture, ids = ground[top : top + height, left : left + width].copy(), np.zeros((height, width), np.uint8)
+        here = slice(y, y + len(thing)), slice(x, x + thing.shape[1])
+        picture[here], ids[here] = thing, 1
+        other = index + 1 if meaning == "forward" else index - 1
+        vectors = np.zeros((height, width, 2), np.float32)
+        if 0 <= other < len(places):
+            (there_x, there_y), (there_left, there_top) = places[other]
+            vectors[:] = left - there_left, top - there_top
+            vectors[here] = there_x - x, there_y - y
+        cv2.imwrite(str(root / "images" / "a" / f"{index:03d}.png"), picture[..., ::-1])
+        cv2.imwrite(str(root / "seg_maps" / "a" / f"{index:03d}.png"), ids)
+        write_vectors(root / "flow" / "a" / f"{index:03d}.npz", -vectors if meaning == "velocity" else vectors)
+    return root

@@ -9,6 +9,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 Shape = Sequence[int | str | None]
 
+FRAMES_IN: dict[str, Shape] = dict.fromkeys(("first", "second"), ("n", 3, "h", "w"))
+FLOW_OUT: dict[str, Shape] = {"flow": ("n", 2, "h", "w")}
+
 FLOAT, BYTES, LONG = TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT64
 
 
@@ -64,3 +67,34 @@ def constant(path: Path, value: np.ndarray, inputs: dict[str, Shape], *, given: 
     ]
     constants = {"value": value[None], "rest": np.array(value.shape, np.int64)}
     return save(path, nodes, inputs, {"out": (inputs[first][0], *value.shape)}, constants, given=given)
+
+
+def searching(path: Path, reach: int = 3) -> Path:
+    """For each pixel of the first frame, the step of at most `reach` pixels to what is most like it in the second."""
+    steps = [(x, y) for y in range(-reach, reach + 1) for x in range(-reach, reach + 1)]
+    constants = {
+        "pads": np.array([0, 0, reach, reach] * 2, np.int64),
+        "axes": np.array([2, 3], np.int64),
+        "steps": np.array(steps, np.float32),
+    }
+    nodes = [helper.make_node("Pad", ["second", "pads"], ["wide"], mode="edge")]
+    for number, (x, y) in enumerate(steps):
+        ends = [2**31 if step == reach else step - reach for step in (y, x)]  # counted from the end of what is padded
+        constants |= {
+            f"from{number}": np.array([y + reach, x + reach], np.int64),
+            f"to{number}": np.array(ends, np.int64),
+        }
+        nodes += [
+            helper.make_node("Slice", ["wide", f"from{number}", f"to{number}", "axes"], [f"there{number}"]),
+            helper.make_node("Sub", ["first", f"there{number}"], [f"signed{number}"]),
+            helper.make_node("Abs", [f"signed{number}"], [f"apart{number}"]),
+            helper.make_node("ReduceMean", [f"apart{number}"], [f"grey{number}"], axes=[1]),
+            helper.make_node("AveragePool", [f"grey{number}"], [f"cost{number}"], kernel_shape=[5, 5], pads=[2] * 4),
+        ]
+    nodes += [
+        helper.make_node("Concat", [f"cost{number}" for number in range(len(steps))], ["costs"], axis=1),
+        helper.make_node("ArgMin", ["costs"], ["best"], axis=1, keepdims=0),
+        helper.make_node("Gather", ["steps", "best"], ["last"], axis=0),
+        helper.make_node("Transpose", ["last"], ["flow"], perm=[0, 3, 1, 2]),
+    ]
+    return save(path, nodes, FRAMES_IN, FLOW_OUT, constants)

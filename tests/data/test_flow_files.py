@@ -7,7 +7,7 @@ import attrs
 import cv2
 import numpy as np
 import pytest
-from flow_examples import write_exr, write_kitti, write_moving, write_vectors
+from flow_examples import write_exr, write_in_front, write_kitti, write_moving, write_vectors
 from hypothesis import given
 from hypothesis import strategies as st
 from vs_config import ConfigError
@@ -296,6 +296,31 @@ def test_the_check_says_how_the_files_would_have_to_be_read(tmp_path, pictures):
         for finding in found:
             assert words in finding.fix
             assert finding.file.endswith("flow/a")
+
+
+STEADY = [((10 + 5 * t, 20 + t), (40 - 2 * t, 40)) for t in range(8)]
+FASTER = [((10 + t * t, 20), (40 - t * t // 2, 40)) for t in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("meaning", "places", "read", "words"),
+    [
+        ("forward", STEADY, {}, 'direction = "forward" or negate = true of the flow would leave'),
+        ("forward", FASTER, {}, 'direction = "forward" of the flow would leave'),
+        ("forward", STEADY, {"direction": "forward"}, None),
+        ("forward", FASTER, {"direction": "forward"}, None),
+        ("velocity", FASTER, {}, "negate = true of the flow would leave"),
+        ("velocity", FASTER, {"negate": True}, None),
+        ("backward", FASTER, {"direction": "forward"}, 'direction = "backward" of the flow would leave'),
+        ("backward", STEADY, {}, None),
+    ],
+)
+def test_a_direction_is_not_mistaken_for_a_sign(tmp_path, texture, meaning, places, read, words):
+    root = write_in_front(tmp_path, meaning, texture((144, 176), 1), texture((20, 30), 2), places)
+    found = flow_findings(root, FlowFilesConfig(**read))
+    assert len(found) == (words is not None)
+    assert all(finding.fix.startswith(words) for finding in found)
+    assert all(("knows which" in finding.fix) == (" or " in finding.fix) for finding in found)
 
 
 def test_flow_of_something_else_is_said_to_explain_nothing(tmp_path, pictures):

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from onnx import helper
-from onnx_files import constant, save
+from onnx_files import FRAMES_IN, constant, searching
 from vs_data import (
     ClipRequest,
     DataError,
@@ -27,41 +26,6 @@ from vs_data import (
 from vs_data.flows.networks import network_flow
 
 H, W, FRAMES = 30, 50, 3
-
-
-FRAMES_IN = dict.fromkeys(("first", "second"), ("n", 3, "h", "w"))
-FLOW_OUT = {"flow": ("n", 2, "h", "w")}
-
-
-def searching(path: Path, reach: int = 3) -> Path:
-    """For each pixel of the first frame, the step of at most `reach` pixels to what is most like it in the second."""
-    steps = [(x, y) for y in range(-reach, reach + 1) for x in range(-reach, reach + 1)]
-    constants = {
-        "pads": np.array([0, 0, reach, reach] * 2, np.int64),
-        "axes": np.array([2, 3], np.int64),
-        "steps": np.array(steps, np.float32),
-    }
-    nodes = [helper.make_node("Pad", ["second", "pads"], ["wide"], mode="edge")]
-    for number, (x, y) in enumerate(steps):
-        ends = [2**31 if step == reach else step - reach for step in (y, x)]  # counted from the end of what is padded
-        constants |= {
-            f"from{number}": np.array([y + reach, x + reach], np.int64),
-            f"to{number}": np.array(ends, np.int64),
-        }
-        nodes += [
-            helper.make_node("Slice", ["wide", f"from{number}", f"to{number}", "axes"], [f"there{number}"]),
-            helper.make_node("Sub", ["first", f"there{number}"], [f"signed{number}"]),
-            helper.make_node("Abs", [f"signed{number}"], [f"apart{number}"]),
-            helper.make_node("ReduceMean", [f"apart{number}"], [f"grey{number}"], axes=[1]),
-            helper.make_node("AveragePool", [f"grey{number}"], [f"cost{number}"], kernel_shape=[5, 5], pads=[2] * 4),
-        ]
-    nodes += [
-        helper.make_node("Concat", [f"cost{number}" for number in range(len(steps))], ["costs"], axis=1),
-        helper.make_node("ArgMin", ["costs"], ["best"], axis=1, keepdims=0),
-        helper.make_node("Gather", ["steps", "best"], ["last"], axis=0),
-        helper.make_node("Transpose", ["last"], ["flow"], perm=[0, 3, 1, 2]),
-    ]
-    return save(path, nodes, FRAMES_IN, FLOW_OUT, constants)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from conftest import block_ids, texture_picture
+from flow_examples import write_in_front, write_kitti, write_moving
 from label_examples import EXAMPLES, FRAMES, SIZE, Example, write_examples
 from video_files import write_video
 from vs_data import (
@@ -17,11 +18,13 @@ from vs_data import (
     EdgesConfig,
     FlowFilesConfig,
     FolderConfig,
+    ForwardBackwardConfig,
     ImageConfig,
     InstancesConfig,
     KeypointsConfig,
     LandmarksConfig,
     NoFlowConfig,
+    OcclusionConfig,
     SegMapsConfig,
     StreetConfig,
     VideoConfig,
@@ -108,7 +111,7 @@ def test_ids_without_a_class_are_no_class_and_a_sample_is_a_question(tmp_path: P
     maps = [np.where(block_ids(SIZE, 0) == 7, 255, block_ids(SIZE, 0)) for _ in range(9)]
     maps[4] = np.full(SIZE, 30, np.uint8)
     root = written(tmp_path, "seg_maps", maps)
-    monkeypatch.setattr("vs_data.survey.look._SAMPLE", 2)  # the first and the last
+    monkeypatch.setattr("vs_data.survey.holdings._SAMPLE", 2)  # the first and the last
     found = looked_at(root)
     assert found.labels[0].kind == SegMapsConfig(num_classes=12)
     assert found.all_questions == (
@@ -129,6 +132,7 @@ def test_photographs_in_greys_are_no_ids(tmp_path: Path) -> None:
         ({"annotations": [{"keypoints": [20.0, 20.0, 2.0] * 17}]}, "coco17"),
         ({"landmarks": [{"x": 0.5, "y": 0.5}] * 33}, "mediapipe33"),
         ([[20.0, 20.0]] * 25, "body25"),
+        ([[20.0, 20.0, 0.5]] * 137, "openpose"),
     ],
 )
 def test_who_wrote_keypoints_is_seen(people: object, skeleton: str, tmp_path: Path) -> None:
@@ -139,6 +143,27 @@ def test_who_wrote_keypoints_is_seen(people: object, skeleton: str, tmp_path: Pa
     found = looked_at(tmp_path)
     assert found.labels[0].kind == KeypointsConfig(folder="poses", skeleton=skeleton)  # type: ignore[arg-type]
     assert any("nobody is in 1 of 3 files of poses" in question for question in found.all_questions)
+
+
+@pytest.mark.parametrize(
+    ("stored", "told"),
+    [
+        (
+            [[20.0, 20.0, 1.0]] * 5,
+            "holds 5 points, and built-in skeletons have 17, 25, 33, 67, 68, 137; "
+            'name the points in data.labels as `kind = "keypoints"` with `own`, a skeleton of yours',
+        ),
+        ({"nose": [20.0, 20.0]}, "holds no points of people; expected [[x, y, confidence], ...] in pixels, or what "),
+        (["sunny"] * 4, "holds no points of people; expected"),
+    ],
+)
+def test_points_of_no_skeleton_are_told_with_what_to_do(stored: object, told: str, tmp_path: Path) -> None:
+    def write(path: Path, _frame: int) -> None:
+        path.write_text(json.dumps(stored))
+
+    write_examples(tmp_path, Example(kind=KeypointsConfig(folder="poses"), extension=".json", write=write))
+    (question,) = looked_at(tmp_path).all_questions
+    assert question.startswith(f"poses was left out: {tmp_path / 'poses' / 'a' / '000.json'}: {told}")
 
 
 def test_keypoints_in_parts_of_the_picture_are_normalised(tmp_path: Path) -> None:
@@ -158,11 +183,62 @@ def test_motion_is_flow_and_no_label_and_what_nobody_reads_is_told(tmp_path: Pat
         (tmp_path / "notes" / "a" / f"{frame:03d}.txt").write_text("sunny")
     np.save(tmp_path / "half" / "a" / "000.npy", np.zeros(SIZE, np.float32))
     found = looked_at(tmp_path)
-    assert found.flow == FlowFilesConfig(folder="motion")
+    assert found.motion.flow == FlowFilesConfig(folder="motion")
     assert [guess.kind for guess in found.labels] == [SegMapsConfig(num_classes=12)]
-    left_out = "".join(found.questions)
+    left_out = "".join(found.all_questions)
     assert "notes was left out: no kind of label reads files that end in '.txt'" in left_out
     assert "half was left out: " in left_out
+
+
+@pytest.fixture
+def moving(texture) -> list[np.ndarray]:
+    return [np.roll(texture(SIZE, 3), (t, 3 * t), axis=(0, 1)) for t in range(4)]
+
+
+@pytest.mark.parametrize("occluded", ["nonzero", "zero"])
+def test_masks_of_what_is_hidden_belong_to_the_motion(occluded: str, moving, tmp_path: Path) -> None:
+    write_moving(tmp_path, FlowFilesConfig(), ".flo", moving, (3, 1))
+    (tmp_path / "occlusions" / "a").mkdir(parents=True)
+    hidden = np.zeros(SIZE, np.uint8)
+    hidden[:4] = 255
+    for path in (tmp_path / "flow" / "a").iterdir():
+        written = hidden if occluded == "nonzero" else 255 - hidden
+        cv2.imwrite(str(tmp_path / "occlusions" / "a" / f"{path.stem}.png"), written)
+    found = looked_at(tmp_path)
+    how = OcclusionConfig(folder="occlusions", occluded=occluded)  # type: ignore[arg-type]
+    assert found.motion.flow == FlowFilesConfig(confidence=how)
+    assert [guess.kind.folder for guess in found.labels] == ["seg_maps"]
+
+
+def test_flow_of_both_directions_is_trusted_where_it_leads_there_and_back(moving, tmp_path: Path) -> None:
+    write_moving(tmp_path, FlowFilesConfig(), ".png", moving, (3, 1))
+    for folder in ("flow_ahead", "flow_noc"):
+        (tmp_path / folder / "a").mkdir(parents=True)
+        for path in sorted((tmp_path / "images" / "a").iterdir())[:-1]:
+            write_kitti(tmp_path / folder / "a" / path.name, np.full((*SIZE, 2), (3, 1), np.float32))
+    found = looked_at(tmp_path)
+    assert found.motion.flow == FlowFilesConfig(confidence=ForwardBackwardConfig(folder="flow_ahead"))
+    assert found.all_questions == ("flow_noc was left out: more motion",)
+
+
+def test_what_is_not_told_by_the_files_of_flow_is_told_by_the_frames(moving, texture, tmp_path: Path) -> None:
+    way = FlowFilesConfig(units="normalised", y="up")
+    assert looked_at(write_moving(tmp_path / "units", way, ".npy", moving, (3, 1))).motion.flow == way
+    places = [((10 + 5 * t, 20), (40 - 2 * t, 40)) for t in range(6)]
+    ground, thing = texture((144, 176), 1), texture((20, 30), 2)
+    ahead = looked_at(write_in_front(tmp_path / "ahead", "forward", ground, thing, places))
+    assert ahead.motion.flow == FlowFilesConfig(direction="forward")
+    assert ahead.motion.questions[0].startswith("negate = true of data.flow explains the frames as well as direction")
+
+
+def test_pictures_of_flow_are_pictures(moving, tmp_path: Path) -> None:
+    found = looked_at(written(tmp_path, "flow_in_colours", moving))
+    assert (found.motion.flow, found.labels[0].kind) == (None, ImageConfig(folder="flow_in_colours"))
+    (tmp_path / "flow_in_colours").rename(tmp_path / "flow")
+    found = looked_at(tmp_path)
+    assert found.labels[0].kind == EdgesConfig()
+    assert "flow was left out: " in found.all_questions[0]
+    assert "is a picture of 8 bits, 3 channels, not flow" in found.all_questions[0]
 
 
 def test_a_damaged_map_leaves_its_folder_out_by_name(tmp_path: Path) -> None:

@@ -5,9 +5,12 @@ from pathlib import Path
 from unittest import mock
 
 import attrs
+import cv2
+import numpy as np
 import pytest
 import torch
 from toy_runs import FEW_SHOT, STREET, make_run
+from vs_data import FolderConfig, NoFlowConfig
 from vs_eval.agreement import READER, find_reader, plan_reader, write_reader
 from vs_nets import ClassMap, LabelSpec
 from vs_training.quality.reader import LabelReader
@@ -72,6 +75,24 @@ def test_lines_of_few_shot_labels_are_read_too(run_command, tmp_path):
     (one, *_) = report_of(tmp_path / "report")["sections"]
     assert "needs at least 8" in one["sets"][0]["note"] or one["sets"][0]["frames"] >= 8
     assert (tmp_path / "report" / READER).is_file()
+
+
+def test_a_reader_of_other_pictures_in_the_same_files_is_not_taken(tmp_path):
+    """Names, numbers and sizes are what they were."""
+
+    def key(shade: int) -> str:
+        for folder, value in (("images", shade), ("seg_maps", 7)):
+            place = tmp_path / "data" / folder / "a"
+            place.mkdir(parents=True, exist_ok=True)
+            for frame in range(2):
+                assert cv2.imwrite(str(place / f"{frame}.png"), np.full((32, 64), value, np.uint8))
+        config = FolderConfig(root=str(tmp_path / "data"), height=32, width=64, flow=NoFlowConfig())
+        plan = plan_reader(LABELS, config)
+        assert plan is not None
+        return plan.key
+
+    assert key(10) == key(10)
+    assert key(10) != key(11)
 
 
 def test_readers_of_other_data_and_broken_files_are_not_taken(tmp_path):

@@ -7,7 +7,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from vs_metrics import ShapeError, VideoError, VideoWriter, write_mp4, write_png
+from vs_metrics import ShapeError, VideoError, VideoWriter, small_webp, write_mp4, write_png
 
 
 def moving_bar(count: int, height: int, width: int) -> list[np.ndarray]:
@@ -32,6 +32,14 @@ def test_png_round_trip_makes_parents_and_repeats_its_bytes(tmp_path: Path) -> N
     write_png(path, image.copy())
     assert path.read_bytes() == first
     assert [entry.name for entry in path.parent.iterdir()] == ["picture.png"]
+
+
+@pytest.mark.parametrize(("width", "shape"), [(40, (20, 40)), (20, (10, 20)), (1, (1, 1)), (99, (20, 40))])
+def test_a_small_webp_is_no_wider_than_asked_for_and_shows_the_picture(width: int, shape: tuple[int, int]) -> None:
+    (image,) = moving_bar(1, 20, 40)
+    seen = cv2.imdecode(np.frombuffer(small_webp(image, width=width), np.uint8), cv2.IMREAD_COLOR)
+    assert seen.shape == (*shape, 3)
+    assert np.abs(seen[..., ::-1].mean((0, 1)) - image.mean((0, 1))).max() < 8
 
 
 def test_png_refuses_what_is_no_picture_and_leaves_nothing(tmp_path: Path) -> None:

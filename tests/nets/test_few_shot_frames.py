@@ -39,22 +39,26 @@ def test_the_raw_frame_ignores_what_is_warped() -> None:
 
 
 def test_what_is_warped_is_blended_in_where_the_masks_say_so() -> None:
-    """The frame is what is made up; the warped reference covers it, and the warped previous frame covers both."""
+    """The frame is what is made up; the warped previous frame covers it, and the warped reference covers both."""
     generator = build(combination=nets.LinearCombination()).eval()
     assert not [name for name, _ in generator.named_parameters() if name.startswith(("embed_ref", "embed_prev"))]
     first, later = synthesize(generator, references(1), nets.History()), synthesize(generator, references(1))
     for made in (first, later):
         assert made.raw is not None
         assert made.reference is not None
-        expected = torch.lerp(made.reference.frame, made.raw, made.reference.mask)
+        expected = made.raw
         if made.warped is not None:
             assert made.mask is not None
             expected = torch.lerp(made.warped, expected, made.mask)
+        expected = torch.lerp(made.reference.frame, expected, made.reference.mask)
         torch.testing.assert_close(made.frame, expected, rtol=0, atol=1e-6)
     assert first.warped is None
     assert first.raw is not None
     assert later.raw is not None
     assert torch.equal(first.raw, later.raw)  # what is made up sees the reference and the label alone
+    silent = synthesize(build(combination=nets.LinearCombination(raw_output=False)).eval(), references(1))
+    assert silent.raw is None
+    assert torch.equal(silent.frame, later.frame)
 
 
 def test_a_longer_history_changes_nothing() -> None:

@@ -112,6 +112,22 @@ def test_linear_combination_blends_hallucinated_and_warped() -> None:
     torch.testing.assert_close(s.frame, s.mask * s.raw + (1 - s.mask) * s.warped)
 
 
+def test_what_is_hallucinated_need_not_have_losses_of_its_own() -> None:
+    """Without them the frame is the same one."""
+    asked, silent = (
+        nets.build_generator(
+            attrs.evolve(SMALL, combination=nets.LinearCombination(raw_output=wanted)), label_channels=C
+        ).eval()
+        for wanted in (True, False)
+    )
+    silent.load_state_dict(asked.state_dict())
+    now, past = label(), history(2)
+    with_raw, without = asked(now, past), silent(now, past)
+    assert with_raw.raw is not None
+    assert without.raw is None
+    assert torch.equal(with_raw.frame, without.frame)
+
+
 def test_constant_start_ignores_the_label_at_the_bottleneck() -> None:
     config = attrs.evolve(SMALL, start=nets.ConstantStart(height=H // 16, width=W // 16))
     assert nets.build_generator(config, label_channels=C)(label(), history(0)).frame.shape == (2, 3, H, W)

@@ -11,7 +11,16 @@ from tape import TapeRecorder, compute_as_a_gpu
 from toy_models import make_run
 from toy_runs import GIVEN, STREET
 from vs_config import ConfigError
-from vs_data import ClipRequest, FlowFilesConfig, FolderConfig, TrustedConfig, open_labels, open_source
+from vs_data import (
+    ClipRequest,
+    FlowFilesConfig,
+    FolderConfig,
+    StreetConfig,
+    TrustedConfig,
+    open_labels,
+    open_source,
+    write_folder,
+)
 from vs_nets import Motion, rollout
 from vs_synthesis import (
     StreamError,
@@ -179,12 +188,23 @@ def test_an_export_of_a_model_that_is_given_motion_runs_without_us(model, clip, 
     assert np.abs(alone - np.stack(frames)).max() <= 1
 
 
-def test_confidence_by_true_frames_is_warned_of_where_motion_is_given():
-    def warned(**fields):
-        folder = FolderConfig(root="x", height=32, width=64, flow=FlowFilesConfig(**fields))
-        return check_trust(attrs.evolve(GIVEN, data=folder))
+def test_confidence_by_true_frames_is_warned_of_where_files_do_not_tell_it(tmp_path):
+    street = StreetConfig(height=32, width=64, sequence_length=3)
+    write_folder(open_source(street, "train"), tmp_path, sequences=2)
+    config = FolderConfig(root=str(tmp_path), height=32, width=64)
 
-    (line,) = warned()
-    assert line.startswith("warning: data.flow.confidence.kind=photometric asks the true frames")
-    assert warned(confidence=TrustedConfig()) == ()
-    assert check_trust(STREET) == check_trust(GIVEN) == ()
+    def warned(model, **fields):
+        data = attrs.evolve(config, flow=FlowFilesConfig(**fields))
+        return check_trust(attrs.evolve(model, data=data), open_source(data, "train"))
+
+    assert warned(GIVEN) == ()  # these files say it
+    for path in tmp_path.glob("flow/*1/*.npz"):
+        with np.load(path) as arrays:
+            flow = arrays["flow"]
+        np.savez(path, flow=flow)
+    (line,) = warned(GIVEN)
+    assert line.startswith(
+        f"warning: {tmp_path / 'flow' / 'street-000001' / '000001.npz'} has no confidence, for which"
+    )
+    assert warned(GIVEN, confidence=TrustedConfig()) == warned(STREET) == ()
+    assert check_trust(GIVEN, open_source(GIVEN.data, "train")) == ()

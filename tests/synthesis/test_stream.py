@@ -3,6 +3,7 @@
 import pytest
 import torch
 from safetensors.torch import load, save
+from shipped_models import shipped
 from tape import TapeRecorder, compute_as_a_gpu
 from toy_models import CONFIGS, make_run
 from vs_data import ClipRequest, open_source
@@ -14,10 +15,12 @@ from vs_synthesis import (
     advance,
     encode_subject,
     load_model,
+    read_trained,
     restored_state,
     start,
     start_graphed,
     state_tensors,
+    training_config,
 )
 from vs_synthesis import graphed as graphed_stream
 from vs_training.inputs import encode_maps
@@ -26,9 +29,10 @@ FRAMES = 4
 
 
 def opened(tmp_path_factory, kind, device="cpu"):
-    model = load_model(make_run(tmp_path_factory.mktemp(kind) / "run", CONFIGS[kind]), device=device)
-    references = (0,) if kind == "few-shot" else ()
-    clip = open_source(CONFIGS[kind].data, "val").read(
+    path = make_run(tmp_path_factory.mktemp(kind) / "run", CONFIGS[kind]) if kind in CONFIGS else shipped(kind)
+    model = load_model(path, device=device)
+    references = (0,) if model.config.kind == "few-shot" else ()
+    clip = open_source(training_config(read_trained(path)).data, "val").read(
         ClipRequest(sequence=0, start=0, length=FRAMES, references=references)
     )
     subject = None if clip.references is None else encode_subject(model, clip.references.frames, clip.references.labels)
@@ -36,7 +40,7 @@ def opened(tmp_path_factory, kind, device="cpu"):
     return model, subject, labels
 
 
-@pytest.fixture(scope="module", params=CONFIGS)
+@pytest.fixture(scope="module", params=[*CONFIGS, pytest.param("street", marks=pytest.mark.slow)])
 def case(request, tmp_path_factory):
     return opened(tmp_path_factory, request.param)
 

@@ -64,6 +64,21 @@ def test_a_run_begins_with_the_weights_of_a_run_or_of_a_model(
     assert f'from = "{source}"' in (run / "config.toml").read_text()
 
 
+def test_a_model_as_it_ships_gives_its_average_and_leaves_the_discriminator_fresh(
+    origin: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In half precision, and without what training goes on from."""
+    model, run = tmp_path / "models" / "street", tmp_path / "run"
+    average = read_trained(origin)
+    write_model(model, average, dtype=torch.float16)
+    assert train("--out", str(run), f"init.from={model}", "run.steps=1") == 0
+    told = capsys.readouterr().err
+    assert f"tensors from {model} (averaged weights)\n" in told
+    assert f"discriminator: fresh weights, since {model} has none for it\n" in told
+    begun = weights(run, 0)
+    assert all(torch.equal(begun[name], tensor.half().float()) for name, tensor in average.generator.items())
+
+
 def test_it_goes_on_without_the_model_exactly_as_if_nothing_had_happened(origin: Path, tmp_path: Path) -> None:
     model = tmp_path / "model"
     shutil.copytree(origin, model)

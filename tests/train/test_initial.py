@@ -1,6 +1,7 @@
 """`data:init` by the real command: what it writes is a configuration, which trains; and nothing is written over."""
 
 import json
+import shlex
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,11 @@ import label_examples
 import numpy as np
 import pytest
 from conftest import plain_face, texture_picture
+from flow_examples import write_moving
 from label_examples import EXAMPLES, Example
 from video_files import write_video
+from vs_data import FlowFilesConfig
+from vs_data.cli import main as data_main
 from vs_train.cli import main
 from vs_train.initial.sizes import sizes_for
 from vs_training.presets import list_presets
@@ -93,6 +97,39 @@ def test_one_video_trains_and_its_end_is_held_out(tmp_path: Path, monkeypatch) -
     assert written["discriminator"]["image"]["scales"] == 1  # frames are small
     assert main(["plan", "my.toml", "--no-probe", *TINY]) == 0
     assert main(["vid2vid", "--config", "my.toml", "--out", "run", *TINY]) == 0
+
+
+@pytest.mark.parametrize(
+    ("ending", "way", "masks"),
+    [
+        (".npz", {}, "occlusion"),
+        (".npy", {"direction": "forward"}, None),
+        (".exr", {"units": "normalised", "y": "up"}, None),
+        (".png", {"folder": "motion", "direction": "forward"}, "occluded"),
+        (".flo", {"folder": "flows"}, None),
+    ],
+    ids=str,
+)
+def test_files_of_flow_are_read_as_they_are_meant_and_train(
+    ending: str, way: dict[str, Any], masks: str | None, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    large = texture_picture((100, 160))
+    pictures = [np.ascontiguousarray(large[12 + 2 * t : 84 + 2 * t, 12 - 4 * t : 140 - 4 * t]) for t in range(4)]
+    root = write_moving(tmp_path / "data", FlowFilesConfig(**way), ending, pictures, (4, -2))
+    confidence = None
+    if masks is not None:
+        (root / masks / "a").mkdir(parents=True)
+        for path in (root / way.get("folder", "flow") / "a").iterdir():
+            cv2.imwrite(str(root / masks / "a" / f"{path.stem}.png"), 255 * np.eye(*SIZE, dtype=np.uint8))
+        confidence = {"kind": "occlusion", "folder": masks, "occluded": "nonzero"}
+    written = init(Path("data"), Path("my.toml"))
+    assert written["data"]["flow"] == {"kind": "files"} | way | ({"confidence": confidence} if confidence else {})
+    assert [kind["folder"] for kind in written["data"]["labels"]] == ["seg_maps"]
+    (check,) = (line for line in capsys.readouterr().out.splitlines() if "data:check" in line)
+    assert data_main(["check", *shlex.split(check.split("data:check ")[1])]) == 0
+    assert "0 errors, 0 warnings" in capsys.readouterr().out
+    assert main(["vid2vid", "--config", "my.toml", "--out", "run", *TINY, "run.steps=2"]) == 0
 
 
 @pytest.mark.slow

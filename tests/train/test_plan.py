@@ -66,12 +66,12 @@ def test_a_plan_says_what_was_measured_in_words_and_as_json(
     assert {way["checkpoint"]: way["largest"] for way in found["memory"]} == {"none": 16, "blocks": 30, "all": 57}
     assert found["memory"][0]["bytes_by_batch"]["8"] == CONSTANT + 8 * 104 * MIB
     assert [(stage["start"], stage["stop"], stage["length"]) for stage in found["stages"]] == [
-        (0, 350, 1),
-        (350, 660, 4),
+        (0, 260, 1),
+        (260, 520, 4),
     ]
     one, four = 2 * (0.1 + 0.01 + 0.02), 2 * (0.1 + 3 * 0.2 + 0.01 + 4 * 0.02)
-    assert found["seconds"] == pytest.approx(350 * one + 310 * four)
-    assert found["images"] == 2 * (350 + 4 * 310)
+    assert found["seconds"] == pytest.approx(260 * one + 260 * four)
+    assert found["images"] == 2 * (260 + 4 * 260)
     assert [(p.config.loader.batch_size, p.config.memory.checkpoint) for p in probes] == [
         (1, "none"),
         (2, "none"),
@@ -80,7 +80,7 @@ def test_a_plan_says_what_was_measured_in_words_and_as_json(
     ]
     status, output, errors = plan(capsys, "--preset", "street-tiny", "loader.batch_size=2")
     assert (status, errors) == (0, [])
-    for part in ("parameters", "checkpoint=blocks", "1.3 GiB", "660 steps with batch 2: 3,180 frames", "/dev/shm"):
+    for part in ("parameters", "checkpoint=blocks", "1.3 GiB", "520 steps with batch 2: 2,600 frames", "/dev/shm"):
         assert part in output
 
 
@@ -135,11 +135,11 @@ def test_of_several_processes_one_is_measured_and_what_they_share_is_counted(
     half = (CONSTANT + 16 * 104 * MIB) // 2  # each may take half of what the machine has free
     assert found["memory"][0]["largest"] == max(0, int((half - CONSTANT - added) // of_each) // parts * parts * 2)
     company = found["company"]
-    assert (company["clips"], found["batch"], found["images"]) == (2, 4, 4 * (350 + 4 * 310))
+    assert (company["clips"], found["batch"], found["images"]) == (2, 4, 4 * (260 + 4 * 260))
     one, four = 2 * (0.1 + 0.01 + 0.02), 2 * (0.1 + 3 * 0.2 + 0.01 + 4 * 0.02)
-    waited = company["exposed_seconds"] * (350 + 4 * 310)
+    waited = company["exposed_seconds"] * (260 + 4 * 260)
     assert waited > 0
-    assert found["seconds"] == pytest.approx(350 * one + 310 * four + waited)
+    assert found["seconds"] == pytest.approx(260 * one + 260 * four + waited)
     status, output, _ = plan(capsys, *words)
     assert "2, each with 2 clips of a batch" in output
 

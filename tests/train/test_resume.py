@@ -27,6 +27,7 @@ TINY = [
     "generator.flow.filters=4",
     "generator.flow.downsamples=2",
     "generator.flow.residual_blocks=1",
+    "generator.combination.kind=spade",
     "generator.combination.levels=2",
     "generator.combination.embedder.filters=4",
     "generator.combination.embedder.downsamples=2",

@@ -354,6 +354,7 @@ TINY = [
     "generator.weights.levels=2",
     "generator.flow.filters=4",
     "generator.flow.downsamples=2",
+    "generator.combination.kind=spade",
     "generator.combination.embedder.filters=4",
     "discriminator.image.filters=4",
     "discriminator.image.layers=2",

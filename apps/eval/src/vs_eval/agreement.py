@@ -27,7 +27,10 @@ READER = "label-reader.safetensors"
 SEED = 0
 """Of every reader: runs on the same data are judged by the same one."""
 
-_VERSION = 1
+COMPARED_FRAMES = 8
+"""Frames, spread over the data, by whose contents data are told apart that are otherwise described alike."""
+
+_VERSION = 2
 
 UNREAD = "a model does not come with the frames that it was trained on: agreement with labels cannot be judged"
 """What is said where there are no real frames that a reader could learn from."""
@@ -56,7 +59,7 @@ def plan_reader(labels: LabelSpec, seen: SourceConfig | None) -> ReaderPlan | No
     if readable is None or seen is None:
         return None
     source = open_source(seen, "train")
-    told = (_VERSION, SEED, STEPS, TRAINING_FRAMES, readable, seen, source.sequences)
+    told = (_VERSION, SEED, STEPS, TRAINING_FRAMES, readable, seen, source.sequences, _contents(source))
     return ReaderPlan(readable=readable, source=source, key=hashlib.sha256(repr(told).encode()).hexdigest())
 
 
@@ -103,6 +106,15 @@ def read_reader(path: Path, readable: Readable) -> LabelReader:
     reader = LabelReader(readable.classes)
     reader.load_state_dict(safetensors.torch.load_file(path))
     return reader.eval().requires_grad_(False)
+
+
+def _contents(source: ClipSource) -> str:
+    """Return a digest of what some frames and their labels hold."""
+    digest = hashlib.sha256()
+    for clip in spread_frames(source, COMPARED_FRAMES):
+        for _, values in [("frames", clip.frames), *sorted(clip.labels.items())]:
+            digest.update(values.contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _trained(plan: ReaderPlan, console: Console) -> LabelReader:

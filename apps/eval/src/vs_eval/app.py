@@ -264,7 +264,8 @@ def synthesize(
     NAME.unfinished.mp4; Ctrl-C, or a label that is bad, leaves it so, and it plays.
 
     Args:
-        model: A model directory or a run; default: the run below ./runs that wrote a checkpoint last.
+        model: A model directory or a run; default: the run below ./runs that wrote a checkpoint last, or where there is
+            none the workspace's own model of streets, or of faces where --references or --labels faces:SEED ask for it.
         labels: A folder of label files (one sequence, or a folder of such folders, or a data folder), a video whose
             frames are labels, - for raw bytes on standard input, or a world: street:SEED, faces:SEED, dancers:SEED.
             Default: the world that the model was trained on, with a seed that it has not seen.
@@ -320,6 +321,9 @@ def package(
     checkpoint: Step = None,
     dtype: Literal["float32", "float16", "bfloat16"] = "float32",
     training: bool = True,
+    evaluate: Annotated[bool, Parameter(negative="")] = False,
+    licence: str | None = None,
+    max_mb: Annotated[float | None, option_of(Range(kind=float, low=0.1, high=10_000))] = None,
 ) -> None:
     """Write what a run has trained as a model directory, which needs neither the run nor its data.
 
@@ -334,12 +338,25 @@ def package(
         dtype: Of the generator's weights; networks compute in float32 all the same.
         training: Also write what eval:numerics needs and training goes on from: the generator before averaging, and
             the discriminators, in float32.
+        evaluate: Evaluate what was written, on the held-out clips of its world, and give it those scores and pictures;
+            say what rounding has cost. A run that nobody has evaluated is evaluated too.
+        licence: What the card says of what may be done with the weights.
+        max_mb: Refuse weights that take more megabytes; default: any size.
     """
     from vs_eval.package import PackageRequest, package_model
     from vs_eval.sharing import by_itself
     from vs_eval.terminal import open_console
 
-    request = PackageRequest(run=run, out=out, checkpoint=checkpoint, dtype=dtype, training=training)
+    request = PackageRequest(
+        run=run,
+        out=out,
+        checkpoint=checkpoint,
+        dtype=dtype,
+        training=training,
+        evaluate=evaluate,
+        licence=licence,
+        max_mb=max_mb,
+    )
     with by_itself("eval:package"), _computing():
         package_model(request, open_console())
 

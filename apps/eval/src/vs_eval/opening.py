@@ -202,6 +202,13 @@ def report_name(contents: ModelContents) -> str:
     return "scores" if contents.checkpoint is None else checkpoint_name(contents)
 
 
+def asked_for(contents: ModelContents) -> Which:
+    """Return what names a run's checkpoint again: the best one may have no other with its step beside it."""
+    if contents.checkpoint is None:
+        return None
+    return "best" if contents.checkpoint.name == BEST else contents.provenance["steps"]
+
+
 def warn(notices: tuple[str, ...]) -> None:
     """Say on stderr what goes otherwise than asked for."""
     for notice in notices:
@@ -256,7 +263,7 @@ def _quoted(path: Path) -> str:
 def _command(request: Request, trained: Trained, where: Path, device: str) -> str:
     """Return what repeats the evaluation, whatever checkpoints there are by then; where the report goes is left out."""
     options: Mapping[str, Any] = {
-        "checkpoint": _asked_for(trained),
+        "checkpoint": asked_for(trained.contents),
         "device": device,
         "clips": request.clips,
         "frames": request.frames,
@@ -266,12 +273,6 @@ def _command(request: Request, trained: Trained, where: Path, device: str) -> st
     given = [f"--{name} {value}" for name, value in options.items() if value is not None]
     given += [] if request.agreement else ["--no-agreement"]
     return " ".join([COMMANDS[trained.contents.config.kind], shlex.quote(str(where)), *given])
-
-
-def _asked_for(trained: Trained) -> int | str | None:
-    """Return what names a run's checkpoint again: the best one may have no other with its step beside it."""
-    checkpoint = trained.contents.checkpoint
-    return None if checkpoint is None else trained.step if checkpoint.name != BEST else BEST
 
 
 def _facts(request: Request, trained: Trained, model: Model, looked_at: tuple[str, ...]) -> Facts:

@@ -7,18 +7,20 @@ from typing import Any, Literal
 import attrs
 import torch
 from rich.console import Console
-from vs_config import DocumentError, read_json
+from vs_config import DocumentError, read_json, report_error
 from vs_synthesis import ModelContents, Which, build_averaged, find_run, model_card, read_trained, write_model
 
 from vs_eval.errors import OptionError
 from vs_eval.opening import say_warning, warn
-from vs_eval.output import MARKER, beside, checkpoint_name, results_of
+from vs_eval.output import MARKER, beside, check_output, checkpoint_name, results_of
 from vs_eval.terminal import say
+from vs_eval.written import Shown, check_held_out, evaluated, history_of, pictures_in, rounding
 
 _LARGEST_REPORT = 2**28
 """Of a report.json, bytes."""
 
 _GENERATED = "/generated"
+_MEGABYTE = 10**6
 
 
 @attrs.frozen(kw_only=True)
@@ -30,26 +32,80 @@ class PackageRequest:
     checkpoint: Which
     dtype: Literal["float32", "float16", "bfloat16"]
     training: bool
+    evaluate: bool = False
+    licence: str | None = None
+    max_mb: float | None = None
 
 
 def package_model(request: PackageRequest, console: Console) -> Path:
     """Do what the command line asks for, and return the model's directory.
 
     Raises:
-        OptionError: nobody knows where to (and whatever reading runs and models, and writing models, raises).
+        OptionError: nobody knows where to, the weights are larger than asked for, or there is nothing to evaluate them
+            on (and whatever reading runs and models, and writing models, raises).
     """
     path = find_run(say_warning).path if request.run is None else request.run
     contents = read_trained(path, checkpoint=request.checkpoint, training=request.training)
     build_averaged(contents)  # weights of another configuration are refused before anything is written
-    contents, notices = _with_scores(contents)
-    warn((*contents.notices, *notices))
     out = _default_place(contents) if request.out is None else request.out
-    dtype: torch.dtype = getattr(torch, request.dtype)
-    write_model(out, contents, dtype=dtype, card=model_card(contents, name=out.resolve().name, dtype=dtype))
+    _check_size(contents, request)
+    licence = {} if request.licence is None else {"licence": request.licence}
+    contents = _with(contents, {**history_of(contents), **licence})
+    report = None if contents.checkpoint is None else results_of(contents, "eval") / checkpoint_name(contents)
+    if request.evaluate:
+        report = _evaluate_written(contents, request, out, report, console)
+    contents, notices = _with_scores(contents, report)
+    warn((*contents.notices, *notices))
+    _write(out, contents, request, pictures_in(report) if "metrics" in contents.provenance else ())
     for file in sorted(out.iterdir()):
         say(console, f"{file}  {file.stat().st_size:,} bytes")
     say(console, f"model: {out}")
     return out
+
+
+def _with(contents: ModelContents, facts: Mapping[str, Any]) -> ModelContents:
+    return attrs.evolve(contents, provenance={**contents.provenance, **facts})
+
+
+def _write(out: Path, contents: ModelContents, request: PackageRequest, pictures: tuple[Shown, ...] = ()) -> None:
+    dtype: torch.dtype = getattr(torch, request.dtype)
+    titles = {one.file: one.title for one in pictures}
+    card = model_card(contents, name=out.resolve().name, dtype=dtype, pictures=titles)
+    write_model(out, contents, dtype=dtype, card=card, pictures={one.file: one.data for one in pictures})
+
+
+def _check_size(contents: ModelContents, request: PackageRequest) -> None:
+    if request.max_mb is None:
+        return
+    dtype: torch.dtype = getattr(torch, request.dtype)
+    training = contents.training
+    large = () if training is None else (*training.generator.values(), *training.discriminator.values())
+    size = sum(tensor.numel() for tensor in contents.generator.values()) * dtype.itemsize
+    size += sum(tensor.nbytes for tensor in large)
+    if size > request.max_mb * _MEGABYTE:
+        hint = "train a smaller network, or try --dtype float16 and --no-training"
+        raise OptionError("--max-mb", f"weights of {contents.path} would take {size / _MEGABYTE:.1f} MB; {hint}")
+
+
+def _evaluate_written(
+    contents: ModelContents, request: PackageRequest, out: Path, of_run: Path | None, console: Console
+) -> Path:
+    """Write a model without scores, evaluate what was written, and return the report; the run, if nobody has yet."""
+    check_held_out(contents)
+    check_output(beside(out, "eval") / "scores")
+    unmeasured = {name: fact for name, fact in contents.provenance.items() if name != "metrics"}
+    _write(out, attrs.evolve(contents, provenance=unmeasured), request)
+    try:
+        if of_run is not None and not (of_run / MARKER).exists():
+            evaluated(contents, console)
+        report = evaluated(read_trained(out), console)
+    except KeyboardInterrupt:
+        raise SystemExit(report_error(f"stopped; {out} was written, without scores", status=130)) from None
+    if of_run is not None:
+        before, after = (scores_of(read_json(each / MARKER, max_bytes=_LARGEST_REPORT)) for each in (of_run, report))
+        for line in rounding(before, after, request.dtype):
+            say(console, line)
+    return report
 
 
 def _default_place(contents: ModelContents) -> Path:
@@ -58,12 +114,9 @@ def _default_place(contents: ModelContents) -> Path:
     return beside(contents.path, "model")
 
 
-def _with_scores(contents: ModelContents) -> tuple[ModelContents, tuple[str, ...]]:
-    """Add the scores of the report that is beside the checkpoint, if there is one; and say what is wrong with it."""
-    if contents.checkpoint is None:
-        return contents, ()
-    path = results_of(contents, "eval") / checkpoint_name(contents) / MARKER
-    if not path.exists():
+def _with_scores(contents: ModelContents, report: Path | None) -> tuple[ModelContents, tuple[str, ...]]:
+    """Add the scores of a report, if there is one; and say what is wrong with it."""
+    if report is None or not (path := report / MARKER).exists():
         return contents, ()
     try:
         metrics = scores_of(read_json(path, max_bytes=_LARGEST_REPORT))
@@ -71,7 +124,7 @@ def _with_scores(contents: ModelContents) -> tuple[ModelContents, tuple[str, ...
         return contents, (f"{path} {error.problems[0].message}; the model goes without scores",)
     if not metrics:
         return contents, (f"{path} has no scores of generated frames; the model goes without",)
-    return attrs.evolve(contents, provenance={**contents.provenance, "metrics": metrics}), ()
+    return _with(contents, {"metrics": metrics}), ()
 
 
 def scores_of(report: Any) -> list[dict[str, Any]]:
@@ -110,6 +163,7 @@ def _scores(part: Any) -> dict[str, Any]:
 def _generated(name: str, score: Any) -> list[dict[str, Any]]:
     match score:
         case {"value": int() | float() as value, "unit": str(unit)} if name.endswith(_GENERATED):
-            return [{"value": value, "unit": unit}]
+            interval = score.get("interval")
+            return [{"value": value, "unit": unit, **({} if interval is None else {"interval": interval})}]
         case _:
             return []

@@ -95,7 +95,7 @@ def prepare(
         plan=plan,
         notes=(
             *checked,
-            *check_trust(config),
+            *check_trust(config, source),
             *short,
             f"device {device}",
             *_precision_notes(precision, device),

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from vs_data.clips import Clip, ClipRequest, LabelInfo, References, SequenceInfo, check_request
 from vs_data.errors import DataError
 from vs_data.face_crop import sequence_window
-from vs_data.flow import FlowFilesConfig, flow_files
-from vs_data.flows import MotionFiles, flow_folders, flow_word, motion_files
+from vs_data.flow import FlowFilesConfig, PhotometricConfig, flow_files
+from vs_data.flows import MotionFiles, flow_folders, flow_word, motion_files, read_flow
 from vs_data.geometry import Window, apply_to_image, plan_geometry
 from vs_data.labels import (
     SegMapsConfig,
@@ -47,6 +47,8 @@ from vs_data.videos import index_all
 from vs_data.views import View, read_frames, read_picture, to_tensor
 
 IMAGES_FOLDER = Folder(name=IMAGES, extensions=IMAGE_EXTENSIONS, videos=True)
+
+_ASKED = 3  # sequences
 
 
 @attrs.frozen(kw_only=True)
@@ -129,6 +131,25 @@ def _scan(config: StoredConfig, split: Literal["train", "val"]) -> Layout:
             return held_out(layout, split, seconds, how) if seconds > 0 else layout
         case _:
             return scan_layout(Path(place), IMAGES_FOLDER, folders, how)
+
+
+def flow_trusted_by_frames(source: FolderSource) -> str | None:
+    """Return a file of flow that does not say where to trust it, for which the true frames are asked (photometric).
+
+    None: the frames are not asked, as far as the first files of a few sequences show. Flow that leads forward is
+    trusted by where it lands.
+
+    Raises:
+        DataError: such a file is bad.
+    """
+    match source.config.flow:
+        case FlowFilesConfig(direction="backward", confidence=PhotometricConfig()) as config:
+            moving = [files for files in source.files if len(files.frames) > 1][:_ASKED]
+            motions = [motion for files in moving if (motion := motion_files(config, files, 1)) is not None]
+            untold = (each for each in motions if read_flow(each.flow, None, config.exr_channels)[1] is None)
+            return next((str(each.flow) for each in untold), None)
+        case _:
+            return None
 
 
 def index_videos(config: StoredConfig, split: Literal["train", "val"], progress: Callable[[int, int], None]) -> None:

@@ -53,7 +53,7 @@ from vs_metrics.errors import (
     VideoError,
     VsMetricsError,
 )
-from vs_metrics.files import VideoFile, VideoWriter, write_mp4, write_png
+from vs_metrics.files import VideoFile, VideoWriter, small_webp, write_mp4, write_png
 from vs_metrics.identity import (
     MIN_REGION_PIXELS,
     IdentityDistances,
@@ -171,6 +171,7 @@ __all__ = [
     "psnr",
     "region_colours",
     "resample_counts",
+    "small_webp",
     "ssim",
     "strip",
     "strip_frames",

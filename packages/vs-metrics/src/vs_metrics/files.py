@@ -54,6 +54,21 @@ def write_png(path: str | os.PathLike[str], image: Image) -> Path:
     return Path(path)
 
 
+def small_webp(image: Image, *, width: int, quality: int = 85) -> bytes:
+    """Return an (H, W, 3) uint8 RGB picture as WebP, for pages: at most `width` pixels wide, and not without loss.
+
+    Raises:
+        ShapeError: it is not an RGB picture of 8 bits.
+    """
+    check_picture(image)
+    height = max(1, round(image.shape[0] * width / image.shape[1]))
+    small = image if image.shape[1] <= width else cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    done, data = cv2.imencode(".webp", np.ascontiguousarray(small[..., ::-1]), [cv2.IMWRITE_WEBP_QUALITY, quality])
+    if not done:
+        raise VsMetricsError(f"OpenCV could not encode a picture of shape {small.shape} as WebP")
+    return data.tobytes()
+
+
 def write_mp4(path: str | os.PathLike[str], frames: Iterable[Image], *, fps: float | int = 25) -> VideoFile:
     """Write (H, W, 3) uint8 RGB pictures, all of one size, as an H.264 video (yuv420p, CRF 18) that browsers play.
 

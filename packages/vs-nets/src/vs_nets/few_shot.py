@@ -268,7 +268,8 @@ class FewShotGenerator(nn.Module):
             x, x_raw = self._main_branch(generated, maps, extra)
         frame, raw = self._to_frame(x), None if x_raw is None else self._to_frame(x_raw)
         if self.config.spade is None:
-            frame, raw = _blend(frame, warps), frame
+            raw = frame if self.config.combination.raw_output else None
+            frame = _blend(frame, warps)
         previous = warps[1] if len(warps) > 1 else None
         return Synthesis(
             frame=frame,
@@ -387,8 +388,12 @@ def _embed_warped(config: FewShotGeneratorConfig) -> Embedder | None:
 
 
 def _blend(frame: Tensor, warps: Sequence[Warp]) -> Tensor:
-    """Blend the warped reference into what is made up, and then the warped previous frame, each by its mask."""
-    for warp in warps:
+    """Blend the warped previous frame into what is made up, and then the warped reference, each by its mask.
+
+    The reference has the last word, because it is a real frame: what is taken from the frame before has been warped as
+    often as there were frames, and its errors add up.
+    """
+    for warp in reversed(warps):
         frame = warp.mask * frame + (1 - warp.mask) * warp.frame
     return frame
 

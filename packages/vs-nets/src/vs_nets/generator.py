@@ -58,6 +58,7 @@ class LinearCombination:
     """Combination by blending: mask * hallucinated + (1 - mask) * warped."""
 
     kind: ClassVar[str] = "linear"
+    raw_output: bool = truth(True, "give what is hallucinated losses of its own, wherever a frame is warped")
 
 
 Combination = SpadeCombination | LinearCombination
@@ -300,7 +301,8 @@ class Generator(nn.Module):
         if warp is None:
             return Synthesis(frame=frame, raw=raw)
         if self.embed_warped is None:
-            frame, raw = warp.mask * frame + (1 - warp.mask) * warp.frame, frame
+            raw = frame if self.config.combination.raw_output else None
+            frame = warp.mask * frame + (1 - warp.mask) * warp.frame
         given = self.flow is None
         return Synthesis(frame=frame, raw=raw, flow=warp.flow, mask=warp.mask, warped=warp.frame, given=given)
 

@@ -9,6 +9,7 @@ import torch
 from vs_config import shown
 from vs_data import LabelKind, SegMapsConfig
 from vs_data.labels import handler_of
+from vs_metrics import LEVEL
 from vs_nets import ClassMap, FloatMap
 from vs_nets import LabelKind as NetworkKind
 
@@ -21,22 +22,28 @@ _KINDS = {"vid2vid": "a video", "few-shot": "a video of somebody whom a few pict
 _SPECIAL = re.compile(r"[\\`*_{}\[\]()<>#+|~&$!@:.]")
 
 
-def model_card(contents: ModelContents, *, name: str, dtype: torch.dtype) -> str:
+def model_card(
+    contents: ModelContents, *, name: str, dtype: torch.dtype, pictures: Mapping[str, str] | None = None
+) -> str:
     """Return the text of a model's README.md.
 
     Args:
         contents: the model.
         name: of its directory, by which the commands in the text call it.
         dtype: of the averaged weights as they are written.
+        pictures: files beside the text that show what it makes, each with what it is.
     """
+    seen = _pictures(pictures or {})
     sections = {
         f"# {in_markdown(name)}": _what(contents),
+        **({"## What it makes": seen} if seen else {}),
         "## Use it": _use(contents, name),
+        "## Training": _training(contents),
         "## Labels": _labels(contents.config),
         "## Size": _size(contents, dtype),
         "## Scores": _scores(contents.provenance.get("metrics")),
         "## Limits": _limits(contents),
-        "## Licence": ["Whoever trained these weights says what may be done with them: the model itself does not."],
+        "## Licence": [_licence(contents.provenance.get("licence"))],
     }
     return "\n".join(line for title, lines in sections.items() for line in (title, "", *lines, ""))
 
@@ -47,24 +54,66 @@ def in_markdown(text: object) -> str:
 
 
 def _what(contents: ModelContents) -> list[str]:
+    return [
+        f"A {contents.config.kind} model: labels come in, {_KINDS[contents.config.kind]} goes out. "
+        "The weights are the average of the generator."
+    ]
+
+
+def _pictures(pictures: Mapping[str, str]) -> list[str]:
+    shown_files = (f"![{in_markdown(title)}]({file})" for file, title in pictures.items())
+    return ["\n\n".join(shown_files)] if pictures else []
+
+
+def _training(contents: ModelContents) -> list[str]:
     said = contents.provenance
+    known = _mapping(said.get("training"))
     rows = {
         "preset": said.get("preset"),
+        "trained by": said.get("command"),
         "training steps": said.get("steps"),
         "begun from": said.get("begun_from"),
         "trained on": _DRAWN.get(str(said.get("data")), said.get("data")),
+        "seeds": _seeds(contents.settings or {}),
         "precision of the training": said.get("level"),
+        "begun": str(known["started"])[:10] if "started" in known else None,
+        "time it took": said.get("took"),
+        "machine": _machine(_mapping(known.get("environment"))),
         "run": said.get("run"),
         "imported from": _joined(said.get("imported"), "from", "file"),
         "adapted to": _joined(said.get("adapted"), "sequence"),
         "revision of the program": said.get("revision"),
     }
-    return [
-        f"A {contents.config.kind} model: labels come in, {_KINDS[contents.config.kind]} goes out. "
-        "The weights are the average of the generator.",
-        "",
-        *_table(["", ""], [[key, in_markdown(value)] for key, value in rows.items() if value is not None]),
-    ]
+    found = [[key, in_markdown(value)] for key, value in rows.items() if value is not None]
+    return _table(["", ""], found) if found else ["Nobody knows."]
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _seeds(settings: Mapping[str, Any]) -> str | None:
+    found = {"weights and order": settings.get("seed"), "world": _mapping(settings.get("data")).get("seed")}
+    return ", ".join(f"{seed} of the {what}" for what, seed in found.items() if type(seed) is int) or None
+
+
+def _machine(environment: Mapping[str, Any]) -> str | None:
+    """Return in general words what it was trained on, and with which PyTorch."""
+    match environment:
+        case {"gpus": [{"name": str(name)}, *others]}:
+            machine = f"{1 + len(others)} x {name}"
+        case {"cpus_usable": int(cores), "cpu": str(name)}:
+            machine = f"{cores} cores of {name}"
+        case _:
+            return None
+    torch_version = _mapping(environment.get("packages")).get("torch")
+    return machine if torch_version is None else f"{machine}, PyTorch {torch_version}"
+
+
+def _licence(licence: Any) -> str:
+    if licence is None:
+        return "Whoever trained these weights says what may be done with them: the model itself does not."
+    return f"The weights and all else in this directory: {in_markdown(licence)}."
 
 
 def _joined(known: Any, *names: str) -> str | None:
@@ -171,6 +220,8 @@ def _scores(metrics: Any) -> Iterator[str]:
         if index:
             yield ""
         yield from (said, "", *_table(["of generated frames", "", ""], rows))
+    if any("[" in value for _, rows in parts for _, value, _ in rows):
+        yield from ("", f"In brackets: {100 * LEVEL:.0f} % intervals by bootstrap over clips.")
 
 
 def _score_rows(part: Any) -> tuple[str, list[list[str]]]:
@@ -178,7 +229,7 @@ def _score_rows(part: Any) -> tuple[str, list[list[str]]]:
     match part:
         case {"scores": Mapping() as scores, "clips": int(clips), "frames": int(frames), "command": str(command)}:
             rows = [
-                [in_markdown(name), f"{value:.4g}", in_markdown(unit)]
+                [in_markdown(name), value, in_markdown(unit)]
                 for name, score in scores.items()
                 for value, unit in _value(score)
             ]
@@ -190,10 +241,16 @@ def _score_rows(part: Any) -> tuple[str, list[list[str]]]:
             return "", []
 
 
-def _value(score: Any) -> Iterator[tuple[float, str]]:
+def _value(score: Any) -> Iterator[tuple[str, str]]:
     match score:
+        case {
+            "value": int() | float() as value,
+            "unit": str(unit),
+            "interval": [int() | float() as a, int() | float() as b],
+        }:
+            yield f"{value:.4g} [{a:.4g}, {b:.4g}]", unit
         case {"value": int() | float() as value, "unit": str(unit)}:
-            yield value, unit
+            yield f"{value:.4g}", unit
 
 
 def _limits(contents: ModelContents) -> list[str]:
@@ -203,7 +260,9 @@ def _limits(contents: ModelContents) -> list[str]:
         case {"run": {"steps": int(planned)}} if type(steps) is int and steps < planned:
             lines.append(f"- Its training was to take {planned} steps; these weights are those of step {steps}.")
     if _is_drawn(contents):
-        lines.append("- It was trained on drawn pictures and has never seen a photograph.")
+        lines.append(
+            "- It was trained on drawn pictures of a made-up world: it has never seen a photograph, or a real person."
+        )
     if not said.get("metrics"):
         lines.append("- Nobody has measured it, as far as this model knows.")
     return lines

@@ -3,7 +3,7 @@
     model.json                the generator's shape, how files become its input, where it comes from, checksums
     generator.safetensors     the averaged generator
     training.safetensors      the generator before averaging and the discriminators, to go on from; may be left out
-    README.md                 a card for people
+    README.md                 a card for people, and the pictures in it
 
 Nothing is ever unpickled, and no file is used whose checksum does not hold.
 """
@@ -51,7 +51,14 @@ def is_model(path: Path) -> bool:
     return (path / MARKER).exists()
 
 
-def write_model(path: Path, contents: ModelContents, *, dtype: torch.dtype = torch.float32, card: str = "") -> None:
+def write_model(
+    path: Path,
+    contents: ModelContents,
+    *,
+    dtype: torch.dtype = torch.float32,
+    card: str = "",
+    pictures: Mapping[str, bytes] | None = None,
+) -> None:
     """Write a model directory, whole or not at all; one that was there is replaced.
 
     Args:
@@ -59,6 +66,7 @@ def write_model(path: Path, contents: ModelContents, *, dtype: torch.dtype = tor
         contents: what; `path`, `checkpoint` and `notices` of it are not written.
         dtype: of the averaged weights; those that training goes on from stay float32.
         card: the text of README.md; empty: there is none.
+        pictures: files that it shows, by their names.
 
     Raises:
         ModelError: a weight is too large for the format.
@@ -79,7 +87,7 @@ def write_model(path: Path, contents: ModelContents, *, dtype: torch.dtype = tor
     }
     text = json.dumps(_sealed(document), indent=1, allow_nan=False) + "\n"
     with marked_directory(path, marker=MARKER, what="model") as draft:
-        for name, data in encoded.items():
+        for name, data in {**encoded, **(pictures or {})}.items():
             (draft / name).write_bytes(data)
         if card:
             (draft / CARD).write_text(card, "utf-8")

@@ -5,12 +5,11 @@ from collections.abc import Callable, Sequence
 from typing import assert_never
 
 import vs_nets as nets
-from vs_config import refuse
+from vs_config import refuse, shown
 from vs_data import (
     ClipSource,
     DancersConfig,
     FacesConfig,
-    FlowFilesConfig,
     PhotometricConfig,
     SequenceInfo,
     SourceConfig,
@@ -22,6 +21,7 @@ from vs_data import (
     every_so_often,
     look_at_folder,
 )
+from vs_data.folder import FolderSource, flow_trusted_by_frames
 
 from vs_training.config import ReferencesConfig, TrainConfig
 from vs_training.curriculum import left_out_at_last, references_inside
@@ -47,18 +47,23 @@ def check_data(config: SourceConfig, watch: Callable[[str], None]) -> tuple[str,
             assert_never(config)
 
 
-def check_trust(config: TrainConfig) -> tuple[str, ...]:
-    """Warn where motion is given and the true frames say how far to trust it: they are not there at synthesis."""
-    match config.generator, config.data:
-        case (
-            nets.GeneratorConfig(flow=nets.GivenFlow()),
-            StoredConfig(flow=FlowFilesConfig(confidence=PhotometricConfig(kind=kind))),
-        ):
-            what = f"data.flow.confidence.kind={kind} asks the true frames about flow files without a confidence"
-            fix = "synthesis has none and trusts them; new runs: trusted, occlusion or forward-backward, alike in both"
-            return (f"warning: {what}; {fix}",)
+def check_trust(config: TrainConfig, source: ClipSource) -> tuple[str, ...]:
+    """Warn where motion is given and the true frames say how far to trust it: they are not there at synthesis.
+
+    Raises:
+        DataError: a file of flow is bad.
+    """
+    match config.generator, source:
+        case nets.GeneratorConfig(flow=nets.GivenFlow()), FolderSource():
+            file = flow_trusted_by_frames(source)
         case _:
             return ()
+    if file is None:
+        return ()
+    kind = PhotometricConfig.kind
+    what = f"{shown(file)} has no confidence, for which data.flow.confidence.kind={kind} asks the true frames"
+    fix = "synthesis has none and trusts it; new runs: trusted, occlusion or forward-backward, alike in both"
+    return (f"warning: {what}; {fix}",)
 
 
 def check_sequences(config: TrainConfig, source: ClipSource) -> tuple[str, ...]:

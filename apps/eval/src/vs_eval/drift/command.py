@@ -55,7 +55,7 @@ ROWS = 8
 
 @attrs.frozen(kw_only=True, eq=False)
 class Known:
-    """The knowledge of training frames: mean colours of classes, (regions, 3) of regions; None where there is none."""
+    """Facts of training frames: mean colours of classes, (regions, 3) of regions; None where there is none."""
 
     classes: ClassColours | None = None
     regions: Tensor | None = None
@@ -63,7 +63,7 @@ class Known:
 
 @attrs.frozen(kw_only=True, eq=False)
 class Roller:
-    """A setting that all roll-outs have in common.
+    """The parts that all roll-outs have in common.
 
     Attributes:
         opened: the run or model.

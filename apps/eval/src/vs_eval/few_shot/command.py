@@ -49,8 +49,8 @@ class FewShotRequest:
     """
 
     common: Request
-    references: tuple[int, ...]
-    drive: bool
+    references: tuple[int, ...] = (1, 3)
+    drive: bool = True
 
 
 @attrs.frozen(kw_only=True)

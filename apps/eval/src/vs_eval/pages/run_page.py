@@ -1,7 +1,5 @@
 """The page of a run: how it was trained, what came out, and with which settings."""
 
-import itertools
-import math
 import shlex
 from collections.abc import Iterator, Mapping
 
@@ -19,7 +17,6 @@ from vs_eval.pages.history import (
     History,
     marks_of,
     measured,
-    number,
     remarks_on,
     training_figures,
     validation_names,
@@ -68,7 +65,7 @@ def _closing_sections(view: RunView) -> Iterator[Section]:
 def lines_on(view: RunView) -> Iterator[str]:
     """Yield what there is to say of a run at once."""
     begun = moment(view.marker.get("started"))
-    yield ", ".join(filter(None, (begun and f"begun {begun}", view.state, _took(view))))
+    yield ", ".join(filter(None, (begun and f"begun {begun}", view.state, view.took)))
     if view.config is not None:
         config = view.config
         yield f"{config.generator.kind} on {config.data.kind}, precision {config.precision.level}, seed {config.seed}"
@@ -214,17 +211,3 @@ def _facts(machine: Mapping[str, object]) -> Iterator[tuple[str, str]]:
                 continue
             case _:
                 yield name.replace("_", " "), f"{value:,}" if type(value) is int else str(value)
-
-
-def _took(view: RunView) -> str:
-    """Return for how long it was trained, without the time between a stop and going on, in words."""
-    times = [(int(line["step"]), number(line.get("time"), math.nan)) for line in view.history.steps]
-    known = [(step, time) for step, time in times if math.isfinite(time)]
-    pairs = itertools.pairwise(known)
-    seconds = sum(max(0.0, after - before) for (_, before), (step, after) in pairs if step not in view.resumed)
-    if not seconds:
-        return ""
-    minutes, hours = seconds / 60, seconds / 3600
-    return (
-        f"{hours:.1f} hours" if hours >= 1 else f"{minutes:.0f} minutes" if minutes >= 1 else f"{seconds:.0f} seconds"
-    )

@@ -1,6 +1,8 @@
 """A run as a page shows it: everything that its directory holds and that can be read."""
 
 import contextlib
+import itertools
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from vs_eval.errors import VsEvalError
 from vs_eval.numerics.opening import MARKER as AUDIT
 from vs_eval.output import MARKER
 from vs_eval.pages.found import LARGEST, Found, read_found
-from vs_eval.pages.history import History, course_of, read_history, resumed_at
+from vs_eval.pages.history import History, course_of, number, read_history, resumed_at
 from vs_eval.report import Table
 
 MANY = 5
@@ -88,6 +90,19 @@ class RunView:
         if last == planned:
             return f"finished: {last} steps"
         return f"{'ended by run.patience' if self._is_over() else 'unfinished'}: {last}{of} steps"
+
+    @property
+    def took(self) -> str:
+        """For how long it was trained, without the time between a stop and going on, in words; empty: nobody knows."""
+        times = [(int(line["step"]), number(line.get("time"), math.nan)) for line in self.history.steps]
+        pairs = itertools.pairwise((step, time) for step, time in times if math.isfinite(time))
+        seconds = sum(max(0.0, after - before) for (_, before), (step, after) in pairs if step not in self.resumed)
+        if not seconds:
+            return ""
+        minutes, hours = seconds / 60, seconds / 3600
+        if hours >= 1:
+            return f"{hours:.1f} hours"
+        return f"{minutes:.0f} minutes" if minutes >= 1 else f"{seconds:.0f} seconds"
 
     def _is_over(self) -> bool:
         """Whether it got no better for so many validations that it ended with the last one."""

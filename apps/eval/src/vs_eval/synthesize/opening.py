@@ -15,6 +15,7 @@ from vs_data.geometry import apply_to_image, plan_geometry
 from vs_data.pictures import read_rgb
 from vs_data.views import to_tensor
 from vs_metrics import SinkOptions, check_sink
+from vs_runtime.errors import RunDirectoryError
 from vs_synthesis import (
     Computing,
     Fit,
@@ -33,6 +34,7 @@ from vs_synthesis.fit import Way
 from vs_eval.errors import OptionError
 from vs_eval.opening import say_warning
 from vs_eval.output import checkpoint_name, results_of
+from vs_eval.synthesize.shipped import shipped_model
 from vs_eval.videos import file_name
 
 PIPE = "-"
@@ -107,7 +109,7 @@ def open_synthesis(request: SynthesisRequest) -> OpenedSynthesis:
     Raises:
         OptionError: an option cannot be (and whatever opening models, labels and references raises).
     """
-    path = find_run(say_warning).path if request.model is None else request.model
+    path, fallen_back = (request.model, ()) if request.model is not None else _newest_or_shipped(request)
     contents = read_trained(path, checkpoint=request.checkpoint)
     how = attrs.evolve(
         label_request(contents.config, size=parse_size("--size", request.size), frames=request.frames),
@@ -128,8 +130,24 @@ def open_synthesis(request: SynthesisRequest) -> OpenedSynthesis:
         model=model,
         subject=None if shown is None else encode_references(model, shown),
         jobs=jobs,
-        notices=tuple(line for line in (*contents.notices, *described) if line),
+        notices=tuple(line for line in (*fallen_back, *contents.notices, *described) if line),
     )
+
+
+def _newest_or_shipped(request: SynthesisRequest) -> tuple[Path, tuple[str, ...]]:
+    """Return the run that saved a checkpoint last, or else a model that comes with the workspace, and says so.
+
+    Raises:
+        RunDirectoryError: there is neither, or a checkpoint is asked for, which models have none of.
+    """
+    try:
+        return find_run(say_warning).path, ()
+    except RunDirectoryError:
+        asked = request.references is not None or (request.labels or "").startswith("faces:")
+        model = shipped_model(of_people=asked)
+        if model is None or request.checkpoint is not None:
+            raise
+        return model, (f"no run of yours has a checkpoint yet: {model}, which comes with vs, makes the frames",)
 
 
 def _open_references(request: SynthesisRequest, contents: ModelContents, how: LabelRequest) -> ReferenceSubject | None:

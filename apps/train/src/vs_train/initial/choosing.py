@@ -10,12 +10,12 @@ from vs_config.schema import tag_of
 from vs_data import (
     DenseposeConfig,
     DisFlowConfig,
-    FlowFilesConfig,
     KeypointsConfig,
     LandmarksConfig,
     SegMapsConfig,
 )
 from vs_data.findings import counted
+from vs_data.flows import said_of_flow
 from vs_data.labels import EdgesConfig, InstancesConfig, LabelKind, handler_of, know_boxes, said_of
 from vs_data.survey import Survey
 from vs_training.config import TrainConfig
@@ -158,15 +158,14 @@ def _augmentation(kinds: Sequence[LabelKind]) -> Iterator[Choice]:
 
 
 def _motion(found: Survey, few_shot: bool) -> Iterator[Choice]:
-    match found.flow:
-        case FlowFilesConfig() as files if not few_shot:
-            yield Choice(path="data.flow.kind", value=files.kind, why=f"motion is in the files of {files.folder}")
-            yield Choice(path="data.flow.folder", value=files.folder)
-        case _:
-            why = "OpenCV's optical flow teaches the motion" + (
-                ", to references too" if few_shot else ": no files of it"
-            )
-            yield Choice(path="data.flow.kind", value=DisFlowConfig.kind, why=why)
+    files = found.motion.flow
+    if files is None or few_shot:
+        why = "OpenCV's optical flow teaches the motion" + (", to references too" if few_shot else ": no files of it")
+        yield Choice(path="data.flow.kind", value=DisFlowConfig.kind, why=why)
+        return
+    seen = {"kind": f"motion is in the files of {files.folder}", **found.motion.why}
+    for field, value in said_of_flow(files).items():
+        yield Choice(path=f"data.flow.{field}", value=value, why=seen.get(field, ""))
 
 
 def _face(kinds: Sequence[LabelKind]) -> Iterator[Choice]:

@@ -24,7 +24,7 @@ from vs_data.extract.run import Extraction, Wanted, extract_labels
 from vs_data.extract.written import in_words, kind_written
 from vs_data.fields import folder_name
 from vs_data.findings import counted
-from vs_data.flow import NoFlowConfig
+from vs_data.flow import NoFlowConfig, ThereAndBackConfig
 from vs_data.folder import check_command
 from vs_data.layout import IMAGES
 from vs_data.names import Order
@@ -148,7 +148,8 @@ def _labeller(
         words = words_of(program)
         return label_by_program(words, timeout), {"program": list(words), **options}
     network = _opened(model, device, threads)
-    made_by = {"model": network.digest, **_said(given), **options}
+    trust = {"confidence": ThereAndBackConfig.kind} if kind == "flow" else {}
+    made_by = {"model": network.digest, **_said(given), **options, **trust}
     return label_by_network(network, given, wanted, kind), made_by
 
 

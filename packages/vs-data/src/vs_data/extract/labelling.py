@@ -14,6 +14,9 @@ from vs_data.extract.inputs import InputPlan, feeds_of, fit_to, plan_input
 from vs_data.extract.networks import Network, refusal, run_network
 from vs_data.extract.options import ExtractKind, InputOptions, OutputOptions
 from vs_data.extract.outputs import Label, choose_reading
+from vs_data.flow import ThereAndBackConfig
+from vs_data.flows.directions import consistency
+from vs_data.geometry import inside
 from vs_data.seen import Size
 
 Frames: TypeAlias = Iterator[NDArray[np.uint8]]
@@ -48,7 +51,7 @@ Item: TypeAlias = tuple[NDArray[np.uint8], ...]
 
 
 def label_by_network(network: Network, given: InputOptions, wanted: OutputOptions, kind: ExtractKind) -> Labeller:
-    """Return what labels frames by a network.
+    """Return what labels frames by a network; one of flow is asked twice, there and back, for the confidence in it.
 
     Raises:
         DataError: The network takes something else than frames.
@@ -58,7 +61,12 @@ def label_by_network(network: Network, given: InputOptions, wanted: OutputOption
     def label(frames: Frames, task: Task) -> Labels:
         fit = fit_to(plan, task.size)
         for items in _batches(_items(frames, kind, wanted), plan.batch or given.batch):
-            yield from labels_of(network, plan, fit, items, wanted, kind)
+            labels = labels_of(network, plan, fit, items, wanted, kind)
+            if kind == "flow":
+                turned: list[Item] = [item[::-1] for item in items]
+                yield from map(_with_trust, labels, labels_of(network, plan, fit, turned, wanted, kind))
+            else:
+                yield from labels
 
     return label
 
@@ -97,6 +105,15 @@ def labels_of(
                 f"{reading.output} holds nan", file=str(network.path), fix="see --input-range, --mean, --std"
             )
         yield reading.read(output, fit)
+
+
+def _with_trust(there: Label, back: Label) -> Label:
+    """Return flow with the confidence in it, (3,H,W): 1 where it leads there and back, and into the picture."""
+    how = ThereAndBackConfig()
+    flow, other = (np.ascontiguousarray(each.transpose(1, 2, 0)) for each in (there, back))
+    with np.errstate(over="ignore", invalid="ignore"):  # flow beyond any picture, which cannot be written anyway
+        trust = consistency(flow, other, how.relative, how.absolute) * inside(flow)
+    return np.concatenate([there, trust[None]])
 
 
 def _has_nan(output: NDArray[Any]) -> bool:

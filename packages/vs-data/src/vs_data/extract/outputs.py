@@ -14,7 +14,10 @@ from vs_data.extract.options import ExtractKind, Layout, OutputOptions
 from vs_data.seen import Size
 
 Label: TypeAlias = NDArray[Any]
-"""A label of a frame: points (n,3) x, y, confidence, no row for nobody; ids (H,W); values (H,W,C); or flow (2,H,W)."""
+"""A label of a frame: points (n,3) x, y, confidence, no row for nobody; ids (H,W); values (H,W,C); or flow.
+
+That is (2,H,W), or (3,H,W) with the confidence in it.
+"""
 
 ReadLabel: TypeAlias = Callable[[NDArray[Any], Fit], Label]
 """From an output, without the axis of the batch, to the label of a frame."""

@@ -38,6 +38,7 @@ class Tally:
         low: The least value.
         high: The greatest value; of flow the longest step, pixels.
         ids: All that occur.
+        trusted: Of flow the sum, over labels, of the part that is trusted.
         real: Whether values were written as they are, to `.npy` files.
     """
 
@@ -47,6 +48,7 @@ class Tally:
     low: float = np.inf
     high: float = -np.inf
     ids: frozenset[int] = frozenset()
+    trusted: float = 0.0
     real: bool = False
 
 
@@ -127,14 +129,17 @@ def _scaled(values: Label, options: OutputOptions) -> Label:
     return np.asarray(((values.astype(np.float64) - low) / (high - low)).clip(0, 1) * 65535 + 0.5).astype(np.uint16)
 
 
-def _write_flow(path: Path, flow: Label, frame: str) -> None:
-    if np.abs(flow).max() > MAX_FLOW:
-        raise DataError(
-            f"the flow of frame {frame} is beyond any picture: {np.abs(flow).max():g} pixels", fix="see --units"
-        )
-    small = np.abs(flow).max() < np.finfo(np.float16).max
+def _write_flow(path: Path, label: Label, frame: str) -> None:
+    flow, confidence = label[:2], label[2:]
+    most = np.abs(flow).max()
+    if most > MAX_FLOW:
+        raise DataError(f"the flow of frame {frame} is beyond any picture: {most:g} pixels", fix="see --units")
+    vectors = flow.astype(np.float16 if most < np.finfo(np.float16).max else np.float32)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, flow=flow.astype(np.float16 if small else np.float32))
+    if len(confidence):
+        np.savez_compressed(buffer, flow=vectors, confidence=confidence[0].astype(np.float16))
+    else:
+        np.savez_compressed(buffer, flow=vectors)
     path.write_bytes(buffer.getvalue())
 
 
@@ -150,7 +155,9 @@ def add_to(tally: Tally, label: Label, kind: ExtractKind, options: OutputOptions
             low, high, parts = min(one.low, float(label.min())), max(one.high, float(label.max())), label.shape[2]
             return attrs.evolve(one, low=low, high=high, parts=parts, real=_is_real(_scaled(label[:1, :1], options)))
         case "flow":
-            return attrs.evolve(one, high=max(one.high, float(np.hypot(*label).max())))
+            high = max(one.high, float(np.hypot(*label[:2]).max()))
+            trusted = one.trusted + float(label[2:].mean(axis=(1, 2)).sum())
+            return attrs.evolve(one, high=high, parts=len(label), trusted=trusted)
 
 
 def in_words(tally: Tally, kind: ExtractKind) -> str:
@@ -165,7 +172,9 @@ def in_words(tally: Tally, kind: ExtractKind) -> str:
         case "depth" | "image":
             return f"values from {tally.low:g} to {tally.high:g}"
         case "flow":
-            return f"longest step {tally.high:.3g} pixels"
+            trust = f"{tally.trusted / tally.labels:.0%} of it leads there and back, and is trusted"
+            unknown = "nobody says where it is to be trusted: see data.flow.confidence"
+            return f"longest step {tally.high:.3g} pixels; {trust if tally.parts > 2 else unknown}"
 
 
 def _spans(numbers: list[int]) -> Iterator[str]:

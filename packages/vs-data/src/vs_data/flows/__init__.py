@@ -4,7 +4,7 @@ from vs_data.flows.directions import backward_of, consistency
 from vs_data.flows.formats import FLOW_ALONE, FLOW_EXTENSIONS, read_flow
 from vs_data.flows.places import MotionFiles, flow_folders, motion_files
 from vs_data.flows.reading import read_backward, through
-from vs_data.flows.words import flow_in_word, flow_word
+from vs_data.flows.words import flow_in_word, flow_word, said_of_flow
 
 __all__ = [
     "FLOW_ALONE",
@@ -18,5 +18,6 @@ __all__ = [
     "motion_files",
     "read_backward",
     "read_flow",
+    "said_of_flow",
     "through",
 ]

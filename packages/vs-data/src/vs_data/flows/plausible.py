@@ -37,7 +37,7 @@ _WAYS: Mapping[str, tuple[Any, Any]] = {
     "y": ("down", "up"),
 }
 
-_Changes: TypeAlias = tuple[tuple[str, Any], ...]
+Changes: TypeAlias = tuple[tuple[str, Any], ...]
 """Fields of the configuration and other values of them."""
 
 
@@ -51,10 +51,33 @@ class _Pair:
     stored: Mapping[str, tuple[_F32, _F32 | None]]
 
 
-def check_motion(config: FlowFilesConfig, files: FrameFiles) -> Iterator[Finding]:
-    """Warn where flow, followed, does not bring the frame before closer to a frame, or where it could bring it closer.
+@attrs.frozen(kw_only=True)
+class Explanation:
+    """The distance of frames from those before them, moved by flow files that are read in every way.
 
-    Looks at a few pairs of frames. What cannot be read is passed over: whoever reads all files says so.
+    Attributes:
+        still: Levels of 255 by which frames differ where nothing moves.
+        own: The same where the flow is followed, as the configuration reads it.
+        best: The same for the best way of reading it.
+        ways: What of the configuration would have to change for that, as little as possible; several are as good as
+            each other.
+    """
+
+    still: float
+    own: float
+    best: float
+    ways: tuple[Changes, ...]
+
+    @property
+    def better(self) -> bool:
+        """Whether another way of reading explains the frames much better, than frames that stand still do too."""
+        return self.still >= _LEAST_CHANGE and min(self.own, self.still) - self.best > _BETTER * self.still
+
+
+def explanation(config: FlowFilesConfig, files: FrameFiles) -> Explanation | None:
+    """Follow the flow between a few frames of a sequence, read in every way; None: no two frames have any.
+
+    What cannot be read is passed over: whoever reads all files says so.
 
     Args:
         config: How the files are read.
@@ -63,35 +86,52 @@ def check_motion(config: FlowFilesConfig, files: FrameFiles) -> Iterator[Finding
     plain = attrs.evolve(config, confidence=TrustedConfig())
     pairs = list(itertools.islice(_pairs(plain, files), _PAIRS))
     if not pairs:
-        return
+        return None
     ways = [changes for changes in _changes(plain) if all(_direction(plain, changes) in pair.stored for pair in pairs)]
-    left = {changes: _difference(attrs.evolve(plain, **dict(changes)), pairs) for changes in ways}
-    still = float(np.mean([_mean_change(pair.before, pair.now) for pair in pairs]))
-    own, best = left[()], min(left.values())
-    better = min(own, still) - best > _BETTER * still
-    if still < _LEAST_CHANGE or not (better or own > _WORSE * still):
+    configs = {changes: attrs.evolve(plain, **dict(changes)) for changes in ways}
+    compared = [_differences(configs, pair) for pair in pairs]
+    left = {changes: float(np.mean([differences[changes] for differences in compared])) for changes in (*ways, None)}
+    still, best = left[None], min(left[changes] for changes in ways)
+    good = [changes for changes in ways if left[changes] - best <= _AS_GOOD * still]
+    fewest = min(map(len, good))
+    few = tuple(changes for changes in good if len(changes) == fewest)
+    return Explanation(still=still, own=left[()], best=best, ways=few)
+
+
+def check_motion(config: FlowFilesConfig, files: FrameFiles) -> Iterator[Finding]:
+    """Warn where flow, followed, does not bring the frame before closer to a frame, or where it could bring it closer.
+
+    Args:
+        config: How the files are read.
+        files: Of the sequence.
+    """
+    found = explanation(config, files)
+    if found is None or found.still < _LEAST_CHANGE or not (found.better or found.own > _WORSE * found.still):
         return
-    what = f"frames differ by {own:.3g} levels of 255 where the flow is followed, by {still:.3g} where nothing moves"
+    what = (
+        f"frames differ by {found.own:.3g} levels of 255 where the flow is followed, "
+        f"by {found.still:.3g} where nothing moves"
+    )
     fix = "this flow does not explain the frames: wrong direction, sign or units? see direction, negate, units and y"
-    if better:
-        good = [changes for changes, difference in left.items() if difference - best <= _AS_GOOD * still]
-        fewest = [changes for changes in good if len(changes) == min(map(len, good))]
-        fix = f"{' or '.join(map(_in_words, fewest))} of the flow would leave {best:.3g}"
+    if found.better:
+        several = "; whoever wrote the files knows which" if len(found.ways) > 1 else ""
+        fix = f"{' or '.join(map(in_words, found.ways))} of the flow would leave {found.best:.3g}{several}"
     yield warning("flow that does not explain the frames", files.files[config.folder].place, what, fix)
 
 
-def _changes(config: FlowFilesConfig) -> Iterator[_Changes]:
+def _changes(config: FlowFilesConfig) -> Iterator[Changes]:
     """Yield which fields could have another value, none first, and few before many."""
     others = [(name, next(value for value in _WAYS[name] if value != getattr(config, name))) for name in _WAYS]
     for count in range(len(others) + 1):
         yield from itertools.combinations(others, count)
 
 
-def _in_words(changes: _Changes) -> str:
+def in_words(changes: Changes) -> str:
+    """Write what would have to change as it stands in a configuration."""
     return ", ".join(f"{name} = {in_one_line(value)}" for name, value in changes)
 
 
-def _direction(config: FlowFilesConfig, changes: _Changes) -> str:
+def _direction(config: FlowFilesConfig, changes: Changes) -> str:
     return str(dict(changes).get("direction", config.direction))
 
 
@@ -129,24 +169,33 @@ def _pair(config: FlowFilesConfig, files: FrameFiles, frame: int, there: Sequenc
     return _Pair(before=np.asarray(small[0]), now=np.asarray(small[1]), source=size, stored=stored)
 
 
-def _difference(config: FlowFilesConfig, pairs: Sequence[_Pair]) -> float:
-    """Return how much frames differ from those before them, once these are moved by the flow, in levels."""
-    return float(np.mean([_mean_change(_moved(config, pair), pair.now) for pair in pairs]))
+def _differences(configs: Mapping[Changes, FlowFilesConfig], pair: _Pair) -> dict[Changes | None, float]:
+    """Return how much a frame differs from the one before, moved by the flow in every way or (None) not, in levels.
+
+    What is uncovered has no flow back to it where flow leads forward, and nothing explains it: it would speak against
+    that direction alone. All ways are compared at the same pixels, those that each tells the motion of; but for ways
+    that tell it of less than half as many pixels as another does, since these carry pixels to nowhere.
+    """
+    moved = {changes: _moved(config, pair) for changes, config in configs.items()}
+    most = max(float(known.mean()) for _, known in moved.values())
+    compared = np.logical_and.reduce([known for _, known in moved.values() if known.mean() >= most / 2])
+    if not compared.any():
+        compared = np.ones_like(compared)
+    pictures = [(None, pair.before), *((changes, picture) for changes, (picture, _) in moved.items())]
+    return {changes: float(cv2.absdiff(picture, pair.now)[compared].mean()) for changes, picture in pictures}
 
 
-def _moved(config: FlowFilesConfig, pair: _Pair) -> NDArray[np.uint8]:
+def _moved(config: FlowFilesConfig, pair: _Pair) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Return the frame before, moved, and of which pixels (H,W) the motion is known; it is taken for none elsewhere."""
     vectors, confidence = pair.stored[config.direction]
     height, width = size_of(vectors)
     scale = np.array((width / pair.source[1], height / pair.source[0]), np.float32)
     flow = in_pixels(vectors, config, pair.source) * scale
     if config.direction == "forward":
         flow, confidence = backward_of(flow, confidence)
-    if confidence is not None:
-        flow = flow * (confidence > 0)[..., None]
+    known = np.ones((height, width), np.bool_) if confidence is None else confidence > 0
+    flow = flow * known[..., None]
     x = np.arange(width, dtype=np.float32) + flow[..., 0]
     y = np.arange(height, dtype=np.float32)[:, None] + flow[..., 1]
-    return np.asarray(cv2.remap(pair.before, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
-
-
-def _mean_change(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> float:
-    return float(cv2.absdiff(before, now).mean())
+    picture = cv2.remap(pair.before, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(picture, np.uint8), known

@@ -1,13 +1,10 @@
 """Look at data that nobody has described: what is in it, and what a configuration that reads it has to say."""
 
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import attrs
-import numpy as np
 
 from vs_data.amounts import seconds_of
 from vs_data.check import Watch
@@ -15,8 +12,6 @@ from vs_data.clips import SequenceInfo
 from vs_data.content import Content, content_in
 from vs_data.errors import DataError
 from vs_data.findings import Finding
-from vs_data.flow import FlowFilesConfig
-from vs_data.flows import FLOW_ALONE, FLOW_EXTENSIONS, read_flow
 from vs_data.keypoint_files import KEYPOINT_EXTENSIONS
 from vs_data.labels import EdgesConfig
 from vs_data.layout import IMAGES, Folder, FrameFiles, Layout, Reading, expanded
@@ -26,6 +21,8 @@ from vs_data.ranges import PATIENT
 from vs_data.seen import Size
 from vs_data.shards import folders_in, index_whole, scan_shards, scan_whole
 from vs_data.stored import ShardsConfig
+from vs_data.survey.holdings import Holding, holding_of
+from vs_data.survey.motion import Motion, find_motion
 from vs_data.survey.pictures import guess_numbers, guess_pictures
 from vs_data.survey.places import Place
 from vs_data.survey.points import guess_points
@@ -33,7 +30,6 @@ from vs_data.survey.verdict import Guess
 from vs_data.videos import VIDEO_EXTENSIONS
 
 _PICTURES = Folder(name=IMAGES, extensions=IMAGE_EXTENSIONS, videos=True)
-_SAMPLE = 100  # files of a folder that are looked at
 _FLOATS = (".exr", ".npy")
 _READ = (*IMAGE_EXTENSIONS, *VIDEO_EXTENSIONS)
 
@@ -49,7 +45,7 @@ class Survey:
         seconds: How long each sequence lasts; None: its frames are files, which do not say that.
         order: How frames sort so that their numbers rise.
         labels: The kinds of labels, in the order of their folders' names; edges where there are none.
-        flow: Files of motion, if there are any.
+        motion: Of the files that tell it, if there are any.
         questions: What could not be told of the whole, or was left out.
     """
 
@@ -59,13 +55,17 @@ class Survey:
     seconds: tuple[float | None, ...]
     order: Order
     labels: tuple[Guess, ...]
-    flow: FlowFilesConfig | None
+    motion: Motion
     questions: tuple[str, ...]
 
     @property
     def all_questions(self) -> tuple[str, ...]:
-        """What could not be told, of each kind of label too."""
-        return (*self.questions, *(question for guess in self.labels for question in guess.questions))
+        """What could not be told, of motion and each kind of label too."""
+        return (
+            *self.questions,
+            *self.motion.questions,
+            *(question for guess in self.labels for question in guess.questions),
+        )
 
 
 def survey(place: Place, progress: Watch = lambda _what, _done, _all: None) -> Survey:
@@ -87,19 +87,17 @@ def survey(place: Place, progress: Watch = lambda _what, _done, _all: None) -> S
     others = () if place.val_root is None else _listed(place, place.val_root, order).sequences
     wrong = _errors_by_folder(layout)
     _require_sequences(layout, wrong.get(IMAGES, []))
-    folders = [folder for folder in layout.sequences[0].files if folder != IMAGES]
+    sequences = (*layout.sequences, *others)
+    holdings = {folder: holding_of(folder, sequences) for folder in layout.sequences[0].files if folder != IMAGES}
+    whole = [holding for folder, holding in holdings.items() if holding is not None and folder not in wrong]
+    motion = find_motion(whole, sequences)
+    folders = [folder for folder in holdings if folder not in motion.folders]
     labels: list[Guess] = []
-    flow, questions = None, []
+    questions = []
     for index, folder in enumerate(folders):
         progress("folders", index, len(folders))
         try:
-            match _guess(folder, (*layout.sequences, *others), wrong.get(folder, [])):
-                case FlowFilesConfig() as files if flow is None:
-                    flow = files
-                case Guess() as guess:
-                    labels.append(guess)
-                case other:
-                    questions.append(f"{folder} was left out: {other if isinstance(other, str) else 'more motion'}")
+            labels.append(_guess(_readable(holdings[folder], wrong.get(folder, []))))
         except DataError as failure:
             questions.append(f"{folder} was left out: {failure}")
     progress("folders", len(folders), len(folders))
@@ -112,7 +110,7 @@ def survey(place: Place, progress: Watch = lambda _what, _done, _all: None) -> S
         seconds=tuple(seconds_of(files.files[IMAGES]) for files in layout.sequences),
         order=order,
         labels=tuple(labels),
-        flow=flow,
+        motion=motion,
         questions=tuple(questions),
     )
 
@@ -148,46 +146,36 @@ def _require_sequences(layout: Layout, wrong: Sequence[Finding]) -> None:
         raise DataError("has no sequences", file=layout.root, fix=f"put frames into {IMAGES}/SEQUENCE/")
 
 
-def _guess(folder: str, sequences: Sequence[FrameFiles], wrong: Sequence[Finding]) -> Guess | FlowFilesConfig | str:
-    """Say what is in a folder beside the pictures, or why it is nothing that can be read."""
+def _readable(holding: Holding | None, wrong: Sequence[Finding]) -> Holding:
+    """Return what a folder holds.
+
+    Raises:
+        DataError: something is wrong with it as a whole, or it holds nothing.
+    """
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        return f"{wrong[0].file}: {wrong[0].what}{more}"
-    contents = [
-        content
-        for files in sequences
-        if folder in files.files
-        for frame in range(len(files.frames))
-        if (content := content_in(files.files[folder], frame)) is not None
-    ]
-    if not contents:
-        return "it has no files"
-    picked = np.unique(np.linspace(0, len(contents) - 1, min(_SAMPLE, len(contents))).astype(int))
-    sample = [contents[index] for index in picked]
-    endings = Counter(_ending(content) for content in contents)
-    match endings.most_common(1)[0][0]:
-        case ending if ending in (FLOW_EXTENSIONS if folder == FlowFilesConfig().folder else FLOW_ALONE):
-            read_flow(sample[0])
-            return FlowFilesConfig(folder=folder, direction=_direction(folder, sequences))
+        raise DataError(f"{wrong[0].what}{more}", file=wrong[0].file)
+    if holding is None:
+        raise DataError("it has no files")
+    return holding
+
+
+def _guess(holding: Holding) -> Guess:
+    """Say what labels are in a folder.
+
+    Raises:
+        DataError: none that can be read.
+    """
+    folder, sample, there = holding.folder, holding.sample, len(holding.contents)
+    match holding.ending:
         case ending if ending in KEYPOINT_EXTENSIONS:
-            return guess_points(folder, sample, len(contents))
+            return guess_points(folder, sample, there)
         case ending if ending in _FLOATS:
-            return guess_numbers(folder, sample, len(contents))
+            return guess_numbers(folder, sample, there)
         case ending if ending in _READ:
-            return guess_pictures(folder, sample, len(contents))
+            return guess_pictures(folder, sample, there)
         case ending:
-            return f"no kind of label reads files that end in {ending!r}"
-
-
-def _direction(folder: str, sequences: Sequence[FrameFiles]) -> Literal["backward", "forward"]:
-    """Return where flow leads: to the next frame where the first frame has some and the last has none."""
-    long = [files.files[folder] for files in sequences if folder in files.files and len(files.frames) > 1]
-    ends = {(content_in(files, 0) is None, content_in(files, files.count - 1) is None) for files in long}
-    return "forward" if ends == {(False, True)} else "backward"
-
-
-def _ending(content: Content) -> str:
-    return Path(str(content).partition(" frame ")[0]).suffix.lower()
+            raise DataError(f"no kind of label reads files that end in {ending!r}")
 
 
 def _first(files: FrameFiles) -> Content:

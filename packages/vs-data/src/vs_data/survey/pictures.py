@@ -11,6 +11,7 @@ from vs_data.labels import DenseposeConfig, ImageConfig, InstancesConfig, LabelK
 from vs_data.labels.colours import ADE20K, CITYSCAPES, Colours
 from vs_data.labels.densepose import PARTS
 from vs_data.labels.image import read_array
+from vs_data.survey.holdings import says
 from vs_data.survey.maps import Maps, look_at_maps
 from vs_data.survey.verdict import Guess
 
@@ -38,7 +39,7 @@ def guess_pictures(folder: str, sample: Sequence[Content], there: int) -> Guess:
     maps = look_at_maps(sample)
     seen = f"{maps.looked} of {there} maps"
     rest = "" if maps.looked == there else seen
-    instances = _says(folder, "inst", "panoptic")
+    instances = says(folder, "inst", "panoptic")
     if maps.lossy or (maps.channels == 3 and maps.wide):
         return _rendering(folder, maps, "pictures that lossy compression or 16 bits make no codes")
     if maps.channels == 1:
@@ -47,7 +48,7 @@ def guess_pictures(folder: str, sample: Sequence[Content], there: int) -> Guess:
         if maps.palette or (maps.flat >= _FLAT and _are_ids(folder, maps)):
             return _class_ids(folder, maps.levels, rest, seen)
         return _greys(folder, maps, seen)
-    if maps.parts or (_says(folder, "densepose") and maps.colours[:, 2].max() <= PARTS):
+    if maps.parts or (says(folder, "densepose") and maps.colours[:, 2].max() <= PARTS):
         return Guess(kind=DenseposeConfig(folder=folder), why="parts 0 to 24 in blue, U and V beside them")
     if instances and maps.flat >= _FLAT:
         return Guess(kind=InstancesConfig(folder=folder, stored="rgb"), why="flat colours: ids packed in RGB")
@@ -72,30 +73,26 @@ def guess_numbers(folder: str, sample: Sequence[Content], there: int) -> Guess:
         questions.append(f"values of {folder} are not finite in {strange} of {len(arrays)} files: write numbers there")
     channels = int(max(array.shape[2] for array in arrays))
     minimum, maximum = _outward(float(low), -1), _outward(float(high), 1)
-    log = _says(folder, "depth") and channels == 1 and minimum > 0 and maximum > _NEAR * minimum
+    log = says(folder, "depth") and channels == 1 and minimum > 0 and maximum > _NEAR * minimum
     kind = ImageConfig(
         folder=folder,
         channels=channels,
         minimum=minimum,
         maximum=maximum if maximum > minimum else minimum + 1,
         log=log,
-        flip_sign=(0,) if _says(folder, "normal") and channels > 1 else (),
+        flip_sign=(0,) if says(folder, "normal") and channels > 1 else (),
     )
     kept = () if there == len(arrays) and not strange else tuple(questions)
     return Guess(kind=kind, why=f"floats of {low:g} to {high:g} in {len(arrays)} of {there} files", questions=kept)
 
 
-def _says(folder: str, *words: str) -> bool:
-    return any(word in folder.casefold() for word in words)
-
-
 def _most_classes(folder: str) -> int:
     """Return how many different values may be classes, by what a folder is called."""
-    return _CLASSES if _says(folder, "seg", "label", "class", "mask", "semantic") else _FEW
+    return _CLASSES if says(folder, "seg", "label", "class", "mask", "semantic") else _FEW
 
 
 def _are_ids(folder: str, maps: Maps) -> bool:
-    return len(maps.levels) <= _most_classes(folder) and not _says(folder, "depth", "grey", "gray")
+    return len(maps.levels) <= _most_classes(folder) and not says(folder, "depth", "grey", "gray")
 
 
 def _are_codes(folder: str, colours: NDArray[np.int64]) -> bool:
@@ -151,7 +148,7 @@ def _greys(folder: str, maps: Maps, seen: str) -> Guess:
 
 
 def _rendering(folder: str, maps: Maps, why: str) -> Guess:
-    normals = _says(folder, "normal")
+    normals = says(folder, "normal")
     kind = ImageConfig(folder=folder, channels=maps.channels, flip_sign=(0,) if normals else ())
     said = f"{why}; red changes sign when mirrored, as x of normals does" if normals else why
     return Guess(kind=kind, why=said)

@@ -1,24 +1,26 @@
 """Files of points: whose landmarks or keypoints they are, by what a sample of them holds."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias
+from typing import get_args
 
 import attrs
 
 from vs_data.content import Content
 from vs_data.errors import DataError
+from vs_data.findings import counted
 from vs_data.json_files import read_json
 from vs_data.keypoint_files import read_people
 from vs_data.labels import KeypointsConfig, LandmarksConfig
+from vs_data.labels.keypoints import BuiltIn
 from vs_data.landmark_files import read_landmarks
 from vs_data.skeletons import BUILT_IN
 from vs_data.survey.verdict import Guess
 
-_Skeleton: TypeAlias = Literal["openpose", "body25", "coco17", "mediapipe33", "dlib68"]
-
 _MAX_FILE_BYTES = 2**22
-_OF_LISTS: dict[int, _Skeleton] = {25: "body25", 17: "coco17", 33: "mediapipe33"}
-_FIX = "leave the folder out, or write points into it as the kinds of labels take them"
+_OF_LISTS: dict[int, BuiltIn] = {len(BUILT_IN[name].points): name for name in get_args(BuiltIn)}
+_COUNTS = ", ".join(map(str, sorted(_OF_LISTS)))
+_FIX = "expected [[x, y, confidence], ...] in pixels, or what OpenPose, COCO or MediaPipe writes"
+_FIX_OWN = 'name the points in data.labels as `kind = "keypoints"` with `own`, a skeleton of yours'
 
 
 def guess_points(folder: str, sample: Sequence[Content], there: int) -> Guess:
@@ -43,7 +45,7 @@ def guess_points(folder: str, sample: Sequence[Content], there: int) -> Guess:
     return _guess_people(KeypointsConfig(folder=folder, skeleton=known), sample, there)
 
 
-def _skeleton_in(content: Content) -> _Skeleton | None:
+def _skeleton_in(content: Content) -> BuiltIn | None:
     """Return what the points of one file are; None: nobody is in it."""
     match read_json(content, _MAX_FILE_BYTES, _FIX):
         case {"people": []} | {"annotations": []} | []:
@@ -54,16 +56,13 @@ def _skeleton_in(content: Content) -> _Skeleton | None:
             return "coco17"
         case {"pose_landmarks": list()} | {"landmarks": list()} | [{"x": _}, *_] | [[{"x": _}, *_], *_]:
             return "mediapipe33"
-        case list() as rows if len(rows) == 68:
-            return "dlib68"
         case list() as rows if len(rows) in _OF_LISTS:
             return _OF_LISTS[len(rows)]
-        case other:
-            raise DataError(f"holds {_described(other)}, which no built-in skeleton has", file=str(content), fix=_FIX)
-
-
-def _described(value: Any) -> str:
-    return f"a list of {len(value)}" if isinstance(value, list) else "no points"
+        case [[int() | float(), int() | float(), *_], *_] as rows:
+            what = f"holds {counted(len(rows), 'point')}, and built-in skeletons have {_COUNTS}"
+            raise DataError(what, file=str(content), fix=_FIX_OWN)
+        case _:
+            raise DataError("holds no points of people", file=str(content), fix=_FIX)
 
 
 def _nobody(folder: str, seen: int, there: int) -> Guess:
