@@ -183,7 +183,10 @@ def test_tables_have_a_row_for_each_method_and_a_column_for_what_there_is(heads,
         "reference warped by the teacher's flow",
     ]
     assert frames.rows[0][1] == frames.rows[0][3] == "20.00"
-    assert frames.note == "4 frames are counted. In 4 of them the head has moved: those are counted in the head."
+    assert frames.note == (
+        "4 frames are counted. In 4 of them the head has moved: those are counted in the head. "
+        "No intervals: 1 clip, and bootstrap over clips needs 5."
+    )
     assert [row[0] for row in change.rows] == ["generated", "real video"]
     assert motion.rows[0] == ("generated flow", "0.000")
     assert identity.rows[0][0] == "generated frame to true frame"

@@ -17,7 +17,12 @@ from vs_synthesis import model_card, read_model, read_run, write_model
 from vs_training.config import TrainConfig
 from vs_training.presets import read_preset
 
-CONFIGS = {"vid2vid": STREET, "few-shot": FEW_SHOT}
+CONFIGS = {
+    "vid2vid": attrs.evolve(STREET, data=attrs.evolve(STREET.data, val_sequences=5)),
+    "few-shot": attrs.evolve(FEW_SHOT, data=attrs.evolve(FEW_SHOT.data, val_identities=5)),
+}
+"""As many held-out clips as intervals need."""
+
 LICENCE = ("--licence", "Apache-2.0")
 
 
