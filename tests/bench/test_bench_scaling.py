@@ -22,6 +22,7 @@ from vs_training.config import TrainConfig
 from vs_training.presets import read_preset
 
 CPU = torch.device("cpu")
+PRESET = resolve_config(TrainConfig, read_preset("street-tiny").document, (), "street-tiny")
 POINTS = points_of(read_preset("street-tiny").document, ("precision.level=O0",), "street-tiny")
 
 
@@ -57,13 +58,13 @@ def test_along_each_axis_one_thing_doubles_and_nothing_else_changes() -> None:
         for point in points:
             size = point.config.data.height * point.config.data.width
             assert size == (point.amount if axis == "pixels" else 64 * 128)
-            assert point.config.loader.clips == (point.amount if axis == "batch" else 1)
+            assert point.config.loader.clips == (point.amount if axis == "batch" else PRESET.loader.clips)
             assert point.frames == (point.amount if axis == "length" else FRAMES)
             assert point.config.discriminator.image.filters == 16 * (point.factor if axis == "filters" else 1)
 
 
 def _base(point: Point, axis: str) -> int:
-    return {"pixels": 64 * 128, "batch": 1, "length": FRAMES, "filters": 16}[axis]
+    return {"pixels": 64 * 128, "batch": PRESET.loader.clips, "length": FRAMES, "filters": 16}[axis]
 
 
 def test_a_wrong_configuration_is_refused() -> None:
@@ -91,7 +92,7 @@ def test_the_command_measures_every_point_and_writes_what_it_found(
     command.main(rounds=1, threads=1)
     assert made == [(point.config.loader.clips, point.frames) for point in POINTS]
     found = json.loads((tmp_path / "scaling-street-tiny-cpu.json").read_text())
-    assert found["axes"]["batch"]["amounts"] == [1, 2, 4, 8]
+    assert found["axes"]["batch"]["amounts"] == [PRESET.loader.clips * factor for factor in (1, 2, 4, 8)]
     assert found["axes"]["length"]["exponents"]["bytes"]["value"] == pytest.approx(1)
     assert {"command", "measured_at", "machine"} <= found.keys()
     assert (tmp_path / "scaling-street-tiny-cpu.png").exists()
