@@ -103,7 +103,7 @@ def _machine(environment: Mapping[str, Any]) -> str | None:
         case {"gpus": [{"name": str(name)}, *others]}:
             machine = f"{1 + len(others)} x {name}"
         case {"cpus_usable": int(cores), "cpu": str(name)}:
-            machine = f"{cores} cores of {name}"
+            machine = f"{cores} {'core' if cores == 1 else 'cores'} of {name}"
         case _:
             return None
     torch_version = _mapping(environment.get("packages")).get("torch")
