@@ -30,10 +30,13 @@ def test_the_newest_run_becomes_a_model_with_the_scores_of_its_checkpoint(run_co
     assert metrics["scores"]["psnr"] == {
         "value": report["scores"]["psnr/generated"]["value"],
         "unit": report["scores"]["psnr/generated"]["unit"],
+        "beside": {"mean colour of each class": report["scores"]["psnr/class_mean"]["value"]},
     }
+    (change,) = metrics["scores"]["warping"]["beside"].keys() - {"mean colour of each class"}
+    assert change == "real video"
     assert not [name for name in metrics["scores"] if "real" in name or "class_mean" in name]
     card = (model / "README.md").read_text()
-    assert f"| psnr | {metrics['scores']['psnr']['value']:.4g} | dB |" in card
+    assert f"| psnr | {metrics['scores']['psnr']['value']:.4g} | dB | mean colour of each class " in card
     assert str(tmp_path) not in card + (model / "model.json").read_text()
 
 
@@ -93,7 +96,13 @@ def test_scores_of_a_few_shot_report_are_those_of_each_number_of_references():
 
     sections = [section("references-1", 1, 20.0), section("references-3", 3, None), section("driving", 1, 9.0)]
     assert scores_of({"command": "c", "sections": sections}) == [
-        {"command": "c", "clips": 2, "frames": 7, "references": 1, "scores": {"psnr": {"value": 20.0, "unit": "dB"}}}
+        {
+            "command": "c",
+            "clips": 2,
+            "frames": 7,
+            "references": 1,
+            "scores": {"psnr": {"value": 20.0, "unit": "dB", "beside": {"reference repeated": 1.0}}},
+        }
     ]
 
 

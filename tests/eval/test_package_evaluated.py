@@ -23,6 +23,11 @@ CONFIGS = {
 }
 """As many held-out clips as intervals need."""
 
+BASELINES = {
+    "vid2vid": ("mean colour of each class", "psnr/class_mean"),
+    "few-shot": ("reference repeated", "psnr/repeated"),
+}
+
 LICENCE = ("--licence", "Apache-2.0")
 
 
@@ -42,11 +47,14 @@ def test_scores_and_pictures_are_those_of_what_was_written(kind, run_command, tm
     assert before != after  # float16 rounds
     assert f"{before:.4f} dB of the run, {after:.4f} dB of the model in float16 ({after - before:+.4f})" in out
     metrics = read_model(tmp_path / "model").provenance["metrics"][0]
-    interval = part_of(of_model)["scores"]["psnr/generated"]["interval"]
-    assert metrics["scores"]["psnr"] == {"value": after, "unit": "dB", "interval": interval}
+    scores = part_of(of_model)["scores"]
+    interval = scores["psnr/generated"]["interval"]
+    name, of_baseline = BASELINES[kind]
+    beside = {name: scores[of_baseline]["value"]}
+    assert metrics["scores"]["psnr"] == {"value": after, "unit": "dB", "interval": interval, "beside": beside}
     assert metrics["command"].startswith(f"hatch run eval:{kind} model ")
     card = (tmp_path / "model" / "README.md").read_text()
-    assert f"| psnr | {after:.4g} [{interval[0]:.4g}, {interval[1]:.4g}] | dB |" in card
+    assert f"| psnr | {after:.4g} [{interval[0]:.4g}, {interval[1]:.4g}] | dB | {name} {beside[name]:.4g} |" in card
     assert "The weights and all else in this directory: Apache-2\\.0." in card
     pictures = re.findall(r"!\[.*\]\((.*)\)", card)
     assert 2 <= len(pictures) <= 3

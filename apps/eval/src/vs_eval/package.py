@@ -20,6 +20,12 @@ _LARGEST_REPORT = 2**28
 """Of a report.json, bytes."""
 
 _GENERATED = "/generated"
+_BESIDE = {
+    "class_mean": "mean colour of each class",
+    "repeated": "reference repeated",
+    "zero": "zero flow",
+    "real": "real video",
+}
 _MEGABYTE = 10**6
 
 
@@ -154,10 +160,26 @@ def _scores(part: Any) -> dict[str, Any]:
             pass
         case _:
             return {}
-    kept = {name.removesuffix(_GENERATED): found for name, score in scores.items() for found in _generated(name, score)}
+    kept = {
+        measure: {**found, **_beside(measure, scores)}
+        for name, score in scores.items()
+        for measure in (name.removesuffix(_GENERATED),)
+        for found in _generated(name, score)
+    }
     frames = sum(clip["frames"] for clip in clips if isinstance(clip, Mapping) and type(clip.get("frames")) is int)
     given = {"references": part["references"]} if type(part.get("references")) is int else {}
     return {"clips": len(clips), "frames": frames, **given, "scores": kept} if kept else {}
+
+
+def _beside(measure: str, scores: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Return what else has a score by a measure, in words: what a generator has to beat, and the real video."""
+    others = {title: scores.get(f"{measure}/{method}") for method, title in _BESIDE.items()}
+    found = {
+        title: score["value"]
+        for title, score in others.items()
+        if isinstance(score, Mapping) and type(score.get("value")) in (int, float)
+    }
+    return {"beside": found} if found else {}
 
 
 def _generated(name: str, score: Any) -> list[dict[str, Any]]:

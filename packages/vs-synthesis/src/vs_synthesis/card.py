@@ -219,8 +219,8 @@ def _scores(metrics: Any) -> Iterator[str]:
     for index, (said, rows) in enumerate(parts):
         if index:
             yield ""
-        yield from (said, "", *_table(["of generated frames", "", ""], rows))
-    if any("[" in value for _, rows in parts for _, value, _ in rows):
+        yield from (said, "", *_table(["of generated frames", "", "", "beside"], rows))
+    if any("[" in value for _, rows in parts for _, value, *_ in rows):
         yield from ("", f"In brackets: {100 * LEVEL:.0f} % intervals by bootstrap over clips.")
 
 
@@ -229,7 +229,7 @@ def _score_rows(part: Any) -> tuple[str, list[list[str]]]:
     match part:
         case {"scores": Mapping() as scores, "clips": int(clips), "frames": int(frames), "command": str(command)}:
             rows = [
-                [in_markdown(name), value, in_markdown(unit)]
+                [in_markdown(name), value, in_markdown(unit), _beside(score)]
                 for name, score in scores.items()
                 for value, unit in _value(score)
             ]
@@ -239,6 +239,12 @@ def _score_rows(part: Any) -> tuple[str, list[list[str]]]:
             return said, rows
         case _:
             return "", []
+
+
+def _beside(score: Any) -> str:
+    """Return what else was measured, as `real video 2.11`."""
+    others = _mapping(_mapping(score).get("beside"))
+    return ", ".join(f"{in_markdown(name)} {value:.4g}" for name, value in others.items() if isinstance(value, float))
 
 
 def _value(score: Any) -> Iterator[tuple[str, str]]:
