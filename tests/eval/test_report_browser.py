@@ -1,6 +1,7 @@
 """A page in a browser: videos show every panel at the same frame, nothing is wider than a phone, nothing is loaded."""
 
 import contextlib
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,8 +11,8 @@ import pytest
 from report_runs import FRAMES, HOSTILE, generated_grey, real_grey, write_evaluation, write_run
 from vs_eval.app import main
 
-BROWSERS = [Path("/usr/bin/chromium"), Path("/usr/bin/google-chrome")]
-CHROMIUM = next((path for path in BROWSERS if path.exists()), None)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium h
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield opened
         opened.close()
 

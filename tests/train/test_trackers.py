@@ -1,5 +1,6 @@
 """Programs that are told of a run: stand-ins with the names of the real ones, whose calls are looked at."""
 
+import os
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -87,8 +88,9 @@ def mlflow(told: list[Any]) -> tuple[Program, Program]:
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("WANDB_MODE", "MLFLOW_TRACKING_URI"):
-        monkeypatch.delenv(name, raising=False)
+    for name in ("WANDB_MODE", "MLFLOW_TRACKING_URI", "WANDB_ERROR_REPORTING", "MLFLOW_DISABLE_TELEMETRY"):
+        monkeypatch.setenv(name, "")  # so that what is set meanwhile is taken back
+        monkeypatch.delenv(name)
 
 
 @pytest.mark.parametrize("name", ["wandb", "mlflow", "aim"])
@@ -127,6 +129,28 @@ def test_a_run_that_goes_on_is_the_same_there(
         begun.append(told[0])
     assert (begun[0].get(key), begun[1][key]) == (None, "first")
     assert "begun" not in begun[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "variable", "silent"),
+    [("wandb", "WANDB_ERROR_REPORTING", "false"), ("mlflow", "MLFLOW_DISABLE_TELEMETRY", "true")],
+)
+@pytest.mark.parametrize("asked", [None, "whatever the user wants"])
+def test_none_of_them_tells_its_maker_unless_asked_to(
+    name: str, variable: str, silent: str, asked: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """They read their variables when they are imported, so that these have to be there before."""
+    found: list[str | None] = []
+    (tmp_path / "programs").mkdir()
+    (tmp_path / "programs" / f"{name}.py").write_text("import seen; seen.look()")
+    monkeypatch.setitem(sys.modules, "seen", Program("seen", look=lambda: found.append(os.environ.get(variable))))
+    monkeypatch.setitem(sys.modules, name, Program(name))  # so that what is imported is taken back
+    monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path / "programs")
+    if asked is not None:
+        monkeypatch.setenv(variable, asked)
+    open_trackers(run_config(run={"trackers": [name]}), RunDirectory(tmp_path), Watch().message)
+    assert found == [silent if asked is None else asked]
 
 
 def test_one_that_fails_is_told_no_more_and_the_others_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

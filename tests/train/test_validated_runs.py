@@ -165,13 +165,15 @@ def test_killed_at_a_validation_it_is_the_unbroken_run_in_the_end(
     assert same(best[0].state, best[1].state)
 
 
-def values(patch: pytest.MonkeyPatch, *ssim: float) -> None:
-    """Have validations find these values, one after the other."""
-    rest, original = iter(ssim), validating.validation_of
+def values(patch: pytest.MonkeyPatch, *found_values: float, measure: str = "ssim") -> None:
+    """Have validations find these values of a measure, one after the other."""
+    rest, original = iter(found_values), validating.validation_of
 
     def validation_of(step: int, report: Any) -> course.Validation:
         found = original(step, report)
-        return course.Validation(step=step, scores={**found.scores, "ssim/generated": next(rest)}, clips=1, frames=4)
+        return course.Validation(
+            step=step, scores={**found.scores, f"{measure}/generated": next(rest)}, clips=1, frames=4
+        )
 
     patch.setattr(validating, "validation_of", validation_of)
 
@@ -191,6 +193,19 @@ def test_without_progress_a_run_ends_and_says_so(tmp_path: Path, monkeypatch: py
     assert any(told in message for message in watch.messages)
     result, _ = run(config(patience=0, steps=7), tmp_path / "run", resume=True)
     assert (result.step, result.finished) == (7, True)
+
+
+def test_longer_clips_that_make_videos_less_steady_are_said_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clips have one frame up to step 3, and two from there on: the validations at 2, 4 and 6 are of 1, 2 and 2."""
+    with monkeypatch.context() as patch:
+        values(patch, 1.0, 2.0, 3.0, measure="warping")
+        _, watch = run(config(), tmp_path / "run")
+    told = "since clips have 2 frames instead of 1, videos are less steady: temporal warping error 2.00 after 1.00"
+    (line,) = [message for message in watch.messages if "less steady" in message]
+    assert line.startswith(f"step 4: {told}")
+    assert "\n" not in line
 
 
 def test_the_best_that_could_not_be_written_is_kept_when_the_run_goes_on(

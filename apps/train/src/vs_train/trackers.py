@@ -7,6 +7,7 @@ can end a run: the first time that one fails it is said, and it is told no more.
 
 import functools
 import importlib.util
+import logging
 import os
 import time
 import warnings
@@ -97,8 +98,14 @@ def open_trackers(config: TrainConfig, run: RunDirectory, message: Callable[[str
     return Trackers(live, message)
 
 
+SILENCE = {"wandb": ("WANDB_ERROR_REPORTING", "false"), "mlflow": ("MLFLOW_DISABLE_TELEMETRY", "true")}
+"""Variables by which programs do not tell their makers that they are used, whatever else they keep on this machine."""
+
+
 def _begin(name: str, live: dict[str, Tracker], run: RunDirectory, document: Mapping[str, Any]) -> None:
     openers = {"wandb": _open_wandb, "mlflow": _open_mlflow, "aim": _open_aim}
+    if name in SILENCE:
+        os.environ.setdefault(*SILENCE[name])  # they look when they are imported
     (run.path / FOLDER).mkdir(exist_ok=True)
     place = run.path / FOLDER / f"{name}.id"
     known = place.read_text("utf-8") if place.exists() else None
@@ -151,6 +158,7 @@ def _open_mlflow(run: RunDirectory, document: Mapping[str, Any], known: str | No
     import mlflow
     from mlflow.entities import Metric, Param
 
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # the terminal is the run's
     elsewhere, folder = os.environ.get("MLFLOW_TRACKING_URI"), run.path.resolve() / FOLDER
     client = mlflow.MlflowClient(tracking_uri=elsewhere or f"sqlite:///{folder / 'mlflow.db'}")
     if known is None:
