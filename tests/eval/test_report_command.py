@@ -12,7 +12,8 @@ from report_runs import write_evaluation, write_run
 from toy_runs import STREET
 from vs_config import render_config
 from vs_eval.errors import VsEvalError
-from vs_eval.pages.found import Found, FoundPart, Score, structured
+from vs_eval.pages.comparison import score_tables
+from vs_eval.pages.found import Found, FoundPart, FoundSet, Score, structured
 from vs_eval.pages.history import History, happened, overflowed, read_history, resumed_at, stages
 from vs_eval.pages.scores import cards_of
 from vs_runtime.metrics_log import MetricsLog
@@ -78,6 +79,37 @@ def test_a_difference_that_is_not_seen_is_neither_better_nor_worse(tmp_path, val
     part = FoundPart(scores={"ssim/generated": Score(value=value), "ssim/class_mean": Score(value=0.5)})
     (card,) = cards_of(Found(parts=(part,), measures={}, about={}, directory=tmp_path), part)
     assert (card.note, card.good) == (note, good)
+
+
+@pytest.mark.parametrize("measure", ["flicker", "warping", "grid"])
+def test_steadiness_is_beside_the_real_video_not_beside_class_colours_which_have_none_to_lose(tmp_path, measure):
+    values = {"generated": 2.5, "class_mean": 0.1, "real": 2.0}
+    part = FoundPart(scores={f"{measure}/{method}": Score(value=value) for method, value in values.items()})
+    (card,) = cards_of(Found(parts=(part,), measures={}, about={}, directory=tmp_path), part)
+    assert (card.note, card.good) == ("the real video has 2.000", None)
+
+
+def test_what_changes_is_beside_the_real_video_and_not_beside_class_colours_that_cannot_flicker(tmp_path):
+    values = {"generated": 1.5, "class_mean": 0.1, "real": 1.0}
+    part = FoundPart(scores={f"flicker/{method}": Score(value=value) for method, value in values.items()})
+    (card,) = cards_of(Found(parts=(part,), measures={}, about={}, directory=tmp_path), part)
+    assert (card.note, card.good) == ("the real video has 1.000", None)
+
+
+def test_runs_are_compared_by_what_is_measured_of_all_frames_together(tmp_path):
+    def found(agreement, grid):
+        sets = (
+            FoundSet(title="agreement", value=agreement, better="higher"),
+            FoundSet(title="grid, levels of 255", value=grid, unit="levels of 255", better="lower"),
+            FoundSet(title="FID", better="lower"),  # of too few frames
+        )
+        return Found(parts=(FoundPart(sets=sets),), measures={}, about={}, directory=tmp_path)
+
+    (table,) = score_tables({"A": found(0.5, 0.25), "B": found(0.75, 0.5)})
+    assert table.rows == (
+        ("agreement", "0.500", "0.750 (+0.250, better)"),
+        ("grid, levels of 255", "0.250", "0.500 (+0.250, worse)"),
+    )
 
 
 def test_the_newest_evaluation_counts_and_the_others_are_listed(run_main, tmp_path):
@@ -156,6 +188,22 @@ def test_several_runs_are_compared(run_main, tmp_path):
     assert "PSNR, dB 16.25 17.50 (+1.25, better)" in text
     assert "seed 1 3" in text
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_what_is_measured_of_all_frames_together_is_compared_where_a_run_has_it(run_main, tmp_path):
+    agreement = {"title": "agreement with labels", "unit": "", "better": "higher", "frames": 24, "least_frames": 8}
+    fid = {**agreement, "title": "FID", "better": "lower", "least_frames": 2049}
+    found = {
+        "a": [{**agreement, "value": 0.5}, {**fid, "value": None}],
+        "b": [{**agreement, "value": 0.25}, {**fid, "value": 40.0}],
+        "c": [{**agreement, "value": 0.75}, {**fid, "value": 30.0}],
+    }
+    for name, sets in found.items():
+        write_evaluation(write_run(tmp_path / name).path / "eval" / "step-00000005", sets=sets)
+    assert run_main(*found, "--out", "all.html")[0] == 0
+    text = plain((tmp_path / "all.html").read_text())
+    assert re.search(r"agreement with labels 0\.50* 0\.250* \(-0\.250*, worse\) 0\.750* \(\+0\.250*, better\)", text)
+    assert re.search(r"FID – 40\.0+ 30\.0+ \(-10\.0+, better\)", text)
 
 
 def test_runs_without_common_clips_are_compared_all_the_same(run_main, tmp_path):

@@ -18,11 +18,11 @@ from vs_eval.pages.clips import MEGABYTE, Room, is_name, player_of
 from vs_eval.pages.content import Figure, Page, Remark, Section
 from vs_eval.pages.curves import Series, draw
 from vs_eval.pages.evaluation_page import meanings_section
-from vs_eval.pages.found import GENERATED, Found, Said
+from vs_eval.pages.found import GENERATED, Found, FoundPart, Said
 from vs_eval.pages.history import measured, series_of, validation_names, validation_series
 from vs_eval.pages.run_page import evaluate_command, lines_on
 from vs_eval.pages.runs import RunView
-from vs_eval.pages.scores import FIRST, drift_of, is_alike, is_better
+from vs_eval.pages.scores import FIRST, drift_of, is_alike, is_better, titled
 from vs_eval.pages.settings import settings_of, written
 from vs_eval.report import Table
 
@@ -90,20 +90,36 @@ def score_tables(found: Mapping[str, Found]) -> Iterator[Table]:
     """Yield for each part of the evaluations its scores of generated frames, and how far they are from the first's."""
     parts = dict.fromkeys(part.title for one in found.values() for part in one.parts)
     for title in parts:
+        chosen = {letter: [part for part in one.parts if part.title == title] for letter, one in found.items()}
         scores = {
-            letter: {
-                name: score.value for part in one.parts if part.title == title for name, score in part.scores.items()
-            }
-            for letter, one in found.items()
+            letter: {name: score.value for part in some for name, score in part.scores.items()}
+            for letter, some in chosen.items()
         }
         names = dict.fromkeys(name for some in scores.values() for name in some if name.endswith(GENERATED))
         said = {name: next(one.said_of(name) for one in found.values()) for name in names}
-        rows = tuple(_row(name, said[name], scores) for name in names if not name.startswith(FIRST))
+        rows = tuple(_row(said[name], name, scores) for name in names if not name.startswith(FIRST))
         note = "In brackets: the difference to the first run that has the score, and whether it is better."
-        yield Table(title=title or "Scores", heads=("measure", *found), rows=rows, note=note)
+        heads = ("measure", *found)
+        yield Table(title=title or "Scores", heads=heads, rows=(*rows, *_set_rows(chosen)), note=note)
 
 
-def _row(name: str, said: Said, scores: Mapping[str, Mapping[str, float]]) -> tuple[str, ...]:
+def _set_rows(chosen: Mapping[str, Sequence[FoundPart]]) -> Iterator[tuple[str, ...]]:
+    """Yield the rows of what is measured of all frames together, such as agreement with labels, where a run has it.
+
+    Reports of older versions do not say which way is better, and are left out.
+    """
+    values: dict[str, dict[str, float]] = {letter: {} for letter in chosen}
+    known: dict[str, Said] = {}
+    for letter, some in chosen.items():
+        for one in (one for part in some for one in part.sets if one.better):
+            if one.value is not None:
+                values[letter][one.title] = one.value
+                known[one.title] = one.said
+    for title, said in known.items():
+        yield _row(said, title, values)
+
+
+def _row(said: Said, name: str, scores: Mapping[str, Mapping[str, float]]) -> tuple[str, ...]:
     first = next(some[name] for some in scores.values() if name in some)
     begun = False
     cells = []
@@ -113,7 +129,7 @@ def _row(name: str, said: Said, scores: Mapping[str, Mapping[str, float]]) -> tu
             continue
         cells.append(_cell(said, some[name], first) if begun else f"{some[name]:.{said.digits}f}")
         begun = True
-    return (f"{said.title}, {said.unit}" if said.unit else said.title, *cells)
+    return (titled(said), *cells)
 
 
 def _cell(said: Said, value: float, first: float) -> str:

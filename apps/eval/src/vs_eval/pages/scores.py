@@ -8,11 +8,11 @@ from vs_eval.pages.curves import Series, draw
 from vs_eval.pages.found import GENERATED, Found, FoundPart, FoundSet, Said, Score
 
 BESIDE: Mapping[str, str] = {
+    "real": "the real video",  # before class colours, which have next to nothing that could flicker or change
     "class_mean": "the mean colour of each class",
     "repeated": "the reference, repeated",
     "training": "the mean of the training people",
     "zero": "no motion",
-    "real": "the real video",
     "previous": "the previous real frame",
 }
 """What generated frames are compared with in one line, the first that there is: by method, in words."""
@@ -37,9 +37,9 @@ def cards_of(found: Found, part: FoundPart) -> tuple[Card, ...]:
 def _set_card(one: FoundSet) -> Card:
     real = "" if one.real is None else f"real frames have {one.real:.3g}"
     ends = "" if one.interval is None else "{:.3g} to {:.3g}".format(*one.interval)
-    return Card(
-        title=one.title, value=f"{one.value:.3g}", unit=one.unit, note=" · ".join(filter(None, (ends, real, one.note)))
-    )
+    title = one.title.removesuffix(f", {one.unit}") if one.unit else one.title  # the unit follows the number
+    note = " · ".join(filter(None, (ends, real, one.note)))
+    return Card(title=title, value=f"{one.value:.3g}", unit=one.unit, note=note)
 
 
 def _card(said: Said, name: str, scores: Mapping[str, Score]) -> Card:
@@ -72,6 +72,11 @@ def interval_of(score: Score, said: Said) -> str:
     return f"{low:.{said.digits}f} to {high:.{said.digits}f}"
 
 
+def titled(said: Said) -> str:
+    """Return a measure's title with its unit, once: some of sets have it in their title."""
+    return f"{said.title.removesuffix(f', {said.unit}')}, {said.unit}" if said.unit else said.title
+
+
 def is_alike(said: Said, value: float, other: float) -> bool:
     """Say whether two scores of the same measure do not differ by what is shown of them."""
     return round(abs(value - other), said.digits) == 0
@@ -102,7 +107,7 @@ def extremes(found: Found, part: FoundPart, player: Player | None) -> Jumps | No
         if len(ranked) > 1 and not name.startswith(FIRST):
             ends = [(clip.name, f"{clip.scores[name].value:.{said.digits}f}") for clip in (ranked[0], ranked[-1])]
             cells = (cell for clip, value in ends for cell in (_jump(clip, player), value))
-            rows.append((f"{said.title}, {said.unit}" if said.unit else said.title, *cells))
+            rows.append((titled(said), *cells))
     heads = ("measure", "best clip", "", "worst clip", "")
     return Jumps(title="Best and worst clips", heads=heads, rows=tuple(rows)) if rows else None
 
