@@ -5,14 +5,19 @@ import shutil
 from pathlib import Path
 
 import attrs
+import cv2
 import numpy as np
 import pytest
 import torch
 from vs_data import (
     ClipRequest,
     DataError,
+    EdgesConfig,
     FlowFilesConfig,
+    ForwardBackwardConfig,
+    GreyConfig,
     LabelRequest,
+    OcclusionConfig,
     SegMapsConfig,
     StreetConfig,
     open_labels,
@@ -20,6 +25,7 @@ from vs_data import (
     write_folder,
 )
 from vs_data.sequences.frames import LabelFrame
+from vs_data.shards import PackOptions, pack_folder, whole_layout
 
 H, W, FRAMES = 32, 64, 10  # more frames than a world renders at once
 HOW = LabelRequest(kinds=(SegMapsConfig(),), size=(H, W), motion=FlowFilesConfig())
@@ -106,3 +112,43 @@ def test_sources_that_hold_none_are_refused(what, root, tmp_path) -> None:
     expected = f"the model takes the motion of each frame too, of which {what} has none.*seg_maps/SEQ and flow/SEQ"
     with pytest.raises(DataError, match=expected):
         open_labels(str(source), HOW, stdin=io.BytesIO())
+
+
+def test_what_is_computed_from_frames_is_not_asked_for_as_a_folder_of_its_own(tmp_path) -> None:
+    (tmp_path / "a.mkv").write_bytes(b"x")
+    how = attrs.evolve(HOW, kinds=(EdgesConfig(), GreyConfig()))
+    with pytest.raises(DataError, match=r"name a data folder with images/SEQ and flow/SEQ in it \(data:extract"):
+        open_labels(str(tmp_path / "a.mkv"), how)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        FlowFilesConfig(),
+        FlowFilesConfig(direction="forward", confidence=OcclusionConfig(folder="hidden")),
+        FlowFilesConfig(confidence=ForwardBackwardConfig(folder="ahead")),
+    ],
+    ids=["backward", "forward with masks", "both directions"],
+)
+def test_a_pack_gives_the_motion_of_its_folder(files, root, tmp_path) -> None:
+    (here,), rng = (root / "flow").iterdir(), np.random.default_rng(0)
+    if files.direction == "forward":
+        (here / "000009.npz").unlink(missing_ok=True)
+        shutil.copy(here / "000001.npz", here / "000000.npz")
+    for folder in ("hidden", "ahead"):
+        (root / folder / here.name).mkdir(parents=True)
+    for index in range(FRAMES - 1):
+        mask = rng.integers(0, 2, (H, W), np.uint8)
+        assert cv2.imwrite(str(root / "hidden" / here.name / f"{index:06d}.png"), mask)
+        ahead = rng.normal(size=(2, H, W)).astype(np.float32)
+        np.savez(root / "ahead" / here.name / f"{index:06d}.npz", flow=ahead)
+    pack_folder(whole_layout(root), tmp_path / "pack", PackOptions())
+    how = attrs.evolve(HOW, motion=files)
+    folder, packed = read(root, how), read(tmp_path / "pack", how)
+    assert len(packed) == FRAMES
+    for one, other in zip(folder, packed, strict=True):
+        assert torch.equal(one.labels["seg_maps"], other.labels["seg_maps"])
+        assert all(torch.equal(a, b) for a, b in zip(one.motion, other.motion, strict=True))
+    assert any(frame.motion[0].any() and frame.motion[1].any() for frame in packed)
+    with pytest.raises(DataError, match="vectors was not packed"):
+        read(tmp_path / "pack", attrs.evolve(HOW, motion=FlowFilesConfig(folder="vectors")))

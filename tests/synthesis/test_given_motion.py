@@ -13,8 +13,10 @@ from toy_runs import GIVEN, STREET
 from vs_config import ConfigError
 from vs_data import (
     ClipRequest,
+    DisFlowConfig,
     FlowFilesConfig,
     FolderConfig,
+    NetworkFlowConfig,
     StreetConfig,
     TrustedConfig,
     open_labels,
@@ -207,4 +209,12 @@ def test_confidence_by_true_frames_is_warned_of_where_files_do_not_tell_it(tmp_p
         f"warning: {tmp_path / 'flow' / 'street-000001' / '000001.npz'} has no confidence, for which"
     )
     assert warned(GIVEN, confidence=TrustedConfig()) == warned(STREET) == ()
+    for teacher in (DisFlowConfig(), NetworkFlowConfig(path="raft.onnx")):
+        data = attrs.evolve(config, flow=teacher)
+        (line,) = check_trust(attrs.evolve(GIVEN, data=data), open_source(data, "train"))
+        assert line.startswith(
+            f"warning: data.flow.kind={teacher.kind} finds the motion that is given in the true frames"
+        )
+        assert "read from flow/SEQ" in line
+        assert check_trust(attrs.evolve(STREET, data=data), open_source(data, "train")) == ()
     assert check_trust(GIVEN, open_source(GIVEN.data, "train")) == ()

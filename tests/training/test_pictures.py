@@ -46,6 +46,24 @@ def test_labels_of_every_kind_are_drawn() -> None:
     assert alone.other_labels == ()
 
 
+def test_limbs_in_three_maps_are_drawn_in_their_colours_alone_and_beside_other_labels() -> None:
+    body, lines = FloatMap(name="poses", channels=3, title="pose"), FloatMap(name="edges", channels=2)
+    limbs, edges = torch.zeros(1, 3, 4, 6), torch.zeros(1, 2, 4, 6)
+    limbs[0, :, 1, 1] = torch.tensor([1.0, 0.4, 0.0])
+    edges[0, 1, 2, 2] = 0.2
+    made = Synthesis(frame=torch.zeros(1, 3, 4, 6))
+    alone = clip_frame(LabelSpec((body,)), clip_of(poses=limbs), made, index=0).label
+    both = clip_frame(LabelSpec((lines, body)), clip_of(poses=limbs, edges=edges), made, index=0).label
+    classes = clip_of(poses=limbs, classes=torch.zeros(1, 4, 6, dtype=torch.int64))
+    beside = clip_frame(LabelSpec((body, ClassMap(name="classes", classes=2))), classes, made, index=0).other_labels
+    assert [title for title, _ in beside] == ["pose"]
+    for shown in (alone, both, beside[0][1]):
+        assert shown.dtype == torch.uint8
+        assert shown[:, 1, 1].tolist() == [255, 102, 0]
+        assert shown[:, 3, 3].tolist() == [0, 0, 0]
+    assert both[:, 2, 2].tolist() == [51, 51, 51]
+
+
 def test_of_references_the_chosen_one_is_drawn_with_what_was_made_of_it() -> None:
     clip = clip_of(poses=torch.ones(1, 1, 4, 6))
     warp = Warp(flow=torch.ones(1, 2, 4, 6), mask=torch.zeros(1, 1, 4, 6), frame=-torch.ones(1, 3, 4, 6))

@@ -36,7 +36,7 @@ class FloatMaps:
         channels: How many maps there are.
         title: What pictures of them are called.
         pictures: Whether they are a picture in [-1, 1] (one channel: greys, three: RGB) and are shown as one; else they
-            are lines (edges, landmarks, poses), the strongest of which is shown.
+            are lines (edges, landmarks, poses), in [0, 1]: three maps are shown as colours, of others the strongest.
     """
 
     channels: int

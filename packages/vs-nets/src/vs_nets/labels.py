@@ -50,7 +50,8 @@ class FloatMap:
     title: str = "label"
     """What pictures of it are called."""
     pictures: bool = False
-    """Whether the maps are a picture in [-1, 1], shown as one; else lines, the strongest of which is shown."""
+    """Whether the maps are a picture in [-1, 1], shown as one; else lines: three are colours, of others the strongest
+    is shown."""
 
 
 LabelKind = ClassMap | FloatMap

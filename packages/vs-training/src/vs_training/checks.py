@@ -9,7 +9,10 @@ from vs_config import refuse, shown
 from vs_data import (
     ClipSource,
     DancersConfig,
+    DisFlowConfig,
     FacesConfig,
+    FlowFilesConfig,
+    NetworkFlowConfig,
     PhotometricConfig,
     SequenceInfo,
     SourceConfig,
@@ -48,16 +51,27 @@ def check_data(config: SourceConfig, watch: Callable[[str], None]) -> tuple[str,
 
 
 def check_trust(config: TrainConfig, source: ClipSource) -> tuple[str, ...]:
-    """Warn where motion is given and the true frames say how far to trust it: they are not there at synthesis.
+    """Warn where motion is given and the true frames say it, or how far to trust it: they are not there at synthesis.
 
     Raises:
         DataError: a file of flow is bad.
     """
     match config.generator, source:
         case nets.GeneratorConfig(flow=nets.GivenFlow()), FolderSource():
-            file = flow_trusted_by_frames(source)
+            return _asked_of_frames(source)
         case _:
             return ()
+
+
+def _asked_of_frames(source: FolderSource) -> tuple[str, ...]:
+    teacher = source.config.flow
+    if isinstance(teacher, DisFlowConfig | NetworkFlowConfig):
+        what = (
+            f"data.flow.kind={teacher.kind} finds the motion that is given in the true frames, and synthesis has none"
+        )
+        fix = f"there it is read from {FlowFilesConfig().folder}/SEQ, which data:extract --kind flow can write"
+        return (f"warning: {what}; {fix}",)
+    file = flow_trusted_by_frames(source)
     if file is None:
         return ()
     kind = PhotometricConfig.kind

@@ -51,14 +51,19 @@ def chosen_reference(synthesis: nets.Synthesis) -> int:
 def shown_label(spec: nets.LabelSpec, labels: Mapping[str, Tensor]) -> Tensor:
     """Return what is drawn of the labels of a frame, (H, W) ids or (C, H, W) maps by kind.
 
-    The first class ids, (H, W); or else the first kind that is a picture, (3, H, W) uint8; or else all maps, of which
-    the strongest is drawn.
+    The first class ids, (H, W); or else the first kind that is a picture, (3, H, W) uint8; or else all lines over each
+    other: in colours, (3, H, W) uint8, where some kind has any, else maps, of which the strongest is drawn.
     """
     kind = nets.class_kind(spec)
     if kind is not None:
         return nets.class_ids(labels, kind)
-    picture = next((labels[kind.name] for kind in nets.float_kinds(spec) if kind.pictures), None)
-    return torch.cat([labels[kind.name].float() for kind in spec.kinds]) if picture is None else _painted(picture)
+    kinds = nets.float_kinds(spec)
+    picture = next((labels[kind.name] for kind in kinds if kind.pictures), None)
+    if picture is not None:
+        return _painted(picture)
+    if any(map(_in_colours, kinds)):
+        return _coloured(torch.stack([_as_colours(kind, labels[kind.name]) for kind in kinds]).amax(dim=0))
+    return torch.cat([labels[kind.name].float() for kind in kinds])
 
 
 def _other_labels(spec: nets.LabelSpec, labels: Mapping[str, Tensor]) -> tuple[tuple[str, Tensor], ...]:
@@ -67,7 +72,28 @@ def _other_labels(spec: nets.LabelSpec, labels: Mapping[str, Tensor]) -> tuple[t
     if nets.class_kind(spec) is None:
         first = next((kind for kind in maps if kind.pictures), None)
         maps = () if first is None else tuple(kind for kind in maps if kind is not first)
-    return tuple((kind.title, _painted(labels[kind.name]) if kind.pictures else labels[kind.name]) for kind in maps)
+    return tuple((kind.title, _drawn(kind, labels[kind.name])) for kind in maps)
+
+
+def _drawn(kind: nets.FloatMap, label: Tensor) -> Tensor:
+    """Return what is drawn of one kind: colours (3, H, W) uint8, or maps (C, H, W), of which the strongest is."""
+    if kind.pictures:
+        return _painted(label)
+    return _coloured(label) if _in_colours(kind) else label
+
+
+def _in_colours(kind: nets.FloatMap) -> bool:
+    """Say whether lines are drawn in colours, as limbs are: by three maps in [0, 1], as in contact sheets of data."""
+    return not kind.pictures and kind.channels == 3
+
+
+def _as_colours(kind: nets.FloatMap, lines: Tensor) -> Tensor:
+    """Return lines (C, H, W) as (3, H, W) in [0, 1]: in their colours, or the strongest in greys."""
+    return lines.float() if _in_colours(kind) else lines.float().abs().amax(dim=0).expand(3, -1, -1)
+
+
+def _coloured(lines: Tensor) -> Tensor:
+    return lines.float().mul(255).round().clamp(0, 255).to(torch.uint8)
 
 
 def _painted(picture: Tensor) -> Tensor:

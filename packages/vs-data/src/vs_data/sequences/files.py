@@ -58,7 +58,7 @@ def open_folder_labels(root: Path, how: LabelRequest) -> tuple[LabelSequence, ..
     Args:
         root: a data folder with a folder for each kind in it (`seg_maps/SEQ/FRAME.png`, or `seg_maps/SEQ.mkv`), a pack
             of one, a folder of sequences, or a folder of files, which is one sequence. The last two have labels of one
-            kind, or pictures that labels of any number of kinds are computed from, and no motion; nor has a pack.
+            kind, or pictures that labels of any number of kinds are computed from, and no motion.
         how: what they are, and how they are to be read.
 
     Raises:
@@ -140,18 +140,21 @@ def _from_data_folder(root: Path, by_kind: dict[str, Path], how: LabelRequest) -
 
 def _from_pack(root: Path, how: LabelRequest) -> tuple[Listed, ...]:
     """List the sequences of a pack with all that the kinds need, and pictures, which say how large these are."""
-    refuse_motion(how, str(root), "a pack")
     names = dict.fromkeys((*map(source_of, how.kinds), IMAGES))
-    folders = [Folder(name=name, extensions=()) for name in names if name != IMAGES]
+    moving = () if how.motion is None else flow_folders(how.motion)
+    folders = [*(Folder(name=name, extensions=()) for name in names if name != IMAGES), *moving]
     images = Folder(name=IMAGES, extensions=IMAGE_EXTENSIONS, videos=True)
     layout = scan_shards(str(root), images, folders, Reading(min_frames=1, order=how.order, room=_ROOM), PATIENT)
     for finding in layout.findings:
         if finding.severity == "error":
             raise DataError(finding.what, file=finding.file, fix=finding.fix)
-    found = [{name: files.files[name] for name in names} for files in layout.sequences]
-    return tuple(
-        Listed(name=files.name, contents=contents) for files, contents in zip(layout.sequences, found, strict=True)
-    )
+    return tuple(_packed(files, tuple(names), how.motion) for files in layout.sequences)
+
+
+def _packed(files: FrameFiles, names: Sequence[str], motion: FlowFilesConfig | None) -> Listed:
+    """Return a sequence of a pack, with the motion of each frame but the first if it is wanted."""
+    moving = () if motion is None else tuple(motion_files(motion, files, at) for at in range(len(files.frames)))
+    return Listed(name=files.name, contents={name: files.files[name] for name in names}, motion=moving)
 
 
 def _from_plain_folder(root: Path, kind: LabelKind, how: LabelRequest) -> tuple[Listed, ...]:

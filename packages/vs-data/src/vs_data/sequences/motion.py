@@ -10,6 +10,7 @@ from vs_data.errors import DataError
 from vs_data.flow import FlowFilesConfig
 from vs_data.flows import MotionFiles, through
 from vs_data.geometry import Geometry
+from vs_data.labels import source_of
 from vs_data.sequences.frames import LabelRequest
 
 FlowAndConfidence: TypeAlias = tuple[Tensor, Tensor]
@@ -34,6 +35,7 @@ def read_motion(files: MotionFiles | None, config: FlowFilesConfig, geometry: Ge
 def refuse_motion(how: LabelRequest, source: str, what: str) -> None:
     """Raise `DataError` where motion is wanted from a source of labels that cannot hold any."""
     if how.motion is not None:
-        names = " and ".join(f"{folder}/SEQ" for folder in (*(kind.folder for kind in how.kinds), how.motion.folder))
-        fix = f"name a data folder with {names} in it, or a world"
+        folders = dict.fromkeys((*map(source_of, how.kinds), how.motion.folder))
+        names = " and ".join(f"{folder}/SEQ" for folder in folders)
+        fix = f"name a data folder with {names} in it (data:extract --kind flow writes motion), or a world"
         raise DataError(f"the model takes the motion of each frame too, of which {what} has none", file=source, fix=fix)
