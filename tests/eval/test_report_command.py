@@ -89,13 +89,6 @@ def test_steadiness_is_beside_the_real_video_not_beside_class_colours_which_have
     assert (card.note, card.good) == ("the real video has 2.000", None)
 
 
-def test_what_changes_is_beside_the_real_video_and_not_beside_class_colours_that_cannot_flicker(tmp_path):
-    values = {"generated": 1.5, "class_mean": 0.1, "real": 1.0}
-    part = FoundPart(scores={f"flicker/{method}": Score(value=value) for method, value in values.items()})
-    (card,) = cards_of(Found(parts=(part,), measures={}, about={}, directory=tmp_path), part)
-    assert (card.note, card.good) == ("the real video has 1.000", None)
-
-
 def test_runs_are_compared_by_what_is_measured_of_all_frames_together(tmp_path):
     def found(agreement, grid):
         sets = (
