@@ -11,8 +11,10 @@ from vs_config import DocumentError, read_json, report_error
 from vs_synthesis import ModelContents, Which, build_averaged, find_run, model_card, read_trained, write_model
 
 from vs_eval.errors import OptionError
+from vs_eval.few_shot.tables import METHODS as SUBJECT_METHODS
 from vs_eval.opening import say_warning, warn
 from vs_eval.output import MARKER, beside, check_output, checkpoint_name, results_of
+from vs_eval.report import METHODS, MOTION
 from vs_eval.terminal import say
 from vs_eval.written import Shown, check_held_out, evaluated, history_of, pictures_in, rounding
 
@@ -20,12 +22,8 @@ _LARGEST_REPORT = 2**28
 """Of a report.json, bytes."""
 
 _GENERATED = "/generated"
-_BESIDE = {
-    "class_mean": "mean colour of each class",
-    "repeated": "reference repeated",
-    "zero": "zero flow",
-    "real": "real video",
-}
+_TITLES = {**MOTION, **SUBJECT_METHODS, **METHODS}
+_BESIDE = {method: _TITLES[method] for method in ("class_mean", "repeated", "zero", "real")}
 _MEGABYTE = 10**6
 
 
@@ -160,12 +158,8 @@ def _scores(part: Any) -> dict[str, Any]:
             pass
         case _:
             return {}
-    kept = {
-        measure: {**found, **_beside(measure, scores)}
-        for name, score in scores.items()
-        for measure in (name.removesuffix(_GENERATED),)
-        for found in _generated(name, score)
-    }
+    made = {name.removesuffix(_GENERATED): found for name, score in scores.items() for found in _generated(name, score)}
+    kept = {measure: {**found, **_beside(measure, scores)} for measure, found in made.items()}
     frames = sum(clip["frames"] for clip in clips if isinstance(clip, Mapping) and type(clip.get("frames")) is int)
     given = {"references": part["references"]} if type(part.get("references")) is int else {}
     return {"clips": len(clips), "frames": frames, **given, "scores": kept} if kept else {}
