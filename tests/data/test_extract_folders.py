@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from onnx_files import constant, mixing, profiles, searching
+from onnx_files import constant, mixing, searching
 from video_files import number_of, striped, write_video
 from vs_data import (
     ClipRequest,
@@ -115,22 +115,6 @@ def test_keypoints_are_read_and_drawn_where_they_are(folder, tmp_path, capsys):
     config = FolderConfig(root=str(root), height=48, width=80, labels=kinds, flow=NoFlowConfig())
     drawn = open_source(config, "val").read(ClipRequest(sequence=0, start=0, length=2)).labels["keypoints"]
     assert drawn.max() > 0.5
-
-
-def test_points_whose_x_and_y_are_apart_go_the_whole_way(tmp_path, capsys):
-    frames = [np.zeros((48, 80, 3), np.uint8) for _ in range(4)]
-    for number, frame in enumerate(frames):
-        frame[10 + number, 20 + 2 * number, 0] = frame[30, 50 - number, 1] = frame[5, 5, 2] = 255
-    video = write_video(tmp_path / "clip.mkv", frames, "ffv1", "bgr0")
-    network = profiles(tmp_path / "pose.onnx", (48, 80), 2)
-    command = ("extract", video, "--model", network, "--kind", "keypoints", "--out", tmp_path / "data")
-    status, output, errors = run(capsys, *command)
-    assert status == 0, errors
-    assert "no built-in skeleton has 3 points: say yours in the configuration of the kind, as `own`" in output
-    written = sorted((tmp_path / "data" / "keypoints" / "clip").iterdir())
-    assert [json.loads(path.read_text()) for path in written] == [
-        [[20 + 2 * number, 10 + number, 1], [50 - number, 30, 1], [5, 5, 1]] for number in range(4)
-    ]
 
 
 def test_frames_without_anybody_are_counted_and_read(folder, tmp_path, capsys):
