@@ -169,8 +169,8 @@ def test_several_runs_are_compared(run_main, tmp_path):
         run = write_run(tmp_path / name, seed=len(name) if name == "a" else 3)
         scores = {"psnr/generated": {"value": psnr, "unit": "dB"}}
         write_evaluation(run.path / "eval" / "step-00000005", scores=scores)
-    status, out, _ = run_main("a", "b", "a", "--out", "both.html")
-    assert status == 0
+    status, out, err = run_main("a", "b", "./a/", "--out", "both.html")
+    assert (status, err) == (0, "warning: a is named more than once; it is shown once\n")
     assert [line.split()[1] for line in out.splitlines() if line.startswith("report:")] == [
         "a/report.html",
         "b/report.html",
@@ -221,11 +221,14 @@ def test_runs_without_common_clips_are_compared_all_the_same(run_main, tmp_path)
         (("mine", "--out", "gone/x.html"), "--out: gone is no directory"),
         (("mine", "--out", "notes.txt"), "--out: notes.txt is there and is not such a page"),
         (("mine", "nothing", "--out", "x.html"), "nothing: there is no such directory"),
+        (("mine", "mine/", "--out", "x.html"), "RUN: mine is named more than once, and nothing is there"),
+        (("mine", "linked"), "RUN: linked is the same run as mine, and nothing is there to"),
     ],
 )
 def test_wrong_input_is_one_line_and_nothing_is_written(run_main, tmp_path, everything_below, arguments, problem):
     for name in ("mine", "other"):
         write_run(tmp_path / name)
+    (tmp_path / "linked").symlink_to("mine")
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("precious")
     before = everything_below(tmp_path)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, NoReturn
 
 from cyclopts import App, Parameter, Token
 from vs_config import Range, option_path
-from vs_config.commands import EXIT_INPUT, ErrorStatuses, option_of, run_command
+from vs_config.commands import EXIT_INPUT, FOLLOWED, ErrorStatuses, option_of, run_command
 
 import vs_eval
 from vs_eval.errors import VsEvalError, memory_explained
@@ -31,6 +31,13 @@ def _place(_: Any, tokens: Sequence[Token]) -> str:
     return text
 
 
+def _words(_: Any, tokens: Sequence[Token]) -> str:
+    text = tokens[0].value
+    if not text.strip():
+        raise ValueError(f"expected a text that is not empty, got {text!r}")
+    return text
+
+
 Place = Annotated[str | None, Parameter(converter=_place, allow_leading_hyphen=True)]
 """Where labels come from or frames go; `-` is a pipe."""
 
@@ -40,7 +47,7 @@ Count = Annotated[int | None, option_of(Range(kind=int, low=1, high=1_000_000))]
 References = Annotated[
     tuple[int, ...],
     option_of(Range(kind=int, low=1, high=1_000), several=True),
-    Parameter(consume_multiple=True, negative=""),
+    FOLLOWED,
 ]
 """As many numbers as follow."""
 
@@ -59,7 +66,7 @@ Quality = Annotated[int | None, option_of(Range(kind=int, low=0, high=63))]
 Megabytes = Annotated[float, option_of(Range(kind=float, low=0.1, high=10_000))]
 """How large something may be."""
 
-Sizes = Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")]
+Sizes = Annotated[tuple[str, ...], FOLLOWED]
 """As many sizes as follow."""
 
 Several = Annotated[int, option_of(Range(kind=int, low=1, high=100_000))]
@@ -67,7 +74,8 @@ Several = Annotated[int, option_of(Range(kind=int, low=1, high=100_000))]
 
 ManyFrames = Annotated[int, option_of(Range(kind=int, low=31, high=3_000))]
 """More frames than make a band, and not more than a world has."""
-Paths = Annotated[tuple[Path, ...], Parameter(converter=_paths, consume_multiple=True, negative="")]
+
+Paths = Annotated[tuple[Path, ...], Parameter(converter=_paths), FOLLOWED]
 """As many files as follow."""
 
 AnyPath = Annotated[Path | None, Parameter(converter=_path)]
@@ -322,7 +330,7 @@ def package(
     dtype: Literal["float32", "float16", "bfloat16"] = "float32",
     training: bool = True,
     evaluate: Annotated[bool, Parameter(negative="")] = False,
-    licence: str | None = None,
+    licence: Annotated[str | None, Parameter(converter=_words)] = None,
     max_mb: Annotated[float | None, option_of(Range(kind=float, low=0.1, high=10_000))] = None,
 ) -> None:
     """Write what a run has trained as a model directory, which needs neither the run nor its data.
