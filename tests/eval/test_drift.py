@@ -43,7 +43,11 @@ def test_what_falls_leaves_the_band_when_the_mean_of_30_frames_is_below_it():
 
 def test_a_short_dip_is_no_drift_and_frames_without_a_value_at_the_end_are():
     values = wobble(100) + [0.0] * 20 + wobble(100)
-    assert drift_of_psnr(values).leaves is None
+    dip = drift_of_psnr(values)
+    assert (dip.leaves, dip.above) == (None, ())
+    # Frames 73 to 102 sum up to 14 * 19 + 13 * 21 + 3 * 0 = 539, less than 18 each; 117 to 146 to 14 * 21 + 13 * 19.
+    assert dip.below == tuple(range(102, 146))
+    assert drift_table([dip], 220).rows[0][3:] == ("worse in 20%, first at 102", "stays")
     assert drift_of_psnr(wobble(100) + [math.nan] * 100).leaves == 129  # a mean of what there still is, till then
     assert drift_of_psnr([math.nan] * 40 + wobble(100)) is None
 
@@ -57,7 +61,7 @@ def test_what_never_changes_stays_in_its_band_of_no_width(value):
 def test_frames_without_values_are_neither_better_nor_worse(name):
     rows = [{f"{name}/generated": Average(total=value, weight=1.0)} for value in wobble(100) + [math.nan] * 60]
     found = drift_of(measure_of(name), curves_of(rows), ())
-    assert drift_table([found], 160).rows[0][2:] == ("–", "frame 129, no values from there on")
+    assert drift_table([found], 160).rows[0][2:] == ("–", "–", "frame 129, no values from there on")
 
 
 @given(values=st.lists(st.floats(-100, 100) | st.just(math.nan), min_size=1, max_size=60), window=st.integers(1, 40))
@@ -124,10 +128,13 @@ def test_the_command_writes_curves_a_picture_and_a_page(tmp_path, run_command):
     assert all(0 <= value <= 1 for value in (*agreement["generated"][9:], agreement["beside"]["real"][-1]))
     assert len(found["drift"]["psnr"]["beside"]["class_mean"]) == 33
     assert found["measures"]["label_iou"]["needs"] == "10 frames of a clip"
-    assert "leaves the band" in out
+    assert "leaves it for good" in out
     page = (report / "report.html").read_text()
-    assert "Over 33 frames" in page
-    assert base64.b64encode((report / "drift.png").read_bytes()).decode() in page
+    assert "Over 33 frames, step 3" in page
+    assert base64.b64encode((report / "frames.png").read_bytes()).decode() in page
+    assert page.count("mean of the first 30 frames ± 2 sd") == page.count("<svg") == len(found["drift"])
+    assert "PSNR, dB ↑, frame 0 to 32: mean colour of each class from" in page
+    assert str(tmp_path) not in page
 
 
 def test_too_few_frames_and_another_directory_are_refused(tmp_path, run_command):

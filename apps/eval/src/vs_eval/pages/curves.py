@@ -55,12 +55,14 @@ class Series:
         x: steps or frames.
         y: the numbers.
         colour: the number of their colour; None: that of their place in the figure.
+        pale: whether they are drawn thin, behind others that matter more.
     """
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
     colour: int | None = None
+    pale: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -72,7 +74,15 @@ class Mark:
     style: Literal["dashed", "dotted", "solid", "bad dashed", "bad dotted", "bad"] = "dotted"
 
 
-def draw(title: str, series: Sequence[Series], *, x_name: str, ident: str, marks: Sequence[Mark] = ()) -> Figure | None:
+def draw(
+    title: str,
+    series: Sequence[Series],
+    *,
+    x_name: str,
+    ident: str,
+    marks: Sequence[Mark] = (),
+    band: tuple[str, float, float] | None = None,
+) -> Figure | None:
     """Return a figure of some series; None where none has a number.
 
     Args:
@@ -81,6 +91,7 @@ def draw(title: str, series: Sequence[Series], *, x_name: str, ident: str, marks
         x_name: what they are over.
         ident: unique on the page, for what the drawing names in itself.
         marks: what is marked by vertical lines.
+        band: what is shaded behind the curves, in words, from its lower to its upper end.
     """
     series = [one for one in series if np.isfinite(np.asarray(one.y, float)).any()]
     if not series:
@@ -90,7 +101,9 @@ def draw(title: str, series: Sequence[Series], *, x_name: str, ident: str, marks
         whole = figures.Figure(figsize=(4.3, 2.45))
         axes = whole.add_axes((_LEFT, _BOTTOM, _WIDTH, _HEIGHT))
         colours = [(number if one.colour is None else one.colour) % COLOURS for number, one in enumerate(series)]
-        limits = _draw_lines(axes, x, lines, colours, x_name)
+        limits = _draw_lines(axes, x, lines, colours, [one.pale for one in series], x_name)
+        if band is not None:
+            axes.axhspan(*band[1:], color=_INK, alpha=0.12, linewidth=0)
         _draw_marks(axes, marks, limits)
         svg = _svg(whole, ident)
     last = [line[np.isfinite(line)][-1] for line in lines]
@@ -102,7 +115,10 @@ def draw(title: str, series: Sequence[Series], *, x_name: str, ident: str, marks
             Swatch(colour=colour, name=one.name, last=_short(value))
             for colour, one, value in zip(colours, series, last, strict=True)
         ),
-        marks=tuple((mark.style, mark.text) for mark in marks if mark.steps),
+        marks=(
+            *(() if band is None else (("band", band[0]),)),
+            *((mark.style, mark.text) for mark in marks if mark.steps),
+        ),
         data=_hover(x, lines, limits, x_name),
     )
 
@@ -124,16 +140,17 @@ def _gathered(series: Sequence[Series]) -> tuple[Numbers, list[Numbers]]:
 
 
 def _draw_lines(
-    axes: Axes, x: Numbers, lines: Sequence[Numbers], colours: Sequence[int], x_name: str
+    axes: Axes, x: Numbers, lines: Sequence[Numbers], colours: Sequence[int], pale: Sequence[bool], x_name: str
 ) -> tuple[float, float]:
     """Draw the series, and return the ends of the x axis."""
-    for colour, line in zip(colours, lines, strict=True):
+    for colour, line, thin in zip(colours, lines, pale, strict=True):
         marker = "o" if len(x) < 12 else ""
         axes.plot(
             x,
             line,
             color=f"{_SERIES}{colour}",
-            linewidth=1.1,
+            linewidth=0.6 if thin else 1.1,
+            alpha=0.6 if thin else 1.0,
             solid_joinstyle="round",
             marker=marker,
             markersize=2.5,

@@ -49,8 +49,9 @@ def run_page(view: RunView, *, max_mb: float) -> Page:
         _environment_section(view, max_mb - room.left / MEGABYTE, max_mb),
     ]
     title = step_title(view.name, view.history.last or None)
-    notices = (*view.notices, *(() if found is None else found.notices))
-    return Page(title=title, kind="Run", lines=tuple(lines_on(view)), notices=notices, sections=sections)
+    evaluated = [*(() if found is None else (found,)), *view.drifts]
+    notices = dict.fromkeys((*view.notices, *(notice for each in evaluated for notice in each.notices)))
+    return Page(title=title, kind="Run", lines=tuple(lines_on(view)), notices=tuple(notices), sections=sections)
 
 
 def _closing_sections(view: RunView) -> Iterator[Section]:
