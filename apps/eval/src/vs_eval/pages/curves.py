@@ -44,6 +44,7 @@ _RC: Any = {
 }
 
 Numbers = NDArray[np.float64]
+Places = NDArray[np.bool_]
 
 
 @attrs.frozen(kw_only=True)
@@ -96,13 +97,16 @@ def draw(
     series = [one for one in series if np.isfinite(np.asarray(one.y, float)).any()]
     if not series:
         return None
-    x, lines = _gathered(series)
+    x, lines, own = _gathered(series)
     with mpl.rc_context(_RC | {"svg.hashsalt": ident}):
         whole = figures.Figure(figsize=(4.3, 2.45))
         axes = whole.add_axes((_LEFT, _BOTTOM, _WIDTH, _HEIGHT))
         colours = [(number if one.colour is None else one.colour) % COLOURS for number, one in enumerate(series)]
-        limits = _draw_lines(axes, x, lines, colours, [one.pale for one in series], x_name)
-        if band is not None:
+        styles = [(colour, one.pale) for colour, one in zip(colours, series, strict=True)]
+        limits = _draw_lines(axes, x, list(zip(lines, own, strict=True)), styles, x_name)
+        if band is None:
+            _scale(axes, lines)
+        else:
             axes.axhspan(*band[1:], color=_INK, alpha=0.12, linewidth=0)
         _draw_marks(axes, marks, limits)
         svg = _svg(whole, ident)
@@ -112,7 +116,7 @@ def draw(
         svg=svg,
         alt=_in_words(title, series, x, lines, x_name),
         swatches=tuple(
-            Swatch(colour=colour, name=one.name, last=_short(value))
+            Swatch(colour=colour, name=one.name, last=_short(value), pale=one.pale)
             for colour, one, value in zip(colours, series, last, strict=True)
         ),
         marks=(
@@ -123,41 +127,49 @@ def draw(
     )
 
 
-def _gathered(series: Sequence[Series]) -> tuple[Numbers, list[Numbers]]:
-    """Return common places of all series, and of each its mean there, nan where it has no number."""
+def _gathered(series: Sequence[Series]) -> tuple[Numbers, list[Numbers], list[Places]]:
+    """Return common places of all series; of each its mean there, nan where it has no number; and which are its own.
+
+    A place that is another series' alone is no gap in this one.
+    """
     every = np.unique(np.concatenate([np.asarray(one.x, float) for one in series]))
     groups = np.array_split(every, min(PLACES, len(every)))
     starts = np.array([group[0] for group in groups])
-    lines = []
+    lines, own = [], []
     for one in series:
         x, y = np.asarray(one.x, float), np.asarray(one.y, float)
         x, y = x[np.isfinite(y)], y[np.isfinite(y)]
         at = np.searchsorted(starts, x, side="right") - 1
+        own.append(np.isin(np.arange(len(groups)), np.searchsorted(starts, np.asarray(one.x, float), "right") - 1))
         counts = np.bincount(at, minlength=len(groups)).astype(float)
         counts[counts == 0] = math.nan
         lines.append(np.bincount(at, weights=y, minlength=len(groups)) / counts)
-    return np.array([group.mean() for group in groups]), lines
+    return np.array([group.mean() for group in groups]), lines, own
 
 
 def _draw_lines(
-    axes: Axes, x: Numbers, lines: Sequence[Numbers], colours: Sequence[int], pale: Sequence[bool], x_name: str
+    axes: Axes,
+    x: Numbers,
+    lines: Sequence[tuple[Numbers, Places]],
+    styles: Sequence[tuple[int, bool]],
+    x_name: str,
 ) -> tuple[float, float]:
-    """Draw the series, and return the ends of the x axis."""
-    for colour, line, thin in zip(colours, lines, pale, strict=True):
-        marker = "o" if len(x) < 12 else ""
+    """Draw the series, each at its own places; styles: number of the colour, and whether pale; return the x axis' ends.
+
+    A gap is a number that is missing.
+    """
+    for (line, own), (colour, pale) in zip(lines, styles, strict=True):
+        marker = "o" if own.sum() < 12 else ""
         axes.plot(
-            x,
-            line,
+            x[own],
+            line[own],
             color=f"{_SERIES}{colour}",
-            linewidth=0.6 if thin else 1.1,
-            alpha=0.6 if thin else 1.0,
+            linewidth=0.6 if pale else 1.1,
+            alpha=0.6 if pale else 1.0,
             solid_joinstyle="round",
             marker=marker,
             markersize=2.5,
         )
-    values = np.concatenate([line[np.isfinite(line)] for line in lines])
-    if values.min() > 0 and values.max() / values.min() > STEEP:
-        axes.set_yscale("log")
     axes.grid(axis="y", color=_GRID, linewidth=0.5)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(length=2, width=0.5, pad=2)
@@ -167,6 +179,12 @@ def _draw_lines(
     limits = (low, high) if high > low else (low - 0.5, high + 0.5)
     axes.set_xlim(limits)
     return limits
+
+
+def _scale(axes: Axes, lines: Sequence[Numbers]) -> None:
+    values = np.concatenate([line[np.isfinite(line)] for line in lines])
+    if values.min() > 0 and values.max() / values.min() > STEEP:
+        axes.set_yscale("log")
 
 
 def _draw_marks(axes: Axes, marks: Sequence[Mark], limits: tuple[float, float]) -> None:

@@ -128,6 +128,7 @@ def _meaning(title: str, said: Said) -> tuple[str, str]:
     """Return the heading of a measure, and what is said of it."""
     facts = (("Needs", said.needs), ("Limits", said.limits), ("Source", said.source))
     marks = ", ".join(filter(None, (said.unit, said.better and f"{said.better} is better")))
+    title = title.removesuffix(f", {said.unit}") if said.unit else title  # some have it in their title
     more = [f"{what}: {text.removesuffix('.')}." for what, text in facts if text]
     return f"{title} ({marks})" if marks else title, " ".join(filter(None, (said.explanation, *more)))
 

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterator, Mapping
 
+import attrs
 from vs_runtime import best_step
 
 from vs_eval.facts import step_title
@@ -135,8 +136,11 @@ def _audit_sections(view: RunView, room: Room) -> Iterator[Section]:
             title=f"Numerics: {audit.directory.name.removeprefix('numerics-')}",
             remarks=tuple(Remark(text=line) for line in audit.conclusions if line.strip()),
             tables=audit.tables,
-            pictures=pictures_of(
-                [Picture(title="Magnitudes of each layer", file="numerics.png")], audit.directory, room
+            pictures=tuple(
+                attrs.evolve(shown, sheet=True)
+                for shown in pictures_of(
+                    [Picture(title="Magnitudes of each layer", file="numerics.png")], audit.directory, room
+                )
             ),
         )
 
