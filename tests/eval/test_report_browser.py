@@ -203,6 +203,32 @@ def test_tables_lead_to_clips_and_a_key_to_help(show: Callable[..., Any]) -> Non
     wait_for(page, "document.querySelector('.player').dataset.clip === '0'")
 
 
+def test_whatever_the_player_does_keys_do_too(show: Callable[..., Any]) -> None:
+    page = show("mine")
+    page.focus(".player")
+    assert page.input_value(".wipe") == "50"
+    for key, share in ((",", "45"), (".", "50"), (".", "55")):
+        page.keyboard.press(key)
+        assert page.input_value(".wipe") == share
+    for key, mode in (("d", "difference"), ("s", "beside"), ("w", "wipe")):
+        page.keyboard.press(key)
+        assert page.input_value("select.mode") == mode
+    page.keyboard.press("End")
+    at_frame(page, FRAMES - 1)
+    page.keyboard.press("ArrowLeft")
+    at_frame(page, FRAMES - 2)
+    page.keyboard.press("Shift+ArrowLeft")
+    at_frame(page, 0)
+    page.keyboard.press("ArrowDown")
+    wait_for(page, "document.querySelector('.player').dataset.clip === '1'")
+    page.focus("button.jump")
+    page.keyboard.press("Enter")
+    wait_for(page, "document.activeElement.className === 'player'")
+    page.keyboard.press("?")
+    told = page.locator("dialog dt").all_inner_texts()
+    assert told == ["space", "← →", "home, end", "↑ ↓", ", .", "w, d, s", "?"]
+
+
 def test_runs_are_seen_beside_each_other(show: Callable[..., Any]) -> None:
     page = show("both")
     titles = page.locator(".panels figcaption").all_inner_texts()

@@ -67,6 +67,32 @@ def test_a_run_is_told_on_one_page_without_anything_else(run_main, tmp_path):
     assert sorted(path for path in run.path.rglob("*") if path.name != "report.html") == before
 
 
+def test_what_happened_is_marked_in_the_losses_each_in_a_way_of_its_own(run_main, tmp_path):
+    run = write_run(tmp_path / "mine", lines={
+        1: {"scale_generator": 64.0}, 2: {"replays": 1, "scale_generator": 32.0},
+        3: {"replays": 1, "skipped_generator": 1, "scale_generator": 32.0},
+        4: {"replays": 1, "skipped_generator": 1, "roll_backs": 1, "scale_generator": 64.0},
+        5: {"replays": 1, "skipped_generator": 1, "roll_backs": 1, "gradient_norm_generator": 2.0},
+    })  # fmt: skip
+    assert run_main("mine")[0] == 0
+    (losses,) = re.findall(r"<figcaption>Losses of the generator</figcaption>.*?</figure>", page_of(run), re.DOTALL)
+    marks = dict(re.findall(r'<span class="mark ([^"]*)"></span>([^<]*)</li>', losses))
+    assert marks == {
+        "dashed": "clips of another length",
+        "bad dashed": "gradients overflowed",
+        "bad dotted": "update skipped",
+        "bad thick dotted": "replayed",
+        "bad": "rolled back",
+        "solid": "checkpoint",
+    }
+    strokes = re.findall(r'<path d="M [^L]*L [^L]*" [^>]*style="([^"]*stroke: var\(--no\)[^"]*)"', losses)
+    assert len(set(strokes)) == 4
+    text = plain(page_of(run))
+    for title in ("Norms of gradients", "Loss scales", "1 frame replayed with a smaller loss scale, at step 2."):
+        assert title in text, title
+    assert "✗ 1 roll-back to an earlier checkpoint, at step 4." in text
+
+
 @pytest.mark.parametrize(
     ("value", "note", "good"),
     [

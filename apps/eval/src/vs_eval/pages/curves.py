@@ -72,7 +72,7 @@ class Mark:
 
     text: str
     steps: tuple[int, ...]
-    style: Literal["dashed", "dotted", "solid", "bad dashed", "bad dotted", "bad"] = "dotted"
+    style: Literal["dashed", "dotted", "solid", "bad dashed", "bad dotted", "bad thick dotted", "bad"] = "dotted"
 
 
 def draw(
@@ -194,13 +194,15 @@ def _draw_marks(axes: Axes, marks: Sequence[Mark], limits: tuple[float, float]) 
         "solid": {"linestyles": "solid", "color": _INK},
         "bad dashed": {"linestyles": "dashed", "color": _BAD},
         "bad dotted": {"linestyles": "dotted", "color": _BAD},
+        "bad thick dotted": {"linestyles": "dotted", "color": _BAD, "linewidth": 2.4},
         "bad": {"linestyles": "solid", "color": _BAD},
     }
     for mark in marks:
         steps = [step for step in mark.steps if limits[0] <= step <= limits[1]]
         steps = steps[:: -(-len(steps) // MARKS)] if steps else steps
         top = 0.08 if mark.style == "solid" else 1.0  # what happens all the time stands at the edge alone
-        axes.vlines(steps, 0, top, transform=axes.get_xaxis_transform(), linewidth=0.8, **styles[mark.style])
+        style = {"linewidth": 0.8, **styles[mark.style]}
+        axes.vlines(steps, 0, top, transform=axes.get_xaxis_transform(), **style)
 
 
 def _svg(whole: figures.Figure, ident: str) -> Markup:
