@@ -88,14 +88,15 @@ def write_evaluation(directory: Path, names: Sequence[str] = ("one", "two"), **m
     return document
 
 
-def write_drift(directory: Path) -> None:
+def write_drift(directory: Path, start: float = 20.0) -> None:
     """Write what `drift` leaves but for its page: one metric that falls, and a picture of many frames."""
     directory.mkdir(parents=True)
     write_png(directory / "frames.png", np.full((80, 1000, 3), 24, np.uint8))
-    values = [20.0 - 0.1 * frame for frame in range(60)]
+    values = [start - 0.1 * frame for frame in range(60)]
     table = Table(title="Drift", heads=("metric", "last 30 frames"), rows=(("PSNR, dB", "15.55"),))
     document = {
         "title": "Over 60 frames, step 5",
+        "frames": 60,
         "measures": measures_json(MEASURES[:1]),
         "tables": [attrs.asdict(table)],
         "pictures": [attrs.asdict(Picture(title="frames", file="frames.png"))],

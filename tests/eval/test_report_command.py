@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 import pytest
-from report_runs import write_evaluation, write_run
+from report_runs import write_drift, write_evaluation, write_run
 from toy_runs import STREET
 from vs_config import render_config
 from vs_eval.errors import VsEvalError
@@ -223,6 +223,21 @@ def test_what_is_measured_of_all_frames_together_is_compared_where_a_run_has_it(
     text = plain((tmp_path / "all.html").read_text())
     assert re.search(r"agreement with labels 0\.50* 0\.250* \(-0\.250*, worse\) 0\.750* \(\+0\.250*, better\)", text)
     assert re.search(r"FID – 40\.0+ 30\.0+ \(-10\.0+, better\)", text)
+
+
+def test_long_roll_outs_are_compared_by_their_later_frames(run_main, tmp_path):
+    for name, start in (("a", 20.0), ("b", 21.0), ("c", None)):
+        run = write_run(tmp_path / name)
+        if start is not None:
+            write_drift(run.path / "eval" / "drift-step-00000005", start)
+    assert run_main("a", "b", "c", "--out", "all.html")[0] == 0
+    text = plain((tmp_path / "all.html").read_text())
+    # Frames 30 to 59 of 20 - 0.1 * frame are 15.55 on average.
+    assert "Later than frame 30 measure A B PSNR, dB 15.55 16.55 (+1.00, better)" in text
+    document = json.loads((tmp_path / "b/eval/drift-step-00000005/drift.json").read_text())
+    (tmp_path / "b/eval/drift-step-00000005/drift.json").write_text(json.dumps({**document, "frames": 300}))
+    assert run_main("a", "b", "--out", "all.html")[0] == 0
+    assert "Later than" not in plain((tmp_path / "all.html").read_text())
 
 
 def test_runs_without_common_clips_are_compared_all_the_same(run_main, tmp_path):

@@ -25,6 +25,18 @@ def roll_out_figures(found: Found, ident: str) -> tuple[Figure, ...]:
             return ()
 
 
+def later_means(found: Found) -> dict[str, float]:
+    """Return of each metric of a report on drift its mean over the frames that are behind the first ones."""
+    metrics = found.about.get("drift")
+    means = {}
+    for name, entry in metrics.items() if isinstance(metrics, Mapping) else ():
+        values = _curve("", entry.get("generated") if isinstance(entry, Mapping) else (), colour=0).y[FIRST:]
+        finite = [value for value in values if math.isfinite(value)]
+        if finite:
+            means[str(name)] = sum(finite) / len(finite)
+    return means
+
+
 def _figure(found: Found, name: str, entry: Any, ident: str) -> Figure | None:
     match entry:
         case {"mean": int() | float() as mean, "deviation": int() | float() as deviation}:
