@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import attrs
+import numpy as np
 import pytest
 from report_runs import write_drift, write_evaluation, write_run
 from toy_runs import STREET
@@ -16,6 +17,7 @@ from vs_eval.pages.comparison import score_tables
 from vs_eval.pages.found import Found, FoundPart, FoundSet, Score, structured
 from vs_eval.pages.history import History, happened, overflowed, read_history, resumed_at, stages
 from vs_eval.pages.scores import cards_of
+from vs_metrics import write_png
 from vs_runtime.metrics_log import MetricsLog
 
 
@@ -139,6 +141,30 @@ def test_the_newest_evaluation_counts_and_the_others_are_listed(run_main, tmp_pa
     text = plain(page_of(run))
     assert "step 3 16.25 0.400 step 5 16.25 0.400" in text
     assert page_of(run).count('type="text/plain"') == 1
+
+
+def test_an_audit_of_the_numerics_is_on_the_page_and_its_sheet_is_turned_over_on_dark_ones(run_main, tmp_path):
+    run = write_run(tmp_path / "mine")
+    audit = run.path / "eval" / "numerics-step-00000005-float16"
+    audit.mkdir(parents=True)
+    table = {
+        "title": "Layers, worst first",
+        "heads": ["layer", "bits"],
+        "rows": [["generator.up.3", "0.9"]],
+        "note": "",
+    }
+    (audit / "numerics.json").write_text(json.dumps({"tables": [table], "conclusions": ["2 layers are at risk"]}))
+    write_png(audit / "numerics.png", np.full((8, 8, 3), 255, np.uint8))
+    assert run_main("mine")[0] == 0
+    text = plain(page_of(run))
+    for words in (
+        "Numerics: step-00000005-float16",
+        "2 layers are at risk",
+        "generator.up.3 0.9",
+        "Magnitudes of each",
+    ):
+        assert words in text, words
+    assert 'class="picture sheet"' in page_of(run)
 
 
 def test_a_run_that_was_not_evaluated_says_what_to_do(run_main, tmp_path):
