@@ -40,6 +40,7 @@ def test_nothing_but_the_flow_network_learns_and_then_all_do() -> None:
     assert moved
     assert all(name.startswith("flow.") for name in moved)
     assert all(torch.equal(discriminator[name], tensor) for name, tensor in weights(state.discriminator).items())
+    assert report.frames == 4
     assert (state.step, state.updates) == (1, 2)  # the first two of four frames have no past that is long enough
     state, report = train_clip(state, street_clip(4), recipe)
     assert {"g_gan", "d_gan"} <= set(named_losses(report.losses))

@@ -44,6 +44,7 @@ def train_clip(
         )
         if flow_alone and not can_learn_flow(state.generator, inputs):
             past = remember(past, inputs, inputs.target.frame, generator=frames_seen, discriminator=0)
+            frames.append({})
             continue
         state, done = settle(update, state, inputs, recipe, both=not flow_alone)
         frames.append(measure(done))
@@ -54,6 +55,6 @@ def train_clip(
         else:
             shown = shown_past(state, inputs, done.frame, recipe)
             past = remember(past, inputs, done.frame, generator=frames_seen, discriminator=frames_compared, shown=shown)
-    if not frames:
+    if not any(frames):
         raise VsTrainingError(f"{clip.name}: {clip.frames.shape[1]} frames are too few to train the flow network alone")
     return attrs.evolve(state, step=state.step + 1), report_step(state, frames, clip.name, recipe.ranks)
