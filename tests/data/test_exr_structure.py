@@ -64,7 +64,14 @@ COMMANDS = {
     "check": ["vs_data", "check", "data", "--labels", LABELS],
     "train": [
         *("vs_train", "vid2vid", "--preset", "street-tiny", "--out", "run", "data.kind=folder", "data.root=data"),
-        *(f"data.labels=[{LABELS}]", 'data.flow.kind="none"', "objective.flow=0", "data.height=48", "data.width=64"),
+        *(
+            f"data.labels=[{LABELS}]",
+            'data.flow.kind="none"',
+            "objective.flow=0",
+            "data.height=64",
+            "data.width=64",
+            "precision.level=O0",
+        ),
     ],
 }
 
