@@ -141,13 +141,18 @@ class Reached:
 
 def _train_and_evaluate(preset: str, subject: Subject, seed: int, run: Path) -> Reached:
     begun = perf_counter()
-    _call("vs_train", subject.command, "--preset", preset, "--out", str(run), f"seed={seed}")
+    call("vs_train", subject.command, "--preset", preset, "--out", str(run), f"seed={seed}")
     seconds = perf_counter() - begun
-    _call("vs_eval", subject.command, str(run), "--out", str(run / "eval"), *subject.evaluation)
+    call("vs_eval", subject.command, str(run), "--out", str(run / "eval"), *subject.evaluation)
     return read_report(run / "eval" / "report.json", subject, seconds)
 
 
-def _call(*arguments: str) -> None:
+def call(*arguments: str) -> None:
+    """Run a command of an app, as a process of its own.
+
+    Raises:
+        VsBenchError: It fails, or takes longer than `LONGEST`.
+    """
     try:
         subprocess.run([sys.executable, "-m", *arguments], check=True, cwd=ROOT, timeout=LONGEST)
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
+from vs_bench.__main__ import main as benchmarks
 from vs_bench.errors import VsBenchError
 from vs_bench.ruler import command, faults
 from vs_bench.ruler.faults import FAULTS, Fault
@@ -286,6 +287,30 @@ def test_the_command_measures_and_writes(tmp_path, monkeypatch, capsys):
     assert flicker["rank"] == pytest.approx(1)
     assert (tmp_path / "ruler-street-cpu.png").stat().st_size > 1000
     assert "visible from" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--features"], "--features: nothing follows it; name what it is for, or leave it out"),
+        (["--features", ""], "--features: expected a path that is not empty, got ''"),
+        (["--features", "none.safetensors"], "none.safetensors: no such file;"),
+        (["--features", "here"], "here: "),
+        (["--features", "empty"], "empty: not a safetensors file"),
+        (["--world", "town"], "--world: expected one of"),
+        (["--clips", "0"], "--clips: expected a whole number from 1 to 1000"),
+    ],
+)
+def test_what_cannot_be_measured_with_is_one_line_before_anything_is_measured(
+    tmp_path, monkeypatch, capsys, words, line
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "empty").touch()
+    monkeypatch.setattr(command, "look_at", None)
+    assert benchmarks(["metrics", *words]) == 2
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith(f"error: {line}")
 
 
 def test_a_part_does_not_take_the_place_of_what_documents_cite():

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import pytest
 from cyclopts import Parameter
 from vs_config import Range
-from vs_config.commands import option_of, run_command, status_of
+from vs_config.commands import FOLLOWED, option_of, run_command, status_of
 
 
 class WrongError(Exception):
@@ -68,6 +68,7 @@ def test_words_that_the_program_does_not_know_are_one_line(capsys):
         (["--steps", "0"], "--steps: expected a whole number from 1 to 9, got '0'"),
         (["--many", "1", "1.5"], "--many: expected a whole number from 1 to 9, got '1.5'"),
         (["--level", "O2"], "--level: expected one of 'O0', 'O1', got 'O2'"),
+        (["--few"], "--few: nothing follows it; name what it is for, or leave it out"),
         (["--plain", "x"], "--plain: expected a whole number, got 'x'"),
         (["x"], "HEAT: expected a number, got 'x'"),
     ],
@@ -81,12 +82,14 @@ def test_a_wrong_value_of_an_option_is_said_as_one_of_a_configuration(capsys, wo
         *,
         steps: Annotated[int, option_of(digits)] = 1,
         many: Annotated[tuple[int, ...], option_of(digits, several=True), Parameter(consume_multiple=True)] = (),
+        few: Annotated[tuple[int, ...], FOLLOWED] = (),
         level: Literal["O0", "O1"] = "O0",
         plain: int = 1,
     ):
-        return steps + sum(many)
+        return steps + sum(many) + sum(few)
 
     assert run_command(program, arguments=["--steps", "2", "--many", "3", "4"]) == 9
+    assert run_command(program, arguments=["--few", "3", "4", "--many", "1"]) == 9
     assert run_command(program, arguments=words) == 2
     assert capsys.readouterr().err == f"error: {line}\n"
 

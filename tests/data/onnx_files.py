@@ -57,6 +57,20 @@ def mixing_last(path: Path, weights: Sequence[Sequence[float]], shape: Shape = (
     return save(path, nodes, {"x": shape}, {"out": (*shape[:3], len(weights))}, constants, taken=BYTES)
 
 
+def profiles(path: Path, size: tuple[int, int], bins: int, names: tuple[str, str] = ("simcc_x", "simcc_y")) -> Path:
+    """Outputs (N,3,width bins) and (N,3,height bins): the brightest of each column and row of a channel, drawn out."""
+    nodes, constants = [], {}
+    for name, axis, length in ((names[0], 2, size[1]), (names[1], 3, size[0])):
+        at = np.arange(length * bins) / bins
+        constants[f"to_{name}"] = np.maximum(0, 1 - np.abs(at[None] - np.arange(length)[:, None])).astype(np.float32)
+        nodes += [
+            helper.make_node("ReduceMax", ["x"], [f"best_{name}"], axes=[axis], keepdims=0),
+            helper.make_node("MatMul", [f"best_{name}", f"to_{name}"], [name]),
+        ]
+    outputs: dict[str, Shape] = {names[0]: ("n", 3, size[1] * bins), names[1]: ("n", 3, size[0] * bins)}
+    return save(path, nodes, {"x": ("n", 3, *size)}, outputs, constants)
+
+
 def constant(path: Path, value: np.ndarray, inputs: dict[str, Shape], *, given: int = FLOAT) -> Path:
     """An output `out` that is the same for every frame (N,...), whatever is in it."""
     first = next(iter(inputs))

@@ -43,6 +43,7 @@ def test_folders_last_as_long_as_somebody_says(folder, capsys):
     assert "amount 2.0 s (frames that are files: 4 a second, see --fps)" in output
     assert f"images {size:.2f}" in output
     assert "16 of 16 files" in output
+    assert "amount 0.22 h (frames" in checked(capsys, root, "--fps", "0.01")[1]  # 800 s
     assert "8 of 16 files" in checked(capsys, root, "--every", "2")[1]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from exported_files import Mix, save
 from onnx_files import constant, mixing, searching
 from video_files import number_of, striped, write_video
 from vs_data import (
@@ -73,10 +74,10 @@ def test_seg_maps_of_colours_are_the_true_ones(folder, colours, tmp_path, capsys
 
 def test_depth_is_read_as_it_was_written(folder, tmp_path, capsys):
     root = folder({"a": 3})
-    network = mixing(tmp_path / "grey.onnx", GREY)
+    network, program = mixing(tmp_path / "grey.onnx", GREY), save(tmp_path / "grey.pt2", Mix(GREY), 1)
     plain, ranged = ("--kind", "depth"), ("--kind", "depth", "--folder", "short", "--value-range", 0, 1)
-    for options in (plain, ranged):
-        status, output, _ = run(capsys, "extract", root, "--model", network, *options)
+    for model, options in ((network, plain), (program, ranged)):
+        status, output, _ = run(capsys, "extract", root, "--model", model, *options)
         assert status == 0
         assert "0 errors" in checked(capsys, output)
     assert files_in(root / "depth") == [".extract.json", "a/0000.npy", "a/0001.npy", "a/0002.npy"]

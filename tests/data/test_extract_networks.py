@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
-from onnx_files import LONG, constant, mixing, mixing_last, save
+from onnx_files import LONG, constant, mixing, mixing_last, profiles, save
 from vs_data.errors import DataError
 from vs_data.extract import InputOptions, OutputOptions, Task, label_by_network, open_network
 from vs_data.extract.fits import map_back, place, plan_fit, points_back
@@ -194,6 +194,29 @@ def test_coordinates_may_be_parts_of_the_input_with_bars(tmp_path):
     np.testing.assert_allclose(found[:, 2], 1 / (1 + np.exp([-2.0, 3.0])), rtol=1e-6)
     with pytest.raises(DataError, match=r"nobody says what they are \(inputs: x float32 \(1, 3, 64, 64\).*--units"):
         labels(network, "keypoints", [frame((32, 64))])
+
+
+@pytest.mark.parametrize("kind", ["keypoints", "landmarks-dlib68"])
+@pytest.mark.parametrize("size", [(64, 96), (64, 64)])
+@pytest.mark.parametrize("bins", [1, 2])
+def test_x_and_y_apart_are_the_largest_of_each(tmp_path, kind, size, bins):
+    network = profiles(tmp_path / "p.onnx", size, bins)
+    picture = dot(size, 20, 41, 0) + dot(size, 55, 9, 1)
+    (found,) = labels(network, kind, [picture])
+    np.testing.assert_allclose(found, [[20, 41, 250 / 255], [55, 9, 250 / 255], [0, 0, 0]], atol=1e-6)
+    (found,) = labels(network, kind, [dot((2 * size[0], 2 * size[1]), 20, 41, 0, sigma=6.0)])
+    np.testing.assert_allclose(found[0, :2], (20, 41), atol=1)  # half a pixel of the input
+    (nobody,) = labels(network, kind, [np.zeros((*size, 3), np.uint8)])
+    assert nobody.shape == (0, 3)
+
+
+def test_which_of_x_and_y_comes_first_is_told_by_the_shape_or_by_who_knows(tmp_path):
+    picture, turned = dot((64, 96), 20, 41, 0), OutputOptions(axes="yx")
+    for wanted in (OutputOptions(), turned):
+        (found,) = labels(profiles(tmp_path / "p.onnx", (64, 96), 2), "keypoints", [picture], wanted=wanted)
+        np.testing.assert_allclose(found[0, :2], (20, 41))
+    (found,) = labels(profiles(tmp_path / "p.onnx", (64, 64), 2), "keypoints", [picture[:, :64]], wanted=turned)
+    np.testing.assert_allclose(found[0, :2], (41, 20))
 
 
 @pytest.mark.parametrize("inputs", [{"a": (1, 3, 32, 32), "b": (1, 3, 32, 32)}, {"a": (1, 6, 32, 32)}])

@@ -1,11 +1,11 @@
 """Flow by networks: constant ones and one that searches; what is refused; workers."""
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from exported_files import Search, Shift, save
 from onnx_files import FRAMES_IN, constant, searching
 from vs_data import (
     ClipRequest,
@@ -28,9 +28,10 @@ from vs_data.flows.networks import network_flow
 H, W, FRAMES = 30, 50, 3
 
 
-@pytest.fixture(scope="module")
-def search(tmp_path_factory) -> Path:
-    return searching(tmp_path_factory.mktemp("search") / "search.onnx")
+@pytest.fixture(scope="module", params=["onnx", "pt2"])
+def search(request, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("search")
+    return searching(folder / "a.onnx") if request.param == "onnx" else save(folder / "a.pt2", Search(), 2)
 
 
 @pytest.fixture(scope="module")
@@ -54,12 +55,12 @@ def shift(path: Path, x: float, y: float) -> Path:
 @pytest.mark.parametrize(("units", "expected"), [("pixels", (3.0, -2.0)), ("normalised", (3.0 * 56, -2.0 * 32))])
 def test_a_constant_network_gives_its_constant_in_pixels_of_the_frame(tmp_path, texture, units, expected):
     pair = texture((H, W)), texture((H, W), 1)
-    path = str(shift(tmp_path / "a.onnx", 3, -2))
-    config = NetworkFlowConfig(path=path, units=units, multiple=8, confidence=PhotometricConfig())
-    ((flow, trust),) = network_flow([pair], config)
-    assert flow.shape == (H, W, 2)
-    assert np.allclose(flow, expected, atol=1e-4)  # padded to a multiple, not enlarged
-    assert trust.shape == (H, W)
+    for path in (shift(tmp_path / "a.onnx", 3, -2), save(tmp_path / "a.pt2", Shift(3, -2), 2)):
+        config = NetworkFlowConfig(path=str(path), units=units, multiple=8, confidence=PhotometricConfig())
+        ((flow, trust),) = network_flow([pair], config)
+        assert flow.shape == (H, W, 2)
+        assert np.allclose(flow, expected, atol=1e-4)  # padded to a multiple, not enlarged
+        assert trust.shape == (H, W)
 
 
 def test_a_network_that_searches_finds_shifts_either_way(search, texture):
@@ -103,7 +104,9 @@ def test_workers_give_what_this_process_gives(search, street, method):
 def test_what_it_costs_is_said_once(search, street):
     config = FolderConfig(root=str(street), height=32, width=64, flow=NetworkFlowConfig(path=str(search)))
     lines = look_at_folder(config, "train")
-    assert sum(line.startswith("flow network search.onnx: ") and " ms a pair at 64x32" in line for line in lines) == 1
+    assert (
+        sum(line.startswith(f"flow network {search.name}: ") and " ms a pair at 64x32" in line for line in lines) == 1
+    )
     assert not any("flow network" in line for line in look_at_folder(config, "val"))
 
 
@@ -120,14 +123,4 @@ def test_a_network_of_something_else_is_refused(street, tmp_path):
     value = np.zeros((3, 8, 8), np.float32)
     path = constant(tmp_path / "a.onnx", value, {"a": ("n", 3, "h", "w"), "b": ("n", 3, "h", "w")})
     with pytest.raises(DataError, match="no output has the shape of flow: out"):
-        clip_of(street, NetworkFlowConfig(path=str(path)))
-
-
-def test_programs_of_torch_export_are_not_opened(street, tmp_path):
-    path = tmp_path / "a.pt2"  # the reader of PyTorch would run what this says
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("a/archive_version", "0")
-        archive.writestr("a/models/model.json", "{}")
-    message = r"a\.pt2: a program of torch\.export is not loaded, .*; write your own as ONNX: torch\.onnx\.export"
-    with pytest.raises(DataError, match=message):
         clip_of(street, NetworkFlowConfig(path=str(path)))

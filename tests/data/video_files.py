@@ -8,11 +8,16 @@ import numpy as np
 
 
 def write_video(
-    path: Path, frames: Sequence[np.ndarray], codec: str, pixels: str, options: Mapping[str, str] | None = None
+    path: Path,
+    frames: Sequence[np.ndarray],
+    codec: str,
+    pixels: str,
+    options: Mapping[str, str] | None = None,
+    rate: int = 25,
 ) -> Path:
-    """Frames (H,W) greys or (H,W,3) RGB, 25 a second."""
+    """Frames (H,W) greys or (H,W,3) RGB, so many a second."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=25)
+        stream = container.add_stream(codec, rate=rate)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = pixels
         stream.codec_context.options = dict(options or {})

@@ -88,6 +88,32 @@ def write_evaluation(directory: Path, names: Sequence[str] = ("one", "two"), **m
     return document
 
 
+def write_drift(directory: Path, start: float = 20.0) -> None:
+    """Write what `drift` leaves but for its page: one metric that falls, and a picture of many frames."""
+    directory.mkdir(parents=True)
+    write_png(directory / "frames.png", np.full((80, 1000, 3), 24, np.uint8))
+    values = [start - 0.1 * frame for frame in range(60)]
+    table = Table(title="Drift", heads=("metric", "last 30 frames"), rows=(("PSNR, dB", "15.55"),))
+    document = {
+        "title": "Over 60 frames, step 5",
+        "frames": 60,
+        "measures": measures_json(MEASURES[:1]),
+        "tables": [attrs.asdict(table)],
+        "pictures": [attrs.asdict(Picture(title="frames", file="frames.png"))],
+        "drift": {
+            "psnr": {
+                "mean": 18.55,
+                "deviation": 0.87,
+                "leaves": 46,
+                "generated": values,
+                "running_mean": values,
+                "beside": {"class_mean": [15.0] * 60},
+            }
+        },
+    }
+    (directory / "drift.json").write_text(json.dumps(document))
+
+
 def scores(**values: float) -> dict[str, dict[str, Any]]:
     return {name.replace("__", "/"): {"value": value, "unit": "dB"} for name, value in values.items()}
 

@@ -52,6 +52,37 @@ def test_paths_can_be(capsys, command, option, value):
     refused(capsys, command, option, value)
 
 
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["vid2vid", "run", "--features"], "--features"),
+        (["vid2vid", "--features", "--clips", "1"], "--features"),
+        (["few-shot", "--features"], "--features"),
+        (["few-shot", "--references"], "--references"),
+        (["drift", "--features"], "--features"),
+        (["export", "--size"], "--size"),
+    ],
+)
+def test_an_option_that_nothing_follows_is_not_left_out(capsys, tmp_path, monkeypatch, words, option):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        app.main(words)
+    assert caught.value.code == 2
+    expected = f"error: {option}: nothing follows it; name what it is for, or leave it out\n"
+    assert capsys.readouterr().err == expected
+
+
+@pytest.mark.parametrize("command", ["vid2vid", "few-shot", "drift"])
+@pytest.mark.parametrize("value", ["", "o\nerror: lost"])
+def test_files_of_networks_can_be(capsys, command, value):
+    refused(capsys, command, "features", value)
+
+
+@pytest.mark.parametrize("value", ["", "  ", "\n"])
+def test_a_licence_of_no_words_is_none(capsys, value):
+    refused(capsys, "package", "licence", value)
+
+
 HOSTILE = "x\x1b[2J\nerror: lost [red]y[/red] <b>\udcff"
 SEEN = r"x\x1b[2J\nerror: lost [red]y[/red] <b>\udcff"
 

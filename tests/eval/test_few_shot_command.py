@@ -217,7 +217,7 @@ def street_run(path: Path) -> RunDirectory:
         (["good", "--references", "1", "5"], "--references: 5 asked for, but sequence 'face-500000-0' has 5 frames"),
         (["good", "--references", "some"], "--references: expected a whole number from 1 to 1000, got 'some'"),
         (["good", "--references", "1.5"], "--references: expected a whole number from 1 to 1000, got '1.5'"),
-        (["good", "--references"], "--references: no number is given"),
+        (["good", "--references"], "--references: nothing follows it; name what it is for, or leave it out"),
         (["good", "--frames", "2.0"], "--frames: expected a whole number from 1 to 1000000, got '2.0'"),
         (["good", "--references", "3", "--frames", "1"], "--frames: 1 asked for, all of them among the 3 references"),
         (["good", "--clips", "0"], "--clips: expected a whole number from 1 to 1000000, got '0'"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_runs import FRAMES, HOSTILE, generated_grey, real_grey, write_evaluation, write_run
+from report_runs import FRAMES, HOSTILE, generated_grey, real_grey, write_drift, write_evaluation, write_run
 from vs_eval.app import main
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -39,6 +39,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, clips in (("mine", ("one", "two")), (f"evil<b>{HOSTILE[:30].replace('/', '')}", ("one", HOSTILE))):
         run = write_run(place / name, lines={4: {"skipped_generator": 1}}, seed=len(name) % 7)
         write_evaluation(run.path / "eval" / "step-00000005", clips, notices=[HOSTILE], weights=HOSTILE)
+        write_drift(run.path / "eval" / "drift-step-00000005")
     runs = sorted(path for path in place.iterdir() if path.is_dir())
     with pytest.raises(SystemExit) as ended:
         main(["report", *map(str, runs), "--out", str(place / "comparison.html")])
@@ -202,6 +203,32 @@ def test_tables_lead_to_clips_and_a_key_to_help(show: Callable[..., Any]) -> Non
     wait_for(page, "document.querySelector('.player').dataset.clip === '0'")
 
 
+def test_whatever_the_player_does_keys_do_too(show: Callable[..., Any]) -> None:
+    page = show("mine")
+    page.focus(".player")
+    assert page.input_value(".wipe") == "50"
+    for key, share in ((",", "45"), (".", "50"), (".", "55")):
+        page.keyboard.press(key)
+        assert page.input_value(".wipe") == share
+    for key, mode in (("d", "difference"), ("s", "beside"), ("w", "wipe")):
+        page.keyboard.press(key)
+        assert page.input_value("select.mode") == mode
+    page.keyboard.press("End")
+    at_frame(page, FRAMES - 1)
+    page.keyboard.press("ArrowLeft")
+    at_frame(page, FRAMES - 2)
+    page.keyboard.press("Shift+ArrowLeft")
+    at_frame(page, 0)
+    page.keyboard.press("ArrowDown")
+    wait_for(page, "document.querySelector('.player').dataset.clip === '1'")
+    page.focus("button.jump")
+    page.keyboard.press("Enter")
+    wait_for(page, "document.activeElement.className === 'player'")
+    page.keyboard.press("?")
+    told = page.locator("dialog dt").all_inner_texts()
+    assert told == ["space", "← →", "home, end", "↑ ↓", ", .", "w, d, s", "?"]
+
+
 def test_runs_are_seen_beside_each_other(show: Callable[..., Any]) -> None:
     page = show("both")
     titles = page.locator(".panels figcaption").all_inner_texts()
@@ -256,6 +283,45 @@ def test_all_text_can_be_read(show: Callable[..., Any], scheme: str) -> None:
     found = show("mine", scheme=scheme).evaluate(CONTRASTS)
     assert len(found) > 50
     assert [text for contrast, text in found if contrast < 4.5] == []
+
+
+EDGE_CONTRASTS = """(name) => {
+    const light = (rgb) => rgb.match(/[\\d.]+/g).slice(0, 3).map((c) => (c /= 255) <= 0.04045 ? c / 12.92
+        : ((c + 0.055) / 1.055) ** 2.4).reduce((sum, c, at) => sum + c * [0.2126, 0.7152, 0.0722][at], 0);
+    return [...document.querySelectorAll(name)].map((e) => {
+        const style = getComputedStyle(e);
+        const paper = light(getComputedStyle(document.body).backgroundColor);
+        return Math.max(...[style.borderTopColor, style.backgroundColor].map(light).map((c) =>
+            (Math.max(c, paper) + 0.05) / (Math.min(c, paper) + 0.05)));
+    });
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_panel_that_is_still_blank_is_seen_on_any_paper(show: Callable[..., Any], scheme: str) -> None:
+    page = show("mine", scheme=scheme)
+    for name in (".panels canvas", ".stage"):
+        found = page.evaluate(EDGE_CONTRASTS, name)
+        assert found
+        assert min(found) >= 3
+
+
+def test_a_phone_scrolls_a_wide_picture_and_does_not_shrink_it(show: Callable[..., Any]) -> None:
+    page = show("mine", width=360)
+    sizes = "[...document.querySelectorAll('.picture img')].map((i) => [i.naturalWidth, i.clientWidth])"
+    wide = [(natural, shown) for natural, shown in page.evaluate(sizes) if natural > 360]
+    assert wide == [(1000, 960)]
+
+
+def test_drift_is_drawn_in_the_colours_of_the_page(show: Callable[..., Any]) -> None:
+    strokes = []
+    for scheme in ("light", "dark"):
+        page = show("mine", scheme=scheme)
+        figure = page.locator("#drift0-curves0 figure.curve")
+        assert figure.locator("figcaption").all_inner_texts() == ["PSNR, dB ↑"]
+        strokes.append(figure.locator("svg path").evaluate_all("(all) => all.map((e) => getComputedStyle(e).stroke)"))
+        assert "drift.png" not in page.content()
+    assert strokes[0] != strokes[1]
 
 
 def test_names_are_text_wherever_they_stand(show: Callable[..., Any]) -> None:

@@ -7,8 +7,9 @@ from functools import partial
 from pathlib import Path
 
 import attrs
+import numpy as np
 import pytest
-from report_runs import write_evaluation, write_run
+from report_runs import write_drift, write_evaluation, write_run
 from toy_runs import STREET
 from vs_config import render_config
 from vs_eval.errors import VsEvalError
@@ -16,6 +17,7 @@ from vs_eval.pages.comparison import score_tables
 from vs_eval.pages.found import Found, FoundPart, FoundSet, Score, structured
 from vs_eval.pages.history import History, happened, overflowed, read_history, resumed_at, stages
 from vs_eval.pages.scores import cards_of
+from vs_metrics import write_png
 from vs_runtime.metrics_log import MetricsLog
 
 
@@ -67,6 +69,32 @@ def test_a_run_is_told_on_one_page_without_anything_else(run_main, tmp_path):
     assert sorted(path for path in run.path.rglob("*") if path.name != "report.html") == before
 
 
+def test_what_happened_is_marked_in_the_losses_each_in_a_way_of_its_own(run_main, tmp_path):
+    run = write_run(tmp_path / "mine", lines={
+        1: {"scale_generator": 64.0}, 2: {"replays": 1, "scale_generator": 32.0},
+        3: {"replays": 1, "skipped_generator": 1, "scale_generator": 32.0},
+        4: {"replays": 1, "skipped_generator": 1, "roll_backs": 1, "scale_generator": 64.0},
+        5: {"replays": 1, "skipped_generator": 1, "roll_backs": 1, "gradient_norm_generator": 2.0},
+    })  # fmt: skip
+    assert run_main("mine")[0] == 0
+    (losses,) = re.findall(r"<figcaption>Losses of the generator</figcaption>.*?</figure>", page_of(run), re.DOTALL)
+    marks = dict(re.findall(r'<span class="mark ([^"]*)"></span>([^<]*)</li>', losses))
+    assert marks == {
+        "dashed": "clips of another length",
+        "bad dashed": "gradients overflowed",
+        "bad dotted": "update skipped",
+        "bad thick dotted": "replayed",
+        "bad": "rolled back",
+        "solid": "checkpoint",
+    }
+    strokes = re.findall(r'<path d="M [^L]*L [^L]*" [^>]*style="([^"]*stroke: var\(--no\)[^"]*)"', losses)
+    assert len(set(strokes)) == 4
+    text = plain(page_of(run))
+    for title in ("Norms of gradients", "Loss scales", "1 frame replayed with a smaller loss scale, at step 2."):
+        assert title in text, title
+    assert "✗ 1 roll-back to an earlier checkpoint, at step 4." in text
+
+
 @pytest.mark.parametrize(
     ("value", "note", "good"),
     [
@@ -113,6 +141,30 @@ def test_the_newest_evaluation_counts_and_the_others_are_listed(run_main, tmp_pa
     text = plain(page_of(run))
     assert "step 3 16.25 0.400 step 5 16.25 0.400" in text
     assert page_of(run).count('type="text/plain"') == 1
+
+
+def test_an_audit_of_the_numerics_is_on_the_page_and_its_sheet_is_turned_over_on_dark_ones(run_main, tmp_path):
+    run = write_run(tmp_path / "mine")
+    audit = run.path / "eval" / "numerics-step-00000005-float16"
+    audit.mkdir(parents=True)
+    table = {
+        "title": "Layers, worst first",
+        "heads": ["layer", "bits"],
+        "rows": [["generator.up.3", "0.9"]],
+        "note": "",
+    }
+    (audit / "numerics.json").write_text(json.dumps({"tables": [table], "conclusions": ["2 layers are at risk"]}))
+    write_png(audit / "numerics.png", np.full((8, 8, 3), 255, np.uint8))
+    assert run_main("mine")[0] == 0
+    text = plain(page_of(run))
+    for words in (
+        "Numerics: step-00000005-float16",
+        "2 layers are at risk",
+        "generator.up.3 0.9",
+        "Magnitudes of each",
+    ):
+        assert words in text, words
+    assert 'class="picture sheet"' in page_of(run)
 
 
 def test_a_run_that_was_not_evaluated_says_what_to_do(run_main, tmp_path):
@@ -169,8 +221,8 @@ def test_several_runs_are_compared(run_main, tmp_path):
         run = write_run(tmp_path / name, seed=len(name) if name == "a" else 3)
         scores = {"psnr/generated": {"value": psnr, "unit": "dB"}}
         write_evaluation(run.path / "eval" / "step-00000005", scores=scores)
-    status, out, _ = run_main("a", "b", "a", "--out", "both.html")
-    assert status == 0
+    status, out, err = run_main("a", "b", "./a/", "--out", "both.html")
+    assert (status, err) == (0, "warning: a is named more than once; it is shown once\n")
     assert [line.split()[1] for line in out.splitlines() if line.startswith("report:")] == [
         "a/report.html",
         "b/report.html",
@@ -199,6 +251,21 @@ def test_what_is_measured_of_all_frames_together_is_compared_where_a_run_has_it(
     assert re.search(r"FID – 40\.0+ 30\.0+ \(-10\.0+, better\)", text)
 
 
+def test_long_roll_outs_are_compared_by_their_later_frames(run_main, tmp_path):
+    for name, start in (("a", 20.0), ("b", 21.0), ("c", None)):
+        run = write_run(tmp_path / name)
+        if start is not None:
+            write_drift(run.path / "eval" / "drift-step-00000005", start)
+    assert run_main("a", "b", "c", "--out", "all.html")[0] == 0
+    text = plain((tmp_path / "all.html").read_text())
+    # Frames 30 to 59 of 20 - 0.1 * frame are 15.55 on average.
+    assert "Later than frame 30 measure A B PSNR, dB 15.55 16.55 (+1.00, better)" in text
+    document = json.loads((tmp_path / "b/eval/drift-step-00000005/drift.json").read_text())
+    (tmp_path / "b/eval/drift-step-00000005/drift.json").write_text(json.dumps({**document, "frames": 300}))
+    assert run_main("a", "b", "--out", "all.html")[0] == 0
+    assert "Later than" not in plain((tmp_path / "all.html").read_text())
+
+
 def test_runs_without_common_clips_are_compared_all_the_same(run_main, tmp_path):
     write_run(tmp_path / "a")
     write_evaluation(write_run(tmp_path / "b").path / "eval" / "step-00000005")
@@ -221,11 +288,14 @@ def test_runs_without_common_clips_are_compared_all_the_same(run_main, tmp_path)
         (("mine", "--out", "gone/x.html"), "--out: gone is no directory"),
         (("mine", "--out", "notes.txt"), "--out: notes.txt is there and is not such a page"),
         (("mine", "nothing", "--out", "x.html"), "nothing: there is no such directory"),
+        (("mine", "mine/", "--out", "x.html"), "RUN: mine is named more than once, and nothing is there"),
+        (("mine", "linked"), "RUN: linked is the same run as mine, and nothing is there to"),
     ],
 )
 def test_wrong_input_is_one_line_and_nothing_is_written(run_main, tmp_path, everything_below, arguments, problem):
     for name in ("mine", "other"):
         write_run(tmp_path / name)
+    (tmp_path / "linked").symlink_to("mine")
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("precious")
     before = everything_below(tmp_path)

@@ -87,7 +87,10 @@ def test_a_file_with_overrides_is_trained_into_a_new_directory(
     assert trainer.calls == [(Config(lr=0.5, run=Run(steps=7)), RunDirectory(Path("new")), False)]
     captured = capsys.readouterr()
     assert captured.err == "trained\n"
-    assert captured.out == "done: new: samples/, checkpoints/, tensorboard/, metrics.jsonl, config.toml\n"
+    assert captured.out.splitlines() == [
+        "done: new: samples/, checkpoints/, tensorboard/, metrics.jsonl, config.toml",
+        "look at what it learnt: hatch run eval:vid2vid new",
+    ]
 
 
 def test_a_run_gets_a_name_from_its_file(config: Path, here: Path) -> None:

@@ -100,6 +100,21 @@ def test_one_video_trains_and_its_end_is_held_out(tmp_path: Path, monkeypatch) -
 
 
 @pytest.mark.parametrize(
+    ("rate", "frames", "seconds"),
+    [(25, 75, 0.4), (25, 40, 0.4), (25, 39, None), (25, 400, 1.6), (5, 60, 1.6), (50, 6000, 10.0)],
+)
+def test_the_end_of_a_video_is_held_out_from_some_frames_on(
+    rate: int, frames: int, seconds: float | None, tmp_path: Path, capsys
+) -> None:
+    """Of a tenth, eight frames at least and ten seconds at most, in tenths of a second; a quarter at most."""
+    grey = np.full((48, 80), 90, np.uint8)
+    write_video(tmp_path / "clip.mkv", [grey] * frames, "ffv1", "gray", rate=rate)
+    written = init(tmp_path / "clip.mkv", tmp_path / "my.toml")
+    assert written["data"].get("val_seconds") == seconds
+    assert ("? nothing is held out of videos as short as 1.6 s" in capsys.readouterr().out) is (seconds is None)
+
+
+@pytest.mark.parametrize(
     ("ending", "way", "masks"),
     [
         (".npz", {}, "occlusion"),

@@ -270,11 +270,6 @@ def test_vid2vid_takes_no_references() -> None:
         load_config(TrainConfig, {"references": {"min": 1}})
 
 
-def test_vid2vid_has_no_flow_network_to_train_alone() -> None:
-    with pytest.raises(ConfigError, match=r"flow_steps: expected 0, got 5; only generators of kind 'few-shot'"):
-        load_config(TrainConfig, {"curriculum": {"flow_steps": 5}})
-
-
 @pytest.mark.parametrize(
     ("overrides", "line"),
     [

@@ -87,10 +87,16 @@ def test_times_are_found_again_and_noise_gives_none_below_zero() -> None:
 
 
 curricula = st.builds(
-    lambda flow, single, initial, every, longest: CurriculumConfig(
-        flow_steps=flow, single_frame_steps=single, initial_length=initial, double_every=every, max_length=longest
+    lambda flow, length, single, initial, every, longest: CurriculumConfig(
+        flow_steps=flow,
+        flow_length=length,
+        single_frame_steps=single,
+        initial_length=initial,
+        double_every=every,
+        max_length=longest,
     ),
     st.integers(0, 9),
+    st.integers(1, 4),
     st.integers(0, 9),
     st.integers(1, 5),
     st.integers(1, 9),

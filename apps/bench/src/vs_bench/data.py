@@ -22,8 +22,8 @@ from typing import Annotated, Literal
 
 import attrs
 import cyclopts
-from cyclopts import Parameter
 from rich.table import Table
+from vs_config.commands import FOLLOWED
 from vs_config.progress import Progress, show_progress
 from vs_data import (
     AugmentConfig,
@@ -61,7 +61,7 @@ _QUALITY = 65  # of 100, which is a constant rate factor of 18
 
 Flow = Literal["none", "dis"]
 Stored = FolderConfig | ShardsConfig
-Sizes = Annotated[tuple[str, ...], Parameter(consume_multiple=True)]
+Sizes = Annotated[tuple[str, ...], FOLLOWED]
 
 app = cyclopts.App(name="bench:data", help=__doc__, suppress_keyboard_interrupt=False)
 

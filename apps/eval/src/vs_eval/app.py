@@ -5,73 +5,31 @@ PyTorch and the packages are imported only once there is something to evaluate, 
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Literal, NoReturn
 
-from cyclopts import App, Parameter, Token
-from vs_config import Range, option_path
+from cyclopts import App, Parameter
+from vs_config import Range
 from vs_config.commands import EXIT_INPUT, ErrorStatuses, option_of, run_command
 
 import vs_eval
 from vs_eval.errors import VsEvalError, memory_explained
-
-
-def _path(_: Any, tokens: Sequence[Token]) -> Path:
-    return option_path(tokens[0].value)
-
-
-def _paths(_: Any, tokens: Sequence[Token]) -> tuple[Path, ...]:
-    return tuple(option_path(token.value) for token in tokens)
-
-
-def _place(_: Any, tokens: Sequence[Token]) -> str:
-    text = tokens[0].value
-    if text.startswith("-") and text != "-":
-        raise ValueError(f"expected a value, got the option {text}")
-    return text
-
-
-Place = Annotated[str | None, Parameter(converter=_place, allow_leading_hyphen=True)]
-"""Where labels come from or frames go; `-` is a pipe."""
-
-Count = Annotated[int | None, option_of(Range(kind=int, low=1, high=1_000_000))]
-"""How many, or what there is by default."""
-
-References = Annotated[
-    tuple[int, ...],
-    option_of(Range(kind=int, low=1, high=1_000), several=True),
-    Parameter(consume_multiple=True, negative=""),
-]
-"""As many numbers as follow."""
-
-Step = Annotated[int | Literal["best"] | None, option_of(Range(kind=int, low=0, high=10**8 - 1), words=("best",))]
-"""A training step, the checkpoint that is kept as the best, or what there is by default."""
-
-Scale = Annotated[float | None, option_of(Range(kind=float, low=1e-30, high=1e30))]
-"""A loss scale in float32, or what there is by default."""
-
-Rate = Annotated[float | None, option_of(Range(kind=float, low=0.1, high=1000))]
-"""Frames per second, or what there is by default."""
-
-Quality = Annotated[int | None, option_of(Range(kind=int, low=0, high=63))]
-"""A constant rate factor, or what there is by default."""
-
-Megabytes = Annotated[float, option_of(Range(kind=float, low=0.1, high=10_000))]
-"""How large something may be."""
-
-Sizes = Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")]
-"""As many sizes as follow."""
-
-Several = Annotated[int, option_of(Range(kind=int, low=1, high=100_000))]
-"""A number that is not left out."""
-
-ManyFrames = Annotated[int, option_of(Range(kind=int, low=31, high=3_000))]
-"""More frames than make a band, and not more than a world has."""
-Paths = Annotated[tuple[Path, ...], Parameter(converter=_paths, consume_multiple=True, negative="")]
-"""As many files as follow."""
-
-AnyPath = Annotated[Path | None, Parameter(converter=_path)]
-"""A file or directory, or what there is by default."""
+from vs_eval.options import (
+    AnyPath,
+    Count,
+    EachPath,
+    ManyFrames,
+    Megabytes,
+    Paths,
+    Place,
+    Quality,
+    Rate,
+    References,
+    Scale,
+    Several,
+    Sizes,
+    Step,
+    Words,
+)
 
 app = App(
     name="vs-eval",
@@ -322,7 +280,7 @@ def package(
     dtype: Literal["float32", "float16", "bfloat16"] = "float32",
     training: bool = True,
     evaluate: Annotated[bool, Parameter(negative="")] = False,
-    licence: str | None = None,
+    licence: Words = None,
     max_mb: Annotated[float | None, option_of(Range(kind=float, low=0.1, high=10_000))] = None,
 ) -> None:
     """Write what a run has trained as a model directory, which needs neither the run nor its data.
@@ -450,7 +408,7 @@ def numerics(
 
 @app.command(name="report")
 def report_pages(
-    *run: Annotated[Path, Parameter(converter=_path)],
+    *run: EachPath,
     out: AnyPath = None,
     max_mb: Megabytes = 64.0,
 ) -> None:

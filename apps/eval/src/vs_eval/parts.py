@@ -50,6 +50,7 @@ class Evaluation:
         measures: those that the page explains.
         document: the scores for the JSON.
         remarks: what could not be measured, and why.
+        advice: how more would be measured; empty: nothing more is known of.
     """
 
     parts: tuple[Part, ...]
@@ -57,6 +58,7 @@ class Evaluation:
     measures: tuple[Measure, ...]
     document: Mapping[str, Any]
     remarks: tuple[str, ...] = ()
+    advice: str = ""
 
 
 def measures_in(reports: Sequence[Report], known: Sequence[Measure]) -> tuple[Measure, ...]:
@@ -67,7 +69,8 @@ def measures_in(reports: Sequence[Report], known: Sequence[Measure]) -> tuple[Me
 
 def write_report(evaluation: Evaluation, facts: Facts, directory: Path) -> None:
     """Write `report.html`, and last `report.json`, which it is made of and which marks the directory as a report."""
-    document = {**json_facts(facts), "summary": evaluation.summary, **evaluation.document}
+    said = {"summary": evaluation.summary, "advice": evaluation.advice}
+    document = {**json_facts(facts), **said, **evaluation.document}
     write_evaluation_page(document, directory)
     write_json(directory / MARKER, document)
 

@@ -52,7 +52,8 @@ def _open(request: Request, console: Console) -> tuple[Opened[GeneratorConfig], 
     names = class_names(opened.source, kind)
 
     def roll_out(setting: Setting, advance: Advance) -> Evaluation:
-        return evaluated_clips(*evaluate_videos(setting, videos, advance), names, advice_on(setting.networks))
+        found = evaluated_clips(*evaluate_videos(setting, videos, advance), names)
+        return attrs.evolve(found, advice=" ".join(advice_on(setting.networks)))
 
     task = Task(
         spec=evaluation_spec(opened.model, colours),
@@ -73,16 +74,13 @@ def class_names(source: ClipSource, kind: ClassMap | None) -> tuple[str, ...]:
             return ()
 
 
-def evaluated_clips(
-    report: Report, files: Sequence[ClipFiles], names: Sequence[str] = (), texts: Sequence[str] = ()
-) -> Evaluation:
+def evaluated_clips(report: Report, files: Sequence[ClipFiles], names: Sequence[str] = ()) -> Evaluation:
     """Return what the scores of clips say of a generator.
 
     Args:
         report: the scores.
         files: of the clips.
         names: of the classes of their labels.
-        texts: what the page says beside the scores.
     """
     part = Part(
         report=report,
@@ -91,7 +89,6 @@ def evaluated_clips(
         files=tuple(files),
         caption="Label, real and generated frame, and what was taken from the generated frame before; black is what a "
         "first frame cannot have.",
-        texts=tuple(texts),
     )
     frames = sum(clip.frames for clip in report.clips)
     return Evaluation(

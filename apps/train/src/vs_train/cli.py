@@ -330,7 +330,7 @@ def _gathered(problems: list[Problem]) -> Iterator[None]:
 
 def _train(command: str, job: Job, config: Any, run: RunDirectory, *, resume: bool) -> int:
     from vs_train.attempts import may_start_again
-    from vs_train.commands import resume_command
+    from vs_train.commands import evaluate_command, resume_command
 
     way = "go on with" if not may_start_again(os.environ) else "unless torchrun starts it again, go on with"
     go_on = shown(resume_command(command, run))
@@ -346,6 +346,7 @@ def _train(command: str, job: Job, config: Any, run: RunDirectory, *, resume: bo
         print(f"stopped after step {result.step} ({stop.requested}); {way}: {go_on}", file=sys.stderr)
         return stop.exit_status
     print(_where_everything_is(run))
+    print(f"look at what it learnt: {shown(evaluate_command(command, run))}")
     return 0
 
 

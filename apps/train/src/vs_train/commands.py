@@ -13,3 +13,8 @@ def resume_command(command: str, run: RunDirectory, *overrides: str) -> str:
 def plan_command(run: RunDirectory) -> str:
     """Return what to type to learn what a run takes, and what would fit."""
     return f"hatch run train:plan {shlex.quote(str(run.config))}"
+
+
+def evaluate_command(command: str, run: RunDirectory) -> str:
+    """Return what to type to evaluate a run that `train:COMMAND` trained."""
+    return f"hatch run eval:{command} {shlex.quote(str(run.path))}"

@@ -18,6 +18,9 @@ from vs_config.streams import lasting_streams
 EXIT_INPUT = 2
 """Exit status when the input is wrong."""
 
+FOLLOWED = cyclopts.Parameter(consume_multiple=1, negative="")
+"""An option of a command line that takes as many values as follow, at least one: none is no way to leave it out."""
+
 ErrorStatuses = Iterable[tuple[type[Exception], int]]
 """Classes of errors that a message explains, each with its exit status; of several that fit the first counts."""
 
@@ -119,6 +122,8 @@ def _in_one_form(error: cyclopts.CycloptsError) -> str:
     """Say of an option's value what is said of a configuration's; of all else what the library says, in one line."""
     text = " ".join(str(error).split()).rstrip(".")  # the library's texts have paragraphs
     match error:
+        case cyclopts.ConsumeMultipleError(argument=cyclopts.Argument() as argument, keyword=name, actual_count=0):
+            return str(Problem(name or _name_of(argument), "nothing follows it; name what it is for, or leave it out"))
         case cyclopts.CoercionError(argument=cyclopts.Argument() as argument, msg=str() as message):
             return str(Problem(_name_of(argument), message))
         case cyclopts.CoercionError(argument=cyclopts.Argument() as argument, token=cyclopts.Token(value=value)):

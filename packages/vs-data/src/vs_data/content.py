@@ -1,6 +1,5 @@
 """Where the data of one frame are: in a file of its own, in a video, or in a shard; and how their bytes are read."""
 
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias, assert_never
@@ -9,7 +8,7 @@ import attrs
 
 from vs_data.errors import DataError
 from vs_data.files import MAX_FILE_BYTES, read_bytes
-from vs_data.ranges import PATIENT, Patience, parts_of, read_range
+from vs_data.ranges import PATIENT, Patience, read_range, require_checksum
 
 
 @attrs.frozen(kw_only=True)
@@ -190,12 +189,8 @@ def require_whole(member: Member) -> None:
     Raises:
         DataError: it is not, or cannot be read.
     """
-    checksum = 0
-    for part in parts_of(member.shard, member.offset, member.size, member.patience, member.name):
-        checksum = zlib.crc32(part, checksum)
-    if member.crc32 not in (None, checksum):
-        what = "does not hold what was packed: the checksum is another"
-        raise DataError(what, file=str(member), fix="copy the shard again, or pack the folder again")
+    if member.crc32 is not None:
+        require_checksum(member.shard, member.offset, member.size, member.patience, member.crc32, member.name)
 
 
 def _of_member(member: Member, limit: int) -> bytes:

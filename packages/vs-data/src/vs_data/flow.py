@@ -158,7 +158,7 @@ class NetworkFlowConfig:
 
     kind: ClassVar[str] = "network"
 
-    path: str = path(REQUIRED, "the network, an ONNX file")
+    path: str = path(REQUIRED, "the network, an exported program (.pt2) or an ONNX file")
     first: Literal["now", "before"] = choice(
         "now",
         "which frame it gets first: flow leads from the first to the second, if it is the present one",

@@ -58,12 +58,13 @@ def joined(place: str, name: str) -> str:
 
 
 def read_whole(place: str, patience: Patience = PATIENT) -> bytes:
-    """Return all bytes of a file.
+    """Return all bytes of a file. One that is on no disk was named wrongly, and is not waited for.
 
     Raises:
         DataError: it cannot be read.
     """
-    return _tried(place, patience, lambda: _fetched(place, patience, 0, None))
+    hopeless = () if is_remote(place) else (FileNotFoundError,)
+    return _tried(place, patience, lambda: _fetched(place, patience, 0, None), hopeless=hopeless)
 
 
 def read_range(
@@ -88,8 +89,8 @@ def read_range(
         if len(data) < size:
             where = f"inside of it (after {start + len(data)} bytes)" if data or not start else "before it"
             raise _DamagedError(f"ends {where}")
-        if crc32 is not None and zlib.crc32(data) != crc32:
-            raise _DamagedError("does not hold what was packed: the checksum is another")
+        if crc32 is not None:
+            _require(crc32, zlib.crc32(data))
         return data
 
     return _tried(place, patience, read, name)
@@ -101,8 +102,29 @@ def parts_of(place: str, start: int, size: int, patience: Patience, name: str = 
         yield read_range(place, at, min(_PIECE, start + size - at), patience, name=name)
 
 
+def require_checksum(place: str, start: int, size: int, patience: Patience, crc32: int, name: str) -> None:
+    """See that a part of a file, however large, is what was written; its bytes are not kept. See `read_range`.
+
+    Raises:
+        DataError: it is not there, or not what was written.
+    """
+
+    def read() -> None:
+        checksum = 0
+        for part in parts_of(place, start, size, patience, name):
+            checksum = zlib.crc32(part, checksum)
+        _require(crc32, checksum)
+
+    _tried(place, patience, read, name)
+
+
 class _DamagedError(OSError):
     """An error of what was read and is not what was written."""
+
+
+def _require(crc32: int, found: int) -> None:
+    if found != crc32:
+        raise _DamagedError("does not hold what was packed: the checksum is another")
 
 
 def _fetched(place: str, patience: Patience, start: int, size: int | None) -> bytes:
@@ -122,8 +144,20 @@ def _remote(place: str, patience: Patience) -> IO[bytes]:
     if key not in files:
         while len(files) >= _MAX_OPEN:
             del files[next(iter(files))]
-        files[key] = _fsspec().open(place, "rb", block_size=patience.ahead, cache_type="readahead").open()
+        system, path = _system(place)
+        files[key] = system.open(path, "rb", block_size=patience.ahead, cache_type="readahead")
     return files[key]
+
+
+def _system(place: str) -> tuple[Any, str]:
+    """Return the file system behind an address, and what the file is called there."""
+    known = _fsspec().core.url_to_fs
+    try:
+        system, path = known(place)
+    except (ImportError, ValueError) as error:  # waiting changes nothing
+        fix = "name another address, or install fsspec's package for this one"
+        raise DataError(f"is an address that fsspec does not open: {shown(error, 120)}", fix=fix) from None
+    return system, str(path)
 
 
 def _fsspec() -> Any:
@@ -134,7 +168,14 @@ def _fsspec() -> Any:
         raise DataError(what, fix="install the extra 'remote' of vs-data, or pip install fsspec") from None
 
 
-def _tried(place: str, patience: Patience, read: Callable[[], _Read], name: str = "") -> _Read:
+def _tried(
+    place: str,
+    patience: Patience,
+    read: Callable[[], _Read],
+    name: str = "",
+    *,
+    hopeless: tuple[type[Exception], ...] = (),
+) -> _Read:
     where = f"{place}: {name}" if name else place
     for number in range(1, patience.tries + 1):
         try:
@@ -144,7 +185,7 @@ def _tried(place: str, patience: Patience, read: Callable[[], _Read], name: str 
         except Exception as error:
             _open_files.__dict__.get("files", {}).pop((os.getpid(), place), None)
             why = getattr(error, "strerror", None) or shown(error, 120) or type(error).__name__
-            if number == patience.tries or (isinstance(error, FileNotFoundError) and not is_remote(place)):
+            if number == patience.tries or isinstance(error, hopeless):
                 tries = f" (tried {number} times)" if number > 1 else ""
                 fix = "copy it again, or see whether it can be reached"
                 raise DataError(f"cannot be read: {why}{tries}", file=where, fix=fix) from None

@@ -243,6 +243,17 @@ class Generator(nn.Module):
         """Return what generates the frames of a clip: the generator itself, which looks at no references."""
         return self
 
+    def warp_past(self, label: Label, history: History) -> Warp:
+        """Fetch the newest past frame by the flow network alone, or through the given flow, as a whole call does.
+
+        Raises:
+            ShapeError: the label does not fit, or the history has fewer frames than the flow network looks at.
+        """
+        check_size(label, self.label_channels, self.config.stride)
+        if not self._can_warp(history):
+            raise ShapeError(f"history has {len(history.frames)} frames: too few for the flow network")
+        return self._warp(label, history)
+
     def _can_warp(self, history: History) -> bool:
         return len(history.frames) >= (1 if self.flow is None else self.config.frames - 1)
 

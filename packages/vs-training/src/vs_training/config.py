@@ -317,10 +317,11 @@ def _check_lengths(config: "TrainConfig") -> Iterator[Problem]:
             | FacesConfig(sequence_length=frames)
             | DancersConfig(sequence_length=frames)
         ):
-            longest = config.curriculum.max_length
-            if longest > frames:
-                expected = f"at most data.sequence_length, {frames}"
-                yield Problem("curriculum.max_length", expected=expected, got=longest)
+            alone = config.curriculum.flow_length if config.curriculum.flow_steps else 0
+            for name, length in (("flow_length", alone), ("max_length", config.curriculum.max_length)):
+                if length > frames:
+                    expected = f"at most data.sequence_length, {frames}"
+                    yield Problem(f"curriculum.{name}", expected=expected, got=length)
         case _ as never:
             assert_never(never)
 
@@ -339,9 +340,17 @@ def _check_without_references(config: "TrainConfig") -> Iterator[Problem]:
     if config.references is not None:
         hint = "only generators of kind 'few-shot' take references; remove it"
         yield Problem("references", hint, expected="'none'", got=config.references)
-    if config.curriculum.flow_steps:
-        hint = "only generators of kind 'few-shot' have a flow network that can be trained alone"
-        yield Problem("curriculum.flow_steps", hint, expected="0", got=config.curriculum.flow_steps)
+
+
+def _check_flow_alone(config: "TrainConfig") -> Iterator[Problem]:
+    steps, length = config.curriculum.flow_steps, config.curriculum.flow_length
+    match config.generator:
+        case nets.GeneratorConfig(flow=nets.GivenFlow()) if steps:
+            hint = "flow is given: there is no flow network that could be trained"
+            yield Problem("curriculum.flow_steps", hint, expected="0", got=steps)
+        case nets.GeneratorConfig(frames=frames) if steps and length < frames:
+            hint = f"the flow network looks at {frames - 1} frames before the one that it learns of"
+            yield Problem("curriculum.flow_length", hint, expected=f"at least generator.frames, {frames}", got=length)
 
 
 def _check_with_references(
@@ -422,7 +431,8 @@ class TrainConfig:
         Check(("data", "discriminator", "objective"), _check_smallest_size),
         Check(("data", "generator"), _check_start),
         Check(("data", "curriculum"), _check_lengths),
-        Check(("generator", "references", "curriculum"), _check_references),
+        Check(("generator", "references"), _check_references),
+        Check(("generator", "curriculum"), _check_flow_alone),
         Check(("data", "discriminator"), _check_regions),
         Check(("loader", "memory"), _check_batch),
         Check(("generator", "data"), _check_given_flow),

@@ -28,7 +28,14 @@ class CurriculumConfig:
     """Length of the training clips by training step, one frame, then clips that double; and the past within them."""
 
     flow_steps: int = whole(
-        0, "few-shot: steps that train nothing but the flow network, before all others", low=0, high=MAX_STEPS
+        0, "steps that train nothing but the flow network, before all others", low=0, high=MAX_STEPS
+    )
+    flow_length: int = whole(
+        1,
+        "length of their clips; flow from the past is learnt of frames that have generator.frames - 1 before them",
+        low=1,
+        high=LONGEST_CLIP,
+        unit="frames",
     )
     single_frame_steps: int = whole(0, "steps on single frames, before those on clips", low=0, high=MAX_STEPS)
     initial_length: int = whole(4, "length of the clips after that", low=1, high=LONGEST_CLIP, unit="frames")
@@ -55,6 +62,8 @@ class CurriculumConfig:
 
 def clip_length(config: CurriculumConfig, step: int) -> int:
     """Return how many frames the clips of training step `step` (counted from 0) have. Pure."""
+    if step < config.flow_steps:
+        return config.flow_length
     step -= config.flow_steps + config.single_frame_steps
     if step < 0:
         return 1
@@ -74,7 +83,7 @@ class Stage:
 
 def stages(config: CurriculumConfig, steps: int) -> tuple[Stage, ...]:
     """Return the stages of a run of so many steps, in their order. Pure."""
-    edges = sorted({min(edge, steps) for edge in (0, config.flow_steps, *_changes(config))} - {steps})
+    edges = sorted({min(edge, steps) for edge in (0, *_changes(config))} - {steps})
     alike = itertools.groupby(edges, key=lambda start: (clip_length(config, start), start < config.flow_steps))
     begun = [(next(starts), length, flow_alone) for (length, flow_alone), starts in alike]
     return tuple(
@@ -94,7 +103,7 @@ def _changes(config: CurriculumConfig) -> list[int]:
     """Return the steps between which the length is constant: it doubles at most a dozen times."""
     grown = config.flow_steps + config.single_frame_steps
     doublings = (config.max_length // config.initial_length).bit_length() + 1
-    return [grown + n * config.double_every for n in range(doublings)]
+    return [config.flow_steps, *(grown + n * config.double_every for n in range(doublings))]
 
 
 def tell_left_out(

@@ -4,6 +4,7 @@ Training calls these functions, and so does whoever wants to know how training c
 context they compute and what is done with a loss.
 """
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -128,31 +129,44 @@ def flow_pass(
     *,
     parts: int = 1,
 ) -> tuple[nets.Losses, Tensor]:
-    """Return the losses of a few-shot generator's flow network alone, after their backward pass, and what it warped.
+    """Return the losses of a generator's flow network alone, after their backward pass, and what it warped.
 
-    The frame is warped from every reference: (N * K, 3, H, W), detached.
+    A few-shot generator warps every reference to the frame, (N * K, 3, H, W), a vid2vid one the frame before it,
+    (N, 3, H, W), by the past that it is given; detached.
 
     Raises:
-        VsTrainingError: the generator is no few-shot one, or the clip has no references.
+        VsTrainingError: there is no flow network to train, or the clip has no references.
     """
+    target = inputs.target
     match generator, inputs.references:
         case nets.FewShotGenerator(), nets.References() as references:
-            target = inputs.target
+            frame = target.frame.repeat_interleave(references.count, 0)
+            warp_all = functools.partial(generator.warp_references, inputs.label, references)
+            flow, confidence = (_flat(each) for each in (target.reference_flow, target.reference_confidence))
+        case nets.Generator(), None if generator.flow is not None:
+            frame, flow, confidence = target.frame, target.flow, target.flow_confidence
+            warp_all = functools.partial(generator.warp_past, inputs.label, inputs.past.history)
         case _:
-            what = "only a few-shot generator, on clips with references, can train its flow network alone"
-            raise VsTrainingError(what)
+            raise VsTrainingError("there is no flow network to train alone, or a few-shot clip has no references")
     with run.forward():
-        warp = generator.warp_references(inputs.label, references)
-        losses = nets.warp_losses(
-            warp,
-            target.frame.repeat_interleave(references.count, 0),
-            None if target.reference_flow is None else target.reference_flow.flatten(0, 1),
-            None if target.reference_confidence is None else target.reference_confidence.flatten(0, 1),
-            objective,
-        )
+        warp = warp_all()
+        losses = nets.warp_losses(warp, frame, flow, confidence, objective)
         loss = nets.total(losses) / parts
     run.backward("generator", loss)
     return losses, warp.frame.detach()
+
+
+def can_learn_flow(generator: nets.AnyGenerator, inputs: FrameInputs) -> bool:
+    """Tell whether a frame has the past that a flow network needs to learn alone; references have no need of it."""
+    match generator:
+        case nets.FewShotGenerator():
+            return True
+        case nets.Generator():
+            return len(inputs.past.history.frames) >= generator.config.frames - 1
+
+
+def _flat(x: Tensor | None) -> Tensor | None:
+    return None if x is None else x.flatten(0, 1)
 
 
 @contextmanager

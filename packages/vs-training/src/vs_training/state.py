@@ -84,7 +84,7 @@ class Recipe:
         micro_batches: equal parts that this process computes its share of a batch in, one after the other.
         clip_norms: longest gradient of each network, after unscaling; None: as long as it is.
         underflow_every: steps between measurements of underflowing gradients while losses are scaled; 0: never.
-        flow_steps: steps that train the flow network of a few-shot generator alone, before all others.
+        flow_steps: steps that train the flow network alone, before all others.
         past: what the generator is shown of its past.
     """
 

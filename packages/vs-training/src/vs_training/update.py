@@ -93,10 +93,10 @@ def update_frame(state: TrainState, inputs: FrameInputs, recipe: Recipe, replays
 
 
 def update_flow(state: TrainState, inputs: FrameInputs, recipe: Recipe, replays: int = 0) -> FrameUpdate:
-    """Update the flow network of a few-shot generator and nothing else: the frame is warped from every reference.
+    """Update the flow network and nothing else, see `passes.flow_pass`.
 
     Raises:
-        VsTrainingError: the generator is no few-shot one, or the clip has no references.
+        VsTrainingError: there is no flow network to train, or the clip has no references.
     """
     terms = terms_of(state, recipe)
     run = training_execution(terms.scales, recipe)

@@ -25,7 +25,7 @@ import cyclopts
 import torch
 from cyclopts import Parameter
 from vs_config import Range
-from vs_config.commands import option_of
+from vs_config.commands import FOLLOWED, option_of
 from vs_config.progress import show_progress
 from vs_data import SourceConfig, open_source
 from vs_training.config import LabelConfig, label_spec
@@ -34,7 +34,7 @@ from vs_training.quality.reader import STEPS
 
 from vs_bench.errors import VsBenchError
 from vs_bench.harness import using_threads
-from vs_bench.options import Threads
+from vs_bench.options import Threads, option_paths
 from vs_bench.results import begin, command_of, folder_of, save_records
 from vs_bench.ruler.faults import FAULTS
 from vs_bench.ruler.measuring import Estimator, judge_estimator, measure_world
@@ -52,7 +52,7 @@ STORED: tuple[int, int, tuple[World, ...], int] = (6, 30, ("street", "faces"), 0
 
 Frames = Annotated[int, option_of(Range(kind=int, low=4, high=1_000))]
 Clips = Annotated[int, option_of(Range(kind=int, low=1, high=1_000))]
-Paths = Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="")]
+Paths = Annotated[tuple[Path, ...], Parameter(converter=option_paths), FOLLOWED]
 Worlds = Annotated[tuple[World, ...], Parameter(negative="")]
 Seed = Annotated[int, option_of(Range(kind=int, low=0, high=2**63 - 1))]
 

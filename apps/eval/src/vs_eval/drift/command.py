@@ -30,7 +30,7 @@ from vs_eval.drift.picture import draw_drift
 from vs_eval.drift.sources import back_and_forth, lengthened, moving_sequences
 from vs_eval.drift.windows import Rolled, windowed_metrics
 from vs_eval.errors import VsEvalError
-from vs_eval.facts import json_facts, with_notices
+from vs_eval.facts import json_facts, step_title, with_notices
 from vs_eval.few_shot.subjects import training_region_colours
 from vs_eval.files import Picture
 from vs_eval.opening import COMMANDS, Opened, Request, open_held_out, open_trained, report_name, say_warning
@@ -97,9 +97,11 @@ def measure_drift(request: Request, console: Console) -> Path:
                 for index, sequence in enumerate(chosen)
             ]
         found = _drifts(clips, roller)
-        draw_drift(found, f"{opened.trained.title}: {frames} frames", draft / CURVES)
+        step = opened.trained.step
+        draw_drift(found, f"{step_title(opened.facts.what.path, step)}: {frames} frames", draft / CURVES)
         table = drift_table(found, frames)
-        looks, numbers = _looks(table, len(chosen), frames), drift_json(found, frames, len(chosen))
+        title = step_title(f"Over {frames} frames", step)
+        looks, numbers = _looks(table, len(chosen), frames, title), drift_json(found, frames, len(chosen))
         document = {**json_facts(opened.facts), **looks, **numbers}
         write_evaluation_page(document, draft)
         write_json(draft / MARKER, document)
@@ -213,17 +215,29 @@ def drift_table(found: Sequence[Drift], frames: int) -> Table:
             headed(drift.measure),
             f"{drift.mean:.{drift.measure.digits}f} ± {WIDTH * drift.deviation:.{drift.measure.digits}f}",
             f"{drift.last:.{drift.measure.digits}f}" if math.isfinite(drift.last) else "–",
+            _excursions(drift),
             _way_out(drift),
         )
         for drift in found
     )
-    heads = ("metric", f"first {FIRST} frames ± {WIDTH:g} sd", f"last {FIRST} frames", "leaves the band")
+    first = f"first {FIRST} frames ± {WIDTH:g} sd"
+    heads = ("metric", first, f"last {FIRST} frames", "outside of this band", "leaves it for good")
     note = (
-        f"Over {frames} frames from its own frames. A metric leaves its band at the first frame from which the mean of "
-        f"the last {FIRST} frames stays outside. What is of several frames has its band from its first value on. The "
-        "world changes too: see the curves of the real video."
+        f"Over {frames} frames from its own frames. A metric is outside of its band where the mean of the last {FIRST} "
+        "frames is, and leaves it for good at the first frame from which that stays outside. What is of several frames "
+        "has its band from its first value on. A wide band hides much, and the world changes too: see the frames, and "
+        "the curves of the real video."
     )
     return Table(title="Drift", heads=heads, rows=rows, note=note)
+
+
+def _excursions(drift: Drift) -> str:
+    """Say in how much of the roll-out a metric is outside of its band, worse or better, and since when."""
+    higher = drift.measure.better == "higher"
+    sides = (("worse", drift.below if higher else drift.above), ("better", drift.above if higher else drift.below))
+    length = len(drift.running)
+    said = [f"{name} in {len(frames) / length:.0%}, first at {frames[0]}" for name, frames in sides if frames]
+    return "; ".join(said) or "–"
 
 
 def _way_out(drift: Drift) -> str:
@@ -249,6 +263,8 @@ def drift_json(found: Sequence[Drift], frames: int, sequences: int) -> dict[str,
                 "deviation": drift.deviation,
                 "last": drift.last,
                 "leaves": drift.leaves,
+                "above": list(drift.above),
+                "below": list(drift.below),
                 "generated": drift.generated.tolist(),
                 "running_mean": drift.running.tolist(),
                 "beside": {method: values.tolist() for method, values in drift.beside.items()},
@@ -258,15 +274,12 @@ def drift_json(found: Sequence[Drift], frames: int, sequences: int) -> dict[str,
     }
 
 
-def _looks(table: Table, clips: int, frames: int) -> dict[str, Any]:
-    """Return for the JSON what people look at, see `vs_eval.parts.looks_json`."""
-    pictures = (
-        Picture(title="Each metric against the frame number", file=CURVES),
-        Picture(title="Frames of the first sequence, from its first to its last", file=STRIP),
-    )
+def _looks(table: Table, clips: int, frames: int, title: str) -> dict[str, Any]:
+    """Return for the JSON what people look at, see `vs_eval.parts.looks_json`; pages draw the curves anew."""
+    pictures = (Picture(title="Frames of the first sequence, from its first to its last", file=STRIP),)
     sequences = f"{clips} held-out sequence{'s' * (clips > 1)}"
     return {
-        "title": f"Over {frames} frames",
+        "title": title,
         "summary": f"{sequences}, {frames} frames each, generated from its own frames.",
         "tables": [attrs.asdict(table)],
         "pictures": [attrs.asdict(picture) for picture in pictures],

@@ -35,6 +35,8 @@ class Drift:
         running: mean over the last `FIRST` frames at each frame.
         mean, deviation: of the first `FIRST` values.
         leaves: the first frame from which the running mean stays outside of the band; None: it does not.
+        above: the frames at which the running mean is above the band, as soon as it is of `FIRST` frames.
+        below: those at which it is below.
     """
 
     measure: Measure
@@ -44,6 +46,8 @@ class Drift:
     mean: float
     deviation: float
     leaves: int | None
+    above: tuple[int, ...] = ()
+    below: tuple[int, ...] = ()
 
     @property
     def band(self) -> tuple[float, float]:
@@ -92,7 +96,8 @@ def drift_of(measure: Measure, curves: Mapping[str, Curve], beside: Iterable[str
     if not len(first):
         return None
     mean, deviation, running = float(first.mean()), float(first.std()), running_mean(generated, FIRST)
-    outside = ~(np.abs(running - mean) <= WIDTH * deviation + ROUNDING * abs(mean))  # no value is outside too
+    margin = WIDTH * deviation + ROUNDING * abs(mean)
+    outside = ~(np.abs(running - mean) <= margin)  # no value is outside too
     return Drift(
         measure=measure,
         generated=generated,
@@ -103,6 +108,8 @@ def drift_of(measure: Measure, curves: Mapping[str, Curve], beside: Iterable[str
         mean=mean,
         deviation=deviation,
         leaves=stays_from(outside),
+        above=_frames_where(running - mean > margin, start + FIRST),
+        below=_frames_where(mean - running > margin, start + FIRST),
     )
 
 
@@ -119,6 +126,10 @@ def stays_from(outside: NDArray[np.bool_]) -> int | None:
     inside = np.flatnonzero(~outside)
     start = int(inside[-1]) + 1 if len(inside) else 0
     return start if start < len(outside) else None
+
+
+def _frames_where(true: NDArray[np.bool_], start: int) -> tuple[int, ...]:
+    return tuple(int(frame) for frame in np.flatnonzero(true) if frame >= start)
 
 
 def _without_first(name: str) -> str:

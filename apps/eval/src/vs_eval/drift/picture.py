@@ -10,9 +10,13 @@ from matplotlib.figure import Figure
 from vs_training.quality.measures import headed
 
 from vs_eval.drift.curves import FIRST, Drift
+from vs_eval.few_shot.tables import METHODS as SUBJECT_METHODS
 from vs_eval.report import METHODS
 
 GENERATED, BAND, LEAVES = "#2f5f94", "#9fc3e6", "#c22f2a"
+TITLES = {**SUBJECT_METHODS, **METHODS}
+"""What methods are called, of both kinds of generators."""
+
 BESIDE = ("#77808b", "#a67c1a", "#4c7340")
 
 
@@ -32,7 +36,7 @@ def _draw(axes: Axes, drift: Drift) -> None:
     frames = np.arange(len(drift.generated))
     axes.axhspan(*drift.band, color=BAND, alpha=0.4, linewidth=0, label=f"first {FIRST} frames, mean and 2 sd")
     for (method, values), colour in zip(drift.beside.items(), BESIDE, strict=False):
-        axes.plot(frames, values, color=colour, linewidth=0.7, alpha=0.7, label=METHODS.get(method, method))
+        axes.plot(frames, values, color=colour, linewidth=0.7, alpha=0.7, label=TITLES.get(method, method))
     axes.plot(frames, drift.generated, color=GENERATED, linewidth=0.5, alpha=0.4)
     axes.plot(frames, drift.running, color=GENERATED, linewidth=1.6, label=f"generated, mean of {FIRST} frames")
     if drift.leaves is not None:

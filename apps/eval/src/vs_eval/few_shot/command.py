@@ -98,7 +98,8 @@ def _open(request: FewShotRequest, console: Console) -> tuple[Opened[FewShotGene
         training = training_region_colours(open_source(seen, "train"))
 
     def roll_out(setting: Setting, advance: Advance) -> Evaluation:
-        return evaluated_subjects(run_plan(setting, plan, training, remarks, advance), remarks)
+        found = evaluated_subjects(run_plan(setting, plan, training, remarks, advance), remarks)
+        return attrs.evolve(found, advice=" ".join(advice_on(setting.networks)))
 
     task = Task(
         spec=evaluation_spec(opened.model),
@@ -196,8 +197,7 @@ def run_plan(
     for count, some in zip(plan.counts, subjects, strict=True):
         own = [next(rolled) for _ in some]
         report = reported(setting, some, own, CLAIMS)
-        advice = advice_on(setting.networks) if not parts else ()
-        parts.append(subjects_part(report, [each.files for each in own], count, (*remarks, *advice)))
+        parts.append(subjects_part(report, [each.files for each in own], count, remarks))
     if driven:
         own = list(rolled)
         report = reported(setting, driven, own, DRIVING_CLAIMS)

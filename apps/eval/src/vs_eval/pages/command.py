@@ -40,7 +40,7 @@ def report(request: ReportRequest, console: Console) -> list[Path]:
         OptionError: an option cannot be.
         RunDirectoryError: a directory is no run, or there is no run at all.
     """
-    paths = tuple({path.resolve(): path for path in request.runs or (latest_run(notice=say_warning).path,)}.values())
+    paths = _different(request.runs) or (latest_run(notice=say_warning).path,)
     places = _places(paths, request.out)
     views = [look_at_run(path) for path in paths]  # all, before anything is written
     written = []
@@ -56,6 +56,24 @@ def report(request: ReportRequest, console: Console) -> list[Path]:
     for place in written:
         say(console, f"report: {place} ({place.stat().st_size / MEGABYTE:.1f} MB)")
     return written
+
+
+def _different(runs: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Return runs, each once by the first of its names, and say which have several.
+
+    Raises:
+        OptionError: all are the same, so that there is nothing to compare.
+    """
+    first: dict[Path, Path] = {}
+    again = [_again(path, named) for path in runs if (named := first.setdefault(path.resolve(), path)) is not path]
+    if again and len(first) == 1:
+        raise OptionError("RUN", f"{again[0]}, and nothing is there to compare it with; name another, or it alone")
+    warn(tuple(f"{what}; it is shown once" for what in again))
+    return tuple(first.values())
+
+
+def _again(path: Path, named: Path) -> str:
+    return f"{path} is named more than once" if path == named else f"{path} is the same run as {named}"
 
 
 def _places(paths: tuple[Path, ...], out: Path | None) -> list[Path]:

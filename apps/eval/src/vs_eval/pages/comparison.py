@@ -13,6 +13,7 @@ from vs_data.videos import video_frames
 from vs_metrics import Panel, VideoWriter, VsMetricsError, grid, grid_places
 from vs_runtime import temporary_path
 
+from vs_eval.drift.curves import FIRST as FIRST_FRAMES
 from vs_eval.files import ClipFiles, PanelPlace
 from vs_eval.pages.clips import MEGABYTE, Room, is_name, player_of
 from vs_eval.pages.content import Figure, Page, Remark, Section
@@ -20,6 +21,7 @@ from vs_eval.pages.curves import Series, draw
 from vs_eval.pages.evaluation_page import meanings_section
 from vs_eval.pages.found import GENERATED, Found, FoundPart, Said
 from vs_eval.pages.history import measured, series_of, validation_names, validation_series
+from vs_eval.pages.roll_outs import later_means
 from vs_eval.pages.run_page import evaluate_command, lines_on
 from vs_eval.pages.runs import RunView
 from vs_eval.pages.scores import FIRST, drift_of, is_alike, is_better, titled
@@ -54,6 +56,7 @@ def comparison_page(views: Sequence[RunView], *, out: Path, max_mb: float) -> Pa
     sections = [
         _scores_section(named),
         *_videos_section(named, out, room),
+        *_roll_outs(named),
         *_curves_sections(named),
         _settings_section(named),
         *_meanings(named),
@@ -72,6 +75,23 @@ def _meanings(named: Mapping[str, RunView]) -> Iterator[Section]:
     evaluations = [view.newest for view in named.values() if view.newest is not None]
     if evaluations:
         yield meanings_section(evaluations)
+
+
+def _roll_outs(named: Mapping[str, RunView]) -> Iterator[Section]:
+    """Yield how runs do over long roll-outs, where several have been rolled out for equally many frames."""
+    found = {letter: view.drifts[-1] for letter, view in named.items() if view.drifts}
+    frames = {one.about.get("frames") for one in found.values()}
+    if len(found) < 2 or len(frames) > 1:
+        return
+    later = {letter: later_means(one) for letter, one in found.items()}
+    names = dict.fromkeys(name for some in later.values() for name in some)
+    said = {name: next(one.said_of(name) for one in found.values()) for name in names}
+    note = f"Means over all frames but the first {FIRST_FRAMES}, of the last report on drift of each run."
+    rows = tuple(_row(said[name], name, later) for name in names)
+    table = Table(title=f"Later than frame {FIRST_FRAMES}", heads=("measure", *found), rows=rows, note=note)
+    if rows:
+        title = f"Over {frames.pop()} frames"
+        yield Section(ident="roll-outs", title=title, tables=(table,))
 
 
 def _scores_section(named: Mapping[str, RunView]) -> Section:

@@ -38,11 +38,12 @@ class Remark:
 
 @attrs.frozen(kw_only=True)
 class Swatch:
-    """An entry of a figure's legend: the number of its colour, the series' name, and its last value as text."""
+    """An entry of a figure's legend: the number of its colour, the series' name, its last value, whether it is thin."""
 
     colour: int
     name: str
     last: str
+    pale: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -125,10 +126,11 @@ class Jumps:
 
 @attrs.frozen(kw_only=True)
 class Shown:
-    """A picture, as a data URL."""
+    """A picture, as a data URL; `sheet`: of dark on white, so that a dark page shows it turned over."""
 
     title: str
     url: str
+    sheet: bool = False
 
 
 @attrs.frozen(kw_only=True)

@@ -44,6 +44,7 @@ _RC: Any = {
 }
 
 Numbers = NDArray[np.float64]
+Places = NDArray[np.bool_]
 
 
 @attrs.frozen(kw_only=True)
@@ -55,12 +56,14 @@ class Series:
         x: steps or frames.
         y: the numbers.
         colour: the number of their colour; None: that of their place in the figure.
+        pale: whether they are drawn thin, behind others that matter more.
     """
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
     colour: int | None = None
+    pale: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -69,10 +72,18 @@ class Mark:
 
     text: str
     steps: tuple[int, ...]
-    style: Literal["dashed", "dotted", "solid", "bad dashed", "bad dotted", "bad"] = "dotted"
+    style: Literal["dashed", "dotted", "solid", "bad dashed", "bad dotted", "bad thick dotted", "bad"] = "dotted"
 
 
-def draw(title: str, series: Sequence[Series], *, x_name: str, ident: str, marks: Sequence[Mark] = ()) -> Figure | None:
+def draw(
+    title: str,
+    series: Sequence[Series],
+    *,
+    x_name: str,
+    ident: str,
+    marks: Sequence[Mark] = (),
+    band: tuple[str, float, float] | None = None,
+) -> Figure | None:
     """Return a figure of some series; None where none has a number.
 
     Args:
@@ -81,16 +92,22 @@ def draw(title: str, series: Sequence[Series], *, x_name: str, ident: str, marks
         x_name: what they are over.
         ident: unique on the page, for what the drawing names in itself.
         marks: what is marked by vertical lines.
+        band: what is shaded behind the curves, in words, from its lower to its upper end.
     """
     series = [one for one in series if np.isfinite(np.asarray(one.y, float)).any()]
     if not series:
         return None
-    x, lines = _gathered(series)
+    x, lines, own = _gathered(series)
     with mpl.rc_context(_RC | {"svg.hashsalt": ident}):
         whole = figures.Figure(figsize=(4.3, 2.45))
         axes = whole.add_axes((_LEFT, _BOTTOM, _WIDTH, _HEIGHT))
         colours = [(number if one.colour is None else one.colour) % COLOURS for number, one in enumerate(series)]
-        limits = _draw_lines(axes, x, lines, colours, x_name)
+        styles = [(colour, one.pale) for colour, one in zip(colours, series, strict=True)]
+        limits = _draw_lines(axes, x, list(zip(lines, own, strict=True)), styles, x_name)
+        if band is None:
+            _scale(axes, lines)
+        else:
+            axes.axhspan(*band[1:], color=_INK, alpha=0.12, linewidth=0)
         _draw_marks(axes, marks, limits)
         svg = _svg(whole, ident)
     last = [line[np.isfinite(line)][-1] for line in lines]
@@ -99,48 +116,60 @@ def draw(title: str, series: Sequence[Series], *, x_name: str, ident: str, marks
         svg=svg,
         alt=_in_words(title, series, x, lines, x_name),
         swatches=tuple(
-            Swatch(colour=colour, name=one.name, last=_short(value))
+            Swatch(colour=colour, name=one.name, last=_short(value), pale=one.pale)
             for colour, one, value in zip(colours, series, last, strict=True)
         ),
-        marks=tuple((mark.style, mark.text) for mark in marks if mark.steps),
+        marks=(
+            *(() if band is None else (("band", band[0]),)),
+            *((mark.style, mark.text) for mark in marks if mark.steps),
+        ),
         data=_hover(x, lines, limits, x_name),
     )
 
 
-def _gathered(series: Sequence[Series]) -> tuple[Numbers, list[Numbers]]:
-    """Return common places of all series, and of each its mean there, nan where it has no number."""
+def _gathered(series: Sequence[Series]) -> tuple[Numbers, list[Numbers], list[Places]]:
+    """Return common places of all series; of each its mean there, nan where it has no number; and which are its own.
+
+    A place that is another series' alone is no gap in this one.
+    """
     every = np.unique(np.concatenate([np.asarray(one.x, float) for one in series]))
     groups = np.array_split(every, min(PLACES, len(every)))
     starts = np.array([group[0] for group in groups])
-    lines = []
+    lines, own = [], []
     for one in series:
         x, y = np.asarray(one.x, float), np.asarray(one.y, float)
         x, y = x[np.isfinite(y)], y[np.isfinite(y)]
         at = np.searchsorted(starts, x, side="right") - 1
+        own.append(np.isin(np.arange(len(groups)), np.searchsorted(starts, np.asarray(one.x, float), "right") - 1))
         counts = np.bincount(at, minlength=len(groups)).astype(float)
         counts[counts == 0] = math.nan
         lines.append(np.bincount(at, weights=y, minlength=len(groups)) / counts)
-    return np.array([group.mean() for group in groups]), lines
+    return np.array([group.mean() for group in groups]), lines, own
 
 
 def _draw_lines(
-    axes: Axes, x: Numbers, lines: Sequence[Numbers], colours: Sequence[int], x_name: str
+    axes: Axes,
+    x: Numbers,
+    lines: Sequence[tuple[Numbers, Places]],
+    styles: Sequence[tuple[int, bool]],
+    x_name: str,
 ) -> tuple[float, float]:
-    """Draw the series, and return the ends of the x axis."""
-    for colour, line in zip(colours, lines, strict=True):
-        marker = "o" if len(x) < 12 else ""
+    """Draw the series, each at its own places; styles: number of the colour, and whether pale; return the x axis' ends.
+
+    A gap is a number that is missing.
+    """
+    for (line, own), (colour, pale) in zip(lines, styles, strict=True):
+        marker = "o" if own.sum() < 12 else ""
         axes.plot(
-            x,
-            line,
+            x[own],
+            line[own],
             color=f"{_SERIES}{colour}",
-            linewidth=1.1,
+            linewidth=0.6 if pale else 1.1,
+            alpha=0.6 if pale else 1.0,
             solid_joinstyle="round",
             marker=marker,
             markersize=2.5,
         )
-    values = np.concatenate([line[np.isfinite(line)] for line in lines])
-    if values.min() > 0 and values.max() / values.min() > STEEP:
-        axes.set_yscale("log")
     axes.grid(axis="y", color=_GRID, linewidth=0.5)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(length=2, width=0.5, pad=2)
@@ -152,6 +181,12 @@ def _draw_lines(
     return limits
 
 
+def _scale(axes: Axes, lines: Sequence[Numbers]) -> None:
+    values = np.concatenate([line[np.isfinite(line)] for line in lines])
+    if values.min() > 0 and values.max() / values.min() > STEEP:
+        axes.set_yscale("log")
+
+
 def _draw_marks(axes: Axes, marks: Sequence[Mark], limits: tuple[float, float]) -> None:
     styles: dict[str, dict[str, Any]] = {
         "dashed": {"linestyles": "dashed", "color": _INK},
@@ -159,13 +194,15 @@ def _draw_marks(axes: Axes, marks: Sequence[Mark], limits: tuple[float, float]) 
         "solid": {"linestyles": "solid", "color": _INK},
         "bad dashed": {"linestyles": "dashed", "color": _BAD},
         "bad dotted": {"linestyles": "dotted", "color": _BAD},
+        "bad thick dotted": {"linestyles": "dotted", "color": _BAD, "linewidth": 2.4},
         "bad": {"linestyles": "solid", "color": _BAD},
     }
     for mark in marks:
         steps = [step for step in mark.steps if limits[0] <= step <= limits[1]]
         steps = steps[:: -(-len(steps) // MARKS)] if steps else steps
         top = 0.08 if mark.style == "solid" else 1.0  # what happens all the time stands at the edge alone
-        axes.vlines(steps, 0, top, transform=axes.get_xaxis_transform(), linewidth=0.8, **styles[mark.style])
+        style = {"linewidth": 0.8, **styles[mark.style]}
+        axes.vlines(steps, 0, top, transform=axes.get_xaxis_transform(), **style)
 
 
 def _svg(whole: figures.Figure, ident: str) -> Markup:

@@ -11,6 +11,7 @@ from vs_eval.pages.clips import Room, pictures_of, player_of
 from vs_eval.pages.content import Page, Section
 from vs_eval.pages.found import Found, FoundPart, Said, structured
 from vs_eval.pages.render import render
+from vs_eval.pages.roll_outs import roll_out_figures
 from vs_eval.pages.scores import FIRST, cards_of, claims_of, drift_figures, extremes
 
 MAX_MB = 64.0
@@ -65,6 +66,8 @@ def _sections_of(found: Found, part: FoundPart, room: Room, number: int, prefix:
     player = player_of(part.files, found.directory, room, f"{prefix}player{number}")
     old = (OLD,) if part.files and player is None else ()
     best = extremes(found, part, player)
+    rolled = () if number else roll_out_figures(found, f"{prefix}roll-out")
+    tables = () if best is None else (best,)
     yield Section(
         ident=f"{prefix}videos{number}",
         title=part.title or "Videos",
@@ -72,9 +75,12 @@ def _sections_of(found: Found, part: FoundPart, room: Room, number: int, prefix:
         cards=cards_of(found, part) if number else (),
         player=player,
         caption=part.caption,
-        tables=() if best is None else (best,),
+        tables=(*tables, *(part.tables if rolled else ())),
         pictures=pictures_of(part.pictures, found.directory, room),
     )
+    if rolled:
+        yield Section(ident=f"{prefix}curves{number}", title=f"{part.title}: each metric", figures=rolled)
+        return
     yield Section(
         ident=f"{prefix}scores{number}",
         title=f"{part.title}: scores" if part.title else "Scores",
@@ -99,25 +105,30 @@ def _line(found: Found) -> tuple[str, ...]:
 
 
 def meanings_section(evaluations: Iterable[Found]) -> Section:
-    """Return what the measures of some evaluations are, each once: what they need, do not see, and where they are from.
+    """Return what measures are, each once: what they need, do not see, are from; and how there would be more of them.
 
     Args:
         evaluations: where several explain a measure, the first one's words are shown.
     """
     said: dict[str, Said] = {}
+    advice: dict[str, None] = {}
     for found in evaluations:
+        if found.text("advice"):
+            advice[found.text("advice")] = None
         for name, words in found.measures.items():
             if not name.startswith(FIRST):
                 said.setdefault(words.title or name, words)
         for metric in (metric for part in found.parts for metric in part.sets):
             said.setdefault(metric.title, metric.said)
-    return Section(ident="measures", title="What the numbers mean", terms=tuple(starmap(_meaning, said.items())))
+    terms = tuple(starmap(_meaning, said.items()))
+    return Section(ident="measures", title="What the numbers mean", texts=tuple(advice), terms=terms)
 
 
 def _meaning(title: str, said: Said) -> tuple[str, str]:
     """Return the heading of a measure, and what is said of it."""
     facts = (("Needs", said.needs), ("Limits", said.limits), ("Source", said.source))
     marks = ", ".join(filter(None, (said.unit, said.better and f"{said.better} is better")))
+    title = title.removesuffix(f", {said.unit}") if said.unit else title  # some have it in their title
     more = [f"{what}: {text.removesuffix('.')}." for what, text in facts if text]
     return f"{title} ({marks})" if marks else title, " ".join(filter(None, (said.explanation, *more)))
 

@@ -133,7 +133,7 @@ def marks_of(history: History, checkpoints: Sequence[int], resumed: Sequence[int
         Mark(text="resumed", steps=tuple(resumed), style="dotted"),
         Mark(text="gradients overflowed", steps=overflowed(history), style="bad dashed"),
         Mark(text="update skipped", steps=tuple(sorted(skipped)), style="bad dotted"),
-        Mark(text="replayed", steps=tuple(happened(history, "replays")), style="bad dotted"),
+        Mark(text="replayed", steps=tuple(happened(history, "replays")), style="bad thick dotted"),
         Mark(text="rolled back", steps=tuple(happened(history, "roll_backs")), style="bad"),
         Mark(text="checkpoint", steps=tuple(checkpoints), style="solid"),
     )

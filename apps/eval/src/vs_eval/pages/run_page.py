@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Iterator, Mapping
 
+import attrs
 from vs_runtime import best_step
 
 from vs_eval.facts import step_title
@@ -49,8 +50,9 @@ def run_page(view: RunView, *, max_mb: float) -> Page:
         _environment_section(view, max_mb - room.left / MEGABYTE, max_mb),
     ]
     title = step_title(view.name, view.history.last or None)
-    notices = (*view.notices, *(() if found is None else found.notices))
-    return Page(title=title, kind="Run", lines=tuple(lines_on(view)), notices=notices, sections=sections)
+    evaluated = [*(() if found is None else (found,)), *view.drifts]
+    notices = dict.fromkeys((*view.notices, *(notice for each in evaluated for notice in each.notices)))
+    return Page(title=title, kind="Run", lines=tuple(lines_on(view)), notices=tuple(notices), sections=sections)
 
 
 def _closing_sections(view: RunView) -> Iterator[Section]:
@@ -134,8 +136,11 @@ def _audit_sections(view: RunView, room: Room) -> Iterator[Section]:
             title=f"Numerics: {audit.directory.name.removeprefix('numerics-')}",
             remarks=tuple(Remark(text=line) for line in audit.conclusions if line.strip()),
             tables=audit.tables,
-            pictures=pictures_of(
-                [Picture(title="Magnitudes of each layer", file="numerics.png")], audit.directory, room
+            pictures=tuple(
+                attrs.evolve(shown, sheet=True)
+                for shown in pictures_of(
+                    [Picture(title="Magnitudes of each layer", file="numerics.png")], audit.directory, room
+                )
             ),
         )
 

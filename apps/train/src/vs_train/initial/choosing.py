@@ -24,7 +24,7 @@ from vs_training.presets import Preset, read_preset
 
 from vs_train.initial.draft import Choice, Draft, drafted, resolved
 from vs_train.initial.sizes import cut_off, first_that_fits, sizes_for
-from vs_train.initial.splits import frames_left, held_out
+from vs_train.initial.splits import frames_left, held_out, too_few
 
 _MANY_SUBJECTS = 8  # sequences of faces or bodies that few-shot networks learn from
 _LARGE = 512  # pixels of the smaller side, as in the published configurations
@@ -222,7 +222,7 @@ def _pace(found: Survey) -> Iterator[Choice]:
 
 def _questions(found: Survey, kinds: Sequence[LabelKind], held: Choice | None) -> Iterator[str]:
     if held is None:
-        yield "nothing is held out: name a root of other sequences as data.val_root, or what is trained on is scored"
+        yield f"nothing is held out of {too_few(found)}: name others as data.val_root, or what is trained on is scored"
     if len(kinds) > 1:
         yield f"the networks see all {len(kinds)} kinds of labels: remove those that you will not have at synthesis"
     if len(set(found.sizes)) > 1:

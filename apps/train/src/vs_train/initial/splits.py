@@ -1,8 +1,10 @@
 """What of some data is held out, so that a model is looked at and scored on what it has not seen."""
 
+import math
 from collections.abc import Sequence
 
 from vs_data import VideoConfig
+from vs_data.findings import counted
 from vs_data.survey import Survey
 
 from vs_train.initial.draft import Choice
@@ -11,7 +13,8 @@ _PART = 0.1  # of the sequences, or of a video
 _MOST = 20  # sequences
 _FEW = 4  # sequences; of fewer none is held out
 _SECONDS = 10.0  # of a video at most
-_WORTH = 8  # frames that are worth holding out
+_WORTH = 8  # frames of a video at least: fewer are not worth holding out
+_LEFT = 0.75  # of a video at least, to train on
 
 
 def held_out(found: Survey) -> Choice | None:
@@ -29,14 +32,23 @@ def held_out(found: Survey) -> Choice | None:
     return None
 
 
+def too_few(found: Survey) -> str:
+    """Say of what nothing is held out, since there is too little of it."""
+    known = [seconds for seconds in found.seconds if seconds is not None]
+    if found.place.stored is VideoConfig and known:
+        return f"videos as short as {min(known):.1f} s"
+    return counted(len(found.sequences), "sequence")
+
+
 def _seconds(found: Survey) -> float:
     """Return how many seconds of each video are held out; 0 where it is none, or too short."""
     known = [seconds for seconds in found.seconds if seconds is not None]
     if found.place.stored is not VideoConfig or not known:
         return 0.0
-    seconds = round(min(_SECONDS, _PART * min(known)), 1)
     rates = [sequence.frames / lasts for sequence, lasts in zip(found.sequences, known, strict=True)]
-    return seconds if seconds * min(rates) >= _WORTH else 0.0
+    part = max(_PART * min(known), _WORTH / min(rates))
+    seconds = math.ceil(10 * min(_SECONDS, part) - 1e-6) / 10
+    return seconds if seconds <= (1 - _LEFT) * min(known) else 0.0
 
 
 def frames_left(found: Survey, held: Choice | None) -> Sequence[int]:

@@ -58,7 +58,8 @@ def observe_here(probe: Probe) -> Observation:
     runtime.apply_affinity(prepared.plan, threads=config.run.threads or None)
     keep_freed_memory(wanted=config.performance.keep_memory)
     device, length = prepared.recipe.device, probe_length(config)
-    batches = _read(prepared, (1, 1, length))
+    flow_length = config.curriculum.flow_length
+    batches = _read(prepared, (1, 1, length, flow_length) if prepared.recipe.flow_steps else (1, 1, length))
     next(batches)  # the first takes longer
     frame, opened = _timed(lambda: next(batches), device)
     clip, read = _timed(lambda: next(batches), device)
@@ -78,7 +79,9 @@ def observe_here(probe: Probe) -> Observation:
         times=FrameTimes(
             first=first,
             later=_per_later(whole, first, length),
-            flow=_flow_time(train, frame, prepared),
+            flow=_flow_time(train, data.move(next(batches), device), prepared) / flow_length
+            if prepared.recipe.flow_steps
+            else 0.0,
             open=opened,
             read=_per_later(read, opened, length),
         ),
@@ -97,13 +100,11 @@ def _trainer(state: TrainState) -> Train:
     return train
 
 
-def _flow_time(train: Train, frame: data.Clip, prepared: Prepared) -> float:
-    """Return the time of a frame of which the flow network alone learns; 0 where there is no such stage."""
-    if not prepared.recipe.flow_steps:
-        return 0.0
+def _flow_time(train: Train, clip: data.Clip, prepared: Prepared) -> float:
+    """Return the time of a step on a clip of which the flow network alone learns."""
     recipe = attrs.evolve(prepared.recipe, flow_steps=10**9)
-    train(frame, recipe)
-    return _timed(lambda: train(frame, recipe), recipe.device)[1]
+    train(clip, recipe)
+    return _timed(lambda: train(clip, recipe), recipe.device)[1]
 
 
 def _per_later(whole: float, first: float, length: int) -> float:

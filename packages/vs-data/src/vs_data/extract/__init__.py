@@ -5,7 +5,8 @@ is known to those who read them.
 """
 
 from vs_data.extract.labelling import Frames, Labeller, Task, label_by_network
-from vs_data.extract.networks import Network, Value, open_network
+from vs_data.extract.networks import Network, Value
+from vs_data.extract.opening import open_network
 from vs_data.extract.options import ExtractKind, InputOptions, OutputOptions
 
 __all__ = [

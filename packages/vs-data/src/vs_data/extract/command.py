@@ -16,7 +16,8 @@ from vs_config.progress import show_progress
 
 from vs_data.errors import DataError
 from vs_data.extract.labelling import Labeller, label_by_network
-from vs_data.extract.networks import Network, open_network
+from vs_data.extract.networks import Network
+from vs_data.extract.opening import open_network
 from vs_data.extract.options import ExtractKind, InputOptions, OutputOptions
 from vs_data.extract.places import FrameForm, Place, find_place
 from vs_data.extract.programs import label_by_program, words_of
@@ -61,9 +62,9 @@ def extract(
 ) -> int:
     """Label every frame of a data folder or video by a network or program of yours, beside the frames.
 
-    A network is an ONNX file; shapes and types in it say how frames are given, and what its output is, as far as they
-    can. A program gets the frames on its standard input and writes labels: see the README. Each sequence is written as
-    a whole; called again, the command goes on with those that have no labels yet.
+    A network is an ONNX file or an exported program of PyTorch; shapes and types in it say how frames are given, and
+    what its output is, as far as they can. A program gets the frames on its standard input and writes labels: see the
+    README. Each sequence is written as a whole; called again, the command goes on with those that have no labels yet.
 
     Parameters
     ----------
@@ -72,7 +73,7 @@ def extract(
     kind
         What labels are.
     model
-        The network, an ONNX file.
+        The network: an ONNX file, or what torch.export.save writes (.pt2).
     program
         In its place, a command with its arguments, in one word; {width} and {height} in it become those of frames.
     folder
@@ -94,7 +95,7 @@ def extract(
         Only list what goes into the model and comes out of it.
     """
     if (model is None) == (program is None):
-        raise DataError("expected --model FILE.onnx or --program COMMAND, one of both")
+        raise DataError("expected --model FILE (.onnx, .pt2) or --program COMMAND, one of both")
     if inspect:
         _inspect(_opened(model, device, threads))
         return 0

@@ -13,7 +13,7 @@ from vs_data.extract.fits import Fit
 from vs_data.extract.inputs import InputPlan, feeds_of, fit_to, plan_input
 from vs_data.extract.networks import Network, refusal, run_network
 from vs_data.extract.options import ExtractKind, InputOptions, OutputOptions
-from vs_data.extract.outputs import Label, choose_reading
+from vs_data.extract.outputs import Label, choose_reading, joined_coordinates
 from vs_data.flow import ThereAndBackConfig
 from vs_data.flows.directions import consistency
 from vs_data.geometry import inside
@@ -94,6 +94,9 @@ def labels_of(
         DataError: The network does not run with them, or gives something else than labels.
     """
     outputs = run_network(network, feeds_of(plan, fit, items))
+    joined = joined_coordinates(outputs, kind, wanted, fit.size)
+    if joined is not None:
+        outputs, wanted = joined, attrs.evolve(wanted, units="pixels", axes="xy", points=None)
     reading = choose_reading(network, outputs, kind, wanted, plan.layout)
     found = outputs[reading.output]
     if len(found) != (plan.batch or len(items)):

@@ -1,6 +1,7 @@
 """From the output of a network to labels of a frame: which output it is, and what its numbers mean."""
 
 from collections.abc import Callable, Mapping
+from itertools import permutations
 from typing import Any, TypeAlias
 
 import attrs
@@ -74,10 +75,41 @@ def choose_reading(
     return Reading(output=name, read=lambda output, fit: read(output, fit, options, maps))
 
 
+def joined_coordinates(
+    outputs: Mapping[str, NDArray[Any]], kind: ExtractKind, options: OutputOptions, size: Size
+) -> dict[str, NDArray[Any]] | None:
+    """Return one output of coordinates (N,K,3), pixels of the input, instead of two that tell x and y apart; or None.
+
+    Each number of (N,K,width times s) says how sure the model is of an x that is its place by s, and the other output
+    that of a y. The largest counts, and of both confidences the lesser. In square inputs x is the first of the two,
+    unless `axes` says otherwise. Source: Li et al., "SimCC: a Simple Coordinate Classification Perspective for Human
+    Pose Estimation", ECCV 2022.
+
+    Args:
+        outputs: All that the network has given.
+        kind: Of label.
+        options: What shapes do not say.
+        size: (H, W) of the input.
+    """
+    if kind not in ("keypoints", "landmarks-dlib68") or options.output is not None:
+        return None
+    lines = [(name, array) for name, array in outputs.items() if array.ndim == 3 and array.dtype.kind == "f"]
+    for (x, across), (y, down) in permutations(lines if options.axes == "xy" else lines[::-1], 2):
+        by_pixel = across.shape[2] / size[1]
+        if across.shape[:2] == down.shape[:2] and by_pixel >= 1 and down.shape[2] == by_pixel * size[0]:
+            places = [array.argmax(axis=2) / by_pixel for array in (across, down)]
+            sure = np.minimum(across.max(axis=2), down.max(axis=2))
+            return {f"{x} with {y}": np.stack([*places, sure], axis=-1)}
+    return None
+
+
 _Read: TypeAlias = Callable[[NDArray[Any], Fit, OutputOptions, Layout], Label]
 
 _FIX_UNITS = "choose --units pixels (of the model's input) or normalised (parts of its width and height)"
-_POINTS = "expected heat maps (N,K,h,w), coordinates (N,K,2 or 3), or with --points (N,numbers); see --output-layout"
+_POINTS = (
+    "expected heat maps (N,K,h,w), coordinates (N,K,2 or 3), or with --points (N,numbers), "
+    "or x and y apart (N,K,width) and (N,K,height), of as many numbers a pixel; see --output-layout"
+)
 _EXPECTED: Mapping[str, str] = {
     "keypoints": _POINTS,
     "landmarks-dlib68": _POINTS,

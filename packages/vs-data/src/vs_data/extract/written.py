@@ -14,6 +14,7 @@ from vs_config import show
 from vs_data.errors import DataError
 from vs_data.extract.options import ExtractKind, OutputOptions
 from vs_data.extract.outputs import Label
+from vs_data.findings import counted
 from vs_data.flows.formats import MAX_FLOW
 from vs_data.labels import ImageConfig, KeypointsConfig, LabelKind, LandmarksConfig, SegMapsConfig
 from vs_data.labels.keypoints import BuiltIn
@@ -166,7 +167,7 @@ def in_words(tally: Tally, kind: ExtractKind) -> str:
         return "nothing new"
     match kind:
         case "keypoints" | "landmarks-dlib68":
-            return f"{tally.parts} points; {tally.nobody} of {tally.labels} frames without anybody"
+            return f"{counted(tally.parts, 'point')}; {tally.nobody} of {tally.labels} frames without anybody"
         case "seg_maps":
             return f"{len(tally.ids)} classes: {', '.join(_spans(sorted(tally.ids)))}"
         case "depth" | "image":

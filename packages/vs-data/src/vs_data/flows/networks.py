@@ -16,7 +16,8 @@ from vs_config.amounts import show_bytes
 from vs_data.errors import DataError
 from vs_data.extract.inputs import InputPlan, fit_to, plan_input
 from vs_data.extract.labelling import labels_of
-from vs_data.extract.networks import Network, open_network
+from vs_data.extract.networks import Network
+from vs_data.extract.opening import open_network
 from vs_data.extract.options import InputOptions, OutputOptions
 from vs_data.flow import NetworkFlowConfig, Pair, PhotometricConfig, ThereAndBackConfig, photometric_confidence
 from vs_data.flows.directions import consistency
