@@ -25,6 +25,7 @@ from vs_data import (
     ShardsConfig,
     TrustedConfig,
     check_folder,
+    look_at_folder,
     open_labels,
     open_source,
 )
@@ -276,7 +277,7 @@ def test_flow_of_any_kind_is_packed_and_read_as_from_the_folder(tmp_path, pictur
 
 def flow_findings(root, flow):
     report = check_folder(config_of(root, flow))
-    return [finding for finding in report.findings if finding.kind == "flow that does not explain the frames"]
+    return [finding for finding in report.findings if "levels of 255 where the flow is followed" in finding.what]
 
 
 def test_the_check_says_how_the_files_would_have_to_be_read(tmp_path, pictures):
@@ -296,6 +297,23 @@ def test_the_check_says_how_the_files_would_have_to_be_read(tmp_path, pictures):
         for finding in found:
             assert words in finding.fix
             assert finding.file.endswith("flow/a")
+            assert (finding.severity == "error") == ("check_data" in finding.fix)
+
+
+def test_flow_that_is_worse_than_none_and_right_read_otherwise_is_an_error_with_a_way_out(tmp_path, pictures):
+    """Vectors of the other sign carry pixels twice as far from where they belong; so they are no matter of taste."""
+    root = write_moving(tmp_path, FlowFilesConfig(negate=True), ".npz", pictures, STEP)
+    (found,) = flow_findings(root, FlowFilesConfig())
+    assert found.severity == "error"
+    assert found.fix.startswith("set ")
+    assert "negate = true" in found.fix
+    assert found.fix.endswith("or train without this check: run.check_data=false")
+    with pytest.raises(DataError, match=r"flow/a: frames differ by .* by .* where nothing moves; set ") as refused:
+        look_at_folder(config_of(root, FlowFilesConfig()), "train")
+    assert "\n" not in str(refused.value)
+    warned = write_moving(tmp_path / "small", FlowFilesConfig(units="normalised"), ".npz", pictures, STEP)
+    (found,) = flow_findings(warned, FlowFilesConfig())  # of hardly any motion, so that it does no harm
+    assert found.severity == "warning"
 
 
 STEADY = [((10 + 5 * t, 20 + t), (40 - 2 * t, 40)) for t in range(8)]
@@ -319,8 +337,10 @@ def test_a_direction_is_not_mistaken_for_a_sign(tmp_path, texture, meaning, plac
     root = write_in_front(tmp_path, meaning, texture((144, 176), 1), texture((20, 30), 2), places)
     found = flow_findings(root, FlowFilesConfig(**read))
     assert len(found) == (words is not None)
-    assert all(finding.fix.startswith(words) for finding in found)
-    assert all(("knows which" in finding.fix) == (" or " in finding.fix) for finding in found)
+    assert all(finding.fix.removeprefix("set ").startswith(words) for finding in found)
+    assert all(
+        ("knows which" in finding.fix) == (" or " in finding.fix.partition("; or train")[0]) for finding in found
+    )
 
 
 def test_flow_of_something_else_is_said_to_explain_nothing(tmp_path, pictures):

@@ -162,7 +162,7 @@ WRONG = {
         ".exr",
         b"\x76\x2f\x31\x01\x02",
         DEPTH,
-        "not a readable OpenEXR file: it is damaged or cut off; copy or render",
+        "not a readable OpenEXR file: cut off after 5 bytes; copy or render",
     ),
     "no picture": (".png", b"abc", DEPTH, "not a readable picture"),
 }

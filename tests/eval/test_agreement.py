@@ -69,12 +69,29 @@ def test_classes_have_scores_of_their_own(run, run_command, tmp_path):
 
 
 def test_lines_of_few_shot_labels_are_read_too(run_command, tmp_path):
-    make_run(tmp_path / "faces", FEW_SHOT)
-    status, _, _ = run_command("few-shot", "faces", "--references", "1", "--frames", "3", "--out", "report")
-    assert status == 0
-    (one, *_) = report_of(tmp_path / "report")["sections"]
-    assert "needs at least 8" in one["sets"][0]["note"] or one["sets"][0]["frames"] >= 8
+    long = attrs.evolve(FEW_SHOT.data, sequence_length=9, val_identities=1)
+    make_run(tmp_path / "faces", attrs.evolve(FEW_SHOT, data=long))
+    assert run_command("few-shot", "faces", "--references", "1", "--no-drive", "--out", "report")[0] == 0
+    (one,) = report_of(tmp_path / "report")["sections"]
+    sets = {each["name"]: each for each in one["sets"]}
+    assert sets["label_iou"]["frames"] >= 8
     assert (tmp_path / "report" / READER).is_file()
+
+
+@pytest.mark.parametrize("kind", ["vid2vid", "few-shot"])
+def test_of_too_few_frames_it_is_said_before_a_reader_is_trained(run, run_command, tmp_path, kind):
+    make_run(tmp_path / "faces", attrs.evolve(FEW_SHOT, data=attrs.evolve(FEW_SHOT.data, val_identities=1)))
+    options = {
+        "vid2vid": ("run", "--clips", "1", "--frames", "7"),
+        "few-shot": ("faces", "--references", "1", "--no-drive"),
+    }[kind]
+    with mock.patch("vs_eval.agreement.train_reader", side_effect=AssertionError):
+        status, _, err = run_command(kind, *options, "--device", "cpu", "--out", "report")
+    assert status == 0
+    assert "frames to score, and agreement with labels needs at least 8: it is not judged" in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "report" / READER).exists()
+    assert any("needs at least 8" in notice for notice in report_of(tmp_path / "report")["notices"])
 
 
 def test_a_reader_of_other_pictures_in_the_same_files_is_not_taken(tmp_path):

@@ -17,7 +17,7 @@ from vs_data import ClipSource, SourceConfig, open_source, spread_frames
 from vs_nets import LabelSpec
 from vs_runtime.ranks import Ranks
 from vs_training.quality.reader import STEPS, TRAINING_FRAMES, LabelReader, examples_of, train_reader
-from vs_training.quality.reading import Readable, readable_labels
+from vs_training.quality.reading import LEAST_FRAMES, Readable, readable_labels
 
 from vs_eval.sharing import agreed
 
@@ -51,6 +51,15 @@ class Reading:
 
     readable: Readable
     reader: LabelReader
+
+
+def too_few(labels: LabelSpec, frames: int) -> str | None:
+    """Say why labels are not read in so few frames; None: they are enough, or nothing could be read in any."""
+    if frames >= LEAST_FRAMES or readable_labels(labels) is None:
+        return None
+    plural = "" if frames == 1 else "s"
+    few = f"{frames} frame{plural} to score, and agreement with labels needs at least {LEAST_FRAMES}"
+    return f"{few}: it is not judged; give more by --frames or --clips"
 
 
 def plan_reader(labels: LabelSpec, seen: SourceConfig | None) -> ReaderPlan | None:

@@ -11,7 +11,7 @@ from vs_runtime.ranks import Ranks
 from vs_synthesis import Model
 from vs_training.quality.scoring import EvaluationSpec
 
-from vs_eval.agreement import UNREAD, ReaderPlan, plan_reader, shared_reader
+from vs_eval.agreement import UNREAD, ReaderPlan, plan_reader, shared_reader, too_few
 from vs_eval.facts import with_notices
 from vs_eval.opening import ConfigKind, Opened, warn
 from vs_eval.parts import Evaluation, write_report
@@ -46,13 +46,24 @@ def announce(opened: Opened[ConfigKind], console: Console) -> None:
     say(console, f"{opened.trained.title}, on {opened.model.device}")
 
 
-def with_reader(opened: Opened[ConfigKind], *, agreement: bool) -> tuple[Opened[ConfigKind], ReaderPlan | None]:
-    """Plan the reader of labels, if agreement is to be judged; where it cannot be, that is said."""
+def with_reader(
+    opened: Opened[ConfigKind], *, agreement: bool, frames: int
+) -> tuple[Opened[ConfigKind], ReaderPlan | None]:
+    """Plan the reader of labels, if agreement is to be judged; where it cannot be, that is said before one is trained.
+
+    Args:
+        opened: the run or model.
+        agreement: whether it is asked for.
+        frames: how many generated frames are scored together, at most.
+    """
     if not agreement:
         return opened, None
     seen = opened.trained.seen
-    plan = plan_reader(opened.model.labels, seen)
-    return (opened if seen is not None else attrs.evolve(opened, facts=with_notices(opened.facts, UNREAD))), plan
+    few = too_few(opened.model.labels, frames)
+    if seen is None or few is not None:
+        why = UNREAD if few is None else few
+        return attrs.evolve(opened, facts=with_notices(opened.facts, why)), None
+    return opened, plan_reader(opened.model.labels, seen)
 
 
 def evaluation_spec(model: Model, colours: ClassColours | None = None) -> EvaluationSpec:

@@ -44,7 +44,8 @@ def _open(request: Request, console: Console) -> tuple[Opened[GeneratorConfig], 
     videos = plan_videos(opened.source, plans, partial(score_frame, classes=kind))
     if kind is not None and seen is None:
         opened = attrs.evolve(opened, facts=with_notices(opened.facts, UNSEEN))
-    opened, reader = with_reader(opened, agreement=request.agreement)
+    frames = sum(plan.frames for plan in plans)
+    opened, reader = with_reader(opened, agreement=request.agreement, frames=frames)
     announce(opened, console)
     colours = None if kind is None or seen is None else _class_colours(seen, kind, console)
 

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from vs_data.content import Content, bytes_of
 from vs_data.errors import DataError
+from vs_data.exr_structure import MAGIC, check_whole
 from vs_data.files import MAX_PICTURE_PIXELS
 from vs_data.findings import some
 from vs_data.headers import AGAIN
 
-_MAGIC = b"\x76\x2f\x31\x01"
 _INSTALL = "install the package that reads such files: pip install 'OpenEXR>=3.5'; or write .npy or PNG files"
 _NAME_THEM = "name its channels in exr_channels of the configuration"
 _USUAL = (("R", "G", "B", "A"), ("R", "G", "B"), ("Y", "A"), ("Y",), ("Z",))
@@ -38,12 +38,13 @@ def read_exr(
             another resolution; or the package that reads such files is missing.
     """
     data = bytes_of(content)
-    if not data.startswith(_MAGIC):
+    if not data.startswith(MAGIC):
         raise DataError("is no OpenEXR file, whatever its name says", file=str(content), fix=AGAIN)
     try:
         import OpenEXR  # here, because it is optional
     except ImportError:
         raise DataError("is an OpenEXR file, for which a package is missing", file=str(content), fix=_INSTALL) from None
+    _check_whole(data, content)
     open_file = partial(OpenEXR.File, separate_channels=True, num_threads=0)  # threads would not live on in a worker
     with _explained(content):
         header = open_file(io.BytesIO(data), header_only=True).header()
@@ -63,6 +64,13 @@ def read_exr(
     if len({plane.shape for plane in planes}) > 1:
         raise DataError("holds channels of several resolutions", file=str(content), fix="write all at one")
     return _displayed(np.stack([np.asarray(plane, np.float32) for plane in planes], axis=-1), header)
+
+
+def _check_whole(data: bytes, content: Content) -> None:
+    try:
+        check_whole(data)
+    except DataError as failure:
+        raise DataError(failure.what, file=str(content), fix=failure.fix) from None
 
 
 @contextmanager

@@ -85,7 +85,7 @@ def measure_drift(request: Request, console: Console) -> Path:
     if not chosen:
         raise VsEvalError(f"{opened.trained.title}: no held-out sequence has two frames; name others by --data")
     opened = attrs.evolve(opened, facts=with_notices(opened.facts, *_turns(opened, chosen, frames)))
-    opened, plan = with_reader(opened, agreement=request.agreement)
+    opened, plan = with_reader(opened, agreement=request.agreement, frames=frames * len(chosen))
     announce(opened, console)
     known = _known_of_training(opened, console)
     with report_directory(opened.out, MARKER) as draft:

@@ -21,7 +21,7 @@ from vs_data import (
 from vs_nets import FewShotGeneratorConfig
 from vs_runtime.ranks import ONE, Ranks
 from vs_training.quality.features import advice_on
-from vs_training.quality.rolling import ClipPlan, plan_clips
+from vs_training.quality.rolling import ClipPlan, plan_clips, reference_frames
 
 from vs_eval.command import Task, announce, evaluation_spec, with_reader, write_evaluation
 from vs_eval.facts import Facts, with_notices
@@ -89,7 +89,8 @@ def _open(request: FewShotRequest, console: Console) -> tuple[Opened[FewShotGene
     # Data differ in what they know: what cannot be measured is said, and not even tried.
     example = opened.source.read(ClipRequest(sequence=0, start=0, length=1, references=(0,)))
     remarks = remarks_on(example)
-    opened, reader = with_reader(opened, agreement=request.common.agreement)
+    scored = most_scored(plan, opened.source)
+    opened, reader = with_reader(opened, agreement=request.common.agreement, frames=scored)
     announce(opened, console)
     training, seen = None, opened.trained.seen
     if example.regions is not None and seen is not None:
@@ -141,6 +142,16 @@ def plan_evaluation(request: FewShotRequest, source: ClipSource, people: Sequenc
         drives=tuple(plan_drives(clips, people)) if request.drive else (),
         matrix=tuple(plan_matrix(clips, people)) if request.drive else (),
     )
+
+
+def most_scored(plan: Plan, source: ClipSource) -> int:
+    """Return how many frames are scored in the section that has most: references do not count."""
+    sections = [sum(drive.driver.frames for drive in plan.drives)]
+    for count in plan.counts:
+        taken = [reference_frames(source.sequences[clip.sequence].frames, count) for clip in plan.clips]
+        pairs = zip(plan.clips, taken, strict=True)
+        sections.append(sum(len(set(range(clip.frames)) - set(references)) for clip, references in pairs))
+    return max(sections)
 
 
 def people_of(data: SourceConfig, source: ClipSource) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vs_data.content import Content
 from vs_data.errors import DataError
-from vs_data.findings import Finding, warning
+from vs_data.findings import Finding, error, warning
 from vs_data.flow import FlowFilesConfig, TrustedConfig
 from vs_data.flows.directions import backward_of
 from vs_data.flows.formats import read_flow
@@ -28,6 +28,7 @@ _SIDE = 320  # pixels; larger pictures are shrunk: what is looked for shows ther
 _LEAST_CHANGE = 1.0  # level, of 255: where frames differ by less there is nothing to explain
 _WORSE = 1.05  # times the difference of frames where nothing moves, beyond which flow makes it worse
 _BETTER = 0.2  # share of that difference by which another way of reading has to be better, to be worth a word
+_CLEARLY = 0.5  # share of it that another way may leave at most, for flow that makes it worse to be surely misread
 _AS_GOOD = 0.02  # share of it by which ways may be worse than the best that are named beside it
 
 _WAYS: Mapping[str, tuple[Any, Any]] = {
@@ -73,6 +74,11 @@ class Explanation:
         """Whether another way of reading explains the frames much better, than frames that stand still do too."""
         return self.still >= _LEAST_CHANGE and min(self.own, self.still) - self.best > _BETTER * self.still
 
+    @property
+    def misread(self) -> bool:
+        """Whether the files are surely read wrongly: flow makes it worse, and read otherwise it explains most."""
+        return self.better and self.own > _WORSE * self.still and self.best <= _CLEARLY * self.still
+
 
 def explanation(config: FlowFilesConfig, files: FrameFiles) -> Explanation | None:
     """Follow the flow between a few frames of a sequence, read in every way; None: no two frames have any.
@@ -101,6 +107,9 @@ def explanation(config: FlowFilesConfig, files: FrameFiles) -> Explanation | Non
 def check_motion(config: FlowFilesConfig, files: FrameFiles) -> Iterator[Finding]:
     """Warn where flow, followed, does not bring the frame before closer to a frame, or where it could bring it closer.
 
+    It is an error where the flow, as it is read, is worse than none, and read otherwise it would leave less than half:
+    training would learn from motion that is wrong.
+
     Args:
         config: How the files are read.
         files: Of the sequence.
@@ -116,7 +125,11 @@ def check_motion(config: FlowFilesConfig, files: FrameFiles) -> Iterator[Finding
     if found.better:
         several = "; whoever wrote the files knows which" if len(found.ways) > 1 else ""
         fix = f"{' or '.join(map(in_words, found.ways))} of the flow would leave {found.best:.3g}{several}"
-    yield warning("flow that does not explain the frames", files.files[config.folder].place, what, fix)
+    place = files.files[config.folder].place
+    if found.misread:
+        yield error(place, what, f"set {fix}; or train without this check: run.check_data=false")
+    else:
+        yield warning("flow that does not explain the frames", place, what, fix)
 
 
 def _changes(config: FlowFilesConfig) -> Iterator[Changes]:
