@@ -65,16 +65,15 @@ _INTERNAL = re.compile(  # the only ones whose names begin with an underscore th
     r"|softmax|to_copy"
     r"|unsafe_index|unsafe_view|upsample_bicubic2d_aa|upsample_bilinear2d_aa|upsample_nearest_exact2d)"
 )
-_UNSAFE = (
-    re.compile(  # what trusts indices or sizes that a file can make wrong, and no network needs that only computes
-        r"\w*(_jvp|backward|cudnn|fbgemm|miopen|mkldnn|nested|qparams|quantiz|sparse)\w*"
-        r"|((ccol|col|crow|row)_)?indices|values|coalesce|hspmm|smm|sspaddmm|dequantize|int_repr|q_\w+"
-        r"|batch_norm_\w+|native_batch_norm\w*|ctc_loss|segment_reduce|(quantized_)?(gru|lstm|rnn_\w+)_cell"
-        r"|data|requires_grad_|resize(_as)?_?|set_?"
-    )
+# What trusts indices or sizes that a file can make wrong, and no network needs that only computes:
+_UNSAFE = re.compile(
+    r"\w*(_jvp|backward|cudnn|fbgemm|miopen|mkldnn|nested|qparams|quantiz|sparse)\w*"
+    r"|((ccol|col|crow|row)_)?indices|values|coalesce|hspmm|smm|sspaddmm|dequantize|int_repr|q_\w+"
+    r"|batch_norm_\w+|native_batch_norm\w*|ctc_loss|segment_reduce|(quantized_)?(gru|lstm|rnn_\w+)_cell"
+    r"|data|requires_grad_|resize(_as)?_?|set_?"
 )
 _CONDITION = re.compile(r"_assert_(async|scalar|tensor_metadata)|sym_constrain_range(_for_size)?")  # these give nothing
-_COMPUTED = re.compile(r"(Tensor|Sym\w+|Scalar|[nN]umber|int|float|bool|complex)\b")
+_COMPUTED = re.compile(r"((List|Optional)\[)*(Tensor|Sym\w+|Scalar|[nN]umber|int|float|bool|complex)\b")
 
 
 def _of_numbers(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -112,8 +111,8 @@ _ON_NUMBERS: Mapping[str, Callable[..., Any]] = {
 
 
 def _batch_norm(x: Tensor, *others: Any) -> tuple[Tensor, Tensor, Tensor]:
-    *parameters, momentum, epsilon = others
-    found = torch.batch_norm(x, *parameters, False, momentum, epsilon, False)
+    weight, bias, mean, variance, momentum, epsilon = others
+    found = torch.nn.functional.batch_norm(x, mean, variance, weight, bias, False, momentum, epsilon)
     return found, x.new_empty(0), x.new_empty(0)
 
 
@@ -346,7 +345,7 @@ def _looked_up(target: str) -> Callable[..., Any]:
     if not torch._C._dispatch_has_kernel(overload.name()):  # TorchScript has others by such names, not on tensors alone
         raise _refused(target)
     schema = overload._schema
-    computes = bool(schema.returns) and all(_COMPUTED.search(str(each.type)) for each in schema.returns)
+    computes = bool(schema.returns) and all(_COMPUTED.match(str(each.type)) for each in schema.returns)
     if any(each.name == "filename" for each in schema.arguments) or not (computes or _CONDITION.fullmatch(found[1])):
         raise _refused(target)
     return overload
