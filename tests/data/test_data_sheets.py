@@ -117,6 +117,27 @@ def test_lines_and_classes_have_colours_that_can_be_told_from_the_frame():
     assert texts == ["0 road", "1 sky", "255 ignored"]
 
 
+def test_depth_is_told_by_colours_whatever_the_frame_is_and_its_range_stands_below():
+    """The luminance of the frame is kept, so that a shift shows; which of two is farther, colours tell alone."""
+    kind = ImageConfig(folder="depth", channels=1, minimum=0.5, maximum=80.0, log=True)
+    depth = torch.linspace(-1, 1, 6).expand(1, 4, 6)
+    for frame in (np.full((4, 6, 3), 250, np.uint8), np.full((4, 6, 3), (20, 90, 160), np.uint8)):
+        shown = overlay(kind, depth, frame).astype(int)
+        near, far = shown[0, 0], shown[0, -1]
+        assert near[2] > near[1] > 0  # blue
+        assert min(far[0], far[1]) > far[2] + 60  # yellow
+        steps = np.abs(np.diff(shown[0], axis=0)).sum(axis=1)
+        assert steps.min() > 20
+    plain, *ramp = meanings(kind, depth[None])
+    assert plain.text == "a picture of 1 channel, from 0.5 to 80 by the logarithm, scaled to [-1, 1]"
+    assert [entry.text for entry in ramp] == ["-1", "0", "1"]
+    assert len({entry.colour for entry in ramp}) == 3
+    normals = ImageConfig(folder="normals")
+    assert [entry.text for entry in meanings(normals, torch.zeros(1, 3, 4, 6))] == [
+        "a picture of 3 channels, scaled to [-1, 1]"
+    ]
+
+
 def test_captions_of_portraits_are_not_cut(tmp_path):
     """A column is as wide as the longest caption, however narrow the frames are."""
     for place in ("images", "seg_maps"):

@@ -59,6 +59,24 @@ def test_a_file_whose_writer_was_interrupted_is_one_line(whole, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+SUMMED = [("ZIPS", "scanlineimage"), ("ZIP", "scanlineimage"), ("PXR24", "scanlineimage")]
+
+
+@pytest.mark.parametrize("whole", SUMMED, indirect=True, ids=[compression for compression, _ in SUMMED])
+def test_damage_inside_of_pixels_that_have_a_checksum_is_named(whole):
+    """A flat picture, since chunks that compression would make larger are stored as they are, without a checksum."""
+    header = OpenEXR.File(str(whole), header_only=True).header()
+    planes = {name: np.repeat(np.arange(SIZE[0], dtype=np.float32)[:, None], SIZE[1], 1) for name in "RGB"}
+    OpenEXR.File({"compression": header["compression"], "type": header["type"]}, planes).write(str(whole))
+    assert read_exr(whole, ())[5, 0].tolist() == [5, 5, 5]
+    data = bytearray(whole.read_bytes())
+    data[-10] ^= 1
+    whole.write_bytes(data)
+    with pytest.raises(DataError, match="not a readable OpenEXR file: it is damaged or cut off; copy or") as damaged:
+        read_exr(whole, ())
+    assert damaged.value.file == str(whole)
+
+
 LABELS = '{kind = "image", folder = "exr", channels = 1, minimum = 0.0, maximum = 70.0}'
 COMMANDS = {
     "check": ["vs_data", "check", "data", "--labels", LABELS],

@@ -1,9 +1,10 @@
 """Labels painted over frames, half transparent, and what their colours mean."""
 
 import colorsys
-from typing import assert_never
+from typing import Any, assert_never
 
 import attrs
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch import Tensor
 from vs_data.clips import ClassIds, FloatMaps, LabelInfo
 from vs_data.labels import LabelKind, handler_of
 from vs_data.labels.colours import CITYSCAPES, Colour
+from vs_data.labels.handler import LabelHandler
 
 _BLACK = (0, 0, 0)
 _WHITE = (255, 255, 255)
@@ -29,11 +31,14 @@ class Meaning:
 
 def overlay(kind: LabelKind, label: Tensor, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Paint a label, (H,W) ids or (C,H,W) maps, over a frame (H,W,3)."""
-    info = handler_of(kind).info
+    handler = handler_of(kind)
+    info = handler.info
     match info:
         case ClassIds():
             over = _table(kind, info)[label.numpy()]
             return _mean(frame, over)
+        case FloatMaps() if _is_measured(handler):
+            return _mean(_grey(frame), _measures()[_levels(label.numpy()[0])])
         case FloatMaps(pictures=True):
             return _mean(frame, _picture(label.numpy()))
         case FloatMaps():
@@ -50,14 +55,33 @@ def meanings(kind: LabelKind, labels: Tensor) -> list[Meaning]:
         case ClassIds():
             colours = _table(kind, info)
             return [_of_class(info, index, colours) for index in np.unique(labels.numpy()).tolist()]
+        case FloatMaps() if _is_measured(handler):
+            ramp = [(_colour(_measures()[_levels(np.float32(value))]), str(value)) for value in (-1, 0, 1)]
+            return [Meaning(colour=None, text=handler.says), *(Meaning(colour=one, text=text) for one, text in ramp)]
         case _:
             return [Meaning(colour=None, text=handler.says)]
 
 
+def _is_measured(handler: LabelHandler) -> bool:
+    """Whether a label is one number for each pixel, as depth is, of which greys over a frame would show little."""
+    info = handler.info
+    return isinstance(info, FloatMaps) and info.pictures and info.channels == 1 and handler.computed is None
+
+
+def _measures() -> NDArray[np.uint8]:
+    """Return colours (256,3) of numbers from the least, dark blue, to the largest, yellow."""
+    ramp = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[None], cv2.COLORMAP_VIRIDIS)
+    return np.asarray(ramp[0, :, ::-1], np.uint8)
+
+
+def _colour(rgb: NDArray[np.uint8]) -> Colour:
+    red, green, blue = rgb.tolist()
+    return red, green, blue
+
+
 def _of_class(info: ClassIds, index: int, colours: NDArray[np.uint8]) -> Meaning:
     name = info.names[index] if index < len(info.names) else "ignored" if index == info.ignore_id else ""
-    red, green, blue = colours[index].tolist()
-    return Meaning(colour=(red, green, blue), text=f"{index} {name}".strip())
+    return Meaning(colour=_colour(colours[index]), text=f"{index} {name}".strip())
 
 
 def _table(kind: LabelKind, info: ClassIds) -> NDArray[np.uint8]:
@@ -83,7 +107,16 @@ def _picture(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Return maps (C,H,W) in [-1, 1] as RGB (H,W,3): one as greys, the first three of others, absent ones as 0."""
     shown = values[:3] if len(values) != 1 else np.repeat(values, 3, axis=0)
     filled = np.concatenate([shown, np.zeros((3 - len(shown), *shown.shape[1:]), np.float32)])
-    return np.asarray(np.moveaxis(((filled + 1) * 127.5).clip(0, 255), 0, -1).astype(np.uint8))
+    return np.moveaxis(_levels(filled), 0, -1)
+
+
+def _levels(values: Any) -> NDArray[np.uint8]:
+    """Return values in [-1, 1] as levels of 255."""
+    return np.asarray(((values + 1) * 127.5).clip(0, 255).astype(np.uint8))
+
+
+def _grey(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.cvtColor(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
 
 
 def _with_lines(frame: NDArray[np.uint8], lines: NDArray[np.float32]) -> NDArray[np.uint8]:

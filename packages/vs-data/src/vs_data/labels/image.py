@@ -123,7 +123,7 @@ def handle_images(config: ImageConfig) -> LabelHandler:
     """Return what is done with pictures beside the frames."""
     return LabelHandler(
         info=FloatMaps(channels=config.channels, title=config.folder, pictures=True),
-        says=f"a picture of {counted(config.channels, 'channel')}, scaled to [-1, 1]",
+        says=f"a picture of {counted(config.channels, 'channel')}, {_range(config)}scaled to [-1, 1]",
         extensions=(*IMAGE_EXTENSIONS, ".exr", ".npy"),
         read=partial(_read, config),
         open_loose=partial(_open_loose, config),
@@ -134,6 +134,13 @@ def handle_images(config: ImageConfig) -> LabelHandler:
         look=partial(_look, config),
         grown=partial(_grown, config) if config.scale_x or config.scale_y else None,
     )
+
+
+def _range(config: ImageConfig) -> str:
+    """Return in words what the configuration says of the range."""
+    bounds = (("from", config.minimum), ("to", config.maximum))
+    said = " ".join(f"{word} {value:g}" for word, value in bounds if value is not None)
+    return f"{said}{' by the logarithm' if config.log else ''}, " if said else ""
 
 
 def _read(config: ImageConfig, view: View, frames: Sequence[int], _subject: View | None) -> Tensor:
