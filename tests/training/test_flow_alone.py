@@ -1,5 +1,6 @@
 """Steps that train a vid2vid generator's flow network alone, from the real past."""
 
+import copy
 import math
 from types import SimpleNamespace
 from typing import Any
@@ -14,9 +15,10 @@ from vs_data import Clip, SequenceInfo
 from vs_train.numbers import named_losses
 from vs_training.checks import check_sequences
 from vs_training.config import TrainConfig
-from vs_training.curriculum import CurriculumConfig, clip_length, images_between, stages
+from vs_training.curriculum import CurriculumConfig, clip_length, images_between, longest_clip, stages
 from vs_training.errors import NonFiniteError, VsTrainingError
 from vs_training.inputs import encode_label
+from vs_training.saved import restore_state, state_to_save
 from vs_training.step import train_clip
 
 ALONE = attrs.evolve(CONFIG, curriculum=CurriculumConfig(flow_steps=1, flow_length=4, max_length=4))
@@ -76,6 +78,24 @@ def test_frames_without_enough_past_teach_nothing() -> None:
 
     right = flow_loss(street_clip(3))
     assert [flow_loss(spoiled(t)) == right for t in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_training_goes_on_to_the_same_bits_within_these_steps_and_at_their_end(at: int) -> None:
+    curriculum = CurriculumConfig(flow_steps=2, flow_length=3, max_length=4)
+    config = attrs.evolve(CONFIG, curriculum=curriculum)
+    clips = [street_clip(clip_length(curriculum, step)) for step in range(3)]
+    state, recipe = setup(config)
+    for step, clip in enumerate(clips):
+        if step == at:
+            saved = copy.deepcopy(state_to_save(state))
+        state, _ = train_clip(state, clip, recipe)
+    other = restore_state(setup(attrs.evolve(config, seed=1))[0], saved)
+    for clip in clips[at:]:
+        other, _ = train_clip(other, clip, recipe)
+    for a, b in ((state.generator, other.generator), (state.discriminator, other.discriminator)):
+        others = weights(b)
+        assert all(torch.equal(tensor, others[name]) for name, tensor in weights(a).items())
 
 
 def test_a_step_that_diverges_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,3 +161,6 @@ def test_clips_of_these_steps_have_a_length_of_their_own() -> None:
         (0, 3, 5, True), (3, 5, 1, False), (5, 7, 4, False), (7, 9, 8, False)
     ]  # fmt: skip
     assert [images_between(curriculum, 0, step) for step in (2, 3, 4, 9)] == [10, 15, 16, 41]
+    assert longest_clip(curriculum) == 8
+    assert longest_clip(attrs.evolve(curriculum, flow_length=9)) == 9
+    assert longest_clip(attrs.evolve(curriculum, flow_steps=0, flow_length=9)) == 8

@@ -22,7 +22,7 @@ from vs_runtime.run_directory import RunDirectory, begin_writing, create_run, re
 from vs_runtime.run_lock import hold_run
 from vs_training.agreement import require_one_state, require_one_step
 from vs_training.config import TrainConfig, reference_count
-from vs_training.curriculum import clip_length, images_between, tell_left_out
+from vs_training.curriculum import clip_length, images_between, longest_clip, tell_left_out
 from vs_training.divergence import require_finite
 from vs_training.errors import NonFiniteError, UnequalStatesError, VsTrainingError
 from vs_training.fixed import fixed_part
@@ -201,7 +201,7 @@ def _reading(prepared: Prepared) -> tuple[str, ...]:
     if loader.workers == 0:
         return ()
     frame = data.count_bytes(prepared.validation) / prepared.validation.frames.shape[0]
-    batch = frame * prepared.config.curriculum.max_length * loader.clips
+    batch = frame * longest_clip(prepared.config.curriculum) * loader.clips
     count = loader.workers * loader.prefetch
     each = f"batch{'es' if count > 1 else ''} of at most about {show_bytes(batch)}"
     return (f"{loader.workers} workers read {count} {each} ahead; they need no shared memory (/dev/shm)",)

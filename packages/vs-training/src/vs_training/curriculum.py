@@ -71,6 +71,11 @@ def clip_length(config: CurriculumConfig, step: int) -> int:
     return min(config.max_length, config.initial_length << min(doublings, 32))
 
 
+def longest_clip(config: CurriculumConfig) -> int:
+    """Return how many frames the longest clips have that may be read. Pure."""
+    return max(config.max_length, config.flow_length if config.flow_steps else 1)
+
+
 @attrs.frozen(kw_only=True)
 class Stage:
     """Steps from `start` to before `stop`, all on clips of a length; `flow_alone`: only the flow network learns."""

@@ -13,7 +13,7 @@ Memory. A step goes through its clips frame by frame, and nothing of a frame's g
 Observations of two batch sizes give `constant` and `of_a_clip`; the sizes of clips are counted.
 
 Time. A first frame has no past and takes `first`, each later one `later` (it has flow, and discriminators over time);
-a frame of the few-shot stage that trains nothing but flow takes `flow`. Each grows linearly with the batch.
+a frame of the clips that train nothing but the flow network takes `flow`. Each grows linearly with the batch.
 """
 
 from collections.abc import Callable

@@ -11,6 +11,7 @@ from vs_runtime.ranks import ONE, Ranks
 
 from vs_training.config import TrainConfig
 from vs_training.counts import added_bytes, count_networks
+from vs_training.curriculum import longest_clip
 
 _FLOAT32 = 4
 _RGB = 3
@@ -37,7 +38,7 @@ def check_memory(config: TrainConfig, labels: nets.LabelSpec, device: torch.devi
             f"{whose} has {show_bytes(networks)}: lower filters, max_filters or levels of generator and discriminator"
         )
     clips = -(-config.loader.clips // ranks.count)  # whether they can be divided is asked elsewhere
-    frames = clips * ranks.local_count * config.curriculum.max_length
+    frames = clips * ranks.local_count * longest_clip(config.curriculum)
     needed = frames * config.data.height * config.data.width * _RGB * _FLOAT32
     if needed > machine:
         _refuse(

@@ -9,7 +9,7 @@ import vs_runtime as runtime
 from vs_runtime.ranks import Ranks
 from vs_training.config import TrainConfig, label_spec
 from vs_training.counts import Counts, added_bytes, clip_size, count_networks
-from vs_training.curriculum import images_between, stages
+from vs_training.curriculum import images_between, longest_clip, stages
 from vs_training.forecast import ClipSize, FrameTimes, MemoryModel, memory_beside, run_seconds, step_seconds
 from vs_training.memory import check_memory
 
@@ -212,7 +212,7 @@ def _stages(config: TrainConfig, times: FrameTimes | None) -> tuple[StagePlan, .
 def _loader(config: TrainConfig, clip: ClipSize, batch: int) -> LoaderPlan:
     """Return what reading ahead takes. Batches come through pipes, so that shared memory (/dev/shm) is not needed."""
     ahead = config.loader.workers * config.loader.prefetch
-    size = ahead * batch * clip.bytes_of(config.curriculum.max_length)
+    size = ahead * batch * clip.bytes_of(longest_clip(config.curriculum))
     return LoaderPlan(workers=config.loader.workers, batches_ahead=ahead, bytes_ahead=round(size))
 
 
