@@ -395,6 +395,32 @@ def test_boxes_lie_around_face_and_hands_and_move_with_the_frame(tmp_path: Path)
     assert mirror["face"][0, 0, [0, 2]].tolist() == pytest.approx(wanted.tolist(), abs=1e-4)
 
 
+def test_boxes_of_face_and_hands_are_found_by_their_own_points_unless_few_of_these_are_seen(tmp_path: Path) -> None:
+    """Of a hand that is hidden OpenPose is sure of a few points, all at one spot: the arm says better where it is."""
+
+    def part(count: int, x: float, y: float, sure: int) -> list[float]:
+        spots = [(x + 8 * (index % 2), y + 8 * (index // 2 % 2)) for index in range(count)]
+        return [number for index, spot in enumerate(spots) for number in (*spot, float(index < sure))]
+
+    def person(share: float) -> dict[str, Any]:
+        places = {"face": (70, 10, 10), "hand_left": (21, 70, 30), "hand_right": (21, 20, 40)}
+        more = {f"{name}_keypoints_2d": part(n, x, y, round(share * n)) for name, (n, x, y) in places.items()}
+        return openpose(standing(), **more)
+
+    root = write(tmp_path, [person(1.0), person(0.2)])
+    kind = KeypointsConfig(skeleton="openpose", smoothing=0.0)
+    boxes = open_folder(folder_of(root, kind), "val").read(ClipRequest(sequence=0, start=0, length=2)).boxes
+    found = torch.cat([boxes["face"][0], boxes["hand"][0]])
+    middles, sides = (found[:, :2] + found[:, 2:]) / 2, found[:, 2] - found[:, 0]
+    assert middles.tolist() == pytest.approx(np.array([(14, 14), (74, 34), (24, 44)]))
+    assert ((sides > 8) & (sides < 16)).all()
+    bare = write(tmp_path / "bare", [openpose(standing())] * 2)
+    by_body = open_folder(folder_of(bare), "val").read(ClipRequest(sequence=0, start=0, length=2)).boxes
+    for region, expected in by_body.items():
+        assert boxes[region][1].tolist() == expected[1].tolist()
+        assert expected[1].abs().min() > 0
+
+
 def test_references_are_drawn_as_frames_of_the_clip_and_workers_change_no_batch(tmp_path: Path) -> None:
     root = write(tmp_path, [openpose(standing(30 + 3 * t)) for t in range(6)])
     kind = KeypointsConfig(skeleton="body25", smoothing=1.0, follow="nearest")
