@@ -22,12 +22,14 @@ from vs_bench.errors import VsBenchError
 from vs_bench.results import begin, save_records
 from vs_config.commands import run_command
 
+_SILENT = "curriculum.past_noise=0"
+
 RECIPES: Mapping[str, tuple[str, ...]] = {
-    "as it is": (),
+    "none": (_SILENT,),
     "noise of 4 levels": ("curriculum.past_noise=4",),
     "noise of 16 levels": ("curriculum.past_noise=16",),
-    "past of the average": ("curriculum.past_frames=average",),
-    "clips of 8 frames": ("curriculum.initial_length=8", "curriculum.max_length=8"),
+    "past of the average": (_SILENT, "curriculum.past_frames=average"),
+    "clips of 8 frames": (_SILENT, "curriculum.initial_length=8", "curriculum.max_length=8"),
 }
 """What is changed of the preset. A clip of twice the length is a step that takes about twice the time."""
 

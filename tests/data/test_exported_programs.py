@@ -3,6 +3,7 @@
 import io
 import pickle
 import threading
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -207,6 +208,17 @@ def test_text_in_a_file_is_not_evaluated(shift, tmp_path):
         "torch.ops.higher_order.cond",
         "torch.ops.mine.twice.default",
         "torch.ops.aten.add.Tensor\n",
+        "torch.ops.aten.get_gradients.default",
+        "torch.ops.aten.divmod.int",
+        "torch.ops.aten.indices.default",
+        "torch.ops.aten.sparse_coo_tensor.indices_size",
+        "torch.ops.aten.max_pool2d_with_indices_backward.default",
+        "torch.ops.aten.segment_reduce.default",
+        "torch.ops.aten.ctc_loss.IntList",
+        "torch.ops.aten.mkldnn_rnn_layer.default",
+        "torch.ops.aten.native_batch_norm.default",
+        "torch.ops.aten.data.default",
+        "torch.ops.aten.set_.source_Tensor",
     ],
 )
 def test_what_is_not_computation_on_tensors_is_refused_before_anything_is_run(shift, tmp_path, target):
@@ -219,6 +231,86 @@ def test_what_is_not_computation_on_tensors_is_refused_before_anything_is_run(sh
     ) as caught:
         open_network(path)
     assert "\n" not in str(caught.value)
+
+
+def _node(target: str, arguments: list, *results: dict) -> dict:
+    inputs = [{"name": "", "arg": argument, "kind": 1} for argument in arguments]
+    return {"target": target, "inputs": inputs, "outputs": list(results), "metadata": {}}
+
+
+def _begun_with(path: Path, out: Path, *nodes: dict) -> Path:
+    """Write a copy of a program that computes something else first."""
+
+    def change(document) -> None:
+        document["graph_module"]["graph"]["nodes"][:0] = nodes
+
+    return with_model(path, out, change)
+
+
+@pytest.mark.parametrize(
+    ("target", "arguments", "message"),
+    [
+        ("_operator.pow", [{"as_int": 2}, {"as_int": 2**60}], "too large"),
+        ("_operator.mul", [{"as_int": 2**40}, {"as_int": 2**40}], "too large"),
+        ("_operator.mul", [{"as_string": "a"}, {"as_int": 3}], "is no number"),
+        ("_operator.add", [{"as_ints": [1]}, {"as_ints": [1]}], "is no number"),
+    ],
+)
+def test_arithmetic_is_that_of_sizes(shift, tmp_path, target, arguments, message):
+    node = _node(target, arguments, {"as_sym_int": {"as_name": "a"}})
+    with pytest.raises(DataError, match=rf"a\.pt2: does not run .*{message}"):
+        outputs_of(_begun_with(shift, tmp_path / "a.pt2", node), frames(2, (32, 48)))
+
+
+def _tensor(name: str) -> dict:
+    return {"as_tensor": {"name": name}}
+
+
+@pytest.mark.parametrize(
+    ("target", "arguments", "results"),
+    [
+        (
+            "_native_batch_norm_legit_no_training",
+            [_tensor("first"), *[_tensor("few")] * 4, {"as_float": 0.1}, {"as_float": 1e-5}],
+            3,
+        ),
+        ("_scaled_dot_product_flash_attention_for_cpu", [_tensor("first"), _tensor("second"), _tensor("few")], 2),
+    ],
+)
+def test_operators_that_do_not_look_at_sizes_are_given_none_that_disagree(shift, tmp_path, target, arguments, results):
+    few = _node("torch.ops.aten.ones.default", [{"as_ints": [1]}], _tensor("few"))
+    names = [_tensor(f"new{number}") for number in range(results)]
+    node = _node(f"torch.ops.aten.{target}.default", arguments, *names)
+    with pytest.raises(DataError, match=r"a\.pt2: does not run with first"):
+        outputs_of(_begun_with(shift, tmp_path / "a.pt2", few, node), frames(2, (32, 48)))
+
+
+class Replaced(nn.Module):
+    """Whose decompositions are operators that are computed in another way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 8, 3))
+        self.norm = nn.BatchNorm2d(8)
+        nn.init.uniform_(self.norm.running_var, 0.5, 2)
+        nn.init.uniform_(self.mix.parametrizations.weight.original0, 0.5, 2)
+
+    def forward(self, first):
+        parts = self.norm(self.mix(first)).flatten(2).unflatten(1, (2, 4)).transpose(2, 3)
+        return F.scaled_dot_product_attention(parts, parts, parts, scale=0.7)
+
+
+@pytest.mark.parametrize("decomposed", [False, True])
+def test_operators_that_are_replaced_compute_the_same(tmp_path, decomposed):
+    torch.manual_seed(0)
+    network, given = Replaced().eval(), frames(1, (10, 12))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.export.export(network, tuple(given))
+        torch.export.save(program.run_decompositions() if decomposed else program, tmp_path / "a.pt2")
+    with torch.no_grad():
+        expected = network(*given)
+    np.testing.assert_allclose(outputs_of(tmp_path / "a.pt2", given)[0], expected.numpy(), atol=1e-5)
 
 
 def test_operators_of_others_are_refused_by_name(tmp_path):

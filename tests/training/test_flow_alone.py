@@ -1,6 +1,7 @@
 """Steps that train a vid2vid generator's flow network alone, from the real past."""
 
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
@@ -9,8 +10,9 @@ import torch
 import vs_nets as nets
 from test_step import CONFIG, DOCUMENT, setup, street_clip, weights
 from vs_config import ConfigError, load_config
-from vs_data import Clip
+from vs_data import Clip, SequenceInfo
 from vs_train.numbers import named_losses
+from vs_training.checks import check_sequences
 from vs_training.config import TrainConfig
 from vs_training.curriculum import CurriculumConfig, clip_length, images_between, stages
 from vs_training.errors import NonFiniteError, VsTrainingError
@@ -118,6 +120,16 @@ def test_what_cannot_be_trained_alone_is_refused(changes: dict[str, Any], line: 
     with pytest.raises(ConfigError) as caught:
         load_config(TrainConfig, {**DOCUMENT, **changes})
     assert str(caught.value).splitlines()[0].startswith(line)
+
+
+def test_sequences_that_are_too_short_for_these_steps_are_refused_before_a_run() -> None:
+    curriculum = CurriculumConfig(flow_steps=1, flow_length=4, initial_length=1, max_length=1)
+    source: Any = SimpleNamespace(sequences=(SequenceInfo(name="a", frames=3),))
+    with pytest.raises(
+        VsTrainingError, match=r"^curriculum\.flow_length: clips of 4 frames asked for, but the longest"
+    ):
+        check_sequences(attrs.evolve(CONFIG, curriculum=curriculum), source)
+    check_sequences(attrs.evolve(CONFIG, curriculum=attrs.evolve(curriculum, flow_steps=0)), source)
 
 
 def test_clips_of_these_steps_have_a_length_of_their_own() -> None:

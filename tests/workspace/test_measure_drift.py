@@ -14,9 +14,10 @@ from vs_training.presets import read_preset
 def test_recipes_are_settings_that_there_are(changes: tuple[str, ...]) -> None:
     """Of the preset that is measured."""
     plain, changed = (
-        resolve_config(TrainConfig, read_preset("street-tiny").document, some, "") for some in ((), changes)
+        resolve_config(TrainConfig, read_preset("street-tiny").document, some, "")
+        for some in (RECIPES["none"], changes)
     )
-    assert (changed == plain) is (not changes)
+    assert (changed == plain) is (changes == RECIPES["none"])
 
 
 def test_curves_are_read_from_a_report(tmp_path: Path) -> None:
@@ -42,6 +43,6 @@ def test_a_stored_result_has_the_means_of_its_seeds() -> None:
         Rolled(seconds=9.0, curves={"psnr": curve, "tof": curve}),
         Rolled(seconds=9.0, curves={"psnr": Curve(first=4.0, last=2.0, leaves=50, real=None)}),
     ]
-    found = recipes_json({"as it is": runs})["as it is"]
+    found = recipes_json({"none": runs})["none"]
     assert (found["first"], found["last"]) == ({"psnr": 3.0}, {"psnr": 1.5})
     assert [seed["curves"]["psnr"]["leaves"] for seed in found["seeds"]] == [None, 50]

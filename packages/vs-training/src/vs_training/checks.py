@@ -87,10 +87,12 @@ def check_sequences(config: TrainConfig, source: ClipSource) -> tuple[str, ...]:
         VsTrainingError: clips are longer than the sequences, or a sequence has no frame for a reference.
         ConfigError: the sequences have too few frames for the references.
     """
-    try:
-        check_lengths(source, config.curriculum.max_length)
-    except VsDataError as error:
-        raise VsTrainingError(f"curriculum.max_length: {error}") from error
+    alone = {"flow_length": config.curriculum.flow_length} if config.curriculum.flow_steps else {}
+    for name, length in {**alone, "max_length": config.curriculum.max_length}.items():
+        try:
+            check_lengths(source, length)
+        except VsDataError as error:
+            raise VsTrainingError(f"curriculum.{name}: {error}") from error
     notes = [left_out_at_last(config.curriculum, source.sequences, config.run.steps)]
     if config.references is not None:
         check_references(config.references, source.sequences)

@@ -106,4 +106,5 @@ def digest_of(path: Path) -> str:
 
 def in_short(error: Exception) -> str:
     """Return the first line of what an error says, without numbers of ONNX Runtime, and no longer than is read."""
-    return shown(_NUMBERED.sub("", str(error).partition("\n")[0]), _LONGEST)
+    said = str(error).partition("\n")[0] or type(error).__name__  # one for want of memory says nothing
+    return shown(_NUMBERED.sub("", said), _LONGEST)
