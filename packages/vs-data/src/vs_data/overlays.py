@@ -13,7 +13,6 @@ from vs_data.clips import ClassIds, FloatMaps, LabelInfo
 from vs_data.labels import LabelKind, handler_of
 from vs_data.labels.colours import CITYSCAPES, Colour
 from vs_data.labels.handler import LabelHandler
-from vs_data.labels.instances import InstancesConfig
 
 _BLACK = (0, 0, 0)
 _WHITE = (255, 255, 255)
@@ -42,7 +41,7 @@ def overlay(kind: LabelKind, label: Tensor, frame: NDArray[np.uint8]) -> NDArray
             return _mean(_grey(frame), _measures()[_levels(label.numpy()[0])])
         case FloatMaps(pictures=True):
             return _mean(frame, _picture(label.numpy()))
-        case FloatMaps() if isinstance(kind, InstancesConfig) and kind.show != "borders":
+        case FloatMaps() if handler.covers:
             return _mean(frame, _with_lines(frame, label.numpy()))
         case FloatMaps():
             return _with_lines(frame, label.numpy())
