@@ -7,12 +7,14 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from conftest import texture_picture
 from video_files import striped, write_video
 from vs_data import (
     DataError,
     EdgesConfig,
     FolderConfig,
     ImageConfig,
+    InstancesConfig,
     KeypointsConfig,
     LandmarksConfig,
     NoFlowConfig,
@@ -136,6 +138,18 @@ def test_depth_is_told_by_colours_whatever_the_frame_is_and_its_range_stands_bel
     assert [entry.text for entry in meanings(normals, torch.zeros(1, 3, 4, 6))] == [
         "a picture of 3 channels, scaled to [-1, 1]"
     ]
+
+
+def test_what_is_below_a_mask_is_seen_through_it():
+    frame = texture_picture((32, 48), 3)
+    mask = torch.zeros(1, 32, 48)
+    mask[:, 8:24, 8:40] = 1
+    shown = overlay(InstancesConfig(show="largest"), mask, frame).astype(int)
+    inside, outside = np.s_[8:24, 8:40], np.s_[:8]
+    for part in (inside, outside):
+        assert np.corrcoef(shown[part][..., 2].ravel(), frame[part][..., 2].ravel())[0, 1] > 0.98
+    assert (shown[inside][..., 0] - shown[inside][..., 2]).mean() > 80  # yellow
+    assert abs((shown[outside][..., 0] - shown[outside][..., 2]).mean()) < 40
 
 
 def test_captions_of_portraits_are_not_cut(tmp_path):

@@ -20,7 +20,10 @@ _HAND = 1.5  # in extents of the points of a hand
 _FOREARM = 0.9  # in lengths of the forearm, where a hand has no points of its own
 _BEYOND = 0.35  # how far behind the wrist the middle of a hand is, lengths of the forearm
 _HEAD_POINTS = ("nose", "left eye", "right eye", "left ear", "right ear")
-_FEW = 3  # points by which a part is found
+_FEW = 3  # points by which a head is found
+_SHARE = (
+    1 / 3
+)  # of the points of a face or hand by which it is found; of one that is hidden some are guessed, at one spot
 _SMALLEST = 2.0  # side, pixels; there is nothing to see in less
 
 _F64 = NDArray[np.float64]
@@ -28,9 +31,8 @@ _F64 = NDArray[np.float64]
 
 def face_boxes(points: _F64, skeleton: Skeleton) -> tuple[Box, ...]:
     """Return the square around the face of a person (n, 3): by the points of the face, or those of the head."""
-    part = skeleton.part("face")
-    own = np.zeros((0, 2)) if part is None else _seen(points[part.first : part.stop])
-    if len(own) >= _FEW:
+    own = _own(points, skeleton, "face")
+    if own is not None:
         return (_around(own, _FACE),)
     names = [index for index, name in enumerate(skeleton.points) if name in _HEAD_POINTS]
     head = _seen(points[names])
@@ -43,9 +45,8 @@ def hand_boxes(points: _F64, skeleton: Skeleton) -> tuple[Box, ...]:
 
 
 def _hand_box(points: _F64, skeleton: Skeleton, side: str) -> Box:
-    part = skeleton.part(f"{side} hand")
-    own = np.zeros((0, 2)) if part is None else _seen(points[part.first : part.stop])
-    if len(own) >= _FEW:
+    own = _own(points, skeleton, f"{side} hand")
+    if own is not None:
         return _around(own, _HAND)
     names = (f"{side} elbow", f"{side} wrist")
     if not set(names) <= set(skeleton.points):
@@ -74,6 +75,15 @@ def _in_picture(box: Box, size: tuple[int, int]) -> Box:
     left, top, right, bottom = box
     inside = 0 <= (left + right) / 2 <= size[1] - 1 and 0 <= (top + bottom) / 2 <= size[0] - 1
     return box if inside and right - left >= _SMALLEST else NOWHERE
+
+
+def _own(points: _F64, skeleton: Skeleton, name: str) -> _F64 | None:
+    """Return the points of a part that are there, or None if too few of them are."""
+    part = skeleton.part(name)
+    if part is None:
+        return None
+    own = _seen(points[part.first : part.stop])
+    return own if len(own) >= _SHARE * (part.stop - part.first) else None
 
 
 def _seen(points: _F64) -> _F64:

@@ -13,7 +13,7 @@ import attrs
 from vs_data.content import Content, Contents, FolderOfFiles, FramesOfVideo, content_in, part_of
 from vs_data.errors import DataError
 from vs_data.findings import Finding, counted, error, warning
-from vs_data.names import Order, is_left_behind, same, sort_key
+from vs_data.names import Order, frame_of, is_left_behind, same, sort_key
 from vs_data.order import check_order
 from vs_data.videos import VIDEO_EXTENSIONS, first_of_last, index_of
 
@@ -258,7 +258,7 @@ def _held_together(
 def _sorted(listed: _Listed, key: _SortKey) -> list[str]:
     if listed.video:
         return list(listed.files)
-    return sorted(listed.files, key=lambda frame: key(Path(listed.files[frame]).stem))
+    return sorted(listed.files, key=lambda frame: key(frame_of(listed.files[frame])))
 
 
 def _by_number(pictures: _Listed, found: _Listed, folder: Folder, key: _SortKey) -> _Listed:
@@ -377,10 +377,11 @@ def _list_sequence(place: Path, folder: Folder, findings: list[Finding]) -> dict
         if _is_folder(entry) or path.suffix.lower() not in folder.extensions:
             what = f"not used: expected files ending in {', '.join(folder.extensions)}"
             findings.append(warning("files that are not used", entry.path, what, "convert or remove it"))
-        elif same(path.stem) in frames:
-            findings.append(error(path, f"the same frame as {frames[same(path.stem)]}", "remove one of the two"))
+        elif same(frame_of(path.name)) in frames:
+            other = frames[same(frame_of(path.name))]
+            findings.append(error(path, f"the same frame as {other}", "remove one of the two"))
         else:
-            frames[same(path.stem)] = entry.name
+            frames[same(frame_of(path.name))] = entry.name
     return frames
 
 
@@ -419,7 +420,7 @@ def _compare(
     if pictures.video or found.video:
         yield from _compare_counts(pictures, found, other)
         return
-    beside = [Path(file).suffix for file in found.files.values()]
+    beside = [file[len(frame_of(file)) :] for file in found.files.values()]
     suffix = next(iter([*beside, *other.extensions]), ".*")
     for frame in folder_frames(other, frames):
         if frame not in found.files:
@@ -428,7 +429,7 @@ def _compare(
             yield error(path, "the file is missing", f"add it, or remove {place}/{stem}.*")
     for frame, file in found.files.items():
         if frame not in pictures.files:
-            what = f"surplus: there is no frame {place}/{Path(file).stem}.*"
+            what = f"surplus: there is no frame {place}/{frame_of(file)}.*"
             yield error(found.place / file, what, "remove it, or add the frame")
 
 

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Callable
+from pathlib import PurePath
 from typing import Literal, TypeAlias
 
 Order: TypeAlias = Literal["name", "natural"]
@@ -29,6 +30,10 @@ _LEFT_BEHIND = frozenset(
 _NUMBER = re.compile(r"(\d+)")
 
 
+OPENPOSE = "_keypoints"
+"""What OpenPose adds to the name of a frame: 000012_keypoints.json."""
+
+
 def is_left_behind(name: str) -> bool:
     """Return whether operating systems and storage leave such files and folders behind, hidden ones among them."""
     return name.startswith(".") or name.casefold() in _LEFT_BEHIND
@@ -37,6 +42,11 @@ def is_left_behind(name: str) -> bool:
 def same(name: str) -> str:
     """Return what names have in common that differ only in how accents are encoded: as one character or as two."""
     return unicodedata.normalize("NFC", name)
+
+
+def frame_of(name: str) -> str:
+    """Return which frame a file belongs to: its name without the extension, and without what OpenPose adds to it."""
+    return PurePath(name).stem.removesuffix(OPENPOSE)
 
 
 def sort_key(order: Order) -> Callable[[str], tuple[object, ...]]:

@@ -41,6 +41,8 @@ def overlay(kind: LabelKind, label: Tensor, frame: NDArray[np.uint8]) -> NDArray
             return _mean(_grey(frame), _measures()[_levels(label.numpy()[0])])
         case FloatMaps(pictures=True):
             return _mean(frame, _picture(label.numpy()))
+        case FloatMaps() if handler.covers:
+            return _mean(frame, _with_lines(frame, label.numpy()))
         case FloatMaps():
             return _with_lines(frame, label.numpy())
         case _:

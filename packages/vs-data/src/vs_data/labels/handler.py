@@ -88,6 +88,7 @@ class LabelHandler:
         check_sequence: (folder, names of frames, traces of their files) -> what is wrong with the files of a sequence
             that each for itself does not tell, besides what is looked for in labels of every kind; by default nothing.
         colours: The colour of each class in the files, where classes are stored as colours; None: they are not.
+        covers: Whether maps are areas, not lines: what is below them is to be seen through them where they are shown.
         boxes: (sequence, frames, subject), as for `read` -> region of a person -> boxes (n,B,4), see `Clip.boxes`;
             None: the kind knows none.
     """
@@ -109,4 +110,5 @@ class LabelHandler:
     target: Callable[[View], Target] | None = None
     check_sequence: Callable[[str, Sequence[str], Traces], Iterator[Finding]] = _find_nothing
     colours: Colours | None = None
+    covers: bool = False
     boxes: Callable[[View, Sequence[int], View | None], dict[str, Tensor]] | None = None

@@ -96,6 +96,7 @@ def handle_instances(config: InstancesConfig) -> LabelHandler:
         open_loose=partial(_open_loose, config),
         of_levels=partial(_of_levels, config),
         exact_levels=True,
+        covers=config.show != "borders",
         level_channels=3 if config.stored == "rgb" else 1,
         videos=True,
         look=partial(_look, config),

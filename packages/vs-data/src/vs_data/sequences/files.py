@@ -19,7 +19,7 @@ from vs_data.geometry import Geometry, Window, plan_geometry, same_size
 from vs_data.labels import LabelKind, LooseFiles, handler_of, landmarks_among, source_of
 from vs_data.landmark_files import read_landmarks
 from vs_data.layout import IMAGES, Folder, FrameFiles, Reading, folder_frames
-from vs_data.names import is_left_behind, same, sort_key
+from vs_data.names import frame_of, is_left_behind, same, sort_key
 from vs_data.pictures import IMAGE_EXTENSIONS, read_rgb
 from vs_data.ranges import PATIENT
 from vs_data.seen import Size, size_of
@@ -103,7 +103,7 @@ def _names_in(contents: Contents) -> Iterator[str]:
         content = content_in(contents, frame)
         match content:
             case Path():
-                yield content.stem
+                yield frame_of(content.name)
             case _:
                 yield f"{frame:06d}"
 
@@ -214,7 +214,7 @@ def _motion_in(place: Path, folder: Folder, frames: Contents, names: Sequence[st
     found = _files(place, folder.extensions, how)
     match frames:
         case FolderOfFiles():
-            there = {same(Path(name).stem): name for name in found}
+            there = {same(frame_of(name)): name for name in found}
             missing = next((name for name in folder_frames(folder, names) if same(name) not in there), None)
             if missing is not None:
                 raise DataError(f"has no file of frame {missing}", file=str(place), fix=fix)
@@ -268,7 +268,8 @@ def _sequences(place: Path, source: str, how: LabelRequest) -> list[str]:
 
 def _files(place: Path, extensions: Sequence[str], how: LabelRequest) -> tuple[str, ...]:
     names = [path.name for path in entries_of(place) if path.suffix.lower() in extensions and not path.is_dir()]
-    return tuple(sorted(names, key=sort_key(how.order)))
+    key = sort_key(how.order)
+    return tuple(sorted(names, key=lambda name: (key(frame_of(name)), name)))
 
 
 def entries_of(place: Path) -> list[Path]:

@@ -16,7 +16,7 @@ from vs_data.findings import counted
 from vs_data.geometry import apply_to_image
 from vs_data.labels import LabelKind, handler_of, has_files, of_stills, read_labels, source_of
 from vs_data.layout import IMAGES, expanded
-from vs_data.names import same, sort_key
+from vs_data.names import OPENPOSE, same, sort_key
 from vs_data.pictures import IMAGE_EXTENSIONS, read_rgb
 from vs_data.seen import Size, size_of
 from vs_data.sequences.files import (
@@ -184,12 +184,14 @@ def _together(groups: Sequence[ReferenceSubject], order: Sequence[int]) -> Refer
 
 
 def _label_beside(path: Path, kind: LabelKind) -> Path:
-    wanted = [path.with_suffix(extension) for extension in handler_of(kind).extensions]
-    wanted += [path.parent / kind.folder / f"{path.stem}{extension}" for extension in handler_of(kind).extensions]
+    endings = [f"{more}{extension}" for extension in handler_of(kind).extensions for more in ("", OPENPOSE)]
+    wanted = [
+        place / f"{path.stem}{ending}" for place in (path.parent, path.parent / kind.folder) for ending in endings
+    ]
     for place in wanted:
         if place.is_file() and place != path:
             return place
-    raise DataError(f"has no {kind.kind}", file=str(path), fix=f"expected {wanted[0]} or {wanted[-1]}")
+    raise DataError(f"has no {kind.kind}", file=str(path), fix=f"expected {wanted[0]} or {wanted[-2]}")
 
 
 def _subject(
