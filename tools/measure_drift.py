@@ -52,7 +52,7 @@ class Curve:
 
 @attrs.frozen(kw_only=True)
 class Rolled:
-    """What a recipe leads to, and the seconds that its training took."""
+    """Outcome of a recipe, and the seconds that its training took."""
 
     seconds: float
     curves: Mapping[str, Curve]

@@ -119,7 +119,7 @@ def test_a_page_says_what_measures_need_of_sets_too_and_each_once(tmp_path):
     meanings = dict(terms)
     assert len(meanings) == len(terms) == len(MEASURES) - 2 + 1  # those of first frames are no words of their own
     assert "Needs: 3 frames of a clip; a teacher's flow" in meanings["flicker (levels of 255, lower is better)"]
-    still = meanings[f"{STILL_GRID.title} (levels of 255, lower is better)"]
+    still = meanings["grid that stays (levels of 255, lower is better)"]
     assert still == (
         f"Needs: 8 frames of all clips together. Limits: {STILL_GRID.limits}. Source: {STILL_GRID.source}."
     )
