@@ -4,7 +4,6 @@ import json
 import math
 import pickle
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -371,56 +370,6 @@ def test_a_number_is_given_when_it_is_followed_and_only_then(follow: Any, number
         KeypointsConfig(follow=follow, number=number)
 
 
-def test_boxes_lie_around_face_and_hands_and_move_with_the_frame(tmp_path: Path) -> None:
-    absent = standing()
-    absent[[0, 15, 16, 17, 18, 4]] = 0
-    root = write(tmp_path, [openpose(standing()), openpose(absent)])
-    clip = open_folder(folder_of(root), "val").read(ClipRequest(sequence=0, start=0, length=2))
-    face, hands = clip.boxes["face"], clip.boxes["hand"]
-    assert face.shape == (2, 1, 4)
-    assert hands.shape == (2, 2, 4)
-    left, top, right, bottom = face[0, 0].tolist()
-    head = standing()[[0, 15, 16, 17, 18], :2]
-    assert (head > [left, top]).all()
-    assert (head < [right, bottom]).all()
-    assert right - left == pytest.approx(bottom - top)
-    assert face[1].abs().max() == 0
-    middle = (hands[0, :, :2] + hands[0, :, 2:]) / 2
-    assert torch.linalg.vector_norm(middle - torch.tensor(standing()[[7, 4], :2]), dim=1).max() < 5
-    assert hands[1, 1].abs().max() == 0
-    assert hands[1, 0].tolist() == hands[0, 0].tolist()
-    flipped = folder_of(root, augment=AugmentConfig(flip=1.0))
-    mirror = open_folder(flipped, "train").read(ClipRequest(sequence=0, start=0, length=1)).boxes
-    wanted = SIZE[1] - 1 - face[0, 0, [2, 0]]
-    assert mirror["face"][0, 0, [0, 2]].tolist() == pytest.approx(wanted.tolist(), abs=1e-4)
-
-
-def test_boxes_of_face_and_hands_are_found_by_their_own_points_unless_few_of_these_are_seen(tmp_path: Path) -> None:
-    """Of a hand that is hidden OpenPose is sure of a few points, all at one spot: the arm says better where it is."""
-
-    def part(count: int, x: float, y: float, sure: int) -> list[float]:
-        spots = [(x + 8 * (index % 2), y + 8 * (index // 2 % 2)) for index in range(count)]
-        return [number for index, spot in enumerate(spots) for number in (*spot, float(index < sure))]
-
-    def person(share: float) -> dict[str, Any]:
-        places = {"face": (70, 10, 10), "hand_left": (21, 70, 30), "hand_right": (21, 20, 40)}
-        more = {f"{name}_keypoints_2d": part(n, x, y, round(share * n)) for name, (n, x, y) in places.items()}
-        return openpose(standing(), **more)
-
-    root = write(tmp_path, [person(1.0), person(0.2)])
-    kind = KeypointsConfig(skeleton="openpose", smoothing=0.0)
-    boxes = open_folder(folder_of(root, kind), "val").read(ClipRequest(sequence=0, start=0, length=2)).boxes
-    found = torch.cat([boxes["face"][0], boxes["hand"][0]])
-    middles, sides = (found[:, :2] + found[:, 2:]) / 2, found[:, 2] - found[:, 0]
-    assert middles.tolist() == pytest.approx(np.array([(14, 14), (74, 34), (24, 44)]))
-    assert ((sides > 8) & (sides < 16)).all()
-    bare = write(tmp_path / "bare", [openpose(standing())] * 2)
-    by_body = open_folder(folder_of(bare), "val").read(ClipRequest(sequence=0, start=0, length=2)).boxes
-    for region, expected in by_body.items():
-        assert boxes[region][1].tolist() == expected[1].tolist()
-        assert expected[1].abs().min() > 0
-
-
 def test_references_are_drawn_as_frames_of_the_clip_and_workers_change_no_batch(tmp_path: Path) -> None:
     root = write(tmp_path, [openpose(standing(30 + 3 * t)) for t in range(6)])
     kind = KeypointsConfig(skeleton="body25", smoothing=1.0, follow="nearest")
@@ -518,45 +467,3 @@ def test_a_real_clip_of_openpose_is_read_and_drawn() -> None:
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_every_built_in_skeleton_can_be_configured(name: Any) -> None:
     assert attrs.asdict(KeypointsConfig(skeleton=name))["skeleton"] == name
-
-
-def test_files_that_are_called_as_openpose_calls_them_belong_to_the_frames_of_the_pictures(tmp_path: Path) -> None:
-    """Beside pictures, alone, and beside a photograph; in the order of frames, which is not that of these names."""
-    frames = [openpose(standing(30 + 2 * index)) for index in range(12)]
-    plain, called = write(tmp_path / "plain", frames), write(tmp_path / "called", frames)
-    for root in (plain, called):
-        for file in root.rglob("*/a/*"):
-            file.rename(file.with_name(f"f{int(file.stem)}{file.suffix}"))  # f1, f10, f11, f2
-    for file in (called / "poses-openpose" / "a").iterdir():
-        file.rename(file.with_name(f"{file.stem}_keypoints.json"))
-    assert not check_folder(folder_of(called)).errors
-    request = ClipRequest(sequence=0, start=0, length=12)
-    expected, found = (open_folder(folder_of(root), "val").read(request) for root in (plain, called))
-    assert torch.equal(found.labels["poses-openpose"], expected.labels["poses-openpose"])
-    assert not torch.equal(found.labels["poses-openpose"][0], found.labels["poses-openpose"][1])
-    asked = LabelRequest(kinds=(KeypointsConfig(skeleton="body25"),), size=SIZE)
-    of_plain, of_called = (
-        [frame.labels["poses-openpose"] for frame in open_labels(str(root / "poses-openpose"), asked)[0].read()]
-        for root in (plain, called)
-    )
-    assert torch.equal(torch.stack(of_plain), torch.stack(of_called))
-    assert len({label.numpy().tobytes() for label in of_called}) > 6
-    photograph = shutil.copy(called / "images" / "a" / "f3.png", tmp_path / "me.png")
-    shutil.copy(called / "poses-openpose" / "a" / "f3_keypoints.json", tmp_path / "me_keypoints.json")
-    subject = open_references(str(photograph), asked)
-    assert subject.references.labels["poses-openpose"].amax() > 0.5
-
-
-def test_a_frame_has_one_file_whatever_it_is_called_and_a_missing_one_is_called_as_the_others(tmp_path: Path) -> None:
-    root = write(tmp_path, [openpose(standing())] * 3)
-    files = sorted((root / "poses-openpose" / "a").iterdir())
-    shutil.copy(files[0], files[0].with_name("000_keypoints.json"))
-    [twice] = check_folder(folder_of(root)).errors
-    assert twice.file.endswith("a/000_keypoints.json")
-    assert "the same frame as 000.json" in twice.what
-    for file in files[:2]:
-        file.unlink()
-    files[2].rename(files[2].with_name("002_keypoints.json"))
-    [missing] = check_folder(folder_of(root)).errors
-    assert missing.file.endswith("a/001_keypoints.json")
-    assert "missing" in missing.what
