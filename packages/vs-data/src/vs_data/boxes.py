@@ -21,9 +21,7 @@ _FOREARM = 0.9  # in lengths of the forearm, where a hand has no points of its o
 _BEYOND = 0.35  # how far behind the wrist the middle of a hand is, lengths of the forearm
 _HEAD_POINTS = ("nose", "left eye", "right eye", "left ear", "right ear")
 _FEW = 3  # points by which a head is found
-_SHARE = (
-    1 / 3
-)  # of the points of a face or hand by which it is found; of one that is hidden some are guessed, at one spot
+_SHARE = 1 / 3  # of a face's or hand's points by which it is found: of a hidden one some are guessed, at one spot
 _SMALLEST = 2.0  # side, pixels; there is nothing to see in less
 
 _F64 = NDArray[np.float64]
