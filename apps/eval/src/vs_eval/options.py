@@ -6,15 +6,11 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, Token
 from vs_config import Range, option_path
-from vs_config.commands import FOLLOWED, option_of
+from vs_config.commands import FOLLOWED, option_of, option_paths
 
 
 def _path(_: Any, tokens: Sequence[Token]) -> Path:
     return option_path(tokens[0].value)
-
-
-def _paths(_: Any, tokens: Sequence[Token]) -> tuple[Path, ...]:
-    return tuple(option_path(token.value) for token in tokens)
 
 
 def _place(_: Any, tokens: Sequence[Token]) -> str:
@@ -68,7 +64,7 @@ Several = Annotated[int, option_of(Range(kind=int, low=1, high=100_000))]
 ManyFrames = Annotated[int, option_of(Range(kind=int, low=31, high=3_000))]
 """More frames than make a band, and not more than a world has."""
 
-Paths = Annotated[tuple[Path, ...], Parameter(converter=_paths), FOLLOWED]
+Paths = Annotated[tuple[Path, ...], Parameter(converter=option_paths), FOLLOWED]
 """As many files as follow."""
 
 EachPath = Annotated[Path, Parameter(converter=_path)]

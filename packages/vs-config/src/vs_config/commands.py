@@ -4,13 +4,14 @@ import functools
 import itertools
 import signal
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, Literal, Protocol, get_args, get_origin
 
 import cyclopts
 
 from vs_config.errors import Problem, refuse, refuse_choice
 from vs_config.fields import Range
-from vs_config.options import option_number
+from vs_config.options import option_number, option_path
 from vs_config.reporting import report_error
 from vs_config.signals import ended_by_sigterm
 from vs_config.streams import lasting_streams
@@ -30,6 +31,11 @@ class Report(Protocol):
 
     def __call__(self, error: BaseException | str, *, status: int, label: str) -> int:
         """Tell them, and return the exit status."""
+
+
+def option_paths(_: Any, tokens: Sequence[cyclopts.Token]) -> tuple[Path, ...]:
+    """Return the paths that the words behind an option say, as `option_path` does: a converter of cyclopts."""
+    return tuple(option_path(token.value) for token in tokens)
 
 
 def _no_statuses() -> ErrorStatuses:

@@ -25,7 +25,7 @@ import cyclopts
 import torch
 from cyclopts import Parameter
 from vs_config import Range
-from vs_config.commands import FOLLOWED, option_of
+from vs_config.commands import FOLLOWED, option_of, option_paths
 from vs_config.progress import show_progress
 from vs_data import SourceConfig, open_source
 from vs_training.config import LabelConfig, label_spec
@@ -34,7 +34,7 @@ from vs_training.quality.reader import STEPS
 
 from vs_bench.errors import VsBenchError
 from vs_bench.harness import using_threads
-from vs_bench.options import Threads, option_paths
+from vs_bench.options import Threads
 from vs_bench.results import begin, command_of, folder_of, save_records
 from vs_bench.ruler.faults import FAULTS
 from vs_bench.ruler.measuring import Estimator, judge_estimator, measure_world
